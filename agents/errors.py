@@ -1,0 +1,52 @@
+"""What can go wrong in the agents room.
+
+* AgentsError
+  + ModelError                 a chat model call that did not give a usable reply
+    - ModelConfigError         unknown model, rejected key, unknown name at the server: never retried
+    - ModelUnavailable         the server could not be reached or kept failing until the deadline
+    - ContextOverflow          the request does not fit the model's context: never retried as is
+    - ModelRefused             the server or model refused to answer
+    - ReplyInvalid             replies stayed unusable after the retries
+  + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
+"""
+
+
+class AgentsError(Exception):
+    """Base of this room's errors."""
+
+
+class ModelError(AgentsError):
+    """A chat model call did not give a usable reply."""
+
+
+class ModelConfigError(ModelError):
+    """The endpoint rejects the request as configured (model name, key, parameters); asking again cannot help."""
+
+
+class ModelUnavailable(ModelError):
+    """The endpoint could not be reached, or kept failing, until the call's deadline."""
+
+
+class ContextOverflow(ModelError):
+    """The messages do not fit the model's context window."""
+
+
+class ModelRefused(ModelError):
+    """The endpoint or the model refused to answer."""
+
+
+class ReplyInvalid(ModelError):
+    """No reply of the allowed attempts could be used."""
+
+
+class LimitExceeded(AgentsError):
+    """A limit of a ledger is used up.
+
+    Attributes:
+        scope: name of the ledger whose limit it is, such as `run` or `rollout heat-0/03`.
+        kind: `calls`, `tokens`, `cost` or `time`.
+    """
+
+    def __init__(self, scope: str, kind: str, limit: float, used: float) -> None:
+        self.scope, self.kind, self.limit, self.used = scope, kind, limit, used
+        super().__init__(f"{kind} limit of {scope} reached: {used:g} of {limit:g}")

@@ -1,0 +1,129 @@
+"""What a chat model is: OpenAI chat messages in, completions and their usage out.
+
+`ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the built-in repair policy
+(`repair/`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
+server's prefix cache can be used.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.llm.ledger import Ledger, Usage
+
+Message = dict[str, Any]
+"""An OpenAI chat message, as sent and as stored."""
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+
+class ToolCall(BaseModel):
+    """A call of one tool as the model wrote it; `arguments` is unchecked JSON text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolSpec(BaseModel):
+    """A function tool: `parameters` is a JSON schema; sent with `strict: true`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+class ResponseSchema(BaseModel):
+    """A JSON schema that the reply's content must satisfy. `name` says which kind of reply: `summary`, `vote` ..."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    json_schema: dict[str, Any]
+
+
+class Sampling(BaseModel):
+    """Sampling parameters of one request. None leaves the server's default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float | None = Field(None, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, gt=0)
+    seed: int | None = None
+
+
+class Completion(BaseModel):
+    """One choice of a reply.
+
+    Attributes:
+        message: the assistant message exactly as it is to be appended to the conversation.
+        content: its text, empty when there is none.
+        reasoning: the server's separate reasoning text, if any.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message: Message
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    reasoning: str | None = None
+    finish_reason: FinishReason = "stop"
+
+
+class Reply(BaseModel):
+    """What one `complete` call returned: `n` completions and what they cost together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    completions: tuple[Completion, ...]
+    usage: Usage
+    model: str
+
+    @property
+    def first(self) -> Completion:
+        """The first completion; replies are never empty."""
+        return self.completions[0]
+
+
+class ChatModel(Protocol):
+    """A chat model. `name` is what the user called it (`Qwen/Qwen3-Coder-30B`, `builtin:repair`)."""
+
+    name: str
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        ledger: Ledger,
+        tools: Sequence[ToolSpec] = (),
+        tool_choice: Literal["auto", "required", "none"] = "auto",
+        n: int = 1,
+        response_schema: ResponseSchema | None = None,
+        sampling: Sampling | None = None,
+    ) -> Reply:
+        """Ask for `n` completions of a conversation.
+
+        The ledger is checked before the request and charged before the reply is parsed.
+
+        Raises:
+            ModelConfigError, ModelUnavailable, ContextOverflow, ModelRefused, ReplyInvalid, LimitExceeded.
+        """
+        ...
+
+    async def preflight(self) -> Mapping[str, Any]:
+        """Check that the model answers; returns facts worth recording (server version, context length).
+
+        Raises:
+            ModelConfigError, ModelUnavailable.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...

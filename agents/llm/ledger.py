@@ -1,0 +1,92 @@
+"""The ledger: what was spent, by whom, and when to stop.
+
+Ledgers nest (run > task > rollout); a charge goes to a ledger and all its ancestors, a check asks the outermost
+first. They are passed in, never global. Counts are of one process; a resumed run starts from the stored totals.
+"""
+
+import time
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.errors import LimitExceeded
+
+
+class Usage(BaseModel):
+    """Tokens of one or more requests, as the server counted them. `prompt_tokens` includes the cached ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and completion tokens together."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
+
+
+class Limits(BaseModel):
+    """Ceilings of one ledger; None means no limit. A limit stops the next call, it does not cut one short."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    calls: int | None = Field(None, gt=0)
+    tokens: int | None = Field(None, gt=0)
+    cost_usd: float | None = Field(None, gt=0)
+    time_s: float | None = Field(None, gt=0)
+
+
+class Ledger:
+    """What a scope has spent, with limits.
+
+    Args:
+        scope: name used in messages, such as `run` or `rollout heat-0/03`.
+        limits: ceilings of this scope alone; an ancestor's limits hold as well.
+        parent: the enclosing scope.
+        spent: what earlier processes of a resumed run spent; not charged to the parent again.
+    """
+
+    def __init__(
+        self, scope: str, limits: Limits | None = None, *, parent: "Ledger | None" = None, spent: Usage | None = None
+    ) -> None:
+        self.scope = scope
+        self.limits = limits or Limits()
+        self.parent = parent
+        self.spent = spent or Usage()
+        self._started = time.monotonic()
+
+    def child(self, scope: str, limits: Limits | None = None) -> "Ledger":
+        """A ledger inside this one."""
+        return Ledger(scope, limits, parent=self)
+
+    def charge(self, usage: Usage) -> None:
+        """Add to this ledger and its ancestors. Never raises: what was spent is spent."""
+        self.spent = self.spent + usage
+        if self.parent is not None:
+            self.parent.charge(usage)
+
+    def check(self) -> None:
+        """Ask whether another call may start, the outermost scope first.
+
+        Raises:
+            LimitExceeded: a scope has used up one of its limits.
+        """
+        if self.parent is not None:
+            self.parent.check()
+        used = {
+            "calls": self.spent.calls,
+            "tokens": self.spent.tokens,
+            "cost_usd": self.spent.cost_usd,
+            "time_s": time.monotonic() - self._started,
+        }
+        for kind, amount in used.items():
+            limit = getattr(self.limits, kind)
+            if limit is not None and amount >= limit:
+                raise LimitExceeded(self.scope, kind.removesuffix("_usd").removesuffix("_s"), limit, amount)

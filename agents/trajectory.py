@@ -1,0 +1,93 @@
+"""The record of one rollout: every message, tool call and observation, in order.
+
+The trajectory is what summaries, judges and reports are made from. `agents/atif.py` writes it as ATIF v1.7 and reads
+it back without loss.
+"""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from agents.llm.base import ToolCall
+from agents.llm.ledger import Usage
+
+ExitKind = Literal[
+    "submitted",
+    "step_limit",
+    "time_limit",
+    "token_limit",
+    "cost_limit",
+    "format_errors",
+    "context_overflow",
+    "model_error",
+    "sandbox_lost",
+    "cancelled",
+]
+
+
+class Record(BaseModel):
+    """Base of everything that is stored: frozen, and closed against misspelt fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Observation(Record):
+    """What came of one tool call.
+
+    Attributes:
+        content: the text that the model was shown, cut as it was cut for the model.
+        status: the sandbox's `ExecStatus`, or `rejected` for a call that was not run.
+        exit_code: None unless status is `exited` or `oom`.
+    """
+
+    tool_call_id: str
+    content: str
+    status: str = "exited"
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    output_bytes: int = 0
+
+
+class Step(Record):
+    """One message of the conversation and, for the agent's, what its tool calls did. Ids count from 1 without gaps."""
+
+    id: int
+    source: Literal["system", "user", "agent"]
+    content: str
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    timestamp: str = ""
+    """ISO 8601, UTC; for display, never for deadlines."""
+
+
+class Exit(Record):
+    """How the rollout ended. `detail` is one line for a person."""
+
+    kind: ExitKind
+    detail: str = ""
+
+
+class Trajectory(Record):
+    """One rollout, start to end (or so far, while `exit` is None)."""
+
+    id: str
+    """`heat-0/rollout-03` within its task."""
+    task_id: str
+    agent: str
+    model: str
+    seed: int
+    steps: tuple[Step, ...] = ()
+    exit: Exit | None = None
+    usage: Usage = Usage()
+    duration_s: float = 0.0
+    parents: tuple[str, ...] = ()
+    """Rollouts whose summaries were this one's refinement context."""
+    extra: dict[str, Any] = {}
+
+    @property
+    def agent_steps(self) -> int:
+        """Model turns: the figure reported as "steps"."""
+        return sum(step.source == "agent" for step in self.steps)

@@ -1,0 +1,1 @@
+"""YAML presets. `default.yaml` is ours, `paper.yaml` the paper's setting laid over it."""

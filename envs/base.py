@@ -1,0 +1,151 @@
+"""What an env is: tasks as data, and how one is prepared, collected, verified and graded.
+
+A `Task` holds what an agent may see. What it must not see (gold patch, hidden tests) lives in the env's own grading
+data and is read only by `grade`. Grading and verification happen in a fresh sandbox into which only patch bytes cross.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from sandbox.base import Network, Sandbox, SandboxBackend
+
+
+class Record(BaseModel):
+    """Base of everything that is stored: frozen, and closed against misspelt fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Task(Record):
+    """One software task, as an agent may know it.
+
+    Attributes:
+        id: unique in its env; used as a directory name after slugging.
+        statement: the issue, as written.
+        image: of the sandbox it runs in.
+        base_commit: commit id of the tree that patches apply to; also the commit checked out in the sandbox.
+        test_command: what a user runs to see whether the tree works; None when there is none.
+        setup: run once in a fresh sandbox after the tree is there, such as `pip install -e .`.
+    """
+
+    id: str
+    statement: str
+    image: str
+    workdir: str = "/testbed"
+    base_commit: str = ""
+    test_command: str | None = None
+    setup: str | None = None
+    env: Mapping[str, str] = {}
+    network: Network = "none"
+    setup_timeout_s: float = 600.0
+    test_timeout_s: float = 600.0
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A diff against the task's base commit: exact bytes, never stripped, cut or re-encoded."""
+
+    data: bytes
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hex digest of the bytes."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+
+TestOutcome = Literal["passed", "failed", "error", "skipped"]
+
+
+class TestReport(Record):
+    """One run of a test command.
+
+    Attributes:
+        status: `passed` for exit code 0; `failed` otherwise; `missing` when the shell did not find the command;
+            `timeout`, `oom` and `indeterminate` as in the sandbox.
+        tests: outcome by test id where the runner's report could be read, else empty.
+        output: last part of what it printed.
+    """
+
+    __test__ = False
+
+    command: str
+    status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"]
+    exit_code: int | None = None
+    tests: Mapping[str, TestOutcome] = {}
+    output: str = ""
+    duration_s: float = 0.0
+
+    def ids(self, *outcomes: TestOutcome) -> tuple[str, ...]:
+        """Sorted ids of the tests with one of these outcomes."""
+        return tuple(sorted(test for test, outcome in self.tests.items() if outcome in outcomes))
+
+
+class Evidence(Record):
+    """What was executed for one patch, and what came out.
+
+    Attributes:
+        verdict: `verified`: what failed before now passes and nothing that passed fails; `no_patch` for an empty one.
+        reason: one line for a person, whatever the verdict.
+        fixed: tests that failed before and pass now; `broken` the reverse; `still_failing` failed both times.
+        rank: evidence class; a candidate of a higher class is never beaten by one of a lower class.
+            3 verified, 2 some fixed and none broken, 1 nothing changed, 0 broken, tampered or does not apply.
+    """
+
+    patch_sha256: str
+    verdict: Literal["verified", "unverified", "no_patch"]
+    reason: str
+    rank: int
+    before: TestReport | None = None
+    after: TestReport | None = None
+    fixed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    still_failing: tuple[str, ...] = ()
+    restored: tuple[str, ...] = ()
+    """Protected files that the patch changed and verification put back."""
+
+
+class Grade(Record):
+    """An env's verdict by hidden tests. `invalid` means the infrastructure failed: neither pass nor fail."""
+
+    task_id: str
+    outcome: Literal["pass", "fail", "invalid"]
+    reason: str = ""
+    report: TestReport | None = None
+
+
+class Env(Protocol):
+    """A source of tasks and the only one who can grade them."""
+
+    name: str
+
+    def tasks(self) -> Sequence[Task]:
+        """All tasks, in a fixed order."""
+        ...
+
+    async def prepare(self, task: Task, sandbox: Sandbox) -> None:
+        """Put the tree at the base commit into a fresh sandbox and run the set-up.
+
+        Raises:
+            SetupFailed, SandboxError.
+        """
+        ...
+
+    async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
+        """Kill what still runs and take the attempt's diff against the base commit, made inside the sandbox.
+
+        Raises:
+            PatchRejected, SandboxError.
+        """
+        ...
+
+    async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
+        """Run the hidden tests in a fresh sandbox; None when the env has none."""
+        ...

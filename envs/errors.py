@@ -1,0 +1,38 @@
+"""What can go wrong with tasks, patches and grading.
+
+* EnvsError
+  + TaskError              a task cannot be used as given: no such repository, empty issue, bad row
+    - SetupFailed          the task's own set-up failed in the sandbox (infrastructure, not the agent)
+    - TestCommandMissing   the test command does not exist in the sandbox
+  + PatchRejected          a patch that must not be stored or applied (carries every reason)
+"""
+
+
+class EnvsError(Exception):
+    """Base of this room's errors."""
+
+
+class TaskError(EnvsError):
+    """The task cannot be used as given; the message says what to change."""
+
+
+class SetupFailed(TaskError):
+    """The set-up of a task failed in its sandbox; no attempt can be made."""
+
+
+class TestCommandMissing(TaskError):
+    """The shell in the sandbox does not find the test command."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+
+class PatchRejected(EnvsError):
+    """A patch breaks the rules for what may leave a sandbox.
+
+    Attributes:
+        reasons: one line each: path and rule.
+    """
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        self.reasons = reasons
+        super().__init__("; ".join(reasons))

@@ -1,0 +1,13 @@
+"""What can go wrong in the summarizer room.
+
+* SummarizerError
+  + SummaryInvalid     the model gave no summary that fits the schema, after its repair turn
+"""
+
+
+class SummarizerError(Exception):
+    """Base of this room's errors."""
+
+
+class SummaryInvalid(SummarizerError):
+    """No reply of the model fits the summary schema."""

@@ -1,0 +1,13 @@
+"""What can go wrong in the tournament room.
+
+* TournamentError
+  + NoCandidates     nothing to choose from: no rollout gave a candidate
+"""
+
+
+class TournamentError(Exception):
+    """Base of this room's errors."""
+
+
+class NoCandidates(TournamentError):
+    """No rollout gave a candidate."""
