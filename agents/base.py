@@ -4,7 +4,7 @@ The bash agent (`bash_agent.py`) is the reference. Agents know nothing of gradin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from agents.llm.base import ChatModel, Sampling
@@ -22,7 +22,7 @@ class Assignment:
 
     Attributes:
         instruction: the task's statement as the agent may see it (issue, test command, working directory).
-        refinement: rendered summaries of earlier rollouts, the same for all rollouts of a heat; empty in the first heat.
+        refinement: rendered summaries of earlier rollouts, the same for a whole heat; empty in the first heat.
         parents: ids of the rollouts that `refinement` came from.
         seed: of this rollout; the same seed, model and replies give the same rollout.
     """
@@ -34,7 +34,7 @@ class Assignment:
     seed: int
     refinement: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 class Agent(Protocol):

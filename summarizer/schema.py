@@ -11,7 +11,7 @@ from pydantic import Field
 
 from agents.trajectory import Record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class Hypothesis(Record):
