@@ -1,10 +1,12 @@
 """The ledger: what was spent, by whom, and when to stop.
 
 Ledgers nest (run > task > rollout); a charge goes to a ledger and all its ancestors, a check asks the outermost
-first. They are passed in, never global. Counts are of one process; a resumed run starts from the stored totals.
+first. They are passed in, never global. A sink sees every charge as it is made, which is how a run store keeps them;
+a resumed run starts from the stored totals.
 """
 
 import time
+from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -51,26 +53,37 @@ class Ledger:
         limits: ceilings of this scope alone; an ancestor's limits hold as well.
         parent: the enclosing scope.
         spent: what earlier processes of a resumed run spent; not charged to the parent again.
+        sink: called with the charging ledger's scope and the usage, once for each charge made in or below this ledger.
     """
 
     def __init__(
-        self, scope: str, limits: Limits | None = None, *, parent: "Ledger | None" = None, spent: Usage | None = None
+        self,
+        scope: str,
+        limits: Limits | None = None,
+        *,
+        parent: "Ledger | None" = None,
+        spent: Usage | None = None,
+        sink: Callable[[str, Usage], None] | None = None,
     ) -> None:
         self.scope = scope
         self.limits = limits or Limits()
         self.parent = parent
         self.spent = spent or Usage()
+        self._sink = sink
         self._started = time.monotonic()
 
-    def child(self, scope: str, limits: Limits | None = None) -> "Ledger":
+    def child(self, scope: str, limits: Limits | None = None, *, spent: Usage | None = None) -> "Ledger":
         """A ledger inside this one."""
-        return Ledger(scope, limits, parent=self)
+        return Ledger(scope, limits, parent=self, spent=spent)
 
     def charge(self, usage: Usage) -> None:
-        """Add to this ledger and its ancestors. Never raises: what was spent is spent."""
-        self.spent = self.spent + usage
-        if self.parent is not None:
-            self.parent.charge(usage)
+        """Add to this ledger and its ancestors. No limit is enforced here: what was spent is spent."""
+        ledger: Ledger | None = self
+        while ledger is not None:
+            ledger.spent = ledger.spent + usage
+            if ledger._sink is not None:
+                ledger._sink(self.scope, usage)
+            ledger = ledger.parent
 
     def check(self) -> None:
         """Ask whether another call may start, the outermost scope first.

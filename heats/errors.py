@@ -1,0 +1,55 @@
+"""What a user can meet, and the exit code each ends with.
+
+* HeatsError              exit code
+  + UsageError            2    a bad flag, key, file or directory
+  + PreflightFailed       6    no sandbox, image, endpoint, test command or disk
+  + RunInUse              2    another process works in the same run directory
+  + BudgetExhausted       5    a limit of the run was reached before it was done
+
+Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 3 finished with
+infrastructure failures, 4 no verified patch, 130 and 143 after a signal.
+"""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    INFRASTRUCTURE = 3
+    NOT_VERIFIED = 4
+    BUDGET = 5
+    PREFLIGHT = 6
+    SIGINT = 130
+    SIGTERM = 143
+
+
+class HeatsError(Exception):
+    """Base of what a user is told in one line."""
+
+    exit_code = ExitCode.INTERNAL
+
+
+class UsageError(HeatsError):
+    """The command line, the configuration or an input cannot be used as given."""
+
+    exit_code = ExitCode.USAGE
+
+
+class PreflightFailed(HeatsError):
+    """Something the run needs is not there; nothing was spent."""
+
+    exit_code = ExitCode.PREFLIGHT
+
+
+class RunInUse(UsageError):
+    """Another process holds the run directory."""
+
+
+class BudgetExhausted(HeatsError):
+    """A limit of the run was reached; what is done is kept and a larger limit resumes it."""
+
+    exit_code = ExitCode.BUDGET

@@ -1,0 +1,84 @@
+"""The event stream of a run: what happened, in order, one JSON object a line.
+
+Progress displays and reports are built from it. An event is written after the record it speaks of is durable, so a
+reader that sees `rollout_finished` finds the trajectory.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.trajectory import Record
+from heats.files import LineLog, read_lines
+
+EventKind = Literal[
+    "run_started",  # command, tasks: ids, rollouts, iterations, select_k, group_size, votes, model, sandbox
+    "run_resumed",  # the same
+    "task_started",
+    "baseline",  # status, passed, failed: the task's own tests on the untouched tree
+    "heat_started",  # heat, rollouts, context: ids of the refinement context
+    "rollout_started",
+    "rollout_step",  # step, command: first line, exit_code
+    "rollout_finished",  # exit, detail, steps, duration_s, tokens, cost_usd, patch_bytes
+    "evidence",  # verdict, rank, reason
+    "summarized",  # source
+    "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote
+    "match",  # heat, match, contestants, winner, decided_by
+    "selected",  # heat, selected: ids, final: bool
+    "verified",  # verdict, reason
+    "graded",  # outcome
+    "task_finished",  # status, selected, detail
+    "warning",  # text
+    "run_finished",  # status
+]
+
+
+class Event(Record):
+    """One line of `events.jsonl`. `seq` orders events; `time` (ISO 8601, UTC) is for display only."""
+
+    seq: int
+    time: str
+    kind: EventKind
+    task: str | None = None
+    rollout: str | None = None
+    """`heat-0/rollout-03`."""
+    data: dict[str, Any] = {}
+
+
+Listener = Callable[[Event], None]
+
+
+class EventLog:
+    """Appends events to a file and hands each to the listeners. One writer per run, held by the run's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineLog(path)
+        self._lock = threading.Lock()
+        self._listeners: list[Listener] = []
+        self._seq = max((event.seq for event in read_events(path)), default=0)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every event from now on, in order, on the emitting thread."""
+        self._listeners.append(listener)
+
+    def emit(self, kind: EventKind, *, task: str | None = None, rollout: str | None = None, **data: Any) -> Event:
+        """Append one event."""
+        with self._lock:
+            self._seq += 1
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            event = Event(seq=self._seq, time=now, kind=kind, task=task, rollout=rollout, data=data)
+            self._lines.append(event, sync=False)
+        for listener in self._listeners:
+            listener(event)
+        return event
+
+    def close(self) -> None:
+        """Close the file; the log takes no more events."""
+        self._lines.close()
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """Events of a run in order; an unfinished last line is left out."""
+    return read_lines(path, Event)

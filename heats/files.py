@@ -1,0 +1,103 @@
+"""Durable files: written whole or not at all, and lines that survive the process.
+
+Every record of a run goes through here. A reader finds the old content, the new content or nothing; never half.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+    """Replace a file atomically: temporary file, fsync, rename, fsync of the directory. Parents are made.
+
+    Raises:
+        OSError: the disk is full or the directory is not writable; the old content is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def write_record(path: Path, record: BaseModel) -> None:
+    """Write a record as JSON, atomically."""
+    write_bytes(path, record.model_dump_json(indent=1).encode() + b"\n")
+
+
+def read_record(path: Path, model: type[Model]) -> Model | None:
+    """Read a record; None when it is not there or is not a whole, valid one (then the work is done again)."""
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+class LineLog:
+    """An append-only file of JSON lines, durable when `append` returns. One writer.
+
+    Args:
+        path: made with its parents; a line torn by a crash is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.exists():
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1
+            if whole < len(content):
+                os.truncate(path, whole)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def append(self, record: BaseModel, *, sync: bool = True) -> None:
+        """Append one record as a line, in one write."""
+        os.write(self._file, record.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        if sync:
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+def read_lines(path: Path, model: type[Model]) -> Iterator[Model]:
+    """Records of a line log in order; an unfinished last line is left out."""
+    if not path.exists():
+        return
+    with path.open("rb") as lines:
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield model.model_validate_json(line)
+
+
+def slug(name: str) -> str:
+    """A name as one safe path component: unchanged when it already is one, else shortened and given a digest."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        return name
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60] or "task"
+    return f"{plain}-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

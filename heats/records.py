@@ -1,0 +1,88 @@
+"""What a run directory holds, record by record. `heats/store.py` says where each lies.
+
+Rooms below bring their own records: `Trajectory`, `Summary`, `Evidence`, `TestReport`, `Bracket`, `Vote`, `Grade`.
+"""
+
+from typing import Any, Literal
+
+from agents.llm.ledger import Usage
+from agents.trajectory import ExitKind, Record
+from envs.base import Evidence
+from tournament.base import Vote
+
+STORE_VERSION: Literal[1] = 1
+
+
+class Manifest(Record):
+    """`run.json`: what the run is. A second process with another identity is refused.
+
+    Attributes:
+        identity: everything that decides results: configuration, seed, task digests, image ids. No secrets, no URLs.
+        about: what does not decide results: versions, host, model endpoint facts.
+    """
+
+    store_version: Literal[1] = STORE_VERSION
+    run_id: str
+    command: str
+    identity: dict[str, Any]
+    about: dict[str, Any] = {}
+
+
+class Outcome(Record):
+    """`outcome.json`: the last file of a rollout to be written; where it exists, the rollout is finished.
+
+    Attributes:
+        exit: how the trajectory ended; None when no attempt could be made (`error` says why).
+        patch_sha256: of `patch.diff`; empty when there is no patch.
+        rejected: why a patch was taken but not stored.
+    """
+
+    rollout: str
+    exit: ExitKind | None
+    detail: str = ""
+    steps: int = 0
+    duration_s: float = 0.0
+    usage: Usage = Usage()
+    patch_sha256: str = ""
+    patch_bytes: int = 0
+    rejected: tuple[str, ...] = ()
+    error: str = ""
+    model: str = ""
+    seed: int = 0
+
+
+class Charge(Record):
+    """One line of `ledger.jsonl`."""
+
+    scope: str
+    usage: Usage
+
+
+class TaskResult(Record):
+    """`result.json`: how one task ended.
+
+    Attributes:
+        status: `verified`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
+            prevented a result, `budget` when a limit did.
+        kept: ids kept after each heat but the last.
+    """
+
+    task: str
+    status: Literal["verified", "unverified", "no_patch", "error", "budget"]
+    detail: str = ""
+    base_commit: str = ""
+    selected: str | None = None
+    patch_sha256: str = ""
+    heats: int = 0
+    rollouts: tuple[str, ...] = ()
+    kept: tuple[tuple[str, ...], ...] = ()
+    evidence: Evidence | None = None
+    usage: Usage = Usage()
+
+
+class StoredVotes(Record):
+    """One line of `votes.jsonl`."""
+
+    match: str
+    contestants: tuple[str, ...]
+    votes: tuple[Vote, ...]

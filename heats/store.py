@@ -1,0 +1,285 @@
+"""The run store: one directory per run, and the only truth about it.
+
+What exists is done; what does not exist, or does not read, is done again. The LangGraph checkpoints beside it may be
+deleted at any time. Grades live in `GradeStore`, which selection code is never handed.
+
+```
+run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
+tasks/<task>/baseline.json  result.json
+tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff
+tasks/<task>/heat-0/votes.jsonl tournament.json
+grades/<task>/heat-0/rollout-03.json
+```
+"""
+
+import fcntl
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from agents.trajectory import Trajectory
+from envs.base import Evidence, Grade, Patch, TestReport
+from heats.errors import RunInUse, UsageError
+from heats.events import EventLog
+from heats.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
+from heats.records import Charge, Manifest, Outcome, StoredVotes, TaskResult
+from summarizer.schema import Summary
+from tournament.base import Bracket, Match, Vote
+
+
+class RolloutStore:
+    """Files of one rollout."""
+
+    def __init__(self, directory: Path, rollout: str) -> None:
+        self.directory = directory
+        self.rollout = rollout
+
+    def trajectory(self) -> Trajectory | None:
+        """The trajectory so far or at the end."""
+        return read_record(self.directory / "trajectory.json", Trajectory)
+
+    def save_trajectory(self, trajectory: Trajectory) -> None:
+        """Replace the trajectory; called after every step."""
+        write_record(self.directory / "trajectory.json", trajectory)
+
+    def outcome(self) -> Outcome | None:
+        """The outcome; None while the rollout is not finished or its patch does not match it."""
+        outcome = read_record(self.directory / "outcome.json", Outcome)
+        if outcome is not None and self.patch().sha256 != (outcome.patch_sha256 or Patch(b"").sha256):
+            return None
+        return outcome
+
+    def finish(self, outcome: Outcome, patch: Patch) -> None:
+        """Store the patch, then the outcome that makes the rollout finished."""
+        if patch:
+            write_bytes(self.directory / "patch.diff", patch.data)
+        write_record(self.directory / "outcome.json", outcome)
+
+    def patch(self) -> Patch:
+        """The patch's exact bytes, empty when there is none."""
+        path = self.directory / "patch.diff"
+        return Patch(path.read_bytes() if path.exists() else b"")
+
+    def summary(self) -> Summary | None:
+        """The summary, once written."""
+        return read_record(self.directory / "summary.json", Summary)
+
+    def save_summary(self, summary: Summary) -> None:
+        """Keep the summary."""
+        write_record(self.directory / "summary.json", summary)
+
+    def evidence(self) -> Evidence | None:
+        """What was executed for the patch, once it was."""
+        return read_record(self.directory / "evidence.json", Evidence)
+
+    def save_evidence(self, evidence: Evidence) -> None:
+        """Keep the evidence."""
+        write_record(self.directory / "evidence.json", evidence)
+
+
+class TournamentJournal:
+    """Votes of one heat's tournament, kept as they are cast (`tournament.base.Journal`)."""
+
+    def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
+        self._events, self._task, self._heat = events, task, heat
+        self._votes: dict[tuple[str, tuple[str, ...]], tuple[Vote, ...]] = defaultdict(tuple)
+        self._lines = LineLog(path)
+        for line in read_lines(path, StoredVotes):
+            self._votes[line.match, line.contestants] += line.votes
+
+    def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
+        """Votes already cast in a match of exactly these contestants."""
+        return self._votes[match_id, contestants]
+
+    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: "list[Vote] | tuple[Vote, ...]") -> None:
+        """Keep votes, durably."""
+        self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
+        self._votes[match_id, contestants] += tuple(votes)
+        choices = [vote.choice for vote in votes]
+        self._events.emit(
+            "votes", task=self._task, heat=self._heat, match=match_id, contestants=contestants, choices=choices
+        )
+
+    def add_match(self, match: Match) -> None:
+        """Announce a decided match."""
+        data = match.model_dump(include={"contestants", "winner", "decided_by"})
+        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **data)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()
+
+
+class TaskStore:
+    """Files of one task. Holds no way to its grades."""
+
+    def __init__(self, directory: Path, task_id: str) -> None:
+        self.directory = directory
+        self.task_id = task_id
+
+    def rollout(self, rollout: str) -> RolloutStore:
+        """The rollout `heat-0/rollout-03`."""
+        return RolloutStore(self.directory / rollout, rollout)
+
+    def rollouts(self, heat: int) -> list[str]:
+        """Ids of the rollouts of one heat that have files."""
+        return sorted(
+            f"heat-{heat}/{path.name}" for path in (self.directory / f"heat-{heat}").glob("rollout-*") if path.is_dir()
+        )
+
+    def baseline(self) -> TestReport | None:
+        """The task's own tests on the untouched tree."""
+        return read_record(self.directory / "baseline.json", TestReport)
+
+    def save_baseline(self, report: TestReport) -> None:
+        """Keep the baseline."""
+        write_record(self.directory / "baseline.json", report)
+
+    def journal(self, heat: int, events: EventLog) -> TournamentJournal:
+        """The votes of one heat's tournament; close it after use."""
+        return TournamentJournal(self.directory / f"heat-{heat}" / "votes.jsonl", events, self.task_id, heat)
+
+    def bracket(self, heat: int) -> Bracket | None:
+        """One heat's finished tournament."""
+        return read_record(self.directory / f"heat-{heat}" / "tournament.json", Bracket)
+
+    def save_bracket(self, heat: int, bracket: Bracket) -> None:
+        """Keep a finished tournament."""
+        write_record(self.directory / f"heat-{heat}" / "tournament.json", bracket)
+
+    def result(self) -> TaskResult | None:
+        """How the task ended, once it has."""
+        return read_record(self.directory / "result.json", TaskResult)
+
+    def save_result(self, result: TaskResult) -> None:
+        """Keep the result; the task is finished."""
+        write_record(self.directory / "result.json", result)
+
+
+class GradeStore:
+    """What envs' graders wrote. Opened by reports and by grading; never by selection."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def grade(self, task_id: str, rollout: str) -> Grade | None:
+        """The grade of one rollout, if it was graded."""
+        return read_record(self._directory / slug(task_id) / f"{rollout}.json", Grade)
+
+    def save(self, rollout: str, grade: Grade) -> None:
+        """Keep a grade."""
+        write_record(self._directory / slug(grade.task_id) / f"{rollout}.json", grade)
+
+
+class RunStore:
+    """One run's directory. `RunStore.open` to work in it, `RunStore(path)` to read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock: int | None = None
+
+    @classmethod
+    def open(cls, directory: Path, manifest: Manifest) -> "RunStore":
+        """Take the run directory for this process, making it if it is not there.
+
+        Raises:
+            RunInUse: another process works in it.
+            UsageError: it holds a run of another identity, or something that is no run.
+        """
+        store = cls(directory)
+        if directory.exists() and not directory.is_dir():
+            raise UsageError(f"{directory} is not a directory: choose another --out")
+        if directory.is_dir() and any(directory.iterdir()) and not (directory / "run.lock").exists():
+            raise UsageError(f"{directory} is not empty and holds no run of heats: choose another --out")
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        store._take_lock()
+        try:
+            store._check_identity(manifest)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @property
+    def manifest(self) -> Manifest:
+        """What this run is.
+
+        Raises:
+            UsageError: the directory holds no run.
+        """
+        manifest = read_record(self.directory / "run.json", Manifest)
+        if manifest is None:
+            raise UsageError(f"{self.directory} holds no run (no readable run.json)")
+        return manifest
+
+    @property
+    def events_path(self) -> Path:
+        """`events.jsonl`."""
+        return self.directory / "events.jsonl"
+
+    @property
+    def grades(self) -> GradeStore:
+        """The grades; for reports and graders."""
+        return GradeStore(self.directory / "grades")
+
+    def task(self, task_id: str) -> TaskStore:
+        """One task's files."""
+        return TaskStore(self.directory / "tasks" / slug(task_id), task_id)
+
+    def charges(self) -> list[Charge]:
+        """Every charge of the run so far."""
+        return list(read_lines(self.directory / "ledger.jsonl", Charge))
+
+    def ledger_log(self) -> LineLog:
+        """Where charges are appended."""
+        return LineLog(self.directory / "ledger.jsonl")
+
+    def close(self) -> None:
+        """Give the directory free."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        handle = os.open(self.directory / "run.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise RunInUse(
+                f"{self.directory} is in use by process {holder}: wait for it or choose another --out"
+            ) from None
+        except OSError as error:
+            os.close(handle)
+            raise UsageError(
+                f"{self.directory} is on a file system without locks ({error}): choose another --out"
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        self._lock = handle
+
+    def _check_identity(self, manifest: Manifest) -> None:
+        path = self.directory / "run.json"
+        stored = read_record(path, Manifest)
+        if stored is None:
+            if path.exists() and (self.directory / "tasks").exists():
+                raise UsageError(f"{path} cannot be read by this version of heats: choose another --out")
+            write_record(path, manifest)
+            return
+        changed = _differences(stored.identity, json.loads(json.dumps(manifest.identity)))
+        if changed:
+            raise UsageError(
+                f"{self.directory} holds a run with another {', '.join(changed[:4])}: "
+                "choose another --out, or --redo to set the old one aside"
+            )
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Dotted names of the values in which two nested mappings differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(old.keys() | new.keys())
+        return [path for name in names for path in _differences(old.get(name), new.get(name), f"{prefix}{name}.")]
+    return [] if old == new else [prefix.rstrip(".") or "identity"]
