@@ -1,0 +1,220 @@
+"""Configuration: frozen models, read from YAML layers and `key=value` strings laid over one another.
+
+The preset `configs/default.yaml` is always the lowest layer; a file or a string given with `-c` changes only what it
+names. Each room owns the model of its section.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agents.bash_agent import AgentConfig
+from agents.llm import ModelConfig
+from agents.llm.ledger import Limits
+from heats.errors import UsageError
+from sandbox import SandboxConfig
+from summarizer import SummarizerConfig
+from tournament import TournamentConfig
+
+IDENTITY_EXCLUDES: dict[str, Any] = {
+    "workers": True,
+    "min_free_disk_mb": True,
+    "limits": True,
+    "model": {"base_url", "api_key_env"},
+    "summarizer_model": {"base_url", "api_key_env"},
+    "judge_model": {"base_url", "api_key_env"},
+}
+"""What a run may change and still be the same run: speed, budgets and where the same model is served."""
+
+
+class Section(BaseModel):
+    """Base of the configuration: frozen, and closed against misspelt keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RefineConfig(Section):
+    """How a heat uses the one before it (PDR).
+
+    Attributes:
+        context: `select-k` gives every rollout the K that the tournament kept, `random-k` K drawn for each rollout,
+            `single` its own predecessor.
+        fresh_share: share of a later heat's rollouts that get no context, so that an all-failed context cannot
+            drag down the whole heat.
+        keep_candidates: the kept candidates of earlier heats play in the final tournament as well.
+        stop_when_verified: no further heat once a candidate is verified.
+    """
+
+    context: Literal["select-k", "random-k", "single"] = "select-k"
+    fresh_share: float = Field(0.25, ge=0, le=1)
+    keep_candidates: bool = True
+    stop_when_verified: bool = False
+
+
+class LimitsConfig(Section):
+    """Ceilings of the whole run, of each task and of each rollout."""
+
+    run: Limits = Limits()
+    task: Limits = Limits()
+    rollout: Limits = Limits()
+
+
+class HeatsConfig(Section):
+    """Everything that can be set. N, K and T are here, G and V in `tournament`.
+
+    Attributes:
+        rollouts: N, rollouts of a heat.
+        iterations: T, heats.
+        select_k: K, candidates kept as refinement context.
+        evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
+        grade: grade every rollout with the env's hidden tests after the selection, where there are some.
+        workers: sandboxes at work at the same time.
+        retries: further attempts of a rollout whose sandbox failed.
+    """
+
+    seed: int = 0
+    rollouts: int = Field(4, ge=1, le=1024)
+    iterations: int = Field(2, ge=1, le=16)
+    select_k: int = Field(2, ge=1)
+    workers: int = Field(4, ge=1)
+    evidence: bool = True
+    grade: bool = True
+    retries: int = Field(1, ge=0)
+    min_free_disk_mb: int = Field(512, ge=0)
+    refine: RefineConfig = RefineConfig()
+    limits: LimitsConfig = LimitsConfig()
+    model: ModelConfig | None = None
+    summarizer_model: ModelConfig | None = None
+    judge_model: ModelConfig | None = None
+    sandbox: SandboxConfig
+    agent: AgentConfig
+    summarizer: SummarizerConfig
+    tournament: TournamentConfig
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> Self:
+        if self.iterations > 1 and self.select_k > self.rollouts:
+            raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides results, for the run's manifest; no URLs, no key names."""
+        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+
+
+def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:
+    """Lay `layers` over the default preset, then `overrides`.
+
+    Args:
+        layers: YAML files, names of presets (`paper`, `quick`) or `dotted.key=value` strings, lowest first.
+        overrides: dotted keys from command-line options; None values are left out.
+
+    Raises:
+        UsageError: a file that cannot be read, or a key or value that does not exist; names it and the nearest key.
+    """
+    merged = _read_yaml(preset("default"))
+    for layer in layers:
+        _merge(merged, _read_layer(layer))
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            _merge(merged, _nest(key, value))
+    try:
+        return HeatsConfig.model_validate(merged)
+    except ValidationError as error:
+        raise UsageError(_explain(error)) from None
+
+
+def dump_config(config: HeatsConfig) -> str:
+    """The resolved configuration as YAML, for `--print-config`."""
+    data = config.model_dump(mode="json")
+    return yaml.dump(data, sort_keys=False, allow_unicode=True, width=120, Dumper=_BlockDumper)
+
+
+def preset(name: str) -> Path:
+    """Path of a preset that ships with heats."""
+    return Path(str(resources.files("configs"))) / f"{name}.yaml"
+
+
+def presets() -> tuple[str, ...]:
+    """Names of the presets that ship with heats."""
+    return tuple(sorted(path.stem for path in preset("default").parent.glob("*.yaml")))
+
+
+class _BlockDumper(yaml.SafeDumper):
+    """Writes prompts as readable blocks."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
+
+_BlockDumper.add_representer(str, _BlockDumper.represent_str)
+
+
+def _read_layer(layer: str) -> dict[str, Any]:
+    if "=" in layer and not Path(layer).exists():
+        key, _, value = layer.partition("=")
+        try:
+            return _nest(key.strip(), yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise UsageError(f"-c {layer}: the value is not valid YAML") from None
+    if layer in presets():
+        return _read_yaml(preset(layer))
+    return _read_yaml(Path(layer))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = ", ".join(presets())
+        raise UsageError(f"-c {path}: {error.strerror or error}; presets are {known}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"-c {path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UsageError(f"-c {path}: expected keys and values at the top level")
+    return content
+
+
+def _nest(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merge(base: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
+        hint = f"; did you mean {near[0]}?" if near else "; --print-config shows every key"
+        return f"configuration: there is no key {where}{hint}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"configuration: {where + ': ' if where else ''}{message}{more}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = HeatsConfig
+    for part in location[:-1]:
+        field = model.model_fields.get(str(part))
+        options = [] if field is None else [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
+        if not nested:
+            return []
+        model = nested[0]
+    return list(model.model_fields)
