@@ -1,0 +1,52 @@
+# Thin on purpose: each target is one command that also works without make. CI calls only these.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-rest test-all lint types format image bench docs docs-check clean
+
+PYTEST := .venv/bin/python -m pytest
+NEEDS_MORE := docker or bubblewrap or vllm or browser or slow
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: ## make .venv as uv.lock says
+	@scripts/setup
+
+demo: setup ## run the main job on built-in tasks (ARGS="--seed 1" adds flags)
+	@scripts/sandbox-setup
+	@.venv/bin/heats demo $(ARGS)
+
+test: setup ## quick tests: no Docker, no bubblewrap, no network
+	@$(PYTEST) -m "not ($(NEEDS_MORE))" $(ARGS)
+
+test-rest: setup ## the tests that `make test` leaves out
+	@$(PYTEST) -m "$(NEEDS_MORE)" $(ARGS)
+
+test-all: setup ## every test; those whose tool is missing are skipped and say so
+	@$(PYTEST) $(ARGS)
+
+lint: setup ## ruff, and its formatter as a check
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+
+types: setup ## mypy, strict
+	@.venv/bin/mypy
+
+format: setup ## rewrite files the way `make lint` wants them
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+image: ## make the Docker image heats-base:latest where it is missing
+	@scripts/base-image
+
+bench: setup ## measure speed and selection quality
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+docs: setup ## write docs/cli.md from the program's own help
+	@.venv/bin/python scripts/cli-docs
+
+docs-check: setup ## fail when docs/cli.md is not what the program says
+	@.venv/bin/python scripts/cli-docs --check
+
+clean: ## remove what these targets made here (not runs/)
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

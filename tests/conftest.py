@@ -1,0 +1,75 @@
+"""Tests whose tool is missing are skipped with the reason; where HEATS_TESTS_REQUIRE names it, they run and fail."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import docker
+import pytest
+from docker.errors import DockerException, ImageNotFound
+from requests.exceptions import RequestException
+
+BASE_IMAGE = "heats-base:latest"
+BWRAP_PROBE = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def why_no_docker() -> str | None:
+    """Return None where a daemon answers and holds the base image."""
+    try:
+        client = docker.from_env(timeout=10)
+    except (DockerException, RequestException):
+        return "no Docker daemon answers"
+    try:
+        client.images.get(BASE_IMAGE)
+    except ImageNotFound:
+        return f"Docker has no image {BASE_IMAGE}: run `make image`"
+    except (DockerException, RequestException):
+        return "the Docker daemon does not answer"
+    finally:
+        client.close()
+    return None
+
+
+def why_no_bubblewrap() -> str | None:
+    """Return None where bwrap can make a namespace."""
+    if shutil.which("bwrap") is None:
+        return "bwrap is not installed"
+    try:
+        made = subprocess.run(BWRAP_PROBE, capture_output=True, timeout=30, check=False)
+    except subprocess.TimeoutExpired:
+        return "bwrap does not end"
+    return None if made.returncode == 0 else "bwrap may not make namespaces here"
+
+
+def why_no_vllm() -> str | None:
+    """Return None where vLLM can be imported."""
+    return None if find_spec("vllm") else "vLLM is not installed"
+
+
+def why_no_browser() -> str | None:
+    """Return None where a Chromium is on PATH."""
+    return None if any(map(shutil.which, BROWSERS)) else "no Chromium on PATH"
+
+
+PROBES: dict[str, Callable[[], str | None]] = {
+    "docker": why_no_docker,
+    "bubblewrap": why_no_bubblewrap,
+    "vllm": why_no_vllm,
+    "browser": why_no_browser,
+}
+
+
+# Last, so that only what `-m` and `-k` left over is probed for.
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the selected tests that this machine cannot run."""
+    required = os.environ.get("HEATS_TESTS_REQUIRE", "").split()
+    for tool, why_not in PROBES.items():
+        marked = [item for item in items if item.get_closest_marker(tool)]
+        reason = why_not() if marked and tool not in required else None
+        for item in marked:
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
