@@ -1,0 +1,1 @@
+"""Chat models: the OpenAI-compatible client, the built-in repair policy, and scripted fakes."""

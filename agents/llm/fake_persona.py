@@ -1,0 +1,108 @@
+"""A deterministic scripted agent behind the fake server: runs given commands, submits, summarises and votes.
+
+Every answer depends on the request alone, so a resumed run gets the replies that an uninterrupted one got.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.llm.base import Completion
+from agents.llm.fake import bash, calls, text
+
+
+class Rule(BaseModel):
+    """Commands for the tasks whose first user message matches `when` (a regular expression).
+
+    With `variants`, a rollout runs the list that its request's `seed` picks, so that rollouts differ.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: str = ""
+    commands: tuple[str, ...] = ()
+    variants: tuple[tuple[str, ...], ...] = ()
+
+
+class Script(BaseModel):
+    """A persona as a JSON file.
+
+    Attributes:
+        rules: the first one that matches the task is played, one command per turn, then a submission.
+        replies: fixed replies by schema name, for `summary`, `vote` or any other; otherwise one is made from the
+            request's JSON schema.
+        pick: which of an enum's values a made reply takes: `first`, `last`, or one by hash of the request and choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rules: tuple[Rule, ...] = (Rule(commands=("ls",)),)
+    replies: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+    pick: Literal["first", "last", "hash"] = "hash"
+
+
+class Persona:
+    """Answers chat requests as a `Script` says; a responder of `FakeServer`."""
+
+    def __init__(self, script: Script | None = None) -> None:
+        self.script = script or Script()
+
+    def __call__(self, request: Mapping[str, Any]) -> Sequence[Completion]:
+        """The request's `n` completions."""
+        count = int(request.get("n") or 1)
+        if request.get("response_format"):
+            return [self._structured(request, index) for index in range(count)]
+        return [self._act(request)] * count
+
+    def _act(self, request: Mapping[str, Any]) -> Completion:
+        messages = request["messages"]
+        turn = sum(message.get("role") == "assistant" for message in messages)
+        commands = self._commands(messages, int(request.get("seed") or 0))
+        if request.get("tools"):
+            return bash(commands[turn]) if turn < len(commands) else calls(("submit", {}))
+        return text(f"```bash\n{commands[turn] if turn < len(commands) else 'submit'}\n```")
+
+    def _commands(self, messages: Sequence[Mapping[str, Any]], seed: int) -> Sequence[str]:
+        task = next((str(message.get("content")) for message in messages if message.get("role") == "user"), "")
+        for rule in self.script.rules:
+            if re.search(rule.when, task):
+                return rule.variants[seed % len(rule.variants)] if rule.variants else rule.commands
+        return ()
+
+    def _structured(self, request: Mapping[str, Any], index: int) -> Completion:
+        wanted = request["response_format"].get("json_schema") or {}
+        fixed = self.script.replies.get(str(wanted.get("name")))
+        if fixed is not None:
+            return text(json.dumps(fixed))
+        digest = hashlib.sha256(json.dumps([request["messages"], request.get("seed"), index]).encode()).digest()
+        schema = wanted.get("schema") or {}
+        return text(json.dumps(self._example(schema, schema, int.from_bytes(digest[:8], "big"))))
+
+    def _example(self, schema: Mapping[str, Any], root: Mapping[str, Any], salt: int) -> Any:
+        """The simplest value that satisfies a schema; enums by `pick`, everything else small."""
+        if "$ref" in schema:
+            return self._example(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root, salt)
+        if "const" in schema:
+            return schema["const"]
+        if "enum" in schema:
+            at = {"first": 0, "last": -1, "hash": salt % len(schema["enum"])}[self.script.pick]
+            return schema["enum"][at]
+        for union in ("anyOf", "oneOf", "allOf"):
+            if union in schema:
+                return self._example(schema[union][0], root, salt)
+        match schema.get("type"):
+            case "object":
+                return {key: self._example(value, root, salt) for key, value in schema.get("properties", {}).items()}
+            case "array":
+                return [self._example(schema.get("items", {}), root, salt)] * int(schema.get("minItems", 0))
+            case "integer" | "number":
+                return schema.get("minimum", 0)
+            case "boolean":
+                return False
+            case "null":
+                return None
+        return "scripted"[: schema.get("maxLength", 8)].ljust(schema.get("minLength", 0), ".")

@@ -1,0 +1,179 @@
+"""The fake server's HTTP bodies: healthy chat completions and every broken kind of reply."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agents.llm.base import Completion
+from agents.llm.fake import count_tokens
+from agents.llm.fake_faults import OPENAI_OVERFLOW, VLLM_OVERFLOW, Fault
+
+Delivery = Literal["whole", "truncated", "reset", "hang", "drip"]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """One HTTP response and how it goes out. `usage` is what a client that reads it must have counted."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delivery: Delivery = "whole"
+    usage: Mapping[str, int] = field(default_factory=dict)
+
+    def head(self) -> bytes:
+        """Status line and headers, with the content length of the whole body."""
+        lines = [f"HTTP/1.1 {self.status} -", f"content-type: {self.content_type}", f"content-length: {len(self.body)}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def json_reply(status: int, value: object, **headers: str) -> HttpReply:
+    """A JSON response; underscores in header names become hyphens."""
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return HttpReply(status, json.dumps(value).encode(), headers=named)
+
+
+def error_reply(status: int, message: str, *, code: str | None = None, param: str | None = None) -> HttpReply:
+    """An error in OpenAI's shape."""
+    kind = "invalid_request_error" if 400 <= status < 500 else "server_error"
+    return json_reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
+
+
+class PrefixCache:
+    """Counts tokens as a server with prefix caching over whole messages would."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def count(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+        """Prompt tokens of a conversation, and how many of them an earlier one had computed already."""
+        digest, total, cached = hashlib.sha256(), 0, 0
+        for message in messages:
+            digest.update(json.dumps(message, sort_keys=True).encode())
+            total += count_tokens(message)
+            if digest.hexdigest() in self._seen:
+                cached = total
+            self._seen.add(digest.hexdigest())
+        return total, cached
+
+
+def usage_of(prompt: tuple[int, int], completions: Sequence[Completion]) -> dict[str, Any]:
+    """The `usage` object of a reply."""
+    spent = sum(count_tokens(completion.message) for completion in completions)
+    return {
+        "prompt_tokens": prompt[0],
+        "completion_tokens": spent,
+        "total_tokens": prompt[0] + spent,
+        "prompt_tokens_details": {"cached_tokens": prompt[1]},
+    }
+
+
+def completion_body(model: str, completions: Sequence[Completion], usage: Mapping[str, Any]) -> dict[str, Any]:
+    """A `chat.completion` object."""
+    choices = [
+        {"index": index, "message": completion.message, "finish_reason": completion.finish_reason, "logprobs": None}
+        for index, completion in enumerate(completions)
+    ]
+    return {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion",
+        "model": model,
+        "choices": choices,
+        "usage": dict(usage),
+    }
+
+
+def billed(body: Mapping[str, Any], delivery: Delivery = "whole") -> HttpReply:
+    """A 200 whose usage counts."""
+    usage = body["usage"]
+    counted = {
+        "prompt_tokens": usage["prompt_tokens"],
+        "cached_tokens": usage["prompt_tokens_details"]["cached_tokens"],
+        "completion_tokens": usage["completion_tokens"],
+    }
+    return HttpReply(200, json.dumps(body).encode(), delivery=delivery, usage=counted if delivery == "whole" else {})
+
+
+def faulty_reply(fault: Fault, body: dict[str, Any], retry_after_s: float) -> HttpReply:
+    """What a server with this fault sends in place of `body`."""
+    if fault in _PLAIN:
+        return _PLAIN[fault]
+    match fault:
+        case "rate_limit":
+            return json_reply(
+                429, {"error": {"message": "slow down", "code": "rate_limit"}}, retry_after=f"{retry_after_s}"
+            )
+        case "reset" | "hang":
+            return HttpReply(200, json.dumps(body).encode(), delivery=fault)
+        case "truncated_body":
+            return billed(body, "truncated")
+        case "slow_drip":
+            return billed(body, "drip")
+        case "empty_choices":
+            return billed(body | {"choices": []})
+        case "null_choices":
+            return billed(body | {"choices": None})
+    return billed(body | {"choices": [_spoil(choice, fault) for choice in body["choices"]]})
+
+
+def _spoil(choice: Mapping[str, Any], fault: Fault) -> dict[str, Any]:
+    empty = {"role": "assistant", "content": None}
+    changes: dict[str, dict[str, Any]] = {
+        "abort": {"finish_reason": "abort"},
+        "null_finish": {"finish_reason": None},
+        "length": {"finish_reason": "length"},
+        "null_content": {"message": empty, "finish_reason": "stop"},
+        "refusal": {"message": empty | {"refusal": "I cannot help with that."}, "finish_reason": "stop"},
+    }
+    return {**choice, **changes[fault]}
+
+
+async def send(
+    reply: HttpReply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, drip_s: float, hang_s: float
+) -> bool:
+    """Send a reply in its way; False when the connection must end.
+
+    Args:
+        drip_s: seconds between the bytes of a `drip`.
+        hang_s: seconds until a `hang` gives up on a client that does not.
+    """
+    if reply.delivery == "reset":
+        raw = writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+        return False
+    if reply.delivery == "hang":
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(reader.read(1), hang_s)
+        return False
+    writer.write(reply.head())
+    if reply.delivery == "drip":
+        for byte in reply.body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(drip_s)
+        return True
+    writer.write(reply.body if reply.delivery == "whole" else reply.body[: len(reply.body) // 2])
+    await writer.drain()
+    return reply.delivery == "whole"
+
+
+_PLAIN: Mapping[str, HttpReply] = {
+    "server_error": error_reply(503, "overloaded"),
+    "garbage_json": HttpReply(200, b'{"id": "x", "choices": [{"ind'),
+    "html": HttpReply(200, b"<html><body>Bad gateway</body></html>", "text/html"),
+    "event_stream": HttpReply(200, b'data: {"choices": [{"delta": {"content": "par', "text/event-stream"),
+    "in_band_error": json_reply(200, {"error": {"message": "engine died", "type": "server_error", "code": 500}}),
+    "overflow_vllm": error_reply(400, VLLM_OVERFLOW),
+    "overflow_openai": error_reply(400, OPENAI_OVERFLOW, code="context_length_exceeded", param="messages"),
+    "unauthorized": error_reply(401, "Incorrect API key provided", code="invalid_api_key"),
+    "not_found": error_reply(404, "The model does not exist", code="model_not_found"),
+}
