@@ -1,0 +1,63 @@
+"""The tournament's settings; their values and prompts are in `configs/default.yaml` under `tournament:`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class JudgeConfig(BaseModel):
+    """What a judge is shown and asked.
+
+    Attributes:
+        view: what it sees of each candidate.
+        candidate_chars: characters of one candidate's text; more is cut in the middle, for all the same.
+        problem_chars: characters of the problem statement.
+        strip_comments: leave comments of diffs out of what is shown.
+        temperature: of the votes; the same for all.
+        max_tokens: of one vote.
+        system: Jinja2 template of the rules.
+        user: Jinja2 template around `data`, the JSON text with problem and candidates, and `labels`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    view: Literal["summary", "trajectory", "patch", "summary+evidence"]
+    candidate_chars: int = Field(ge=200)
+    problem_chars: int = Field(ge=200)
+    strip_comments: bool
+    temperature: float = Field(ge=0)
+    max_tokens: int = Field(gt=0)
+    system: str
+    user: str
+
+
+class ScoringConfig(BaseModel):
+    """Prompts of the selectors that judge one candidate at a time. Templates get what the judge's do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    samples: int = Field(gt=0)
+    score_system: str
+    verify_system: str
+    user: str
+
+
+class TournamentConfig(BaseModel):
+    """How candidates are selected.
+
+    Attributes:
+        selector: a name of `tournament.registry.SELECTORS`.
+        group_size: G, candidates compared at once.
+        votes: V, votes of one comparison.
+        early_stop: `off` casts all V; `balanced` stops, after whole blocks of G votes, once the winner cannot change;
+            `lean` stops at the very vote.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    selector: str
+    group_size: int = Field(ge=2)
+    votes: int = Field(ge=1)
+    early_stop: Literal["off", "balanced", "lean"]
+    judge: JudgeConfig
+    scoring: ScoringConfig

@@ -1,0 +1,31 @@
+"""A journal that lives in memory: for tests, and for tournaments that need not survive their process."""
+
+from collections.abc import Sequence
+
+from tournament.base import Match, Vote
+from tournament.bracket import MatchKey
+
+
+class MemoryJournal:
+    """Keeps votes and matches in dictionaries.
+
+    Attributes:
+        cast: votes by match id and contestants.
+        matches: announced matches, in order.
+    """
+
+    def __init__(self) -> None:
+        self.cast: dict[MatchKey, tuple[Vote, ...]] = {}
+        self.matches: list[Match] = []
+
+    def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
+        """Votes already cast in this match, in order."""
+        return self.cast.get((match_id, contestants), ())
+
+    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
+        """Keep more votes of this match."""
+        self.cast[match_id, contestants] = (*self.votes(match_id, contestants), *votes)
+
+    def add_match(self, match: Match) -> None:
+        """Keep a decided match."""
+        self.matches.append(match)

@@ -1,0 +1,187 @@
+"""RTV, recursive tournament voting: groups of G, V votes each, winners go on until K are left.
+
+Source: arXiv:2604.16529. Ours are: evidence before votes, early stopping, equal patches entering once, and a schedule
+without rounds. The tree of matches is fixed in advance (`bracket.py`), and a match starts as soon as its own
+contestants are there. A candidate that turns out later to equal another one may empty the slot of a match that was
+already judged; that match is dropped and its votes stay in the journal, so that the outcome never depends on who
+came first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any
+
+from agents.llm.ledger import Ledger
+from tournament.arrivals import Arrival, arrivals
+from tournament.base import Bracket, Candidate, Journal, Judge, Match, Vote
+from tournament.bracket import (
+    MatchKey,
+    Resolution,
+    Slot,
+    merged,
+    plan_rounds,
+    preference,
+    rank,
+    resolve,
+    seeded_hash,
+    seeded_order,
+)
+from tournament.config import TournamentConfig
+from tournament.errors import NoCandidates
+from tournament.tally import Rules, leader, needed, next_wave, standings
+
+
+class RTVSelector:
+    """The tournament of the paper, with its schedule freed from rounds.
+
+    Args:
+        config: group size, votes, early stopping.
+        judge: casts the votes.
+    """
+
+    name = "rtv"
+
+    def __init__(self, config: TournamentConfig, judge: Judge) -> None:
+        self.config = config
+        self.judge = judge
+
+    async def select(
+        self,
+        problem: str,
+        candidates: Mapping[str, Awaitable[Candidate | None]],
+        k: int,
+        *,
+        seed: int,
+        ledger: Ledger,
+        journal: Journal,
+    ) -> Bracket:
+        """Play until `k` are left and rank everybody.
+
+        Fewer than `k` candidates are all selected. The final is the same with `k` = 1.
+
+        Raises:
+            NoCandidates, LimitExceeded, ModelConfigError.
+        """
+        async with arrivals(candidates) as futures:
+            play = _Play(self.config, MatchVotes(self.config, self.judge, problem, seed, ledger, journal), futures, k)
+            slots, rounds = await play.run()
+        ranking = rank(slots, rounds, seed)
+        if not ranking:
+            raise NoCandidates("no rollout gave a candidate")
+        return Bracket(
+            selector=self.name,
+            seed=seed,
+            group_size=self.config.group_size,
+            votes_per_match=self.config.votes,
+            rounds=rounds,
+            merged=merged(slots),
+            ranking=ranking,
+            selected=ranking[:k],
+        )
+
+
+class MatchVotes:
+    """Judges single matches: takes the journal's votes first, then asks in waves until the match is decided."""
+
+    def __init__(
+        self, config: TournamentConfig, judge: Judge, problem: str, seed: int, ledger: Ledger, journal: Journal
+    ) -> None:
+        self.config, self.judge, self.problem = config, judge, problem
+        self.seed, self.ledger, self.journal = seed, ledger, journal
+
+    async def decide(self, match_id: str, contestants: tuple[Candidate, ...]) -> Match:
+        """Ask for votes until nothing can change the winner.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        ids = tuple(one.id for one in contestants)
+        rules = Rules(preference(contestants, self.seed), self.config.votes, len(ids))
+        early, balanced = self.config.early_stop != "off", self.config.early_stop != "lean"
+        votes = needed(self.journal.votes(match_id, ids), rules, early_stop=early, balanced=balanced)
+        while wave := next_wave([vote.choice for vote in votes], rules, early_stop=early, balanced=balanced):
+            fresh = await self.ask(match_id, contestants, wave, len(votes))
+            self.journal.add_votes(match_id, ids, fresh)
+            votes = (*votes, *fresh)
+        choices = [vote.choice for vote in votes]
+        winner = leader(choices, rules)
+        counts = {name: standing.count for name, standing in standings(choices, rules).items()}
+        clear = list(counts.values()).count(counts[winner]) == 1
+        return Match(
+            id=match_id, contestants=ids, votes=votes, winner=winner, decided_by="votes" if clear else "tie-break"
+        )
+
+    async def ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
+        """Exactly `count` votes; a choice of somebody who does not play, or a missing vote, is an abstention."""
+        cast = await self.judge.vote(
+            self.problem,
+            contestants,
+            count=count,
+            first=first,
+            seed=seeded_hash(self.seed, match_id),
+            ledger=self.ledger,
+        )
+        ids = tuple(one.id for one in contestants)
+        blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
+        known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
+        return [*known, *[blank] * count][:count]
+
+
+class _Play:
+    """One tournament while it runs: arrived candidates, judged matches, and the matches being judged."""
+
+    def __init__(self, config: TournamentConfig, judging: MatchVotes, futures: dict[str, Arrival], k: int) -> None:
+        self.judging, self.futures = judging, futures
+        self.order = seeded_order(futures, judging.seed)
+        self.plan = plan_rounds(len(self.order), config.group_size, k)
+        self.judged: dict[MatchKey, Match] = {}
+        self.running: dict[MatchKey, asyncio.Task[Match]] = {}
+        self.announced: dict[str, Match] = {}
+
+    async def run(self) -> tuple[list[Slot], tuple[tuple[Match, ...], ...]]:
+        """Play to the end; returns the slots and the decided matches by round."""
+        try:
+            while True:
+                slots = [self._slot(name) for name in self.order]
+                state = resolve(slots, self.plan, self.judged)
+                self._announce(state)
+                await self._keep_only(state)
+                if not state.open:
+                    return slots, state.rounds
+                for key, contestants in state.ready.items():
+                    if key not in self.running:
+                        self.running[key] = asyncio.create_task(self.judging.decide(key[0], contestants))
+                waiting: list[asyncio.Future[Any]] = list(self.running.values())
+                waiting += [
+                    self.futures[name] for name, slot in zip(self.order, slots, strict=True) if slot == "pending"
+                ]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                self._collect()
+        finally:
+            await self._stop(list(self.running))
+
+    def _slot(self, name: str) -> Slot:
+        future = self.futures[name]
+        return future.result() if future.done() else "pending"
+
+    def _collect(self) -> None:
+        """Take the results of matches that ended; a match's failure ends the tournament."""
+        for key, task in list(self.running.items()):
+            if task.done():
+                self.judged[key] = self.running.pop(key).result()
+
+    def _announce(self, state: Resolution) -> None:
+        for match in (match for matches in state.rounds for match in matches):
+            if self.announced.get(match.id) != match:
+                self.announced[match.id] = match
+                self.judging.journal.add_match(match)
+
+    async def _keep_only(self, state: Resolution) -> None:
+        """Stop matches whose contestants no longer meet: one of them equals a candidate that came later."""
+        await self._stop([key for key in self.running if key not in state.ready])
+
+    async def _stop(self, keys: list[MatchKey]) -> None:
+        tasks = [self.running.pop(key) for key in keys]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,102 @@
+"""Counting the votes of one match, and knowing when more of them cannot change the winner.
+
+Most votes win. Of contestants with equally many, the one who had its last vote in an earlier block of G votes wins
+(within a block every order was shown once, so the order shown within one decides nothing); then the match's fixed
+preference (`bracket.preference`). Abstentions count for nobody.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tournament.base import Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is fixed before a match's first vote.
+
+    Attributes:
+        preference: the contestants, the one that wins a complete tie first.
+        votes: V, votes of the whole match.
+        block: G, votes until every order was shown once.
+    """
+
+    preference: tuple[str, ...]
+    votes: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One contestant's votes: how many, and the block of the last (-1 without any)."""
+
+    count: int
+    block: int
+    place: int
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Smaller is better."""
+        return -self.count, self.block, self.place
+
+
+def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing]:
+    """Every contestant's standing after these votes, in the order they were cast."""
+    found = {}
+    for place, name in enumerate(rules.preference):
+        last = max((index for index, choice in enumerate(choices) if choice == name), default=-1)
+        found[name] = Standing(choices.count(name), last // rules.block if last >= 0 else -1, place)
+    return found
+
+
+def leader(choices: Sequence[str | None], rules: Rules) -> str:
+    """Who wins if no further vote is cast."""
+    found = standings(choices, rules)
+    return min(found, key=lambda name: found[name].key)
+
+
+def decided(choices: Sequence[str | None], rules: Rules) -> bool:
+    """Whether no continuation up to V votes changes the leader."""
+    left = rules.votes - len(choices)
+    if left <= 0:
+        return True
+    found = standings(choices, rules)
+    first = found[leader(choices, rules)]
+    last_block = (rules.votes - 1) // rules.block
+    rivals = (one for one in found.values() if one is not first)
+    return all(first.key < Standing(one.count + left, last_block, one.place).key for one in rivals)
+
+
+def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool, balanced: bool) -> int:
+    """How many votes to ask for next: as few as could decide the match; 0 when it is decided.
+
+    Args:
+        early_stop: False asks for all V at once.
+        balanced: complete the last block, so that every order has been asked for equally often.
+    """
+    left = rules.votes - len(choices)
+    if left <= 0 or not early_stop:
+        return max(left, 0)
+    if decided(choices, rules) and not (balanced and len(choices) % rules.block):
+        return 0
+    wave = min(_shortest(choices, name, left, rules) for name in rules.preference)
+    if balanced:
+        wave += -(len(choices) + wave) % rules.block
+    return min(wave, left)
+
+
+def _shortest(choices: Sequence[str | None], name: str, left: int, rules: Rules) -> int:
+    """Fewest further votes for one contestant, all of them, that decide the match."""
+    for wave in range(left):
+        if decided([*choices, *[name] * wave], rules):
+            return wave
+    return left
+
+
+def needed(votes: Sequence[Vote], rules: Rules, *, early_stop: bool, balanced: bool) -> tuple[Vote, ...]:
+    """The votes of a stored match that an uninterrupted one would have cast; the rest are left over."""
+    for size in range(len(votes) + 1):
+        cast = votes[:size]
+        if next_wave([vote.choice for vote in cast], rules, early_stop=early_stop, balanced=balanced) == 0:
+            return tuple(cast)
+    return tuple(votes)
