@@ -1,0 +1,91 @@
+"""How figures are written for a person: the same everywhere, in terminals, Markdown and HTML."""
+
+from agents.llm.ledger import Usage
+from agents.trajectory import Exit, ExitKind
+from envs.base import TestReport
+
+STATUS_WORDS = {
+    "verified": "verified",
+    "unverified": "not verified",
+    "no_patch": "no patch",
+    "error": "infrastructure failed",
+    "budget": "budget exhausted",
+}
+"""A task's status in words."""
+
+INFRASTRUCTURE_EXITS: tuple[ExitKind, ...] = ("model_error", "sandbox_lost")
+"""Exits that say nothing about the attempt: the model or the machine failed."""
+
+
+def count(number: float) -> str:
+    """A count: `950`, `12.3 k`, `4.56 M`."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(number) >= size:
+            return f"{number / (1e3 if unit == 'k' else size):.3g} {unit}"
+    return f"{number:g}" if number == int(number) else f"{number:.1f}"
+
+
+def percent(share: float | None) -> str:
+    """A share of one: `66.7 %`; a dash when it is not known."""
+    return "\u2013" if share is None else f"{share * 100:.1f} %"
+
+
+def money(amount: float) -> str:
+    """US dollars: two digits after the point, four below a cent's worth."""
+    return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A time span: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """A stop watch: `1:07`, `2:03:44`."""
+    minutes, rest = divmod(max(int(seconds), 0), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def size(amount: float) -> str:
+    """Bytes: `412 B`, `3.2 kB`, `51.0 MB`."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= factor:
+            return f"{amount / factor:.1f} {unit}"
+    return f"{int(amount)} B"
+
+
+def several(number: int, noun: str, plural: str = "") -> str:
+    """`1 step`, `3 steps`, `2 matches`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def spent(usage: Usage) -> str:
+    """A ledger's totals on one line."""
+    cached = f", {percent(usage.cached_tokens / usage.prompt_tokens)} cached" if usage.cached_tokens else ""
+    parts = [several(usage.calls, "call"), f"{count(usage.tokens)} tokens{cached}", money(usage.cost_usd)]
+    return " \u00b7 ".join(parts)
+
+
+def tests(report: TestReport | None) -> str:
+    """What a run of the tests said: `failed: 3 failed, 5 passed`."""
+    if report is None:
+        return "not run"
+    found = [(len(report.ids("failed", "error")), "failed"), (len(report.ids("passed")), "passed")]
+    counts = ", ".join(f"{number} {word}" for number, word in found if number)
+    code = f"exit code {report.exit_code}" if report.exit_code is not None else ""
+    return f"{report.status}: {counts or code}" if counts or code else report.status
+
+
+def ending(exit: Exit | ExitKind | None) -> str:
+    """How a rollout ended, in words."""
+    kind = exit.kind if isinstance(exit, Exit) else exit
+    return "no attempt could be made" if kind is None else kind.replace("_", " ")
+
+
+def short(rollout: str) -> str:
+    """`heat-0/rollout-03` as `0/03`, for places with little room."""
+    heat, _, name = rollout.partition("/")
+    return f"{heat.removeprefix('heat-')}/{name.removeprefix('rollout-')}" if name else rollout
