@@ -7,6 +7,7 @@ that is missing or of another type than expected is left out, because a display 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import isfinite
 from typing import Any
 
 from agents.llm.ledger import Usage
@@ -16,7 +17,7 @@ from heats.events import Event
 def number(data: dict[str, Any], name: str) -> float:
     """A number of an event, 0 when there is none."""
     value = data.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else 0
 
 
 def word(data: dict[str, Any], name: str) -> str:
