@@ -1,1 +1,46 @@
 """Chat models: the OpenAI-compatible client, the built-in repair policy, and scripted fakes."""
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from agents.errors import ModelConfigError
+from agents.llm.base import ChatModel
+from agents.llm.config import ModelConfig, Prices
+
+BUILTINS: Mapping[str, str] = {"builtin:repair": "agents.llm.repair:RepairModel"}
+"""Models that need no server: name -> `module:Class`, imported when opened."""
+
+__all__ = ["BUILTINS", "ModelConfig", "Prices", "open_model"]
+
+
+def open_model(config: ModelConfig) -> ChatModel:
+    """The chat model that a configuration names.
+
+    `builtin:NAME` is one of `BUILTINS`; `fake:PATH` plays a persona from a JSON file; anything else is a model of an
+    OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
+
+    Raises:
+        ModelConfigError: an unknown built-in, an unreadable persona, or no base URL.
+    """
+    kind, _, rest = config.name.partition(":")
+    if kind == "builtin":
+        return _builtin(config.name)
+    if kind == "fake" and not config.base_url:
+        from agents.llm.fake_persona import PersonaModel
+
+        try:
+            return PersonaModel.from_file(config.name, Path(rest))
+        except (OSError, ValueError) as error:
+            raise ModelConfigError(f"cannot read the persona {rest!r}: {error}") from error
+    from agents.llm.openai_client import open_endpoint  # openai takes long to import
+
+    return open_endpoint(config)
+
+
+def _builtin(name: str) -> ChatModel:
+    if name not in BUILTINS:
+        raise ModelConfigError(f"unknown model {name!r}; built in: {', '.join(BUILTINS)}")
+    module, _, attribute = BUILTINS[name].partition(":")
+    model: ChatModel = getattr(importlib.import_module(module), attribute)()
+    return model

@@ -116,7 +116,7 @@ class FakeModel:
                 sampling=sampling,
             )
         )
-        completions = self._next(messages, n)
+        completions = self._next(self.requests[-1])
         usage = Usage(
             calls=1,
             prompt_tokens=count_tokens(list(messages)),
@@ -125,20 +125,21 @@ class FakeModel:
         ledger.charge(usage)
         return Reply(completions=completions, usage=usage, model=self.name)
 
-    def _next(self, messages: Sequence[Message], n: int) -> tuple[Completion, ...]:
-        if self._queue:
-            reply = self._queue.popleft()
-        elif self._responder is not None:
-            reply = self._responder
-        else:
-            last = str(messages[-1].get("content"))[:200] if messages else ""
-            raise FakeExhausted(f"no scripted reply left for request {len(self.requests)}; its last message: {last!r}")
+    def _next(self, request: FakeRequest) -> tuple[Completion, ...]:
+        reply = self._queue.popleft() if self._queue else self._respond(request)
         if callable(reply):
-            reply = reply(messages)
+            reply = reply(request.messages)
         if isinstance(reply, BaseException):
             raise reply
-        many: Sequence[str | Completion] = [reply] * n if isinstance(reply, str | Completion) else list(reply)
+        many: Sequence[str | Completion] = [reply] * request.n if isinstance(reply, str | Completion) else list(reply)
         return tuple(text(one) if isinstance(one, str) else one for one in many)
+
+    def _respond(self, request: FakeRequest) -> Scripted:
+        """The answer to a request that the script does not answer."""
+        if self._responder is not None:
+            return self._responder(request.messages)
+        last = str(request.messages[-1].get("content"))[:200] if request.messages else ""
+        raise FakeExhausted(f"no scripted reply left for request {len(self.requests)}; its last message: {last!r}")
 
     async def preflight(self) -> Mapping[str, Any]:
         """Always well."""

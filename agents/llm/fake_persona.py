@@ -7,12 +7,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.llm.base import Completion
-from agents.llm.fake import bash, calls, text
+from agents.llm.fake import FakeModel, FakeRequest, Scripted, bash, calls, text
 
 
 class Rule(BaseModel):
@@ -106,3 +107,27 @@ class Persona:
             case "null":
                 return None
         return "scripted"[: schema.get("maxLength", 8)].ljust(schema.get("minLength", 0), ".")
+
+
+class PersonaModel(FakeModel):
+    """A persona as a chat model of this process, for runs without any server."""
+
+    def __init__(self, name: str, script: Script | None = None) -> None:
+        super().__init__(name=name)
+        self._persona = Persona(script)
+
+    @classmethod
+    def from_file(cls, name: str, path: Path) -> "PersonaModel":
+        """A persona from its JSON script.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or is no script.
+        """
+        return cls(name, Script.model_validate_json(path.read_bytes()))
+
+    def _respond(self, request: FakeRequest) -> Scripted:
+        schema = request.response_schema
+        wanted = schema and {"json_schema": {"name": schema.name, "schema": schema.json_schema}}
+        seed = request.sampling.seed if request.sampling else None
+        body = {"messages": request.messages, "tools": request.tools, "n": request.n, "seed": seed}
+        return self._persona(body | ({"response_format": wanted} if wanted else {}))

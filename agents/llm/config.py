@@ -1,0 +1,63 @@
+"""Configuration of one chat model."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.llm.ledger import Usage
+
+
+class Prices(BaseModel):
+    """USD per million tokens. Cached prompt tokens cost `cached`, or `prompt` when it is not given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+    cached: float | None = Field(None, ge=0)
+
+    def cost(self, usage: Usage) -> float:
+        """USD that these tokens cost."""
+        cached = self.prompt if self.cached is None else self.cached
+        fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
+        millionths = fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion
+        return millionths / 1_000_000
+
+
+class ModelConfig(BaseModel):
+    """A chat model and how to reach it. Times in seconds. Holds no secret: the key is named, not given.
+
+    Attributes:
+        name: a name that the server knows, or `builtin:repair`.
+        base_url: of an OpenAI-compatible server, with `/v1`.
+        api_key_env: environment variable that holds the key; servers without keys need none.
+        temperature: default for requests that do not say; likewise `top_p` and `max_tokens`.
+        request_timeout_s: of one HTTP request, reading included.
+        call_deadline_s: of one call with all its retries and waits.
+        max_attempts: requests per call that the server may answer uselessly; waiting for a dead or busy one is
+            bounded by the deadline alone.
+        backoff_cap_s: longest wait between two retries.
+        max_concurrency: requests in flight at once; falls by itself while the server says 429.
+        prices: for the ledger's cost; without them cost stays 0.
+        extra_body: sent with every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
+        text_protocol: the model cannot call tools; agents use fenced blocks instead.
+        send_reasoning: return the model's reasoning to it in later turns, under the name the server used.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    temperature: float | None = Field(None, ge=0)
+    top_p: float | None = Field(None, gt=0, le=1)
+    max_tokens: int | None = Field(None, gt=0)
+    request_timeout_s: float = Field(600.0, gt=0)
+    call_deadline_s: float = Field(1800.0, gt=0)
+    max_attempts: int = Field(6, gt=0)
+    backoff_cap_s: float = Field(20.0, gt=0)
+    max_concurrency: int = Field(64, gt=0)
+    prices: Prices | None = None
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    text_protocol: bool = False
+    send_reasoning: bool = True

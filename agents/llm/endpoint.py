@@ -1,0 +1,130 @@
+"""One server as its clients share it: how many requests at once, and whether it is worth asking now."""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class AdaptiveLimit:
+    """Requests in flight at once; falls with 429s and recovers with successes, first come first served.
+
+    Only requests that started after the last cut can cut again, so that one burst of 429s counts once.
+    """
+
+    def __init__(self, ceiling: int) -> None:
+        self.ceiling = ceiling
+        self.limit: float = ceiling
+        self.in_flight = 0
+        self.peak = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._last_cut = -math.inf
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one of the slots, waiting for it."""
+        await self._acquire()
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._wake()
+
+    async def _acquire(self) -> None:
+        if self.in_flight < int(self.limit) and not self._waiting:
+            self._take()
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.in_flight -= 1
+                self._wake()
+            raise
+
+    def _take(self) -> None:
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+
+    def _wake(self) -> None:
+        while self._waiting and self.in_flight < int(self.limit):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._take()
+                turn.set_result(None)
+
+    def throttled(self, started: float) -> None:
+        """A request that started then (`time.monotonic()`) was refused with a 429."""
+        if started > self._last_cut:
+            self._last_cut = time.monotonic()
+            self.limit = max(1.0, math.floor(min(self.limit, max(self.in_flight, 1)) * 0.7))
+
+    def succeeded(self) -> None:
+        """A request was answered: about one more slot per round of successes."""
+        self.limit = min(self.ceiling, self.limit + 1 / self.limit)
+        self._wake()
+
+
+class CircuitBreaker:
+    """Holds callers back while a server is down; one probe at a time asks whether it is back.
+
+    Args:
+        threshold: failures in a row that open the circuit.
+        first_s: wait before the first probe; doubles with each failed one up to `cap_s`.
+    """
+
+    def __init__(self, threshold: int = 5, first_s: float = 0.5, cap_s: float = 20.0) -> None:
+        self.threshold, self.first_s, self.cap_s = threshold, first_s, cap_s
+        self.probes = 0
+        self._failures = 0
+        self._pause = first_s
+        self._probe_at: float | None = None
+        self._probing = False
+        self._changed = asyncio.Event()
+
+    @property
+    def open(self) -> bool:
+        """Whether callers are being held back."""
+        return self._probe_at is not None
+
+    async def admit(self) -> bool:
+        """Wait until a request may be sent; True makes the caller the probe, which must `release` its turn."""
+        while self._probe_at is not None:
+            wait = self._probe_at - time.monotonic()
+            if wait <= 0 and not self._probing:
+                self._probing = True
+                self.probes += 1
+                return True
+            try:
+                async with asyncio.timeout(None if self._probing else max(wait, 0)):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+        return False
+
+    def release(self) -> None:
+        """The probe is over, however it ended."""
+        self._probing = False
+        self._notify()
+
+    def succeeded(self) -> None:
+        """The server answered."""
+        self._failures, self._pause = 0, self.first_s
+        if self._probe_at is not None:
+            self._probe_at = None
+            self._notify()
+
+    def failed(self) -> None:
+        """The server could not be reached or said that it is down."""
+        self._failures += 1
+        if self._probing or (self._failures >= self.threshold and self._probe_at is None):
+            self._probe_at = time.monotonic() + self._pause
+            self._pause = min(self.cap_s, self._pause * 2)
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

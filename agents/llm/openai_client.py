@@ -1,0 +1,289 @@
+"""The client for OpenAI-compatible servers, vLLM first.
+
+One call is one or more HTTP requests: retries by `retry.py`, `n` asked at once or one by one, a repair turn for a
+reply that breaks its schema. Each request passes the endpoint's circuit breaker and concurrency limit, is checked
+against the ledger before it is sent and charged before its reply is read.
+"""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeVar, cast
+from urllib.parse import urlsplit
+
+import openai
+
+from agents.errors import ModelConfigError, ModelError, ModelRefused, ModelUnavailable, ReplyInvalid
+from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
+from agents.llm.config import ModelConfig
+from agents.llm.endpoint import AdaptiveLimit, CircuitBreaker
+from agents.llm.ledger import Ledger, Usage
+from agents.llm.quirks import Quirks
+from agents.llm.replies import completions_of, decode, usage_of
+from agents.llm.requests import Call
+from agents.llm.retry import RequestFailed, RetryDecision, classify, never_sent, retrying
+from agents.llm.structured import ask_again, extract
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_BACKOFF_BASE_S = 0.5
+
+
+class _AskDifferently(Exception):
+    """The server rejected a feature; the request can be built without it."""
+
+
+class OpenAIModel:
+    """A `ChatModel` behind an OpenAI-compatible server.
+
+    Args:
+        config: the model and its server.
+        api_key: sent as bearer token; kept in memory only.
+
+    Raises:
+        ModelConfigError: there is no base URL.
+    """
+
+    def __init__(self, config: ModelConfig, *, api_key: str | None = None) -> None:
+        if not config.base_url:
+            raise ModelConfigError(
+                f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
+                "(a local vLLM is http://localhost:8000/v1)"
+            )
+        self.config = config
+        self.name = config.name
+        self.text_protocol = config.text_protocol
+        self.limit = AdaptiveLimit(config.max_concurrency)
+        self.breaker = CircuitBreaker(cap_s=config.backoff_cap_s)
+        self.quirks = Quirks()
+        self._api_key = api_key or "none"
+        # Environment proxies serve the outside world; a server on this machine is never behind one.
+        loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        self._client = openai.AsyncOpenAI(
+            api_key=self._api_key,
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(config.request_timeout_s, connect=min(10.0, config.request_timeout_s)),
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
+        )
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        ledger: Ledger,
+        tools: Sequence[ToolSpec] = (),
+        tool_choice: Literal["auto", "required", "none"] = "auto",
+        n: int = 1,
+        response_schema: ResponseSchema | None = None,
+        sampling: Sampling | None = None,
+    ) -> Reply:
+        """Ask for `n` completions; see `ChatModel.complete`.
+
+        With a `response_schema`, content that satisfies it is the bare JSON text. A completion that breaks it even
+        after a repair turn stays as it is when others are sound, so callers validate; if none is: `ReplyInvalid`.
+        """
+        deadline = time.monotonic() + self.config.call_deadline_s
+        call = Call(
+            messages=messages,
+            tools=tools,
+            tool_choice=tool_choice,
+            response_schema=response_schema,
+            sampling=sampling or Sampling(),
+            deadline=deadline,
+        )
+        spent = ledger.child("call")
+        try:
+            async with asyncio.timeout(self.config.call_deadline_s):
+                completions = await self._sample(call, spent, n)
+                if all(completion.finish_reason == "content_filter" for completion in completions):
+                    raise ModelRefused("the model or its server refused to answer")
+                if response_schema is not None:
+                    completions = await self._made_valid(call, response_schema, completions, spent)
+        except TimeoutError:
+            why = call.problems[-1] if call.problems else "the server is slow or busy"
+            raise ModelUnavailable(f"no usable reply within {self.config.call_deadline_s:g} s: {why}") from None
+        return Reply(completions=tuple(completions), usage=spent.spent, model=self.name)
+
+    async def _sample(self, call: Call, ledger: Ledger, n: int) -> list[Completion]:
+        """`n` completions: at once where the server takes `n`, the missing ones one by one."""
+        done: list[Completion] = []
+        if n > 1 and self.quirks.takes_n:
+            done = await self._ask_adapting(call, ledger, n)
+        if len(done) == 1 < n:
+            self.quirks.takes_n = False
+        missing = [self._ask_adapting(call.with_seed_offset(at), ledger, 1) for at in range(len(done), n)]
+        for more in await _together(missing):
+            done += more
+        return done[:n]
+
+    async def _ask_adapting(self, call: Call, ledger: Ledger, n: int) -> list[Completion]:
+        while True:
+            try:
+                return await self._ask(call, n, ledger)
+            except _AskDifferently:
+                if not self.quirks.takes_n:
+                    n = 1
+
+    async def _ask(self, call: Call, n: int, ledger: Ledger) -> list[Completion]:
+        """One request with its retries."""
+
+        def notice(decision: RetryDecision) -> None:
+            call.problems.append(str(decision.error))
+            _log.info("asking %s again: %s", self.name, decision.error)
+
+        policy = retrying(
+            max_attempts=self.config.max_attempts,
+            deadline=call.deadline,
+            base_s=min(_BACKOFF_BASE_S, self.config.backoff_cap_s),
+            cap_s=self.config.backoff_cap_s,
+            notice=notice,
+        )
+        try:
+            return await policy(self._attempt, call.body(n, self.config, self.quirks), ledger)
+        except RequestFailed as failed:
+            raise failed.decision.error from failed.__cause__
+
+    async def _attempt(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
+        probe = await self.breaker.admit()
+        started = time.monotonic()
+        try:
+            async with self.limit.slot():
+                started = time.monotonic()
+                ledger.check()
+                completions = await self._exchange(body, ledger)
+            self._answered()
+            return completions
+        except _AskDifferently:
+            self._answered()
+            raise
+        except Exception as error:
+            decision = self._without_key(classify(error))
+            self._account(decision, started)
+            raise RequestFailed(decision) from error
+        finally:
+            if probe:
+                self.breaker.release()
+
+    def _answered(self) -> None:
+        self.limit.succeeded()
+        self.breaker.succeeded()
+
+    def _account(self, decision: RetryDecision, started: float) -> None:
+        if decision.server_down:
+            self.breaker.failed()
+            return
+        if decision.sent:
+            self.breaker.succeeded()
+        if decision.kind == "rate_limit":
+            self.limit.throttled(started)
+
+    def _without_key(self, decision: RetryDecision) -> RetryDecision:
+        text = str(decision.error)
+        if self._api_key == "none" or self._api_key not in text:
+            return decision
+        return replace(decision, error=type(decision.error)(text.replace(self._api_key, "<key>")))
+
+    async def _exchange(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
+        """One HTTP request; its tokens are charged whether or not its reply is of use."""
+        usage = Usage(calls=1)
+        try:
+            payload = decode(await self._post(body))
+            usage = usage_of(payload)
+            if self.config.prices is not None:
+                usage = usage.model_copy(update={"cost_usd": self.config.prices.cost(usage)})
+        except openai.APIConnectionError as error:
+            usage = Usage() if never_sent(error) else usage
+            raise
+        except openai.APIStatusError as error:
+            if error.status_code in (400, 422) and self.quirks.learn(str(error.body or error), body):
+                raise _AskDifferently from error
+            raise
+        finally:
+            ledger.charge(usage)
+        completions, _ = completions_of(payload, send_reasoning=self.config.send_reasoning)
+        return completions
+
+    async def _post(self, body: dict[str, Any]) -> str:
+        async with asyncio.timeout(self.config.request_timeout_s):
+            create = cast(Any, self._client.chat.completions.with_raw_response.create)
+            raw = await create(**body, extra_body=self.config.extra_body or None)
+            return str(raw.http_response.text)
+
+    async def _made_valid(
+        self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger
+    ) -> list[Completion]:
+        checked = await _together([self._repaired(call, schema, one, ledger) for one in completions])
+        if not any(sound for _, sound in checked):
+            raise ReplyInvalid(f"no reply satisfied the {schema.name} schema, not even after a repair turn")
+        return [completion for completion, _ in checked]
+
+    async def _repaired(
+        self, call: Call, schema: ResponseSchema, completion: Completion, ledger: Ledger
+    ) -> tuple[Completion, bool]:
+        """The completion with bare JSON content, after one repair turn if need be; and whether it is sound."""
+        found, problem = extract(completion.content, schema.json_schema)
+        if found is not None:
+            return completion.model_copy(update={"content": found}), True
+        if completion.finish_reason == "content_filter":
+            return completion, False
+        if completion.finish_reason == "length":
+            problem = "it was cut at the token limit, so write less"
+        again = replace(call, messages=ask_again(call.messages, completion.message, problem))
+        try:
+            (second,) = await self._ask_adapting(again, ledger, 1)
+        except (ModelUnavailable, ModelConfigError):
+            raise
+        except ModelError:
+            return completion, False
+        found, _ = extract(second.content, schema.json_schema)
+        return (completion, False) if found is None else (second.model_copy(update={"content": found}), True)
+
+    async def preflight(self) -> Mapping[str, Any]:
+        """Check that the server answers and serves the model; see `ChatModel.preflight`."""
+        try:
+            async with asyncio.timeout(15):
+                raw = await cast(Any, self._client.models.with_raw_response.list)()
+                served = decode(raw.http_response.text).get("data")
+        except openai.NotFoundError:
+            return {"model": self.name}
+        except Exception as error:
+            decision = self._without_key(classify(error))
+            raise _preflight_error(decision.error, str(self.config.base_url)) from error
+        models = {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
+        if models and self.name not in models:
+            raise ModelConfigError(
+                f"{self.config.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
+            )
+        return {"model": self.name, "context_length": models.get(self.name, {}).get("max_model_len")}
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.close()
+
+
+def _preflight_error(error: Exception, base_url: str) -> Exception:
+    if isinstance(error, ModelConfigError):
+        return ModelConfigError(f"{base_url}: {error}")
+    if isinstance(error, ModelError):
+        return ModelUnavailable(f"cannot use the model server at {base_url}: {error}")
+    return error
+
+
+async def _together(jobs: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
+    """Run at once; the first failure cancels the others and is raised by itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job) for job in jobs]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    return [task.result() for task in tasks]
+
+
+def open_endpoint(config: ModelConfig) -> OpenAIModel:
+    """A client for a configuration; key and default base URL come from the environment, by name."""
+    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
+    return OpenAIModel(config.model_copy(update={"base_url": base_url}), api_key=os.environ.get(config.api_key_env))

@@ -1,0 +1,42 @@
+"""What one server turned out not to support, and what is sent instead."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_N = re.compile(
+    r"(?<![\w.])['\"`]?n['\"`]?\s*(>|=|must|is not|parameter|other than)|only one completion", re.IGNORECASE
+)
+_SCHEMA = re.compile(r"response_format|json_schema|guided|structured.?output|grammar", re.IGNORECASE)
+
+
+class Quirks:
+    """Starts from a server that takes everything; `learn` takes things away as the server rejects them."""
+
+    def __init__(self) -> None:
+        self.takes_n = True
+        self.takes_schema = True
+        self.takes_strict = True
+        self.takes_required = True
+        self.max_tokens_key = "max_tokens"
+
+    def learn(self, message: str, body: Mapping[str, Any]) -> bool:
+        """Look for the cause of a rejected request in the server's words; True when asking again differently may help.
+
+        Args:
+            message: the server's error text and parameter name.
+            body: the rejected request.
+        """
+        if body.get("n", 1) > 1 and _N.search(message):
+            self.takes_n = False
+        elif "response_format" in body and _SCHEMA.search(message):
+            self.takes_schema = False
+        elif "max_tokens" in body and "max_completion_tokens" in message:
+            self.max_tokens_key = "max_completion_tokens"
+        elif self.takes_strict and body.get("tools") and re.search(r"\bstrict\b", message):
+            self.takes_strict = False
+        elif body.get("tool_choice") == "required" and "tool_choice" in message:
+            self.takes_required = False
+        else:
+            return False
+        return True

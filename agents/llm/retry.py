@@ -1,0 +1,201 @@
+"""Which failures are worth another request, as data, and the one policy that acts on it.
+
+Foreign exceptions (openai's and its HTTP library's) become this room's errors here and nowhere else.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+import openai
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from agents.errors import (
+    ContextOverflow,
+    LimitExceeded,
+    ModelConfigError,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+    ReplyInvalid,
+)
+
+Kind = Literal["rate_limit", "transient", "permanent"]
+
+_OVERFLOW = re.compile(
+    r"maximum context length|context.{0,10}length exceeded|context_length_exceeded"
+    r"|exceed(s|ed)? .{0,40}(context|limit of \d+ tokens)"
+    r"|(prompt|input).{0,40}(too long|longer than the maximum)|reduce the length of the (messages|prompt|input)",
+    re.IGNORECASE,
+)
+_CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """What to do about one failed request.
+
+    Attributes:
+        retry: ask again.
+        kind: `rate_limit` also shrinks concurrency; `transient` does not.
+        error: what the caller gets when there is no other attempt.
+        retry_after: seconds the server asked to wait, if it did.
+        server_down: counts against the endpoint's circuit breaker, and is waited for until the deadline.
+        sent: the server was reached, so that it has counted the request too.
+    """
+
+    retry: bool
+    kind: Kind
+    error: Exception
+    retry_after: float | None = None
+    server_down: bool = False
+    sent: bool = True
+
+
+class UnusableReply(Exception):
+    """A reply that arrived whole but cannot be used; asking again may help."""
+
+
+class InBandError(Exception):
+    """An error object where a reply should have been; `code` is its HTTP-like code, if it has one."""
+
+    def __init__(self, message: str, code: int | str | None) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def classify(error: Exception) -> RetryDecision:
+    """Say what a failed request means. Unknown exceptions are permanent and stay what they are."""
+    match error:
+        case ModelError() | LimitExceeded():
+            return RetryDecision(False, "permanent", error)
+        case UnusableReply():
+            return RetryDecision(True, "transient", ReplyInvalid(f"no usable reply: {error}"))
+        case InBandError():
+            status = error.code if isinstance(error.code, int) else 500
+            return _by_status(status, str(error), None)
+        case openai.APIStatusError():
+            return _by_status(error.status_code, _message_of(error), _retry_after(error.response.headers))
+        case openai.APITimeoutError() | TimeoutError():
+            late = ModelUnavailable("the model server did not answer in time")
+            return RetryDecision(True, "transient", late, server_down=True, sent=not never_sent(error))
+        case openai.APIConnectionError():
+            cause = type(error.__cause__).__name__
+            lost = ModelUnavailable(f"the connection to the model server failed ({cause})")
+            return RetryDecision(True, "transient", lost, server_down=True, sent=not never_sent(error))
+    return RetryDecision(False, "permanent", error)
+
+
+def _by_status(status: int, message: str, retry_after: float | None) -> RetryDecision:
+    said = f"the model server answered {status}: {message[:500]}"
+    if status == 429 and "insufficient_quota" not in message:
+        return RetryDecision(True, "rate_limit", ModelUnavailable(said), retry_after)
+    if status < 500 and _OVERFLOW.search(message):
+        return RetryDecision(False, "permanent", ContextOverflow(said))
+    if re.search(r"content_filter|content management policy|safety", message) and status in (400, 403):
+        return RetryDecision(False, "permanent", ModelRefused(said))
+    if status in _CONFIG_STATUS or status == 429:
+        return RetryDecision(False, "permanent", ModelConfigError(said))
+    down = status in (502, 503, 504, 529)
+    return RetryDecision(True, "transient", ModelUnavailable(said), retry_after, server_down=down)
+
+
+def _message_of(error: openai.APIStatusError) -> str:
+    body = error.body
+    if isinstance(body, dict):
+        body = body.get("error", body)
+    if isinstance(body, dict):
+        return " ".join(str(body[key]) for key in ("message", "code") if body.get(key))
+    return str(error)
+
+
+def never_sent(error: Exception) -> bool:
+    """Whether a failed request cannot have reached the server, so that nobody counted it."""
+    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    millis, value = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if millis:
+            return max(0.0, float(millis) / 1000)
+        return max(0.0, float(value)) if value else None
+    except ValueError:
+        return _seconds_until(str(value))
+
+
+def _seconds_until(http_date: str) -> float | None:
+    try:
+        when = parsedate_to_datetime(http_date)
+    except ValueError:
+        return None
+    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+class _Stop(stop_base):
+    """The deadline for a server that is down or busy; a number of attempts for one that answers uselessly."""
+
+    def __init__(self, max_attempts: int, deadline: float) -> None:
+        self.max_attempts, self.deadline = max_attempts, deadline
+        self.useless = 0
+
+    def __call__(self, state: RetryCallState) -> bool:
+        decision = _decision(state)
+        waits = decision.server_down or decision.kind == "rate_limit"
+        self.useless += not waits
+        return self.useless >= self.max_attempts or time.monotonic() >= self.deadline
+
+
+class _Wait(wait_base):
+    """Exponential with full jitter; after a `Retry-After`, that long plus a jitter that spreads the herd."""
+
+    def __init__(self, base: float, cap: float) -> None:
+        self.base, self.cap = base, cap
+
+    def __call__(self, state: RetryCallState) -> float:
+        asked = _decision(state).retry_after
+        if asked is not None:
+            return asked + random.uniform(0, max(3 * self.base, asked))
+        return random.uniform(0.1, 1.0) * min(self.cap, self.base * 2.0 ** min(state.attempt_number, 16))
+
+
+def _decision(state: RetryCallState) -> RetryDecision:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert isinstance(error, RequestFailed)
+    return error.decision
+
+
+class RequestFailed(Exception):
+    """One request failed; carries the decision about it to the policy."""
+
+    def __init__(self, decision: RetryDecision) -> None:
+        self.decision = decision
+        super().__init__(str(decision.error))
+
+
+def retrying(
+    *, max_attempts: int, deadline: float, base_s: float, cap_s: float, notice: Callable[[RetryDecision], None]
+) -> AsyncRetrying:
+    """The retry policy of one call, over attempts that raise `RequestFailed`.
+
+    Args:
+        max_attempts: for replies that were useless; unreachable and busy servers are waited for.
+        deadline: `time.monotonic()` after which no other attempt starts.
+        base_s: first wait; doubles up to `cap_s`.
+        notice: told of every decision to wait.
+    """
+    return AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.decision.retry),
+        stop=_Stop(max_attempts, deadline),
+        wait=_Wait(base_s, cap_s),
+        before_sleep=lambda state: notice(_decision(state)),
+        reraise=True,
+    )
