@@ -21,7 +21,8 @@ class Assignment:
     """What one rollout is told, and its identity.
 
     Attributes:
-        instruction: the task's statement as the agent may see it (issue, test command, working directory).
+        instruction: the task's statement, as the agent may see it. Untrusted: a template's variable, never a template.
+        test_command: what the user runs to see whether the tree works, if there is such a command.
         refinement: rendered summaries of earlier rollouts, the same for a whole heat; empty in the first heat.
         parents: ids of the rollouts that `refinement` came from.
         seed: of this rollout; the same seed, model and replies give the same rollout.
@@ -32,6 +33,7 @@ class Assignment:
     instruction: str
     workdir: str
     seed: int
+    test_command: str | None = None
     refinement: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)

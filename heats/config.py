@@ -75,6 +75,7 @@ class HeatsConfig(Section):
         grade: grade every rollout with the env's hidden tests after the selection, where there are some.
         workers: sandboxes at work at the same time.
         retries: further attempts of a rollout whose sandbox failed.
+        allow_passing: go on when the tests already pass on the base commit.
     """
 
     seed: int = 0
@@ -85,6 +86,7 @@ class HeatsConfig(Section):
     evidence: bool = True
     grade: bool = True
     retries: int = Field(1, ge=0)
+    allow_passing: bool = False
     min_free_disk_mb: int = Field(512, ge=0)
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -31,7 +31,7 @@ EventKind = Literal[
     "graded",  # outcome
     "task_finished",  # status, selected, detail
     "warning",  # text
-    "run_finished",  # status
+    "run_finished",  # statuses: number of tasks by status
 ]
 
 

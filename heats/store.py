@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class TournamentJournal:
         """Votes already cast in a match of exactly these contestants."""
         return self._votes[match_id, contestants]
 
-    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: "list[Vote] | tuple[Vote, ...]") -> None:
+    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
         """Keep votes, durably."""
         self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
         self._votes[match_id, contestants] += tuple(votes)
@@ -202,6 +203,17 @@ class RunStore:
             raise
         return store
 
+    @classmethod
+    def hold(cls, directory: Path) -> "RunStore":
+        """Take an existing run directory whatever it holds, to move or remove it.
+
+        Raises:
+            RunInUse: another process works in it.
+        """
+        store = cls(directory)
+        store._take_lock()
+        return store
+
     @property
     def manifest(self) -> Manifest:
         """What this run is.
@@ -264,11 +276,11 @@ class RunStore:
     def _check_identity(self, manifest: Manifest) -> None:
         path = self.directory / "run.json"
         stored = read_record(path, Manifest)
-        if stored is None:
-            if path.exists() and (self.directory / "tasks").exists():
-                raise UsageError(f"{path} cannot be read by this version of heats: choose another --out")
+        if not (self.directory / "tasks").exists():  # nothing was done yet: a first start may have failed its preflight
             write_record(path, manifest)
             return
+        if stored is None:
+            raise UsageError(f"{path} cannot be read by this version of heats: choose another --out")
         changed = _differences(stored.identity, json.loads(json.dumps(manifest.identity)))
         if changed:
             raise UsageError(

@@ -1,0 +1,54 @@
+"""The command line. Results go to stdout, progress and errors to stderr; exit codes are those of `heats.errors`."""
+
+import sys
+from importlib import metadata
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from heats.cli import demo, doctor, gc, runs, solve
+from heats.cli.failures import explain
+from heats.errors import ExitCode
+
+app = typer.Typer(
+    name="heats",
+    help="Test-time scaling for coding agents: many rollouts, a tournament, a refinement, one verified patch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo.demo)
+app.command()(solve.solve)
+app.command()(runs.report)
+app.command()(runs.export)
+app.command()(doctor.doctor)
+app.command()(gc.gc)
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version, then stop.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"heats {metadata.version('heats')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: every failure is one line on stderr and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        code = _complain(ExitCode.USAGE, f"{error.format_message()} (heats --help shows what there is)")
+    except SystemExit:
+        raise
+    except BaseException as error:  # the outermost frame: nothing may leave as a traceback
+        code = _complain(*explain(error))
+    sys.exit(code or 0)
+
+
+def _complain(code: int, line: str) -> int:
+    sys.stderr.write(f"heats: {' '.join(line.split())}\n")
+    return code

@@ -1,0 +1,38 @@
+"""`heats demo`: the whole method on the built-in tasks with the built-in model; no GPU, no key, no network."""
+
+from typing import Annotated
+
+import typer
+
+from envs import DemoEnv
+from heats.cli.options import RunOptions, spread
+from heats.cli.session import print_config, print_json, run_session
+from heats.errors import ExitCode
+from heats.show import RunFigures, write_report
+from sandbox import default_image
+
+
+@spread
+def demo(
+    *,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", "-i", help="Only this built-in task; repeat for more.")
+    ] = None,
+    options: RunOptions,
+) -> None:
+    """Run everything on built-in tasks with the built-in model, then show what each stage was worth."""
+    config = options.load({"model.name": "builtin:repair"})
+    if options.print_config:
+        print_config(config)
+    env = DemoEnv(image=config.sandbox.image or default_image(config.sandbox), only=tuple(tasks or ()))
+    session = run_session("demo", options, config, env)
+    figures = RunFigures.of(session.store)
+    report = write_report(session.store, session.store.directory / "report.html")
+    if options.json:
+        print_json({**figures.as_dict(), "run_dir": str(session.store.directory), "report": str(report)})
+    else:
+        typer.echo(figures.as_text())
+        typer.echo(f"\nreport   {report}")
+        typer.echo(f"patches  {session.store.directory}/tasks/*/heat-*/rollout-*/patch.diff")
+    failed = any(result.status == "error" for result in session.results)
+    raise typer.Exit(ExitCode.INFRASTRUCTURE if failed else ExitCode.DONE)

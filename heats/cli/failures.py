@@ -1,0 +1,44 @@
+"""Where every exception becomes one line and an exit code. The only place that maps foreign errors to both."""
+
+import errno
+import traceback
+from pathlib import Path
+from tempfile import gettempdir
+
+from agents.errors import AgentsError, LimitExceeded, ModelConfigError, ModelError
+from envs.errors import EnvsError, SetupFailed, TestCommandMissing
+from heats.errors import ExitCode, HeatsError
+from heats.signals import Interrupted
+from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
+from tournament.errors import TournamentError
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and one line for a person.
+
+    An error that nobody foresaw leaves its traceback in a file and names it.
+    """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    match error:
+        case HeatsError():
+            return error.exit_code, str(error)
+        case Interrupted():
+            return error.exit_code, f"stopped by {error}; the same command goes on where this one stopped"
+        case LimitExceeded():
+            return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
+        case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing():
+            return ExitCode.PREFLIGHT, str(error)
+        case ModelConfigError() | EnvsError():
+            return ExitCode.USAGE, str(error)
+        case ModelError():
+            return ExitCode.PREFLIGHT, str(error)
+        case SandboxError() | TournamentError() | AgentsError():
+            return ExitCode.INFRASTRUCTURE, f"{error}; the same command tries again"
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return ExitCode.INFRASTRUCTURE, "the disk is full; free some space and run the same command to go on"
+        case OSError() if error.filename is not None:
+            return ExitCode.USAGE, f"{error.filename}: {error.strerror}"
+    path = Path(gettempdir()) / "heats-crash.txt"
+    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it with {path})"

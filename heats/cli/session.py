@@ -1,0 +1,95 @@
+"""What every command that runs the method does around it: directory, display, run, result on stdout."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from envs.base import Env
+from heats.cli.options import RunOptions
+from heats.config import HeatsConfig, dump_config
+from heats.errors import ExitCode, UsageError
+from heats.records import TaskResult
+from heats.run import RunRequest, make_manifest, play
+from heats.show import open_display
+from heats.signals import run_interruptibly
+from heats.store import RunStore
+
+EXIT_BY_STATUS: Mapping[str, ExitCode] = {
+    "verified": ExitCode.DONE,
+    "unverified": ExitCode.NOT_VERIFIED,
+    "no_patch": ExitCode.NOT_VERIFIED,
+    "error": ExitCode.INFRASTRUCTURE,
+    "budget": ExitCode.BUDGET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A finished invocation: where it lies and how its tasks ended."""
+
+    store: RunStore
+    config: HeatsConfig
+    results: tuple[TaskResult, ...]
+
+
+def run_session(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Session:
+    """Run the method on an env, showing progress on stderr."""
+    directory = run_directory(command, options, config, env)
+    with open_display(options.progress) as display:
+        request = RunRequest(command=command, directory=directory, config=config, env=env, listeners=(display,))
+        results = run_interruptibly(play(request))
+    return Session(RunStore(directory), config, tuple(results))
+
+
+def run_directory(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Path:
+    """`--out`, or `runs/<command>-<digest of what decides the results>`, so that the same command finds its run again."""
+    if options.out is None:
+        request = RunRequest(command=command, directory=Path("runs"), config=config, env=env)
+        identity = json.dumps(make_manifest(request).identity, sort_keys=True)
+        directory = Path("runs") / f"{command}-{sha256(identity.encode()).hexdigest()[:8]}"
+    else:
+        directory = options.out
+    if options.redo:
+        set_aside(directory)
+    return directory
+
+
+def set_aside(directory: Path) -> None:
+    """Rename an old run to `<name>.old-1` ...; nothing is deleted.
+
+    Raises:
+        UsageError: the directory is no run, or a process works in it.
+    """
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not (directory / "run.lock").exists():
+        raise UsageError(f"--redo: {directory} holds no run of heats")
+    RunStore.hold(directory).close()
+    number = 1
+    while (old := directory.with_name(f"{directory.name}.old-{number}")).exists():
+        number += 1
+    os.rename(directory, old)
+
+
+def print_config(config: HeatsConfig) -> None:
+    """Print the resolved configuration and end the command."""
+    typer.echo(dump_config(config), nl=False)
+    raise typer.Exit(ExitCode.DONE)
+
+
+def say(text: str) -> None:
+    """A line for a person, to stderr."""
+    typer.echo(text, err=True)
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """One JSON object to stdout."""
+    json.dump(data, sys.stdout, indent=1, ensure_ascii=True)
+    sys.stdout.write("\n")

@@ -1,0 +1,136 @@
+"""`heats solve`: one repository and one issue in, one verified patch out."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from envs import RepositoryEnv
+from envs.base import TestReport
+from heats.cli.options import RunOptions, spread
+from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
+from heats.errors import ExitCode, UsageError
+from heats.files import write_bytes
+from heats.services import require_model
+from heats.show import account, write_report
+from sandbox import default_image
+
+
+@spread
+def solve(
+    *,
+    repo: Annotated[Path, typer.Option("--repo", help="A git repository; only its committed tree is used.")],
+    issue: Annotated[str, typer.Option("--issue", help="The issue: a file, the text itself, or - for stdin.")],
+    test: Annotated[
+        str | None, typer.Option("--test", help="Command that fails now and should pass. Without it: no verdict.")
+    ] = None,
+    setup: Annotated[
+        str | None, typer.Option("--setup", help="Run once in every sandbox, before anything else.")
+    ] = None,
+    base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to start from.")] = "HEAD",
+    allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Go on when the tests already pass.")] = False,
+    options: RunOptions,
+) -> None:
+    """Fix one issue of one repository: rollouts, tournament, refinement, and a patch that was verified.
+
+    Exit codes: 0 verified, 4 no verified patch, 2 wrong input, 6 something needed is missing.
+    """
+    config = options.load({"allow_passing": True} if allow_passing else None)
+    if options.print_config:
+        print_config(config)
+    require_model(config)
+    env = RepositoryEnv(
+        repo,
+        issue=read_issue(issue),
+        test_command=test,
+        setup=setup,
+        image=config.sandbox.image or default_image(config.sandbox),
+        ref=base,
+    )
+    if env.dirty:
+        say(
+            f"note: {repo} has uncommitted changes; heats works on commit {env.tasks()[0].base_commit[:12]} without them"
+        )
+    session = run_session("solve", options, config, env)
+    hand_over(session, options)
+
+
+def read_issue(issue: str) -> str:
+    """The issue's text from a file, stdin or the argument itself.
+
+    Raises:
+        UsageError: it is empty, or the file is not readable text.
+    """
+    try:
+        if issue == "-":
+            text = sys.stdin.read()
+        elif len(issue) < 1000 and "\n" not in issue and Path(issue).is_file():
+            text = Path(issue).read_text(encoding="utf-8", errors="replace")
+        else:
+            text = issue
+    except OSError as error:
+        raise UsageError(f"--issue {issue}: {error.strerror}") from None
+    if not text.strip():
+        raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
+    return text
+
+
+def hand_over(session: Session, options: RunOptions) -> None:
+    """Write the patch, the account and the report into the run directory, tell the result, and end with its code."""
+    result = session.results[0]
+    directory = session.store.directory
+    files = session.store.task(result.task)
+    patch_path: Path | None = None
+    if result.selected is not None and result.patch_sha256:
+        patch_path = directory / "patch.diff"
+        write_bytes(patch_path, files.rollout(result.selected).patch().data, mode=0o644)
+    text = account(session.store, result.task)
+    write_bytes(directory / "account.md", text.encode(), mode=0o644)
+    write_report(session.store, directory / "report.html")
+    write_bytes(directory / "result.json", result.model_dump_json(indent=1).encode() + b"\n", mode=0o644)
+    if options.json:
+        print_json(as_json(session, patch_path))
+    else:
+        typer.echo(f"{result.status}: {result.detail}")
+        if patch_path is not None:
+            typer.echo(f"patch    {patch_path}")
+        typer.echo(f"account  {directory / 'account.md'}")
+        typer.echo(f"report   {directory / 'report.html'}")
+    raise typer.Exit(EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL))
+
+
+def as_json(session: Session, patch: Path | None) -> dict[str, Any]:
+    """The result as one JSON object; see docs/solve.md for its fields."""
+    result = session.results[0]
+    evidence = result.evidence
+    before = session.store.task(result.task).baseline()
+    return {
+        "status": result.status,
+        "detail": result.detail,
+        "patch": str(patch) if patch else None,
+        "base_commit": result.base_commit,
+        "tests_before": _tests(before),
+        "tests_after": _tests(evidence.after if evidence else None),
+        "fixed": list(evidence.fixed) if evidence else [],
+        "broken": list(evidence.broken) if evidence else [],
+        "rollouts": [_rollout(session, result.task, rollout) for rollout in result.rollouts],
+        "selected": result.selected,
+        "ledger": result.usage.model_dump(),
+        "run_dir": str(session.store.directory),
+    }
+
+
+def _rollout(session: Session, task: str, rollout: str) -> dict[str, Any]:
+    outcome = session.store.task(task).rollout(rollout).outcome()
+    if outcome is None:
+        return {"id": rollout, "exit": None}
+    fields = outcome.model_dump(mode="json", include={"exit", "steps", "duration_s", "patch_sha256", "usage", "error"})
+    return {"id": rollout, **fields}
+
+
+def _tests(report: TestReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    counts = {outcome: len(report.ids(outcome)) for outcome in ("passed", "failed", "error", "skipped")}
+    return {"command": report.command, "status": report.status, "exit_code": report.exit_code, **counts}

@@ -1,0 +1,123 @@
+"""One heat: N rollouts side by side, and the tournament that starts while they still run.
+
+A heat's plan depends only on the configuration and the heat before it, so a resumed heat has the same rollouts.
+"""
+
+import asyncio
+import random
+from collections.abc import Mapping
+
+from heats.rollout import Plan, TaskRun, make_candidate
+from tournament.base import Bracket, Candidate
+
+Entrants = Mapping[str, asyncio.Task[Candidate | None]]
+
+
+def rollout_ids(heat: int, count: int) -> list[str]:
+    """Ids of a heat's rollouts: `heat-0/rollout-00` ..."""
+    return [f"heat-{heat}/rollout-{index:02d}" for index in range(count)]
+
+
+def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
+    """What each rollout of a heat is told of the heat before.
+
+    The last `fresh_share` of a later heat's rollouts is told nothing.
+    """
+    config = run.services.config
+    ids = rollout_ids(heat, config.rollouts)
+    if heat == 0:
+        return [Plan(rollout=rollout) for rollout in ids]
+    informed = config.rollouts - int(config.rollouts * config.refine.fresh_share)
+    plans = []
+    for index, rollout in enumerate(ids):
+        parents = _parents(run, heat, index) if index < informed else ()
+        texts = (_refinement(run, parent) for parent in parents)
+        plans.append(Plan(rollout=rollout, refinement=tuple(text for text in texts if text), parents=parents))
+    return plans
+
+
+async def play_heat(run: TaskRun, heat: int) -> Bracket:
+    """Play a heat and its tournament: K are kept, or one in the last heat.
+
+    Raises:
+        NoCandidates: infrastructure prevented every rollout.
+        LimitExceeded: the task's or the run's limit was reached while judging.
+        SetupFailed, ModelConfigError: no rollout can be attempted.
+    """
+    stored = run.store.bracket(heat)
+    if stored is not None:
+        return stored
+    config = run.services.config
+    last = heat == config.iterations - 1
+    plans = plan_heat(run, heat)
+    context = sorted({parent for plan in plans for parent in plan.parents})
+    names = [plan.rollout for plan in plans]
+    run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
+    try:
+        async with asyncio.TaskGroup() as group:
+            entrants = {plan.rollout: group.create_task(run.candidate(plan)) for plan in plans}
+            if last and config.refine.keep_candidates:
+                entrants |= {one: group.create_task(_earlier(run, one)) for one in _kept_before(run, heat)}
+            selection = group.create_task(_select(run, heat, entrants, 1 if last else config.select_k))
+            selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
+    except BaseExceptionGroup as errors:
+        raise _first_cause(errors) from errors
+    bracket = selection.result()
+    run.store.save_bracket(heat, bracket)
+    return bracket
+
+
+async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
+    journal = run.store.journal(heat, run.services.events)
+    try:
+        return await run.services.selector.select(
+            run.task.statement,
+            entrants,
+            k,
+            seed=run.services.seed(run.task.id, f"heat-{heat}", "tournament"),
+            ledger=run.ledger.child(f"{run.task.id}/heat-{heat}/tournament"),
+            journal=journal,
+        )
+    finally:
+        journal.close()
+
+
+async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
+    return make_candidate(run.store.rollout(rollout), run.services.config)
+
+
+def _kept_before(run: TaskRun, heat: int) -> list[str]:
+    """Ids kept by the tournaments of all earlier heats, each once."""
+    brackets = [run.store.bracket(earlier) for earlier in range(heat)]
+    return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
+
+
+def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
+    config = run.services.config
+    before = run.store.bracket(heat - 1)
+    if before is None:
+        raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
+    match config.refine.context:
+        case "select-k":
+            return before.selected
+        case "single":
+            own = rollout_ids(heat - 1, config.rollouts)[index]
+            return (own,) if own in before.ranking else ()
+        case "random-k":
+            draw = random.Random(run.services.seed(run.task.id, f"heat-{heat}", index, "context"))
+            return tuple(draw.sample(sorted(before.ranking), min(config.select_k, len(before.ranking))))
+
+
+def _refinement(run: TaskRun, rollout: str) -> str:
+    """One earlier rollout as a refiner reads it: its summary, then the evidence if any was executed."""
+    candidate = make_candidate(run.store.rollout(rollout), run.services.config)
+    if candidate is None:
+        return ""
+    return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
+
+
+def _first_cause(errors: BaseExceptionGroup) -> BaseException:
+    cause: BaseException = errors
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    return cause

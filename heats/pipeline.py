@@ -1,0 +1,210 @@
+"""The control flow of one task as a LangGraph graph: prepare -> heat -> select -> (heat ...) -> verify.
+
+State holds a counter and flags, never records: every node reads what it needs from the run store, and returns at once
+when its record exists. So the checkpoints may be lost, replayed or stale without any work being lost or done twice.
+
+LangGraph is used as measured to be safe: async API, `durability="sync"`, no `max_concurrency`, strict deserialisation;
+"finished" is what the store says, since a graph without next nodes may not have run at all.
+"""
+
+from typing import Any, Literal, TypedDict
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from agents.errors import LimitExceeded
+from envs import baseline
+from envs.base import Evidence, Patch
+from envs.errors import SetupFailed, TestCommandMissing
+from heats.heat import play_heat
+from heats.records import TaskResult
+from heats.rollout import TaskRun
+from tournament.errors import NoCandidates
+
+
+class State(TypedDict):
+    """What a checkpoint holds. `heat` is the one to play next; `stop` that no further one will be."""
+
+    heat: int
+    stop: bool
+
+
+async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> TaskResult:
+    """Run the whole method on one task; a task that has its result is returned as it is.
+
+    Raises:
+        ModelConfigError: no task of this run can succeed with the model as configured.
+    """
+    stored = run.store.result()
+    if stored is not None:
+        return stored
+    emit = run.services.events.emit
+    emit("task_started", task=run.task.id)
+    try:
+        await _drive(run, checkpointer)
+        result = run.store.result()
+        if result is None:  # stale checkpoints: the graph thought it was done, the store knows better
+            await checkpointer.adelete_thread(run.task.id)
+            await _drive(run, checkpointer)
+            result = run.store.result()
+        if result is None:
+            raise RuntimeError(f"the graph of task {run.task.id} ended without a result")
+    except LimitExceeded as limit:
+        result = settle(run, limit)
+        if result.status != "budget":
+            run.store.save_result(result)
+    except (SetupFailed, TestCommandMissing, NoCandidates) as error:
+        result = _result(run, "error", detail=str(error))
+    emit("task_finished", task=run.task.id, status=result.status, selected=result.selected, detail=result.detail)
+    return result
+
+
+async def _drive(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> None:
+    graph = build_graph(run, checkpointer)
+    config: RunnableConfig = {"configurable": {"thread_id": run.task.id}, "recursion_limit": 100}
+    started = await checkpointer.aget_tuple(config) is not None
+    await graph.ainvoke(None if started else State(heat=0, stop=False), config, durability="sync")
+
+
+def build_graph(
+    run: TaskRun, checkpointer: "BaseCheckpointSaver[str] | None" = None
+) -> "CompiledStateGraph[State, None, State, State]":
+    """The graph of one task. Nodes are methods over the run store and may be replayed."""
+    nodes = _Nodes(run)
+    graph = StateGraph(State)
+    graph.add_node("prepare", nodes.prepare)
+    graph.add_node("heat", nodes.heat)
+    graph.add_node("select", nodes.select)
+    graph.add_node("verify", nodes.verify)
+    graph.add_edge(START, "prepare")
+    graph.add_conditional_edges("prepare", _after_prepare, {"heat": "heat", "end": END})
+    graph.add_edge("heat", "select")
+    graph.add_conditional_edges("select", _after_select, {"heat": "heat", "verify": "verify"})
+    graph.add_edge("verify", END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+def _after_prepare(state: State) -> Literal["heat", "end"]:
+    return "end" if state["stop"] else "heat"
+
+
+def _after_select(state: State) -> Literal["heat", "verify"]:
+    return "verify" if state["stop"] else "heat"
+
+
+class _Nodes:
+    def __init__(self, run: TaskRun) -> None:
+        self._run = run
+
+    async def prepare(self, state: State) -> dict[str, Any]:
+        """Run the task's own tests on the untouched tree; a tree that already passes ends the task."""
+        run = self._run
+        if run.task.test_command is None:
+            return {"stop": False}
+        report = run.store.baseline()
+        if report is None:
+            services = run.services
+            async with services.slots:
+                report = await baseline(
+                    services.env, run.task, services.backend, spec=services.spec(run.task, "baseline")
+                )
+            if report.status == "missing":
+                raise TestCommandMissing(f"the sandbox has no such test command: {run.task.test_command}")
+            run.store.save_baseline(report)
+            passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
+            services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)
+        if report.status == "passed" and not run.services.config.allow_passing:
+            detail = (
+                "the tests already pass on the base commit, so no patch could be verified (--allow-passing goes on)"
+            )
+            run.store.save_result(_result(run, "unverified", detail=detail))
+            return {"stop": True}
+        return {"stop": False}
+
+    async def heat(self, state: State) -> dict[str, Any]:
+        """Play the heat whose number the state holds."""
+        await play_heat(self._run, state["heat"])
+        return {}
+
+    async def select(self, state: State) -> dict[str, Any]:
+        """Announce what the heat's tournament kept and decide whether another heat follows."""
+        run, heat = self._run, state["heat"]
+        bracket = await play_heat(run, heat)
+        stop = heat + 1 >= run.services.config.iterations or (
+            run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0])
+        )
+        selected = bracket.ranking[:1] if stop else bracket.selected
+        run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
+        return {"heat": heat if stop else heat + 1, "stop": stop}
+
+    async def verify(self, state: State) -> dict[str, Any]:
+        """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
+        run = self._run
+        bracket = await play_heat(run, state["heat"])
+        winner = bracket.ranking[0]
+        files = run.store.rollout(winner)
+        evidence = files.evidence()
+        if evidence is None and run.task.test_command is not None:
+            evidence = await run.verify(files.patch(), winner)
+            files.save_evidence(evidence)
+        result = conclude(run, winner, evidence)
+        run.store.save_result(result)
+        run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
+        return {"stop": True}
+
+
+def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:
+    """The result for a winner: verified only by evidence."""
+    patch = run.store.rollout(winner).patch()
+    if not patch:
+        return _result(run, "no_patch", detail="no rollout gave a patch", winner=winner, evidence=evidence)
+    if evidence is None:
+        detail = "there is no test command, so nothing was verified"
+        return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
+    status: Literal["verified", "unverified"] = "verified" if evidence.verdict == "verified" else "unverified"
+    return _result(run, status, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
+
+
+def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
+    """When a limit ends a task early: hand over a verified candidate if there is one, else say which limit it was."""
+    for heat in range(run.services.config.iterations):
+        for rollout in run.store.rollouts(heat):
+            files = run.store.rollout(rollout)
+            evidence = files.evidence() if files.outcome() else None
+            if evidence is not None and evidence.verdict == "verified":
+                result = conclude(run, rollout, evidence)
+                return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
+    return _result(run, "budget", detail=str(limit))
+
+
+def _is_verified(run: TaskRun, rollout: str) -> bool:
+    evidence = run.store.rollout(rollout).evidence()
+    return evidence is not None and evidence.verdict == "verified"
+
+
+def _result(
+    run: TaskRun,
+    status: Literal["verified", "unverified", "no_patch", "error", "budget"],
+    *,
+    detail: str,
+    winner: str | None = None,
+    patch: Patch | None = None,
+    evidence: Evidence | None = None,
+) -> TaskResult:
+    heats = [heat for heat in range(run.services.config.iterations) if run.store.rollouts(heat)]
+    brackets = [run.store.bracket(heat) for heat in heats]
+    return TaskResult(
+        task=run.task.id,
+        status=status,
+        detail=detail,
+        base_commit=run.task.base_commit,
+        selected=winner,
+        patch_sha256=patch.sha256 if patch else "",
+        heats=len(heats),
+        rollouts=tuple(rollout for heat in heats for rollout in run.store.rollouts(heat)),
+        kept=tuple(bracket.selected for bracket in brackets[:-1] if bracket),
+        evidence=evidence,
+        usage=run.ledger.spent,
+    )

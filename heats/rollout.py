@@ -1,0 +1,221 @@
+"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, summary.
+
+Every piece is stored when it is done and read instead of done again when it is there.
+"""
+
+from dataclasses import dataclass
+
+from agents.base import Assignment
+from agents.llm.base import Sampling
+from agents.llm.ledger import Ledger
+from agents.trajectory import Trajectory
+from envs import patch_key, verify
+from envs.base import Evidence, Patch, Task
+from envs.errors import PatchRejected, SetupFailed
+from heats.config import HeatsConfig
+from heats.records import Outcome
+from heats.services import Services
+from heats.store import RolloutStore, TaskStore
+from sandbox.errors import SandboxError
+from summarizer import render, render_trajectory, summarize
+from summarizer.schema import Summary
+from tournament.base import Candidate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One rollout of a heat, before it starts: its id, its refinement context and where that came from."""
+
+    rollout: str
+    refinement: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRun:
+    """One task in work."""
+
+    services: Services
+    task: Task
+    store: TaskStore
+    ledger: Ledger
+
+    async def candidate(self, plan: Plan) -> Candidate | None:
+        """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
+
+        Raises:
+            SetupFailed: no rollout of this task can be attempted.
+            ModelConfigError: no rollout of this run can be attempted.
+        """
+        files = self.store.rollout(plan.rollout)
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", self.services.config.limits.rollout)
+        outcome = files.outcome() or await self._play(plan, files, ledger)
+        if outcome.exit is None or outcome.exit == "sandbox_lost":
+            return None
+        await self._evidence(files)
+        await self._summary(files, ledger)
+        return make_candidate(files, self.services.config)
+
+    async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
+        emit = self.services.events.emit
+        outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
+        for _ in range(1 + self.services.config.retries):
+            async with self.services.slots:
+                emit("rollout_started", task=self.task.id, rollout=plan.rollout)
+                outcome, patch = await self._attempt(plan, files, ledger)
+            if outcome.exit not in (None, "sandbox_lost"):
+                break
+        files.finish(outcome, patch)
+        data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
+        data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
+        emit("rollout_finished", task=self.task.id, rollout=plan.rollout, **data)
+        return outcome
+
+    async def _attempt(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> tuple[Outcome, Patch]:
+        services, task = self.services, self.task
+        try:
+            sandbox = await services.backend.start(services.spec(task, plan.rollout))
+        except SandboxError as error:
+            return Outcome(rollout=plan.rollout, exit=None, error=str(error)), Patch(b"")
+        try:
+            await services.env.prepare(task, sandbox)
+            trajectory = await services.agent.run(
+                self._assignment(plan), sandbox, services.model, ledger, lambda so_far: self._step(files, so_far)
+            )
+            files.save_trajectory(trajectory)
+            if trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost":
+                return self._outcome(trajectory), Patch(b"")
+            patch = await services.env.collect(task, sandbox)
+            return self._outcome(trajectory, patch), patch
+        except PatchRejected as rejected:
+            return self._outcome(trajectory, rejected=rejected.reasons), Patch(b"")
+        except SetupFailed:
+            raise
+        except SandboxError as error:
+            return Outcome(rollout=plan.rollout, exit=None, error=str(error)), Patch(b"")
+        finally:
+            await sandbox.close()
+
+    def _assignment(self, plan: Plan) -> Assignment:
+        model = self.services.config.model
+        seed = self.services.seed(self.task.id, plan.rollout)
+        sampling = Sampling(seed=seed)
+        if model is not None:
+            sampling = Sampling(
+                temperature=model.temperature, top_p=model.top_p, max_tokens=model.max_tokens, seed=seed
+            )
+        return Assignment(
+            rollout_id=plan.rollout,
+            task_id=self.task.id,
+            instruction=self.task.statement,
+            test_command=self.task.test_command,
+            workdir=self.task.workdir,
+            seed=seed,
+            refinement=plan.refinement,
+            parents=plan.parents,
+            sampling=sampling,
+        )
+
+    def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
+        files.save_trajectory(trajectory)
+        last = trajectory.steps[-1] if trajectory.steps else None
+        if last is None or last.source != "agent":
+            return
+        command = last.tool_calls[-1].arguments if last.tool_calls else last.content
+        exit_code = last.observations[-1].exit_code if last.observations else None
+        self.services.events.emit(
+            "rollout_step",
+            task=self.task.id,
+            rollout=trajectory.id,
+            step=trajectory.agent_steps,
+            command=command[:200],
+            exit_code=exit_code,
+        )
+
+    def _outcome(self, trajectory: Trajectory, patch: Patch | None = None, rejected: tuple[str, ...] = ()) -> Outcome:
+        end = trajectory.exit
+        patch = patch or Patch(b"")
+        return Outcome(
+            rollout=trajectory.id,
+            exit=end.kind if end else None,
+            detail=end.detail if end else "",
+            steps=trajectory.agent_steps,
+            duration_s=trajectory.duration_s,
+            usage=trajectory.usage,
+            patch_sha256=patch.sha256 if patch else "",
+            patch_bytes=len(patch.data),
+            rejected=rejected,
+            model=trajectory.model,
+            seed=trajectory.seed,
+        )
+
+    async def _evidence(self, files: RolloutStore) -> None:
+        wanted = self.services.config.evidence and self.task.test_command is not None
+        if not wanted or files.evidence() is not None:
+            return
+        evidence = await self.verify(files.patch(), files.rollout)
+        files.save_evidence(evidence)
+        data = evidence.model_dump(include={"verdict", "rank", "reason"})
+        self.services.events.emit("evidence", task=self.task.id, rollout=files.rollout, **data)
+
+    async def verify(self, patch: Patch, rollout: str) -> Evidence:
+        """Run the user's tests on a patch in a fresh sandbox."""
+        services = self.services
+        async with services.slots:
+            return await verify(
+                services.env,
+                self.task,
+                patch,
+                services.backend,
+                spec=services.spec(self.task, f"{rollout}/evidence"),
+                before=self.store.baseline(),
+            )
+
+    async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:
+        stored, trajectory = files.summary(), files.trajectory()
+        if stored is not None or trajectory is None:
+            return stored
+        services = self.services
+        summary = await summarize(
+            trajectory,
+            statement=self.task.statement,
+            patch=files.patch().data,
+            model=services.summarizer_model,
+            ledger=ledger,
+            config=services.config.summarizer,
+            seed=services.seed(self.task.id, files.rollout, "summary"),
+        )
+        files.save_summary(summary)
+        services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
+        return summary
+
+
+def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None:
+    """What judges may see of a finished rollout; None while it has no summary.
+
+    A rollout without a patch ranks below every one that has one: there is nothing of it to hand over.
+    """
+    summary, trajectory = files.summary(), files.trajectory()
+    if summary is None or trajectory is None:
+        return None
+    patch, evidence = files.patch(), files.evidence()
+    return Candidate(
+        id=files.rollout,
+        summary=render(summary, config.summarizer.max_chars),
+        patch=patch.data.decode("utf-8", "replace"),
+        trajectory=render_trajectory(trajectory),
+        evidence=render_evidence(evidence) if evidence else "",
+        evidence_rank=(evidence.rank if evidence else 0) if patch else -1,
+        patch_key=patch_key(patch) if patch else "",
+    )
+
+
+def render_evidence(evidence: Evidence) -> str:
+    """Evidence as judges and refiners read it: facts only, a few lines."""
+    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"]
+    for name in ("fixed", "broken", "still_failing", "restored"):
+        tests: tuple[str, ...] = getattr(evidence, name)
+        if tests:
+            more = f" and {len(tests) - 10} more" if len(tests) > 10 else ""
+            lines.append(f"{name.replace('_', ' ')}: {', '.join(tests[:10])}{more}")
+    return "\n".join(lines)

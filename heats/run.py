@@ -1,0 +1,209 @@
+"""One invocation over an env's tasks: take the run directory, check what is needed, play the tasks, grade, report."""
+
+import asyncio
+import platform
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from agents.llm.ledger import Ledger, Usage
+from envs.base import Env, Task
+from heats.config import HeatsConfig
+from heats.errors import PreflightFailed
+from heats.events import EventLog, Listener
+from heats.records import Charge, Manifest, TaskResult
+from heats.rollout import TaskRun
+from heats.services import Services, open_services
+from heats.store import RunStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What to run and where.
+
+    Attributes:
+        directory: the run directory; the same request on the same directory resumes it.
+        listeners: called with every event.
+    """
+
+    command: str
+    directory: Path
+    config: HeatsConfig
+    env: Env
+    listeners: Sequence[Listener] = ()
+
+
+async def play(request: RunRequest) -> list[TaskResult]:
+    """Run the method on every task of the env; results in the env's order.
+
+    Raises:
+        UsageError: the directory is in use or holds another run.
+        PreflightFailed, BackendUnavailable, ImageMissing, ModelUnavailable, ModelConfigError: before anything is spent.
+    """
+    store = RunStore.open(request.directory, make_manifest(request))
+    try:
+        _check_disk(request)
+        events = EventLog(store.events_path)
+        try:
+            for listener in request.listeners:
+                events.listen(listener)
+            return await _play(request, store, events)
+        finally:
+            events.close()
+    finally:
+        store.close()
+
+
+def make_manifest(request: RunRequest) -> Manifest:
+    """What decides the results of a request (identity), and what else is worth knowing."""
+    tasks = {task.id: task_digest(task) for task in request.env.tasks()}
+    packages = ("heats", "docker", "langgraph", "openai")
+    return Manifest(
+        run_id=request.directory.name,
+        command=request.command,
+        identity={"config": request.config.identity(), "env": request.env.name, "tasks": tasks},
+        about={"python": platform.python_version(), **{name: _version(name) for name in packages}},
+    )
+
+
+def task_digest(task: Task) -> str:
+    """Digest of everything that an agent may know of a task."""
+    return sha256(task.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+async def _play(request: RunRequest, store: RunStore, events: EventLog) -> list[TaskResult]:
+    config = request.config
+    charges = store.charges()
+    announce = _announcement(request)
+    async with open_services(store.manifest.run_id, config, request.env, events) as services:
+        events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
+        log = store.ledger_log()
+        try:
+            ledger = Ledger(
+                "run",
+                config.limits.run,
+                spent=_spent(charges),
+                sink=lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False),
+            )
+            results = await _play_tasks(services, store, ledger, charges)
+        finally:
+            log.close()
+        statuses = [result.status for result in results]
+        events.emit("run_finished", statuses={status: statuses.count(status) for status in sorted(set(statuses))})
+    return results
+
+
+async def _play_tasks(
+    services: Services, store: RunStore, ledger: Ledger, charges: Sequence[Charge]
+) -> list[TaskResult]:
+    from heats.pipeline import play_task  # langgraph takes a second to import
+
+    config = services.config
+    at_once = asyncio.Semaphore(config.workers // config.rollouts + 2)
+
+    async def one(task: Task) -> TaskResult:
+        async with at_once:
+            spent = _spent([charge for charge in charges if charge.scope.startswith(f"{task.id}/")])
+            run = TaskRun(services, task, store.task(task.id), ledger.child(task.id, config.limits.task, spent=spent))
+            result = await play_task(run, checkpointer)
+            await _grade(services, store, task)
+            return result
+
+    async with open_checkpoints(store.directory / "checkpoints.sqlite") as checkpointer, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(task)) for task in services.env.tasks()]
+    return [task.result() for task in tasks]
+
+
+async def _grade(services: Services, store: RunStore, task: Task) -> None:
+    """Grade what is finished, after selection: equal patches once. Grades already there are kept."""
+    if not services.config.grade:
+        return
+    files, grades = store.task(task.id), store.grades
+    seen: dict[str, asyncio.Future[Any]] = {}
+
+    async def one(rollout: str) -> None:
+        patch = files.rollout(rollout).patch()
+        if grades.grade(task.id, rollout) is not None or files.rollout(rollout).outcome() is None:
+            return
+        if patch.sha256 not in seen:
+            seen[patch.sha256] = asyncio.ensure_future(_graded(services, task, patch))
+        grade = await seen[patch.sha256]
+        if grade is not None:
+            grades.save(rollout, grade)
+            services.events.emit("graded", task=task.id, rollout=rollout, outcome=grade.outcome)
+
+    async with asyncio.TaskGroup() as group:
+        for heat in range(services.config.iterations):
+            for rollout in files.rollouts(heat):
+                group.create_task(one(rollout))
+
+
+async def _graded(services: Services, task: Task, patch: Any) -> Any:
+    async with services.slots:
+        return await services.env.grade(task, patch, services.backend)
+
+
+@asynccontextmanager
+async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
+    """LangGraph's SQLite checkpointer with strict deserialisation; a broken database is set aside, nothing is lost."""
+    import aiosqlite
+    from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    for attempt in (1, 2):
+        connection = await aiosqlite.connect(path)
+        try:
+            await connection.execute("PRAGMA synchronous=FULL")
+            saver = AsyncSqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+            await saver.setup()
+        except aiosqlite.DatabaseError:
+            await connection.close()
+            if attempt == 2:
+                raise
+            await asyncio.to_thread(path.replace, path.with_suffix(".broken"))
+            continue
+        try:
+            yield saver
+        finally:
+            await connection.close()
+        return
+
+
+def _announcement(request: RunRequest) -> dict[str, Any]:
+    config = request.config
+    return {
+        "command": request.command,
+        "tasks": [task.id for task in request.env.tasks()],
+        "rollouts": config.rollouts,
+        "iterations": config.iterations,
+        "select_k": config.select_k,
+        "group_size": config.tournament.group_size,
+        "votes": config.tournament.votes,
+        "model": config.model.name if config.model else "",
+    }
+
+
+def _spent(charges: Sequence[Charge]) -> Usage:
+    return sum((charge.usage for charge in charges), Usage())
+
+
+def _check_disk(request: RunRequest) -> None:
+    free_mb = shutil.disk_usage(request.directory).free >> 20
+    floor = request.config.min_free_disk_mb
+    if free_mb < floor:
+        raise PreflightFailed(
+            f"only {free_mb} MiB free in {request.directory}, {floor} needed: free some space, choose another --out, "
+            "or lower min_free_disk_mb"
+        )
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,103 @@
+"""What every part of a run shares: opened once per process, closed with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from agents import open_agent
+from agents.base import Agent
+from agents.llm import ModelConfig, open_model
+from agents.llm.base import ChatModel
+from envs import spec_for
+from envs.base import Env, Task
+from heats.config import HeatsConfig
+from heats.errors import UsageError
+from heats.events import EventLog
+from sandbox import open_backend
+from sandbox.base import SandboxBackend, SandboxSpec
+from tournament import open_selector
+from tournament.base import Selector
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts that tasks and rollouts work with.
+
+    Attributes:
+        slots: one for every sandbox that may be at work; held from before its start to after its end.
+        facts: what the preflight learned of the models, for the manifest.
+    """
+
+    run_id: str
+    config: HeatsConfig
+    env: Env
+    backend: SandboxBackend
+    agent: Agent
+    model: ChatModel
+    summarizer_model: ChatModel
+    selector: Selector
+    events: EventLog
+    slots: asyncio.Semaphore
+    facts: Mapping[str, Any]
+
+    def spec(self, task: Task, rollout: str) -> SandboxSpec:
+        """The sandbox of one rollout, labelled so that left-overs can be found."""
+        labels = {"run": self.run_id, "task": task.id, "rollout": rollout}
+        return spec_for(task, labels=labels, limits=self.config.sandbox.limits)
+
+    def seed(self, *scope: str | int) -> int:
+        """A seed for one scope (task, heat, rollout ...), the same in every process of the run."""
+        text = "/".join(str(part) for part in (self.config.seed, *scope))
+        return int.from_bytes(sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def require_model(config: HeatsConfig) -> ModelConfig:
+    """The rollouts' model.
+
+    Raises:
+        UsageError: none is configured.
+    """
+    if config.model is None:
+        raise UsageError(
+            "say which model to use: --model NAME --base-url URL for a server, or --model builtin:repair to try without"
+        )
+    return config.model
+
+
+@asynccontextmanager
+async def open_services(run_id: str, config: HeatsConfig, env: Env, events: EventLog) -> AsyncIterator[Services]:
+    """Open the backend and the models, check that they are usable, and close them at the end.
+
+    Raises:
+        UsageError, BackendUnavailable, ImageMissing, ModelConfigError, ModelUnavailable.
+    """
+    async with AsyncExitStack() as stack:
+        backend = await open_backend(config.sandbox)
+        stack.push_async_callback(backend.close)
+        main = require_model(config)
+        opened: dict[str, ChatModel] = {}
+        facts: dict[str, Any] = {}
+        for one in (main, config.summarizer_model or main, config.judge_model or main):
+            if one.model_dump_json() not in opened:
+                model = opened[one.model_dump_json()] = open_model(one)
+                stack.push_async_callback(model.close)
+                facts[one.name] = dict(await model.preflight())
+        await backend.preflight(sorted({task.image for task in env.tasks()}))
+        await backend.reap()
+        judge = opened[(config.judge_model or main).model_dump_json()]
+        yield Services(
+            run_id=run_id,
+            config=config,
+            env=env,
+            backend=backend,
+            agent=open_agent(config.agent.name, config.agent),
+            model=opened[main.model_dump_json()],
+            summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
+            selector=open_selector(config.tournament, judge),
+            events=events,
+            slots=asyncio.Semaphore(config.workers),
+            facts=facts,
+        )

@@ -1,0 +1,53 @@
+"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop and did; what was finished is stored.
+
+    Attributes:
+        exit_code: 128 + the signal's number.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(signal.Signals(number).name)
+
+
+def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
+    """`asyncio.run` with an orderly end on SIGINT, SIGTERM and SIGHUP.
+
+    The first signal cancels the work, which closes its sandboxes; a second one ends the process at once (left-overs
+    are removed by the next start or `heats gc`).
+
+    Raises:
+        Interrupted: a signal came.
+    """
+    received: list[int] = []
+
+    async def supervise() -> Result:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(main)
+
+        def stop(number: int) -> None:
+            if received:
+                os._exit(128 + number)
+            received.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
+        return await task
+
+    try:
+        return asyncio.run(supervise())
+    except asyncio.CancelledError:
+        if received:
+            raise Interrupted(received[0]) from None
+        raise
