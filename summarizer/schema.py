@@ -81,5 +81,10 @@ class Summary(Record):
 
 
 def draft_schema() -> dict[str, Any]:
-    """JSON schema of `SummaryDraft`, self-contained and closed, as structured-output servers want it."""
-    return SummaryDraft.model_json_schema()
+    """JSON schema of `SummaryDraft`: self-contained, closed, every field required, as servers want it."""
+    schema = SummaryDraft.model_json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        part["required"] = list(part["properties"])
+        for field in part["properties"].values():
+            field.pop("default", None)
+    return schema

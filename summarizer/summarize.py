@@ -1,0 +1,200 @@
+"""Trajectory -> summary, written by a model, checked by the harness."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
+from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
+from agents.llm.ledger import Ledger
+from agents.trajectory import Trajectory
+from summarizer.check import check_claims
+from summarizer.config import SummarizerConfig
+from summarizer.errors import SummaryInvalid
+from summarizer.facts import facts
+from summarizer.fallback import baseline_summary, harness_summary
+from summarizer.render import render
+from summarizer.schema import Summary, SummaryDraft, draft_schema
+from summarizer.text import cut, fill, sanitise
+from summarizer.view import render_steps, windows
+
+_NO_SUMMARY = (SummaryInvalid, ReplyInvalid, ModelRefused)
+_SMALLEST_WINDOW = 1000
+
+
+async def summarize(
+    trajectory: Trajectory,
+    *,
+    statement: str,
+    patch: bytes,
+    model: ChatModel,
+    ledger: Ledger,
+    config: SummarizerConfig,
+    seed: int,
+) -> Summary:
+    """Summarise one rollout.
+
+    When the model refuses or gives nothing that fits the schema, the summary is made from the facts alone
+    (`source` is `harness`). A server that is down is an error, so that a resumed run asks again.
+
+    Args:
+        statement: the task as the agent saw it.
+        patch: exact bytes of the rollout's diff, empty when there is none.
+        seed: of the sampling.
+
+    Raises:
+        ModelUnavailable, ModelConfigError, LimitExceeded.
+    """
+    if config.method != "model":
+        return baseline_summary(trajectory, patch, config)
+    writer = _Writer(trajectory, statement, patch, model, ledger, config, seed)
+    try:
+        draft = await writer.draft()
+    except (*_NO_SUMMARY, ContextOverflow):
+        return harness_summary(trajectory, statement, patch)
+    fields = {name: getattr(draft, name) for name in SummaryDraft.model_fields if name != "evidence"}
+    return Summary(
+        rollout_id=trajectory.id,
+        evidence=check_claims(draft.evidence, trajectory),
+        facts=facts(trajectory, patch),
+        **fields,
+    )
+
+
+class _Writer:
+    """One summary in the making."""
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        statement: str,
+        patch: bytes,
+        model: ChatModel,
+        ledger: Ledger,
+        config: SummarizerConfig,
+        seed: int,
+    ) -> None:
+        self.trajectory, self.patch = trajectory, patch
+        self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
+        self.statement = cut(sanitise(statement).strip(), config.statement_chars)
+        self.steps = render_steps(trajectory, config.step_chars)
+
+    async def draft(self) -> SummaryDraft:
+        """The model's draft, from ever smaller windows while they do not fit its context.
+
+        Raises:
+            SummaryInvalid, and the model's errors.
+        """
+        limit = self.config.window_chars
+        while True:
+            try:
+                return await self._draft(limit)
+            except ContextOverflow:
+                limit //= 2
+                if limit < _SMALLEST_WINDOW:
+                    raise
+
+    async def _draft(self, limit: int) -> SummaryDraft:
+        parts = windows(self.steps, limit) or ("",)
+        drafts = await self._all([self._part(text, index, len(parts)) for index, text in enumerate(parts)])
+        while len(drafts) > 1:
+            size = self.config.merge_parts
+            groups = [drafts[start : start + size] for start in range(0, len(drafts), size)]
+            drafts = await self._all([self._merge(group, limit) for group in groups])
+        return drafts[0]
+
+    async def _all(self, requests: list[Any]) -> list[SummaryDraft]:
+        """Drafts of all requests at once; one that came to nothing is left out unless all did."""
+        results = await asyncio.gather(*requests, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, _NO_SUMMARY):
+                raise result
+        drafts = [result for result in results if isinstance(result, SummaryDraft)]
+        if not drafts:
+            raise next(result for result in results if isinstance(result, BaseException))
+        return drafts
+
+    async def _part(self, text: str, index: int, parts: int) -> SummaryDraft:
+        known = facts(self.trajectory, self.patch)
+        content = fill(
+            self.config.user,
+            statement=self.statement,
+            facts=render(Summary(rollout_id="", problem="", facts=known), 2000),
+            patch=cut(sanitise(self.patch.decode("utf-8", "replace")), self.config.patch_chars),
+            trajectory=text,
+            part=index + 1,
+            parts=parts,
+            nonce=self._nonce(text),
+        )
+        return await self._ask(content, self.seed + index)
+
+    async def _merge(self, drafts: Sequence[SummaryDraft], limit: int) -> SummaryDraft:
+        if len(drafts) == 1:
+            return drafts[0]
+        share = max(limit // len(drafts), 200)
+        texts = [cut(json.dumps(draft.model_dump(), ensure_ascii=False), share) for draft in drafts]
+        content = fill(self.config.merge, statement=self.statement, drafts=texts, nonce=self._nonce(*texts))
+        return await self._ask(content, self.seed)
+
+    async def _ask(self, content: str, seed: int) -> SummaryDraft:
+        """One request, and a repair turn for each reply that does not fit."""
+        messages: list[Message] = [
+            {"role": "system", "content": fill(self.config.system)},
+            {"role": "user", "content": content},
+        ]
+        for _ in range(self.config.repairs + 1):
+            reply = await self.model.complete(
+                messages,
+                ledger=self.ledger,
+                response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
+                sampling=Sampling(
+                    temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
+                ),
+            )
+            try:
+                return parse_draft(reply.first.content)
+            except SummaryInvalid as error:
+                fix = fill(self.config.repair, error=sanitise(str(error)))
+                messages = [*messages, reply.first.message, {"role": "user", "content": fix}]
+        raise SummaryInvalid(f"no reply of {self.model.name} fits the summary schema")
+
+    def _nonce(self, *texts: str) -> str:
+        """Names the block of untrusted text; nobody who wrote in it can know it."""
+        digest = hashlib.sha256("\x1f".join((str(self.seed), self.statement, *texts)).encode("utf-8", "replace"))
+        return digest.hexdigest()[:12]
+
+
+def parse_draft(content: str) -> SummaryDraft:
+    """Read a reply; texts and lists longer than the schema allows are cut, anything else must fit.
+
+    Raises:
+        SummaryInvalid: it is not JSON, or not of the schema.
+    """
+    try:
+        data = json.loads(content)
+        try:
+            return SummaryDraft.model_validate(data)
+        except ValidationError as error:
+            _clip(data, error)
+        return SummaryDraft.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the reply"
+        raise SummaryInvalid(f"{where}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise SummaryInvalid(f"the reply is not JSON: {error}") from error
+
+
+def _clip(data: Any, error: ValidationError) -> None:
+    for problem in error.errors():
+        if problem["type"] not in ("string_too_long", "too_long") or not problem["loc"]:
+            continue
+        *path, last = problem["loc"]
+        holder = data
+        for key in path:
+            holder = holder[key]
+        holder[last] = holder[last][: problem["ctx"]["max_length"]]

@@ -1,0 +1,71 @@
+"""Making untrusted text safe to show to a model, and cutting it to a budget.
+
+What agents and tools print may hold terminal controls, invisible or direction-changing characters, and the markers
+by which chat templates tell roles apart. `sanitise` makes all of them visible and powerless.
+"""
+
+import re
+import unicodedata
+
+from jinja2 import StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
+
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_SUSPECT = re.compile(r"[^\n\t\x20-\x7e]")
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_FILLERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+_ROLE_TAG = re.compile(
+    r"<(/?(?:think|thinking|reasoning|tool_calls?|tool_response|tools|function_calls?|function_results?|invoke"
+    r"|start_of_turn|end_of_turn|begin_of_text|end_of_text|system|assistant|user|human|bos|eos|pad|unk|s)"
+    r"(?:[\s=][^<>\n]{0,80})?)>",
+    re.IGNORECASE,
+)
+_BRACKETED = re.compile(
+    r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|AVAILABLE_TOOLS|gMASK|THINK))\]"
+)
+
+
+def sanitise(text: str) -> str:
+    """Show hidden characters as escapes and break chat-template markers; idempotent.
+
+    Tabs and newlines stay, every other control, zero-width, direction, tag and private character becomes `\\uXXXX`;
+    `<|x|>` becomes `<¦x¦>`, `<think>` becomes `‹think›`, `[INST]` becomes `⟦INST⟧`.
+    """
+    text = _ANSI.sub("", text.replace("\r\n", "\n"))
+    text = _SUSPECT.sub(_visible, text)
+    text = re.sub(r"<([|｜])|([|｜])>", lambda match: "<¦" if match[1] else "¦>", text)
+    text = text.replace("<<SYS>>", "‹‹SYS››").replace("<</SYS>>", "‹‹/SYS››")
+    return _BRACKETED.sub(r"⟦\1⟧", _ROLE_TAG.sub(r"‹\1›", text))
+
+
+def _visible(match: re.Match[str]) -> str:
+    char = match[0]
+    hidden = unicodedata.category(char) in _HIDDEN_CATEGORIES or char in _FILLERS
+    if hidden or 0xFE00 <= ord(char) <= 0xFE0F or 0xE0100 <= ord(char) <= 0xE01EF:
+        return f"\\u{ord(char):04x}"
+    return char
+
+
+def cut(text: str, limit: int) -> str:
+    """Keep head and tail of a text that is longer than `limit` characters, and say how much is left out."""
+    if len(text) <= limit:
+        return text
+    mark = f"\n[{len(text) - limit} characters omitted]\n"
+    room = limit - len(mark)
+    if room < 2:
+        return text[:limit]
+    head = (room + 1) // 2
+    omitted = len(text) - room
+    mark = f"\n[{omitted} characters omitted]\n"
+    tail = max(limit - len(mark) - head, 0)
+    return text[:head] + mark + (text[-tail:] if tail else "")
+
+
+def fill(template: str, **values: object) -> str:
+    """Render a Jinja2 template; values are inserted as they are and never rendered themselves.
+
+    Raises:
+        jinja2.TemplateError: a broken template or one that names an unknown value.
+    """
+    environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=False)
+    return environment.from_string(template).render(**values)

@@ -1,0 +1,61 @@
+"""The tree of matches: everybody is grouped once a round, exactly K are left."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tournament.bracket import plan_rounds, seeded_order
+
+sizes = st.integers(1, 70)
+
+
+@given(n=sizes, group=st.integers(2, 9), keep=st.integers(1, 20))
+def test_every_position_plays_or_has_a_bye_in_every_round(n: int, group: int, keep: int) -> None:
+    alive = n
+    for groups in plan_rounds(n, group, keep):
+        assert sorted(position for one in groups for position in one) == list(range(alive))
+        assert all(1 <= len(one) <= group for one in groups)
+        alive = len(groups)
+
+
+@given(n=sizes, group=st.integers(2, 9), keep=st.integers(1, 20))
+def test_exactly_k_are_left(n: int, group: int, keep: int) -> None:
+    plan = plan_rounds(n, group, keep)
+    assert (len(plan[-1]) if plan else n) == min(n, keep)
+
+
+def test_five_candidates_in_pairs_can_keep_four() -> None:
+    assert [len(group) for group in plan_rounds(5, 2, 4)[0]] == [2, 1, 1, 1]
+
+
+def test_sixteen_in_pairs_need_four_rounds_and_fifteen_matches() -> None:
+    plan = plan_rounds(16, 2, 1)
+    assert [len(groups) for groups in plan] == [8, 4, 2, 1]
+
+
+@given(n=st.integers(3, 70))
+def test_nobody_has_a_bye_twice_in_a_row(n: int) -> None:
+    plan = plan_rounds(n, 2, 1)
+    for before, after in zip(plan, plan[1:], strict=False):
+        byes = {index for index, group in enumerate(before) if len(group) == 1}
+        assert not byes & {group[0] for group in after if len(group) == 1} or len(before) == 1
+
+
+@pytest.mark.parametrize(("group", "keep"), [(1, 1), (2, 0)])
+def test_sizes_below_their_minimum_are_refused(group: int, keep: int) -> None:
+    with pytest.raises(ValueError, match="at least"):
+        plan_rounds(4, group, keep)
+
+
+@given(ids=st.lists(st.text(max_size=6), unique=True, max_size=20), seed=st.integers(), rng=st.randoms())
+def test_slots_depend_on_ids_and_seed_alone(ids: list[str], seed: int, rng: object) -> None:
+    shuffled = list(ids)
+    rng.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert seeded_order(shuffled, seed) == seeded_order(ids, seed)
+
+
+def test_another_seed_draws_another_order() -> None:
+    ids = [f"r{i}" for i in range(16)]
+    orders = {seeded_order(ids, seed) for seed in range(50)}
+    assert len(orders) == 50
+    assert len({order[0] for order in orders}) > 8
