@@ -89,7 +89,7 @@ class RunOptions:
     ] = None
     print_config: Annotated[
         bool,
-        typer.Option("--print-config", help="Print the resolved configuration, then stop.", rich_help_panel=OUTPUT),
+        typer.Option("--print-config", help="Print the whole configuration, then stop.", rich_help_panel=OUTPUT),
     ] = False
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run directory.", rich_help_panel=OUTPUT)] = None
     redo: Annotated[

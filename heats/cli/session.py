@@ -49,7 +49,7 @@ def run_session(command: str, options: RunOptions, config: HeatsConfig, env: Env
 
 
 def run_directory(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Path:
-    """`--out`, or `runs/<command>-<digest of what decides the results>`, so that the same command finds its run again."""
+    """`--out`, or `runs/<command>-<digest of its identity>`, so that the same command finds its run again."""
     if options.out is None:
         request = RunRequest(command=command, directory=Path("runs"), config=config, env=env)
         identity = json.dumps(make_manifest(request).identity, sort_keys=True)

@@ -25,9 +25,7 @@ def solve(
     test: Annotated[
         str | None, typer.Option("--test", help="Command that fails now and should pass. Without it: no verdict.")
     ] = None,
-    setup: Annotated[
-        str | None, typer.Option("--setup", help="Run once in every sandbox, before anything else.")
-    ] = None,
+    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to start from.")] = "HEAD",
     allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Go on when the tests already pass.")] = False,
     options: RunOptions,
@@ -50,7 +48,7 @@ def solve(
     )
     if env.dirty:
         say(
-            f"note: {repo} has uncommitted changes; heats works on commit {env.tasks()[0].base_commit[:12]} without them"
+            f"note: {repo} has uncommitted changes; they are left out, heats works on {env.tasks()[0].base_commit[:12]}"
         )
     session = run_session("solve", options, config, env)
     hand_over(session, options)
