@@ -41,10 +41,10 @@ image: ## make the Docker image heats-base:latest where it is missing
 bench: setup ## measure speed and selection quality
 	@.venv/bin/python -m benchmarks $(ARGS)
 
-docs: setup ## write docs/cli.md from the program's own help
+docs: setup ## write the pages that the program itself knows best
 	@.venv/bin/python scripts/cli-docs
 
-docs-check: setup ## fail when docs/cli.md is not what the program says
+docs-check: setup ## fail when those pages are not what the program says
 	@.venv/bin/python scripts/cli-docs --check
 
 clean: ## remove what these targets made here (not runs/)

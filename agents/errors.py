@@ -7,12 +7,22 @@
     - ContextOverflow          the request does not fit the model's context: never retried as is
     - ModelRefused             the server or model refused to answer
     - ReplyInvalid             replies stayed unusable after the retries
+  + UnknownAgent               no agent of that name can be loaded
+  + TrajectoryFormatError      a file is not a trajectory of the format it was read as
   + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
 """
 
 
 class AgentsError(Exception):
     """Base of this room's errors."""
+
+
+class UnknownAgent(AgentsError):
+    """No agent of that name can be loaded; the message lists the names."""
+
+
+class TrajectoryFormatError(AgentsError):
+    """A file is not a trajectory of the format it was read as; the message says where."""
 
 
 class ModelError(AgentsError):

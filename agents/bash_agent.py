@@ -1,0 +1,292 @@
+"""The reference agent: a bash tool, a fresh shell per command, and submission by an explicit act.
+
+The loop asks the model, runs the calls of its reply in order, and shows what came out. Nothing that a command prints
+can end it: only a `submit` call in the model's own message can.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agents.base import Assignment, SaveStep
+from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
+from agents.llm.base import ChatModel, Completion, Message, ToolCall, ToolSpec
+from agents.llm.ledger import Ledger, Usage
+from agents.prompting import Prompts, Templates, defused
+from agents.text_protocol import calls_in_text
+from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
+from sandbox.base import Sandbox
+from sandbox.errors import SandboxError
+
+BASH = ToolSpec(
+    name="bash",
+    description="Run a bash command in a fresh shell in the sandbox and get its exit code and output.",
+    parameters={
+        "type": "object",
+        "properties": {"command": {"type": "string", "description": "the command, possibly of several lines"}},
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+)
+SUBMIT = ToolSpec(
+    name="submit",
+    description="Hand in the work as it is in the working directory now. Ends the attempt; call it once, at the end.",
+    parameters={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+)
+_LIMIT_EXITS: Mapping[str, ExitKind] = {
+    "calls": "step_limit",
+    "tokens": "token_limit",
+    "cost": "cost_limit",
+    "time": "time_limit",
+}
+
+
+class AgentConfig(BaseModel):
+    """The bash agent's settings.
+
+    Attributes:
+        name: which agent; see `agents.open_agent`.
+        step_limit: model turns.
+        command_timeout_s: seconds per command.
+        observation_head: characters kept of an output's beginning; `observation_tail` of its end.
+        max_format_errors: turns in a row without a usable call that end the attempt.
+        text_protocol: fenced blocks in place of tool calls, for every model; a model can ask for them itself.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "bash"
+    step_limit: int = Field(100, gt=0)
+    command_timeout_s: float = Field(120.0, gt=0)
+    observation_head: int = Field(5000, ge=0)
+    observation_tail: int = Field(5000, ge=0)
+    max_format_errors: int = Field(3, gt=0)
+    text_protocol: bool = False
+    templates: Templates
+
+
+class Finished(Exception):
+    """The attempt is over; carries its exit."""
+
+    def __init__(self, kind: ExitKind, detail: str = "") -> None:
+        self.exit = Exit(kind=kind, detail=" ".join(detail.split())[:500])
+        super().__init__(kind)
+
+
+class BashAgent:
+    """An `Agent`; one instance serves any number of rollouts at once."""
+
+    name = "bash"
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self.prompts = Prompts(config.templates)
+
+    async def run(
+        self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
+    ) -> Trajectory:
+        """Work until submission or a limit; see `Agent.run`."""
+        return await _Attempt(self, assignment, sandbox, model, ledger, save).work()
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One rollout in progress: the conversation, and its record."""
+
+    agent: BashAgent
+    assignment: Assignment
+    sandbox: Sandbox
+    model: ChatModel
+    ledger: Ledger
+    save: SaveStep
+    messages: list[Message] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    format_errors: int = 0
+    started: float = field(default_factory=time.monotonic)
+    spent_before: Usage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.spent_before = self.ledger.spent
+
+    @property
+    def text_protocol(self) -> bool:
+        """Whether this model is spoken to in fenced blocks."""
+        return self.agent.config.text_protocol or bool(getattr(self.model, "text_protocol", False))
+
+    async def work(self) -> Trajectory:
+        try:
+            self._open()
+            while True:
+                await self._turn()
+        except Finished as finished:
+            return self._close(finished.exit)
+        except asyncio.CancelledError:
+            self._close(Exit(kind="cancelled"))
+            raise
+
+    def _open(self) -> None:
+        config = self.agent.config
+        render = self.agent.prompts.render
+        system = render("system", text_protocol=self.text_protocol, command_timeout_s=config.command_timeout_s)
+        self._tell("system", system)
+        self._tell("user", self.agent.prompts.first_user_message(self.assignment))
+
+    def _tell(self, source: str, content: str) -> None:
+        """Say something that is no tool result."""
+        self.messages.append({"role": source, "content": content})
+        self._record(source=source, content=content)
+
+    async def _turn(self) -> None:
+        """Ask the model once and do what it says."""
+        if sum(step.source == "agent" for step in self.steps) >= self.agent.config.step_limit:
+            raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
+        completion, usage = await self._ask()
+        self.messages.append(completion.message)
+        calls = completion.tool_calls
+        problem = "" if calls else "there is no tool call"
+        if self.text_protocol:
+            calls, problem = calls_in_text(completion.content, f"text_{len(self.steps) + 1}")
+        if completion.finish_reason == "length" and not calls:
+            problem = "the reply was cut at the token limit"
+        observations: list[Observation] = []
+        try:
+            await self._run_calls(calls, completion, observations)
+        finally:
+            self._record(
+                source="agent",
+                content=completion.content,
+                reasoning=completion.reasoning,
+                tool_calls=calls,
+                observations=tuple(observations),
+                usage=usage,
+                finish_reason=completion.finish_reason,
+            )
+        self._show(observations)
+        if problem:
+            self._tell("user", self._format_error(problem))
+        self._count_format_errors(bool(problem) or all(one.status == "rejected" for one in observations))
+
+    async def _ask(self) -> tuple[Completion, Usage]:
+        sampling = self.assignment.sampling
+        if sampling.seed is None:
+            sampling = sampling.model_copy(update={"seed": self.assignment.seed})
+        try:
+            reply = await self.model.complete(
+                self.messages,
+                ledger=self.ledger,
+                tools=() if self.text_protocol else (BASH, SUBMIT),
+                sampling=sampling,
+            )
+        except LimitExceeded as error:
+            raise Finished(_LIMIT_EXITS[error.kind], str(error)) from error
+        except ModelConfigError:
+            self._close(Exit(kind="model_error", detail="the model is not usable as configured"))
+            raise
+        except ContextOverflow as error:
+            raise Finished("context_overflow", str(error)) from error
+        except ModelError as error:
+            raise Finished("model_error", str(error)) from error
+        return reply.first, reply.usage
+
+    async def _run_calls(
+        self, calls: tuple[ToolCall, ...], completion: Completion, observations: list[Observation]
+    ) -> None:
+        """Run calls in order into `observations`, which keeps what was done when a later call ends the attempt."""
+        for index, call in enumerate(calls):
+            cut = completion.finish_reason == "length" and index == len(calls) - 1
+            command, problem = (None, "the reply was cut at the token limit") if cut else _command_of(call)
+            if problem:
+                observations.append(self._rejected(call, problem))
+            elif command is None:
+                observations.append(Observation(tool_call_id=call.id, content="submitted", exit_code=0))
+                observations += [self._rejected(rest, "the work was submitted before") for rest in calls[index + 1 :]]
+                raise Finished("submitted")
+            else:
+                observations.append(await self._execute(call.id, command))
+
+    async def _execute(self, call_id: str, command: str) -> Observation:
+        config = self.agent.config
+        try:
+            result = await self.sandbox.exec(command, timeout=config.command_timeout_s, merge_stderr=True)
+        except SandboxError as error:
+            raise Finished("sandbox_lost", str(error)) from error
+        content = self.agent.prompts.observation(
+            result, timeout_s=config.command_timeout_s, head=config.observation_head, tail=config.observation_tail
+        )
+        return Observation(
+            tool_call_id=call_id,
+            content=content,
+            status=result.status,
+            exit_code=result.exit_code,
+            duration_s=result.duration_s,
+            output_bytes=result.stdout_total + result.stderr_total,
+        )
+
+    def _rejected(self, call: ToolCall, problem: str) -> Observation:
+        return Observation(tool_call_id=call.id, content=self._format_error(problem), status="rejected")
+
+    def _format_error(self, problem: str) -> str:
+        render = self.agent.prompts.render
+        return render("format_error", problem=defused(problem)[0], text_protocol=self.text_protocol)
+
+    def _show(self, observations: list[Observation]) -> None:
+        for one in observations:
+            role: Message = (
+                {"role": "user"} if self.text_protocol else {"role": "tool", "tool_call_id": one.tool_call_id}
+            )
+            self.messages.append({**role, "content": one.content})
+
+    def _count_format_errors(self, unusable: bool) -> None:
+        self.format_errors = self.format_errors + 1 if unusable else 0
+        if self.format_errors >= self.agent.config.max_format_errors:
+            raise Finished("format_errors", f"{self.format_errors} turns in a row without a usable call")
+
+    def _record(self, **fields: Any) -> None:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self.steps.append(Step(id=len(self.steps) + 1, timestamp=now, **fields))
+        self.save(self._trajectory(None))
+
+    def _close(self, end: Exit) -> Trajectory:
+        trajectory = self._trajectory(end)
+        self.save(trajectory)
+        return trajectory
+
+    def _trajectory(self, end: Exit | None) -> Trajectory:
+        spent, before = self.ledger.spent, self.spent_before
+        usage = Usage(**{name: getattr(spent, name) - getattr(before, name) for name in Usage.model_fields})
+        return Trajectory(
+            id=self.assignment.rollout_id,
+            task_id=self.assignment.task_id,
+            agent=self.agent.name,
+            model=self.model.name,
+            seed=self.assignment.seed,
+            steps=tuple(self.steps),
+            exit=end,
+            usage=usage,
+            duration_s=time.monotonic() - self.started,
+            parents=self.assignment.parents,
+        )
+
+
+def _command_of(call: ToolCall) -> tuple[str | None, str]:
+    """The command of a call, None for a submission; or what is wrong with the call."""
+    if call.name not in ("bash", "submit"):
+        return None, f"there is no tool named {call.name!r}; the tools are bash and submit"
+    try:
+        arguments = json.loads(call.arguments or "{}")
+    except (ValueError, RecursionError) as error:
+        return None, f"the arguments of {call.name} are not valid JSON: {error}"
+    if call.name == "submit":
+        return None, ""
+    command = arguments.get("command") if isinstance(arguments, dict) else None
+    if not isinstance(command, str) or not command.strip():
+        return None, 'bash needs exactly one argument, a non-empty string "command"'
+    if "\0" in command:
+        return None, "a command cannot contain a NUL character"
+    return command.encode("utf-8", "replace").decode(), ""

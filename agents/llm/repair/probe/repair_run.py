@@ -1,0 +1,296 @@
+"""What the repair policy calls in the sandbox: `locate`, `show`, `check` and `apply`.
+
+Every verb reads one JSON file (its argument) and prints lines that start with `repair ` and hold JSON, or, for edits
+that were tried, `tried EDIT: RESULT`. The tree is left with the edits named `base` and nothing else changed.
+Python 3.8 or later, standard library only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import sys
+import time
+from typing import Any
+
+import repair_rank
+from repair_exec import HERE, Command, Outcome
+
+Edit = dict[str, Any]
+STATE = os.path.join(HERE, "state.json")
+ROOM = 8800
+"""Characters that one call may print: what an agent's observation keeps whole."""
+
+
+def say(data: Any) -> int:
+    """Print one machine-readable line; returns its length."""
+    text = data if isinstance(data, str) else json.dumps(data)
+    sys.stdout.write("repair " + text + "\n")
+    return len(text) + 8
+
+
+class Tree:
+    """The repository's files, with edits laid over the content they had when first touched."""
+
+    def __init__(self) -> None:
+        self.base = os.path.join(HERE, "base")
+        self.bumps = itertools.count(2)
+
+    def original(self, path: str) -> str:
+        """Content before any edit."""
+        kept = os.path.join(self.base, path)
+        if not os.path.exists(kept):
+            os.makedirs(os.path.dirname(kept), exist_ok=True)
+            with open(path, "rb") as source, open(kept, "wb") as copy:
+                copy.write(source.read())
+        with open(kept, encoding="utf-8", newline="") as stream:
+            return stream.read()
+
+    def write(self, edits: list[Edit], paths: set[str]) -> str:
+        """Bring the files to original + edits; returns what is wrong with the edits, or an empty string."""
+        for path in sorted(paths | {edit["path"] for edit in edits}):
+            text, problem = edited(self.original(path), [edit for edit in edits if edit["path"] == path])
+            if problem:
+                return problem
+            before = os.stat(path).st_mtime
+            with open(path, encoding="utf-8", newline="") as stream:
+                if stream.read() == text:
+                    continue
+            with open(path, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+            # Compiled files are trusted when whole seconds and size agree, so every version gets a second of its own.
+            os.utime(path, (before + next(self.bumps),) * 2)
+        return ""
+
+
+def edited(source: str, edits: list[Edit]) -> tuple[str, str]:
+    """Apply edits (all in coordinates of `source`) and check that the result parses; returns (text, problem)."""
+    starts = [0]
+    for line in source.split("\n"):
+        starts.append(starts[-1] + len(line) + 1)
+    text, limit = source, len(source) + 1
+    for edit in sorted(edits, key=lambda edit: (-edit["line"], -edit["col"])):
+        if edit["line"] >= len(starts):
+            return source, "did not apply"
+        at = starts[edit["line"] - 1] + edit["col"] - 1
+        old = edit["old"]
+        if "\r\n" in source:
+            old = old.replace("\n", "\r\n")
+        if source[at : at + len(old)] != old or at + len(old) > limit:
+            return source, "did not apply"
+        text, limit = text[:at] + edit["new"] + text[at + len(old) :], at
+    try:
+        compile(text, "<edited>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return source, "does not parse"
+    return text, ""
+
+
+def locate(want: dict[str, Any]) -> None:
+    """Run the tests, rank the code and print the best of it."""
+    command = Command(want["command"])
+    command.prepare()
+    plain = command.run(os.path.join(HERE, "plain"), timeout=want["seconds"])
+    if command.kind == "script" and not plain.tests:
+        command.whole = True
+        plain = command.run(os.path.join(HERE, "whole"), timeout=want["seconds"])
+    failing = plain.failing()
+    traced, near = plain, None
+    if failing:
+        if plain.seconds > 4:
+            homes = {home(test) for test in failing}
+            near = [test for test in plain.tests if home(test) in homes]
+        only = near if failing != ["<command>"] else None
+        traced = command.run(os.path.join(HERE, "traced"), timeout=want["seconds"], trace=True, only=only)
+    state = {"failing": failing, "passing": [t for t in plain.tests if t not in set(failing)], "seconds": plain.seconds}
+    state.update(kind=command.kind, whole=command.whole, near=near, own=_own_seconds(plain, failing))
+    state["depth"] = {test: depth(test, text) for test, (ok, text, _) in plain.tests.items() if not ok}
+    words = set(want["words"])
+    ranked, lines, files = _ranked(plain, traced, words)
+    state["lines"] = lines
+    with open(STATE, "w", encoding="utf-8") as stream:
+        json.dump(state, stream)
+    _report(plain, failing, command.kind)
+    _print_units(ranked, lines, files, skip=0)
+
+
+def home(test: str) -> str:
+    """The file or class that a test id belongs to."""
+    return test.split("::")[0] if "::" in test else test.rpartition(".")[0]
+
+
+def _own_seconds(plain: Outcome, failing: list[str]) -> float:
+    return sum(plain.tests[test][2] for test in failing if test in plain.tests)
+
+
+def depth(test: str, text: str) -> int:
+    """How far a failing test got: the line in its own file where it failed, 0 when that is not told."""
+    stem = os.path.basename(test.split("::")[0]) if "::" in test else ""
+    for path, line in repair_rank.frames(text, os.getcwd()):
+        name = os.path.basename(path)
+        if name == stem or (not stem and repair_rank.is_source(path) is False):
+            return line
+    return 0
+
+
+def _ranked(plain: Outcome, traced: Outcome, words: set[str]) -> tuple[list[Any], dict[str, Any], dict[str, str]]:
+    root = os.getcwd()
+    failing = [text for ok, text, _ in plain.tests.values() if not ok] or [plain.output()[-20000:]]
+    lines = repair_rank.ochiai(*traced.coverage(), sum(not ok for ok, _, _ in traced.tests.values()))
+    for text in failing[:20]:
+        found = [(path, line) for path, line in repair_rank.frames(text, root) if repair_rank.is_source(path)]
+        for distance, (path, line) in enumerate(reversed(found[-6:])):
+            per_file = lines.setdefault(path, {})
+            per_file[line] = max(per_file.get(line, 0.0), 0.3) + (0.35 if distance == 0 else 0.12) / min(
+                len(failing), 3
+            )
+    files = _read(sorted(lines))
+    ranked = repair_rank.rank(files, lines, words)
+    if len(ranked) < 2:
+        files = _read(repair_rank.source_files(root))
+        guessed = {path: {n: 0.1 for n in range(1, text.count("\n") + 2)} for path, text in files.items()}
+        ranked = repair_rank.rank(files, {**guessed, **lines}, words)
+    return ranked, lines, files
+
+
+def _read(paths: list[str]) -> dict[str, str]:
+    found = {}
+    for path in paths:
+        try:
+            with open(path, encoding="utf-8", newline="") as stream:
+                found[path] = stream.read().replace("\r\n", "\n")
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found
+
+
+def _report(plain: Outcome, failing: list[str], kind: str) -> None:
+    state = "timed out" if plain.code is None else str(plain.code)
+    counts = {"tests": len(plain.tests), "failing": len(failing), "names": [test[-120:] for test in failing[:8]]}
+    say({"k": "run", "code": state, "how": kind, "seconds": round(plain.seconds, 2), **counts})
+    texts = [plain.tests[test][1] for test in failing[:3] if test in plain.tests] or [plain.output()[-1500:]]
+    for text in texts if failing else []:
+        marked = [line[1:].strip() for line in text.split("\n") if re.match(r"^E\s", line)]
+        last = [line for line in text.strip().split("\n") if re.match(r"^\w*(Error|Exception|Warning)\b", line)]
+        say({"k": "failure", "text": "\n".join(marked or last or text.strip().split("\n")[-3:])[:450]})
+
+
+def _print_units(ranked: list[Any], lines: dict[str, Any], files: dict[str, str], skip: int) -> None:
+    rest = [{"p": unit.path, "n": unit.name, "l": unit.first, "s": round(unit.score, 2)} for unit in ranked[:40]]
+    while len(json.dumps(rest)) > 1800:
+        rest.pop()
+    room = ROOM - 2500 - say({"k": "ranking", "units": rest})
+    named: set[str] = set()
+    for unit in ranked:
+        text = json.dumps(
+            unit.data(files[unit.path].split("\n"), {int(n): s for n, s in lines.get(unit.path, {}).items()})
+        )
+        names = "" if unit.path in named else repair_rank.names_of(unit.path, files[unit.path], 1200)
+        if len(text) + len(names) > room:
+            continue
+        named.add(unit.path)
+        room -= say(text) + (say(names) if names else 0)
+
+
+def show(want: dict[str, Any]) -> None:
+    """Print the units that start at the wanted places."""
+    with open(STATE, encoding="utf-8") as stream:
+        lines = json.load(stream)["lines"]
+    wanted = [(item["p"], item["l"]) for item in want["units"]]
+    tree = Tree()
+    files = {path: tree.original(path).replace("\r\n", "\n") for path in {path for path, _ in wanted}}
+    numbers = {path: {int(n): score for n, score in lines.get(path, {}).items()} for path in files}
+    units = [unit for path in files for unit in repair_rank.units_of(path, files[path])]
+    room, named = want.get("room", ROOM), set()
+    for place in wanted:
+        for unit in units:
+            if (unit.path, unit.first) == place:
+                text = json.dumps(unit.data(files[unit.path].split("\n"), numbers[unit.path]))
+                room -= say(text) if len(text) < room else 0
+        if place[0] not in named and room > 1500:
+            named.add(place[0])
+            room -= say(repair_rank.names_of(place[0], files[place[0]], 1200))
+
+
+def check(want: dict[str, Any]) -> None:
+    """Try each candidate on top of the original files, print what came of it, and leave `base` applied."""
+    with open(STATE, encoding="utf-8") as stream:
+        state = json.load(stream)
+    command = Command(want["command"])
+    command.prepare()
+    command.kind, command.whole = state["kind"], state["whole"]
+    tree = Tree()
+    ends = time.monotonic() + want["seconds"]
+    touched = {edit["path"] for edit in want["base"]}
+    for number, candidate in enumerate(want["candidates"]):
+        touched |= {edit["path"] for edit in candidate["edits"]}
+        result = "not run (out of time)"
+        if time.monotonic() < ends:
+            result = tree.write(candidate["edits"], touched) or _try(command, state, want["tag"] + str(number), ends)
+        sys.stdout.write("tried %s: %s\n" % (candidate["text"], result))
+        sys.stdout.flush()
+    tree.write(want["base"], touched)
+    if want.get("units"):
+        show(want)
+
+
+def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> str:
+    failing, prefix = state["failing"], os.path.join(HERE, tag)
+    named = failing != ["<command>"]
+    limit = (
+        2 + 4 * (state["own"] if named else state["seconds"]) + (state["seconds"] if command.kind == "shell" else 0.5)
+    )
+    first = command.run(prefix + "a", timeout=limit, only=failing if named else None)
+    left = _left(first, failing)
+    further = any(depth(t, x[1]) > state["depth"].get(t, 10**9) for t, x in first.tests.items() if not x[0])
+    broke = 0
+    if named and len(left) < len(failing):
+        patience = min(3 + 3 * state["seconds"], max(ends - time.monotonic(), 1) + 5)
+        second = command.run(prefix + "b", timeout=patience, only=state["near"])
+        left = _left(second, failing)
+        expected = set(state["near"] or second.tests) & set(state["passing"])
+        broke = sum(not second.tests.get(test, (False, "", 0.0))[0] for test in expected)
+        broke += sum(
+            not ok for test, (ok, _, _) in second.tests.items() if test not in expected and test not in failing
+        )
+        if not left and not broke and second.code != 0 and state["near"] is None:
+            broke = 1
+    result = "failing %d of %d" % (len(left), len(failing))
+    result += ", broke %d" % broke if broke else ""
+    result += ", further" if further and len(left) == len(failing) else ""
+    result += ", timed out" if first.code is None else ""
+    return result + (" (all pass)" if not left and not broke else "")
+
+
+def _left(run: Outcome, failing: list[str]) -> list[str]:
+    if failing == ["<command>"]:
+        return failing if run.failing() else []
+    return [test for test in failing if not run.tests.get(test, (False, "", 0.0))[0]]
+
+
+def apply(want: dict[str, Any]) -> None:
+    """Leave the tree with the wanted edits."""
+    touched = {edit["path"] for edit in want["base"]}
+    problem = Tree().write(want["base"], touched)
+    say({"k": "applied", "problem": problem})
+
+
+def main() -> None:
+    """Do what the first argument says with the JSON file that the second one names, under the right interpreter."""
+    verb, path = sys.argv[1:3]
+    with open(path, encoding="utf-8") as stream:
+        want = json.load(stream)
+    program = Command(want.get("command", "")).program
+    # A virtual environment's python is a link to the one it was made from, so links are not followed here.
+    if os.environ.pop("REPAIR_SWITCHED", None) is None and program and os.path.abspath(program) != sys.executable:
+        os.environ["REPAIR_SWITCHED"] = "1"
+        sys.stdout.flush()
+        os.execv(program, [program, *sys.argv])
+    sys.dont_write_bytecode = True
+    {"locate": locate, "show": show, "check": check, "apply": apply}[verb](want)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Puts candidates before a model as data, and reads its answer as data.
+
+Rules stand in the system message only. Everything that somebody else wrote is a JSON string in the one user message;
+candidates have labels that are drawn for each request and occur in no text shown, so that no text can name one.
+"""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from agents.errors import ContextOverflow, ModelConfigError, ModelError
+from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
+from agents.llm.ledger import Ledger
+from summarizer.text import cut, fill, sanitise
+from tournament.base import Candidate
+from tournament.bracket import seeded_hash
+from tournament.config import JudgeConfig
+from tournament.strip import strip_comments
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+_LETTERS, _DIGITS = "BCDFGHJKLMNPQRSTVWXZ", "23456789"
+_SMALLEST_VIEW = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked about candidates.
+
+    Attributes:
+        system: Jinja2 template of the rules; gets nothing that anybody else wrote.
+        user: Jinja2 template; gets `data` (JSON text) and `labels`.
+        schema: makes the reply's schema from the labels.
+    """
+
+    system: str
+    user: str
+    schema: Callable[[Sequence[str]], ResponseSchema]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request's labels, in the order of the candidates, and the texts of its replies; missing ones are empty."""
+
+    labels: tuple[str, ...]
+    replies: tuple[str, ...]
+
+
+class Asker:
+    """Asks one model about candidates.
+
+    Args:
+        config: view, budgets and sampling.
+        model: any chat model.
+    """
+
+    def __init__(self, config: JudgeConfig, model: ChatModel) -> None:
+        self.config = config
+        self.model = model
+
+    async def ask(
+        self, question: Question, problem: str, shown: Sequence[Candidate], *, n: int, seed: int, ledger: Ledger
+    ) -> Asked:
+        """Get `n` replies of one request. A model that fails gives empty ones.
+
+        A request that does not fit the model's context is asked again with less of every candidate.
+
+        Raises:
+            ModelConfigError, LimitExceeded.
+        """
+        budget = self.config.candidate_chars
+        while True:
+            labels, messages = self.messages(question, problem, shown, seed=seed, budget=budget)
+            sampling = Sampling(
+                temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
+            )
+            try:
+                reply = await self.model.complete(
+                    messages, ledger=ledger, n=n, response_schema=question.schema(labels), sampling=sampling
+                )
+            except ModelConfigError:
+                raise
+            except ContextOverflow:
+                budget //= 2
+                if budget < _SMALLEST_VIEW:
+                    return Asked(labels, ("",) * n)
+                continue
+            except ModelError:
+                return Asked(labels, ("",) * n)
+            texts = [completion.content for completion in reply.completions]
+            return Asked(labels, tuple([*texts, *[""] * n][:n]))
+
+    def messages(
+        self, question: Question, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int
+    ) -> tuple[tuple[str, ...], list[Message]]:
+        """The labels drawn and the request's messages."""
+        view = [view_of(candidate, self.config, budget) for candidate in shown]
+        statement = cut(sanitise(problem), self.config.problem_chars)
+        labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
+        entries = [{"label": label, **fields} for label, fields in zip(labels, view, strict=True)]
+        data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
+        return labels, [
+            {"role": "system", "content": fill(question.system)},
+            {"role": "user", "content": fill(question.user, data=data, labels=labels)},
+        ]
+
+
+def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
+    """What is shown of one candidate: field names to sanitised texts of at most `budget` characters together."""
+    patch = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
+    match config.view:
+        case "summary":
+            fields = {"summary": candidate.summary}
+        case "trajectory":
+            fields = {"trajectory": candidate.trajectory}
+        case "patch":
+            fields = {"patch": patch or "(no patch)"}
+        case "summary+evidence":
+            fields = {"summary": candidate.summary, "measured": candidate.evidence or "(nothing was executed)"}
+    return {name: cut(sanitise(text), budget // len(fields)) for name, text in fields.items()}
+
+
+def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:
+    """Draw distinct labels such as `K7Q` that occur nowhere in the text, whatever the case of its letters."""
+    found: list[str] = []
+    haystack, length = text.upper(), 3
+    while len(found) < count:
+        for _ in range(200):
+            label = "".join(rng.choice(_DIGITS if index % 2 else _LETTERS) for index in range(length))
+            if label not in haystack and label not in found:
+                found.append(label)
+                break
+        else:
+            length += 1
+    return tuple(found)
+
+
+def read(text: str, kind: type[Answer]) -> Answer | None:
+    """A reply as what it must be, or None. Nothing but the JSON object itself is looked at."""
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError:
+        return None
+
+
+def object_schema(name: str, properties: dict[str, Any]) -> ResponseSchema:
+    """A closed object with all properties required, in this order."""
+    return ResponseSchema(
+        name=name,
+        json_schema={
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        },
+    )
+
+
+def request_seed(seed: int, number: int) -> int:
+    """The seed of the request that carries this vote number."""
+    return seeded_hash(seed, "request", number)

@@ -1,0 +1,82 @@
+"""The judge that asks a model: G candidates in one request, one choice in every reply."""
+
+import asyncio
+from collections.abc import Sequence
+
+from agents.llm.base import ChatModel, ResponseSchema
+from agents.llm.ledger import Ledger
+from agents.trajectory import Record
+from summarizer.text import cut, sanitise
+from tournament.ask import Asker, Question, object_schema, read, request_seed
+from tournament.base import Candidate, Vote
+from tournament.config import TournamentConfig
+from tournament.orders import shown_order
+
+_REASON_CHARS = 1500
+
+
+class VoteReply(Record):
+    """A reply to a vote's question; `choice` is a label."""
+
+    reason: str
+    choice: str
+
+
+def vote_schema(labels: Sequence[str]) -> ResponseSchema:
+    """The reply's schema: the reason comes before the choice."""
+    return object_schema("vote", {"reason": {"type": "string"}, "choice": {"type": "string", "enum": list(labels)}})
+
+
+class ModelJudge:
+    """Compares candidates by a chat model.
+
+    Votes of the same order share one request (`n`); the orders are asked for at the same time.
+
+    Args:
+        config: what is shown (`config.judge`) and how it is asked.
+        model: any chat model.
+    """
+
+    def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
+        self.asker = Asker(config.judge, model)
+        self.question = Question(config.judge.system, config.judge.user, vote_schema)
+
+    async def vote(
+        self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
+    ) -> list[Vote]:
+        """Cast votes number `first` to `first + count - 1`. See `tournament.base.Judge`.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        by_order: dict[int, list[int]] = {}
+        for number in range(first, first + count):
+            by_order.setdefault(number % len(contestants), []).append(number)
+        results = await asyncio.gather(
+            *(self._same_order(problem, contestants, numbers, seed, ledger) for numbers in by_order.values()),
+            return_exceptions=True,
+        )
+        votes: dict[int, Vote] = {}
+        for numbers, result in zip(by_order.values(), results, strict=True):
+            if isinstance(result, BaseException):
+                raise result
+            votes.update(zip(numbers, result, strict=True))
+        return [votes[number] for number in sorted(votes)]
+
+    async def _same_order(
+        self, problem: str, contestants: Sequence[Candidate], numbers: list[int], seed: int, ledger: Ledger
+    ) -> list[Vote]:
+        shown = shown_order(contestants, numbers[0])
+        asked = await self.asker.ask(
+            self.question, problem, shown, n=len(numbers), seed=request_seed(seed, numbers[0]), ledger=ledger
+        )
+        ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
+        return [_vote(text, ids) for text in asked.replies]
+
+
+def _vote(text: str, ids: dict[str, str]) -> Vote:
+    """A reply as a vote; one that is not exactly what was asked for is an abstention."""
+    reply = read(text, VoteReply)
+    choice = ids.get(reply.choice) if reply else None
+    reason = cut(sanitise(reply.reason), _REASON_CHARS) if reply else "no usable reply"
+    return Vote(order=tuple(ids.values()), labels=tuple(ids), choice=choice, reason=reason)
