@@ -2,6 +2,7 @@
 
 * TournamentError
   + NoCandidates     nothing to choose from: no rollout gave a candidate
+  + UnknownSelector  the configuration names a selector that does not exist
 """
 
 
@@ -11,3 +12,7 @@ class TournamentError(Exception):
 
 class NoCandidates(TournamentError):
     """No rollout gave a candidate."""
+
+
+class UnknownSelector(TournamentError):
+    """The configuration names a selector that does not exist or cannot be loaded."""

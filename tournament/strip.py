@@ -7,9 +7,58 @@ in one hunk. What is unsure stays.
 import re
 from pathlib import PurePosixPath
 
-_HASH = frozenset("py pyi pyx sh bash zsh yaml yml toml cfg ini rb pl r jl mk cmake tf dockerfile makefile".split())
-_SLASH = frozenset("c h cc cpp cxx hpp hh cs java js jsx ts tsx mjs go rs swift kt kts scala php dart proto".split())
-_DASH = frozenset("sql lua hs elm".split())
+_HASH = frozenset(
+    [
+        "py",
+        "pyi",
+        "pyx",
+        "sh",
+        "bash",
+        "zsh",
+        "yaml",
+        "yml",
+        "toml",
+        "cfg",
+        "ini",
+        "rb",
+        "pl",
+        "r",
+        "jl",
+        "mk",
+        "cmake",
+        "tf",
+        "dockerfile",
+        "makefile",
+    ]
+)
+_SLASH = frozenset(
+    [
+        "c",
+        "h",
+        "cc",
+        "cpp",
+        "cxx",
+        "hpp",
+        "hh",
+        "cs",
+        "java",
+        "js",
+        "jsx",
+        "ts",
+        "tsx",
+        "mjs",
+        "go",
+        "rs",
+        "swift",
+        "kt",
+        "kts",
+        "scala",
+        "php",
+        "dart",
+        "proto",
+    ]
+)
+_DASH = frozenset(["sql", "lua", "hs", "elm"])
 _HEADER = re.compile(r'diff --git .*"?b/(.+?)"?$')
 _DOCSTRING = re.compile(r"\s*[rRuUbBfF]{0,2}(\"\"\"|''')")
 
