@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -9,7 +11,7 @@ from heats.show import words as say
 from heats.show.figures import RunFigures, TaskFigures, pass_at_k
 from heats.show.sanitize import one_line
 
-__all__ = ["RunFigures", "figures_table", "figures_text", "notes", "pass_at_k"]
+__all__ = ["RunFigures", "figures_table", "figures_text", "figures_view", "notes", "pass_at_k"]
 
 _MEANING = {
     "pass": "pass rates by the hidden tests",
@@ -18,17 +20,60 @@ _MEANING = {
 }
 
 
-def figures_table(figures: RunFigures, limit: int = 60) -> Table:
-    """The table for a terminal: one row a task, at most `limit` of them, and the total."""
-    table = Table(title=Text(_MEANING[figures.basis]), title_justify="left", title_style="dim", header_style="bold")
+def figures_view(figures: RunFigures, width: int, limit: int = 60) -> RenderableType:
+    """Tasks, totals and notes, fitted to a terminal `width` columns wide."""
+    remarks = Group(*(Text(note, style="dim") for note in notes(figures)))
+    return Group(figures_table(figures, limit, width), totals_table(figures), remarks)
+
+
+def figures_table(figures: RunFigures, limit: int = 60, width: int = 160) -> Table:
+    """One row a task, at most `limit` of them, and the total; columns that do not fit in `width` are left out."""
+    table = Table(title=Text(_MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
     rows = list(_rows(figures, limit))
-    for place, name in enumerate(rows[0]):
-        table.add_column(name, justify="left" if place < 2 else "right", no_wrap=place > 0)
+    shown = _fitting(rows, width)
+    for place in shown:
+        table.add_column(rows[0][place], justify="left" if place < 2 else "right", no_wrap=True)
     for row in rows[1:-1]:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(row[place], style=_style(row[place])) for place in shown))
     table.add_section()
-    table.add_row(*(Text(cell, style="bold") for cell in rows[-1]))
+    table.add_row(*(Text(rows[-1][place], style="bold") for place in shown))
     return table
+
+
+def totals_table(figures: RunFigures) -> Table:
+    """The totals, one row a stage of the method: each heat, those kept after it, a random pick, the final choice."""
+    totals = figures.totals
+    table = Table(box=SIMPLE_HEAD, header_style="dim")
+    for name in ("", "pass@1", "pass@N", "steps"):
+        table.add_column(name, justify="right" if name else "left")
+    for heat in range(totals.heats):
+        steps = totals.steps[heat]
+        figure = (totals.pass_at_1[heat], totals.pass_at_n[heat])
+        table.add_row(f"heat {heat}", *map(say.percent, figure), "" if steps is None else f"{steps:.1f}")
+        if heat < totals.heats - 1:
+            table.add_row(f"kept after heat {heat} (Sel-K)", say.percent(totals.kept[heat]))
+    table.add_row("one of the last heat at random", say.percent(totals.random_pick))
+    table.add_row(Text("final choice", style="bold"), Text(say.percent(totals.final), style="bold"))
+    return table
+
+
+def _fitting(rows: list[list[str]], width: int) -> list[int]:
+    """Places of the columns to show: the least telling are dropped until the row fits."""
+    widths = [max(len(row[place]) for row in rows) + 3 for place in range(len(rows[0]))]
+    shown = list(range(len(rows[0])))
+    for name in ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat"):
+        while sum(widths[place] for place in shown) + 2 > width:
+            found = next((place for place in reversed(shown) if rows[0][place].startswith(name)), None)
+            if found is None:
+                break
+            shown.remove(found)
+    return shown
+
+
+def _style(cell: str) -> str:
+    return {"verified": "green", "not verified": "yellow", "infrastructure failed": "red", "no patch": "dim"}.get(
+        cell, ""
+    )
 
 
 def figures_text(figures: RunFigures, limit: int = 1000) -> str:

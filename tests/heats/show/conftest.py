@@ -1,6 +1,5 @@
 """Runs to show: `make_run` builds one out of nothing."""
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -12,22 +11,15 @@ import pytest
 
 from heats.store import RunStore
 
-
-def _load() -> ModuleType:
-    """`synthetic.py` beside this file; test folders are no packages."""
-    if "heats_synthetic" not in sys.modules:
-        path = Path(__file__).with_name("synthetic.py")
-        spec = importlib.util.spec_from_file_location("heats_synthetic", path)
-        assert spec is not None and spec.loader is not None
-        module = sys.modules["heats_synthetic"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules["heats_synthetic"]
+sys.path.insert(0, str(Path(__file__).parent))  # for synthetic.py: test folders are no packages
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The builder's module."""
-    return _load()
+    import synthetic
+
+    return synthetic
 
 
 @pytest.fixture

@@ -4,53 +4,21 @@ Every text that an agent, a test or a model could have written goes through a `V
 plain or hostile in every field.
 """
 
-import json
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agents.llm.base import ToolCall
+from synthetic_parts import START, Plan, make_evidence, make_patch, make_steps, make_summary, play, report
+
 from agents.llm.ledger import Usage
-from agents.trajectory import Exit, Observation, Step, Trajectory
-from envs.base import Evidence, Grade, Patch, Task, TestReport
+from agents.trajectory import Exit, Trajectory
+from envs.base import Grade, Patch, Task
 from heats.events import Event, EventKind
 from heats.files import LineLog, write_record
 from heats.records import Charge, Manifest, Outcome, TaskResult
 from heats.store import RolloutStore, RunStore, TaskStore
-from summarizer.schema import CheckedClaim, Facts, Hypothesis, Summary
-from tournament.base import Bracket, Match, Vote
-
-Voice = Callable[[str], str]
-START = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def plain(text: str) -> str:
-    """The voice of a well-behaved agent."""
-    return text
-
-
-@dataclass
-class Plan:
-    """What to make. `infra_share` of the rollouts fail by infrastructure; `graded` writes grades."""
-
-    tasks: int = 3
-    rollouts: int = 8
-    heats: int = 2
-    keep: int = 4
-    votes: int = 4
-    steps: int = 8
-    seed: int = 0
-    graded: bool = True
-    evidence: bool = True
-    infra_share: float = 0.05
-    voice: Voice = plain
-    patch_note: bytes = b""
-    clock: float = 0.0
-    seq: int = 0
-    rng: random.Random = field(default_factory=lambda: random.Random(0))
+from tournament.base import Bracket
 
 
 def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
@@ -65,12 +33,28 @@ def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
     run = RunStore.open(directory, manifest)
     events, charges = LineLog(run.events_path), run.ledger_log()
     announce = {"command": "sweep", "tasks": names, "rollouts": plan.rollouts, "iterations": plan.heats}
-    emit(events, plan, "run_started", **announce, select_k=plan.keep, group_size=2, votes=plan.votes,
-         model=plan.voice("builtin:repair"), sandbox="docker")  # fmt: skip
+    emit(
+        events,
+        plan,
+        "run_started",
+        **announce,
+        select_k=plan.keep,
+        group_size=2,
+        votes=plan.votes,
+        model=plan.voice("builtin:repair"),
+        sandbox="docker",
+    )
     for name in names:
         build_task(run, name, plan, events)
-        charges.append(Charge(scope=name, usage=Usage(calls=40, prompt_tokens=90_000, cached_tokens=60_000,
-                                                      completion_tokens=4_000, cost_usd=0.12)), sync=False)  # fmt: skip
+        charges.append(
+            Charge(
+                scope=name,
+                usage=Usage(
+                    calls=40, prompt_tokens=90_000, cached_tokens=60_000, completion_tokens=4_000, cost_usd=0.12
+                ),
+            ),
+            sync=False,
+        )
     emit(events, plan, "run_finished", status="done")
     events.close()
     charges.close()
@@ -78,8 +62,16 @@ def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
     return run
 
 
-def emit(events: LineLog, plan: Plan, kind: EventKind, *, task: str | None = None, rollout: str | None = None,
-         after: float = 0.1, **data: Any) -> None:  # fmt: skip
+def emit(
+    events: LineLog,
+    plan: Plan,
+    kind: EventKind,
+    *,
+    task: str | None = None,
+    rollout: str | None = None,
+    after: float = 0.1,
+    **data: Any,
+) -> None:
     """Append an event `after` seconds after the last one."""
     plan.clock += after
     plan.seq += 1
@@ -93,8 +85,10 @@ def build_task(run: RunStore, name: str, plan: Plan, events: LineLog) -> None:
     hard = plan.rng.random()
     emit(events, plan, "task_started", task=name)
     issue = voice("`merge(a, b)` drops the last element when both lists have the same length.\n\nSteps: call it.")
-    write_record(store.directory / "task.json", Task(id=name, statement=issue, image="heats-base", base_commit="0" * 40,
-                                                     test_command="python3 -m pytest -q"))  # fmt: skip
+    write_record(
+        store.directory / "task.json",
+        Task(id=name, statement=issue, image="heats-base", base_commit="0" * 40, test_command="python3 -m pytest -q"),
+    )
     store.save_baseline(report(plan, broken=3))
     emit(events, plan, "baseline", task=name, status="failed", passed=["a"], failed=["b"])
     winner, kept, context, passing = None, [], (), {}
@@ -119,16 +113,26 @@ def build_task(run: RunStore, name: str, plan: Plan, events: LineLog) -> None:
     patch = files.patch() if files else Patch(b"")
     status = "verified" if verified else "unverified" if patch else "no_patch"
     store.save_result(
-        TaskResult(task=name, status=status, detail=voice("3 tests fixed, none broken" if verified else "still fails"),
-                   base_commit="0" * 40, selected=winner, patch_sha256=patch.sha256 if patch else "", heats=plan.heats,
-                   rollouts=tuple(passing), kept=tuple(kept), evidence=files.evidence() if files else None,
-                   usage=Usage(calls=40, prompt_tokens=90_000, cached_tokens=60_000, completion_tokens=4_000))
-    )  # fmt: skip
+        TaskResult(
+            task=name,
+            status=status,
+            detail=voice("3 tests fixed, none broken" if verified else "still fails"),
+            base_commit="0" * 40,
+            selected=winner,
+            patch_sha256=patch.sha256 if patch else "",
+            heats=plan.heats,
+            rollouts=tuple(passing),
+            kept=tuple(kept),
+            evidence=files.evidence() if files else None,
+            usage=Usage(calls=40, prompt_tokens=90_000, cached_tokens=60_000, completion_tokens=4_000),
+        )
+    )
     emit(events, plan, "task_finished", task=name, status=status, selected=winner, detail="")
 
 
-def build_rollout(run: RunStore, store: TaskStore, rollout: str, plan: Plan, passes: bool, context: tuple[str, ...],
-                  events: LineLog) -> None:  # fmt: skip
+def build_rollout(
+    run: RunStore, store: TaskStore, rollout: str, plan: Plan, passes: bool, context: tuple[str, ...], events: LineLog
+) -> None:
     """One rollout: trajectory, patch, evidence, summary, outcome and grade."""
     files, voice, rng = store.rollout(rollout), plan.voice, plan.rng
     where: dict[str, Any] = {"task": store.task_id, "rollout": rollout}
@@ -143,14 +147,34 @@ def build_rollout(run: RunStore, store: TaskStore, rollout: str, plan: Plan, pas
     end = Exit(kind="submitted", detail=voice("submitted"))
     usage = Usage(calls=count, prompt_tokens=2_000 * count, cached_tokens=1_500 * count, completion_tokens=90 * count)
     trajectory = Trajectory(
-        id=rollout, task_id=store.task_id, agent="bash", model=voice("builtin:repair"), seed=7, exit=end, usage=usage,
-        steps=tuple(make_steps(count, plan)), duration_s=count * 1.7, parents=context,
-    )  # fmt: skip
+        id=rollout,
+        task_id=store.task_id,
+        agent="bash",
+        model=voice("builtin:repair"),
+        seed=7,
+        exit=end,
+        usage=usage,
+        steps=tuple(make_steps(count, plan)),
+        duration_s=count * 1.7,
+        parents=context,
+    )
     files.save_trajectory(trajectory)
     patch = make_patch(plan, passes)
     finish(files, patch, trajectory)
-    emit(events, plan, "rollout_finished", **where, exit="submitted", detail="", steps=count, duration_s=count * 1.7,
-         tokens=usage.tokens, cost_usd=0.01, patch_bytes=len(patch.data), after=count * 0.5)  # fmt: skip
+    emit(
+        events,
+        plan,
+        "rollout_finished",
+        **where,
+        exit="submitted",
+        detail="",
+        steps=count,
+        duration_s=count * 1.7,
+        tokens=usage.tokens,
+        cost_usd=0.01,
+        patch_bytes=len(patch.data),
+        after=count * 0.5,
+    )
     if plan.evidence:
         files.save_evidence(make_evidence(plan, patch, passes))
         emit(events, plan, "evidence", **where, verdict="verified" if passes else "unverified", rank=3, reason="")
@@ -165,124 +189,20 @@ def finish(files: RolloutStore, patch: Patch, trajectory: Trajectory) -> None:
     """Store the patch and the outcome of a trajectory."""
     assert trajectory.exit is not None
     files.finish(
-        Outcome(rollout=trajectory.id, exit=trajectory.exit.kind, detail=trajectory.exit.detail, model=trajectory.model,
-                steps=trajectory.agent_steps, duration_s=trajectory.duration_s, usage=trajectory.usage,
-                patch_sha256=patch.sha256 if patch else "", patch_bytes=len(patch.data), seed=trajectory.seed),
+        Outcome(
+            rollout=trajectory.id,
+            exit=trajectory.exit.kind,
+            detail=trajectory.exit.detail,
+            model=trajectory.model,
+            steps=trajectory.agent_steps,
+            duration_s=trajectory.duration_s,
+            usage=trajectory.usage,
+            patch_sha256=patch.sha256 if patch else "",
+            patch_bytes=len(patch.data),
+            seed=trajectory.seed,
+        ),
         patch,
-    )  # fmt: skip
-
-
-def make_steps(count: int, plan: Plan) -> list[Step]:
-    """A system prompt, the issue, then `count` turns of one command each."""
-    voice = plan.voice
-    steps = [
-        Step(id=1, source="system", content="You fix one issue with bash."),
-        Step(id=2, source="user", content=voice("Fix it.")),
-    ]
-    for number in range(count):
-        command = ["ls -la && git log --oneline | head", "python3 -m pytest -q", "sed -n 1,80p merge.py", "git diff"][
-            number % 4
-        ]
-        call = ToolCall(id=f"call-{number}", name="bash", arguments=json.dumps({"command": voice(command)}))
-        output = voice("\n".join(f"tests/test_merge.py::test_{line} PASSED" for line in range(14)))
-        shown = Observation(
-            tool_call_id=call.id, content=output, exit_code=number % 2, duration_s=0.4, output_bytes=len(output)
-        )
-        steps.append(
-            Step(id=number + 3, source="agent", content=voice("I look at what the tests say first."), tool_calls=(call,),
-                 observations=(shown,), reasoning=voice("The loop may end too early.") if number % 3 == 0 else None,
-                 usage=Usage(calls=1, prompt_tokens=2_000, completion_tokens=90), timestamp=START.isoformat())
-        )  # fmt: skip
-    return steps
-
-
-def make_patch(plan: Plan, passes: bool) -> Patch:
-    """A diff of two files, one of them new."""
-    if not passes and plan.rng.random() < 0.15:
-        return Patch(b"")
-    bound = plan.rng.choice([b"len(a)", b"len(a) + 1", b"max(len(a), len(b))"])
-    name = plan.voice("merge.py").replace("\n", " ").encode("utf-8", "replace")
-    return Patch(
-        b"diff --git a/" + name + b" b/" + name + b"\nindex 1111111..2222222 100644\n--- a/" + name + b"\n+++ b/" + name
-        + b"\n@@ -1,6 +1,7 @@ def merge(a, b):\n def merge(a, b):\n     out = []\n-    for i in range(len(a) - 1):\n"
-        + b"+    for i in range(" + bound + b"):\n+        # both ends count\n         out.append(a[i])\n     return out + b\n"
-        + b"diff --git a/notes.txt b/notes.txt\nnew file mode 100644\nindex 0000000..3333333\n--- /dev/null\n+++ b/notes.txt\n"
-        + b"@@ -0,0 +1,2 @@\n+" + plan.patch_note + plan.voice("why").replace("\n", "\n+").encode("utf-8", "replace") + b"\n+end\n"
-    )  # fmt: skip
-
-
-def report(plan: Plan, broken: int) -> TestReport:
-    """A run of twelve tests, of which the first `broken` fail."""
-    tests: dict[str, Any] = {plan.voice(f"tests/test_merge.py::test_{number}"): "passed" for number in range(12)}
-    for name in list(tests)[:broken]:
-        tests[name] = "failed"
-    output = plan.voice(f"{broken} failed, {12 - broken} passed in 0.31s")
-    return TestReport(command="python3 -m pytest -q", status="failed" if broken else "passed", exit_code=int(broken > 0),
-                      tests=tests, output=output, duration_s=0.31)  # fmt: skip
-
-
-def make_evidence(plan: Plan, patch: Patch, passes: bool) -> Evidence:
-    """Evidence before and after."""
-    before, after = report(plan, 3), report(plan, 0 if passes else 2)
-    verdict: Any = "no_patch" if not patch else "verified" if passes else "unverified"
-    fixed = before.ids("failed")[: 3 if passes else 1]
-    return Evidence(patch_sha256=patch.sha256, verdict=verdict, reason=plan.voice("what failed now passes" if passes else "2 still fail"),
-                    rank=3 if passes else 2, before=before, after=after, fixed=fixed, still_failing=after.ids("failed"))  # fmt: skip
-
-
-def make_summary(rollout: str, patch: Patch, steps: int, plan: Plan) -> Summary:
-    """A summary with something in every field."""
-    voice = plan.voice
-    return Summary(
-        rollout_id=rollout, problem=voice("The loop of `merge` ends one element early."),
-        hypotheses=(Hypothesis(text=voice("off by one in range"), fate="confirmed"), Hypothesis(text=voice("wrong slice"), fate="refuted")),
-        decisions=(voice("change the bound, not the caller"),), progress=voice("`merge.py` changed, tests run."),
-        evidence=(CheckedClaim(command=voice("pytest -q"), outcome="passed", finding=voice("12 passed"), step_id=4, supported=True),
-                  CheckedClaim(command=voice("pytest -q"), outcome="passed", finding=voice("all pass"), step_id=99, supported=False, note="no such step")),
-        failure_modes=(voice("first tried to sort the lists"),), end_state=voice("clean tree, one file changed"),
-        doubts=(voice("empty lists are not tested"),), facts=Facts(exit="submitted", steps=steps, files=(voice("merge.py"),),
-                                                                    lines_added=2, lines_removed=1, patch_sha256=patch.sha256),
-    )  # fmt: skip
-
-
-def play(candidates: list[str], keep: int, plan: Plan, passing: dict[str, bool]) -> Bracket:
-    """A knock-out by seeded votes: pairs, a bye for the odd one, until `keep` are left."""
-    rounds: list[tuple[Match, ...]] = []
-    alive = list(candidates)
-    merged = {alive[0]: (alive.pop(),)} if len(alive) > keep + 2 else {}
-    while len(alive) > keep:
-        pairs = [tuple(alive[place : place + 2]) for place in range(0, len(alive), 2)]
-        matches = [decide(f"r{len(rounds)}-m{place}", pair, plan, passing) for place, pair in enumerate(pairs)]
-        rounds.append(tuple(matches))
-        alive = [match.winner for match in matches]
-    out = [
-        one
-        for match_round in reversed(rounds)
-        for match in match_round
-        for one in match.contestants
-        if one not in alive
-    ]
-    ranking = tuple(dict.fromkeys([*alive, *out]))
-    return Bracket(selector="rtv", seed=plan.seed, group_size=2, votes_per_match=plan.votes, rounds=tuple(rounds),
-                   merged=merged, ranking=ranking, selected=ranking[:keep])  # fmt: skip
-
-
-def decide(name: str, pair: tuple[str, ...], plan: Plan, passing: dict[str, bool]) -> Match:
-    """One match: by evidence where it differs and luck will have it, else by votes that lean to the better."""
-    if len(pair) == 1:
-        return Match(id=name, contestants=pair, winner=pair[0], decided_by="bye")
-    better = max(pair, key=lambda one: (passing[one], plan.rng.random()))
-    if passing[pair[0]] != passing[pair[1]] and plan.rng.random() < 0.3:
-        return Match(id=name, contestants=pair, winner=better, decided_by="evidence")
-    votes = []
-    for _ in range(plan.votes):
-        choice = better if plan.rng.random() < 0.7 else plan.rng.choice([*pair, None])
-        reason = plan.voice("names the failing bound and shows the test passing") if choice else ""
-        votes.append(Vote(order=pair, labels=("K", "Q"), choice=choice, reason=reason))
-    tally = [sum(vote.choice == one for vote in votes) for one in pair]
-    winner = pair[0] if tally[0] > tally[1] else pair[1]
-    decided: Any = "votes" if tally[0] != tally[1] else "tie-break"
-    return Match(id=name, contestants=pair, votes=tuple(votes), winner=winner, decided_by=decided)
+    )
 
 
 def announce(events: LineLog, plan: Plan, task: str, heat: int, bracket: Bracket, final: bool) -> None:
