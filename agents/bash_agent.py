@@ -18,6 +18,7 @@ from agents.base import Assignment, SaveStep
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Completion, Message, ToolCall, ToolSpec
 from agents.llm.ledger import Ledger, Usage
+from agents.llm.replies import without_surrogates
 from agents.prompting import Prompts, Templates, defused
 from agents.text_protocol import calls_in_text
 from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
@@ -289,4 +290,4 @@ def _command_of(call: ToolCall) -> tuple[str | None, str]:
         return None, 'bash needs exactly one argument, a non-empty string "command"'
     if "\0" in command:
         return None, "a command cannot contain a NUL character"
-    return command.encode("utf-8", "replace").decode(), ""
+    return without_surrogates(command), ""

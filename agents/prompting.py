@@ -24,7 +24,7 @@ _CONTROL_TOKENS = re.compile(
     r"|\[(?=/?(?:INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT)\])"
 )
 _TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
@@ -142,6 +142,5 @@ def defused(text: str) -> tuple[str, int]:
     Terminal sequences go, other control characters and lone surrogates become U+FFFD, and whatever a chat template or
     tokenizer could take for structure gets a backslash after its first character.
     """
-    sound = text.encode("utf-8", "replace").decode() if not text.isascii() else text
-    sound = _UNPRINTABLE.sub("\ufffd", _TERMINAL.sub("", sound))
+    sound = _UNPRINTABLE.sub("\ufffd", _TERMINAL.sub("", text))
     return _CONTROL_TOKENS.subn(lambda match: match.group() + "\\", sound)

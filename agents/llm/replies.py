@@ -1,21 +1,34 @@
 """Reading a chat completion that may be anything: every field is checked before it is believed."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from agents.llm.base import Completion, FinishReason, Message, ToolCall
 from agents.llm.ledger import Usage
-from agents.llm.retry import InBandError, UnusableReply
 
 _FINISH: frozenset[str] = frozenset(get_args(FinishReason))
+_SURROGATES = re.compile(r"[\ud800-\udfff]")
 _MOST_TOKENS = 1 << 32
+
+
+class UnusableReply(Exception):
+    """A reply that arrived whole but cannot be used; asking again may help."""
+
+
+class InBandError(Exception):
+    """An error object where a reply should have been; `code` is its HTTP-like code, if it has one."""
+
+    def __init__(self, message: str, code: int | str | None) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 def without_surrogates(value: Any) -> Any:
     """A JSON value in which lone surrogates, which no UTF-8 encoder takes, are replaced by U+FFFD."""
     if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode() if not value.isascii() else value
+        return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
         return [without_surrogates(item) for item in value]
     if isinstance(value, dict):

@@ -26,6 +26,7 @@ from agents.errors import (
     ModelUnavailable,
     ReplyInvalid,
 )
+from agents.llm.replies import InBandError, UnusableReply
 
 Kind = Literal["rate_limit", "transient", "permanent"]
 
@@ -57,18 +58,6 @@ class RetryDecision:
     retry_after: float | None = None
     server_down: bool = False
     sent: bool = True
-
-
-class UnusableReply(Exception):
-    """A reply that arrived whole but cannot be used; asking again may help."""
-
-
-class InBandError(Exception):
-    """An error object where a reply should have been; `code` is its HTTP-like code, if it has one."""
-
-    def __init__(self, message: str, code: int | str | None) -> None:
-        self.code = code
-        super().__init__(message)
 
 
 def classify(error: Exception) -> RetryDecision:

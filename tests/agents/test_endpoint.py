@@ -1,0 +1,121 @@
+"""One server, many callers: storms of 429s, and a server that goes away and comes back (R8, R9)."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+
+import pytest
+
+from agents.llm.endpoint import AdaptiveLimit, CircuitBreaker
+from agents.llm.fake_server import FakeServer
+from agents.llm.ledger import Ledger
+
+USER = [{"role": "user", "content": "hello"}]
+
+
+async def test_the_limit_is_never_passed_and_serves_in_order():
+    limit, order = AdaptiveLimit(3), []
+
+    async def caller(number):
+        async with limit.slot():
+            order.append(number)
+            await asyncio.sleep(0.001)
+
+    await asyncio.gather(*(caller(number) for number in range(20)))
+    assert (limit.peak, limit.in_flight, order) == (3, 0, list(range(20)))
+
+
+async def test_a_burst_of_429s_shrinks_the_limit_once_and_successes_bring_it_back():
+    limit = AdaptiveLimit(10)
+    started = time.monotonic()
+    limit.in_flight = 10
+    for _ in range(10):
+        limit.throttled(started)
+    assert limit.limit == 7
+    for _ in range(40):
+        limit.succeeded()
+    assert limit.limit == 10
+
+
+async def test_a_waiter_that_is_cancelled_gives_its_turn_on():
+    limit = AdaptiveLimit(1)
+    async with limit.slot():
+        waiting = [asyncio.create_task(limit._acquire()) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+    await asyncio.wait_for(waiting[1], 1)
+    assert limit.in_flight == 1
+
+
+async def test_an_open_circuit_lets_one_probe_through_at_a_time():
+    breaker = CircuitBreaker(threshold=2, first_s=0.01, cap_s=0.02)
+    breaker.failed()
+    breaker.failed()
+    admitted = [asyncio.create_task(breaker.admit()) for _ in range(10)]
+    await asyncio.sleep(0.05)
+    assert [task.result() for task in admitted if task.done()] == [True]
+    breaker.succeeded()
+    breaker.release()
+    assert sorted(await asyncio.gather(*admitted)) == [False] * 9 + [True]
+
+
+async def test_a_server_that_dies_for_a_while_fails_no_call_and_is_probed_singly(bench):
+    server = await bench.serve(lambda request: "fine")
+    client = bench.client(backoff_cap_s=0.2, request_timeout_s=1)
+    port = server.port
+    await client.complete(USER, ledger=Ledger("warm"))
+    await server.stop()
+    calls = [asyncio.create_task(client.complete(USER, ledger=Ledger("t"))) for _ in range(16)]
+    await asyncio.sleep(1)
+    assert client.breaker.open
+    assert client.breaker.probes <= 15
+    async with FakeServer(lambda request: "back") as again:
+        await again.stop()
+        await again.start(port)
+        back = time.monotonic()
+        replies = await asyncio.gather(*calls)
+        assert time.monotonic() - back < 2 * 0.2 + 0.5
+    assert {reply.first.content for reply in replies} == {"back"}
+
+
+async def test_requests_that_never_reached_a_server_are_not_counted(bench):
+    server = await bench.serve()
+    await server.stop()
+    ledger = Ledger("t")
+    with pytest.raises(Exception, match="ConnectError"):
+        await bench.client(call_deadline_s=0.3).complete(USER, ledger=ledger)
+    assert ledger.spent.calls == 0
+
+
+async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
+    server = await bench.serve(lambda request: "ok", max_in_flight=8, latency_s=0.02, retry_after_s=0.1)
+    client = bench.client(max_concurrency=64, backoff_cap_s=1, request_timeout_s=5)
+    lowest = []
+
+    async def caller():
+        for _ in range(4):
+            await client.complete(USER, ledger=Ledger("t"))
+            lowest.append(client.limit.limit)
+
+    await asyncio.gather(*(caller() for _ in range(64)))
+    assert server.counts["peak_in_flight"] <= 64
+    assert min(lowest) <= 24
+    assert server.counts["requests"] <= 1.6 * 256
+
+
+def test_retries_after_a_storm_do_not_come_back_together():
+    from agents.llm.retry import RequestFailed, RetryDecision, _Wait
+
+    class State:
+        attempt_number = 1
+
+        class outcome:
+            @staticmethod
+            def exception():
+                return RequestFailed(RetryDecision(True, "rate_limit", RuntimeError("429"), retry_after=1.0))
+
+    random.seed(0)
+    waits = [_Wait(0.5, 20)(State) for _ in range(64)]
+    assert min(waits) >= 1.0
+    assert max(Counter(int(wait * 10) for wait in waits).values()) <= 0.2 * 64

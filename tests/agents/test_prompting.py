@@ -1,0 +1,77 @@
+"""Prompts: untrusted text is never a template, and all rollouts of a heat share their beginning."""
+
+from dataclasses import replace
+
+import pytest
+from pydantic import ValidationError
+
+from agents import AgentConfig, UnknownAgent, open_agent
+from agents.llm.fake import submit
+from agents.prompting import Prompts, Templates, defused, elide
+
+
+async def test_template_syntax_in_an_issue_appears_literally(story):
+    issue = "{{ config.__class__ }} {% for x in y %} {# gone? #}"
+    story.assignment = replace(story.assignment, instruction=issue, refinement=("{{ 7 * 7 }}",))
+    await story.play(submit())
+    first = story.last_request[1]["content"]
+    assert issue in first
+    assert "{{ 7 * 7 }}" in first
+    assert "49" not in first
+
+
+async def test_rollouts_of_a_heat_start_with_the_same_bytes(story):
+    prefixes = set()
+    for seed in range(3):
+        story.assignment = replace(
+            story.assignment, seed=seed, rollout_id=f"heat-1/rollout-0{seed}", refinement=("s1", "s2")
+        )
+        await story.play(submit())
+        prefixes.add(str(story.last_request[:2]))
+    assert len(prefixes) == 1
+
+
+async def test_the_refinement_context_follows_the_task_so_that_heats_share_it(story):
+    await story.play(submit())
+    fresh = story.last_request
+    story.assignment = replace(story.assignment, refinement=("summary of an attempt",))
+    await story.play(submit())
+    assert story.last_request[0] == fresh[0]
+    assert story.last_request[1]["content"].startswith(fresh[1]["content"])
+    assert "summary of an attempt" in story.last_request[1]["content"]
+
+
+@pytest.mark.parametrize("bad", ["{{ nobody }}", "{% if %}"])
+def test_a_template_that_cannot_work_is_refused_when_configured(agent_settings, bad):
+    templates = {**agent_settings["templates"], "task": bad}
+    with pytest.raises(ValidationError, match=r"unknown variables|broken template"):
+        AgentConfig.model_validate({**agent_settings, "templates": templates})
+
+
+def test_a_template_cannot_reach_into_python(agent_settings):
+    templates = Templates.model_validate({**agent_settings["templates"], "task": "{{ instruction.__class__.__mro__ }}"})
+    with pytest.raises(ValueError, match="unsafe"):
+        Prompts(templates).render("task", instruction="x", workdir="/")
+
+
+def test_elide_keeps_short_text_and_an_empty_tail():
+    assert elide("abc", 2, 1) == ("abc", 0)
+    assert elide("abcdef", 2, 0) == ("ab\n[... 4 characters left out ...]\n", 4)
+
+
+@pytest.mark.parametrize("text", ["a < b | c > d", "x <| y", "<b>", "List[int]", "a[INSTALL]"])
+def test_ordinary_code_is_not_escaped(text):
+    assert defused(text)[0] == text
+
+
+def test_lone_surrogates_are_replaced():
+    assert defused("a\ud800b")[0] == "a\ufffdb"
+
+
+def test_unknown_agents_are_listed(agent_settings):
+    config = AgentConfig.model_validate(agent_settings)
+    with pytest.raises(UnknownAgent, match="known: bash"):
+        open_agent("smash", config)
+    with pytest.raises(UnknownAgent, match="cannot be loaded"):
+        open_agent("no_such_module:Agent", config)
+    assert open_agent("agents.bash_agent:BashAgent", config).name == "bash"
