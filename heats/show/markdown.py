@@ -1,0 +1,26 @@
+"""Markdown from text that nobody vouches for: it can be read, and it can do nothing else.
+
+Dynamic text goes into code spans or fences, where Markdown has no links, images, mentions, references, HTML or
+comments. Source: CommonMark 0.31, sections 4.5 and 6.1.
+"""
+
+import re
+
+from heats.show.sanitize import clean, cut, one_line
+
+
+def code(text: str, limit: int = 300) -> str:
+    """Text as one code span on one line; a dash stands for nothing."""
+    line = one_line(text, limit)
+    if not line:
+        return "\u2013"
+    ticks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{ticks}{pad}{line}{pad}{ticks}"
+
+
+def fence(text: str, language: str = "text", limit: int = 4000) -> str:
+    """Text as a fenced block whose fence is longer than any in it; cut in the middle at about `limit` characters."""
+    body = cut(text, limit).strip("\n")
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", body)), default=0))
+    return f"{ticks}{language}\n{clean(body)}\n{ticks}"
