@@ -29,7 +29,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "command_timeout_s"}),
-    "task": frozenset({"instruction", "workdir"}),
+    "task": frozenset({"instruction", "workdir", "test_command"}),
     "refinement": frozenset({"summaries"}),
     "format_error": frozenset({"problem", "text_protocol"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
@@ -45,7 +45,7 @@ class Templates(BaseModel):
 
     Attributes:
         system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
-        task: the task as the first user message begins; `instruction`, `workdir`.
+        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` (may be None).
         refinement: follows the task when there are summaries; `summaries`.
         format_error: after a turn without a usable call; `problem`, `text_protocol`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
@@ -103,7 +103,9 @@ class Prompts:
     def first_user_message(self, assignment: Assignment) -> str:
         """The task, then the refinement context, so that rollouts with and without one share the longest prefix."""
         instruction, _ = defused(assignment.instruction)
-        task = self.render("task", instruction=instruction, workdir=assignment.workdir)
+        task = self.render(
+            "task", instruction=instruction, workdir=assignment.workdir, test_command=assignment.test_command
+        )
         if not assignment.refinement:
             return task
         summaries = [defused(summary)[0] for summary in assignment.refinement]
