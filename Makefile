@@ -12,8 +12,7 @@ setup: ## make .venv as uv.lock says
 	@scripts/setup
 
 demo: setup ## run the main job on built-in tasks (ARGS="--seed 1" adds flags)
-	@scripts/sandbox-setup
-	@.venv/bin/heats demo $(ARGS)
+	@flags=$$(scripts/sandbox-setup) && .venv/bin/heats demo $$flags $(ARGS)
 
 test: setup ## quick tests: no Docker, no bubblewrap, no network
 	@$(PYTEST) -m "not ($(NEEDS_MORE))" $(ARGS)
