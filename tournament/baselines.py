@@ -77,7 +77,7 @@ class MajoritySelector(_Ranker):
     def key(self, field: Sequence[Candidate], seed: int) -> dict[str, tuple[int, ...]]:
         """Copies after originals, many before few."""
         counts = Counter(one.patch_key for one in field if one.patch_key)
-        place = {name: index for index, name in enumerate(preference(field, seed))}
+        place = {name: index for index, name in enumerate(preference(field, seed, self.name))}
         seen: set[str] = set()
         keys: dict[str, tuple[int, ...]] = {}
         for one in sorted(field, key=lambda candidate: place[candidate.id]):

@@ -95,14 +95,26 @@ def equal_patches(slots: Sequence[Slot]) -> dict[str, str]:
     return {slot.id: players[slot.patch_key].id for slot in known if players[slot.patch_key].id != slot.id}
 
 
-def preference(candidates: Sequence[Candidate], seed: int) -> tuple[str, ...]:
-    """The last tie-break: smaller patch first, an empty one last, then the hash of seed and id."""
-    return tuple(candidate.id for candidate in sorted(candidates, key=lambda one: _taste(one, seed)))
+def preference(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
+    """The tie-break: smaller patch first, an empty one last, then the lot of seed, scope and id.
+
+    Args:
+        scope: the match, so that nobody draws the same lot in all of them.
+    """
+    return tuple(candidate.id for candidate in sorted(candidates, key=lambda one: _taste(one, seed, scope)))
 
 
-def _taste(candidate: Candidate, seed: int) -> tuple[bool, int, int, str]:
+def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
+    """The order of the lots alone, but for empty patches, which come last.
+
+    It decides where no judge gave a vote: whoever makes judges refuse must not gain by the size of its patch.
+    """
+    return tuple(one.id for one in sorted(candidates, key=lambda one: (not one.patch, *_taste(one, seed, scope)[2:])))
+
+
+def _taste(candidate: Candidate, seed: int, scope: str) -> tuple[bool, int, int, str]:
     size = len(candidate.patch)
-    return size == 0, size, seeded_hash(seed, "tie", candidate.id), candidate.id
+    return size == 0, size, seeded_hash(seed, "tie", scope, candidate.id), candidate.id
 
 
 def resolve(slots: Sequence[Slot], plan: Plan, judged: Mapping[MatchKey, Match]) -> Resolution:
@@ -175,7 +187,7 @@ def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], seed: int) ->
     def key(one: Candidate) -> tuple[object, ...]:
         player = out.get(one.id, one.id)
         stage = beaten.get(player, len(rounds))
-        return -one.evidence_rank, one.id in out, -stage, -share.get(player, 0.0), _taste(one, seed)
+        return -one.evidence_rank, one.id in out, -stage, -share.get(player, 0.0), _taste(one, seed, "ranking")
 
     present = [slot for slot in slots if isinstance(slot, Candidate)]
     return tuple(one.id for one in sorted(present, key=key))

@@ -25,7 +25,7 @@ SELECTORS: Mapping[str, Factory] = MappingProxyType(
 
 
 def open_selector(config: TournamentConfig, model: ChatModel) -> Selector:
-    """The selector that `config.selector` names: one of `SELECTORS`, or `module:Factory` called with the same arguments.
+    """The selector that `config.selector` names: one of `SELECTORS`, or `module:Factory`, called alike.
 
     Raises:
         UnknownSelector: no such name, module or attribute.

@@ -18,6 +18,7 @@ from tournament.bracket import (
     MatchKey,
     Resolution,
     Slot,
+    lots,
     merged,
     plan_rounds,
     preference,
@@ -96,7 +97,8 @@ class MatchVotes:
             LimitExceeded, ModelConfigError.
         """
         ids = tuple(one.id for one in contestants)
-        rules = Rules(preference(contestants, self.seed), self.config.votes, len(ids))
+        ties, draw = preference(contestants, self.seed, match_id), lots(contestants, self.seed, match_id)
+        rules = Rules(ties, draw, self.config.votes, len(ids))
         early, balanced = self.config.early_stop != "off", self.config.early_stop != "lean"
         votes = needed(self.journal.votes(match_id, ids), rules, early_stop=early, balanced=balanced)
         while wave := next_wave([vote.choice for vote in votes], rules, early_stop=early, balanced=balanced):

@@ -7,58 +7,9 @@ in one hunk. What is unsure stays.
 import re
 from pathlib import PurePosixPath
 
-_HASH = frozenset(
-    [
-        "py",
-        "pyi",
-        "pyx",
-        "sh",
-        "bash",
-        "zsh",
-        "yaml",
-        "yml",
-        "toml",
-        "cfg",
-        "ini",
-        "rb",
-        "pl",
-        "r",
-        "jl",
-        "mk",
-        "cmake",
-        "tf",
-        "dockerfile",
-        "makefile",
-    ]
-)
-_SLASH = frozenset(
-    [
-        "c",
-        "h",
-        "cc",
-        "cpp",
-        "cxx",
-        "hpp",
-        "hh",
-        "cs",
-        "java",
-        "js",
-        "jsx",
-        "ts",
-        "tsx",
-        "mjs",
-        "go",
-        "rs",
-        "swift",
-        "kt",
-        "kts",
-        "scala",
-        "php",
-        "dart",
-        "proto",
-    ]
-)
-_DASH = frozenset(["sql", "lua", "hs", "elm"])
+_HASH = re.compile(r"pyi?|pyx|sh|bash|zsh|ya?ml|toml|cfg|ini|rb|pl|r|jl|mk|cmake|tf|dockerfile|makefile")
+_SLASH = re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|jsx?|tsx?|mjs|go|rs|swift|kts?|scala|php|dart|proto")
+_DASH = re.compile(r"sql|lua|hs|elm")
 _HEADER = re.compile(r'diff --git .*"?b/(.+?)"?$')
 _DOCSTRING = re.compile(r"\s*[rRuUbBfF]{0,2}(\"\"\"|''')")
 
@@ -91,7 +42,8 @@ def _marker(path: str) -> tuple[str, bool]:
     """The language's line comment marker, and whether it is Python."""
     name = PurePosixPath(path)
     kind = (name.suffix.lstrip(".") or name.name).lower()
-    marker = "#" if kind in _HASH else "//" if kind in _SLASH else "--" if kind in _DASH else ""
+    languages = ((_HASH, "#"), (_SLASH, "//"), (_DASH, "--"))
+    marker = next((marker for pattern, marker in languages if pattern.fullmatch(kind)), "")
     return marker, kind in ("py", "pyi", "pyx")
 
 

@@ -2,7 +2,7 @@
 
 Most votes win. Of contestants with equally many, the one who had its last vote in an earlier block of G votes wins
 (within a block every order was shown once, so the order shown within one decides nothing); then the match's fixed
-preference (`bracket.preference`). Abstentions count for nobody.
+preference (`bracket.preference`). Abstentions count for nobody; a match without any vote is decided by lot.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,13 @@ class Rules:
 
     Attributes:
         preference: the contestants, the one that wins a complete tie first.
+        lots: the contestants, the one that wins without any vote first.
         votes: V, votes of the whole match.
         block: G, votes until every order was shown once.
     """
 
     preference: tuple[str, ...]
+    lots: tuple[str, ...]
     votes: int
     block: int
 
@@ -51,6 +53,8 @@ def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing
 
 def leader(choices: Sequence[str | None], rules: Rules) -> str:
     """Who wins if no further vote is cast."""
+    if not any(choices):
+        return rules.lots[0]
     found = standings(choices, rules)
     return min(found, key=lambda name: found[name].key)
 

@@ -1,5 +1,7 @@
 """The tree of matches: everybody is grouped once a round, exactly K are left."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +38,7 @@ def test_sixteen_in_pairs_need_four_rounds_and_fifteen_matches() -> None:
 @given(n=st.integers(3, 70))
 def test_nobody_has_a_bye_twice_in_a_row(n: int) -> None:
     plan = plan_rounds(n, 2, 1)
-    for before, after in zip(plan, plan[1:], strict=False):
+    for before, after in pairwise(plan):
         byes = {index for index, group in enumerate(before) if len(group) == 1}
         assert not byes & {group[0] for group in after if len(group) == 1} or len(before) == 1
 

@@ -15,7 +15,7 @@ def matches(draw: st.DrawFn) -> tuple[Rules, list[str | None]]:
     votes = draw(st.integers(1, 12))
     contestants = draw(st.permutations(names[:group]))
     choices = draw(st.lists(st.sampled_from([*contestants, None]), min_size=votes, max_size=votes))
-    return Rules(tuple(contestants), votes, group), choices
+    return Rules(tuple(contestants), tuple(contestants), votes, group), choices
 
 
 @given(match=matches(), balanced=st.booleans())
@@ -55,19 +55,23 @@ def test_votes_beyond_the_decision_are_left_out(match: tuple[Rules, list[str | N
 
 
 def test_four_of_eight_in_a_row_decide_a_pair() -> None:
-    rules = Rules(("b", "a"), 8, 2)
+    rules = Rules(("b", "a"), ("b", "a"), 8, 2)
     assert next_wave([], rules, early_stop=True, balanced=True) == 4
     assert decided(["a"] * 4, rules)
 
 
 def test_a_tie_goes_to_who_reached_it_a_block_earlier() -> None:
-    assert leader(["b", "b", "a", "a"], Rules(("a", "b"), 4, 2)) == "b"
+    assert leader(["b", "b", "a", "a"], Rules(("a", "b"), ("a", "b"), 4, 2)) == "b"
 
 
 def test_a_tie_within_every_block_goes_to_the_preference() -> None:
-    assert leader(["b", "a", "b", "a"], Rules(("a", "b"), 4, 2)) == "a"
+    assert leader(["b", "a", "b", "a"], Rules(("a", "b"), ("a", "b"), 4, 2)) == "a"
 
 
 def test_abstentions_count_for_nobody() -> None:
-    assert leader([None, None, None, "b"], Rules(("a", "b"), 4, 2)) == "b"
-    assert leader([None] * 4, Rules(("a", "b"), 4, 2)) == "a"
+    assert leader([None, None, None, "b"], Rules(("a", "b"), ("a", "b"), 4, 2)) == "b"
+    assert leader([None] * 4, Rules(("a", "b"), ("a", "b"), 4, 2)) == "a"
+
+
+def test_a_match_without_any_vote_is_decided_by_lot() -> None:
+    assert leader([None] * 4, Rules(("a", "b"), ("b", "a"), 4, 2)) == "b"
