@@ -1,8 +1,17 @@
-"""Everything that shows a run to a person: progress while it goes on, tables, accounts and the report afterwards."""
+"""Everything that shows a run to a person: progress while it goes on, tables, accounts, the report and exports."""
 
 from heats.show.account import account
-from heats.show.figures import RunFigures
+from heats.show.export import export_atif, export_csv, export_preds
 from heats.show.live import Display, DisplayMode, open_display
-from heats.show.table import figures_text, figures_view
+from heats.show.table import RunFigures
 
-__all__ = ["Display", "DisplayMode", "RunFigures", "account", "figures_text", "figures_view", "open_display"]
+__all__ = [
+    "Display",
+    "DisplayMode",
+    "RunFigures",
+    "account",
+    "export_atif",
+    "export_csv",
+    "export_preds",
+    "open_display",
+]

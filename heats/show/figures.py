@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import comb
 from statistics import fmean, median_low
-from typing import Any
+from typing import Any, Self
 
 from agents.llm.ledger import Usage
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
@@ -151,7 +151,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFigures:
+class Figures:
     """All figures of a run, by task and in total. `basis` says what success means here."""
 
     run_id: str
@@ -160,7 +160,7 @@ class RunFigures:
     usage: Usage
 
     @classmethod
-    def of(cls, run: RunStore) -> "RunFigures":
+    def of(cls, run: RunStore) -> Self:
         """Figures of a run directory, finished or not.
 
         Raises:
@@ -170,7 +170,7 @@ class RunFigures:
         return cls.gather(run, basis, [TaskFigures.of(read_task(run, task), basis) for task in task_ids(run)])
 
     @classmethod
-    def gather(cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures]) -> "RunFigures":
+    def gather(cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures]) -> Self:
         """Figures of tasks that were read already; what was spent comes from the run's own charges."""
         charged = total_usage(charge.usage for charge in run.charges())
         usage = charged if charged.calls else total_usage(task.usage for task in tasks)
@@ -204,7 +204,7 @@ class RunFigures:
         full = [one for one in found if one.known >= usual]
         return [fmean(pass_at_k(one.known, one.passed, k) for one in full) for k in range(1, usual + 1)]
 
-    def to_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         heats = range(self.totals.heats)
         return {

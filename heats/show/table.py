@@ -8,10 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from heats.show import words as say
-from heats.show.figures import RunFigures, TaskFigures, pass_at_k
+from heats.show.figures import Figures, TaskFigures
 from heats.show.sanitize import one_line
-
-__all__ = ["RunFigures", "figures_table", "figures_text", "figures_view", "notes", "pass_at_k"]
 
 _MEANING = {
     "pass": "pass rates by the hidden tests",
@@ -20,13 +18,25 @@ _MEANING = {
 }
 
 
-def figures_view(figures: RunFigures, width: int, limit: int = 60) -> RenderableType:
+class RunFigures(Figures):
+    """The figures of a run, and how they are shown: `RunFigures.of(store)`."""
+
+    def as_text(self, limit: int = 1000) -> str:
+        """Plain text: a row a task, at most `limit` of them, the totals, and what must be known to read them."""
+        return figures_text(self, limit)
+
+    def view(self, width: int, limit: int = 60) -> RenderableType:
+        """For a terminal `width` columns wide."""
+        return figures_view(self, width, limit)
+
+
+def figures_view(figures: Figures, width: int, limit: int = 60) -> RenderableType:
     """Tasks, totals and notes, fitted to a terminal `width` columns wide."""
     remarks = Group(*(Text(note, style="dim") for note in notes(figures)))
     return Group(figures_table(figures, limit, width), totals_table(figures), remarks)
 
 
-def figures_table(figures: RunFigures, limit: int = 60, width: int = 160) -> Table:
+def figures_table(figures: Figures, limit: int = 60, width: int = 160) -> Table:
     """One row a task, at most `limit` of them, and the total; columns that do not fit in `width` are left out."""
     table = Table(title=Text(_MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
     rows = list(_rows(figures, limit))
@@ -40,7 +50,7 @@ def figures_table(figures: RunFigures, limit: int = 60, width: int = 160) -> Tab
     return table
 
 
-def totals_table(figures: RunFigures) -> Table:
+def totals_table(figures: Figures) -> Table:
     """The totals, one row a stage of the method: each heat, those kept after it, a random pick, the final choice."""
     totals = figures.totals
     table = Table(box=SIMPLE_HEAD, header_style="dim")
@@ -76,7 +86,7 @@ def _style(cell: str) -> str:
     )
 
 
-def figures_text(figures: RunFigures, limit: int = 1000) -> str:
+def figures_text(figures: Figures, limit: int = 1000) -> str:
     """The same as plain text, columns aligned by spaces, with the notes under it."""
     rows = list(_rows(figures, limit))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
@@ -90,7 +100,7 @@ def figures_text(figures: RunFigures, limit: int = 1000) -> str:
     return "\n".join([*lines, *notes(figures)]) + "\n"
 
 
-def notes(figures: RunFigures) -> list[str]:
+def notes(figures: Figures) -> list[str]:
     """What must be known to read the figures right."""
     totals = figures.totals
     found = [
@@ -129,7 +139,7 @@ def cells(task: TaskFigures, heats: int) -> list[str]:
     return [one_line(task.task, 48), status, *said, steps_text(steps), *usage, str(task.infrastructure_failed or "")]
 
 
-def total_cells(figures: RunFigures) -> list[str]:
+def total_cells(figures: Figures) -> list[str]:
     """The total's cells under `header`."""
     totals = figures.totals
     shares = [share for pair in zip(totals.pass_at_1, (*totals.kept, None), strict=False) for share in pair][:-1]
@@ -146,7 +156,7 @@ def steps_text(steps: "list[float | None] | tuple[float | None, ...]") -> str:
     return " \u2192 ".join("\u2013" if one is None else f"{one:.1f}" for one in steps)
 
 
-def _rows(figures: RunFigures, limit: int) -> Iterator[list[str]]:
+def _rows(figures: Figures, limit: int) -> Iterator[list[str]]:
     heats = max(figures.totals.heats, 1)
     yield header(heats)
     for task in figures.tasks[:limit]:
@@ -157,6 +167,6 @@ def _rows(figures: RunFigures, limit: int) -> Iterator[list[str]]:
     yield total_cells(figures) if figures.totals.heats else cells_of_nothing(figures)
 
 
-def cells_of_nothing(figures: RunFigures) -> list[str]:
+def cells_of_nothing(figures: Figures) -> list[str]:
     """The total's cells of a run that has no rollout yet."""
     return [f"{len(figures.tasks)} tasks", "nothing yet", *["\u2013"] * (len(header(1)) - 2)]

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from envs.base import Evidence, Grade, Patch
 from heats.records import Manifest, Outcome, TaskResult
-from heats.show.figures import RunFigures, pass_at_k
-from heats.show.table import figures_text, figures_view, notes
+from heats.show.figures import pass_at_k
+from heats.show.table import RunFigures, notes
 from heats.store import RunStore
 from tournament.base import Bracket
 
@@ -118,7 +118,7 @@ def test_without_grades_evidence_counts_and_is_called_so(small: SmallRun) -> Non
     figures = small.finish("heat-0/rollout-00")
     assert figures.basis == "verified"
     assert figures.totals.pass_at_1 == (0.5,)
-    assert figures_text(figures).startswith("no grades: shares verified by the tests that were given")
+    assert figures.as_text().startswith("no grades: shares verified by the tests that were given")
 
 
 def test_without_grades_and_evidence_nothing_is_claimed(small: SmallRun) -> None:
@@ -126,12 +126,12 @@ def test_without_grades_and_evidence_nothing_is_claimed(small: SmallRun) -> None
     figures = small.finish("heat-0/rollout-00")
     assert figures.totals.pass_at_1 == (None,)
     assert figures.totals.final is None
-    assert "success is not known" in figures_text(figures)
+    assert "success is not known" in figures.as_text()
 
 
 def test_a_run_that_has_only_begun_can_be_shown(tmp_path: Path) -> None:
     figures = RunFigures.of(SmallRun(tmp_path / "begun").run)
-    assert "nothing yet" in figures_text(figures)
+    assert "nothing yet" in figures.as_text()
     assert figures.curve(0) == []
 
 
@@ -160,7 +160,7 @@ def test_the_curve_starts_at_pass_at_1_and_ends_at_the_oracle(make_run: MakeRun)
 @pytest.mark.parametrize("width", [60, 80, 100, 160])
 def test_the_table_fits_its_terminal(make_run: MakeRun, width: int) -> None:
     console = Console(width=width, record=True, file=StringIO())
-    console.print(figures_view(RunFigures.of(make_run()), width))
+    console.print(RunFigures.of(make_run()).view(width))
     text = console.export_text()
     assert all(len(line) <= width for line in text.splitlines())
     assert "demo__task-000" in text
@@ -171,13 +171,13 @@ def test_the_table_fits_its_terminal(make_run: MakeRun, width: int) -> None:
 def test_markup_in_a_task_name_is_text(make_run: MakeRun) -> None:
     run = make_run(tasks=1, voice=lambda text: text + "[/bold][link=http://x]\x1b[31m")
     console = Console(width=200, record=True, file=StringIO())
-    console.print(figures_view(RunFigures.of(run), 200))
+    console.print(RunFigures.of(run).view(200))
     assert "[/bold][link=http://x]" in console.export_text()
 
 
 def test_the_dict_is_json_and_has_every_task(make_run: MakeRun, synthetic: ModuleType) -> None:
     figures = RunFigures.of(make_run(tasks=2))
-    told = json.loads(json.dumps(figures.to_dict()))
+    told = json.loads(json.dumps(figures.as_dict()))
     assert [task["task"] for task in told["tasks"]] == ["demo__task-000", "demo__task-001"]
     assert len(told["totals"]["pass_at_k"]) == 2
     assert told["usage"]["calls"] == 80

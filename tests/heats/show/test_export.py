@@ -1,0 +1,97 @@
+"""Exports hold what the run holds, in the shapes that other tools want."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hostile import HostileVoice
+
+from agents.llm.base import ToolCall
+from agents.trajectory import Observation, Step, Trajectory
+from heats.show.atif import to_atif
+from heats.show.export import export_atif, export_csv, export_preds
+from heats.store import RunStore
+
+MakeRun = Callable[..., RunStore]
+
+
+def test_predictions_are_the_final_choices_in_both_forms(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tasks=2)
+    whole, lines = export_preds(run, tmp_path / "out")
+    preds = json.loads(whole.read_text())
+    assert list(preds) == ["demo__task-000", "demo__task-001"]
+    assert [json.loads(line) for line in lines.read_text().splitlines()] == list(preds.values())
+    selected = run.task("demo__task-000").result().selected
+    one = preds["demo__task-000"]
+    assert one["model_name_or_path"] == "heats+builtin:repair"
+    assert one["model_patch"].encode() == run.task("demo__task-000").rollout(selected).patch().data
+
+
+def test_a_task_that_still_runs_makes_no_prediction(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tasks=1)
+    (run.task("demo__task-000").directory / "result.json").unlink()
+    whole, lines = export_preds(run, tmp_path)
+    assert json.loads(whole.read_text()) == {}
+    assert lines.read_text() == ""
+
+
+def test_the_csv_has_a_row_for_every_rollout_and_marks_the_choice(make_run: MakeRun, tmp_path: Path) -> None:
+    (path,) = export_csv(make_run(tasks=2), tmp_path)
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 2 * 8
+    assert sum(row["selected"] == "1" for row in rows) == 2
+    assert {row["grade"] for row in rows} <= {"pass", "fail", "invalid"}
+
+
+@pytest.mark.parametrize("text", ["=cmd()", "+1", "-1", "@x", "\x1b[1m=x"])
+def test_no_cell_is_a_formula(make_run: MakeRun, tmp_path: Path, text: str) -> None:
+    (path,) = export_csv(make_run(tasks=1, voice=lambda said: text + said), tmp_path)
+    with path.open(newline="") as file:
+        assert all(not cell.startswith(("=", "@", "+", "-")) for row in csv.reader(file) for cell in row)
+
+
+def valid(document: dict) -> None:
+    """The rules of ATIF that Harbor's models enforce."""
+    assert [step["step_id"] for step in document["steps"]] == list(range(1, len(document["steps"]) + 1))
+    for step in document["steps"]:
+        agent_only = {"reasoning_content", "tool_calls", "metrics"} & step.keys()
+        assert step["source"] == "agent" or not agent_only
+        calls = {call["tool_call_id"] for call in step.get("tool_calls", ())}
+        assert all(isinstance(call["arguments"], dict) for call in step.get("tool_calls", ()))
+        results = step.get("observation", {}).get("results", ())
+        assert all(result["source_call_id"] in calls | {None} for result in results)
+
+
+def test_every_rollout_with_a_trajectory_becomes_an_atif_document(make_run: MakeRun, tmp_path: Path) -> None:
+    paths = export_atif(make_run(tasks=1, voice=HostileVoice()), tmp_path)
+    documents = [json.loads(path.read_text()) for path in paths]
+    assert len({document["trajectory_id"] for document in documents}) == len(paths) > 10
+    for document in documents:
+        valid(document)
+        assert document["schema_version"] == "ATIF-v1.7"
+
+
+def test_arguments_that_are_no_object_and_stray_observations_are_kept() -> None:
+    step = Step(
+        id=1,
+        source="agent",
+        content="",
+        tool_calls=(ToolCall(id="a", name="bash", arguments='{"command": '),),
+        observations=(Observation(tool_call_id="zzz", content="?", status="rejected"),),
+    )
+    document = to_atif(
+        Trajectory(id="heat-0/rollout-00", task_id="t", agent="bash", model="m", seed=1, steps=(step,)), "r"
+    )
+    valid(document)
+    (told,) = document["steps"]
+    assert told["tool_calls"][0]["extra"]["raw_arguments"] == '{"command": '
+    assert told["observation"]["results"][0]["extra"]["tool_call_id"] == "zzz"
+
+
+def test_a_trajectory_without_steps_is_still_a_document() -> None:
+    document = to_atif(Trajectory(id="heat-0/rollout-00", task_id="t", agent="bash", model="m", seed=1), "r")
+    valid(document)
+    assert len(document["steps"]) == 1
