@@ -50,15 +50,11 @@ def cut(text: str, limit: int) -> str:
     """Keep head and tail of a text that is longer than `limit` characters, and say how much is left out."""
     if len(text) <= limit:
         return text
-    mark = f"\n[{len(text) - limit} characters omitted]\n"
-    room = limit - len(mark)
+    room = limit - len(f"\n[{len(text)} characters omitted]\n")
     if room < 2:
-        return text[:limit]
-    head = (room + 1) // 2
-    omitted = len(text) - room
-    mark = f"\n[{omitted} characters omitted]\n"
-    tail = max(limit - len(mark) - head, 0)
-    return text[:head] + mark + (text[-tail:] if tail else "")
+        return text[: max(limit, 0)]
+    head, tail = (room + 1) // 2, room // 2
+    return f"{text[:head]}\n[{len(text) - room} characters omitted]\n{text[-tail:]}"
 
 
 def fill(template: str, **values: object) -> str:
