@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from agents.bash_agent import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
+from envs import VerifyRules
 from heats.errors import UsageError
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
@@ -90,6 +91,7 @@ class HeatsConfig(Section):
     min_free_disk_mb: int = Field(512, ge=0)
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()
+    verify: VerifyRules = VerifyRules()
     model: ModelConfig | None = None
     summarizer_model: ModelConfig | None = None
     judge_model: ModelConfig | None = None

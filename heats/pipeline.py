@@ -107,11 +107,7 @@ class _Nodes:
         if report is None:
             services = run.services
             async with services.slots:
-                report = await baseline(
-                    services.env, run.task, services.backend, spec=services.spec(run.task, "baseline")
-                )
-            if report.status == "missing":
-                raise TestCommandMissing(f"the sandbox has no such test command: {run.task.test_command}")
+                report = await baseline(services.env, run.task, services.bench("baseline"))
             run.store.save_baseline(report)
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
             services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)

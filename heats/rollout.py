@@ -162,14 +162,8 @@ class TaskRun:
         """Run the user's tests on a patch in a fresh sandbox."""
         services = self.services
         async with services.slots:
-            return await verify(
-                services.env,
-                self.task,
-                patch,
-                services.backend,
-                spec=services.spec(self.task, f"{rollout}/evidence"),
-                before=self.store.baseline(),
-            )
+            before = self.store.baseline()
+            return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
     async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:
         stored, trajectory = files.summary(), files.trajectory()

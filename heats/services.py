@@ -11,7 +11,7 @@ from agents import open_agent
 from agents.base import Agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import ChatModel
-from envs import spec_for
+from envs import Bench, spec_for
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import UsageError
@@ -45,8 +45,15 @@ class Services:
 
     def spec(self, task: Task, rollout: str) -> SandboxSpec:
         """The sandbox of one rollout, labelled so that left-overs can be found."""
-        labels = {"run": self.run_id, "task": task.id, "rollout": rollout}
-        return spec_for(task, labels=labels, limits=self.config.sandbox.limits)
+        return spec_for(task, self._labels(rollout), self.config.sandbox.limits)
+
+    def bench(self, rollout: str) -> Bench:
+        """Where a rollout's patch is verified."""
+        labels = self._labels(f"{rollout}/evidence")
+        return Bench(backend=self.backend, limits=self.config.sandbox.limits, labels=labels, rules=self.config.verify)
+
+    def _labels(self, rollout: str) -> dict[str, str]:
+        return {"run": self.run_id, "rollout": rollout}
 
     def seed(self, *scope: str | int) -> int:
         """A seed for one scope (task, heat, rollout ...), the same in every process of the run."""

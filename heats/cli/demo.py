@@ -8,8 +8,7 @@ from envs import DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
 from heats.errors import ExitCode
-from heats.show import RunFigures, write_report
-from sandbox import default_image
+from heats.show import RunFigures, figures_text, write_report
 
 
 @spread
@@ -24,14 +23,14 @@ def demo(
     config = options.load({"model.name": "builtin:repair"})
     if options.print_config:
         print_config(config)
-    env = DemoEnv(image=config.sandbox.image or default_image(config.sandbox), only=tuple(tasks or ()))
+    env = DemoEnv(image=config.sandbox.image or "", only=tuple(tasks or ()))
     session = run_session("demo", options, config, env)
     figures = RunFigures.of(session.store)
     report = write_report(session.store, session.store.directory / "report.html")
     if options.json:
-        print_json({**figures.as_dict(), "run_dir": str(session.store.directory), "report": str(report)})
+        print_json({**figures.to_dict(), "run_dir": str(session.store.directory), "report": str(report)})
     else:
-        typer.echo(figures.as_text())
+        typer.echo(figures_text(figures))
         typer.echo(f"\nreport   {report}")
         typer.echo(f"patches  {session.store.directory}/tasks/*/heat-*/rollout-*/patch.diff")
     failed = any(result.status == "error" for result in session.results)

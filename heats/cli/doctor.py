@@ -13,7 +13,7 @@ from agents.llm import ModelConfig, open_model
 from heats.cli.failures import explain
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
-from sandbox import default_image, open_backend
+from sandbox import open_backend
 from sandbox.base import SandboxSpec
 
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
@@ -75,7 +75,7 @@ async def _disk(config: HeatsConfig) -> str:
 async def _sandbox(config: HeatsConfig) -> str:
     backend = await open_backend(config.sandbox)
     try:
-        image = config.sandbox.image or default_image(config.sandbox)
+        image = config.sandbox.image or ""
         await backend.preflight([image])
         sandbox = await backend.start(SandboxSpec(image=image, labels={"run": "doctor"}))
         try:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from heats.config import HeatsConfig, load_config
+from heats.show import DisplayMode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -99,7 +100,7 @@ class RunOptions:
         bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT)
     ] = False
     progress: Annotated[
-        str, typer.Option("--progress", help="auto, live, plain, json or quiet.", rich_help_panel=OUTPUT)
+        DisplayMode, typer.Option("--progress", help="auto, live, plain, json or quiet.", rich_help_panel=OUTPUT)
     ] = "auto"
 
     def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:

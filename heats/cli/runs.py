@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from heats.cli.session import print_json
-from heats.show import RunFigures, export_atif, export_csv, export_preds, write_report
+from heats.show import RunFigures, export_atif, export_csv, export_preds, figures_text, write_report
 from heats.store import RunStore
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
@@ -32,9 +32,9 @@ def report(
     path = write_report(store, out or run / "report.html")
     figures = RunFigures.of(store)
     if json:
-        print_json({**figures.as_dict(), "report": str(path)})
+        print_json({**figures.to_dict(), "report": str(path)})
         return
-    typer.echo(figures.as_text())
+    typer.echo(figures_text(figures))
     typer.echo(f"\nreport   {path}")
 
 

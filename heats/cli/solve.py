@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from envs import RepositoryEnv
+from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
@@ -14,7 +14,6 @@ from heats.errors import ExitCode, UsageError
 from heats.files import write_bytes
 from heats.services import require_model
 from heats.show import account, write_report
-from sandbox import default_image
 
 
 @spread
@@ -38,18 +37,18 @@ def solve(
     if options.print_config:
         print_config(config)
     require_model(config)
-    env = RepositoryEnv(
-        repo,
+    source = RepositorySource(
+        repository=str(repo),
         issue=read_issue(issue),
         test_command=test,
         setup=setup,
-        image=config.sandbox.image or default_image(config.sandbox),
+        image=config.sandbox.image or "",
+        network=config.sandbox.network,
         ref=base,
     )
-    if env.dirty:
-        say(
-            f"note: {repo} has uncommitted changes; they are left out, heats works on {env.tasks()[0].base_commit[:12]}"
-        )
+    env = RepositoryEnv.open(source)
+    for note in env.notes:
+        say(f"note: {note}")
     session = run_session("solve", options, config, env)
     hand_over(session, options)
 
