@@ -42,6 +42,8 @@ class Task(Record):
     setup: str | None = None
     env: Mapping[str, str] = {}
     network: Network = "none"
+    toolbox: bool = False
+    """Its commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
     setup_timeout_s: float = 600.0
     test_timeout_s: float = 600.0
 

@@ -19,12 +19,9 @@ OUTPUT_TAIL = 8000
 """Characters of output kept in a report."""
 
 _WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")
-_UNITTEST_LINE = re.compile(
-    r"^(?P<name>\w+) \((?P<where>[\w.]+)\)(?P<params> [(\[].*?[)\]])?"
-    r"(?:\n(?!\w+ \()[^\n]*?)? \.\.\. (?:.*?)(?P<end>ok|FAIL|ERROR|skipped .*|expected failure|unexpected success)$",
-    re.MULTILINE,
-)
-_UNITTEST_HEADING = re.compile(r"^(?P<kind>FAIL|ERROR): (?P<name>\w+) \((?P<where>[\w.]+)\)", re.MULTILINE)
+_UNITTEST_START = re.compile(r"^(?P<name>\w+) \((?P<where>\w+(?:\.\w+)+)\)")
+_UNITTEST_END = re.compile(r"(?:^|\.\.\. )(?P<end>skipped .*|expected failure|unexpected success)$")
+_UNITTEST_HEADING = re.compile(r"^(?P<kind>FAIL|ERROR): (?P<name>\w+) \((?P<where>[\w.]+)\)")
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
 _UNITTEST_COMMAND = re.compile(r"(-m\s+unittest)(\s+discover)?(?=\s|$)")
 
@@ -44,7 +41,7 @@ async def run_tests(
     command = command or task.test_command or ""
     junit = scratch_path(".xml")
     options = [task.env.get("PYTEST_ADDOPTS", ""), *addopts, f"--junitxml={junit}", "-o", "junit_family=xunit1"]
-    env = {**task.env, "PYTEST_ADDOPTS": " ".join(option for option in options if option)}
+    env = {"PYTEST_ADDOPTS": " ".join(option for option in options if option)}
     result = await sandbox.exec(
         verbose(command), timeout=task.test_timeout_s, cwd=task.workdir, env=env, merge_stderr=True
     )
@@ -151,19 +148,22 @@ def _node_id(case: TestCase) -> str:
 def parse_unittest(text: str) -> dict[str, TestOutcome]:
     """Outcomes by dotted id (`tests.test_a.TestA.test_x`) from unittest's text; empty for any other text.
 
-    Without `-v` only failures are named, and only those are returned.
+    A test that was started, and is not named as failed or skipped once the run was counted, passed: what tests print
+    may stand between a test's name and its `ok`. Without `-v` only failures are named, and only those are returned.
     """
     if not _UNITTEST_RAN.search(text):
         return {}
     tests: dict[str, TestOutcome] = {}
-    for found in _UNITTEST_LINE.finditer(text):
-        end = found["end"].split(" ")[0]
-        outcomes: dict[str, TestOutcome] = {"FAIL": "failed", "ERROR": "error", "unexpected": "failed"}
-        outcome = outcomes.get(end, "skipped" if end in ("skipped", "expected") else "passed")
-        name = _dotted(found["name"], found["where"])
-        tests[name] = max(outcome, tests.get(name, "passed"), key=_WORST.index)
-    for found in _UNITTEST_HEADING.finditer(text):
-        tests[_dotted(found["name"], found["where"])] = "failed" if found["kind"] == "FAIL" else "error"
+    current = ""
+    for line in text.splitlines():
+        if started := _UNITTEST_START.match(line):
+            current = _dotted(started["name"], started["where"])
+            tests.setdefault(current, "passed")
+        if current and (ended := _UNITTEST_END.search(line)):
+            tests[current] = "failed" if ended["end"].startswith("unexpected") else "skipped"
+        elif heading := _UNITTEST_HEADING.match(line):
+            current = ""
+            tests[_dotted(heading["name"], heading["where"])] = "failed" if heading["kind"] == "FAIL" else "error"
     return tests
 
 

@@ -7,6 +7,7 @@ configuration, skip-worktree bits, removal) cannot change it. Only the diff's by
 
 import secrets
 import shlex
+from collections.abc import Sequence
 
 from envs.base import Patch
 from envs.basetree import BaseTree
@@ -176,6 +177,33 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
     await sandbox.write_file(path, patch.data)
     text = 'cd "$1" && GIT apply --whitespace=nowarn "$2"; code=$?; rm -f "$2"; exit $code'
     result = await sandbox.exec(_script(text, workdir, path), timeout=timeout, cwd="/", merge_stderr=True)
+    return None if result.ok else describe(result)
+
+
+async def restore_files(
+    sandbox: Sandbox, workdir: str, commit: str, restore: Sequence[str], remove: Sequence[str]
+) -> str | None:
+    """Put files back to their state in a commit, and remove others, in a sandbox where no agent has been.
+
+    Returns:
+        None, or why it failed.
+    """
+    if not restore and not remove:
+        return None
+    listing = scratch_path(".list")
+    await sandbox.write_file(f"{listing}.restore", b"".join(path.encode() + b"\0" for path in restore))
+    await sandbox.write_file(f"{listing}.remove", b"".join(path.encode() + b"\0" for path in remove))
+    text = """
+set -e
+cd "$1"
+xargs -0 -r rm -rf -- <"$2.remove"
+if [ -s "$2.restore" ]; then
+  export GIT_LITERAL_PATHSPECS=1
+  GIT checkout -q "$3" --pathspec-from-file="$2.restore" --pathspec-file-nul
+fi
+rm -f "$2.restore" "$2.remove"
+"""
+    result = await sandbox.exec(_script(text, workdir, listing, commit), timeout=120, cwd="/", merge_stderr=True)
     return None if result.ok else describe(result)
 
 
