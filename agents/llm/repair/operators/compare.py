@@ -14,8 +14,8 @@ _SWAPS: dict[type[ast.cmpop], tuple[tuple[str, float], ...]] = {
     ast.NotEq: (("==", 0.5), ("not in", 0.2), (">", 0.15), ("<", 0.15)),
     ast.In: (("not in", 0.5), ("==", 0.15)),
     ast.NotIn: (("in", 0.5), ("!=", 0.1)),
-    ast.Is: (("is not", 0.5), ("==", 0.8)),
-    ast.IsNot: (("is", 0.5), ("!=", 0.8)),
+    ast.Is: (("is not", 0.5), ("==", 0.5)),
+    ast.IsNot: (("is", 0.5), ("!=", 0.5)),
 }
 _WRITTEN = {
     ast.Lt: "<",
@@ -51,7 +51,10 @@ def comparisons(code: Code, node: ast.expr) -> Iterator[Proposal]:
     texts = [code.text(operand) for operand in operands]
     gaps = [code.between(a, b) for a, b in zip(operands, operands[1:], strict=False)]
     for at, operator in enumerate(node.ops):
+        none = isinstance(operands[at + 1], ast.Constant) and operands[at + 1].value is None  # type: ignore[attr-defined]
         for written, weight in _SWAPS[type(operator)]:
+            if none and written in ("==", "!=") and isinstance(operator, ast.Is | ast.IsNot):
+                continue
             gap = gaps[at].replace(_WRITTEN[type(operator)], written, 1)
             yield _assembled(texts, [*gaps[:at], gap, *gaps[at + 1 :]]), weight
     if len(operands) == 2:

@@ -32,6 +32,7 @@ class Outcome:
     def __init__(self, code: int | None, seconds: float, prefix: str) -> None:
         self.code, self.seconds, self.prefix = code, seconds, prefix
         self.tests: dict[str, tuple[bool, str, float]] = {}
+        self.each: dict[str, dict[str, list[int]]] = {}
         if os.path.exists(prefix + ".jsonl"):
             with open(prefix + ".jsonl", encoding="utf-8") as stream:
                 for entry in map(json.loads, stream):
@@ -48,7 +49,7 @@ class Outcome:
             return stream.read()
 
     def coverage(self) -> tuple[dict[str, dict[int, int]], dict[str, dict[int, int]]]:
-        """Per file and line: how many failing and how many passing tests executed it."""
+        """Per file and line: how many failing and how many passing tests executed it; fills `each`."""
         total: tuple[dict[str, dict[int, int]], dict[str, dict[int, int]]] = ({}, {})
         folder, stem = os.path.split(self.prefix + ".cov.")
         for name in sorted(os.listdir(folder)):
@@ -63,6 +64,7 @@ class Outcome:
                 per_file = counts.setdefault(path, {})
                 for line, count in lines.items():
                     per_file[int(line)] = per_file.get(int(line), 0) + count
+        self.each.update(data["each"])
         if data["child_of"]:
             ok = self.tests.get(data["child_of"], (True, "", 0.0))[0]
             for path, executed in data["lines"].items():

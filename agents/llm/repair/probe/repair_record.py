@@ -25,6 +25,7 @@ from typing import Any, Callable
 TEST_PATH = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_[^/]*|[^/]*_tests?|conftest)\.py$")
 FOREIGN_PATH = re.compile(r"(^|/)(site-packages|dist-packages|node_modules|\.[^/]+|__pypackages__)/|(^|/)setup\.py$")
 TEXT_LIMIT = 4000
+EACH_LIMIT = 40
 
 
 def is_source(relative: str) -> bool:
@@ -51,6 +52,8 @@ class Recorder:
         self.seen: dict[CodeType, set[int]] = {}
         self.failed: dict[str, dict[int, int]] = {}
         self.passed: dict[str, dict[int, int]] = {}
+        self.each: dict[str, dict[str, list[int]]] = {}
+        """Lines of each failing test, for the first of them."""
         self.child_of = ""
 
     def begin(self, test: str) -> bool:
@@ -73,6 +76,10 @@ class Recorder:
             threading.settrace(None)  # type: ignore[arg-type]
         os.environ.pop("REPAIR_TEST", None)
         counts = self.failed if failed else self.passed
+        if failed and len(self.each) < EACH_LIMIT:
+            own = self.each.setdefault(str(test), {})
+            for code, lines in self.seen.items():
+                own[self.files[code]] = sorted(lines.union(own.get(self.files[code], ())))
         for code, lines in self.seen.items():
             per_file = counts.setdefault(self.files[code], {})
             for line in lines:
@@ -90,7 +97,8 @@ class Recorder:
         """Write the line counts of this process."""
         if self.out and self.tracing and (self.failed or self.passed or self.child_of):
             lines = {self.files[code]: sorted(lines) for code, lines in self.seen.items()}
-            data = {"failed": self.failed, "passed": self.passed, "child_of": self.child_of, "lines": lines}
+            data = {"failed": self.failed, "passed": self.passed, "child_of": self.child_of}
+            data.update(lines=lines, each=self.each)
             with open("%s.cov.%d" % (self.out, os.getpid()), "w", encoding="utf-8") as stream:
                 json.dump(data, stream)
 

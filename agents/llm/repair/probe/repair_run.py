@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from typing import Any
 
 import repair_rank
@@ -82,7 +83,9 @@ def edited(source: str, edits: list[Edit]) -> tuple[str, str]:
             return source, "did not apply"
         text, limit = text[:at] + edit["new"] + text[at + len(old) :], at
     try:
-        compile(text, "<edited>", "exec", dont_inherit=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(text, "<edited>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return source, "does not parse"
     return text, ""
@@ -109,7 +112,7 @@ def locate(want: dict[str, Any]) -> None:
     state["depth"] = {test: depth(test, text) for test, (ok, text, _) in plain.tests.items() if not ok}
     words = set(want["words"])
     ranked, lines, files = _ranked(plain, traced, words)
-    state["lines"] = lines
+    state.update(lines=lines, each=traced.each, passed=traced.coverage()[1])
     with open(STATE, "w", encoding="utf-8") as stream:
         json.dump(state, stream)
     _report(plain, failing, command.kind)
@@ -224,19 +227,42 @@ def check(want: dict[str, Any]) -> None:
     tree = Tree()
     ends = time.monotonic() + want["seconds"]
     touched = {edit["path"] for edit in want["base"]}
+    best, remaining = len(state["failing"]), []
     for number, candidate in enumerate(want["candidates"]):
         touched |= {edit["path"] for edit in candidate["edits"]}
         result = "not run (out of time)"
         if time.monotonic() < ends:
-            result = tree.write(candidate["edits"], touched) or _try(command, state, want["tag"] + str(number), ends)
+            result, left = tree.write(candidate["edits"], touched), state["failing"]
+            if not result:
+                result, left = _try(command, state, want["tag"] + str(number), ends)
+            if 0 < len(left) < best and "broke" not in result:
+                best, remaining = len(left), left
         sys.stdout.write("tried %s: %s\n" % (candidate["text"], result))
         sys.stdout.flush()
     tree.write(want["base"], touched)
-    if want.get("units"):
-        show(want)
+    if remaining:
+        _report_remaining(state, remaining)
 
 
-def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> str:
+def _report_remaining(state: dict[str, Any], remaining: list[str]) -> None:
+    """Suspicion seen from the tests that the best edits leave failing."""
+    failed: dict[str, dict[int, int]] = {}
+    for test in remaining:
+        for path, lines in state["each"].get(test, {}).items():
+            for line in lines:
+                failed.setdefault(path, {})[line] = failed.get(path, {}).get(line, 0) + 1
+    passed = {path: {int(line): n for line, n in lines.items()} for path, lines in state["passed"].items()}
+    for test in set(state["failing"]) - set(remaining):
+        for path, lines in state["each"].get(test, {}).items():
+            for line in lines:
+                passed.setdefault(path, {})[line] = passed.get(path, {}).get(line, 0) + 1
+    ranked = repair_rank.ochiai(failed, passed, len(remaining))
+    for path in sorted(ranked, key=lambda path: -max(ranked[path].values()))[:4]:
+        hot = {str(line): int(100 * score) for line, score in ranked[path].items() if score > 0.2}
+        say({"k": "remaining", "path": path, "tests": len(remaining), "hot": dict(sorted(hot.items())[:150])})
+
+
+def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> tuple[str, list[str]]:
     failing, prefix = state["failing"], os.path.join(HERE, tag)
     named = failing != ["<command>"]
     limit = (
@@ -261,7 +287,7 @@ def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> str:
     result += ", broke %d" % broke if broke else ""
     result += ", further" if further and len(left) == len(failing) else ""
     result += ", timed out" if first.code is None else ""
-    return result + (" (all pass)" if not left and not broke else "")
+    return result + (" (all pass)" if not left and not broke else ""), left
 
 
 def _left(run: Outcome, failing: list[str]) -> list[str]:
