@@ -142,7 +142,7 @@ def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:
 def read(text: str, kind: type[Answer]) -> Answer | None:
     """A reply as what it must be, or None. Nothing but the JSON object itself is looked at."""
     try:
-        return kind.model_validate_json(text)
+        return kind.model_validate_json(text, strict=True)
     except ValidationError:
         return None
 

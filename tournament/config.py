@@ -32,7 +32,13 @@ class JudgeConfig(BaseModel):
 
 
 class ScoringConfig(BaseModel):
-    """Prompts of the selectors that judge one candidate at a time. Templates get what the judge's do."""
+    """The selectors that judge one candidate at a time, `pointwise` and `verify`.
+
+    Attributes:
+        samples: scores or verifications of one candidate.
+        score_system, verify_system: Jinja2 templates of the rules.
+        user: Jinja2 template; gets `data` and `labels`, as the judge's does.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +46,15 @@ class ScoringConfig(BaseModel):
     score_system: str
     verify_system: str
     user: str
+
+
+class AdaptiveConfig(BaseModel):
+    """The selector `adaptive`: votes until somebody leads by `margin`, at most `votes` of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    margin: int = Field(ge=1)
+    votes: int = Field(ge=1)
 
 
 class TournamentConfig(BaseModel):
@@ -59,5 +74,6 @@ class TournamentConfig(BaseModel):
     group_size: int = Field(ge=2)
     votes: int = Field(ge=1)
     early_stop: Literal["off", "balanced", "lean"]
+    adaptive: AdaptiveConfig
     judge: JudgeConfig
     scoring: ScoringConfig

@@ -77,24 +77,28 @@ class BiasedJudge(FakeJudge):
     Args:
         quality: in logits, by candidate id.
         bias: logits added to who is shown first.
-        noise: standard deviation, in logits, of an error that is the same for all votes of one match.
+        noise: standard deviation, in logits, of an error that a judge makes of a candidate among given rivals, in all
+            votes alike; asked again, a judge with noise repeats itself more often than its accuracy says.
+        seed: of the errors.
     """
 
-    def __init__(self, quality: Mapping[str, float], bias: float = 0.0, noise: float = 0.0) -> None:
+    def __init__(self, quality: Mapping[str, float], bias: float = 0.0, noise: float = 0.0, seed: int = 0) -> None:
         super().__init__()
-        self.quality, self.bias, self.noise = quality, bias, noise
+        self.quality, self.bias, self.noise, self.seed = quality, bias, noise, seed
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
         """A draw from the softmax."""
+        ids = [one.id for one in order]
         logits = [
-            self.quality[one.id] + self._error(one.id, match) + self.bias * (not place)
-            for place, one in enumerate(order)
+            self.quality[name] + self._error(name, ids) + self.bias * (not place) for place, name in enumerate(ids)
         ]
         top = max(logits)
-        return rng.choices([one.id for one in order], [math.exp(logit - top) for logit in logits])[0]
+        return rng.choices(ids, [math.exp(logit - top) for logit in logits])[0]
 
-    def _error(self, name: str, match: int) -> float:
-        return random.Random(seeded_hash(match, "noise", name)).gauss(0, self.noise) if self.noise else 0.0
+    def _error(self, name: str, rivals: Sequence[str]) -> float:
+        if not self.noise:
+            return 0.0
+        return random.Random(seeded_hash(self.seed, "noise", name, *sorted(rivals))).gauss(0, self.noise)
 
 
 class AccuracyJudge(BiasedJudge):

@@ -1,12 +1,12 @@
 """The judge that asks a model: G candidates in one request, one choice in every reply."""
 
-import asyncio
 from collections.abc import Sequence
 
 from agents.llm.base import ChatModel, ResponseSchema
 from agents.llm.ledger import Ledger
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
+from tournament.arrivals import together
 from tournament.ask import Asker, Question, object_schema, read, request_seed
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
@@ -52,14 +52,11 @@ class ModelJudge:
         by_order: dict[int, list[int]] = {}
         for number in range(first, first + count):
             by_order.setdefault(number % len(contestants), []).append(number)
-        results = await asyncio.gather(
-            *(self._same_order(problem, contestants, numbers, seed, ledger) for numbers in by_order.values()),
-            return_exceptions=True,
+        results = await together(
+            self._same_order(problem, contestants, numbers, seed, ledger) for numbers in by_order.values()
         )
         votes: dict[int, Vote] = {}
         for numbers, result in zip(by_order.values(), results, strict=True):
-            if isinstance(result, BaseException):
-                raise result
             votes.update(zip(numbers, result, strict=True))
         return [votes[number] for number in sorted(votes)]
 

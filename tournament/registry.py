@@ -10,13 +10,19 @@ from tournament.baselines import FirstFinishSelector, MajoritySelector, RandomSe
 from tournament.config import TournamentConfig
 from tournament.errors import UnknownSelector
 from tournament.judge import ModelJudge
-from tournament.rtv import RTVSelector
+from tournament.rtv import AdaptiveSelector, RTVSelector
+from tournament.scored import PointwiseSelector, VerifySelector
+from tournament.swiss import SwissSelector
 
 Factory = Callable[[TournamentConfig, ChatModel], Selector]
 
 SELECTORS: Mapping[str, Factory] = MappingProxyType(
     {
         "rtv": lambda config, model: RTVSelector(config, ModelJudge(config, model)),
+        "adaptive": lambda config, model: AdaptiveSelector(config, ModelJudge(config, model)),
+        "swiss": lambda config, model: SwissSelector(config, ModelJudge(config, model)),
+        "pointwise": PointwiseSelector,
+        "verify": VerifySelector,
         "random": lambda config, model: RandomSelector(),
         "first-finish": lambda config, model: FirstFinishSelector(),
         "majority": lambda config, model: MajoritySelector(),

@@ -13,23 +13,20 @@ from typing import Any
 
 from agents.llm.ledger import Ledger
 from tournament.arrivals import Arrival, arrivals
-from tournament.base import Bracket, Candidate, Journal, Judge, Match, Vote
+from tournament.base import Bracket, Candidate, Journal, Judge, Match
 from tournament.bracket import (
     MatchKey,
     Resolution,
     Slot,
-    lots,
     merged,
     plan_rounds,
-    preference,
     rank,
     resolve,
-    seeded_hash,
     seeded_order,
 )
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
-from tournament.tally import Rules, leader, needed, next_wave, standings
+from tournament.match_votes import MarginVotes, MatchVotes
 
 
 class RTVSelector:
@@ -41,6 +38,7 @@ class RTVSelector:
     """
 
     name = "rtv"
+    judging: type[MatchVotes] = MatchVotes
 
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config
@@ -64,7 +62,7 @@ class RTVSelector:
             NoCandidates, LimitExceeded, ModelConfigError.
         """
         async with arrivals(candidates) as futures:
-            play = _Play(self.config, MatchVotes(self.config, self.judge, problem, seed, ledger, journal), futures, k)
+            play = _Play(self.config, self.judging(self.config, self.judge, problem, seed, ledger, journal), futures, k)
             slots, rounds = await play.run()
         ranking = rank(slots, rounds, seed)
         if not ranking:
@@ -81,52 +79,11 @@ class RTVSelector:
         )
 
 
-class MatchVotes:
-    """Judges single matches: takes the journal's votes first, then asks in waves until the match is decided."""
+class AdaptiveSelector(RTVSelector):
+    """The same bracket with V adapted to each match's margin."""
 
-    def __init__(
-        self, config: TournamentConfig, judge: Judge, problem: str, seed: int, ledger: Ledger, journal: Journal
-    ) -> None:
-        self.config, self.judge, self.problem = config, judge, problem
-        self.seed, self.ledger, self.journal = seed, ledger, journal
-
-    async def decide(self, match_id: str, contestants: tuple[Candidate, ...]) -> Match:
-        """Ask for votes until nothing can change the winner.
-
-        Raises:
-            LimitExceeded, ModelConfigError.
-        """
-        ids = tuple(one.id for one in contestants)
-        ties, draw = preference(contestants, self.seed, match_id), lots(contestants, self.seed, match_id)
-        rules = Rules(ties, draw, self.config.votes, len(ids))
-        early, balanced = self.config.early_stop != "off", self.config.early_stop != "lean"
-        votes = needed(self.journal.votes(match_id, ids), rules, early_stop=early, balanced=balanced)
-        while wave := next_wave([vote.choice for vote in votes], rules, early_stop=early, balanced=balanced):
-            fresh = await self.ask(match_id, contestants, wave, len(votes))
-            self.journal.add_votes(match_id, ids, fresh)
-            votes = (*votes, *fresh)
-        choices = [vote.choice for vote in votes]
-        winner = leader(choices, rules)
-        counts = {name: standing.count for name, standing in standings(choices, rules).items()}
-        clear = list(counts.values()).count(counts[winner]) == 1
-        return Match(
-            id=match_id, contestants=ids, votes=votes, winner=winner, decided_by="votes" if clear else "tie-break"
-        )
-
-    async def ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
-        """Exactly `count` votes; a choice of somebody who does not play, or a missing vote, is an abstention."""
-        cast = await self.judge.vote(
-            self.problem,
-            contestants,
-            count=count,
-            first=first,
-            seed=seeded_hash(self.seed, match_id),
-            ledger=self.ledger,
-        )
-        ids = tuple(one.id for one in contestants)
-        blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
-        known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
-        return [*known, *[blank] * count][:count]
+    name = "adaptive"
+    judging = MarginVotes
 
 
 class _Play:

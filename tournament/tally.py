@@ -5,7 +5,7 @@ Most votes win. Of contestants with equally many, the one who had its last vote 
 preference (`bracket.preference`). Abstentions count for nobody; a match without any vote is decided by lot.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tournament.base import Vote
@@ -97,10 +97,24 @@ def _shortest(choices: Sequence[str | None], name: str, left: int, rules: Rules)
     return left
 
 
-def needed(votes: Sequence[Vote], rules: Rules, *, early_stop: bool, balanced: bool) -> tuple[Vote, ...]:
-    """The votes of a stored match that an uninterrupted one would have cast; the rest are left over."""
+def next_wave_by_margin(choices: Sequence[str | None], rules: Rules, margin: int) -> int:
+    """Whole blocks until somebody leads by `margin` votes or all V are cast; 0 when it is decided."""
+    left = rules.votes - len(choices)
+    counts = sorted((choices.count(name) for name in rules.preference), reverse=True)
+    lead = counts[0] - (counts[1] if len(counts) > 1 else 0)
+    if left <= 0 or (lead >= margin and len(choices) % rules.block == 0):
+        return 0
+    wave = max(margin - lead, 1)
+    return min(wave + -(len(choices) + wave) % rules.block, left)
+
+
+def needed(votes: Sequence[Vote], wave: Callable[[Sequence[str | None]], int]) -> tuple[Vote, ...]:
+    """The votes of a stored match that an uninterrupted one would have cast; the rest are left over.
+
+    Args:
+        wave: how many to ask for after these choices, 0 when the match is decided.
+    """
     for size in range(len(votes) + 1):
-        cast = votes[:size]
-        if next_wave([vote.choice for vote in cast], rules, early_stop=early_stop, balanced=balanced) == 0:
-            return tuple(cast)
+        if wave([vote.choice for vote in votes[:size]]) == 0:
+            return tuple(votes[:size])
     return tuple(votes)

@@ -48,7 +48,7 @@ def test_a_resumed_match_casts_the_votes_of_an_uninterrupted_one(
 def test_votes_beyond_the_decision_are_left_out(match: tuple[Rules, list[str | None]]) -> None:
     rules, choices = match
     votes = [Vote(order=rules.preference, labels=(), choice=choice) for choice in choices]
-    kept = [vote.choice for vote in needed(votes, rules, early_stop=True, balanced=False)]
+    kept = [vote.choice for vote in needed(votes, lambda cast: next_wave(cast, rules, early_stop=True, balanced=False))]
     assert kept == choices[: len(kept)]
     assert decided(kept, rules)
     assert not kept or not decided(kept[:-1], rules)

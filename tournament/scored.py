@@ -1,0 +1,178 @@
+"""Selectors that look at one candidate at a time: pointwise scores, and verification that expects a defect.
+
+Their votes are kept in the journal like any other: the order holds the one candidate, the label is the score or
+verdict given, and an abstention has no choice.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from agents.llm.base import ChatModel, ResponseSchema
+from agents.llm.ledger import Ledger
+from agents.trajectory import Record
+from summarizer.text import cut, sanitise
+from tournament.arrivals import everybody, together
+from tournament.ask import Asker, Question, object_schema, read
+from tournament.base import Bracket, Candidate, Journal, Vote
+from tournament.baselines import ranked
+from tournament.bracket import equal_patches, preference, seeded_hash, seeded_order
+from tournament.config import TournamentConfig
+
+_REASON_CHARS = 1500
+
+
+class ScoreReply(Record):
+    """A rating from 0 to 10."""
+
+    reason: str
+    score: int = Field(ge=0, le=10)
+
+
+class VerifyReply(Record):
+    """A verdict."""
+
+    reason: str
+    verdict: Literal["accept", "reject"]
+
+
+def score_schema(labels: Sequence[str]) -> ResponseSchema:
+    """The reply's schema for a score."""
+    return object_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(range(11))}})
+
+
+def verify_schema(labels: Sequence[str]) -> ResponseSchema:
+    """The reply's schema for a verification."""
+    verdict = {"type": "string", "enum": ["accept", "reject"]}
+    return object_schema("verify", {"reason": {"type": "string"}, "verdict": verdict})
+
+
+class _Scored(ABC):
+    """Waits for everybody, has each distinct patch looked at `samples` times, and ranks by worth."""
+
+    name: str
+
+    def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
+        self.config = config
+        self.asker = Asker(config.judge, model)
+
+    async def select(
+        self,
+        problem: str,
+        candidates: Mapping[str, Awaitable[Candidate | None]],
+        k: int,
+        *,
+        seed: int,
+        ledger: Ledger,
+        journal: Journal,
+    ) -> Bracket:
+        """Rank all candidates: by evidence class, then by worth. One that nobody looked at has the mean worth.
+
+        Raises:
+            NoCandidates, LimitExceeded, ModelConfigError.
+        """
+        present = await everybody(candidates)
+        slots = [present[name] for name in seeded_order(present, seed)]
+        copies = equal_patches(slots)
+        field = [one for one in slots if one.id not in copies]
+        results = await together(self._look(problem, one, seed, ledger, journal) for one in field)
+        worth = {one.id: self.worth(votes) for one, votes in zip(field, results, strict=True)}
+        known = [value for value in worth.values() if value is not None]
+        mean = sum(known) / len(known) if known else 0.0
+        place = {name: index for index, name in enumerate(preference(slots, seed, self.name))}
+
+        def key(one: Candidate) -> tuple[float, ...]:
+            value = worth[copies.get(one.id, one.id)]
+            return -one.evidence_rank, one.id in copies, -(mean if value is None else value), place[one.id]
+
+        return ranked(self.name, seed, [one.id for one in sorted(slots, key=key)], k, slots)
+
+    async def _look(
+        self, problem: str, candidate: Candidate, seed: int, ledger: Ledger, journal: Journal
+    ) -> tuple[Vote, ...]:
+        ids = (candidate.id,)
+        votes = journal.votes(self.name, ids)[: self.config.scoring.samples]
+        missing = self.config.scoring.samples - len(votes)
+        if not missing:
+            return votes
+        asked = await self.asker.ask(
+            self.question(),
+            problem,
+            [candidate],
+            n=missing,
+            seed=seeded_hash(seed, self.name, candidate.id, len(votes)),
+            ledger=ledger,
+        )
+        fresh = [self._vote(candidate.id, text) for text in asked.replies]
+        journal.add_votes(self.name, ids, fresh)
+        return (*votes, *fresh)
+
+    def _vote(self, name: str, text: str) -> Vote:
+        found = self.parse(text)
+        if found is None:
+            return Vote(order=(name,), labels=("",), choice=None, reason="no usable reply")
+        label, reason = found
+        return Vote(order=(name,), labels=(label,), choice=name, reason=cut(sanitise(reason), _REASON_CHARS))
+
+    @abstractmethod
+    def question(self) -> Question:
+        """What is asked."""
+
+    @abstractmethod
+    def parse(self, text: str) -> tuple[str, str] | None:
+        """A reply's label and reason, or None."""
+
+    @abstractmethod
+    def worth(self, votes: Sequence[Vote]) -> float | None:
+        """A candidate's worth by its votes; None without any."""
+
+
+class PointwiseSelector(_Scored):
+    """Best of N by the mean of scores from 0 to 10, each given without seeing the others."""
+
+    name = "pointwise"
+
+    def question(self) -> Question:
+        """Ask for a score."""
+        return Question(self.config.scoring.score_system, self.config.scoring.user, score_schema)
+
+    def parse(self, text: str) -> tuple[str, str] | None:
+        """The score as a label."""
+        reply = read(text, ScoreReply)
+        return (str(reply.score), reply.reason) if reply else None
+
+    def worth(self, votes: Sequence[Vote]) -> float | None:
+        """The mean score."""
+        scores = [int(vote.labels[0]) for vote in votes if vote.choice is not None]
+        return sum(scores) / len(scores) if scores else None
+
+
+class VerifySelector(_Scored):
+    """Pessimistic verification: verifiers look for a defect, and the candidate that is most surely without one wins.
+
+    Worth is the mean less one standard deviation of the accepting share, from a uniform prior; so few verdicts count
+    for less than many that agree.
+    """
+
+    name = "verify"
+
+    def question(self) -> Question:
+        """Ask for a verdict."""
+        return Question(self.config.scoring.verify_system, self.config.scoring.user, verify_schema)
+
+    def parse(self, text: str) -> tuple[str, str] | None:
+        """The verdict as a label."""
+        reply = read(text, VerifyReply)
+        return (reply.verdict, reply.reason) if reply else None
+
+    def worth(self, votes: Sequence[Vote]) -> float | None:
+        """Lower bound of the share that accepts."""
+        verdicts = [vote.labels[0] for vote in votes if vote.choice is not None]
+        if not verdicts:
+            return None
+        good, total = 1 + verdicts.count("accept"), 2 + len(verdicts)
+        share = good / total
+        return share - math.sqrt(share * (1 - share) / (total + 1))

@@ -1,0 +1,169 @@
+"""Pairwise ranking that spends votes where the order is unsure, after the Swiss system.
+
+Everybody plays one pair first. Then strengths are fitted to all votes, and the next pairs are drawn from those who
+may stand on either side of the line between the K best and the rest (top-two Thompson sampling), until as many votes
+are cast as plain RTV would have cast. Each pairing is one vote in each order.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Awaitable, Mapping, Sequence
+
+from agents.llm.ledger import Ledger
+from tournament.arrivals import everybody, together
+from tournament.base import Bracket, Candidate, Journal, Judge, Match
+from tournament.bracket import equal_patches, lots, merged, preference, seeded_hash, seeded_order
+from tournament.config import TournamentConfig
+from tournament.match_votes import MatchVotes
+from tournament.strength import Strength, strengths
+from tournament.tally import Rules, leader
+
+Pair = tuple[Candidate, Candidate]
+
+_DRAWS = 20
+
+
+class SwissSelector:
+    """Uncertainty-guided pairwise ranking.
+
+    Args:
+        config: `votes` times the number of candidates to be eliminated is the budget.
+        judge: casts the votes.
+    """
+
+    name = "swiss"
+
+    def __init__(self, config: TournamentConfig, judge: Judge) -> None:
+        self.config = config
+        self.judge = judge
+
+    async def select(
+        self,
+        problem: str,
+        candidates: Mapping[str, Awaitable[Candidate | None]],
+        k: int,
+        *,
+        seed: int,
+        ledger: Ledger,
+        journal: Journal,
+    ) -> Bracket:
+        """Wait for all, rank them by evidence class and then by strength.
+
+        Only the class that the line between selected and not falls into is judged.
+
+        Raises:
+            NoCandidates, LimitExceeded, ModelConfigError.
+        """
+        present = await everybody(candidates)
+        slots = [present[name] for name in seeded_order(present, seed)]
+        copies = equal_patches(slots)
+        players = [one for one in slots if one.id not in copies]
+        unsure, keep = _at_the_line(players, k)
+        judging = MatchVotes(self.config, self.judge, problem, seed, ledger, journal)
+        rounds = await _Ranking(judging, unsure, keep, self.config.votes * (len(unsure) - keep)).play()
+        found = _strengths(unsure, rounds)
+        place = {name: index for index, name in enumerate(preference(slots, seed, "ranking"))}
+
+        def key(one: Candidate) -> tuple[float, ...]:
+            known = found.get(copies.get(one.id, one.id))
+            return -one.evidence_rank, one.id in copies, -(known.mean if known else 0.0), place[one.id]
+
+        ranking = tuple(one.id for one in sorted(slots, key=key))
+        return Bracket(
+            selector=self.name,
+            seed=seed,
+            group_size=2,
+            votes_per_match=2,
+            rounds=rounds,
+            merged=merged(slots),
+            ranking=ranking,
+            selected=ranking[:k],
+        )
+
+
+def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate], int]:
+    """The evidence class in which selected and others part, and how many of it are selected."""
+    for rank in sorted({one.evidence_rank for one in players}, reverse=True):
+        same = [one for one in players if one.evidence_rank == rank]
+        if len(same) > k:
+            return same, k
+        k -= len(same)
+        if k == 0:
+            break
+    return [], 0
+
+
+def _strengths(players: Sequence[Candidate], rounds: Sequence[Sequence[Match]]) -> dict[str, Strength]:
+    wins: Counter[tuple[str, str]] = Counter()
+    for match in (match for matches in rounds for match in matches):
+        one, other = match.contestants
+        for vote in match.votes:
+            if vote.choice is not None:
+                wins[vote.choice, other if vote.choice == one else one] += 1
+    return strengths([one.id for one in players], wins)
+
+
+class _Ranking:
+    """The pairings of one selection."""
+
+    def __init__(self, judging: MatchVotes, players: list[Candidate], keep: int, budget: int) -> None:
+        self.judging, self.players, self.keep, self.budget = judging, players, keep, budget
+
+    async def play(self) -> tuple[tuple[Match, ...], ...]:
+        """Play rounds until the budget is spent."""
+        rounds: list[tuple[Match, ...]] = []
+        left = self.budget // 2
+        while left > 0:
+            pairs = (self._closest(rounds) if rounds else self._first())[:left]
+            left -= len(pairs)
+            number = len(rounds)
+            matches = await together(self._match(f"s{number}-m{index}", pair) for index, pair in enumerate(pairs))
+            rounds.append(tuple(matches))
+        return tuple(rounds)
+
+    def _first(self) -> list[Pair]:
+        """Neighbouring slots; of an odd number the last plays the first too."""
+        pairs = list(zip(self.players[::2], self.players[1::2], strict=False))
+        if len(self.players) % 2:
+            pairs.append((self.players[-1], self.players[0]))
+        return pairs
+
+    def _closest(self, rounds: Sequence[Sequence[Match]]) -> list[Pair]:
+        """Up to a quarter of the players in pairs that may be in the wrong order across the line."""
+        found = _strengths(self.players, rounds)
+        rng = random.Random(seeded_hash(self.judging.seed, "swiss", len(rounds)))
+        pairs: list[Pair] = []
+        for _ in range(_DRAWS):
+            one, other = self._across(found, rng), self._across(found, rng)
+            pair = (one[0], other[1])
+            busy = {player.id for drawn in pairs for player in drawn}
+            if pair[0].id != pair[1].id and not {pair[0].id, pair[1].id} & busy:
+                pairs.append(pair)
+            if len(pairs) >= max(1, len(self.players) // 8):
+                break
+        return pairs or [self._across(found, rng)]
+
+    def _across(self, found: Mapping[str, Strength], rng: random.Random) -> Pair:
+        """The last above and the first below the line, by one plausible draw of all strengths."""
+        drawn = {one.id: found[one.id].draw(rng) for one in self.players}
+        order = sorted(self.players, key=lambda one: -drawn[one.id])
+        return order[self.keep - 1], order[self.keep]
+
+    async def _match(self, match_id: str, pair: Pair) -> Match:
+        ids = tuple(one.id for one in pair)
+        votes = self.judging.journal.votes(match_id, ids)[:2]
+        if len(votes) < 2:
+            votes = (*votes, *await self.judging.ask(match_id, pair, 2 - len(votes), len(votes)))
+        seed = self.judging.seed
+        rules = Rules(preference(pair, seed, match_id), lots(pair, seed, match_id), 2, 2)
+        choices = [vote.choice for vote in votes]
+        clear = len({choices.count(name) for name in ids}) == 2
+        match = Match(
+            id=match_id,
+            contestants=ids,
+            votes=votes,
+            winner=leader(choices, rules),
+            decided_by="votes" if clear else "tie-break",
+        )
+        self.judging.journal.add_match(match)
+        return match
