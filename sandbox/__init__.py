@@ -1,0 +1,46 @@
+"""Isolated machines for attempts: one command channel each, hard limits, nothing left behind.
+
+Start with `open_backend`; `sandbox.base` holds the protocols, `sandbox.errors` what can go wrong.
+"""
+
+from sandbox.base import ExecResult, ExecStatus, Network, Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
+from sandbox.config import SandboxConfig, Slots
+from sandbox.errors import (
+    BackendUnavailable,
+    FileAccessError,
+    FilePermissionDenied,
+    FileTooLarge,
+    ImageMissing,
+    NotARegularFile,
+    SandboxError,
+    SandboxFileNotFound,
+    SandboxLost,
+    SandboxStartError,
+)
+from sandbox.garbage import LeftOver, collect_garbage
+from sandbox.opening import open_backend
+
+__all__ = [
+    "BackendUnavailable",
+    "ExecResult",
+    "ExecStatus",
+    "FileAccessError",
+    "FilePermissionDenied",
+    "FileTooLarge",
+    "ImageMissing",
+    "LeftOver",
+    "Network",
+    "NotARegularFile",
+    "Sandbox",
+    "SandboxBackend",
+    "SandboxConfig",
+    "SandboxError",
+    "SandboxFileNotFound",
+    "SandboxLimits",
+    "SandboxLost",
+    "SandboxSpec",
+    "SandboxStartError",
+    "Slots",
+    "collect_garbage",
+    "open_backend",
+]

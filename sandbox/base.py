@@ -75,6 +75,7 @@ class SandboxSpec:
         env: environment of every command; nothing of the host's environment is added.
         labels: `run`, `task`, `rollout` ...: recorded on the machine so that left-overs can be found.
         network: `none` unless named.
+        read_only_mounts: host directory -> path in the sandbox; an explicit allow-list, never writable.
     """
 
     image: str
@@ -84,6 +85,7 @@ class SandboxSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     network: Network = "none"
+    read_only_mounts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sandbox(Protocol):

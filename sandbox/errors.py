@@ -11,6 +11,7 @@ A command that fails, times out or is killed is a *result* (`ExecResult`); these
     - SandboxFileNotFound
     - NotARegularFile
     - FileTooLarge
+    - FilePermissionDenied
 """
 
 
@@ -56,3 +57,7 @@ class NotARegularFile(FileAccessError):
 
 class FileTooLarge(FileAccessError):
     """The file is larger than the caller allowed."""
+
+
+class FilePermissionDenied(FileAccessError, PermissionError):
+    """The sandbox's user may not read or write there."""

@@ -1,7 +1,8 @@
 """The shell program at the far end of the channel, and how requests to it are written.
 
-It needs a POSIX `sh` with `dd` and `cat`, and `setsid` (or perl or python3 in its place); commands run in bash where the
-image has it. It forks only to run a command, so that it still answers while a fork bomb has used up every process slot.
+It needs a POSIX `sh` with `dd` and `cat`, and `setsid` (or perl or python3 in its place); commands run in bash where
+the image has it. It forks only to run a command, so that it still answers while a fork bomb has used up every process
+slot.
 
 Requests are lines on its standard input:
 
@@ -14,8 +15,9 @@ Requests are lines on its standard input:
     N <nonce> <out> <err>   write to these named pipes from now on
     H <nonce>   say which shell is used
 
-Replies are records `RS nonce SP op SP fields RS` in the output stream itself. The nonce is fresh for every command, and a
-command's own record is written after everything that it wrote, so a record proves that the output before it is whole.
+Replies are records `RS nonce SP op SP fields RS` in the output stream itself. The nonce is fresh for every command,
+and a command's own record is written after everything that it wrote, so a record proves that the output before it is
+whole.
 """
 
 import re
@@ -34,8 +36,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 SUPERVISOR = r"""
 exec 3>&2 2>/dev/null
 cd /
-IFS=' 	
-'
 _h_nl='
 '
 _h_sh=$(command -v bash) || _h_sh=$(command -v sh)
@@ -56,7 +56,8 @@ _h_mem=
 for _h_f in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do
   [ -r "$_h_f" ] && _h_mem=$_h_f
 done
-_h_old=' ' _h_job=0
+_h_old=' ' _h_seen=' ' _h_job=0
+_h_full='heats: no room left in the sandbox for the command or its input'
 
 _h_lines() {
   _h_v= _h_i=0
@@ -102,7 +103,7 @@ _h_scan() {
   set +f
 }
 
-_h_holders() {
+_h_count_holders() {
   _h_held=0
   for _h_p in $_h_pids; do
     for _h_f in /proc/$_h_p/fd/*; do
@@ -111,6 +112,20 @@ _h_holders() {
         break
       fi
     done
+  done
+}
+
+_h_holders() {
+  _h_i=0
+  while _h_count_holders; [ "$_h_held" -eq 0 ] && [ -n "$_h_pids" ]; do
+    _h_before=$_h_pids _h_i=$((_h_i + 1))
+    _h_scan
+    [ "$_h_pids" = "$_h_before" ] && break
+    if [ "$_h_i" -eq 3 ]; then
+      # They come and go faster than they can be looked at.
+      _h_held=$((_h_left + 1))
+      break
+    fi
   done
 }
 
@@ -145,7 +160,8 @@ _h_child() (
   if [ -n "$_h_file" ]; then _h_cmd='. "$0"'; fi
   if [ -n "$_h_setsid" ]; then exec "$_h_setsid" "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"}; fi
   if [ -n "$_h_perl" ]; then
-    exec "$_h_perl" -e 'use POSIX; POSIX::setsid(); exec { $ARGV[0] } @ARGV' "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"}
+    exec "$_h_perl" -e 'use POSIX; POSIX::setsid(); exec { $ARGV[0] } @ARGV' \
+      "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"}
   fi
   exec "$_h_python" -c 'import os, sys
 os.setsid()
@@ -157,6 +173,10 @@ _h_go() {
   if [ -z "$_h_bad" ]; then
     _h_child <"$_h_in"
     _h_rc=$?
+  elif [ "$_h_merge" = 1 ]; then
+    echo "$_h_full"
+  else
+    echo "$_h_full" >&3
   fi
   _h_was=$_h_ooms
   _h_oom
@@ -182,16 +202,16 @@ _h_run() {
     _h_in=$_h_dir/i.$_h_n
     _h_body "$5" "$_h_in" || _h_bad=1
   fi
-  _h_old=' '
+  _h_old=' ' _h_left=0
   [ -n "$_h_mark" ] || _h_scan
+  # Near the limit of processes this shell could not fork any more, and would end.
+  [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
   _h_old=$_h_seen
   _h_oom
   _h_go </dev/null &
   _h_job=$!
 }
 
-_h_seen=' '
-[ -z "$_h_boot" ] || printf '\036%s B\036' "$_h_boot"
 while IFS= read -r _h_l; do
   set -f
   set -- $_h_l
@@ -213,6 +233,7 @@ while IFS= read -r _h_l; do
     ;;
   Q)
     _h_scan
+    [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
     _h_holders
     printf '\036%s Q %s %s\036' "$2" "$_h_left" "$_h_held"
     ;;
@@ -235,16 +256,16 @@ done
 """
 
 
-def supervisor_script(directory: str, *, mark: str = "", boot: str = "") -> str:
+def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
     """The program text for `sh -c`.
 
     Args:
         directory: where long commands and standard input are staged, inside the sandbox.
+        crowd: when commands have left this many processes behind, they are killed before the next one.
         mark: `NAME=value` found in the environment of this sandbox's processes; only where there is no process
             namespace of its own to go by.
-        boot: a nonce to announce a (re)start with; empty for none.
     """
-    values = {"_h_dir": directory, "_h_mark": mark, "_h_boot": boot}
+    values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark}
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + SUPERVISOR
 
 
@@ -277,9 +298,8 @@ class Request:
         setup = self._setup()
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
         fed = self.stdin or b""
-        head = (
-            f"R {self.nonce} {setup.count(10) + 1} {lines.count(10) + 1} {len(body)} {len(fed)} {int(self.merge_stderr)}\n"
-        )
+        counts = (setup.count(10) + 1, lines.count(10) + 1, len(body), len(fed), int(self.merge_stderr))
+        head = " ".join(("R", self.nonce, *map(str, counts))) + "\n"
         return b"".join((head.encode(), setup, b"\n", lines, b"\n", body, fed))
 
     def _setup(self) -> bytes:

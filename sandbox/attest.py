@@ -1,0 +1,87 @@
+"""What a sandbox must prove about itself before it is used, and what may be mounted into one."""
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox.base import Network
+from sandbox.channel import Channel
+from sandbox.errors import SandboxStartError
+from sandbox.supervisor import Request
+
+_SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
+_CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_ALIVE = 7
+_PROBE_S = 30.0
+
+PROBE = f"""while IFS= read -r line; do echo "$line"; done </proc/self/status
+while IFS= read -r line; do echo "net $line"; done </proc/net/dev
+for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
+if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
+exit {_ALIVE}
+"""
+
+
+async def attest(channel: Channel, nonce: str, *, network: Network, seccomp: bool) -> None:
+    """Run the probes and refuse the sandbox on any miss.
+
+    Args:
+        channel: an open channel into it.
+        nonce: fresh, for the probe command.
+        network: what it was started with.
+        seccomp: whether a system call filter is expected.
+
+    Raises:
+        SandboxStartError: naming every probe that failed.
+    """
+    result = await channel.run(Request(nonce, PROBE.encode(), "/", {"BASH_ENV": ""}), timeout=_PROBE_S, limit=1 << 18)
+    if result.exit_code != _ALIVE:
+        raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
+    if missed := judge(result.stdout.decode("utf-8", "replace"), network=network, seccomp=seccomp):
+        raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
+
+
+def judge(report: str, *, network: Network, seccomp: bool) -> list[str]:
+    """The probes that failed, in words; empty when the boundary is as it should be."""
+    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in report.splitlines())}
+    missed = [f"{name} is {fields.get(name)}" for name in _CAPABILITIES if int(fields.get(name) or "1", 16)]
+    if fields.get("NoNewPrivs") != "1":
+        missed.append(f"NoNewPrivs is {fields.get('NoNewPrivs')}")
+    if seccomp and fields.get("Seccomp") != "2":
+        missed.append(f"Seccomp is {fields.get('Seccomp')}")
+    missed += [line.removeprefix("found: ") + " is there" for line in report.splitlines() if line.startswith("found: ")]
+    interfaces = {key.removeprefix("net ").strip() for key in fields if key.startswith("net ") and "|" not in key}
+    if "lo" not in interfaces and network == "none":
+        missed.append("the network probe said nothing")
+    if network == "none" and interfaces - {"lo"}:
+        # Tunnel devices that the kernel adds to every namespace are down and lead nowhere.
+        leads = sorted(name for name in interfaces - {"lo"} if not name.startswith(_KERNEL_DEVICES))
+        missed += [f"there is a network interface {name}" for name in leads]
+    return missed
+
+
+_KERNEL_DEVICES = ("tunl", "gre", "erspan", "ip_vti", "ip6_vti", "sit", "ip6tnl", "ip6gre")
+
+
+def checked_mounts(mounts: Mapping[str, str]) -> dict[str, str]:
+    """The read-only mounts of a spec, resolved.
+
+    Raises:
+        SandboxStartError: a mount that would hand the host over, does not exist, or has an unusable target.
+    """
+    home = Path.home().resolve()
+    checked: dict[str, str] = {}
+    for host, target in mounts.items():
+        source = Path(host).resolve()
+        if not source.is_dir():
+            raise SandboxStartError(f"not a directory, so not mounted: {host}")
+        if source == Path("/") or source in home.parents or source == home:
+            raise SandboxStartError(f"refused to mount {host}: it contains the home directory or the whole machine")
+        if any(Path(name).parent.resolve() == source or source in Path(name).resolve().parents for name in _SOCKETS):
+            raise SandboxStartError(f"refused to mount {host}: a container engine's socket lies in it")
+        if source.parts[1] in ("proc", "sys", "dev"):
+            raise SandboxStartError(f"refused to mount {host}: kernel interfaces are not shared")
+        if not posixpath.isabs(target) or posixpath.normpath(target) != target or target == "/" or ":" in target + host:
+            raise SandboxStartError(f"not usable as a mount target: {target}")
+        checked[str(source)] = target
+    return checked

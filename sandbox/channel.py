@@ -1,0 +1,283 @@
+"""One supervisor and the commands that go through it, one at a time."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from dataclasses import dataclass, field
+
+from sandbox.base import ExecResult, ExecStatus
+from sandbox.errors import SandboxStartError
+from sandbox.stream import Capture, RecordScanner
+from sandbox.supervisor import Request, signal_request
+from sandbox.wire import Wire, WireClosed
+
+_HELLO_S = 30.0
+_TERM_GRACE_S = 0.5
+_KILL_S = 5.0
+_QUIET_S = 0.25
+_DRAIN_S = 3.0
+_PING_S = 1.0
+_PONG_S = 30.0
+_FLOOD_BYTES = 64 << 20
+_FLOOD_BYTES_PER_S = 64 << 20
+
+
+class ChannelBroken(Exception):
+    """The supervisor can no longer be reached, or does not make sense."""
+
+
+class _Unwatched(Exception):
+    """The command killed the shell that would have written its record."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """What is known so far of the command under way."""
+
+    nonce: str
+    out: Capture
+    err: Capture
+    out_scan: RecordScanner
+    err_scan: RecordScanner
+    merged: bool
+    began: float
+    record: list[str] | None = None
+    err_done: bool = False
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    last_data: float = 0.0
+
+    @property
+    def complete(self) -> bool:
+        return self.record is not None and (self.merged or self.err_done)
+
+
+class Channel:
+    """Speaks the protocol of `sandbox.supervisor` over one wire.
+
+    Not safe for concurrent use: the sandbox holds a lock around it.
+
+    Attributes:
+        tainted: processes that outlived their command hold the output; a fresh pair of streams is needed before the
+            next command.
+        broken: why this channel cannot be used any more; empty while it can.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.broken = ""
+        self.tainted = False
+        self.shell = ""
+
+    async def hello(self) -> None:
+        """Wait until the supervisor answers.
+
+        Raises:
+            ChannelBroken: it does not.
+            SandboxStartError: the image lacks what the supervisor needs.
+        """
+        words = await self._ask("H", limit_s=_HELLO_S)
+        self.shell = words[1] if len(words) > 1 else "?"
+        if words[-1] == "none":
+            raise SandboxStartError("the image has none of setsid, perl and python3; commands need one of them")
+
+    async def run(self, request: Request, *, timeout: float, limit: int) -> ExecResult:
+        """Run one command to its completion record.
+
+        Args:
+            request: the command; its nonce must be fresh.
+            timeout: seconds until it is told to end, and shortly after killed.
+            limit: bytes kept of each stream.
+
+        Returns:
+            The result; `indeterminate` when the channel ended first, in which case `broken` says why.
+
+        Raises:
+            ValueError: the request cannot be written down.
+        """
+        data = request.encode()
+        run = _Run(
+            nonce=request.nonce,
+            out=Capture(limit),
+            err=Capture(limit),
+            out_scan=RecordScanner(request.nonce),
+            err_scan=RecordScanner(request.nonce),
+            merged=request.merge_stderr,
+            began=time.monotonic(),
+        )
+        try:
+            return await self._run(run, data, timeout)
+        except (WireClosed, ChannelBroken) as error:
+            self.broken = str(error)
+            return _result(run, "indeterminate", None, 0)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._abandon(run))
+            raise
+
+    async def kill_all(self) -> int:
+        """Kill everything that commands left behind; returns how many are still there."""
+        return await self._repeat_kill("A")
+
+    async def switch_confirm(self, out: str, err: str) -> None:
+        """Tell the supervisor to write to other pipes, and wait until it does."""
+        await self._ask("N", out, err, limit_s=_HELLO_S)
+        self.tainted = False
+
+    # -- the command under way ------------------------------------------------------------------------------------
+
+    async def _run(self, run: _Run, data: bytes, timeout: float) -> ExecResult:
+        try:
+            async with asyncio.timeout(timeout):
+                await self.wire.send(data)
+                await self._until_complete(run)
+        except TimeoutError:
+            if not run.complete:
+                return await self._stop(run)
+        except _Unwatched:
+            await self._repeat_kill("K", run)
+            return _result(run, "indeterminate", None, 0)
+        return await self._settle(run)
+
+    async def _until_complete(self, run: _Run) -> None:
+        asked: float | None = None
+        while not run.complete:
+            try:
+                async with asyncio.timeout(_PING_S):
+                    await self._take(run)
+            except TimeoutError:
+                if asked is None:
+                    await self.wire.send(signal_request("P", run.nonce))
+                    asked = time.monotonic()
+            if "P" in run.answers:
+                asked = None
+                if _numbers(run.answers.pop("P"))[0] == 0 and run.record is None:
+                    raise _Unwatched
+            if asked is not None and time.monotonic() - asked > _PONG_S:
+                raise ChannelBroken(f"no answer for {_PONG_S:.0f} s")
+
+    async def _take(self, run: _Run) -> None:
+        stream, data = await self.wire.receive()
+        scanner, capture = (run.out_scan, run.out) if stream == 1 else (run.err_scan, run.err)
+        try:
+            for item in scanner.feed(data):
+                if isinstance(item, bytes):
+                    capture.add(item)
+                    run.last_data = time.monotonic()
+                else:
+                    self._note(run, stream, item)
+        except ValueError as error:
+            raise ChannelBroken(str(error)) from error
+        if capture.total > _FLOOD_BYTES and not run.complete:
+            await asyncio.sleep(len(data) / _FLOOD_BYTES_PER_S)
+
+    def _note(self, run: _Run, stream: int, words: list[str]) -> None:
+        op, *values = words or ["?"]
+        if op == "X" and stream == 2:
+            run.err_done = True
+        elif op == "X":
+            run.record = values
+        else:
+            run.answers[op] = values
+
+    async def _settle(self, run: _Run) -> ExecResult:
+        """Give what the shell left running a moment to finish writing."""
+        code, left, held, ooms = _numbers(run.record)
+        if held:
+            await self._drain(run)
+        status: ExecStatus = "oom" if ooms > 0 and code != 0 else "exited"
+        return _result(run, status, None if status == "oom" else code, left)
+
+    async def _drain(self, run: _Run) -> None:
+        """Wait for holders of our output until they are gone, or quiet, or the time is up."""
+        began = time.monotonic()
+        run.answers = {}
+        await self.wire.send(signal_request("Q", run.nonce))
+        while (now := time.monotonic()) < began + _DRAIN_S and now - max(began, run.last_data) < _QUIET_S:
+            try:
+                async with asyncio.timeout(_QUIET_S / 5):
+                    await self._take(run)
+            except TimeoutError:
+                if "Q" in run.answers:
+                    run.answers = {}
+                    await self.wire.send(signal_request("Q", run.nonce))
+            if "Q" in run.answers and _numbers(run.answers["Q"])[1] == 0:
+                return
+        self.tainted = True
+
+    async def _stop(self, run: _Run) -> ExecResult:
+        """End a command whose time is up, and keep what it wrote."""
+        await self.wire.send(signal_request("T", run.nonce))
+        await self._collect(run, _TERM_GRACE_S)
+        left = await self._repeat_kill("K", run)
+        with contextlib.suppress(_Unwatched, TimeoutError):
+            async with asyncio.timeout(_KILL_S):
+                await self._until_complete(run)
+        if left:
+            raise ChannelBroken("the command could not be ended")
+        return _result(run, "timeout", None, 0)
+
+    async def _collect(self, run: _Run, limit_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not run.complete:
+                    await self._take(run)
+
+    async def _abandon(self, run: _Run) -> None:
+        """The caller was cancelled: leave no process behind, bounded."""
+        try:
+            async with asyncio.timeout(_KILL_S):
+                await self._repeat_kill("K", run)
+                await self._collect(run, _KILL_S)
+        except (TimeoutError, WireClosed, ChannelBroken) as error:
+            self.broken = f"cancelled: {error}"
+        if not run.complete:
+            self.broken = "cancelled, and the command could not be ended"
+
+    async def _repeat_kill(self, op: str, run: _Run | None = None) -> int:
+        deadline = time.monotonic() + _KILL_S
+        while True:
+            left = _numbers(await self._ask(op, run=run, limit_s=_KILL_S))[0]
+            if left == 0 or time.monotonic() > deadline:
+                return left
+            await asyncio.sleep(0.02)
+
+    async def _ask(self, op: str, *words: str, limit_s: float, run: _Run | None = None) -> list[str]:
+        """Send a one-line request and wait for its answer; other output is captured or dropped."""
+        if run is None:
+            nonce = secrets.token_hex(16)
+            run = _Run(
+                nonce, Capture(0), Capture(1024), RecordScanner(nonce), RecordScanner(nonce), True, time.monotonic()
+            )
+        run.answers = {}
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.wire.send(signal_request(op, run.nonce, *words))
+                while op not in run.answers:
+                    await self._take(run)
+        except TimeoutError as error:
+            raise ChannelBroken(f"the supervisor did not answer within {limit_s:.0f} s") from error
+        except WireClosed as error:
+            said = run.err.value().decode("utf-8", "replace").strip()
+            raise ChannelBroken(f"{error}: {said}" if said else str(error)) from error
+        return run.answers.pop(op)
+
+
+def _numbers(words: list[str] | None) -> list[int]:
+    try:
+        values = [int(word) for word in words or []]
+    except ValueError as error:
+        raise ChannelBroken(f"an unreadable record: {words}") from error
+    return values + [0] * (4 - len(values))
+
+
+def _result(run: _Run, status: ExecStatus, code: int | None, left: int) -> ExecResult:
+    return ExecResult(
+        status=status,
+        exit_code=code,
+        stdout=run.out.value(),
+        stderr=run.err.value(),
+        stdout_total=run.out.total,
+        stderr_total=run.err.total,
+        duration_s=time.monotonic() - run.began,
+        left_running=left,
+    )

@@ -1,0 +1,55 @@
+"""Which backend, and how hard it may be driven."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.base import Network, SandboxLimits
+
+BackendName = Literal["auto", "docker", "bubblewrap", "local"]
+
+
+class Slots(BaseModel):
+    """How many calls of each kind the Docker daemon gets at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: int = Field(4, gt=0, le=32)
+    remove: int = Field(4, gt=0, le=32)
+    exec: int = Field(8, gt=0, le=32)
+    """Opening channels; commands go through channels that are open, and are not limited by this."""
+
+
+class SandboxConfig(BaseModel):
+    """The `sandbox` section of the configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: BackendName = "auto"
+    """`auto` takes Docker where a daemon answers, else bubblewrap; never `local`."""
+    unsafe: bool = False
+    """Must be true for `local`, which isolates nothing."""
+    image: str | None = None
+    """Used for tasks that do not name one."""
+    runtime: str | None = None
+    """Passed to Docker (`runsc`, `kata`); must be known to the daemon."""
+    docker_host: str | None = None
+    """Address of the daemon; DOCKER_HOST or its default socket when not given."""
+    channel: Literal["auto", "socket", "cli"] = "auto"
+    """How commands reach a container: the daemon's socket, or a `docker exec -i` process."""
+    persistent: bool = True
+    """False opens a channel per command: slower, for daemons behind proxies that cut long connections."""
+    network: Network = "none"
+    limits: SandboxLimits = Field(default_factory=lambda: SandboxLimits())
+    slots: Slots = Field(default_factory=lambda: Slots())
+    call_timeout_s: float = Field(120.0, gt=0)
+    """Deadline of one call to the daemon, in seconds."""
+    scratch_dir: Path | None = None
+    """Where bubblewrap and local sandboxes keep their files; by default in the system's temporary directory."""
+
+    def scratch(self) -> Path:
+        """The directory that holds the files of bubblewrap and local sandboxes."""
+        return self.scratch_dir or Path(tempfile.gettempdir()) / f"heats-{os.getuid()}"

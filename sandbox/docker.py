@@ -1,0 +1,283 @@
+"""Docker containers as sandboxes: hardened flags, labels, left-overs. Podman's compatible socket should do as well."""
+
+import asyncio
+import logging
+import platform
+import secrets
+import shutil
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from docker.types import LogConfig, Ulimit
+
+from sandbox.attest import attest, checked_mounts
+from sandbox.base import SandboxSpec
+from sandbox.channel import Channel, ChannelBroken
+from sandbox.config import SandboxConfig
+from sandbox.engine import Engine, EngineError, NoSuchObject
+from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError, SandboxLost, SandboxStartError
+from sandbox.owner import Owner
+from sandbox.session import ChannelSandbox
+from sandbox.supervisor import supervisor_script
+from sandbox.wire import PipeWire, SocketWire, Wire, WireClosed
+
+_log = logging.getLogger(__name__)
+
+CHANNEL_DIR = "/run/heats"
+LABEL = "heats."
+_TICK_S = 15
+_SHM_MB = 64
+
+# As PID 1 of its name space it cannot be killed from inside, and `wait` takes care of orphans. Killing the sleep only
+# shortens the sandbox's own life.
+_KEEPER = 'n=0; while [ "$n" -lt "$1" ]; do sleep "$2" & wait "$!"; n=$((n + 1)); done'
+
+
+class DockerBackend:
+    """See `sandbox.base.SandboxBackend`."""
+
+    name = "docker"
+
+    def __init__(self, config: SandboxConfig, engine: Engine) -> None:
+        self._config = config
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, config: SandboxConfig) -> "DockerBackend":
+        """Connect to the daemon.
+
+        Raises:
+            BackendUnavailable: it does not answer, or lacks the wanted runtime.
+        """
+        engine = Engine(config)
+        try:
+            await engine.connect()
+        except BaseException:
+            await engine.close()
+            raise
+        return cls(config, engine)
+
+    async def preflight(self, images: Collection[str]) -> None:
+        """See `SandboxBackend.preflight`."""
+        info = await self._engine.call("ask", self._engine.api.info)
+        runtime = self._config.runtime
+        if runtime and runtime not in (info.get("Runtimes") or {}):
+            known = ", ".join(sorted(info.get("Runtimes") or {}))
+            raise BackendUnavailable(f"the Docker daemon has no runtime {runtime!r}; it has {known}")
+        found = dict(zip(images, await asyncio.gather(*(self._image(image) for image in images)), strict=True))
+        if missing := tuple(sorted(image for image, about in found.items() if about is None)):
+            raise ImageMissing(missing, "build or pull them first; nothing is pulled during a run")
+        machine = _architecture(str(info.get("Architecture") or platform.machine()))
+        wrong = sorted(
+            f"{i} ({a['Architecture']})" for i, a in found.items() if a and _architecture(a["Architecture"]) != machine
+        )
+        if wrong:
+            raise BackendUnavailable(f"images for another architecture than {machine}: {', '.join(wrong)}")
+
+    async def start(self, spec: SandboxSpec) -> ChannelSandbox:
+        """See `SandboxBackend.start`."""
+        name = f"heats-{secrets.token_hex(8)}"
+        machine = ContainerMachine(self._engine, self._config, name, crowd=spec.limits.pids // 2)
+        try:
+            await self._create(name, spec)
+            channel = await machine.connect()
+            await attest(channel, secrets.token_hex(16), network=spec.network, seccomp=self._config.runtime is None)
+        except BaseException as error:
+            # The daemon may have made the container although the call failed.
+            await asyncio.shield(machine.destroy())
+            if isinstance(error, ChannelBroken | WireClosed | EngineError | SandboxLost):
+                raise SandboxStartError(f"could not start a sandbox from {spec.image}: {error}") from error
+            raise
+        return ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
+
+    async def reap(self) -> int:
+        """See `SandboxBackend.reap`."""
+        found = await self.leftovers()
+        return sum([await self.remove(name) for name in found])
+
+    async def remove(self, name: str) -> bool:
+        """Remove a container; returns whether it is gone."""
+        machine = ContainerMachine(self._engine, self._config, name)
+        await machine.destroy()
+        return await machine.alive() is False
+
+    async def leftovers(self) -> dict[str, Mapping[str, str]]:
+        """Containers of dead owners: name -> labels."""
+        listed = await self._engine.call(
+            "ask", self._engine.api.containers, all=True, filters={"label": f"{LABEL}owner"}
+        )
+        found: dict[str, Mapping[str, str]] = {}
+        for entry in listed:
+            labels = entry.get("Labels") or {}
+            owner = Owner.parse(labels.get(f"{LABEL}host", ""), labels.get(f"{LABEL}owner", ""))
+            if owner is not None and owner.dead:
+                found[entry["Names"][0].lstrip("/")] = {
+                    key.removeprefix(LABEL): value for key, value in labels.items() if key.startswith(LABEL)
+                }
+        return found
+
+    async def close(self) -> None:
+        """See `SandboxBackend.close`."""
+        await self._engine.close()
+
+    async def _image(self, image: str) -> dict[str, Any] | None:
+        try:
+            return await self._engine.call("ask", self._engine.api.inspect_image, image)
+        except NoSuchObject:
+            return None
+
+    async def _create(self, name: str, spec: SandboxSpec) -> None:
+        api = self._engine.api
+        mounts = checked_mounts(spec.read_only_mounts)
+        if mounts and not self._engine.local:
+            raise SandboxStartError("read-only mounts need a Docker daemon on this machine")
+        host_config = api.create_host_config(**self._host_config(spec, mounts))
+        tick = max(1, min(_TICK_S, int(spec.limits.max_life_s)))
+        ticks = max(1, int(spec.limits.max_life_s) // tick)
+
+        def create_and_start() -> None:
+            api.create_container(
+                spec.image,
+                entrypoint=["sh", "-c", _KEEPER, "keeper"],
+                command=[str(ticks), str(tick)],
+                name=name,
+                hostname="sandbox",
+                user=spec.user,
+                working_dir=spec.workdir,
+                environment=dict(spec.env),
+                labels=_labels(spec),
+                host_config=host_config,
+                # The host's proxy settings, with the passwords in them, are none of the sandbox's business.
+                use_config_proxy=False,
+            )
+            api.start(name)
+
+        try:
+            await self._engine.call("start", create_and_start)
+        except NoSuchObject as error:
+            raise ImageMissing((spec.image,), "nothing is pulled during a run") from error
+
+    def _host_config(self, spec: SandboxSpec, mounts: Mapping[str, str]) -> dict[str, Any]:
+        limits = spec.limits
+        memory = limits.memory_mb << 20
+        staging_mb = max(8, min(128, limits.memory_mb // 4))
+        if limits.tmp_mb > limits.memory_mb:
+            raise SandboxStartError(
+                f"tmp_mb {limits.tmp_mb} is more than memory_mb {limits.memory_mb}; tmpfs is memory"
+            )
+        return {
+            "network_mode": spec.network,
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges"],
+            "pids_limit": limits.pids,
+            "mem_limit": memory,
+            "memswap_limit": memory,
+            "nano_cpus": int(limits.cpus * 1e9),
+            "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=4096, hard=4096)],
+            "ipc_mode": "private",
+            "shm_size": min(_SHM_MB << 20, memory // 4),
+            "log_config": LogConfig(type="none"),
+            "auto_remove": True,
+            "runtime": self._config.runtime,
+            "binds": [f"{host}:{target}:ro" for host, target in mounts.items()],
+            "tmpfs": {
+                "/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777",  # noqa: S108 - inside the container
+                CHANNEL_DIR: f"rw,noexec,nosuid,nodev,size={staging_mb}m,mode=1777",
+            },
+        }
+
+
+class ContainerMachine:
+    """One container; see `sandbox.session.Machine`."""
+
+    def __init__(self, engine: Engine, config: SandboxConfig, name: str, *, crowd: int = 1) -> None:
+        self.name = name
+        self._crowd = crowd
+        self._engine = engine
+        self._config = config
+        self._wires: list[Wire] = []
+        self._gone = False
+
+    async def connect(self) -> Channel:
+        """See `Machine.connect`."""
+        if self._gone:
+            raise SandboxLost(f"{self.name} is removed")
+        channel = Channel(await self._wire())
+        self._wires.append(channel.wire)
+        try:
+            await channel.hello()
+        except BaseException:
+            await self.drop(channel)
+            raise
+        return channel
+
+    async def drop(self, channel: Channel) -> None:
+        """See `Machine.drop`."""
+        self._wires.remove(channel.wire)
+        await channel.wire.close()
+
+    async def refresh(self, channel: Channel) -> Channel:
+        """See `Machine.refresh`: the former connection stays open, so that whoever writes to it is not blocked."""
+        fresh = await self.connect()
+        await channel.wire.hang_up()
+        return fresh
+
+    async def alive(self) -> bool | None:
+        """See `Machine.alive`."""
+        try:
+            about = await self._engine.call("ask", self._engine.api.inspect_container, self.name)
+        except NoSuchObject:
+            return False
+        except SandboxError:
+            return None
+        return bool(about["State"]["Running"])
+
+    async def destroy(self) -> None:
+        """See `Machine.destroy`."""
+        self._gone = True
+        for wire in self._wires:
+            await wire.close()
+        self._wires.clear()
+        try:
+            await self._engine.call("remove", self._engine.api.remove_container, self.name, force=True, v=True)
+        except NoSuchObject:
+            pass
+        except EngineError as error:
+            if "in progress" not in str(error):
+                _log.warning("%s was not removed: %s", self.name, error)
+        except SandboxError as error:
+            _log.warning("%s was not removed, and ends by itself: %s", self.name, error)
+
+    async def _wire(self) -> Wire:
+        argv = ["sh", "-c", supervisor_script(CHANNEL_DIR, crowd=self._crowd)]
+        if self._config.channel == "cli" or (self._config.channel == "auto" and self._engine.encrypted):
+            return await self._cli_wire(argv)
+        try:
+            return SocketWire(*await self._engine.exec_stream(self.name, argv))
+        except NoSuchObject as error:
+            raise SandboxLost(f"{self.name} is gone") from error
+        except SandboxError as error:
+            raise WireClosed(str(error)) from error
+
+    async def _cli_wire(self, argv: list[str]) -> Wire:
+        docker = shutil.which("docker")
+        if docker is None:
+            raise BackendUnavailable("this channel needs the docker command line client on PATH")
+        env = self._engine.cli_environment()
+        try:
+            return await PipeWire.spawn([docker, "exec", "-i", self.name, *argv], env=env, cwd="/")
+        except OSError as error:
+            raise WireClosed(str(error)) from error
+
+
+def _labels(spec: SandboxSpec) -> dict[str, str]:
+    owner = Owner.this_process()
+    return {
+        **{f"{LABEL}{key}": value for key, value in spec.labels.items()},
+        f"{LABEL}owner": str(owner),
+        f"{LABEL}host": owner.host,
+    }
+
+
+def _architecture(name: str) -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)

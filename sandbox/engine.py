@@ -1,0 +1,165 @@
+"""The Docker SDK behind one door: own threads, own deadlines, own limits, own errors."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, ParamSpec, TypeVar
+
+import docker
+import docker.errors
+import requests.exceptions
+
+from sandbox.config import SandboxConfig
+from sandbox.errors import BackendUnavailable, SandboxError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Slot = Literal["start", "remove", "exec", "ask"]
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+STREAM_LIMIT = 1 << 18
+_DEFAULT_SOCKET = "/var/run/docker.sock"
+_PING_S = 10.0
+
+
+class EngineError(SandboxError):
+    """The daemon refused a call; the message is the daemon's."""
+
+
+class NoSuchObject(EngineError):
+    """The daemon does not know that container, image or exec."""
+
+
+class Engine:
+    """Asynchronous access to one daemon.
+
+    Every call runs in a thread of a small pool, has a deadline, and holds a slot of its kind, so that a burst of
+    starts does not keep removals waiting.
+    """
+
+    def __init__(self, config: SandboxConfig) -> None:
+        slots = config.slots
+        self._limit_s = config.call_timeout_s
+        self._slots: dict[Slot, asyncio.Semaphore] = {
+            "start": asyncio.Semaphore(slots.start),
+            "remove": asyncio.Semaphore(slots.remove),
+            "exec": asyncio.Semaphore(slots.exec),
+            "ask": asyncio.Semaphore(2),
+        }
+        self._workers = min(24, slots.start + slots.remove + slots.exec + 2)
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="heats-docker")
+        self._base_url = config.docker_host or os.environ.get("DOCKER_HOST") or None
+        self.api: docker.APIClient
+
+    async def connect(self) -> None:
+        """Reach the daemon.
+
+        Raises:
+            BackendUnavailable: it does not answer.
+        """
+        try:
+            async with asyncio.timeout(_PING_S):
+                self.api = await asyncio.get_running_loop().run_in_executor(self._pool, self._client)
+        except (docker.errors.DockerException, requests.exceptions.RequestException, TimeoutError) as error:
+            raise BackendUnavailable(f"no Docker daemon answers at {self.address}: {_short(error)}") from error
+
+    @property
+    def address(self) -> str:
+        """Where the daemon is."""
+        return self._base_url or "the default socket"
+
+    @property
+    def local(self) -> bool:
+        """Whether the daemon sees this machine's file system."""
+        return self._base_url is None or self._base_url.startswith("unix://")
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is not a plain socket."""
+        return not self.local and ("DOCKER_TLS_VERIFY" in os.environ or not (self._base_url or "").startswith("tcp://"))
+
+    def cli_environment(self) -> dict[str, str]:
+        """Environment for the docker command line client, so that it talks to the same daemon."""
+        return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | self._environment()
+
+    async def call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one SDK call.
+
+        Raises:
+            NoSuchObject, EngineError: the daemon's answer.
+            BackendUnavailable: the daemon does not answer, or not in time.
+        """
+        async with self._slots[slot]:
+            try:
+                async with asyncio.timeout(self._limit_s):
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
+            except docker.errors.NotFound as error:
+                raise NoSuchObject(error.explanation or str(error)) from error
+            except docker.errors.APIError as error:
+                raise EngineError(error.explanation or str(error)) from error
+            except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+                raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
+
+    async def exec_stream(self, container: str, argv: list[str]) -> Stream:
+        """Start a process in a container and take over the connection to its streams.
+
+        The SDK can do this too, but only hands out a private, blocking file around the socket.
+
+        Raises:
+            NoSuchObject, EngineError, BackendUnavailable: as `call`.
+        """
+        made = await self.call("exec", self.api.exec_create, container, argv, stdin=True, stdout=True, stderr=True)
+        body = b'{"Detach": false, "Tty": false}'
+        head = (
+            f"POST /v{self.api.api_version}/exec/{made['Id']}/start HTTP/1.1\r\nHost: docker\r\n"
+            "Content-Type: application/json\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            async with self._slots["exec"], asyncio.timeout(self._limit_s):
+                reader, writer = await self._open_stream()
+                try:
+                    writer.write(head.encode() + body)
+                    status = await reader.readuntil(b"\r\n\r\n")
+                    if status.split(None, 2)[1] not in (b"101", b"200"):
+                        raise EngineError(
+                            f"exec was refused: {(status + await reader.read(1000)).decode(errors='replace')}"
+                        )
+                except BaseException:
+                    writer.transport.abort()
+                    raise
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError) as error:
+            raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
+        return reader, writer
+
+    async def _open_stream(self) -> Stream:
+        url = self._base_url or f"unix://{_DEFAULT_SOCKET}"
+        if url.startswith("unix://"):
+            return await asyncio.open_unix_connection(url.removeprefix("unix://"), limit=STREAM_LIMIT)
+        host, _, port = url.removeprefix("tcp://").rstrip("/").rpartition(":")
+        return await asyncio.open_connection(host, int(port), limit=STREAM_LIMIT)
+
+    async def close(self) -> None:
+        """Close the connections and the threads."""
+        if hasattr(self, "api"):
+            self.api.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _client(self) -> docker.APIClient:
+        client = docker.DockerClient.from_env(
+            timeout=int(self._limit_s), max_pool_size=self._workers, environment=self._environment()
+        ).api
+        client.ping()
+        return client
+
+    def _environment(self) -> dict[str, str]:
+        names = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+        found = {name: os.environ[name] for name in names if name in os.environ}
+        return {**found, **({"DOCKER_HOST": self._base_url} if self._base_url else {})}
+
+
+def _short(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,81 @@
+"""Single regular files across the boundary: shell scripts for the far side, and what their answers mean.
+
+Everything that follows a path happens inside the sandbox; only bytes cross. So a link that is swapped in between the
+check and the read can show the sandbox's own content at most.
+"""
+
+import shlex
+
+from sandbox.base import ExecResult
+from sandbox.errors import (
+    FileAccessError,
+    FilePermissionDenied,
+    FileTooLarge,
+    NotARegularFile,
+    SandboxFileNotFound,
+)
+
+_MISSING, _IRREGULAR, _LARGE, _DENIED = 94, 95, 96, 97
+
+
+def read_script(path: str, max_bytes: int) -> bytes:
+    """Shell text that writes the file to standard output, at most `max_bytes` + 1 bytes of it."""
+    script = f"""f={shlex.quote(path)}
+if [ -L "$f" ]; then exit {_IRREGULAR}; fi
+if [ ! -e "$f" ]; then
+  d=$(dirname -- "$f")
+  if [ -d "$d" ] && [ ! -x "$d" ]; then exit {_DENIED}; fi
+  exit {_MISSING}
+fi
+[ -f "$f" ] || exit {_IRREGULAR}
+[ -r "$f" ] || exit {_DENIED}
+s=$(wc -c <"$f") && [ "$s" -le {max_bytes} ] || exit {_LARGE}
+exec head -c {max_bytes + 1} <"$f"
+"""
+    return script.encode("utf-8", "surrogateescape")
+
+
+def write_script(path: str, mode: int) -> bytes:
+    """Shell text that writes standard input to the file."""
+    script = f"""f={shlex.quote(path)}
+if [ -L "$f" ]; then exit {_IRREGULAR}; fi
+if [ -e "$f" ]; then
+  [ -f "$f" ] || exit {_IRREGULAR}
+  [ -w "$f" ] || exit {_DENIED}
+else
+  d=$(dirname -- "$f")
+  mkdir -p -- "$d" || exit {_DENIED}
+  [ -w "$d" ] || exit {_DENIED}
+fi
+cat >"$f" && chmod {mode:o} "$f"
+"""
+    return script.encode("utf-8", "surrogateescape")
+
+
+def read_outcome(path: str, result: ExecResult, max_bytes: int) -> bytes:
+    """The content, or the error that the script's exit code stands for."""
+    _check(path, result)
+    if len(result.stdout) > max_bytes:
+        raise FileTooLarge(f"{path}: larger than {max_bytes} bytes")
+    return result.stdout
+
+
+def write_outcome(path: str, result: ExecResult) -> None:
+    """Nothing, or the error that the script's exit code stands for."""
+    _check(path, result)
+
+
+def _check(path: str, result: ExecResult) -> None:
+    if result.ok:
+        return
+    errors: dict[int | None, tuple[type[FileAccessError], str]] = {
+        _MISSING: (SandboxFileNotFound, "no such file"),
+        _IRREGULAR: (NotARegularFile, "not a regular file"),
+        _LARGE: (FileTooLarge, "too large"),
+        _DENIED: (FilePermissionDenied, "permission denied"),
+    }
+    kind, why = errors.get(result.exit_code, (FileAccessError, ""))
+    if not why:
+        said = result.stderr.decode("utf-8", "replace").strip()[-200:]
+        why = f"{result.status}, exit code {result.exit_code}" + (f": {said}" if said else "")
+    raise kind(f"{path}: {why}")

@@ -1,0 +1,65 @@
+"""Left-overs of dead owners, over all backends: what `heats gc` lists and removes."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sandbox.config import SandboxConfig
+from sandbox.errors import SandboxError
+from sandbox.scratch import remove_scratch, scratch_leftovers
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOver:
+    """A sandbox whose owner is dead.
+
+    Attributes:
+        backend: `docker`, `bubblewrap` or `local`.
+        name: of the container, or the path of the directory.
+        labels: as given in the spec.
+        removed: whether it is gone now.
+    """
+
+    backend: str
+    name: str
+    labels: Mapping[str, str]
+    removed: bool
+
+
+async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool = True) -> tuple[LeftOver, ...]:
+    """Find, and remove, sandboxes whose owner process is dead. Sandboxes of living owners are never touched.
+
+    Args:
+        config: where to look: the daemon's address and the scratch directory.
+        remove: False only lists them.
+
+    Returns:
+        Every left-over found. A Docker daemon that does not answer has none.
+    """
+    config = config or SandboxConfig()
+    found = list(await _containers(config, remove))
+    for backend in ("bubblewrap", "local"):
+        for left in list(scratch_leftovers(config.scratch(), backend)):
+            if remove:
+                await asyncio.to_thread(remove_scratch, left.path)
+            found.append(LeftOver(backend, str(left.path), left.labels, not left.path.exists()))
+    return tuple(found)
+
+
+async def _containers(config: SandboxConfig, remove: bool) -> list[LeftOver]:
+    from sandbox.docker import DockerBackend
+
+    try:
+        backend = await DockerBackend.open(config)
+    except SandboxError as error:
+        _log.info("%s", error)
+        return []
+    try:
+        found = await backend.leftovers()
+        removed = {name: remove and await backend.remove(name) for name in found}
+        return [LeftOver("docker", name, labels, removed[name]) for name, labels in found.items()]
+    finally:
+        await backend.close()

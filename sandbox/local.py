@@ -1,0 +1,100 @@
+"""No isolation at all: commands run as you, on this machine. For tests and development, and only when asked for.
+
+The spec's workdir and HOME are replaced by private directories that are removed at the end; memory, processor and
+network limits do not apply, and a command that clears its environment and starts a new session can outlive its timeout.
+"""
+
+import asyncio
+import posixpath
+import secrets
+from collections.abc import Collection
+from dataclasses import replace
+
+from sandbox.base import SandboxSpec
+from sandbox.channel import Channel, ChannelBroken
+from sandbox.config import SandboxConfig
+from sandbox.errors import BackendUnavailable, SandboxStartError
+from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
+from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
+from sandbox.session import ChannelSandbox
+from sandbox.supervisor import supervisor_script
+from sandbox.wire import WireClosed
+
+_MARK = "HEATS_LOCAL_SANDBOX"
+
+
+class LocalBackend:
+    """See `sandbox.base.SandboxBackend`."""
+
+    name = "local"
+
+    def __init__(self, config: SandboxConfig) -> None:
+        if not config.unsafe:
+            raise BackendUnavailable("the local backend isolates nothing; it needs `--sandbox local --unsafe`")
+        self._config = config
+
+    async def preflight(self, images: Collection[str]) -> None:
+        """Nothing to check: images are ignored."""
+
+    async def start(self, spec: SandboxSpec) -> "LocalSandbox":
+        """See `SandboxBackend.start`."""
+        if spec.read_only_mounts:
+            raise SandboxStartError("the local backend cannot mount anything")
+        scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
+        for name in ("work", "home", "pipes", "stage"):
+            (scratch / name).mkdir()
+        mark = secrets.token_hex(8)
+        env = {"PATH": MINIMAL_PATH, "HOME": str(scratch / "home"), "LANG": "C.UTF-8", **spec.env, _MARK: mark}
+        script = supervisor_script(str(scratch / "stage"), crowd=spec.limits.pids // 2, mark=f"{_MARK}={mark}")
+        launch = Launch(["/bin/sh", "-c", script], env, scratch, str(scratch / "pipes"), spec.limits.max_life_s)
+        machine = LocalMachine(scratch.name, launch)
+        try:
+            channel = await machine.connect()
+        except BaseException as error:
+            await asyncio.shield(machine.destroy())
+            if isinstance(error, ChannelBroken | WireClosed):
+                raise SandboxStartError(f"no shell answers on this machine: {error}") from error
+            raise
+        machine.channel = channel
+        placed = replace(spec, workdir=str(scratch / "work"))
+        return LocalSandbox(machine, placed, channel, spec.workdir)
+
+    async def reap(self) -> int:
+        """See `SandboxBackend.reap`."""
+        found = list(scratch_leftovers(self._config.scratch(), self.name))
+        for left in found:
+            await asyncio.to_thread(remove_scratch, left.path)
+        return len(found)
+
+    async def close(self) -> None:
+        """See `SandboxBackend.close`."""
+
+
+class LocalMachine(ProcessMachine):
+    """A child process without a name space: what it started has to be hunted down before it is let go."""
+
+    channel: Channel | None = None
+
+    async def destroy(self) -> None:
+        """See `Machine.destroy`."""
+        channel, self.channel = self.channel, None
+        if channel is not None and not channel.broken:
+            try:
+                await channel.kill_all()
+            except (ChannelBroken, WireClosed) as error:
+                channel.broken = str(error)
+        await super().destroy()
+
+
+class LocalSandbox(ChannelSandbox):
+    """Paths below the wanted workdir are taken to mean the private one."""
+
+    def __init__(self, machine: LocalMachine, spec: SandboxSpec, channel: Channel, wanted: str) -> None:
+        super().__init__(machine, spec, channel)
+        self._wanted = posixpath.normpath(wanted)
+
+    def locate(self, path: str) -> str:
+        """See `ChannelSandbox.locate`."""
+        if path == self._wanted or path.startswith(self._wanted + "/"):
+            path = path[len(self._wanted) :].lstrip("/")
+        return super().locate(path)

@@ -1,0 +1,58 @@
+"""From a configuration to a backend."""
+
+import logging
+
+from sandbox.base import SandboxBackend
+from sandbox.config import SandboxConfig
+from sandbox.errors import BackendUnavailable
+
+_log = logging.getLogger(__name__)
+
+
+async def open_backend(config: SandboxConfig) -> SandboxBackend:
+    """Open the backend that the configuration names.
+
+    `auto` is Docker when a daemon answers, else bubblewrap; it is never `local`. A backend that was named is never
+    replaced by another one.
+
+    Args:
+        config: see `SandboxConfig`.
+
+    Returns:
+        An open backend; close it when done.
+
+    Raises:
+        BackendUnavailable: it does not work on this machine; the message says what to install or start.
+    """
+    # The imports are here because the Docker SDK takes a tenth of a second that `heats --help` should not pay.
+    if config.backend == "local":
+        from sandbox.local import LocalBackend
+
+        return LocalBackend(config)
+    if config.backend == "bubblewrap":
+        from sandbox.bubblewrap import BubblewrapBackend
+
+        return await BubblewrapBackend.open(config)
+    from sandbox.docker import DockerBackend
+
+    if config.backend == "docker":
+        return await DockerBackend.open(config)
+    return await _first_that_works(config)
+
+
+async def _first_that_works(config: SandboxConfig) -> SandboxBackend:
+    from sandbox.bubblewrap import BubblewrapBackend
+    from sandbox.docker import DockerBackend
+
+    try:
+        return await DockerBackend.open(config)
+    except BackendUnavailable as no_docker:
+        _log.info("%s", no_docker)
+        try:
+            backend = await BubblewrapBackend.open(config)
+        except BackendUnavailable as no_bwrap:
+            raise BackendUnavailable(
+                f"no sandbox works here. Start a Docker daemon or install bubblewrap. {no_docker}; {no_bwrap}"
+            ) from no_bwrap
+        _log.warning("no Docker daemon; using bubblewrap, which limits memory per process only")
+        return backend

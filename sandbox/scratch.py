@@ -1,0 +1,78 @@
+"""Private directories of sandboxes that live in this machine's file system, each with its owner's name in it."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sandbox.errors import BackendUnavailable
+from sandbox.owner import Owner
+
+_RECORD = "owner.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str
+    owner: str
+    backend: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchLeftOver:
+    """A directory whose owner is dead."""
+
+    path: Path
+    backend: str
+    labels: Mapping[str, str]
+
+
+def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
+    """A new directory that nobody else can read.
+
+    Raises:
+        BackendUnavailable: the root belongs to somebody else, or cannot be made.
+    """
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if root.is_symlink() or root.stat().st_uid != os.getuid():
+            raise BackendUnavailable(f"{root} belongs to somebody else; set sandbox.scratch_dir")
+        path = root / f"{backend}-{secrets.token_hex(8)}"
+        path.mkdir(mode=0o700)
+    except OSError as error:
+        raise BackendUnavailable(f"no scratch directory in {root}: {error.strerror}") from error
+    owner = Owner.this_process()
+    record = _Record(host=owner.host, owner=str(owner), backend=backend, labels=dict(labels))
+    (path / _RECORD).write_text(record.model_dump_json(), encoding="utf-8")
+    return path
+
+
+def remove_scratch(path: Path) -> None:
+    """Remove a directory and all in it, links not followed, closed directories opened first. Never raises."""
+    for directory, _, _ in os.walk(path, onerror=None):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(directory):
+                if entry.is_dir(follow_symlinks=False):
+                    os.chmod(entry.path, 0o700, follow_symlinks=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
+    """Directories of dead owners."""
+    if not root.is_dir() or root.is_symlink():
+        return
+    for path in sorted(root.glob(f"{backend}-*")):
+        try:
+            record = _Record.model_validate_json((path / _RECORD).read_bytes())
+        except (OSError, ValidationError):
+            continue
+        owner = Owner.parse(record.host, record.owner)
+        if owner is not None and owner.dead:
+            yield ScratchLeftOver(path, record.backend, record.labels)

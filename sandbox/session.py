@@ -1,0 +1,172 @@
+"""A `Sandbox` made of a machine and a channel into it. The three backends differ only in their `Machine`."""
+
+import asyncio
+import logging
+import posixpath
+import secrets
+from collections.abc import Mapping
+from typing import Protocol
+
+from sandbox import files
+from sandbox.base import ExecResult, SandboxSpec
+from sandbox.channel import Channel, ChannelBroken
+from sandbox.errors import SandboxLost
+from sandbox.supervisor import Request
+from sandbox.wire import WireClosed
+
+_log = logging.getLogger(__name__)
+
+_FILE_S = 120.0
+_REOPEN_PAUSES_S = (0.0, 0.2, 1.0, 3.0, 8.0)
+
+
+class Machine(Protocol):
+    """What a backend knows about one started sandbox."""
+
+    name: str
+
+    async def connect(self) -> Channel:
+        """Open a channel whose supervisor answers.
+
+        Raises:
+            ChannelBroken, WireClosed: not now; it may work later.
+            SandboxLost: it never will.
+        """
+        ...
+
+    async def refresh(self, channel: Channel) -> Channel:
+        """Give the next command streams that no earlier process holds. Raises as `connect`."""
+        ...
+
+    async def drop(self, channel: Channel) -> None:
+        """Let go of a broken channel. Never raises."""
+        ...
+
+    async def alive(self) -> bool | None:
+        """Whether the machine runs; None when nobody can tell now."""
+        ...
+
+    async def destroy(self) -> None:
+        """Remove it. Never raises; may be called twice."""
+        ...
+
+
+class ChannelSandbox:
+    """See `sandbox.base.Sandbox`. One command at a time; later callers wait."""
+
+    def __init__(self, machine: Machine, spec: SandboxSpec, channel: Channel, *, persistent: bool = True) -> None:
+        self.machine = machine
+        self.spec = spec
+        self._channel = channel
+        self._persistent = persistent
+        self._lock = asyncio.Lock()
+        self._closed = False
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        timeout: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        merge_stderr: bool = False,
+    ) -> ExecResult:
+        """See `Sandbox.exec`."""
+        try:
+            data = command.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            return _refused("the command is not text")
+        if b"\0" in data:
+            return _refused("the command contains a NUL byte")
+        directory = self.locate(cwd or "")
+        request = Request(secrets.token_hex(16), data, directory, dict(env or {}), stdin, merge_stderr)
+        return await self._run(request, timeout, self.spec.limits.output_bytes)
+
+    async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
+        """See `Sandbox.read_file`."""
+        target = self.locate(path)
+        script = files.read_script(target, max_bytes)
+        # Reading is the one thing that may be done twice: it changes nothing.
+        for _ in range(2):
+            result = await self._run(self._file_request(script), _FILE_S, 2 * max_bytes + 2)
+            if result.status != "indeterminate":
+                return files.read_outcome(path, result, max_bytes)
+        raise SandboxLost(f"{self.machine.name}: the channel broke twice while {path} was read")
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """See `Sandbox.write_file`."""
+        target = self.locate(path)
+        result = await self._run(self._file_request(files.write_script(target, mode), data), _FILE_S, 4096)
+        files.write_outcome(path, result)
+
+    async def kill_all(self) -> None:
+        """See `Sandbox.kill_all`."""
+        async with self._lock:
+            channel = await self._ready()
+            try:
+                await channel.kill_all()
+            except (ChannelBroken, WireClosed) as error:
+                channel.broken = str(error)
+                # A new channel starts by killing everything.
+                await self._ready()
+
+    async def close(self) -> None:
+        """See `Sandbox.close`."""
+        if self._closed:
+            return
+        self._closed = True
+        await self.machine.destroy()
+
+    def locate(self, path: str) -> str:
+        """The absolute path that a caller's path stands for."""
+        return posixpath.join(self.spec.workdir, path)
+
+    def _file_request(self, script: bytes, data: bytes | None = None) -> Request:
+        # An image may set BASH_ENV to something that prints; that must not end up in a file's content.
+        return Request(secrets.token_hex(16), script, "/", {"BASH_ENV": "", "LC_ALL": "C"}, data)
+
+    async def _run(self, request: Request, timeout: float, limit: int) -> ExecResult:
+        async with self._lock:
+            channel = await self._ready()
+            result = await channel.run(request, timeout=timeout, limit=limit)
+            if channel.broken and await self.machine.alive() is False:
+                raise SandboxLost(f"{self.machine.name} ended while a command ran ({channel.broken})")
+            if not self._persistent and not channel.broken:
+                channel.tainted = True
+            return result
+
+    async def _ready(self) -> Channel:
+        """A channel that works: the present one, or a new one."""
+        channel = self._channel
+        if self._closed:
+            raise SandboxLost(f"{self.machine.name} is closed")
+        if not channel.broken and not channel.tainted:
+            return channel
+        for pause in _REOPEN_PAUSES_S:
+            if self._closed:
+                raise SandboxLost(f"{self.machine.name} is closed")
+            await asyncio.sleep(pause)
+            try:
+                self._channel = await self._open(channel)
+                return self._channel
+            except (ChannelBroken, WireClosed) as error:
+                _log.info("%s: no channel: %s", self.machine.name, error)
+                channel.broken = channel.broken or str(error)
+                if await self.machine.alive() is False:
+                    break
+        raise SandboxLost(f"{self.machine.name} cannot be reached any more")
+
+    async def _open(self, former: Channel) -> Channel:
+        if not former.broken:
+            return await self.machine.refresh(former)
+        fresh = await self.machine.connect()
+        # What the interrupted command does is unknown: it must not go on beside the next one.
+        await fresh.kill_all()
+        await self.machine.drop(former)
+        return fresh
+
+
+def _refused(why: str) -> ExecResult:
+    message = f"heats: {why}\n".encode()
+    return ExecResult("exited", 126, b"", message, 0, len(message))
