@@ -1,7 +1,6 @@
 """One server as its clients share it: how many requests at once, and whether it is worth asking now."""
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -11,7 +10,7 @@ from contextlib import asynccontextmanager
 class AdaptiveLimit:
     """Requests in flight at once; falls with 429s and recovers with successes, first come first served.
 
-    Only requests that started after the last cut can cut again, so that one burst of 429s counts once.
+    A share p of 429s settles it at about 2 (1 - p) / p: near the ceiling where they are rare, low where they rule.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -20,7 +19,6 @@ class AdaptiveLimit:
         self.in_flight = 0
         self.peak = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._last_cut = -math.inf
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -57,11 +55,9 @@ class AdaptiveLimit:
                 self._take()
                 turn.set_result(None)
 
-    def throttled(self, started: float) -> None:
-        """A request that started then (`time.monotonic()`) was refused with a 429."""
-        if started > self._last_cut:
-            self._last_cut = time.monotonic()
-            self.limit = max(1.0, math.floor(min(self.limit, max(self.in_flight, 1)) * 0.7))
+    def throttled(self) -> None:
+        """A request was refused with a 429: half a slot less, so that a whole round of them halves the limit."""
+        self.limit = max(1.0, self.limit - 0.5)
 
     def succeeded(self) -> None:
         """A request was answered: about one more slot per round of successes."""

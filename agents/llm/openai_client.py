@@ -149,10 +149,8 @@ class OpenAIModel:
 
     async def _attempt(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         probe = await self.breaker.admit()
-        started = time.monotonic()
         try:
             async with self.limit.slot():
-                started = time.monotonic()
                 ledger.check()
                 completions = await self._exchange(body, ledger)
             self._answered()
@@ -162,7 +160,7 @@ class OpenAIModel:
             raise
         except Exception as error:
             decision = self._without_key(classify(error))
-            self._account(decision, started)
+            self._account(decision)
             raise RequestFailed(decision) from error
         finally:
             if probe:
@@ -172,14 +170,14 @@ class OpenAIModel:
         self.limit.succeeded()
         self.breaker.succeeded()
 
-    def _account(self, decision: RetryDecision, started: float) -> None:
+    def _account(self, decision: RetryDecision) -> None:
         if decision.server_down:
             self.breaker.failed()
             return
         if decision.sent:
             self.breaker.succeeded()
         if decision.kind == "rate_limit":
-            self.limit.throttled(started)
+            self.limit.throttled()
 
     def _without_key(self, decision: RetryDecision) -> RetryDecision:
         text = str(decision.error)

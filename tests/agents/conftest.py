@@ -125,3 +125,8 @@ class Story:
 @pytest.fixture
 def story(agent_settings: dict[str, Any]) -> Story:
     return Story(agent_settings)
+
+
+@pytest.fixture
+def sandbox_class() -> type[ScriptedSandbox]:
+    return ScriptedSandbox

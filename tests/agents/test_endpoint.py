@@ -26,13 +26,11 @@ async def test_the_limit_is_never_passed_and_serves_in_order():
     assert (limit.peak, limit.in_flight, order) == (3, 0, list(range(20)))
 
 
-async def test_a_burst_of_429s_shrinks_the_limit_once_and_successes_bring_it_back():
+async def test_a_round_of_429s_halves_the_limit_and_successes_bring_it_back():
     limit = AdaptiveLimit(10)
-    started = time.monotonic()
-    limit.in_flight = 10
     for _ in range(10):
-        limit.throttled(started)
-    assert limit.limit == 7
+        limit.throttled()
+    assert limit.limit == 5
     for _ in range(40):
         limit.succeeded()
     assert limit.limit == 10
@@ -100,7 +98,7 @@ async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
 
     await asyncio.gather(*(caller() for _ in range(64)))
     assert server.counts["peak_in_flight"] <= 64
-    assert min(lowest) <= 24
+    assert min(lowest) <= 48
     assert server.counts["requests"] <= 1.6 * 256
 
 
