@@ -53,6 +53,9 @@ class ProcessMachine:
             self._end = asyncio.get_running_loop().call_later(self._launch.max_life_s, self._wire.process.kill)
         elif self._wire.process.poll() is not None:
             raise SandboxLost(f"{self.name} has ended")
+        else:
+            # The supervisor was killed and started again, and writes to the first pipes, which may be retired by now.
+            return await self.refresh(Channel(self._wire))
         channel = Channel(self._wire)
         await channel.hello()
         return channel

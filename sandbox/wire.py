@@ -183,6 +183,7 @@ class PipeWire:
         self._retired += former
         while not self._queue.empty():
             self._queue.get_nowait()
+        self._ended.clear()
         self._readers = [await self._attach(number, os.open(path, flags)) for number, path in ((1, out), (2, err))]
 
     async def hang_up(self) -> None:
