@@ -3,6 +3,7 @@
 from heats.show.account import account
 from heats.show.export import export_atif, export_csv, export_preds
 from heats.show.live import Display, DisplayMode, open_display
+from heats.show.report import write_report
 from heats.show.table import RunFigures
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "export_csv",
     "export_preds",
     "open_display",
+    "write_report",
 ]

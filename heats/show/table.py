@@ -11,7 +11,7 @@ from heats.show import words as say
 from heats.show.figures import Figures, TaskFigures
 from heats.show.sanitize import one_line
 
-_MEANING = {
+MEANING = {
     "pass": "pass rates by the hidden tests",
     "verified": "no grades: shares verified by the tests that were given",
     "none": "neither grades nor evidence: success is not known",
@@ -38,7 +38,7 @@ def figures_view(figures: Figures, width: int, limit: int = 60) -> RenderableTyp
 
 def figures_table(figures: Figures, limit: int = 60, width: int = 160) -> Table:
     """One row a task, at most `limit` of them, and the total; columns that do not fit in `width` are left out."""
-    table = Table(title=Text(_MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
+    table = Table(title=Text(MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
     rows = list(_rows(figures, limit))
     shown = _fitting(rows, width)
     for place in shown:
@@ -90,7 +90,7 @@ def figures_text(figures: Figures, limit: int = 1000) -> str:
     """The same as plain text, columns aligned by spaces, with the notes under it."""
     rows = list(_rows(figures, limit))
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = [_MEANING[figures.basis]]
+    lines = [MEANING[figures.basis]]
     for row in rows:
         cells = [
             cell.ljust(width) if place < 2 else cell.rjust(width)

@@ -1,0 +1,115 @@
+"""What the report's first page says: figures, stages, costs and the list of tasks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heats.events import Event
+from heats.show import words as say
+from heats.show.drawings import draw_chart, draw_timeline
+from heats.show.state import amount, word
+from heats.show.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
+from heats.show.timeline import run_rows, seconds
+from heats.store import RunStore
+
+TONES = {
+    "verified": "good",
+    "unverified": "weak",
+    "budget": "weak",
+    "error": "bad",
+    "no_patch": "",
+    "running": "accent",
+}
+SUCCESS_WORDS = {
+    "pass": ("passes hidden tests", "fails hidden tests"),
+    "verified": ("verified", "not verified"),
+    "none": ("", ""),
+}
+MAX_TIMELINE_TASKS = 60
+
+
+def overview(
+    run: RunStore,
+    figures: RunFigures,
+    events: Sequence[Event],
+    grouped: dict[str, list[Event]],
+    links: Mapping[str, str],
+) -> dict[str, Any]:
+    """The values of the overview's template."""
+    heats = max(figures.totals.heats, 1)
+    few = len(figures.tasks) <= MAX_TIMELINE_TASKS and len(figures.tasks) > 1
+    return {
+        "title": _title(run, figures),
+        "about": _about(run, events),
+        "cards": _cards(figures),
+        "notes": notes(figures)[:-1],
+        "meaning": MEANING[figures.basis],
+        "stages": _stages(figures),
+        "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),
+        "costs": _costs(figures),
+        "header": header(heats),
+        "rows": [
+            {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.status, "")}
+            for task in figures.tasks
+        ],
+        "total": total_cells(figures) if figures.totals.heats else [""] * len(header(heats)),
+        "beside": any(not link.startswith("#") for link in links.values()),
+        "timeline": draw_timeline(run_rows(grouped)) if few else None,
+    }
+
+
+def _title(run: RunStore, figures: RunFigures) -> str:
+    if len(figures.tasks) == 1:
+        task = figures.tasks[0]
+        return f"{task.task}: {say.STATUS_WORDS.get(task.status, task.status)}"
+    verified = sum(task.status == "verified" for task in figures.tasks)
+    return f"{run.manifest.run_id}: {verified} of {len(figures.tasks)} tasks verified"
+
+
+def _about(run: RunStore, events: Sequence[Event]) -> list[str]:
+    data = next((event.data for event in events if event.kind in {"run_started", "run_resumed"}), {})
+    moments = [moment for event in (*events[:1], *events[-1:]) if (moment := seconds(event)) is not None]
+    plan = f"{amount(data, 'rollouts')} rollouts × {say.several(amount(data, 'iterations'), 'heat')}"
+    vote = f"{say.several(amount(data, 'votes'), 'vote')} in groups of {amount(data, 'group_size')}"
+    told = [f"heats {run.manifest.command}", word(data, "model"), word(data, "sandbox")]
+    told += [plan, f"keeping {amount(data, 'select_k')}", vote] if data else []
+    told += [f"{events[0].time[:16].replace('T', ' ')} UTC", say.duration(moments[-1] - moments[0])] if moments else []
+    return [part for part in told if part]
+
+
+def _cards(figures: RunFigures) -> list[tuple[str, str, bool]]:
+    totals = figures.totals
+    what = {"pass": "passed", "verified": "verified", "none": "success"}[figures.basis]
+    cards = [(say.percent(totals.final), f"final choice, {what}", True)]
+    cards += [(say.percent(value), f"heat {heat}, pass@1", False) for heat, value in enumerate(totals.pass_at_1)]
+    cards.append((f"{totals.rollouts:,}", "rollouts", False))
+    cards.append((steps_text(totals.steps) or "–", "mean steps by heat", False))
+    cards.append((say.money(figures.usage.cost_usd), f"{say.count(figures.usage.tokens)} tokens", False))
+    return cards
+
+
+def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
+    totals = figures.totals
+    found: list[tuple[str, float | None, bool]] = []
+    for heat in range(totals.heats):
+        found.append((f"heat {heat}, pass@1", totals.pass_at_1[heat], False))
+        if heat < totals.heats - 1:
+            found.append((f"kept after heat {heat} (Sel-K)", totals.kept[heat], False))
+    found.append(("one at random of the last heat", totals.random_pick, False))
+    found.append(("final choice", totals.final, True))
+    found += [(f"heat {heat}, pass@N (oracle)", value, False) for heat, value in enumerate(totals.pass_at_n)]
+    return [(name, value, say.percent(value), lead) for name, value, lead in found]
+
+
+def _costs(figures: RunFigures) -> list[tuple[str, str]]:
+    usage, totals = figures.usage, figures.totals
+    cached = usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else None
+    return [
+        ("mean steps by heat", steps_text(totals.steps) or "–"),
+        ("model calls", f"{usage.calls:,}"),
+        ("prompt tokens", say.count(usage.prompt_tokens)),
+        ("of these from the prefix cache", say.percent(cached)),
+        ("completion tokens", say.count(usage.completion_tokens)),
+        ("of these reasoning", say.count(usage.reasoning_tokens)),
+        ("cost", say.money(usage.cost_usd)),
+        ("rollouts failed by infrastructure", str(totals.infrastructure_failed)),
+    ]
