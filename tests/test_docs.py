@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from heats.cli import app
+from tournament.registry import SELECTORS
 
 ROOT = Path(__file__).resolve().parent.parent
 GENERATED = ROOT / "docs" / "cli.md"
@@ -82,6 +83,11 @@ def test_every_make_target_on_a_page_exists(page: Path) -> None:
 def test_the_readme_lists_every_command_and_no_other() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `heats (\w+)`", text, re.MULTILINE)) == set(commands())
+
+
+def test_the_selection_page_lists_every_selector() -> None:
+    text = (ROOT / "docs" / "selection.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)) == set(SELECTORS)
 
 
 def test_generated_pages_are_what_the_program_says() -> None:
