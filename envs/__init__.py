@@ -1,0 +1,27 @@
+"""Tasks and their grading: what an agent may see, what its patch is worth, and who may know the answer."""
+
+from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
+from envs.machine import prepared, spec_for
+from envs.patches import check_patch, patch_key
+from envs.repository import RepositoryEnv, RepositorySource, open_repository
+from envs.verify import Bench, VerifyRules, baseline, verify
+
+__all__ = [
+    "Bench",
+    "Env",
+    "Evidence",
+    "Grade",
+    "Patch",
+    "RepositoryEnv",
+    "RepositorySource",
+    "Task",
+    "TestReport",
+    "VerifyRules",
+    "baseline",
+    "check_patch",
+    "open_repository",
+    "patch_key",
+    "prepared",
+    "spec_for",
+    "verify",
+]

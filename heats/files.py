@@ -16,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
     """Replace a file atomically: temporary file, fsync, rename, fsync of the directory. Parents are made.
+
+    Args:
+        durable: False leaves the fsyncs out: whole or absent after a kill, but perhaps old after a power cut.
 
     Raises:
         OSError: the disk is full or the directory is not writable; the old content is still there.
@@ -28,18 +31,20 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    if durable:
+        _sync_directory(path.parent)
 
 
-def write_record(path: Path, record: BaseModel) -> None:
+def write_record(path: Path, record: BaseModel, *, durable: bool = True) -> None:
     """Write a record as JSON, atomically."""
-    write_bytes(path, record.model_dump_json(indent=1).encode() + b"\n")
+    write_bytes(path, record.model_dump_json(indent=1).encode() + b"\n", durable=durable)
 
 
 def read_record(path: Path, model: type[Model]) -> Model | None:

@@ -42,8 +42,8 @@ class RolloutStore:
         return read_record(self.directory / "trajectory.json", Trajectory)
 
     def save_trajectory(self, trajectory: Trajectory) -> None:
-        """Replace the trajectory; called after every step."""
-        write_record(self.directory / "trajectory.json", trajectory)
+        """Replace the trajectory; called after every step, and made durable at the end."""
+        write_record(self.directory / "trajectory.json", trajectory, durable=trajectory.exit is not None)
 
     def outcome(self) -> Outcome | None:
         """The outcome; None while the rollout is not finished or its patch does not match it."""

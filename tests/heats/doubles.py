@@ -1,0 +1,73 @@
+"""An env and a backend without machines, for tests of the pipeline: commands `patch TEXT` change the "tree"."""
+
+import asyncio
+import shlex
+
+from envs.base import Grade, Patch, Task
+from sandbox.base import ExecResult
+from sandbox.errors import SandboxStartError
+
+
+class PaperSandbox:
+    """Keeps the text of the last `patch TEXT` command as its whole content."""
+
+    def __init__(self, backend):
+        self.backend, self.content, self.closed = backend, "", False
+
+    async def exec(self, command, **_):
+        await asyncio.sleep(0)
+        verb, *rest = shlex.split(command)
+        if verb == "patch":
+            self.content = rest[0]
+        return ExecResult(status="exited", exit_code=0, stdout=command.encode(), stdout_total=len(command))
+
+    async def kill_all(self):
+        pass
+
+    async def close(self):
+        if not self.closed:
+            self.closed = True
+            self.backend.open -= 1
+
+
+class PaperBackend:
+    """Starts `PaperSandbox`es; the first `fail` starts fail."""
+
+    name = "paper"
+
+    def __init__(self, fail=0):
+        self.open = self.started = self.peak = 0
+        self.fail = fail
+
+    async def start(self, spec):
+        self.started += 1
+        if self.fail:
+            self.fail -= 1
+            raise SandboxStartError("no paper left")
+        self.open += 1
+        self.peak = max(self.peak, self.open)
+        return PaperSandbox(self)
+
+
+class PaperEnv:
+    """Tasks without tests; a patch of `right` gets the grade pass."""
+
+    name = "paper"
+
+    def __init__(self, *ids):
+        self._tasks = [Task(id=one, statement=f"Write something right for {one}.", image="paper") for one in ids]
+
+    def tasks(self):
+        return self._tasks
+
+    async def prepare(self, task, sandbox):
+        pass
+
+    async def collect(self, task, sandbox):
+        if not sandbox.content:
+            return Patch(b"")
+        line = sandbox.content
+        return Patch(f"diff --git a/f b/f\n--- a/f\n+++ b/f\n@@ -1 +1 @@\n-x\n+{line}\n".encode())
+
+    async def grade(self, task, patch, backend):
+        return Grade(task_id=task.id, outcome="pass" if b"+right" in patch.data else "fail")
