@@ -14,8 +14,6 @@ from envs.errors import SetupFailed, TaskError
 from envs.worktree import describe, put_tree, take_patch
 from sandbox.base import Network, Sandbox, SandboxBackend
 
-DEFAULT_IMAGE = "heats-base:latest"
-
 
 class RepositorySource(Record):
     """What to work on.
@@ -26,7 +24,7 @@ class RepositorySource(Record):
         ref: commit, branch or tag that attempts start from.
         test_command: None when there are no tests to verify with.
         setup: command run once in every fresh sandbox, after the tree is there.
-        image: of the sandbox; it must have git and whatever the commands need.
+        image: of the sandbox; it must have git and whatever the commands need. The backend's own when empty.
     """
 
     repository: str
@@ -34,7 +32,7 @@ class RepositorySource(Record):
     ref: str = "HEAD"
     test_command: str | None = None
     setup: str | None = None
-    image: str = DEFAULT_IMAGE
+    image: str = ""
     workdir: str = "/testbed"
     env: Mapping[str, str] = {}
     network: Network = "none"

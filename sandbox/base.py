@@ -69,7 +69,8 @@ class SandboxSpec:
     """Everything needed to start one sandbox.
 
     Attributes:
-        image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for the host's own /usr.
+        image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for the host's own /usr. When
+            empty, the configuration's, else the backend's own.
         workdir: directory that commands start in; made if it is not there.
         user: user the commands run as, as `docker run --user` takes it; always without capabilities.
         env: environment of every command; nothing of the host's environment is added.

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.attest import attest, checked_mounts
@@ -47,6 +48,7 @@ class BubblewrapBackend:
     """See `sandbox.base.SandboxBackend`."""
 
     name = "bubblewrap"
+    default_image = HOST_IMAGE
 
     def __init__(self, config: SandboxConfig, program: str, features: frozenset[str]) -> None:
         self._config = config
@@ -72,12 +74,14 @@ class BubblewrapBackend:
 
     async def preflight(self, images: Collection[str]) -> None:
         """See `SandboxBackend.preflight`."""
+        images = {image or self._config.image or self.default_image for image in images}
         missing = tuple(sorted(image for image in images if image != HOST_IMAGE and not (Path(image) / "usr").is_dir()))
         if missing:
             raise ImageMissing(missing, f"for bubblewrap an image is a root directory, or `{HOST_IMAGE}`")
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
+        spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         await self.preflight([spec.image])
         if spec.network != "none":
             raise SandboxStartError("bubblewrap can only share the host's network, which is refused; use docker")

@@ -33,7 +33,7 @@ class SandboxConfig(BaseModel):
     unsafe: bool = False
     """Must be true for `local`, which isolates nothing."""
     image: str | None = None
-    """Used for tasks that do not name one."""
+    """For tasks that do not name one; each backend has its own if this is not given."""
     runtime: str | None = None
     """Passed to Docker (`runsc`, `kata`); must be known to the daemon."""
     docker_host: str | None = None

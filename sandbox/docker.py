@@ -6,6 +6,7 @@ import platform
 import secrets
 import shutil
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from docker.types import LogConfig, Ulimit
@@ -37,6 +38,7 @@ class DockerBackend:
     """See `sandbox.base.SandboxBackend`."""
 
     name = "docker"
+    default_image = "heats-base:latest"
 
     def __init__(self, config: SandboxConfig, engine: Engine) -> None:
         self._config = config
@@ -64,6 +66,7 @@ class DockerBackend:
         if runtime and runtime not in (info.get("Runtimes") or {}):
             known = ", ".join(sorted(info.get("Runtimes") or {}))
             raise BackendUnavailable(f"the Docker daemon has no runtime {runtime!r}; it has {known}")
+        images = {image or self._config.image or self.default_image for image in images}
         found = dict(zip(images, await asyncio.gather(*(self._image(image) for image in images)), strict=True))
         if missing := tuple(sorted(image for image, about in found.items() if about is None)):
             raise ImageMissing(missing, "build or pull them first; nothing is pulled during a run")
@@ -76,6 +79,7 @@ class DockerBackend:
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
+        spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         name = f"heats-{secrets.token_hex(8)}"
         machine = ContainerMachine(self._engine, self._config, name, crowd=spec.limits.pids // 2)
         try:

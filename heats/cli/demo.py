@@ -8,7 +8,8 @@ from envs import DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
 from heats.errors import ExitCode
-from heats.show import RunFigures, figures_text, write_report
+from heats.show import RunFigures, write_report
+from heats.show.table import figures_text
 
 
 @spread

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from heats.cli.session import print_json
-from heats.show import RunFigures, export_atif, export_csv, export_preds, figures_text, write_report
+from heats.show import RunFigures, export_atif, export_csv, export_preds, write_report
+from heats.show.table import figures_text
 from heats.store import RunStore
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
