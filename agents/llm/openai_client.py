@@ -60,6 +60,7 @@ class OpenAIModel:
         self.breaker = CircuitBreaker(cap_s=config.backoff_cap_s)
         self.quirks = Quirks()
         self._api_key = api_key or "none"
+        self._proven = False  # that the model works as configured: one request was answered
         # Environment proxies serve the outside world; a server on this machine is never behind one.
         loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
         self._client = openai.AsyncOpenAI(
@@ -154,12 +155,15 @@ class OpenAIModel:
                 ledger.check()
                 completions = await self._exchange(body, ledger)
             self._answered()
+            self._proven = True
             return completions
         except _AskDifferently:
             self._answered()
             raise
         except Exception as error:
             decision = self._without_key(classify(error))
+            if decision.request_only and self._proven:
+                decision = replace(decision, error=ModelRefused(str(decision.error)))
             self._account(decision)
             raise RequestFailed(decision) from error
         finally:
@@ -206,10 +210,10 @@ class OpenAIModel:
         return completions
 
     async def _post(self, body: dict[str, Any]) -> str:
+        """The reply's text. The SDK's typed `create` walks the whole history for every request, which costs more time
+        than all the rest and stalls the other rollouts; its `post` sends the same bytes without."""
         async with asyncio.timeout(self.config.request_timeout_s):
-            create = cast(Any, self._client.chat.completions.with_raw_response.create)
-            raw = await create(**body, extra_body=self.config.extra_body or None)
-            return str(raw.http_response.text)
+            return await self._client.post("/chat/completions", cast_to=str, body={**body, **self.config.extra_body})
 
     async def _made_valid(
         self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger

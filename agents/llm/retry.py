@@ -36,7 +36,7 @@ _OVERFLOW = re.compile(
     r"|(prompt|input).{0,40}(too long|longer than the maximum)|reduce the length of the (messages|prompt|input)",
     re.IGNORECASE,
 )
-_CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 413, 415, 422})
+_CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 415, 422})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,7 @@ class RetryDecision:
         retry_after: seconds the server asked to wait, if it did.
         server_down: counts against the endpoint's circuit breaker, and is waited for until the deadline.
         sent: the server was reached, so that it has counted the request too.
+        request_only: it may be this request alone that the server rejects, and not the model as configured.
     """
 
     retry: bool
@@ -58,6 +59,7 @@ class RetryDecision:
     retry_after: float | None = None
     server_down: bool = False
     sent: bool = True
+    request_only: bool = False
 
 
 def classify(error: Exception) -> RetryDecision:
@@ -86,12 +88,12 @@ def _by_status(status: int, message: str, retry_after: float | None) -> RetryDec
     said = f"the model server answered {status}: {message[:500]}"
     if status == 429 and "insufficient_quota" not in message:
         return RetryDecision(True, "rate_limit", ModelUnavailable(said), retry_after)
-    if status < 500 and _OVERFLOW.search(message):
+    if status == 413 or (status < 500 and _OVERFLOW.search(message)):
         return RetryDecision(False, "permanent", ContextOverflow(said))
     if re.search(r"content_filter|content management policy|safety", message) and status in (400, 403):
         return RetryDecision(False, "permanent", ModelRefused(said))
     if status in _CONFIG_STATUS or status == 429:
-        return RetryDecision(False, "permanent", ModelConfigError(said))
+        return RetryDecision(False, "permanent", ModelConfigError(said), request_only=status in (400, 415, 422))
     down = status in (502, 503, 504, 529)
     return RetryDecision(True, "transient", ModelUnavailable(said), retry_after, server_down=down)
 

@@ -208,6 +208,15 @@ async def test_other_rejections_are_final_and_carry_the_servers_words(bench, led
     assert server.counts["requests"] == 1
 
 
+async def test_a_request_rejected_by_a_model_that_worked_before_concerns_its_rollout_alone(bench, ledger, monkeypatch):
+    server = await bench.serve()
+    client = bench.client()
+    await client.complete(USER, ledger=ledger)
+    monkeypatch.setattr(server, "_answer", lambda request: error_reply(400, "cannot parse message 7"))
+    with pytest.raises(ModelRefused, match="message 7"):
+        await client.complete(USER, ledger=ledger)
+
+
 async def test_preflight_tells_the_context_length(bench):
     await bench.serve()
     assert await bench.client().preflight() == {"model": "fake-model", "context_length": 4096}
