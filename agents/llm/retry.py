@@ -33,7 +33,8 @@ Kind = Literal["rate_limit", "transient", "permanent"]
 _OVERFLOW = re.compile(
     r"maximum context length|context.{0,10}length exceeded|context_length_exceeded"
     r"|exceed(s|ed)? .{0,40}(context|limit of \d+ tokens)"
-    r"|(prompt|input).{0,40}(too long|longer than the maximum)|reduce the length of the (messages|prompt|input)",
+    r"|(prompt|input).{0,40}(too long|longer than the (model|maximum))|max_new_tokens.{0,10} must be <="
+    r"|reduce the length of the (messages|prompt|input)",
     re.IGNORECASE,
 )
 _CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 415, 422})

@@ -52,7 +52,10 @@ def extract(content: str, schema: Mapping[str, Any]) -> tuple[str | None, str]:
 
 
 def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, at: str = "$") -> str:
-    """How a value breaks a JSON schema, or an empty string. Knows the keywords that pydantic's schemas use."""
+    """How a value breaks a JSON schema, or an empty string.
+
+    Knows the keywords that pydantic's schemas use, but upper bounds on lengths: a reader can cut what is too long.
+    """
     root = schema if root is None else root
     if "$ref" in schema:
         return violation(value, root.get("$defs", {}).get(schema["$ref"].rsplit("/", 1)[-1], {}), root, at)
@@ -70,8 +73,6 @@ def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | N
         return _object_violation(value, schema, root, at)
     if isinstance(value, list):
         return _list_violation(value, schema, root, at)
-    if isinstance(value, str) and len(value) > schema.get("maxLength", len(value)):
-        return f"{at} is longer than {schema['maxLength']} characters"
     return ""
 
 
@@ -87,8 +88,8 @@ def _object_violation(value: dict[str, Any], schema: Mapping[str, Any], root: Ma
 
 
 def _list_violation(value: list[Any], schema: Mapping[str, Any], root: Mapping[str, Any], at: str) -> str:
-    if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
-        return f"{at} has {len(value)} items"
+    if len(value) < schema.get("minItems", 0):
+        return f"{at} has {len(value)} items, fewer than {schema['minItems']}"
     items = schema.get("items", {})
     problems = (violation(item, items, root, f"{at}[{index}]") for index, item in enumerate(value))
     return next((problem for problem in problems if problem), "")

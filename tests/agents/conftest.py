@@ -22,7 +22,7 @@ from sandbox.errors import SandboxFileNotFound
 
 def hasty(base_url: str, **changes: object) -> ModelConfig:
     """A configuration with waits cut to what a test can afford."""
-    settings: dict[str, object] = {"request_timeout_s": 0.4, "call_deadline_s": 20, "backoff_cap_s": 0.02}
+    settings: dict[str, object] = {"request_timeout_s": 10, "call_deadline_s": 60, "backoff_cap_s": 0.02}
     return ModelConfig.model_validate({"name": "fake-model", "base_url": base_url, **settings, **changes})
 
 

@@ -73,7 +73,7 @@ async def test_a_server_that_dies_for_a_while_fails_no_call_and_is_probed_singly
         await again.start(port)
         back = time.monotonic()
         replies = await asyncio.gather(*calls)
-        assert time.monotonic() - back < 2 * 0.2 + 0.5
+        assert time.monotonic() - back < 2 * 0.2 + 2
     assert {reply.first.content for reply in replies} == {"back"}
 
 
