@@ -80,7 +80,10 @@ def _cards(figures: RunFigures) -> list[tuple[str, str, bool]]:
     totals = figures.totals
     what = {"pass": "passed", "verified": "verified", "none": "success"}[figures.basis]
     cards = [(say.percent(totals.final), f"final choice, {what}", True)]
-    cards += [(say.percent(value), f"heat {heat}, pass@1", False) for heat, value in enumerate(totals.pass_at_1)]
+    for heat, value in enumerate(totals.pass_at_1):
+        cards.append((say.percent(value), f"heat {heat}, pass@1", False))
+        if heat < totals.heats - 1:
+            cards.append((say.percent(totals.kept[heat]), "kept (Sel-K)", False))
     cards.append((f"{totals.rollouts:,}", "rollouts", False))
     cards.append((steps_text(totals.steps) or "–", "mean steps by heat", False))
     cards.append((say.money(figures.usage.cost_usd), f"{say.count(figures.usage.tokens)} tokens", False))

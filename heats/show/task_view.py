@@ -22,6 +22,7 @@ SMALLEST_FIELD, LARGEST_FIELD = 400, 6_000
 MAX_STATEMENT = 20_000
 MAX_LISTED_TESTS = 200
 MAX_STEPS = 400
+MAX_PATCH = 120_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class TaskView:
     statement: str
     heats: tuple[HeatView, ...]
     chosen: RolloutView | None
+    patch: DiffView | None
     tests: TestsView | None
     timeline: TimeLine | None
     spent: str
@@ -140,11 +142,17 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
         statement=cut(statement(facts.store, first), MAX_STATEMENT),
         heats=tuple(heats),
         chosen=next((one for one in everyone if one.selected), None),
+        patch=_chosen_patch(facts),
         tests=_tests(evidence) if evidence is not None else None,
         timeline=draw_timeline(task_rows(events)),
         spent=say.spent(facts.result.usage) if facts.result is not None else "",
         passed={one.id: one.passed for one in everyone},
     )
+
+
+def _chosen_patch(facts: TaskFacts) -> DiffView | None:
+    patch = facts.store.rollout(facts.selected).patch() if facts.selected is not None else None
+    return read_diff(patch.data, MAX_PATCH) if patch else None
 
 
 def _heat(place: str, facts: TaskFacts, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView:
@@ -184,10 +192,10 @@ def _rollout(
         id=facts.id,
         short=say.short(facts.id),
         facts=facts,
-        passed=facts.passed(basis),
+        passed=None if facts.infrastructure_failed else facts.passed(basis),
         kept=facts.id in task.kept(heat),
         selected=facts.id == task.selected,
-        diff=read_diff(patch.data, 20 * LARGEST_FIELD) if patch and same_as == facts.id else None,
+        diff=read_diff(patch.data, MAX_PATCH) if patch and same_as == facts.id else None,
         same_as="" if same_as == facts.id else same_as,
         summary=files.summary(),
         tests=_tests(facts.evidence) if facts.evidence is not None else None,

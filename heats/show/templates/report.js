@@ -12,10 +12,10 @@
     found.scrollIntoView({ block: "start" });
   }
 
-  // Opening a step or a rollout makes the address a link to it.
+  // Opening a step or a rollout by hand makes the address a link to it.
   function remember(event) {
-    const opened = event.target;
-    if (opened.open && opened.id && opened.matches("details.step, details.rollout, details.match"))
+    const summary = event.target.closest("summary"), opened = summary && summary.parentElement;
+    if (opened && !opened.open && opened.id && opened.matches("details.step, details.rollout, details.match"))
       history.replaceState(null, "", "#" + opened.id);
   }
 
@@ -68,7 +68,7 @@
   }
 
   addEventListener("hashchange", reveal);
-  document.addEventListener("toggle", remember, true);
+  document.addEventListener("click", remember);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || /^(INPUT|TEXTAREA)$/.test(document.activeElement.tagName)) return;
     const field = document.querySelector(".tools:not([hidden]) input[type=search]");

@@ -1,0 +1,144 @@
+"""A headless Chromium, driven over a pipe by its DevTools protocol; nothing but the standard library."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Self
+
+
+def find_chromium() -> str | None:
+    """The browser, if one is installed."""
+    return next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+
+
+class Browser:
+    """One page in a headless browser. Collects console messages, exceptions, policy violations and requests."""
+
+    def __init__(self, profile: Path, width: int = 1200, height: int = 900) -> None:
+        binary = find_chromium()
+        assert binary is not None
+        to_browser, self._out = os.pipe()
+        self._in, from_browser = os.pipe()
+        flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+            f"--window-size={width},{height}",
+            "--no-first-run",
+            "about:blank",
+        ]
+
+        def put_pipes_at_3_and_4() -> None:
+            first, second = os.dup(to_browser), os.dup(from_browser)
+            os.dup2(first, 3)
+            os.dup2(second, 4)
+
+        self._process = subprocess.Popen(
+            [binary, *flags],
+            preexec_fn=put_pipes_at_3_and_4,
+            close_fds=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self._buffer = b""
+        self._next = 0
+        self._session: str | None = None
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network", "Audits"):
+            self.call(f"{domain}.enable")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self._session = None
+            self.call("Browser.close")
+        except (OSError, AssertionError):
+            self._process.kill()
+        self._process.wait(10)
+        os.close(self._out)
+        os.close(self._in)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its result; events that come in between are kept."""
+        self._next += 1
+        message: dict[str, Any] = {"id": self._next, "method": method, "params": parameters}
+        if self._session is not None:
+            message["sessionId"] = self._session
+        os.write(self._out, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._read()
+            if answer.get("id") == self._next:
+                assert "error" not in answer, answer
+                return answer["result"]
+            self.events.append(answer)
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            data = os.read(self._in, 1 << 16)
+            assert data, "the browser went away"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\0")
+        return json.loads(line)
+
+    def open(self, url: str, wait: float = 0.3) -> None:
+        """Load a page and let its script run."""
+        self.events.clear()
+        self.call("Page.navigate", url=url)
+        deadline = time.monotonic() + 30
+        while self.evaluate("document.readyState") != "complete" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(wait)
+        self.evaluate("0")
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def dark(self, dark: bool = True) -> None:
+        """Prefer dark colours, or light ones."""
+        value = "dark" if dark else "light"
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
+
+    def resize(self, width: int, height: int) -> None:
+        """Change the view's size; a narrow one counts as a phone."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+
+    def screenshot(self, path: Path) -> Path:
+        """What is in view, as PNG."""
+        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+        return path
+
+    def complaints(self) -> list[str]:
+        """Everything the browser had to complain of since the page was opened."""
+        bad = {"Runtime.exceptionThrown", "Audits.issueAdded", "Log.entryAdded", "Runtime.consoleAPICalled"}
+        found = [json.dumps(event) for event in self.events if event.get("method") in bad]
+        # What the browser says of a script that moves faster than a person is no complaint about the page.
+        return [text for text in found if "NavigationEntryMarkedSkippable" not in text]
+
+    def requests(self) -> list[str]:
+        """Addresses asked for since the page was opened, but for the page's own file and data: images."""
+        asked = [
+            event["params"]["request"]["url"]
+            for event in self.events
+            if event.get("method") == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked if not url.startswith("data:")]
