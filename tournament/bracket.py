@@ -164,7 +164,8 @@ def _group(
     if match is None:
         ready[key] = top
         return "pending", None
-    match = match.model_copy(update={"contestants": tuple(one.id for one in present)})
+    if len(present) > len(top):
+        match = match.model_copy(update={"contestants": tuple(one.id for one in present)})
     return next(one for one in top if one.id == match.winner), match
 
 

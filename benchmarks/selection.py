@@ -1,0 +1,288 @@
+"""Measures selectors with simulated judges: who is chosen, how many votes it takes, and how long the schedule waits.
+
+    python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule] ... [--seeds 300]
+
+Candidates are 16, of which 6 pass. A judge of accuracy a names the passing one of a mixed pair with probability a in
+one vote; votes are independent, or, for a judge with `noise`, partly the same error again.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import configs
+from agents.llm.base import Completion, Message, Reply, ResponseSchema
+from agents.llm.ledger import Ledger, Usage
+from benchmarks.virtual_time import run as run_virtually
+from tournament.base import Bracket, Candidate, Judge, Selector, Vote
+from tournament.baselines import RandomSelector
+from tournament.bracket import plan_rounds, seeded_hash, seeded_order
+from tournament.config import TournamentConfig
+from tournament.fake import BiasedJudge
+from tournament.journal import MemoryJournal
+from tournament.rtv import AdaptiveSelector, RTVSelector
+from tournament.scored import PointwiseSelector
+from tournament.swiss import SwissSelector
+
+N, PASSING = 16, 6
+ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
+IDS = tuple(f"r{index:02}" for index in range(N))
+FIELD = tuple(Candidate(id=name, summary=name) for name in IDS)
+
+
+def settings(**changes: Any) -> TournamentConfig:
+    """The shipped configuration with changes."""
+    text = (Path(configs.__file__).parent / "default.yaml").read_text("utf-8")
+    return TournamentConfig(**{**yaml.safe_load(text)["tournament"], **changes})
+
+
+async def _there(candidate: Candidate) -> Candidate | None:
+    return candidate
+
+
+async def choose(selector: Selector, seed: int, candidates: Sequence[Candidate] = FIELD) -> Bracket:
+    """One selection of one candidate."""
+    waiting = {one.id: _there(one) for one in candidates}
+    return await selector.select("", waiting, 1, seed=seed, ledger=Ledger("bench"), journal=MemoryJournal())
+
+
+def passing(seed: int) -> frozenset[str]:
+    """Which candidates pass."""
+    return frozenset(random.Random(seed).sample(IDS, PASSING))
+
+
+def gap_for(accuracy: float, noise: float) -> float:
+    """Quality gap in logits that gives this accuracy in one vote, averaged over the judge's errors."""
+    draws = [statistics.NormalDist().inv_cdf((i + 0.5) / 400) * noise * math.sqrt(2) for i in range(400)]
+    low, high = 0.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        mean = sum(1 / (1 + math.exp(-middle - draw)) for draw in draws) / len(draws)
+        low, high = (middle, high) if mean < accuracy else (low, middle)
+    return low
+
+
+@dataclass
+class Scorer:
+    """A chat model that scores one candidate so that a passing one beats a failing one with the given accuracy."""
+
+    good: frozenset[str]
+    accuracy: float
+    rng: random.Random
+    name: str = "scorer"
+    calls: int = field(default=0)
+
+    async def complete(
+        self, messages: Sequence[Message], *, n: int = 1, response_schema: ResponseSchema | None = None, **_: Any
+    ) -> Reply:
+        """Scores around 4 and 6, further apart for better judges."""
+        shown, _end = json.JSONDecoder().raw_decode(messages[1]["content"])
+        distance = statistics.NormalDist().inv_cdf(self.accuracy) * math.sqrt(2)
+        middle = 5 + (distance if shown["candidates"][0]["summary"] in self.good else -distance)
+        scores = [min(10, max(0, round(self.rng.gauss(middle, 2)))) for _ in range(n)]
+        self.calls += n
+        texts = [json.dumps({"reason": "", "score": score}) for score in scores]
+        completions = tuple(Completion(message={"role": "assistant", "content": text}, content=text) for text in texts)
+        return Reply(completions=completions, usage=Usage(), model=self.name)
+
+    async def preflight(self) -> Mapping[str, Any]:
+        """Always well."""
+        return {}
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+Build = Callable[[Judge], Selector]
+
+
+def pairwise() -> dict[str, Build]:
+    """Selectors that stand on a pairwise judge."""
+    return {
+        "rtv V=8": lambda judge: RTVSelector(settings(early_stop="off"), judge),
+        "rtv balanced stop": lambda judge: RTVSelector(settings(early_stop="balanced"), judge),
+        "rtv lean stop": lambda judge: RTVSelector(settings(early_stop="lean"), judge),
+        "adaptive": lambda judge: AdaptiveSelector(settings(), judge),
+        "swiss": lambda judge: SwissSelector(settings(), judge),
+    }
+
+
+async def measure(
+    build: Build, seeds: int, accuracy: float, bias: float = 0.0, noise: float = 0.0
+) -> tuple[float, float]:
+    """Share of selections that pass, in per cent, and votes per selection."""
+    gap, wins, votes = gap_for(accuracy, noise), 0, 0
+    for seed in range(seeds):
+        good = passing(seed)
+        judge = BiasedJudge({name: gap * (name in good) for name in IDS}, bias, noise, seed)
+        wins += (await choose(build(judge), seed)).selected[0] in good
+        votes += len(judge.asked)
+    return 100 * wins / seeds, votes / seeds
+
+
+async def quality(seeds: int) -> None:
+    """Each selector's chance of returning a passing candidate, and its calls."""
+    print(f"## quality: {PASSING} of {N} pass, {seeds} selections a cell, per cent passing (votes a selection)\n")
+    print("| selector | bias | " + " | ".join(f"a={a}" for a in ACCURACIES) + " |")
+    print("| --- | --- |" + " --- |" * len(ACCURACIES))
+    chance = [(await choose(RandomSelector(), seed)).selected[0] in passing(seed) for seed in range(seeds)]
+    print(f"| random | - | {100 * sum(chance) / seeds:.0f} (0) |" + " |" * (len(ACCURACIES) - 1))
+    for name, build in pairwise().items():
+        for bias in BIASES:
+            cells = [await measure(build, seeds, accuracy, bias) for accuracy in ACCURACIES]
+            print(f"| {name} | {bias:g} | " + " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells) + " |")
+    cells = []
+    for accuracy in ACCURACIES:
+        wins = calls = 0
+        for seed in range(seeds):
+            scorer = Scorer(passing(seed), accuracy, random.Random(seed))
+            wins += (await choose(PointwiseSelector(settings(), scorer), seed)).selected[0] in scorer.good
+            calls += scorer.calls
+        cells.append(f"{100 * wins / seeds:.0f} ({calls / seeds:.0f})")
+    print("| pointwise | - | " + " | ".join(cells) + " |\n")
+
+
+async def equal_votes(seeds: int) -> None:
+    """Plain RTV against the uncertainty-guided selector at the same number of votes."""
+    print(f"## swiss against plain RTV at equal votes, {seeds} selections a cell, per cent passing (votes)\n")
+    print("| judge | rtv V=8 | swiss |\n| --- | --- | --- |")
+    for accuracy in (0.6, 0.7, 0.8):
+        for noise in (0.0, 1.0):
+            cells = [await measure(pairwise()[name], seeds, accuracy, 0.0, noise) for name in ("rtv V=8", "swiss")]
+            shown = " | ".join(f"{won:.1f} ({votes:.0f})" for won, votes in cells)
+            print(f"| accuracy {accuracy}, noise {noise:g} | {shown} |")
+    print()
+
+
+async def bias(seeds: int) -> None:
+    """What position bias costs with balanced orders."""
+    print(f"## bias: accuracy 0.7, rtv, {seeds} selections a cell, per cent passing\n")
+    for logits in (0.0, 0.5, 1.0, 2.0):
+        won, _ = await measure(pairwise()["rtv balanced stop"], seeds, 0.7, logits)
+        print(f"- bias {logits:g} logits: {won:.1f}")
+    print()
+
+
+async def early_stop(seeds: int) -> None:
+    """Votes saved by stopping, and whether any winner differs."""
+    print(f"## early stopping against V = 8, accuracy 0.7, {seeds} tournaments of {N}\n")
+    print("| judge | stop | votes (of 120) | saved | on mixed pairs | winners that differ |\n|" + " --- |" * 6)
+    for noise in (0.0, 1.0, 2.0):
+        for stop in ("balanced", "lean"):
+            await _stopping(seeds, noise, stop)
+    print()
+
+
+async def _stopping(seeds: int, noise: float, stop: str) -> None:
+    gap, cast, differ, pairs, pair_votes = gap_for(0.7, noise), 0, 0, 0, 0
+    for seed in range(seeds):
+        good = passing(seed)
+        worth = {name: gap * (name in good) for name in IDS}
+        full, short = BiasedJudge(worth, 0, noise, seed), BiasedJudge(worth, 0, noise, seed)
+        whole = await choose(RTVSelector(settings(early_stop="off"), full), seed)
+        brief = await choose(RTVSelector(settings(early_stop=stop), short), seed)
+        for one, other in zip(whole.rounds, brief.rounds, strict=True):
+            differ += sum(a.winner != b.winner for a, b in zip(one, other, strict=True))
+        cast += len(short.asked)
+        mixed = [m for r in brief.rounds for m in r if len(good.intersection(m.contestants)) == 1]
+        pairs, pair_votes = pairs + len(mixed), pair_votes + sum(len(match.votes) for match in mixed)
+    mean, mixed_saved = cast / seeds, 100 * (1 - pair_votes / pairs / 8)
+    judge = "independent votes" if not noise else f"noise {noise:g}"
+    print(f"| {judge} | {stop} | {mean:.1f} | {100 * (1 - mean / 120):.1f} % | {mixed_saved:.1f} % | {differ} |")
+
+
+class SlowJudge(BiasedJudge):
+    """Takes a lognormal time for each vote; a wave takes as long as its slowest."""
+
+    def __init__(self, slots: int | None) -> None:
+        super().__init__(dict.fromkeys(IDS, 0.0))
+        self.slots = asyncio.Semaphore(slots) if slots else None
+        self.durations: dict[int, float] = {}
+
+    async def vote(
+        self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
+    ) -> list[Vote]:
+        """Vote, later."""
+        rng = random.Random(seeded_hash(seed, "latency", first))
+        took = [10 * rng.lognormvariate(0, 1) for _ in range(count)]
+        self.durations[seed] = self.durations.get(seed, 0.0) + max(took)
+        await asyncio.gather(*map(self._call, took))
+        return await super().vote(problem, contestants, count=count, first=first, seed=seed, ledger=ledger)
+
+    async def _call(self, seconds: float) -> None:
+        if self.slots is None:
+            await asyncio.sleep(seconds)
+        else:
+            async with self.slots:
+                await asyncio.sleep(seconds)
+
+
+async def _comes(candidate: Candidate, seconds: float) -> Candidate | None:
+    await asyncio.sleep(seconds)
+    return candidate
+
+
+def _paths(seed: int, arrive: Mapping[str, float], durations: Mapping[int, float]) -> tuple[float, float]:
+    """Seconds of the critical path, and of a schedule that waits for whole rounds."""
+    ready = [arrive[name] for name in seeded_order(arrive, seed)]
+    barrier = max(ready)
+    for number, groups in enumerate(plan_rounds(len(ready), 2, 1)):
+        took = [durations.get(seeded_hash(seed, f"r{number}-m{index}"), 0.0) for index in range(len(groups))]
+        ready = [max(ready[place] for place in group) + time for group, time in zip(groups, took, strict=True)]
+        barrier += max(took)
+    return ready[0], barrier
+
+
+def schedule(seeds: int) -> None:
+    """Virtual wall time against the critical path and against rounds."""
+    print(f"## schedule: N = 16, G = 2, V = 8, call latency lognormal(sigma 1), median 10 s; {seeds} tournaments\n")
+    print("| candidates | judge calls at once | stop | wall / critical path | rounds / wall |\n|" + " --- |" * 5)
+    for spread, label in ((0.0, "all there"), (0.5, "600 s lognormal(0.5)")):
+        for slots, stop in ((None, "off"), (None, "balanced"), (16, "off")):
+            ratios, gains = [], []
+            for seed in range(seeds):
+                rng = random.Random(seed)
+                arrive = {name: 600 * rng.lognormvariate(0, spread) if spread else 0.0 for name in IDS}
+                judge = SlowJudge(slots)
+                _, wall = run_virtually(_tournament(judge, stop, seed, arrive))
+                path, barrier = _paths(seed, arrive, judge.durations)
+                ratios.append(wall / path)
+                gains.append(barrier / wall)
+            shown = f"{statistics.mean(ratios):.3f} (max {max(ratios):.3f}) | {statistics.mean(gains):.2f}"
+            print(f"| {label} | {slots or 'any'} | {stop} | {shown} |")
+    print()
+
+
+async def _tournament(judge: SlowJudge, stop: str, seed: int, arrive: Mapping[str, float]) -> Bracket:
+    waiting = {one.id: _comes(one, arrive[one.id]) for one in FIELD}
+    selector = RTVSelector(settings(early_stop=stop), judge)
+    return await selector.select("", waiting, 1, seed=seed, ledger=Ledger("bench"), journal=MemoryJournal())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the tables that are asked for, or all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help="quality, swiss, bias, early-stop, schedule; all without any")
+    parser.add_argument("--seeds", type=int, default=300)
+    asked = parser.parse_args(arguments)
+    parts = asked.parts or ["quality", "swiss", "bias", "early-stop", "schedule"]
+    runs = {"quality": quality, "swiss": equal_votes, "bias": bias, "early-stop": early_stop}
+    for part in parts:
+        if part == "schedule":
+            schedule(asked.seeds)
+        else:
+            asyncio.run(runs[part](asked.seeds))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
