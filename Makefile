@@ -37,8 +37,10 @@ format: setup ## rewrite files the way `make lint` wants them
 image: ## make the Docker image heats-base:latest where it is missing
 	@scripts/base-image
 
-bench: setup ## measure speed and selection quality
-	@.venv/bin/python -m benchmarks $(ARGS)
+bench: setup ## measure speed and selection quality (ONLY=selection for one of them)
+	@set -e; for file in $$(grep -l '^if __name__' benchmarks/$(or $(ONLY),*).py); do \
+		echo "== $$file"; .venv/bin/python -m "benchmarks.$$(basename $$file .py)" $(ARGS); \
+	done
 
 docs: setup ## write the pages that the program itself knows best
 	@.venv/bin/python scripts/cli-docs
