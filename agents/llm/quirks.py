@@ -18,6 +18,7 @@ class Quirks:
         self.takes_schema = True
         self.takes_strict = True
         self.takes_required = True
+        self.takes_seed = True
         self.max_tokens_key = "max_tokens"
 
     def learn(self, message: str, body: Mapping[str, Any]) -> bool:
@@ -37,6 +38,8 @@ class Quirks:
             self.takes_strict = False
         elif body.get("tool_choice") == "required" and "tool_choice" in message:
             self.takes_required = False
+        elif "seed" in body and re.search(r"\bseed\b", message):
+            self.takes_seed = False
         else:
             return False
         return True

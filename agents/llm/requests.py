@@ -37,7 +37,7 @@ class Call:
             value = getattr(config, key) if value is None else value
             if value is not None:
                 body[quirks.max_tokens_key if key == "max_tokens" else key] = value
-        if self.sampling.seed is not None:
+        if self.sampling.seed is not None and quirks.takes_seed:
             body["seed"] = self.sampling.seed
         if n > 1:
             body["n"] = n

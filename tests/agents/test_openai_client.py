@@ -184,19 +184,25 @@ async def test_a_retry_is_checked_against_the_ledger_as_well(bench):
 
 
 @pytest.mark.parametrize(
-    ("said", "key"),
+    ("said", "changed"),
     [
         ("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.", "max_completion_tokens"),
-        ("Extra inputs are not permitted: tools.0.function.strict", "max_tokens"),
+        ("Extra inputs are not permitted: tools.0.function.strict", "strict"),
+        ("extra_forbidden: body.seed", "seed"),
+        ("tool_choice 'required' is not supported", "tool_choice"),
     ],
 )
-async def test_a_rejected_feature_is_left_out_from_then_on(bench, ledger, monkeypatch, said, key):
+async def test_a_rejected_feature_is_left_out_from_then_on(bench, ledger, monkeypatch, said, changed):
     server = await bench.serve()
     answer = server._answer
     monkeypatch.setattr(server, "_answer", lambda r: error_reply(400, said) if len(server.requests) == 1 else answer(r))
-    await bench.client(max_tokens=9).complete(USER, ledger=ledger, tools=(BASH,))
-    assert key in server.requests[1]
-    assert ("strict" in server.requests[1]["tools"][0]["function"]) == (key == "max_completion_tokens")
+    client = bench.client(max_tokens=9)
+    await client.complete(USER, ledger=ledger, tools=(BASH,), tool_choice="required", sampling=Sampling(seed=1))
+    sent = server.requests[1]
+    assert ("max_completion_tokens" in sent) == (changed == "max_completion_tokens")
+    assert ("strict" not in sent["tools"][0]["function"]) == (changed == "strict")
+    assert ("seed" not in sent) == (changed == "seed")
+    assert (sent["tool_choice"] == "auto") == (changed == "tool_choice")
 
 
 async def test_other_rejections_are_final_and_carry_the_servers_words(bench, ledger, monkeypatch):
