@@ -15,6 +15,7 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ IDS = tuple(f"r{index:02}" for index in range(N))
 FIELD = tuple(Candidate(id=name, summary=name) for name in IDS)
 
 
+@cache
 def settings(**changes: Any) -> TournamentConfig:
     """The shipped configuration with changes."""
     text = (Path(configs.__file__).parent / "default.yaml").read_text("utf-8")
@@ -61,6 +63,7 @@ def passing(seed: int) -> frozenset[str]:
     return frozenset(random.Random(seed).sample(IDS, PASSING))
 
 
+@cache
 def gap_for(accuracy: float, noise: float) -> float:
     """Quality gap in logits that gives this accuracy in one vote, averaged over the judge's errors."""
     draws = [statistics.NormalDist().inv_cdf((i + 0.5) / 400) * noise * math.sqrt(2) for i in range(400)]
@@ -109,7 +112,7 @@ Build = Callable[[Judge], Selector]
 def pairwise() -> dict[str, Build]:
     """Selectors that stand on a pairwise judge."""
     return {
-        "rtv V=8": lambda judge: RTVSelector(settings(early_stop="off"), judge),
+        "rtv V=8": lambda judge: RTVSelector(settings(early_stop="never"), judge),
         "rtv balanced stop": lambda judge: RTVSelector(settings(early_stop="balanced"), judge),
         "rtv lean stop": lambda judge: RTVSelector(settings(early_stop="lean"), judge),
         "adaptive": lambda judge: AdaptiveSelector(settings(), judge),
@@ -189,7 +192,7 @@ async def _stopping(seeds: int, noise: float, stop: str) -> None:
         good = passing(seed)
         worth = {name: gap * (name in good) for name in IDS}
         full, short = BiasedJudge(worth, 0, noise, seed), BiasedJudge(worth, 0, noise, seed)
-        whole = await choose(RTVSelector(settings(early_stop="off"), full), seed)
+        whole = await choose(RTVSelector(settings(early_stop="never"), full), seed)
         brief = await choose(RTVSelector(settings(early_stop=stop), short), seed)
         for one, other in zip(whole.rounds, brief.rounds, strict=True):
             differ += sum(a.winner != b.winner for a, b in zip(one, other, strict=True))
@@ -248,7 +251,7 @@ def schedule(seeds: int) -> None:
     print(f"## schedule: N = 16, G = 2, V = 8, call latency lognormal(sigma 1), median 10 s; {seeds} tournaments\n")
     print("| candidates | judge calls at once | stop | wall / critical path | rounds / wall |\n|" + " --- |" * 5)
     for spread, label in ((0.0, "all there"), (0.5, "600 s lognormal(0.5)")):
-        for slots, stop in ((None, "off"), (None, "balanced"), (16, "off")):
+        for slots, stop in ((None, "never"), (None, "balanced"), (16, "never")):
             ratios, gains = [], []
             for seed in range(seeds):
                 rng = random.Random(seed)

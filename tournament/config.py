@@ -64,7 +64,7 @@ class TournamentConfig(BaseModel):
         selector: a name of `tournament.registry.SELECTORS`.
         group_size: G, candidates compared at once.
         votes: V, votes of one comparison.
-        early_stop: `off` casts all V; `balanced` stops, after whole blocks of G votes, once the winner cannot change;
+        early_stop: `never` casts all V; `balanced` stops, after whole blocks of G votes, once the winner cannot change;
             `lean` stops at the very vote.
     """
 
@@ -73,7 +73,7 @@ class TournamentConfig(BaseModel):
     selector: str
     group_size: int = Field(ge=2)
     votes: int = Field(ge=1)
-    early_stop: Literal["off", "balanced", "lean"]
+    early_stop: Literal["never", "balanced", "lean"]
     adaptive: AdaptiveConfig
     judge: JudgeConfig
     scoring: ScoringConfig

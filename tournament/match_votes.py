@@ -26,7 +26,7 @@ class MatchVotes:
     def wave(self, choices: Sequence[str | None], rules: Rules) -> int:
         """How many votes to ask for next; 0 ends the match."""
         early = self.config.early_stop
-        return next_wave(choices, rules, early_stop=early != "off", balanced=early != "lean")
+        return next_wave(choices, rules, early_stop=early != "never", balanced=early != "lean")
 
     async def decide(self, match_id: str, contestants: tuple[Candidate, ...]) -> Match:
         """Ask for votes until the match is decided.

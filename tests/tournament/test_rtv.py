@@ -66,7 +66,7 @@ def test_exactly_k_are_selected_and_evidence_is_never_passed_over(slots, k, seed
 
 
 @quick
-@given(slots=fields(), cut=st.integers(0, 40), early=st.sampled_from(["off", "balanced", "lean"]))
+@given(slots=fields(), cut=st.integers(0, 40), early=st.sampled_from(["never", "balanced", "lean"]))
 def test_a_resumed_tournament_repeats_no_vote_and_ends_alike(slots, cut, early, rtv, kit) -> None:
     if not any(slots.values()):
         return
@@ -94,7 +94,7 @@ def test_a_resumed_tournament_repeats_no_vote_and_ends_alike(slots, cut, early, 
 def test_early_stopping_selects_what_all_votes_select(count, seed, group, mode, rtv, kit) -> None:
     quality = {one.id: index / 4 for index, one in enumerate(kit.field(count))}
     plain, short = BiasedJudge(quality, bias=0.5), BiasedJudge(quality, bias=0.5)
-    full = asyncio.run(kit.play(rtv(plain, early_stop="off", group_size=group), kit.field(count), 1, seed))
+    full = asyncio.run(kit.play(rtv(plain, early_stop="never", group_size=group), kit.field(count), 1, seed))
     brief = asyncio.run(kit.play(rtv(short, early_stop=mode, group_size=group), kit.field(count), 1, seed))
     assert [m.winner for r in brief.rounds for m in r] == [m.winner for r in full.rounds for m in r]
     assert brief.selected == full.selected
@@ -155,7 +155,7 @@ async def test_an_equal_patch_that_comes_late_undoes_the_match_of_its_copy(rtv, 
 async def test_votes_off_early_stopping_show_everyone_equally_often_in_every_place(rtv, kit) -> None:
     for group in (2, 3, 4):
         judge = RandomJudge()
-        await kit.play(rtv(judge, early_stop="off", group_size=group, votes=12), kit.field(9), 1, group)
+        await kit.play(rtv(judge, early_stop="never", group_size=group, votes=12), kit.field(9), 1, group)
         for match in {seed for seed, _, _ in judge.asked}:
             orders = [order for seed, _, order in judge.asked if seed == match]
             for name in orders[0]:

@@ -16,7 +16,7 @@ async def test_only_the_stragglers_own_matches_wait(rtv, kit) -> None:
     futures = {name: asyncio.get_running_loop().create_future() for name in field}
     straggler = list(field)[5]
     judge = RandomJudge()
-    task = asyncio.create_task(kit.play(rtv(judge, early_stop="off"), futures))
+    task = asyncio.create_task(kit.play(rtv(judge, early_stop="never"), futures))
     for name in field:
         if name != straggler:
             futures[name].set_result(field[name])
