@@ -38,7 +38,7 @@ class PositionReport(Record):
         """Chance of flipped pairs as lopsided as these if the judge had no favourite place (two-sided, exact)."""
         flipped = self.compared - self.consistent
         extreme = max(self.first, flipped - self.first)
-        tail = sum(math.comb(flipped, count) for count in range(extreme, flipped + 1)) / 2**flipped
+        tail = sum(math.comb(flipped, count) for count in range(extreme, flipped + 1)) * 0.5**flipped
         return min(1.0, 2 * tail)
 
 
