@@ -30,6 +30,7 @@ def _full(summary: Summary, longest: int) -> str:
 
     sections = [
         _facts(summary.facts, longest),
+        "What follows is the attempt's own account." if summary.source == "model" else "",
         _line("Problem", one(summary.problem)),
         _list("Hypotheses", (f"[{item.fate}] {one(item.text)}" for item in summary.hypotheses)),
         _list("Decisions", map(one, summary.decisions)),
