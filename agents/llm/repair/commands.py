@@ -10,7 +10,15 @@ from typing import Any
 
 from agents.llm.repair.edits import Edit, Patch, patch_text
 
-_SCRIPTS = ("repair_record.py", "repair_pytest.py", "repair_exec.py", "repair_rank.py", "repair_run.py", "sitecustomize.py")
+_SCRIPTS = (
+    "repair_record.py",
+    "repair_pytest.py",
+    "repair_exec.py",
+    "repair_rank.py",
+    "repair_tree.py",
+    "repair_run.py",
+    "sitecustomize.py",
+)
 _QUIET = "export PYTHONDONTWRITEBYTECODE=1; "
 _GUESS = """if python3 -c 'import pytest' 2>/dev/null; then T='python3 -m pytest -q'; else T='python3 -m unittest'; fi
 echo 'repair {"k": "command", "text": "'"$T"'"}'

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 _PLACE = re.compile(r"(?P<path>[^\s:\"'`;,()]+\.py):(?P<line>\d+):(?P<col>\d+) (?=\")")
 _RESULT = re.compile(
-    r"(?:failing (?P<left>\d+) of (?P<total>\d+)(?:, broke (?P<broke>\d+))?(?P<further>, further)?(?P<slow>, timed out)?)"
+    r"(?:failing (?P<left>\d+) of (?P<total>\d+)(?:, broke (?P<broke>\d+))?(?P<further>, further)?)"
     r"|does not parse|did not apply|not run"
 )
 _DECODER = json.JSONDecoder()

@@ -39,7 +39,8 @@ def fitted(value: Any, schema: Schema, root: Schema | None = None) -> Any:
         case "string":
             return _string(value, schema)
         case "integer" | "number":
-            return min(max(value, schema.get("minimum", value)), schema.get("maximum", max(value, schema.get("minimum", value))))
+            value = max(value, schema.get("minimum", value))
+            return min(value, schema.get("maximum", value))
     return value
 
 
@@ -77,7 +78,8 @@ def _chosen(value: Any, options: list[Schema], root: Schema) -> Schema:
 def _object(value: Mapping[str, Any], schema: Schema, root: Schema) -> dict[str, Any]:
     properties: Mapping[str, Schema] = schema.get("properties", {})
     required = set(schema.get("required", ()))
-    return {name: fitted(value.get(name), part, root) for name, part in properties.items() if name in value or name in required}
+    wanted = [name for name in properties if name in value or name in required]
+    return {name: fitted(value.get(name), properties[name], root) for name in wanted}
 
 
 def _array(value: Any, schema: Schema, root: Schema) -> list[Any]:

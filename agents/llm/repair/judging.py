@@ -91,8 +91,13 @@ def merit(text: str) -> float:
 def _of_edits(text: str) -> float:
     """Of the edits that are named: the best outcome reported, and whether they look forced."""
     reported = [attempt for attempt in read_attempts(text) if attempt.outcome]
-    best = max((_worth(attempt.outcome.left, attempt.outcome.total, attempt.outcome.broke)  # type: ignore[union-attr]
-                for attempt in reported), default=0.0)
+    best = max(
+        (
+            _worth(attempt.outcome.left, attempt.outcome.total, attempt.outcome.broke)  # type: ignore[union-attr]
+            for attempt in reported
+        ),
+        default=0.0,
+    )
     passing = [attempt for attempt in reported if attempt.outcome and attempt.outcome.passes]
     forced = any(_FORCED.match(edit.new.strip()) for attempt in passing[:1] for edit in attempt.patch)
     grown = sum(edit.new.count("\n") for attempt in passing[:1] for edit in attempt.patch)

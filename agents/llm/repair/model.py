@@ -77,7 +77,9 @@ def _seed_of(messages: Sequence[Message]) -> int:
     return zlib.crc32("\n".join(text_of(message) for message in messages[:2]).encode())
 
 
-def _answers(messages: Sequence[Message], schema: ResponseSchema | None, seeds: Sequence[int]) -> tuple[Completion, ...]:
+def _answers(
+    messages: Sequence[Message], schema: ResponseSchema | None, seeds: Sequence[int]
+) -> tuple[Completion, ...]:
     texts = [answer(messages, schema, seed) for seed in seeds]
     return tuple(Completion(message={"role": "assistant", "content": text}, content=text) for text in texts)
 

@@ -110,7 +110,8 @@ class Policy:
         failed, promising = _judged(known.task.earlier)
         patches: list[Patch] = []
         if known.checks == 0:
-            patches = sorted(promising, key=lambda patch: -promising[patch] * taste("recheck", patch))[: self.config.batch - 2]
+            liked = sorted(promising, key=lambda patch: -promising[patch] * taste("recheck", patch))
+            patches = liked[: max(self.config.batch - 2, 1)]
         avoided = done | failed | set(patches)
         bases = _bases(known)
         near = {(edit.path, edit.line) for patch in [*promising, *bases] for edit in patch}
@@ -179,7 +180,8 @@ def _finish(commands: Commands, attempt: Attempt, said: str) -> Action:
 
 def _show(commands: Commands, unseen: Sequence[dict[str, Any]], taste: Taste, known: Knowledge) -> Action:
     def liked(unit: dict[str, Any]) -> float:
-        return float(unit.get("s", 0)) ** taste.sharpness * taste("unit", unit.get("p"), unit.get("l"), spread=0.5)
+        suspicion: float = float(unit.get("s", 0)) ** taste.sharpness
+        return suspicion * taste("unit", unit.get("p"), unit.get("l"), spread=0.5)
 
     chosen = sorted(unseen, key=liked, reverse=True)[:6]
     names = ", ".join(f"{unit.get('n')} ({unit.get('p')}:{unit.get('l')})" for unit in chosen[:3])

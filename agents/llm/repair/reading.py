@@ -14,11 +14,77 @@ _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n`
 _EARLIER = re.compile(r"(?im)^#+ *earlier attempts\b")
 _STRONG = re.compile(r"`([^`\n]+)`|\b(\w*_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\())")
 _QUOTED = re.compile(r"'([^'\n]{1,60})'|\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`")
-_COMMON = frozenset(
-    "test tests command working directory submit issue task file files repository bash tool call calls when with that"
-    " this from then than should would could must have does been which what where there their they into also only some"
-    " error code python project commands start returns return value values expected actual instead given line lines"
-    " assert assertion assertionerror raise raises none true false self class function method import".split()
+_COMMON = frozenset(  # words of every task, that name nothing in particular
+    [
+        "test",
+        "tests",
+        "command",
+        "working",
+        "directory",
+        "submit",
+        "issue",
+        "task",
+        "file",
+        "files",
+        "repository",
+        "bash",
+        "tool",
+        "call",
+        "calls",
+        "when",
+        "with",
+        "that",
+        "this",
+        "from",
+        "then",
+        "than",
+        "should",
+        "would",
+        "could",
+        "must",
+        "have",
+        "does",
+        "been",
+        "which",
+        "what",
+        "where",
+        "there",
+        "their",
+        "they",
+        "into",
+        "also",
+        "only",
+        "some",
+        "error",
+        "code",
+        "python",
+        "project",
+        "commands",
+        "start",
+        "returns",
+        "return",
+        "value",
+        "values",
+        "expected",
+        "actual",
+        "instead",
+        "given",
+        "line",
+        "lines",
+        "assert",
+        "assertion",
+        "assertionerror",
+        "raise",
+        "raises",
+        "none",
+        "true",
+        "false",
+        "self",
+        "class",
+        "function",
+        "method",
+        "import",
+    ]
 )
 
 
@@ -128,7 +194,8 @@ def _inside(attempt: Attempt) -> bool:
 
 def words_of(text: str) -> list[str]:
     """Words that may be names in code: identifiers first, then longer plain words."""
-    strong = [part for match in _STRONG.finditer(text) for group in match.groups() if group for part in re.findall(r"\w+", group)]
+    marked = [group for match in _STRONG.finditer(text) for group in match.groups() if group]
+    strong = [word for group in marked for word in re.findall(r"\w+", group)]
     plain = re.findall(r"[A-Za-z_]\w{3,}", text)
     found = dict.fromkeys(word for word in (*strong, *plain) if word.lower() not in _COMMON and not word.isdigit())
     return list(found)[:300]

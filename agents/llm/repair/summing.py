@@ -93,7 +93,8 @@ def _hypotheses(attempts: Sequence[Attempt], best: Attempt | None) -> list[dict[
 def _progress(attempts: Sequence[Attempt], best: Attempt | None) -> str:
     if best is None:
         return f"{len(attempts)} edits tried, none helped."
-    helped = [a.text for a in attempts if a.outcome and (a.outcome.helps or a.outcome.further) and a.patch != best.patch]
+    others = [a for a in attempts if a.outcome and a.patch != best.patch]
+    helped = [a.text for a in others if a.outcome and (a.outcome.helps or a.outcome.further)]
     return "\n".join([best.text, *helped])[:1150]
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,14 @@ def observation(done: subprocess.CompletedProcess[str]) -> str:
 
 
 async def play(
-    model: RepairModel, repo: Path, command: str, seed: int, *, issue: str = "It is wrong.", earlier: str = "", limit: int = 40
+    model: RepairModel,
+    repo: Path,
+    command: str,
+    seed: int,
+    *,
+    issue: str = "It is wrong.",
+    earlier: str = "",
+    limit: int = 40,
 ) -> Played:
     """Let the model work in `repo` until it submits."""
     task = f"{issue}\n\nTest command: {command}\nWorking directory: {repo}\n{earlier}"
@@ -85,3 +93,48 @@ def model() -> RepairModel:
 def player() -> Callable[..., Any]:
     """The loop."""
     return play
+
+
+BUGS: dict[str, tuple[str, str]] = {
+    "boundary": (
+        "def is_adult(age):\n    return age > 18\n",
+        "self.assertTrue(m.is_adult(18)); self.assertFalse(m.is_adult(17))",
+    ),
+    "running-total": (
+        "def total(prices):\n    result = 1\n    for price in prices:\n        result += price\n    return result\n",
+        "self.assertEqual(m.total([2, 3]), 5); self.assertEqual(m.total([]), 0)",
+    ),
+    "last-item": (
+        "def tail(items, n):\n    if n > len(items):\n        return items\n    return items[:n]\n",
+        "self.assertEqual(m.tail([1, 2, 3], 1), [3]); self.assertEqual(m.tail([1, 2, 3], 2), [2, 3])",
+    ),
+    "lost-result": (
+        "def tidy(text):\n    text.strip()\n    return text.lower()\n",
+        "self.assertEqual(m.tidy(' A b '), 'a b')",
+    ),
+    "shared-default": (
+        "def collect(item, into=[]):\n    into.append(item)\n    return into\n",
+        "m.collect(1); self.assertEqual(m.collect(2), [2])",
+    ),
+    "missing-base-case": (
+        "def mean(numbers):\n    return sum(numbers) / len(numbers)\n",
+        "self.assertEqual(m.mean([]), 0); self.assertEqual(m.mean([1, 2]), 1.5)",
+    ),
+}
+COMMAND = f"{sys.executable} -m unittest -q"
+
+
+@pytest.fixture
+def buggy(tmp_path: Path) -> Callable[[str, int], Path]:
+    """Makes a repository with one of the invented bugs and a test that shows it."""
+
+    def make(name: str, copy: int = 0) -> Path:
+        folder = tmp_path / f"{name}-{copy}"
+        folder.mkdir()
+        source, check = BUGS[name]
+        (folder / "m.py").write_text(source)
+        test = f"import unittest\nimport m\n\n\nclass T(unittest.TestCase):\n    def test_it(self):\n        {check}\n"
+        (folder / "test_m.py").write_text(test)
+        return folder
+
+    return make

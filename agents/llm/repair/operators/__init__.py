@@ -15,6 +15,7 @@ _EXPRESSIONS = {
     **names.OPERATORS,
     **strings.OPERATORS,
 }
+_BINDING = ast.BinOp | ast.UnaryOp | ast.Compare | ast.BoolOp | ast.Attribute | ast.Subscript | ast.Starred
 _LOAD = ast.Load()
 _BLOCKS = ("body", "orelse", "finalbody")
 
@@ -68,7 +69,7 @@ def _parses(text: str) -> bool:
 def _fitted(code: Code, node: ast.expr, new: str) -> str:
     """In parentheses where the new text would otherwise be read differently in its place."""
     parent = code.parents.get(node)
-    if not isinstance(parent, ast.BinOp | ast.UnaryOp | ast.Compare | ast.BoolOp | ast.Attribute | ast.Subscript | ast.Starred):
+    if not isinstance(parent, _BINDING):
         return new
     if isinstance(parent, ast.Subscript) and parent.slice is node:
         return new
@@ -84,7 +85,8 @@ def _fitted(code: Code, node: ast.expr, new: str) -> str:
 
 def _of_statements(code: Code) -> Iterator[Change]:
     yield from guards.base_cases(code)
-    for block in _blocks(code):
+    for whole in _blocks(code):
+        block = [node for node in whole if code.shown(node)]
         for at, node in enumerate(block):
             following = block[at + 1] if at + 1 < len(block) else None
             yield from statements.simple(code, node)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from os.path import commonprefix
 
 from agents.llm.repair.edits import Edit
 
@@ -93,6 +92,8 @@ class Code:
         """First line, column, last line, column of a node, in characters, from 0, within the piece."""
         first, last = node.lineno - 2, (node.end_lineno or node.lineno) - 2
         start = len(self.lines[first].encode()[: node.col_offset].decode(errors="ignore"))
+        if last >= len(self.lines):
+            return first, start, len(self.lines) - 1, len(self.lines[-1])
         return first, start, last, len(self.lines[last].encode()[: node.end_col_offset].decode(errors="ignore"))
 
     def slice(self, start: tuple[int, int], end: tuple[int, int]) -> str:
@@ -132,11 +133,23 @@ class Code:
         """White space before a statement."""
         return self.lines[node.lineno - 2][: self.span(node)[1]]
 
+    def shown(self, node: ast.stmt) -> bool:
+        """Is the statement in the text, and not only there to make a head complete?"""
+        return node.lineno - 2 < len(self.lines)
+
     def alone(self, node: ast.stmt) -> bool:
         """Does the statement start its line and end it?"""
+        if not self.shown(node):
+            return False
         first, start, last, end = self.span(node)
         rest = self.lines[last][end:].strip()
         return not self.lines[first][:start].strip() and (not rest or rest.startswith("#"))
+
+    def above(self, node: ast.AST) -> Iterator[ast.AST]:
+        """The nodes around a node, the nearest first."""
+        while (parent := self.parents.get(node)) is not None:
+            yield parent
+            node = parent
 
     def is_body(self, node: ast.stmt) -> bool:
         """Is the statement a docstring or other bare text?"""
@@ -156,7 +169,9 @@ def similar(name: str, others: Sequence[str], limit: int = 4) -> list[str]:
 
     def distance(other: str) -> tuple[float, int]:
         common = parts & set(re.findall(r"[a-z]+|[A-Z][a-z]*|\d+", other))
-        prefix = len(commonprefix([name, other]))
+        prefix = next(
+            (n for n, (a, b) in enumerate(zip(name, other, strict=False)) if a != b), min(len(name), len(other))
+        )
         return -len(common) - prefix / max(len(name), len(other)), abs(len(name) - len(other))
 
     found = [other for other in dict.fromkeys(others) if other != name]

@@ -151,7 +151,8 @@ def wrapping(code: Code, node: ast.expr) -> Iterator[Proposal]:
     if isinstance(parent, ast.Call) and isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Add):
         yield f"max(0, {text})", 0.15
         yield f"max(1, {text})", 0.1
-    if isinstance(node, ast.Name | ast.Attribute | ast.Call) and isinstance(parent, ast.Return | ast.Assign | ast.Compare):
+    kept = isinstance(parent, ast.Return | ast.Assign | ast.Compare)
+    if isinstance(node, ast.Name | ast.Attribute | ast.Call) and kept:
         for method in ("strip", "lower", "copy"):
             yield f"{text}.{method}()", 0.05
 
@@ -183,7 +184,8 @@ def ranges(code: Code, node: ast.expr) -> Iterator[Proposal]:
             return
         for at, name in enumerate(texts[:2]):
             for change in (" + 1", " - 1"):
-                moved = name[: -len(change)] if name.endswith((" - 1", " + 1")) and not name.endswith(change) else name + change
+                other = " - 1" if change == " + 1" else " + 1"
+                moved = name.removesuffix(other) if name.endswith(other) else name + change
                 yield f"range({', '.join([*texts[:at], moved, *texts[at + 1 :]])})", 0.45
         yield f"range({', '.join(['0', *texts[1:]])})", 0.3
     elif node.func.id == "len" and not isinstance(code.parents.get(node), ast.BinOp):
@@ -203,7 +205,8 @@ def defaults(code: Code, node: ast.expr) -> Iterator[Proposal]:
     if isinstance(node.func, ast.Attribute) and node.func.attr == "get" and len(node.args) == 1:
         yield f"{code.text(node.func.value)}[{code.text(node.args[0])}]", 0.2
     for argument in node.args[:3]:
-        if isinstance(argument, ast.Name) and isinstance(node.func, ast.Attribute) and node.func.attr in ("append", "add"):
+        function = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        if isinstance(argument, ast.Name) and function in ("append", "add"):
             for copied in (f"{argument.id}.copy()", f"list({argument.id})", f"{argument.id}[:]"):
                 yield code.text(node).replace(f"({argument.id})", f"({copied})"), 0.3
     if isinstance(node.func, ast.Name) and node.func.id in _COPIED and not node.args:

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 
 from agents.llm.repair.operators.base import Code, Proposal
 
@@ -49,7 +50,7 @@ def comparisons(code: Code, node: ast.expr) -> Iterator[Proposal]:
         return
     operands = [node.left, *node.comparators]
     texts = [code.text(operand) for operand in operands]
-    gaps = [code.between(a, b) for a, b in zip(operands, operands[1:], strict=False)]
+    gaps = [code.between(a, b) for a, b in pairwise(operands)]
     for at, operator in enumerate(node.ops):
         none = isinstance(operands[at + 1], ast.Constant) and operands[at + 1].value is None  # type: ignore[attr-defined]
         for written, weight in _SWAPS[type(operator)]:

@@ -72,10 +72,7 @@ def none_guards(code: Code, node: ast.stmt) -> Iterator[Change]:
 
 def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[Change]:
     """Leave the function or the loop when a name is None; return after the last statement of a block."""
-    parents: list[ast.AST] = []
-    above: ast.AST | None = node
-    while (above := code.parents.get(above)) is not None if above is not None else False:
-        parents.append(above)
+    parents = list(code.above(node))
     if not code.alone(node) or not any(isinstance(p, ast.FunctionDef | ast.AsyncFunctionDef) for p in parents):
         return
     loop = any(isinstance(p, ast.For | ast.While) for p in parents)

@@ -1,6 +1,7 @@
 """Operators on names: another variable, another attribute, another exception."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from agents.llm.repair.operators.base import Code, Proposal, similar
@@ -34,11 +35,12 @@ def variables(code: Code, node: ast.expr) -> Iterator[Proposal]:
     if node.id in code.variables:
         for rank, other in enumerate(similar(node.id, code.variables, 5)):
             yield other, 0.4 / (1 + rank)
-        if f"self.{node.id}" in code.source or any(node.id in members for members in code.hints.classes.values()):
-            if code.functions and code.functions[0].args.args[:1] and code.functions[0].args.args[0].arg == "self":
-                yield f"self.{node.id}", 0.4
+        is_member = any(node.id in members for members in code.hints.classes.values())
+        if re.search(r"\bself\b", code.source) and (f"self.{node.id}" in code.source or is_member):
+            yield f"self.{node.id}", 0.4
     elif node.id.isupper() or node.id in code.hints.module:
-        for rank, other in enumerate(similar(node.id, [n for n in code.hints.module if n.isupper() == node.id.isupper()], 3)):
+        alike = [name for name in code.hints.module if name.isupper() == node.id.isupper()]
+        for rank, other in enumerate(similar(node.id, alike, 3)):
             yield other, 0.3 / (1 + rank)
 
 
@@ -49,7 +51,7 @@ def attributes(code: Code, node: ast.expr) -> Iterator[Proposal]:
     base = code.text(node.value)
     if base in ("self", "cls"):
         members = [m for ms in code.hints.classes.values() if node.attr in ms for m in ms if not m.startswith("__")]
-        others = [*code.attributes, *members] if not members else members
+        others = members or code.attributes
     else:
         others = [n.attr for n in ast.walk(code.tree) if isinstance(n, ast.Attribute) and code.text(n.value) == base]
         others += [m for ms in code.hints.classes.values() if node.attr in ms for m in ms if not m.startswith("_")]

@@ -7,9 +7,21 @@ from collections.abc import Iterator
 from agents.llm.repair.edits import Edit
 from agents.llm.repair.operators.base import Change, Code
 
-_AUGMENTED = {"+=": ("-=", "*=", "="), "-=": ("+=", "="), "*=": ("+=", "/=", "**="), "/=": ("//=", "*="), "//=": ("/=",)}
-_AUGMENTED |= {"|=": ("&=", "="), "&=": ("|=",), "%=": ("//=", "/="), "**=": ("*=",)}
-_IN_PLACE = {"append", "extend", "sort", "reverse", "update", "insert", "add", "remove", "clear", "pop", "discard", "write"}
+_AUGMENTED = {
+    "+=": ("-=", "*=", "="),
+    "-=": ("+=", "="),
+    "*=": ("+=", "/=", "**="),
+    "/=": ("//=", "*="),
+    "//=": ("/=",),
+    "|=": ("&=", "="),
+    "&=": ("|=",),
+    "%=": ("//=", "/="),
+    "**=": ("*=",),
+}
+_IN_PLACE = frozenset(
+    ["append", "extend", "sort", "reverse", "update", "insert", "add", "remove", "clear", "pop", "discard", "write"]
+)
+_SIMPLE = ast.Assign | ast.AugAssign | ast.Expr | ast.Continue | ast.Break | ast.Raise | ast.Delete
 
 
 def _change(code: Code, edits: tuple[Edit, ...], weight: float, node: ast.stmt) -> Change:
@@ -19,8 +31,7 @@ def _change(code: Code, edits: tuple[Edit, ...], weight: float, node: ast.stmt) 
 def simple(code: Code, node: ast.stmt) -> Iterator[Change]:
     """One statement: dropped, its value returned or assigned, another operation."""
     text = code.text(node)
-    droppable = isinstance(node, ast.Assign | ast.AugAssign | ast.Expr | ast.Continue | ast.Break | ast.Raise | ast.Delete)
-    if droppable and not code.is_body(node):
+    if isinstance(node, _SIMPLE) and not code.is_body(node):
         yield _change(code, (code.replace(node, "pass"),), 0.3, node)
     if isinstance(node, ast.Break | ast.Continue):
         yield _change(code, (code.replace(node, "continue" if text == "break" else "break"),), 0.6, node)
@@ -39,24 +50,18 @@ def _assignments(code: Code, node: ast.stmt) -> Iterator[tuple[str, float]]:
     elif isinstance(node, ast.Assign) and len(node.targets) == 1:
         target, value = code.text(node.targets[0]), code.text(node.value)
         numeric = isinstance(node.value, ast.BinOp | ast.Name | ast.Constant | ast.Call | ast.Subscript)
-        inside = any(isinstance(parent, ast.For | ast.While) for parent in _above(code, node))
+        inside = any(isinstance(parent, ast.For | ast.While) for parent in code.above(node))
         if numeric and inside:
             yield f"{target} += {value}", 0.3
-        if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Attribute):
-            if node.value.func.attr in _IN_PLACE:
-                yield value, 1.2
+        function = node.value.func if isinstance(node.value, ast.Call) else None
+        if isinstance(function, ast.Attribute) and function.attr in _IN_PLACE:
+            yield value, 1.2
         if isinstance(node.value, ast.Name | ast.Attribute) and re.fullmatch(r"[\w.]+", target):
             for copied in (f"list({value})", f"dict({value})", f"{value}[:]"):
                 yield f"{target} = {copied}", 0.15
         if isinstance(node.targets[0], ast.Tuple) and len(node.targets[0].elts) == 2:
             first, second = (code.text(element) for element in node.targets[0].elts)
             yield f"{second}, {first} = {value}", 0.4
-
-
-def _above(code: Code, node: ast.AST) -> Iterator[ast.AST]:
-    while (parent := code.parents.get(node)) is not None:
-        yield parent
-        node = parent
 
 
 def _values(code: Code, node: ast.stmt) -> Iterator[tuple[str, float]]:
@@ -91,7 +96,7 @@ def _returns(code: Code, node: ast.stmt) -> Iterator[tuple[str, float]]:
         if name != text and not (isinstance(node.value, ast.Constant) and node.value.value is not None):
             yield f"return {name}", 0.5 / (2 + len(code.variables))
     yield "return None", 0.05
-    if code.arguments[:0] or "self" in code.source:
+    if "self" in code.source:
         yield "return self", 0.04
 
 
@@ -122,7 +127,7 @@ def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[
     last, outer, inner = body[-1], code.indent(block), code.indent(body[-1])
     if len(body) > 1 and code.span(last)[2] - code.span(last)[0] < 6:
         moved = code.text(last).replace("\n" + inner, "\n" + outer)
-        line, col, _, _ = code.span(last)
+        line, _, _, _ = code.span(last)
         weight = 0.5 if isinstance(last, ast.Return | ast.AugAssign) else 0.25
         yield _change(code, (code.at(line, 0, inner + code.text(last), outer + moved),), weight, last)
     if following is not None and code.alone(following) and code.indent(following) == outer:

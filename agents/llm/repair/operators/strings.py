@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from agents.llm.repair.operators.base import Code, Proposal
 
 _PATTERN_CALLS = {"compile", "match", "search", "sub", "split", "fullmatch", "findall", "finditer"}
+_SWAPS: dict[str, tuple[str, ...]] = {
+    ",": (", ", ";"),
+    ", ": (",", "; "),
+    "-": ("_", " "),
+    "_": ("-",),
+    "\n": ("\r\n", " "),
+    "/": ("//",),
+    ".": (",",),
+}
 _PLACE = re.compile(r"\{([A-Za-z_]\w*)((?:\.\w+|\[[^\]]*\])*)(![rsa])?(:[^{}]*)?\}")
 
 
@@ -31,8 +40,7 @@ def texts(code: Code, node: ast.expr) -> Iterator[Proposal]:
     near = {"": 0.15, value.strip(): 0.3, value.lower(): 0.15, value.upper(): 0.15, value + " ": 0.1, " " + value: 0.1}
     if value in (" ", ""):
         near.update({"": 0.4, " ": 0.4, ", ": 0.15, "\n": 0.15, "-": 0.1, "_": 0.1})
-    swaps = {",": (", ", ";"), ", ": (",", "; "), "-": ("_", " "), "_": ("-",), "\n": ("\r\n", " "), "/": ("//",), ".": (",",)}
-    near.update({other: 0.3 for other in swaps.get(value, ())})
+    near.update(dict.fromkeys(_SWAPS.get(value, ()), 0.3))
     if value.endswith("s") and len(value) > 3:
         near[value[:-1]] = 0.2
     elif value.isalpha() and len(value) > 2:

@@ -28,7 +28,7 @@ def arithmetic(code: Code, node: ast.expr) -> Iterator[Proposal]:
         return
     written, swaps = _SWAPS[type(node.op)]
     left, right, gap = code.text(node.left), code.text(node.right), code.between(node.left, node.right)
-    textual = any(isinstance(part, ast.Constant | ast.JoinedStr) and not _is_number(part) for part in (node.left, node.right))
+    textual = _is_text(node.left) or _is_text(node.right)
     for other, weight in () if textual else swaps:
         yield left + gap.replace(written, other, 1) + right, weight
     swapped = 0.15 if isinstance(node.op, ast.Mult | ast.BitAnd | ast.BitOr) else 0.4
@@ -43,8 +43,8 @@ def arithmetic(code: Code, node: ast.expr) -> Iterator[Proposal]:
     yield from _regrouped(code, node)
 
 
-def _is_number(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, int | float)
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str | bytes))
 
 
 def _regrouped(code: Code, node: ast.BinOp) -> Iterator[Proposal]:
@@ -56,7 +56,8 @@ def _regrouped(code: Code, node: ast.BinOp) -> Iterator[Proposal]:
         a, b, between = code.text(inner.left), code.text(inner.right), code.between(inner.left, inner.right)
         if "(" in gap + between or ")" in gap + between:
             if isinstance(node.op, ast.Mult | ast.Div) and isinstance(inner.op, ast.Add | ast.Sub):
-                flat = f"{code.text(node.left)}{gap}{a}{between}{b}" if first else f"{a}{between}{b}{gap}{code.text(node.right)}"
+                left, right = code.text(node.left), code.text(node.right)
+                flat = f"{left}{gap}{a}{between}{b}" if first else f"{a}{between}{b}{gap}{right}"
                 if flat.count("(") == flat.count(")"):
                     yield flat, 0.1
         elif first:
@@ -79,7 +80,15 @@ def numbers(code: Code, node: ast.expr) -> Iterator[Proposal]:
         return
     value, written = node.value, code.text(node)
     if isinstance(value, int):
-        near = [(value + 1, 0.6), (value - 1, 0.6), (0, 0.4), (1, 0.4), (-1, 0.25), (2, 0.2), (-value, 0.15)]
+        near: list[tuple[float, float]] = [
+            (value + 1, 0.6),
+            (value - 1, 0.6),
+            (0, 0.4),
+            (1, 0.4),
+            (-1, 0.25),
+            (2, 0.2),
+            (-value, 0.15),
+        ]
         if abs(value) >= 10:
             near += [(value * 10, 0.2), (value // 10, 0.2), (value * 2, 0.05), (value // 2, 0.05)]
         if 1000 <= abs(value) <= 1024:
@@ -108,9 +117,9 @@ def constants(code: Code, node: ast.expr) -> Iterator[Proposal]:
         if isinstance(parent, ast.Compare):
             texts = {'""': 0.05, "0": 0.05}
         elif isinstance(parent, ast.Return):
-            texts.update({name: 0.12 for name in code.arguments[:3]})
+            texts.update(dict.fromkeys(code.arguments[:3], 0.12))
         yield from texts.items()
-    elif isinstance(node, ast.List | ast.Dict | ast.Tuple) and not (getattr(node, "elts", None) or getattr(node, "keys", None)):
+    elif isinstance(node, ast.List | ast.Dict | ast.Tuple) and code.text(node) in ("[]", "{}", "()"):
         yield "None", 0.3
         yield ("{}" if isinstance(node, ast.List) else "[]"), 0.2
 
@@ -155,8 +164,13 @@ def _slices(code: Code, base: str, index: ast.Slice) -> Iterator[Proposal]:
         yield f"{base}[{lower or 0}:{upper}]" if not lower else base, 0.08
     else:
         yield f"{base}[{lower}:{upper}]", 0.3
-    if base and index.lower and not index.upper:
-        yield f"{base}[:{lower}]", 0.2
+    if bool(lower) != bool(upper) and not step:
+        bound = lower or upper
+        negated = f"-{bound}" if re.fullmatch(r"[\w.]+", bound) else f"-({bound})"
+        turned = bound[1:] if bound.startswith("-") else negated
+        for new in (f"{turned}:", f":{turned}", f"{bound}:", f":{bound}"):
+            if new != f"{lower}:{upper}":
+                yield f"{base}[{new}]", 0.4
 
 
 def _near(text: str) -> list[Proposal]:
@@ -171,6 +185,8 @@ def _near(text: str) -> list[Proposal]:
 
 def collections(code: Code, node: ast.expr) -> Iterator[Proposal]:
     """`(a, b)` swapped, an element dropped, a comprehension's filter negated or dropped."""
+    if isinstance(node, ast.List) and len(node.elts) == 1 and not isinstance(node.elts[0], ast.Constant):
+        yield f"list({code.text(node.elts[0])})", 0.3
     if isinstance(node, ast.Tuple | ast.List) and isinstance(node.ctx, ast.Load) and 2 <= len(node.elts) <= 5:
         whole = code.text(node)
         for a, b in zip(node.elts, node.elts[1:], strict=False):

@@ -59,7 +59,7 @@ class Outcome:
         return total
 
     def _add(self, total: tuple[dict[str, dict[int, int]], dict[str, dict[int, int]]], data: dict[str, Any]) -> None:
-        for counts, part in zip(total, (data["failed"], data["passed"])):
+        for counts, part in zip(total, (data["failed"], data["passed"])):  # noqa: B905 - strict= is of Python 3.10
             for path, lines in part.items():
                 per_file = counts.setdefault(path, {})
                 for line, count in lines.items():
@@ -79,7 +79,8 @@ class Command:
     def __init__(self, text: str) -> None:
         self.text = text
         self.env: dict[str, str] = {}
-        self.kind, self.argv, self.program = "shell", [], ""
+        self.kind, self.program = "shell", ""
+        self.argv: list[str] = []
         self.whole = False
         """Record the command as one test, for scripts that use no test framework."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -121,7 +122,7 @@ class Command:
         sys.path.insert(0, os.getcwd())
         try:
             if self.kind == "pytest":
-                import repair_pytest  # noqa: F401
+                import repair_pytest  # type: ignore[import-not-found]  # noqa: F401
                 from _pytest.config import default_plugins
 
                 for name in default_plugins:
@@ -195,7 +196,7 @@ class Command:
             self._leave(code, prefix)
 
     def _run_here(self) -> None:
-        from repair_record import install_unittest, recorder
+        from repair_record import install_unittest, recorder  # type: ignore[import-not-found]
 
         script = self.kind == "script"
         if self.whole:

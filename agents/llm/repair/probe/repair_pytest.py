@@ -1,15 +1,17 @@
 """A pytest plugin, loaded by PYTEST_PLUGINS, that tells repair_record about every test.
 
-PYTEST_DONT_REWRITE: pytest's assertion rewriting has no business here. The repair policy sends this file to the sandbox.
+PYTEST_DONT_REWRITE: pytest's assertion rewriting has no business here.
+The repair policy sends this file to the sandbox. Python 3.8 or later.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from repair_record import recorder
+from repair_record import recorder  # type: ignore[import-not-found]
 
 
 class Ended:

@@ -10,9 +10,10 @@ import ast
 import json
 import os
 import re
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
-from repair_record import is_source
+from repair_record import is_source  # type: ignore[import-not-found]
 
 LIMIT = 3000
 """Longest source text of one unit, in characters; longer ones are cut into their statements."""
@@ -70,7 +71,7 @@ def units_of(path: str, source: str) -> list[Unit]:
 
 
 def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno] + [item.lineno for item in decorators])
 
 

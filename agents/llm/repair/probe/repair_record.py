@@ -19,8 +19,9 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Any, Callable
+from typing import Any
 
 TEST_PATH = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_[^/]*|[^/]*_tests?|conftest)\.py$")
 FOREIGN_PATH = re.compile(r"(^|/)(site-packages|dist-packages|node_modules|\.[^/]+|__pypackages__)/|(^|/)setup\.py$")
@@ -73,7 +74,7 @@ class Recorder:
         test, self.current = self.current, None
         if self.tracing:
             sys.settrace(None)
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
         os.environ.pop("REPAIR_TEST", None)
         counts = self.failed if failed else self.passed
         if failed and len(self.each) < EACH_LIMIT:
@@ -99,7 +100,7 @@ class Recorder:
             lines = {self.files[code]: sorted(lines) for code, lines in self.seen.items()}
             data = {"failed": self.failed, "passed": self.passed, "child_of": self.child_of}
             data.update(lines=lines, each=self.each)
-            with open("%s.cov.%d" % (self.out, os.getpid()), "w", encoding="utf-8") as stream:
+            with open(f"{self.out}.cov.{os.getpid()}", "w", encoding="utf-8") as stream:
                 json.dump(data, stream)
 
     def _on_call(self, frame: FrameType, event: str, arg: Any) -> Callable[..., Any] | None:

@@ -7,19 +7,17 @@ Python 3.8 or later, standard library only.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
 import sys
 import time
-import warnings
 from typing import Any
 
-import repair_rank
-from repair_exec import HERE, Command, Outcome
+import repair_rank  # type: ignore[import-not-found]
+from repair_exec import HERE, Command, Outcome  # type: ignore[import-not-found]
+from repair_tree import Tree  # type: ignore[import-not-found]
 
-Edit = dict[str, Any]
 STATE = os.path.join(HERE, "state.json")
 ROOM = 8800
 """Characters that one call may print: what an agent's observation keeps whole."""
@@ -30,65 +28,6 @@ def say(data: Any) -> int:
     text = data if isinstance(data, str) else json.dumps(data)
     sys.stdout.write("repair " + text + "\n")
     return len(text) + 8
-
-
-class Tree:
-    """The repository's files, with edits laid over the content they had when first touched."""
-
-    def __init__(self) -> None:
-        self.base = os.path.join(HERE, "base")
-        self.bumps = itertools.count(2)
-
-    def original(self, path: str) -> str:
-        """Content before any edit."""
-        kept = os.path.join(self.base, path)
-        if not os.path.exists(kept):
-            os.makedirs(os.path.dirname(kept), exist_ok=True)
-            with open(path, "rb") as source, open(kept, "wb") as copy:
-                copy.write(source.read())
-        with open(kept, encoding="utf-8", newline="") as stream:
-            return stream.read()
-
-    def write(self, edits: list[Edit], paths: set[str]) -> str:
-        """Bring the files to original + edits; returns what is wrong with the edits, or an empty string."""
-        for path in sorted(paths | {edit["path"] for edit in edits}):
-            text, problem = edited(self.original(path), [edit for edit in edits if edit["path"] == path])
-            if problem:
-                return problem
-            before = os.stat(path).st_mtime
-            with open(path, encoding="utf-8", newline="") as stream:
-                if stream.read() == text:
-                    continue
-            with open(path, "w", encoding="utf-8", newline="") as stream:
-                stream.write(text)
-            # Compiled files are trusted when whole seconds and size agree, so every version gets a second of its own.
-            os.utime(path, (before + next(self.bumps),) * 2)
-        return ""
-
-
-def edited(source: str, edits: list[Edit]) -> tuple[str, str]:
-    """Apply edits (all in coordinates of `source`) and check that the result parses; returns (text, problem)."""
-    starts = [0]
-    for line in source.split("\n"):
-        starts.append(starts[-1] + len(line) + 1)
-    text, limit = source, len(source) + 1
-    for edit in sorted(edits, key=lambda edit: (-edit["line"], -edit["col"])):
-        if edit["line"] >= len(starts):
-            return source, "did not apply"
-        at = starts[edit["line"] - 1] + edit["col"] - 1
-        old = edit["old"]
-        if "\r\n" in source:
-            old = old.replace("\n", "\r\n")
-        if source[at : at + len(old)] != old or at + len(old) > limit:
-            return source, "did not apply"
-        text, limit = text[:at] + edit["new"] + text[at + len(old) :], at
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            compile(text, "<edited>", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return source, "does not parse"
-    return text, ""
 
 
 def locate(want: dict[str, Any]) -> None:
@@ -125,7 +64,7 @@ def home(test: str) -> str:
 
 
 def _own_seconds(plain: Outcome, failing: list[str]) -> float:
-    return sum(plain.tests[test][2] for test in failing if test in plain.tests)
+    return float(sum(plain.tests[test][2] for test in failing if test in plain.tests))
 
 
 def depth(test: str, text: str) -> int:
@@ -134,7 +73,7 @@ def depth(test: str, text: str) -> int:
     for path, line in repair_rank.frames(text, os.getcwd()):
         name = os.path.basename(path)
         if name == stem or (not stem and repair_rank.is_source(path) is False):
-            return line
+            return int(line)
     return 0
 
 
@@ -153,7 +92,7 @@ def _ranked(plain: Outcome, traced: Outcome, words: set[str]) -> tuple[list[Any]
     ranked = repair_rank.rank(files, lines, words)
     if len(ranked) < 2:
         files = _read(repair_rank.source_files(root))
-        guessed = {path: {n: 0.1 for n in range(1, text.count("\n") + 2)} for path, text in files.items()}
+        guessed = {path: dict.fromkeys(range(1, text.count("\n") + 2), 0.1) for path, text in files.items()}
         ranked = repair_rank.rank(files, {**guessed, **lines}, words)
     return ranked, lines, files
 
@@ -202,7 +141,7 @@ def show(want: dict[str, Any]) -> None:
     with open(STATE, encoding="utf-8") as stream:
         lines = json.load(stream)["lines"]
     wanted = [(item["p"], item["l"]) for item in want["units"]]
-    tree = Tree()
+    tree = Tree(HERE)
     files = {path: tree.original(path).replace("\r\n", "\n") for path in {path for path, _ in wanted}}
     numbers = {path: {int(n): score for n, score in lines.get(path, {}).items()} for path in files}
     units = [unit for path in files for unit in repair_rank.units_of(path, files[path])]
@@ -224,7 +163,7 @@ def check(want: dict[str, Any]) -> None:
     command = Command(want["command"])
     command.prepare()
     command.kind, command.whole = state["kind"], state["whole"]
-    tree = Tree()
+    tree = Tree(HERE)
     ends = time.monotonic() + want["seconds"]
     touched = {edit["path"] for edit in want["base"]}
     best, remaining = len(state["failing"]), []
@@ -237,7 +176,7 @@ def check(want: dict[str, Any]) -> None:
                 result, left = _try(command, state, want["tag"] + str(number), ends)
             if 0 < len(left) < best and "broke" not in result:
                 best, remaining = len(left), left
-        sys.stdout.write("tried %s: %s\n" % (candidate["text"], result))
+        sys.stdout.write(f"tried {candidate['text']}: {result}\n")
         sys.stdout.flush()
     tree.write(want["base"], touched)
     if remaining:
@@ -283,8 +222,8 @@ def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> tupl
         )
         if not left and not broke and second.code != 0 and state["near"] is None:
             broke = 1
-    result = "failing %d of %d" % (len(left), len(failing))
-    result += ", broke %d" % broke if broke else ""
+    result = f"failing {len(left)} of {len(failing)}"
+    result += f", broke {broke}" if broke else ""
     result += ", further" if further and len(left) == len(failing) else ""
     result += ", timed out" if first.code is None else ""
     return result + (" (all pass)" if not left and not broke else ""), left
@@ -299,7 +238,7 @@ def _left(run: Outcome, failing: list[str]) -> list[str]:
 def apply(want: dict[str, Any]) -> None:
     """Leave the tree with the wanted edits."""
     touched = {edit["path"] for edit in want["base"]}
-    problem = Tree().write(want["base"], touched)
+    problem = Tree(HERE).write(want["base"], touched)
     say({"k": "applied", "problem": problem})
 
 
@@ -313,7 +252,7 @@ def main() -> None:
     if os.environ.pop("REPAIR_SWITCHED", None) is None and program and os.path.abspath(program) != sys.executable:
         os.environ["REPAIR_SWITCHED"] = "1"
         sys.stdout.flush()
-        os.execv(program, [program, *sys.argv])
+        os.execv(program, [program, *sys.argv])  # noqa: S606 - the test command's own interpreter
     sys.dont_write_bytecode = True
     {"locate": locate, "show": show, "check": check, "apply": apply}[verb](want)
 

@@ -3,6 +3,6 @@
 import os
 
 if os.environ.get("REPAIR_OUT"):
-    import repair_record
+    import repair_record  # type: ignore[import-not-found]
 
     repair_record.start_in_child()
