@@ -111,7 +111,7 @@ class Evidence(Record):
     broken: tuple[str, ...] = ()
     still_failing: tuple[str, ...] = ()
     restored: tuple[str, ...] = ()
-    """Protected files that the patch changed and verification put back."""
+    """Tests and test settings that the patch changed or added, and verification put back or left out."""
 
 
 class Grade(Record):

@@ -112,7 +112,7 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     if rank >= 2 and bench.rules.sentinels:
         rank, reason = await _confirm(env, task, patch, bench, before, run.report, (rank, reason))
     if run.restored:
-        reason += f"; put back for this: {', '.join(run.restored[:5])}{' ...' if len(run.restored) > 5 else ''}"
+        reason += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{' ...' if len(run.restored) > 5 else ''}"
     return evidence(patch, before, run.report, rank=rank, reason=reason, found=found, restored=run.restored)
 
 
@@ -167,9 +167,10 @@ async def _apply(sandbox: Sandbox, task: Task, patch: Patch, before: TestReport)
         changed=[path for path in settings if were[path] != await _settings(sandbox, task, path)],
     )
     failure = await restore_files(sandbox, task.workdir, task.base_commit, undo.restore, undo.remove)
+    undone = (*undo.restore, *undo.remove)
     if failure:
-        return undo.restore, f"protected files could not be put back: {failure}"
-    return undo.restore, ""
+        return undone, f"protected files could not be put back: {failure}"
+    return undone, ""
 
 
 async def _settings(sandbox: Sandbox, task: Task, path: str) -> object:

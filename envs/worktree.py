@@ -60,7 +60,6 @@ _NO_GIT, _NOT_EMPTY, _DIFFERS = 86, 87, 91
 _PUT = """
 set -e
 command -v git >/dev/null 2>&1 || exit 86
-mkdir -p "$1"; cd "$1"
 [ -z "$(ls -A)" ] || exit 87
 git init -q --template= .
 git symbolic-ref HEAD refs/heads/main
@@ -68,20 +67,20 @@ git config user.name heats
 git config user.email heats@localhost
 git config gc.auto 0
 git config core.logAllRefUpdates false
-git index-pack --stdin <"$2" >/dev/null
-echo "$3" >.git/shallow
-git update-ref refs/heads/main "$3"
-git reset -q --hard "$3"
+git index-pack --stdin <"$1" >/dev/null
+echo "$2" >.git/shallow
+git update-ref refs/heads/main "$2"
+git reset -q --hard "$2"
 git config --unset core.logAllRefUpdates
-rm -f .git/ORIG_HEAD "$2"
-[ "$(git rev-parse HEAD)" = "$3" ]
+rm -f .git/ORIG_HEAD "$1"
+[ "$(git rev-parse HEAD)" = "$2" ]
 """
 
 # Nested repositories are set aside while files are added, else git would take each for a submodule.
 _TAKE = """
 set -e
-cd "$1"; S=$2; BASE=$3
-export GIT_DIR="$S/git" GIT_WORK_TREE="$1" GIT_INDEX_FILE="$S/index"
+S=$1; BASE=$2
+export GIT_DIR="$S/git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$S/index"
 git init -q --template=
 mkdir -p "$S/git/info"
 cp "$S/exclude" "$S/git/info/exclude"
@@ -124,7 +123,7 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     """
     pack = scratch_path(".pack")
     await sandbox.write_file(pack, tree.pack)
-    result = await sandbox.exec(_script(_PUT, workdir, pack, tree.commit), timeout=timeout, cwd="/", merge_stderr=True)
+    result = await sandbox.exec(_script(_PUT, pack, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
     if result.ok:
         return
     if result.exit_code == _NO_GIT:
@@ -150,9 +149,7 @@ async def take_patch(
     scratch = scratch_path()
     await sandbox.write_file(f"{scratch}/base.pack", tree.pack)
     await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
-    result = await sandbox.exec(
-        _script(_TAKE, workdir, scratch, tree.commit), timeout=timeout, cwd="/", merge_stderr=True
-    )
+    result = await sandbox.exec(_script(_TAKE, scratch, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
     try:
         if result.exit_code == _DIFFERS:
             raise PatchRejected(("the diff does not reproduce the working tree",))
@@ -175,8 +172,8 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
     """
     path = scratch_path(".diff")
     await sandbox.write_file(path, patch.data)
-    text = 'cd "$1" && GIT apply --whitespace=nowarn "$2"; code=$?; rm -f "$2"; exit $code'
-    result = await sandbox.exec(_script(text, workdir, path), timeout=timeout, cwd="/", merge_stderr=True)
+    text = 'GIT apply --whitespace=nowarn "$1"; code=$?; rm -f "$1"; exit $code'
+    result = await sandbox.exec(_script(text, path), timeout=timeout, cwd=workdir, merge_stderr=True)
     return None if result.ok else describe(result)
 
 
@@ -195,15 +192,14 @@ async def restore_files(
     await sandbox.write_file(f"{listing}.remove", b"".join(path.encode() + b"\0" for path in remove))
     text = """
 set -e
-cd "$1"
-xargs -0 -r rm -rf -- <"$2.remove"
-if [ -s "$2.restore" ]; then
+xargs -0 -r rm -rf -- <"$1.remove"
+if [ -s "$1.restore" ]; then
   export GIT_LITERAL_PATHSPECS=1
-  GIT checkout -q "$3" --pathspec-from-file="$2.restore" --pathspec-file-nul
+  GIT checkout -q "$2" --pathspec-from-file="$1.restore" --pathspec-file-nul
 fi
-rm -f "$2.restore" "$2.remove"
+rm -f "$1.restore" "$1.remove"
 """
-    result = await sandbox.exec(_script(text, workdir, listing, commit), timeout=120, cwd="/", merge_stderr=True)
+    result = await sandbox.exec(_script(text, listing, commit), timeout=120, cwd=workdir, merge_stderr=True)
     return None if result.ok else describe(result)
 
 

@@ -4,10 +4,10 @@
   + UsageError            2    a bad flag, key, file or directory
   + PreflightFailed       6    no sandbox, image, endpoint, test command or disk
   + RunInUse              2    another process works in the same run directory
-  + BudgetExhausted       5    a limit of the run was reached before it was done
+  + InfrastructureFailed  3    sandboxes kept failing
 
-Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 3 finished with
-infrastructure failures, 4 no verified patch, 130 and 143 after a signal.
+Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 4 no verified
+patch, 5 a limit was reached first, 130 and 143 after a signal.
 """
 
 from enum import IntEnum
@@ -49,7 +49,7 @@ class RunInUse(UsageError):
     """Another process holds the run directory."""
 
 
-class BudgetExhausted(HeatsError):
-    """A limit of the run was reached; what is done is kept and a larger limit resumes it."""
+class InfrastructureFailed(HeatsError):
+    """Sandboxes kept failing; what is done is kept and the same command tries again."""
 
-    exit_code = ExitCode.BUDGET
+    exit_code = ExitCode.INFRASTRUCTURE

@@ -21,6 +21,7 @@ from envs.errors import SetupFailed, TestCommandMissing
 from heats.heat import play_heat
 from heats.records import TaskResult
 from heats.rollout import TaskRun
+from sandbox.errors import SandboxError
 from tournament.errors import NoCandidates
 
 
@@ -55,8 +56,10 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
         result = settle(run, limit)
         if result.status != "budget":
             run.store.save_result(result)
-    except (SetupFailed, TestCommandMissing, NoCandidates) as error:
-        result = _result(run, "error", detail=str(error))
+    except (SetupFailed, TestCommandMissing) as error:
+        result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
+    except (NoCandidates, SandboxError) as error:
+        result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     emit("task_finished", task=run.task.id, status=result.status, selected=result.selected, detail=result.detail)
     return result
 

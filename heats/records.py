@@ -64,12 +64,14 @@ class TaskResult(Record):
     Attributes:
         status: `verified`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
             prevented a result, `budget` when a limit did.
+        cause: of an `error`: the `task` cannot be attempted here as given, or the `infrastructure` failed.
         kept: ids kept after each heat but the last.
     """
 
     task: str
     status: Literal["verified", "unverified", "no_patch", "error", "budget"]
     detail: str = ""
+    cause: Literal["task", "infrastructure"] | None = None
     base_commit: str = ""
     selected: str | None = None
     patch_sha256: str = ""

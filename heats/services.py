@@ -79,31 +79,33 @@ async def open_services(run_id: str, config: HeatsConfig, env: Env, events: Even
     """Open the backend and the models, check that they are usable, and close them at the end.
 
     Raises:
-        UsageError, BackendUnavailable, ImageMissing, ModelConfigError, ModelUnavailable.
+        UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
-        backend = await open_backend(config.sandbox)
-        stack.push_async_callback(backend.close)
-        main = require_model(config)
+        main, agent = require_model(config), open_agent(config.agent.name, config.agent)
         opened: dict[str, ChatModel] = {}
         facts: dict[str, Any] = {}
         for one in (main, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one)
                 stack.push_async_callback(model.close)
-                facts[one.name] = dict(await model.preflight())
+        judge = opened[(config.judge_model or main).model_dump_json()]
+        selector = open_selector(config.tournament, judge)
+        for model in opened.values():
+            facts[model.name] = dict(await model.preflight())
+        backend = await open_backend(config.sandbox)
+        stack.push_async_callback(backend.close)
         await backend.preflight(sorted({task.image for task in env.tasks()}))
         await backend.reap()
-        judge = opened[(config.judge_model or main).model_dump_json()]
         yield Services(
             run_id=run_id,
             config=config,
             env=env,
             backend=backend,
-            agent=open_agent(config.agent.name, config.agent),
+            agent=agent,
             model=opened[main.model_dump_json()],
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
-            selector=open_selector(config.tournament, judge),
+            selector=selector,
             events=events,
             slots=asyncio.Semaphore(config.workers),
             facts=facts,

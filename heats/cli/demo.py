@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from envs import DemoEnv
+from envs.demo import DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
 from heats.errors import ExitCode
@@ -29,7 +29,7 @@ def demo(
     figures = RunFigures.of(session.store)
     report = write_report(session.store, session.store.directory / "report.html")
     if options.json:
-        print_json({**figures.to_dict(), "run_dir": str(session.store.directory), "report": str(report)})
+        print_json({**figures.as_dict(), "run_dir": str(session.store.directory), "report": str(report)})
     else:
         typer.echo(figures_text(figures))
         typer.echo(f"\nreport   {report}")

@@ -5,12 +5,12 @@ import traceback
 from pathlib import Path
 from tempfile import gettempdir
 
-from agents.errors import AgentsError, LimitExceeded, ModelConfigError, ModelError
+from agents.errors import AgentsError, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
 from envs.errors import EnvsError, SetupFailed, TestCommandMissing
 from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
-from tournament.errors import TournamentError
+from tournament.errors import TournamentError, UnknownSelector
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -29,7 +29,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
         case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing():
             return ExitCode.PREFLIGHT, str(error)
-        case ModelConfigError() | EnvsError():
+        case ModelConfigError() | EnvsError() | UnknownAgent() | UnknownSelector():
             return ExitCode.USAGE, str(error)
         case ModelError():
             return ExitCode.PREFLIGHT, str(error)

@@ -33,7 +33,7 @@ def report(
     path = write_report(store, out or run / "report.html")
     figures = RunFigures.of(store)
     if json:
-        print_json({**figures.to_dict(), "report": str(path)})
+        print_json({**figures.as_dict(), "report": str(path)})
         return
     typer.echo(figures_text(figures))
     typer.echo(f"\nreport   {path}")

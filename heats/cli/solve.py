@@ -10,7 +10,7 @@ from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
-from heats.errors import ExitCode, UsageError
+from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.files import write_bytes
 from heats.services import require_model
 from heats.show import account, write_report
@@ -76,6 +76,10 @@ def read_issue(issue: str) -> str:
 def hand_over(session: Session, options: RunOptions) -> None:
     """Write the patch, the account and the report into the run directory, tell the result, and end with its code."""
     result = session.results[0]
+    if result.status == "error":
+        if options.json:
+            print_json(as_json(session, None))
+        raise PreflightFailed(result.detail) if result.cause == "task" else InfrastructureFailed(result.detail)
     directory = session.store.directory
     files = session.store.task(result.task)
     patch_path: Path | None = None
