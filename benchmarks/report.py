@@ -38,7 +38,9 @@ def main() -> None:
         built = time.perf_counter()
         RunFigures.of(run)
         counted = time.perf_counter()
+        before = sum(os.times()[:4])
         path = write_report(run, run.directory / "report.html")
+        cpu = sum(os.times()[:4]) - before
         written = time.perf_counter()
         beside = sum(file.stat().st_size for file in (run.directory / "report-files").glob("*.html"))
         told = {
@@ -48,6 +50,7 @@ def main() -> None:
             "make_run_s": round(built - started, 1),
             "figures_s": round(counted - built, 1),
             "report_s": round(written - counted, 1),
+            "report_cpu_s": round(cpu, 1),
             "first_page_mb": round(path.stat().st_size / 1e6, 2),
             "pages_beside_mb": round(beside / 1e6, 1),
             "cores": os.cpu_count(),

@@ -56,7 +56,7 @@ def _rollout(event: Event, run: RunView) -> str:
         say.several(amount(data, "steps"), "step"),
         say.duration(number(data, "duration_s")),
         f"patch of {patch}" if number(data, "patch_bytes") else "no patch",
-        one_line(word(data, "detail"), 160) if word(data, "exit") != "submitted" else "",
+        one_line(word(data, "detail") or word(data, "error"), 160) if word(data, "exit") != "submitted" else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -111,7 +111,8 @@ def _warning(event: Event, run: RunView) -> str:
 
 def _finished(event: Event, run: RunView) -> str:
     counts = ", ".join(f"{number} {say.STATUS_WORDS.get(name, name)}" for name, number in sorted(run.statuses.items()))
-    return f"run finished: {one_line(word(event.data, 'status'), 40)}{' (' + counts + ')' if counts else ''}"
+    status = one_line(word(event.data, "status"), 40)
+    return " ".join(part for part in ("run finished:", status, f"({counts})" if status and counts else counts) if part)
 
 
 _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {

@@ -12,6 +12,7 @@ from typing import Any
 
 from agents.llm.ledger import Usage
 from heats.events import Event
+from heats.show import words as say
 
 
 def number(data: dict[str, Any], name: str) -> float:
@@ -164,7 +165,7 @@ def _apply_rollout(rollout: RolloutView, event: Event) -> None:
     data = event.data
     if event.kind == "rollout_step":
         code = data.get("exit_code")
-        rollout.steps, rollout.command = int(number(data, "step")), word(data, "command")
+        rollout.steps, rollout.command = int(number(data, "step")), say.command(word(data, "command"))
         rollout.exit_code = code if isinstance(code, int) else None
     elif event.kind == "rollout_finished":
         rollout.state = word(data, "exit") or "no attempt"

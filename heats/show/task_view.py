@@ -1,6 +1,5 @@
 """What the report's page of one task says, gathered from its records and cut to size."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -207,7 +206,7 @@ def _rollout(
 
 
 def _step(anchor: str, step: Step, limit: int) -> StepView:
-    commands = tuple((call.name, cut(command_text(call.arguments), limit)) for call in step.tool_calls)
+    commands = tuple((call.name, cut(say.command(call.arguments), limit)) for call in step.tool_calls)
     results = tuple(_result(one, limit) for one in step.observations)
     title = commands[0][1] if commands else step.content
     about = [f"{say.count(step.usage.tokens)} tokens"] if step.usage is not None else []
@@ -229,16 +228,6 @@ def _step(anchor: str, step: Step, limit: int) -> StepView:
 def _result(one: Observation, limit: int) -> tuple[str, bool, str]:
     code = f"exit code {one.exit_code}" if one.exit_code is not None else one.status.replace("_", " ")
     return code, one.exit_code != 0, cut(one.content, limit)
-
-
-def command_text(arguments: str) -> str:
-    """The command in a tool call's arguments, or the arguments as they were written."""
-    try:
-        read = json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
-    command = read.get("command") if isinstance(read, dict) else None
-    return command if isinstance(command, str) else arguments
 
 
 def _tests(evidence: Evidence) -> TestsView:

@@ -1,5 +1,8 @@
 """How figures are written for a person: the same everywhere, in terminals, Markdown and HTML."""
 
+import json
+import re
+
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, ExitKind
 from envs.base import TestReport
@@ -89,3 +92,19 @@ def short(rollout: str) -> str:
     """`heat-0/rollout-03` as `0/03`, for places with little room."""
     heat, _, name = rollout.partition("/")
     return f"{heat.removeprefix('heat-')}/{name.removeprefix('rollout-')}" if name else rollout
+
+
+def command(arguments: str) -> str:
+    """The command in a tool call's arguments, whole or cut short; the arguments as written where there is none."""
+    try:
+        read = json.loads(arguments)
+        found = read.get("command") if isinstance(read, dict) else None
+    except (ValueError, RecursionError):
+        found = None
+        start = _CUT_COMMAND.match(arguments)
+        if start is not None:
+            found = json.loads(f'"{start[1]}"', strict=False)
+    return found if isinstance(found, str) else arguments
+
+
+_CUT_COMMAND = re.compile(r'\s*\{\s*"command"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
