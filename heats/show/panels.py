@@ -36,7 +36,7 @@ def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableT
 
 
 def _head(run: RunView, elapsed: float) -> Text:
-    head = Text("heats ", style="bold", no_wrap=True, overflow="ellipsis")
+    head = Text("", no_wrap=True, overflow="ellipsis").append("heats ", style="bold")
     model, sandbox = one_line(word(run.about, "model"), 60), one_line(word(run.about, "sandbox"), 30)
     plan = f"{amount(run.about, 'rollouts')} rollouts x {amount(run.about, 'iterations')} heats"
     head.append(f"{say.clock(elapsed)}  ", style="bold cyan")
@@ -45,7 +45,7 @@ def _head(run: RunView, elapsed: float) -> Text:
 
 
 def _one_task(task: TaskView, room: int) -> list[RenderableType]:
-    title = Text(one_line(task.id, 80), style="bold")
+    title = Text().append(one_line(task.id, 80), style="bold")
     title.append(f"  {progress(task)}", style="dim")
     matches = task.heat_matches()
     bracket = list(_bracket(matches)) if matches else []
@@ -53,8 +53,9 @@ def _one_task(task: TaskView, room: int) -> list[RenderableType]:
     parts: list[RenderableType] = [title, rollouts, *bracket]
     if task.verdict or task.status:
         verdict = task.verdict or task.status
-        line = Text(say.STATUS_WORDS.get(verdict, one_line(verdict, 20)), style=_VERDICT_STYLES.get(verdict, "bold"))
-        line.append(f"  {one_line(', '.join(task.selected), 80)}  {one_line(task.reason, 160)}", style="default")
+        said, style = say.STATUS_WORDS.get(verdict, one_line(verdict, 20)), _VERDICT_STYLES.get(verdict, "bold")
+        line = Text().append(said, style=style)
+        line.append(f"  {one_line(', '.join(task.selected), 80)}  {one_line(task.reason, 160)}")
         parts.append(line)
     return parts
 
@@ -85,7 +86,7 @@ def _bracket(matches: list[MatchView]) -> Iterable[Text]:
     for match in matches:
         rounds.setdefault(match.id.partition("-")[0], []).append(match)
     for name, played in list(rounds.items())[:8]:
-        line = Text(f"{one_line(name, 8):>4}  ", style="dim", no_wrap=True, overflow="ellipsis")
+        line = Text("", no_wrap=True, overflow="ellipsis").append(f"{one_line(name, 8):>4}  ", style="dim")
         for match in played:
             _match(line, match)
         yield line
@@ -103,7 +104,7 @@ def _match(line: Text, match: MatchView) -> None:
 
 def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
     done = sum(run.statuses.values())
-    head = Text(f"{done}/{run.planned_tasks} tasks  ", style="bold")
+    head = Text().append(f"{done}/{run.planned_tasks} tasks  ", style="bold")
     for status, number in sorted(run.statuses.items()):
         said = say.STATUS_WORDS.get(status, one_line(status, 20))
         head.append(f"{number} {said}  ", style=_VERDICT_STYLES.get(status, "default"))
@@ -116,11 +117,11 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
     shown = list(run.running.values())[: max(room - len(recent) - 3, 2)]
     for task in recent:
         said = say.STATUS_WORDS.get(task.status, one_line(task.status, 20))
-        reason = Text(said, style=_VERDICT_STYLES.get(task.status, "default"))
+        reason = Text().append(said, style=_VERDICT_STYLES.get(task.status, "default"))
         reason.append(f"  {one_line(task.reason, 120)}", style="dim")
         table.add_row(Text(one_line(task.id, 60), style="dim"), reason, "")
     for task in shown:
         table.add_row(Text(one_line(task.id, 60)), Text(progress(task)), Text(say.clock(run.now - task.started)))
     if len(run.running) > len(shown):
         table.add_row(Text(f"and {len(run.running) - len(shown)} more", style="dim"), "", "")
-    return [head, ProgressBar(total=max(run.planned_tasks, 1), completed=done), table]
+    return [head, ProgressBar(total=max(run.planned_tasks, 1), completed=done, complete_style="green"), table]
