@@ -1,10 +1,13 @@
 """Starting sandboxes for a task, and closing them whatever happens."""
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from envs.base import Env, Task
 from sandbox.base import Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
+from sandbox.toolbox import TOOLBOX, toolbox_directory
 
 
 def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: SandboxLimits | None = None) -> SandboxSpec:
@@ -12,7 +15,11 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
 
     Args:
         labels: of the run and the rollout; the task's id is added.
+
+    Raises:
+        BackendUnavailable: the task wants the toolbox, and it cannot be made here.
     """
+    mounts = {str(toolbox_directory(cache_directory())): TOOLBOX} if task.toolbox else {}
     return SandboxSpec(
         image=task.image,
         workdir=task.workdir,
@@ -20,7 +27,13 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
         labels={"task": task.id, **(labels or {})},
         limits=limits or SandboxLimits(),
         network=task.network,
+        read_only_mounts=mounts,
     )
+
+
+def cache_directory() -> Path:
+    """Where this room keeps what any run may use again."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heats"
 
 
 @asynccontextmanager

@@ -36,6 +36,8 @@ class ProcessSandbox:
         merge_stderr: bool = False,
     ) -> ExecResult:
         started = time.monotonic()
+        if not os.path.isdir(os.path.join(self.spec.workdir, cwd or "")):
+            return ExecResult("exited", 125, b"cannot change directory")
         process = await asyncio.create_subprocess_exec(
             "bash",
             "-c",

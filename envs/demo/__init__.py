@@ -1,0 +1,5 @@
+"""Built-in tasks: small Python repositories with a bug, an issue text, visible tests, and hidden ones for grading."""
+
+from envs.demo.env import DemoEnv
+
+__all__ = ["DemoEnv"]

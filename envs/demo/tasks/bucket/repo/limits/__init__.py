@@ -1,0 +1,1 @@
+"""Limiting how often something is done."""

@@ -1,0 +1,1 @@
+"""Busy and free times of meeting rooms."""

@@ -1,0 +1,1 @@
+"""Accounts and the book they are kept in."""

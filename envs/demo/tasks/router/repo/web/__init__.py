@@ -1,0 +1,1 @@
+"""Finding the handler for a path."""

@@ -1,0 +1,1 @@
+"""Settings in simple text files."""

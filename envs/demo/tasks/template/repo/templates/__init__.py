@@ -1,0 +1,1 @@
+"""Very small text templates."""
