@@ -20,7 +20,7 @@ _DRAIN_S = 3.0
 _PING_S = 1.0
 _PONG_S = 30.0
 _FLOOD_BYTES = 64 << 20
-_FLOOD_BYTES_PER_S = 64 << 20
+_FLOOD_BYTES_PER_S = 128 << 20
 
 
 class ChannelBroken(Exception):

@@ -146,7 +146,8 @@ class DockerBackend:
                 command=[str(ticks), str(tick)],
                 name=name,
                 hostname="sandbox",
-                user=spec.user,
+                # By number: an image without /etc/passwd knows no names.
+                user="0" if spec.user == "root" else spec.user,
                 working_dir=spec.workdir,
                 environment=dict(spec.env),
                 labels=_labels(spec),

@@ -17,6 +17,8 @@ from sandbox.wire import WireClosed
 _log = logging.getLogger(__name__)
 
 _FILE_S = 120.0
+_LOOKS = 5
+_LOOK_PAUSE_S = 0.1
 _REOPEN_PAUSES_S = (0.0, 0.2, 1.0, 3.0, 8.0)
 
 
@@ -130,11 +132,19 @@ class ChannelSandbox:
         async with self._lock:
             channel = await self._ready()
             result = await channel.run(request, timeout=timeout, limit=limit)
-            if channel.broken and await self.machine.alive() is False:
+            if channel.broken and await self._died():
                 raise SandboxLost(f"{self.machine.name} ended while a command ran ({channel.broken})")
             if not self._persistent and not channel.broken:
                 channel.tainted = True
             return result
+
+    async def _died(self) -> bool:
+        """Whether the channel broke because the machine ended, of which the daemon hears a little later."""
+        for _ in range(_LOOKS):
+            if (alive := await self.machine.alive()) is not True:
+                return alive is False
+            await asyncio.sleep(_LOOK_PAUSE_S)
+        return False
 
     async def _ready(self) -> Channel:
         """A channel that works: the present one, or a new one."""

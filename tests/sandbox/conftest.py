@@ -1,0 +1,146 @@
+"""Sandboxes of every kind under one name, so that one test states what all of them must do."""
+
+import contextlib
+import io
+import shutil
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+import pytest_asyncio
+
+from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+
+BASE_IMAGE = "heats-base:latest"
+BUSYBOX_IMAGE = "heats-test-busybox:latest"
+LABELS = {"run": "tests-sandbox"}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way to get a sandbox, and what may be expected of it."""
+
+    backend: str
+    image: str
+    user: str = "root"
+    workdir: str = "/testbed"
+    isolated: bool = True
+    python: bool = True
+
+    @property
+    def container(self) -> bool:
+        return self.backend == "docker"
+
+    def spec(self, **changes: Any) -> SandboxSpec:
+        """What to start, with some of it changed."""
+        limits = SandboxLimits(**{"max_life_s": 600, **changes.pop("limits", {})})
+        settings = {"image": self.image, "workdir": self.workdir, "user": self.user, "labels": LABELS, **changes}
+        return SandboxSpec(limits=limits, **settings)
+
+
+KINDS = {
+    "docker": Kind("docker", BASE_IMAGE),
+    "docker-uid": Kind("docker", BASE_IMAGE, user="1234:1234", workdir="/tmp"),
+    "docker-busybox": Kind("docker", BUSYBOX_IMAGE, workdir="/work", python=False),
+    "bubblewrap": Kind("bubblewrap", "host"),
+    "local": Kind("local", "host", isolated=False),
+}
+Start = Callable[..., Awaitable[Sandbox]]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test that takes `kind` (or what is made of it) one run per kind."""
+    if "kind" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("kinds")
+    names = marker.args if marker else tuple(KINDS)
+    values = [pytest.param(KINDS[name], id=name, marks=_marks(KINDS[name])) for name in names]
+    metafunc.parametrize("kind", values, scope="module")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker that only this folder uses."""
+    config.addinivalue_line("markers", "kinds(*names): the sandbox kinds that a test runs on; all by default")
+
+
+def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
+    return [getattr(pytest.mark, kind.backend)] if kind.backend != "local" else []
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where bubblewrap and local sandboxes keep their files."""
+    return tmp_path_factory.mktemp("sandboxes") / "scratch"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def backend(kind: Kind, scratch: Path) -> AsyncIterator[SandboxBackend]:
+    if kind.image == BUSYBOX_IMAGE:
+        make_busybox_image()
+    config: dict[str, Any] = {"backend": kind.backend, "unsafe": kind.backend == "local", "scratch_dir": scratch}
+    opened = await open_backend(SandboxConfig.model_validate(config))
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def start(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Start]:
+    """Start sandboxes of this kind; they are closed at the end of the test."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def begin(**changes: Any) -> Sandbox:
+            sandbox = await backend.start(kind.spec(**changes))
+            stack.push_async_callback(sandbox.close)
+            return sandbox
+
+        yield begin
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sbx(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Sandbox]:
+    """One sandbox for all tests of a module: whatever a command does, the next one works."""
+    sandbox = await backend.start(kind.spec())
+    yield sandbox
+    await sandbox.close()
+
+
+@pytest.fixture
+def daemon() -> Iterator[docker.DockerClient]:
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+def make_busybox_image() -> None:
+    """An image with nothing but a static busybox: no bash, no coreutils, no Python."""
+    client = docker.from_env()
+    try:
+        if client.images.list(BUSYBOX_IMAGE):
+            return
+        program = shutil.which("busybox")
+        if program is None or b"dynamically" in subprocess.run(["ldd", program], capture_output=True).stdout:
+            pytest.skip("no static busybox to make an image of (Debian: busybox-static)")
+        client.api.import_image_from_data(_busybox_tar(program), *BUSYBOX_IMAGE.split(":"))
+    finally:
+        client.close()
+
+
+def _busybox_tar(program: str) -> bytes:
+    applets = subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder in ("bin", "etc", "tmp", "work"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
+            tar.addfile(entry)
+        tar.add(program, "bin/busybox")
+        for applet in sorted({*applets} - {"busybox"}):
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return buffer.getvalue()

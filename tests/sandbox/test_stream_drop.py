@@ -1,0 +1,157 @@
+"""A connection that is cut never looks like success, and nothing is done twice (X5, X8, X14, R4, R6)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from sandbox import BackendUnavailable, Sandbox, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.docker]
+
+SOCKET = "/var/run/docker.sock"
+
+
+class Proxy:
+    """Sits before the daemon's socket and breaks connections on demand."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.refusing = False
+        self._streams: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> "Proxy":
+        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drop_streams(self) -> None:
+        """Cut the connections that carry the streams of a process; the daemon and the process go on."""
+        for writer in self._streams:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        if self.refusing:
+            writer.transport.abort()
+            return
+        far_reader, far_writer = await asyncio.open_unix_connection(SOCKET)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._copy(reader, far_writer, writer))
+                group.create_task(self._copy(far_reader, writer, None))
+        except* OSError:
+            pass
+        finally:
+            self._streams.discard(writer)
+            for one in (writer, far_writer):
+                one.transport.abort()
+
+    async def _copy(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, client: asyncio.StreamWriter | None
+    ) -> None:
+        while data := await source.read(65536):
+            if client is not None and b"/exec/" in data[:60] and b"/start" in data[:150]:
+                self._streams.add(client)
+            target.write(data)
+            await target.drain()
+        with contextlib.suppress(OSError):
+            target.write_eof()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with Proxy(tmp_path / "proxy.sock") as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sandbox(proxy: Proxy) -> AsyncIterator[Sandbox]:
+    backend = await open_backend(SandboxConfig(backend="docker", docker_host=f"unix://{proxy.path}", call_timeout_s=10))
+    spec = SandboxSpec(image="heats-base:latest", limits=SandboxLimits(max_life_s=300), labels={"run": "tests-sandbox"})
+    started = await backend.start(spec)
+    yield started
+    proxy.refusing = False
+    await started.close()
+    await backend.close()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.5])
+async def test_a_dropped_stream_is_indeterminate_and_never_exit_0(sandbox: Sandbox, proxy: Proxy, after: float) -> None:
+    task = asyncio.create_task(sandbox.exec("echo before; sleep 2; echo after; exit 7", timeout=20))
+    await asyncio.sleep(after)
+    await asyncio.sleep(0)
+    proxy.drop_streams()
+    result = await task
+    assert (result.status, result.exit_code, result.ok) == ("indeterminate", None, False)
+    assert result.stdout in (b"before\n", b"")
+
+
+async def test_a_hundred_drops_are_a_hundred_times_indeterminate(sandbox: Sandbox, proxy: Proxy) -> None:
+    seen = []
+    for number in range(20):
+        task = asyncio.create_task(sandbox.exec("echo before; sleep 5", timeout=20))
+        await asyncio.sleep(0.1 + number / 200)
+        proxy.drop_streams()
+        seen.append((await task).status)
+    assert set(seen) == {"indeterminate"}
+
+
+async def test_after_a_drop_the_next_command_works_beside_nothing_of_the_last(sandbox: Sandbox, proxy: Proxy) -> None:
+    task = asyncio.create_task(sandbox.exec("sleep 7772; touch /tmp/finished", timeout=20))
+    await asyncio.sleep(0.2)
+    proxy.drop_streams()
+    await task
+    result = await sandbox.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 777[2]'", timeout=20)
+    assert result.stdout == b"0\n"
+
+
+async def test_an_interrupted_command_is_not_run_again(sandbox: Sandbox, proxy: Proxy) -> None:
+    task = asyncio.create_task(sandbox.exec("echo run >>/tmp/count; sleep 2", timeout=20))
+    await asyncio.sleep(0.3)
+    proxy.drop_streams()
+    await task
+    assert (await sandbox.exec("cat /tmp/count", timeout=20)).stdout == b"run\n"
+
+
+async def test_an_interrupted_read_is_done_again(sandbox: Sandbox, proxy: Proxy) -> None:
+    await sandbox.write_file("/tmp/data", b"x" * (8 << 20))
+    task = asyncio.create_task(sandbox.read_file("/tmp/data"))
+    await asyncio.sleep(0.005)
+    proxy.drop_streams()
+    assert await task == b"x" * (8 << 20)
+
+
+async def test_a_daemon_that_is_away_for_a_moment_is_waited_for(sandbox: Sandbox, proxy: Proxy) -> None:
+    task = asyncio.create_task(sandbox.exec("sleep 30", timeout=60))
+    await asyncio.sleep(0.2)
+    proxy.refusing = True
+    proxy.drop_streams()
+    assert (await task).status == "indeterminate"
+    asyncio.get_running_loop().call_later(1.0, setattr, proxy, "refusing", False)
+    assert (await sandbox.exec("echo back", timeout=20)).stdout == b"back\n"
+
+
+async def test_a_daemon_that_does_not_answer_is_said_within_its_deadline(tmp_path: Path) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang, str(tmp_path / "hang.sock"))
+    config = SandboxConfig(backend="docker", docker_host=f"unix://{tmp_path}/hang.sock", call_timeout_s=1)
+    async with asyncio.timeout(15):
+        with pytest.raises(BackendUnavailable, match="no Docker daemon answers"):
+            await open_backend(config)
+    server.close()
