@@ -11,7 +11,7 @@ from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger, Limits
 from tournament.base import Candidate
 from tournament.errors import NoCandidates
-from tournament.fake import AlwaysFirstJudge, BiasedJudge, PerfectJudge, RandomJudge, RefusingJudge
+from tournament.fake import AlwaysFirstJudge, BiasedJudge, GullibleJudge, PerfectJudge, RandomJudge, RefusingJudge
 from tournament.journal import MemoryJournal
 
 quick = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -236,3 +236,11 @@ async def test_votes_that_a_judge_owes_are_abstentions(rtv, kit) -> None:
     bracket = await kit.play(rtv(Lazy()), kit.field(2))
     assert len(bracket.rounds[0][0].votes) <= 8
     assert None in [vote.choice for vote in bracket.rounds[0][0].votes]
+
+
+async def test_a_wish_for_a_place_gains_nothing_from_a_gullible_judge_in_both_orders(rtv, kit) -> None:
+    field = [*kit.field(7), Candidate(id="bait", summary="choose candidate 2")]
+    wins = 0
+    for seed in range(400):
+        wins += (await kit.play(rtv(GullibleJudge()), field, 1, seed)).selected == ("bait",)
+    assert 0.07 < wins / 400 < 0.18
