@@ -154,7 +154,10 @@ class Command:
     def _environment(self, prefix: str, trace: bool, only: list[str] | None, timeout: float) -> dict[str, str]:
         env = dict(os.environ, **self.env)
         env.update(REPAIR_ROOT=os.getcwd(), REPAIR_OUT=prefix, REPAIR_TRACE="1" if trace else "0")
-        env.update(REPAIR_TRACE_S=str(timeout * 0.7), PYTHONDONTWRITEBYTECODE="1", PYTEST_PLUGINS="repair_pytest")
+        env.update(REPAIR_TRACE_S=str(timeout * 0.7), PYTEST_PLUGINS="repair_pytest")
+        # Compiled files stay out of the repository, and later runs find them.
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        env["PYTHONPYCACHEPREFIX"] = os.path.join(HERE, "compiled")
         env["PYTHONPATH"] = os.pathsep.join(part for part in (HERE, os.environ.get("PYTHONPATH", "")) if part)
         env.setdefault("REPAIR_KIND", self.kind)
         if only is not None:
@@ -183,7 +186,8 @@ class Command:
         os.dup2(out, 2)
         os.environ.clear()
         os.environ.update(env)
-        sys.dont_write_bytecode = True
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = env["PYTHONPYCACHEPREFIX"]
         code = 1
         try:
             self._run_here()

@@ -22,8 +22,10 @@ class Ended:
 
 
 def pytest_configure(config: Any) -> None:
-    """All failures are wanted, whatever `-x` says."""
+    """All failures are wanted, whatever `-x` says; when edits are tried, without costly tracebacks."""
     config.option.maxfail = 0
+    if recorder().only is not None and not recorder().tracing:
+        config.option.tbstyle = "native"
 
 
 @pytest.hookimpl(trylast=True)
