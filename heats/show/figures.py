@@ -4,8 +4,9 @@ Shares are means over rollouts within a task, then over tasks. A rollout that in
 success and is also counted on its own; a rollout that nobody graded is in no share and is counted too.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import comb
 from statistics import fmean, median_low
 from typing import Any, Self
@@ -172,9 +173,14 @@ class Figures:
     @classmethod
     def gather(cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures]) -> Self:
         """Figures of tasks that were read already; what was spent comes from the run's own charges."""
-        charged = total_usage(charge.usage for charge in run.charges())
+        charges = run.charges()
+        charged = total_usage(charge.usage for charge in charges)
         usage = charged if charged.calls else total_usage(task.usage for task in tasks)
-        return cls(run.manifest.run_id, basis, tuple(tasks), usage)
+        by_task: dict[str, list[Usage]] = defaultdict(list)
+        for charge in charges:
+            by_task[charge.scope.partition("/heat-")[0]].append(charge.usage)
+        told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
+        return cls(run.manifest.run_id, basis, tuple(told), usage)
 
     @property
     def totals(self) -> Totals:

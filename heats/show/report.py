@@ -109,10 +109,12 @@ def task_page(directory: Path, basis: Basis, budget: int, work: tuple[str, Seque
 
 
 def _section(page: TaskPage, alone: bool) -> Markup:
+    status = page.figures.status
+    pill = Markup('<span class="pill {}">{}</span>').format(TONES.get(status, ""), say.STATUS_WORDS.get(status, status))
     opened = Markup(" open") if alone else ""
-    return Markup('<details class="task" id="{}"{}><summary>{}</summary><div class="inside">{}</div></details>').format(
-        slug(page.task), opened, one_line(page.task, 200), page.body
-    )
+    return Markup(
+        '<details class="task" id="{}"{}><summary>{} {}</summary><div class="inside">{}</div></details>'
+    ).format(slug(page.task), opened, one_line(page.task, 200), pill, page.body)
 
 
 def _write_pages(run: RunStore, folder: Path, pages: Sequence[TaskPage]) -> None:

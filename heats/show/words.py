@@ -13,6 +13,7 @@ STATUS_WORDS = {
     "no_patch": "no patch",
     "error": "infrastructure failed",
     "budget": "budget exhausted",
+    "running": "not finished",
 }
 """A task's status in words."""
 

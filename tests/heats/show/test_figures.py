@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agents.llm.ledger import Usage
 from envs.base import Evidence, Grade, Patch
-from heats.records import Manifest, Outcome, TaskResult
+from heats.records import Charge, Manifest, Outcome, TaskResult
 from heats.show.figures import pass_at_k
 from heats.show.table import RunFigures, notes
 from heats.store import RunStore
@@ -108,6 +109,17 @@ def test_a_running_task_has_no_final_yet(small: SmallRun) -> None:
     assert figures.totals.final is None
     assert figures.tasks[0].status == "running"
     assert "1 task not finished" in notes(figures)
+
+
+def test_a_running_task_is_charged_what_the_ledger_says(small: SmallRun) -> None:
+    log = small.run.ledger_log()
+    for scope in ("t/heat-0/rollout-00", "t/heat-0/tournament", "other/heat-0/rollout-00"):
+        log.append(Charge(scope=scope, usage=Usage(calls=2, prompt_tokens=10, cost_usd=0.5)))
+    log.close()
+    small.rollout("heat-0/rollout-00", "u", steps=0)
+    figures = RunFigures.of(small.run)
+    assert figures.tasks[0].usage == Usage(calls=4, prompt_tokens=20, cost_usd=1.0)
+    assert figures.usage.calls == 6
 
 
 def test_without_grades_evidence_counts_and_is_called_so(small: SmallRun) -> None:
