@@ -2,7 +2,8 @@
 
 from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
 from envs.machine import prepared, spec_for
-from envs.patches import check_patch, patch_key
+from envs.opening import open_env
+from envs.patches import check_patch, patch_key, patch_stats
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
 from envs.verify import Bench, VerifyRules, baseline, verify
 
@@ -19,8 +20,10 @@ __all__ = [
     "VerifyRules",
     "baseline",
     "check_patch",
+    "open_env",
     "open_repository",
     "patch_key",
+    "patch_stats",
     "prepared",
     "spec_for",
     "verify",

@@ -138,7 +138,7 @@ def _run(repo: git.Repo, *arguments: str, **options: Any) -> Any:
 def _fetch(url: str, ref: str) -> BaseTree:
     """Fetch one commit of a remote repository into a temporary one. The user's own git credentials apply."""
     with tempfile.TemporaryDirectory(prefix="heats-fetch-") as folder:
-        repo = git.Repo.init(folder, bare=True, template="")
+        repo = git.Repo.init(folder, bare=True)
         with closing(repo), _git_errors(f"cannot fetch {ref} of {_without_password(url)}"):
             repo.git.update_environment(**_ENVIRONMENT)
             _run(repo, "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", url, f"{ref}:refs/heats")

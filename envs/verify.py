@@ -112,7 +112,8 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     if rank >= 2 and bench.rules.sentinels:
         rank, reason = await _confirm(env, task, patch, bench, before, run.report, (rank, reason))
     if run.restored:
-        reason += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{' ...' if len(run.restored) > 5 else ''}"
+        more = " ..." if len(run.restored) > 5 else ""
+        reason += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{more}"
     return evidence(patch, before, run.report, rank=rank, reason=reason, found=found, restored=run.restored)
 
 
