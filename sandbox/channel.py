@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sandbox.base import ExecResult, ExecStatus
 from sandbox.errors import SandboxStartError
@@ -68,6 +68,7 @@ class Channel:
         self.broken = ""
         self.tainted = False
         self.shell = ""
+        self._crowded = True
 
     async def hello(self) -> None:
         """Wait until the supervisor answers.
@@ -95,7 +96,8 @@ class Channel:
         Raises:
             ValueError: the request cannot be written down.
         """
-        data = request.encode()
+        data = replace(request, look=self._crowded).encode()
+        self._crowded = True
         run = _Run(
             nonce=request.nonce,
             out=Capture(limit),
@@ -181,7 +183,8 @@ class Channel:
 
     async def _settle(self, run: _Run) -> ExecResult:
         """Give what the shell left running a moment to finish writing."""
-        code, left, held, ooms = _numbers(run.record)
+        code, left, held, ooms, others = _numbers(run.record)
+        self._crowded = bool(others)
         if held:
             await self._drain(run)
         status: ExecStatus = "oom" if ooms > 0 and code != 0 else "exited"
@@ -267,7 +270,7 @@ def _numbers(words: list[str] | None) -> list[int]:
         values = [int(word) for word in words or []]
     except ValueError as error:
         raise ChannelBroken(f"an unreadable record: {words}") from error
-    return values + [0] * (4 - len(values))
+    return values + [0] * (5 - len(values))
 
 
 def _result(run: _Run, status: ExecStatus, code: int | None, left: int) -> ExecResult:

@@ -61,8 +61,10 @@ class Engine:
         """
         try:
             async with asyncio.timeout(_PING_S):
+                # The SDK leaks a socket whenever it cannot connect.
+                await self._knock()
                 self.api = await asyncio.get_running_loop().run_in_executor(self._pool, self._client)
-        except (docker.errors.DockerException, requests.exceptions.RequestException, TimeoutError) as error:
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
             raise BackendUnavailable(f"no Docker daemon answers at {self.address}: {_short(error)}") from error
 
     @property
@@ -135,6 +137,12 @@ class Engine:
             raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
         return reader, writer
 
+    async def _knock(self) -> None:
+        if self.local:
+            _, writer = await self._open_stream()
+            writer.close()
+            await writer.wait_closed()
+
     async def _open_stream(self) -> Stream:
         url = self._base_url or f"unix://{_DEFAULT_SOCKET}"
         if url.startswith("unix://"):
@@ -152,7 +160,11 @@ class Engine:
         client = docker.DockerClient.from_env(
             timeout=int(self._limit_s), max_pool_size=self._workers, environment=self._environment()
         ).api
-        client.ping()
+        try:
+            client.ping()
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def _environment(self) -> dict[str, str]:

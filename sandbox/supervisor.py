@@ -6,7 +6,7 @@ slot.
 
 Requests are lines on its standard input:
 
-    R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge>   run; lines and bytes follow
+    R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge> <look>   run
     T <nonce>   ask what the running command started to end (SIGTERM)
     K <nonce>   kill what the running command started
     A <nonce>   kill everything that any command started
@@ -185,7 +185,8 @@ _h_go() {
   [ -z "$_h_file" ] || rm -f "$_h_file"
   [ "$_h_in" = /dev/null ] || rm -f "$_h_in"
   [ "$_h_merge" = 1 ] || printf '\036%s X\036' "$_h_n" >&3
-  printf '\036%s X %s %s %s %s\036' "$_h_n" "$_h_rc" "$_h_left" "$_h_held" $((_h_ooms - _h_was))
+  [ "$_h_seen" = ' ' ] && _h_seen=0 || _h_seen=1
+  printf '\036%s X %s %s %s %s %s\036' "$_h_n" "$_h_rc" "$_h_left" "$_h_held" $((_h_ooms - _h_was)) "$_h_seen"
 }
 
 _h_run() {
@@ -202,8 +203,8 @@ _h_run() {
     _h_in=$_h_dir/i.$_h_n
     _h_body "$5" "$_h_in" || _h_bad=1
   fi
-  _h_old=' ' _h_left=0
-  [ -n "$_h_mark" ] || _h_scan
+  _h_old=' ' _h_seen=' ' _h_left=0
+  [ -n "$_h_mark" ] || [ "$7" = 0 ] || _h_scan
   # Near the limit of processes this shell could not fork any more, and would end.
   [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
   _h_old=$_h_seen
@@ -280,6 +281,7 @@ class Request:
         env: exported before the command's shell starts.
         stdin: None or empty for /dev/null.
         merge_stderr: write both streams to standard output.
+        look: earlier commands may have left processes running, which are not this one's.
     """
 
     nonce: str
@@ -288,6 +290,7 @@ class Request:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes | None = None
     merge_stderr: bool = False
+    look: bool = True
 
     def encode(self) -> bytes:
         """The bytes to send.
@@ -298,7 +301,7 @@ class Request:
         setup = self._setup()
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
         fed = self.stdin or b""
-        counts = (setup.count(10) + 1, lines.count(10) + 1, len(body), len(fed), int(self.merge_stderr))
+        counts = (setup.count(10) + 1, lines.count(10) + 1, len(body), len(fed), int(self.merge_stderr), int(self.look))
         head = " ".join(("R", self.nonce, *map(str, counts))) + "\n"
         return b"".join((head.encode(), setup, b"\n", lines, b"\n", body, fed))
 

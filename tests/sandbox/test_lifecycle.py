@@ -45,14 +45,16 @@ async def test_a_closed_sandbox_is_gone_and_says_so(start: Start) -> None:
     assert b"sleep\0007773" not in commands
 
 
-async def test_starting_and_closing_leaves_no_file_descriptor_and_no_directory(start: Start, scratch: Path) -> None:
+async def test_starting_and_closing_leaves_no_file_descriptor_and_no_directory(
+    start: Start, kind: Any, scratch: Path
+) -> None:
     await (await start()).close()
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         sbx = await start()
         await sbx.exec("sleep 1 & echo x; mkdir -p closed; chmod 000 closed", timeout=20)
         await sbx.close()
-    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert len(os.listdir("/proc/self/fd")) <= before + (25 if kind.container else 1)  # the SDK keeps up to 25
     assert not list(scratch.glob("*")) if scratch.exists() else True
 
 

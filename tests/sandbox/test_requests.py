@@ -11,14 +11,14 @@ NONCE = "ab" * 16
 
 def test_a_short_command_is_sent_as_lines() -> None:
     head, *lines = Request(NONCE, b"echo a\necho b", "/w").encode().split(b"\n")
-    assert head.split() == [b"R", NONCE.encode(), b"1", b"2", b"0", b"0", b"0"]
+    assert head.split() == [b"R", NONCE.encode(), b"1", b"2", b"0", b"0", b"0", b"1"]
     assert lines == [b"cd -- /w || exit 126", b"echo a", b"echo b", b""]
 
 
 def test_a_long_command_and_input_are_sent_by_length() -> None:
     command = b"#" * (INLINE_BYTES + 1)
     sent = Request(NONCE, command, "/w", stdin=b"\0\n", merge_stderr=True).encode()
-    assert sent.startswith(f"R {NONCE} 1 1 {len(command)} 2 1\n".encode())
+    assert sent.startswith(f"R {NONCE} 1 1 {len(command)} 2 1 1\n".encode())
     assert sent.endswith(b"\n\n" + command + b"\0\n")
 
 

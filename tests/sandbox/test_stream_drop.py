@@ -99,11 +99,11 @@ async def test_a_dropped_stream_is_indeterminate_and_never_exit_0(sandbox: Sandb
     assert result.stdout in (b"before\n", b"")
 
 
-async def test_a_hundred_drops_are_a_hundred_times_indeterminate(sandbox: Sandbox, proxy: Proxy) -> None:
+async def test_however_often_it_is_dropped_it_is_indeterminate(sandbox: Sandbox, proxy: Proxy) -> None:
     seen = []
-    for number in range(20):
+    for number in range(8):
         task = asyncio.create_task(sandbox.exec("echo before; sleep 5", timeout=20))
-        await asyncio.sleep(0.1 + number / 200)
+        await asyncio.sleep(0.1 + number / 80)
         proxy.drop_streams()
         seen.append((await task).status)
     assert set(seen) == {"indeterminate"}

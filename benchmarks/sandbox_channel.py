@@ -1,0 +1,237 @@
+"""What a command costs: the channel beside `docker exec` and a bare shell pipe, interleaved in one run.
+
+    python -m benchmarks.sandbox_channel                    # everything, about two minutes
+    python -m benchmarks.sandbox_channel round-trip output  # parts: round-trip, output, start, many
+
+A bare pipe is one `docker exec -i C bash` that is sent `bash -c CMD </dev/null; echo MARK$?`: no timeout, no records,
+no process control. Latencies are medians; ratios compare what was measured in the same run.
+"""
+
+import argparse
+import asyncio
+import os
+import resource
+import secrets
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+
+LABELS = {"run": "benchmark"}
+MIB = 1 << 20
+Operation = Callable[[], Awaitable[None]]
+
+
+def main() -> None:
+    """Run the wanted parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=[])
+    parser.add_argument("--image", default="heats-base:latest")
+    parser.add_argument("--repeat", type=int, default=40, help="operations of each kind and sandbox")
+    options = parser.parse_args()
+    parts = {"round-trip": round_trip, "output": output, "start": start_up, "many": many}
+    for name in options.parts or parts:
+        print(f"\n{name}")
+        asyncio.run(parts[name](options.image, options.repeat))
+
+
+class BarePipe:
+    """A shell over pipes, and nothing else."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._process, self._in, self._out = process, process.stdin, process.stdout
+        self._mark = f"@@{secrets.token_hex(8)}@@".encode()
+
+    @classmethod
+    async def open(cls, *argv: str) -> "BarePipe":
+        """Start it."""
+        pipe = asyncio.subprocess.PIPE
+        return cls(await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, limit=1 << 18))
+
+    async def run(self, command: str) -> int:
+        """Run one command; returns how many bytes came back."""
+        self._in.write(f"bash -c '{command}' </dev/null 2>&1; echo {self._mark.decode()}$?\n".encode())
+        total, tail = 0, b""
+        while self._mark not in tail or not tail.endswith(b"\n"):
+            data = await self._out.read(1 << 18)
+            total += len(data)
+            tail = (tail + data)[-200:]
+        return total
+
+    async def close(self) -> None:
+        """End it."""
+        self._in.close()
+        await self._process.wait()
+
+
+async def round_trip(image: str, repeat: int) -> None:
+    """`true`, with 1 and with 16 sandboxes at once."""
+    for count in (1, 16):
+        async with AsyncExitStack() as stack:
+            sandboxes = await open_many(stack, image, count)
+            pipes = [await open_pipe(stack, sandbox) for sandbox in sandboxes]
+            rounds = repeat if count == 1 else max(5, repeat // 4)
+            ways: dict[str, list[Operation]] = {
+                "bare pipe": [lambda pipe=pipe: pipe.run("true") for pipe in pipes],
+                "channel": [lambda sbx=sbx: checked(sbx, "true", True) for sbx in sandboxes],
+                "channel, two streams": [lambda sbx=sbx: checked(sbx, "true", False) for sbx in sandboxes],
+                "docker exec": [lambda sbx=sbx: docker_exec(sbx) for sbx in sandboxes],
+            }
+            report(f"{count} at once, `true`", await interleaved(ways, rounds), "bare pipe")
+
+
+async def output(image: str, repeat: int) -> None:
+    """10 MiB on standard output."""
+    commands = {"from /dev/zero": "head -c 10485760 /dev/zero", "from a pipeline": "yes abcdefg | head -c 10485760"}
+    async with AsyncExitStack() as stack:
+        (sandbox,) = await open_many(stack, image, 1)
+        pipe = await open_pipe(stack, sandbox)
+        for name, command in commands.items():
+            ways: dict[str, list[Operation]] = {
+                "bare pipe": [lambda command=command: pipe.run(command)],
+                "channel": [lambda command=command: checked(sandbox, command, True)],
+            }
+            report(f"10 MiB {name}", await interleaved(ways, max(5, repeat // 4)), "bare pipe")
+
+
+async def start_up(image: str, repeat: int) -> None:
+    """A sandbox and its first command, against the command line client."""
+    async with AsyncExitStack() as stack:
+        backend = await open_one(stack)
+
+        async def ours() -> None:
+            sandbox = await backend.start(spec(image))
+            await checked(sandbox, "true", True)
+            closing.append(sandbox)
+
+        async def theirs() -> None:
+            name = f"heats-bench-{secrets.token_hex(6)}"
+            flags = ("--network", "none", "--cap-drop", "ALL", "--label", "heats.run=benchmark", "--rm")
+            await client("run", "-d", "--name", name, *flags, image, "sleep", "60")
+            await client("exec", name, "true")
+            named.append(name)
+
+        closing: list[Sandbox] = []
+        named: list[str] = []
+        times = await interleaved({"docker run -d + exec": [theirs], "start + command": [ours]}, max(5, repeat // 8))
+        for sandbox in closing:
+            await sandbox.close()
+        await client("rm", "-f", *named)
+        report("start and first command", times, "docker run -d + exec")
+
+
+async def many(image: str, repeat: int) -> None:
+    """64 containers at once, ten commands each."""
+    failures, peak_fds, peak_threads = 0, 0, 0
+    async with AsyncExitStack() as stack:
+        began = time.perf_counter()
+        sandboxes = await open_many(stack, image, 64)
+        started = time.perf_counter() - began
+
+        async def work(sandbox: Sandbox) -> None:
+            nonlocal failures, peak_fds, peak_threads
+            for number in range(10):
+                result = await sandbox.exec(f"echo {number}", timeout=60, merge_stderr=True)
+                failures += result.stdout != b"%d\n" % number
+                peak_fds = max(peak_fds, len(os.listdir("/proc/self/fd")))
+                peak_threads = max(peak_threads, threading.active_count())
+
+        began = time.perf_counter()
+        await asyncio.gather(*(work(sandbox) for sandbox in sandboxes))
+        worked = time.perf_counter() - began
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"  start {started:.1f} s, 640 commands {worked:.1f} s ({640 / worked:.0f}/s), failures {failures}")
+    print(f"  orchestrator: peak RSS {rss:.0f} MB, descriptors {peak_fds}, threads {peak_threads}")
+
+
+async def interleaved(ways: dict[str, list[Operation]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every operation, the ways taking turns so that all see the same machine."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+
+    async def timed(name: str, operation: Operation) -> None:
+        began = time.perf_counter()
+        await operation()
+        times[name].append(time.perf_counter() - began)
+
+    for number in range(rounds + 1):
+        for name, operations in ways.items():
+            await asyncio.gather(*(timed(name, operation) for operation in operations))
+            if number == 0:
+                times[name].clear()
+    return times
+
+
+def report(title: str, times: dict[str, list[float]], base: str) -> None:
+    """One line a way: median, 90th percentile, ratio to the base's median."""
+    print(f"  {title}")
+    against = statistics.median(times[base])
+    for name, values in times.items():
+        middle, high = statistics.median(values), sorted(values)[int(len(values) * 0.9)]
+        print(f"    {name:22} {middle * 1e3:8.2f} ms   p90 {high * 1e3:8.2f} ms   {middle / against:5.2f} x {base}")
+
+
+async def open_one(stack: AsyncExitStack) -> SandboxBackend:
+    """A Docker backend that is closed with the stack."""
+    backend = await open_backend(SandboxConfig(backend="docker"))
+    stack.push_async_callback(backend.close)
+    return backend
+
+
+async def open_many(stack: AsyncExitStack, image: str, count: int) -> list[Sandbox]:
+    """Sandboxes that are closed with the stack."""
+    backend = await open_one(stack)
+    sandboxes = await asyncio.gather(*(backend.start(spec(image)) for _ in range(count)))
+
+    async def close() -> None:
+        await asyncio.gather(*(sandbox.close() for sandbox in sandboxes))
+
+    stack.push_async_callback(close)
+    return list(sandboxes)
+
+
+def spec(image: str) -> SandboxSpec:
+    """Small, so that 64 of them fit."""
+    limits = SandboxLimits(memory_mb=256, tmp_mb=64, cpus=2, max_life_s=900)
+    return SandboxSpec(image=image, workdir="/tmp", limits=limits, labels=LABELS)
+
+
+async def open_pipe(stack: AsyncExitStack, sandbox: Sandbox) -> BarePipe:
+    """A bare pipe into the same container."""
+    pipe = await BarePipe.open("docker", "exec", "-i", container(sandbox), "bash")
+    stack.push_async_callback(pipe.close)
+    return pipe
+
+
+async def checked(sandbox: Sandbox, command: str, merge: bool) -> None:
+    """Run a command that must succeed."""
+    result = await sandbox.exec(command, timeout=60, merge_stderr=merge)
+    if not result.ok:
+        sys.exit(f"{command!r} ended with {result.status} {result.exit_code}")
+
+
+async def docker_exec(sandbox: Sandbox) -> None:
+    """The way of the command line client."""
+    await client("exec", container(sandbox), "bash", "-c", "true")
+
+
+def container(sandbox: Sandbox) -> str:
+    """The container's name."""
+    return str(sandbox.machine.name)  # type: ignore[attr-defined]
+
+
+async def client(*arguments: str) -> None:
+    """Run the docker command line client."""
+    quiet = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec("docker", *arguments, stdout=quiet)
+    if await process.wait() != 0:
+        sys.exit(f"docker {arguments[0]} failed")
+
+
+if __name__ == "__main__":
+    main()
