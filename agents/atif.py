@@ -68,6 +68,8 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         out["timestamp"] = step.timestamp
     if step.finish_reason is not None:
         ours["finish_reason"] = step.finish_reason
+    if step.sent is not None:
+        ours["sent"] = step.sent
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:

@@ -25,6 +25,7 @@ class Assignment:
         test_command: what the user runs to see whether the tree works, if there is such a command.
         refinement: rendered summaries of earlier rollouts, the same for a whole heat; empty in the first heat.
         parents: ids of the rollouts that `refinement` came from.
+        resume: the same rollout as an earlier process left it, to go on from; an agent may ignore it and start over.
         seed: of this rollout; the same seed, model and replies give the same rollout.
     """
 
@@ -36,6 +37,7 @@ class Assignment:
     test_command: str | None = None
     refinement: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+    resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)
 
 
@@ -54,5 +56,6 @@ class Agent(Protocol):
 
         Raises:
             ModelConfigError: no rollout could ever succeed with this model as configured.
+            Diverged: the rollout to go on from cannot be brought back; it has to be started over.
         """
         ...

@@ -5,41 +5,26 @@ can end it: only a `submit` call in the model's own message can.
 """
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from agents.base import Assignment, SaveStep
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
-from agents.llm.base import ChatModel, Completion, Message, ToolCall, ToolSpec
+from agents.llm.base import ChatModel, Completion, Message, ToolCall
 from agents.llm.ledger import Ledger, Usage
-from agents.llm.replies import without_surrogates
 from agents.prompting import Prompts, Templates, defused
+from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
 from agents.text_protocol import calls_in_text
+from agents.tools import BASH, SUBMIT, command_of
 from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
 from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
 
-BASH = ToolSpec(
-    name="bash",
-    description="Run a bash command in a fresh shell in the sandbox and get its exit code and output.",
-    parameters={
-        "type": "object",
-        "properties": {"command": {"type": "string", "description": "the command, possibly of several lines"}},
-        "required": ["command"],
-        "additionalProperties": False,
-    },
-)
-SUBMIT = ToolSpec(
-    name="submit",
-    description="Hand in the work as it is in the working directory now. Ends the attempt; call it once, at the end.",
-    parameters={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
-)
 _LIMIT_EXITS: Mapping[str, ExitKind] = {
     "calls": "step_limit",
     "tokens": "token_limit",
@@ -123,6 +108,7 @@ class _Attempt:
     async def work(self) -> Trajectory:
         try:
             self._open()
+            await self._catch_up()
             while True:
                 await self._turn()
         except Finished as finished:
@@ -132,46 +118,85 @@ class _Attempt:
             raise
 
     def _open(self) -> None:
-        config = self.agent.config
-        render = self.agent.prompts.render
-        system = render("system", text_protocol=self.text_protocol, command_timeout_s=config.command_timeout_s)
-        self._tell("system", system)
-        self._tell("user", self.agent.prompts.first_user_message(self.assignment))
+        prompts, timeout_s = self.agent.prompts, self.agent.config.command_timeout_s
+        self._tell("system", prompts.render("system", text_protocol=self.text_protocol, command_timeout_s=timeout_s))
+        self._tell("user", prompts.first_user_message(self.assignment))
 
-    def _tell(self, source: str, content: str) -> None:
+    def _tell(self, source: Literal["system", "user"], content: str) -> None:
         """Say something that is no tool result."""
         self.messages.append({"role": source, "content": content})
-        self._record(source=source, content=content)
+        self._record(Step(id=len(self.steps) + 1, source=source, content=content, timestamp=_now()))
 
     async def _turn(self) -> None:
         """Ask the model once and do what it says."""
         if sum(step.source == "agent" for step in self.steps) >= self.agent.config.step_limit:
             raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
         completion, usage = await self._ask()
-        self.messages.append(completion.message)
         calls = completion.tool_calls
-        problem = "" if calls else "there is no tool call"
         if self.text_protocol:
-            calls, problem = calls_in_text(completion.content, f"text_{len(self.steps) + 1}")
-        if completion.finish_reason == "length" and not calls:
-            problem = "the reply was cut at the token limit"
-        observations: list[Observation] = []
+            calls = calls_in_text(completion.content, f"text_{len(self.steps) + 1}")[0]
+        step = Step(
+            id=len(self.steps) + 1,
+            source="agent",
+            content=completion.content,
+            reasoning=completion.reasoning,
+            tool_calls=calls,
+            usage=usage,
+            finish_reason=completion.finish_reason,
+            timestamp=_now(),
+        )
+        self._record(with_odd_message(step, completion))
+        await self._act([])
+
+    async def _act(self, observations: list[Observation]) -> None:
+        """Do what the last step says, but for the calls that have `observations` already, and show what came out."""
+        step = self.steps[-1]
+        self.messages.append(as_message(step))
         try:
-            await self._run_calls(calls, completion, observations)
+            await self._run_calls(step, observations)
         finally:
-            self._record(
-                source="agent",
-                content=completion.content,
-                reasoning=completion.reasoning,
-                tool_calls=calls,
-                observations=tuple(observations),
-                usage=usage,
-                finish_reason=completion.finish_reason,
-            )
+            self.steps.pop()
+            self._record(step.model_copy(update={"observations": tuple(observations)}))
         self._show(observations)
+        problem = self._problem(step)
         if problem:
             self._tell("user", self._format_error(problem))
         self._count_format_errors(bool(problem) or all(one.status == "rejected" for one in observations))
+
+    def _problem(self, step: Step) -> str:
+        """Why a reply as a whole is not usable; empty when it is."""
+        if step.finish_reason == "length" and not step.tool_calls:
+            return "the reply was cut at the token limit"
+        if self.text_protocol:
+            return calls_in_text(step.content, "")[1]
+        return "" if step.tool_calls else "there is no tool call"
+
+    async def _catch_up(self) -> None:
+        """Go on from an unfinished trajectory: its commands run again unseen, its conversation is taken over.
+
+        Raises:
+            Diverged: a command ends differently now.
+        """
+        earlier = self.assignment.resume
+        if earlier is None or [one.content for one in earlier.steps[:2]] != [one.content for one in self.steps]:
+            return
+        self.started -= earlier.duration_s
+        self.spent_before = self.spent_before - earlier.usage
+        for step in earlier.steps[2:]:
+            self.steps.append(step)
+            try:
+                await repeat_commands(step, self.sandbox, self.agent.config.command_timeout_s)
+            except SandboxError as error:
+                raise Finished("sandbox_lost", str(error)) from error
+            if step.source != "agent":
+                self.messages.append({"role": step.source, "content": step.content})
+            elif step is earlier.steps[-1]:
+                await self._act(before_submission(step))
+            else:
+                self.messages.append(as_message(step))
+                self._show(list(step.observations))
+                rejected = all(one.status == "rejected" for one in step.observations)
+                self.format_errors = self.format_errors + 1 if rejected else 0
 
     async def _ask(self) -> tuple[Completion, Usage]:
         sampling = self.assignment.sampling
@@ -195,13 +220,12 @@ class _Attempt:
             raise Finished("model_error", str(error)) from error
         return reply.first, reply.usage
 
-    async def _run_calls(
-        self, calls: tuple[ToolCall, ...], completion: Completion, observations: list[Observation]
-    ) -> None:
+    async def _run_calls(self, step: Step, observations: list[Observation]) -> None:
         """Run calls in order into `observations`, which keeps what was done when a later call ends the attempt."""
-        for index, call in enumerate(calls):
-            cut = completion.finish_reason == "length" and index == len(calls) - 1
-            command, problem = (None, "the reply was cut at the token limit") if cut else _command_of(call)
+        calls = step.tool_calls
+        for index, call in list(enumerate(calls))[len(observations) :]:
+            cut = step.finish_reason == "length" and index == len(calls) - 1
+            command, problem = (None, "the reply was cut at the token limit") if cut else command_of(call)
             if problem:
                 observations.append(self._rejected(call, problem))
             elif command is None:
@@ -248,9 +272,8 @@ class _Attempt:
         if self.format_errors >= self.agent.config.max_format_errors:
             raise Finished("format_errors", f"{self.format_errors} turns in a row without a usable call")
 
-    def _record(self, **fields: Any) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        self.steps.append(Step(id=len(self.steps) + 1, timestamp=now, **fields))
+    def _record(self, step: Step) -> None:
+        self.steps.append(step)
         self.save(self._trajectory(None))
 
     def _close(self, end: Exit) -> Trajectory:
@@ -259,8 +282,6 @@ class _Attempt:
         return trajectory
 
     def _trajectory(self, end: Exit | None) -> Trajectory:
-        spent, before = self.ledger.spent, self.spent_before
-        usage = Usage(**{name: getattr(spent, name) - getattr(before, name) for name in Usage.model_fields})
         return Trajectory(
             id=self.assignment.rollout_id,
             task_id=self.assignment.task_id,
@@ -269,25 +290,11 @@ class _Attempt:
             seed=self.assignment.seed,
             steps=tuple(self.steps),
             exit=end,
-            usage=usage,
+            usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
             parents=self.assignment.parents,
         )
 
 
-def _command_of(call: ToolCall) -> tuple[str | None, str]:
-    """The command of a call, None for a submission; or what is wrong with the call."""
-    if call.name not in ("bash", "submit"):
-        return None, f"there is no tool named {call.name!r}; the tools are bash and submit"
-    try:
-        arguments = json.loads(call.arguments or "{}")
-    except (ValueError, RecursionError) as error:
-        return None, f"the arguments of {call.name} are not valid JSON: {error}"
-    if call.name == "submit":
-        return None, ""
-    command = arguments.get("command") if isinstance(arguments, dict) else None
-    if not isinstance(command, str) or not command.strip():
-        return None, 'bash needs exactly one argument, a non-empty string "command"'
-    if "\0" in command:
-        return None, "a command cannot contain a NUL character"
-    return without_surrogates(command), ""
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -59,6 +59,8 @@ class Step(Record):
     observations: tuple[Observation, ...] = ()
     usage: Usage | None = None
     finish_reason: str | None = None
+    sent: dict[str, Any] | None = None
+    """The assistant message as it went back to the server, where the other fields do not tell."""
     timestamp: str = ""
     """ISO 8601, UTC; for display, never for deadlines."""
 

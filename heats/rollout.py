@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agents.base import Assignment
 from agents.llm.base import Sampling
 from agents.llm.ledger import Ledger
+from agents.resume import Diverged, unfinished
 from agents.trajectory import Trajectory
 from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
@@ -48,7 +49,9 @@ class TaskRun:
             ModelConfigError: no rollout of this run can be attempted.
         """
         files = self.store.rollout(plan.rollout)
-        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", self.services.config.limits.rollout)
+        earlier, limits = files.trajectory(), self.services.config.limits.rollout
+        spent = earlier.usage if earlier else None
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
         outcome = files.outcome() or await self._play(plan, files, ledger)
         if outcome.exit is None or outcome.exit == "sandbox_lost":
             return None
@@ -59,19 +62,28 @@ class TaskRun:
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
         outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
-        for _ in range(1 + self.services.config.retries):
+        resume = unfinished(files.trajectory())
+        attempts = 1 + self.services.config.retries
+        while attempts:
             async with self.services.slots:
                 emit("rollout_started", task=self.task.id, rollout=plan.rollout)
-                outcome, patch = await self._attempt(plan, files, ledger)
+                try:
+                    outcome, patch = await self._attempt(plan, files, ledger, resume)
+                except Diverged as error:
+                    emit("warning", task=self.task.id, rollout=plan.rollout, text=f"started over: {error}")
+                    attempts += 1
             if outcome.exit not in (None, "sandbox_lost"):
                 break
+            attempts, resume = attempts - 1, None
         files.finish(outcome, patch)
         data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
         data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
         emit("rollout_finished", task=self.task.id, rollout=plan.rollout, **data)
         return outcome
 
-    async def _attempt(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> tuple[Outcome, Patch]:
+    async def _attempt(
+        self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
+    ) -> tuple[Outcome, Patch]:
         services, task = self.services, self.task
         try:
             sandbox = await services.backend.start(services.spec(task, plan.rollout))
@@ -80,7 +92,11 @@ class TaskRun:
         try:
             await services.env.prepare(task, sandbox)
             trajectory = await services.agent.run(
-                self._assignment(plan), sandbox, services.model, ledger, lambda so_far: self._step(files, so_far)
+                self._assignment(plan, resume),
+                sandbox,
+                services.model,
+                ledger,
+                lambda so_far: self._step(files, so_far),
             )
             files.save_trajectory(trajectory)
             if trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost":
@@ -96,7 +112,7 @@ class TaskRun:
         finally:
             await sandbox.close()
 
-    def _assignment(self, plan: Plan) -> Assignment:
+    def _assignment(self, plan: Plan, resume: Trajectory | None) -> Assignment:
         model = self.services.config.model
         seed = self.services.seed(self.task.id, plan.rollout)
         sampling = Sampling(seed=seed)
@@ -113,16 +129,17 @@ class TaskRun:
             seed=seed,
             refinement=plan.refinement,
             parents=plan.parents,
+            resume=resume,
             sampling=sampling,
         )
 
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
         files.save_trajectory(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else None
-        if last is None or last.source != "agent":
+        if last is None or last.source != "agent" or not last.observations:
             return
         command = last.tool_calls[-1].arguments if last.tool_calls else last.content
-        exit_code = last.observations[-1].exit_code if last.observations else None
+        exit_code = last.observations[-1].exit_code
         self.services.events.emit(
             "rollout_step",
             task=self.task.id,

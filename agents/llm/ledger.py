@@ -33,6 +33,9 @@ class Usage(BaseModel):
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(**{name: getattr(self, name) + getattr(other, name) for name in Usage.model_fields})
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(**{name: getattr(self, name) - getattr(other, name) for name in Usage.model_fields})
+
 
 class Limits(BaseModel):
     """Ceilings of one ledger; None means no limit. A limit stops the next call, it does not cut one short."""

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from agents.bash_agent import BASH
+from agents.tools import BASH
 from agents.errors import ModelConfigError
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import ResponseSchema, Sampling

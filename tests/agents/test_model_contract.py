@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agents.bash_agent import BASH, SUBMIT
+from agents.tools import BASH, SUBMIT
 from agents.errors import LimitExceeded
 from agents.llm.base import ResponseSchema
 from agents.llm.fake import FakeModel, bash

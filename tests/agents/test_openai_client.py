@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from agents.bash_agent import BASH, SUBMIT
+from agents.tools import BASH, SUBMIT
 from agents.errors import LimitExceeded, ModelConfigError, ModelRefused, ModelUnavailable, ReplyInvalid
 from agents.llm import ModelConfig, Prices, open_model
 from agents.llm.base import ResponseSchema, Sampling

@@ -63,8 +63,7 @@ async def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(pape
     results = await paper_run(model=CountingModel(asked))
     ours = {(one.status, one.selected, one.patch_sha256) for one in results}
     assert ours == {(one.status, one.selected, one.patch_sha256) for one in untouched}
-    judged = Counter(request for request in asked if request[0] in ("summary", "vote"))
-    assert max(judged.values(), default=1) == 1
+    assert set(Counter(asked).values()) == {1}  # no reply was asked for twice, those of cut-off rollouts included
 
 
 async def test_losing_the_checkpoints_loses_nothing(paper_run, tmp_path):

@@ -1,0 +1,71 @@
+"""A rollout whose process was killed goes on from its last saved step: no reply is asked for twice."""
+
+from dataclasses import replace
+
+import pytest
+
+from agents.llm.fake import Completion, bash, submit, text
+from agents.resume import Diverged, as_message, unfinished
+from agents.trajectory import Exit
+from sandbox.base import ExecResult
+
+SCRIPT = (bash("one"), text("thinking aloud"), bash("two", "three"), submit("four"))
+
+
+async def whole(story):
+    """Play the script to its end; every state that was saved on the way is what a kill may leave behind."""
+    trajectory = await story.play(*SCRIPT)
+    return trajectory, list(story.saved)
+
+
+def told(steps):
+    return [step.model_copy(update={"timestamp": ""}) for step in steps]
+
+
+@pytest.mark.parametrize("saved", range(2, 11))
+async def test_from_any_saved_state_the_rollout_ends_as_if_it_had_not_been_killed(story, saved):
+    uncut, states = await whole(story)
+    left = states[min(saved, len(states) - 2)]
+    done = sum(step.source == "agent" for step in left.steps)
+    story.assignment = replace(story.assignment, resume=unfinished(left))
+    story.sandbox.commands.clear()
+    resumed = await story.play(*SCRIPT[done:])
+    assert told(resumed.steps)[:2] == told(uncut.steps)[:2]
+    assert [(one.content, one.observations) for one in resumed.steps] == [
+        (one.content, one.observations) for one in uncut.steps
+    ]
+    assert story.model.left == 0
+    assert story.sandbox.commands == ["one", "two", "three", "four"]
+    assert resumed.usage == uncut.usage
+
+
+async def test_a_command_that_ends_otherwise_when_repeated_starts_the_rollout_over(story):
+    _, states = await whole(story)
+    story.assignment = replace(story.assignment, resume=unfinished(states[5]))
+    story.sandbox.outputs["one"] = ExecResult("exited", 1, b"")
+    with pytest.raises(Diverged, match="step 3"):
+        await story.play()
+
+
+async def test_a_task_told_differently_is_not_resumed(story):
+    _, states = await whole(story)
+    story.assignment = replace(story.assignment, instruction="Another bug.", resume=unfinished(states[5]))
+    trajectory = await story.play(submit())
+    assert trajectory.agent_steps == 1
+
+
+async def test_only_cut_off_and_cancelled_rollouts_can_go_on(story):
+    trajectory, states = await whole(story)
+    assert unfinished(None) is None
+    assert unfinished(trajectory) is None
+    assert unfinished(states[0]) is None
+    assert unfinished(states[4]) == states[4]
+    cancelled = states[4].model_copy(update={"exit": Exit(kind="cancelled")})
+    assert unfinished(cancelled) == cancelled
+
+
+async def test_a_message_that_the_fields_do_not_tell_is_kept(story):
+    odd = {"role": "assistant", "content": "hm", "reasoning_content": "because"}
+    trajectory = await story.play(Completion(message=odd, content="hm", reasoning="because"), submit())
+    assert as_message(trajectory.steps[2]) == odd
+    assert trajectory.steps[-1].sent is None
