@@ -58,8 +58,9 @@ def read_diff(data: bytes, limit: int = 60_000) -> DiffView:
     for raw in shown.split(b"\n")[: -1 if shown.endswith(b"\n") else None]:
         line = _text(raw)
         inside = left_old > 0 or left_new > 0
-        if not inside and line.startswith("diff --git "):
+        if line.startswith("diff --git "):  # within a hunk every line has a sign before it
             files.append(FileRows(_name(line), []))
+            left_old = left_new = 0
             continue
         if not files:
             files.append(FileRows("", []))

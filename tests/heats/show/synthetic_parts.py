@@ -90,7 +90,7 @@ def make_patch(plan: Plan, passes: bool) -> Patch:
         + name
         + b"\n+++ b/"
         + name
-        + b"\n@@ -1,6 +1,7 @@ def merge(a, b):\n def merge(a, b):\n     out = []\n-    for i in range(len(a) - 1):\n"
+        + b"\n@@ -1,5 +1,6 @@ def merge(a, b):\n def merge(a, b):\n     out = []\n-    for i in range(len(a) - 1):\n"
         + b"+    for i in range("
         + bound
         + b"):\n+        # both ends count\n         out.append(a[i])\n     return out + b\n"
