@@ -93,7 +93,10 @@ def candidates(test: str) -> tuple[str, ...]:
 
 def stops_early(command: str) -> bool:
     """True when the command stops at the first failure, which a sentinel would be."""
-    return re.search(r"\s(-x|--exitfirst|--maxfail\b|-f|--failfast)(?=[\s=]|$)", command) is not None
+    pattern = r"--exitfirst|--maxfail|--failfast|(?<=\s)-[a-zA-Z]*x[a-zA-Z]*(?=\s|$)"
+    if "unittest" in command:
+        pattern += r"|(?<=\s)-[a-z]*f[a-z]*(?=\s|$)"
+    return re.search("test", command) is not None and re.search(pattern, command) is not None
 
 
 def forged(sentinels: Iterable[Sentinel], report: TestReport) -> str | None:

@@ -145,8 +145,10 @@ async def run_patched(
         for path, data in (hidden or {}).items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         sentinels = await _plant(sandbox, task, before, tuple(hidden or ())) if plant else ()
+        # A sentinel is a failure: settings that stop at the first one must not cut the run short.
+        addopts = ("--maxfail=0",) if plant else ()
         repeats = 1 if plant else bench.rules.repeats
-        reports = [await run_tests(sandbox, task, command) for _ in range(repeats)]
+        reports = [await run_tests(sandbox, task, command, addopts=addopts) for _ in range(repeats)]
     return PatchedRun(worst_of(reports), restored, "", sentinels)
 
 

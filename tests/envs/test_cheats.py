@@ -273,8 +273,8 @@ async def test_a_fix_with_its_own_tests_is_verified_and_they_do_not_count(shop: 
         }
     )
     assert found.verdict == "verified", found.reason
-    assert found.restored == ("tests/test_cart.py",)
-    assert "put back for this: tests/test_cart.py" in found.reason
+    assert found.restored == ("tests/test_cart.py", "tests/test_new.py")
+    assert "without the patch's changes to what tests: tests/test_cart.py, tests/test_new.py" in found.reason
 
 
 async def test_a_fix_that_breaks_something_is_broken(shop: Shop) -> None:
