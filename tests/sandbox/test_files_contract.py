@@ -88,6 +88,7 @@ async def test_a_disk_that_is_full_is_said_and_survived(start: Start, kind: obje
     assert (await sbx.exec("rm /tmp/full; echo ok", timeout=20)).stdout == b"ok\n"
 
 
+@pytest.mark.kinds("docker", "docker-uid", "docker-busybox", "bubblewrap")
 async def test_a_name_that_changes_under_the_reader_shows_nothing_of_the_host(sbx: Sandbox, tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     canary.write_text("of the host")

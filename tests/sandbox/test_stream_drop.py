@@ -25,7 +25,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> "Proxy":
-        self._server = await asyncio.start_unix_server(self._serve, str(self.path))
+        self._server = await asyncio.start_unix_server(self._accept, str(self.path))
         return self
 
     async def __aexit__(self, *error: object) -> None:
@@ -39,11 +39,13 @@ class Proxy:
         for writer in self._streams:
             writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A plain function, because asyncio reports a handler that is cancelled as an error of the loop.
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refusing:
             writer.transport.abort()
             return
