@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from agents.llm.replies import without_surrogates
 from agents.trajectory import Record
 from heats.files import LineLog, read_lines
 
@@ -68,7 +69,7 @@ class EventLog:
         with self._lock:
             self._seq += 1
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            event = Event(seq=self._seq, time=now, kind=kind, task=task, rollout=rollout, data=data)
+            event = Event(seq=self._seq, time=now, kind=kind, task=task, rollout=rollout, data=without_surrogates(data))
             self._lines.append(event, sync=False)
         for listener in self._listeners:
             listener(event)

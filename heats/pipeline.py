@@ -42,6 +42,7 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
     if stored is not None:
         return stored
     emit = run.services.events.emit
+    run.store.save_task(run.task)
     emit("task_started", task=run.task.id)
     try:
         await _drive(run, checkpointer)

@@ -5,7 +5,7 @@ import platform
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
@@ -29,6 +29,7 @@ class RunRequest:
     Attributes:
         directory: the run directory; the same request on the same directory resumes it.
         listeners: called with every event.
+        ledger: the run's, so that a display can read it while the run goes on.
     """
 
     command: str
@@ -36,6 +37,7 @@ class RunRequest:
     config: HeatsConfig
     env: Env
     listeners: Sequence[Listener] = ()
+    ledger: Ledger = field(default_factory=lambda: Ledger("run"))
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
@@ -84,13 +86,8 @@ async def _play(request: RunRequest, store: RunStore, events: EventLog) -> list[
         events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
         log = store.ledger_log()
         try:
-            ledger = Ledger(
-                "run",
-                config.limits.run,
-                spent=_spent(charges),
-                sink=lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False),
-            )
-            results = await _play_tasks(services, store, ledger, charges)
+            request.ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage)))
+            results = await _play_tasks(services, store, request.ledger, charges)
         finally:
             log.close()
         statuses = [result.status for result in results]

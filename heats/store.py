@@ -5,7 +5,7 @@ deleted at any time. Grades live in `GradeStore`, which selection code is never 
 
 ```
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
-tasks/<task>/baseline.json  result.json
+tasks/<task>/task.json  baseline.json  result.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff
 tasks/<task>/heat-0/votes.jsonl tournament.json
 grades/<task>/heat-0/rollout-03.json
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.trajectory import Trajectory
-from envs.base import Evidence, Grade, Patch, TestReport
+from envs.base import Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
 from heats.events import EventLog
 from heats.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
@@ -119,6 +119,11 @@ class TaskStore:
     def __init__(self, directory: Path, task_id: str) -> None:
         self.directory = directory
         self.task_id = task_id
+
+    def save_task(self, task: Task) -> None:
+        """Keep what an agent may know of the task; reports read it."""
+        if not (self.directory / "task.json").exists():
+            write_record(self.directory / "task.json", task)
 
     def rollout(self, rollout: str) -> RolloutStore:
         """The rollout `heat-0/rollout-03`."""

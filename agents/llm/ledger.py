@@ -56,7 +56,6 @@ class Ledger:
         limits: ceilings of this scope alone; an ancestor's limits hold as well.
         parent: the enclosing scope.
         spent: what earlier processes of a resumed run spent; not charged to the parent again.
-        sink: called with the charging ledger's scope and the usage, once for each charge made in or below this ledger.
     """
 
     def __init__(
@@ -66,14 +65,22 @@ class Ledger:
         *,
         parent: "Ledger | None" = None,
         spent: Usage | None = None,
-        sink: Callable[[str, Usage], None] | None = None,
     ) -> None:
         self.scope = scope
         self.limits = limits or Limits()
         self.parent = parent
         self.spent = spent or Usage()
-        self._sink = sink
+        self._sink: Callable[[str, Usage], None] | None = None
         self._started = time.monotonic()
+
+    def restore(self, spent: Usage, sink: Callable[[str, Usage], None]) -> None:
+        """Take over what earlier processes spent, and a sink for what comes.
+
+        Args:
+            spent: not passed on to the sink.
+            sink: called with the charging ledger's scope and the usage, once for each charge in or below this ledger.
+        """
+        self.spent, self._sink = spent, sink
 
     def child(self, scope: str, limits: Limits | None = None, *, spent: Usage | None = None) -> "Ledger":
         """A ledger inside this one."""

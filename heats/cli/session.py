@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from agents.llm.ledger import Ledger
 from envs.base import Env
 from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
@@ -42,8 +43,11 @@ class Session:
 def run_session(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Session:
     """Run the method on an env, showing progress on stderr."""
     directory = run_directory(command, options, config, env)
-    with open_display(options.progress) as display:
-        request = RunRequest(command=command, directory=directory, config=config, env=env, listeners=(display,))
+    ledger = Ledger("run", config.limits.run)
+    with open_display(options.progress, ledger=lambda: ledger.spent) as display:
+        request = RunRequest(
+            command=command, directory=directory, config=config, env=env, listeners=(display,), ledger=ledger
+        )
         results = run_interruptibly(play(request))
     return Session(RunStore(directory), config, tuple(results))
 

@@ -7,8 +7,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from agents.atif import to_atif
 from heats.files import slug, write_bytes
-from heats.show.atif import to_atif
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.show.sanitize import one_line
 from heats.store import RunStore
@@ -56,7 +56,8 @@ def export_atif(run: RunStore, directory: Path) -> list[Path]:
             if trajectory is None:
                 continue
             path = directory / "atif" / slug(task) / f"{one.id.replace('/', '-')}.json"
-            write_bytes(path, json.dumps(to_atif(trajectory, run_id), indent=1).encode() + b"\n", mode=0o644)
+            document = to_atif(trajectory, session_id=f"{run_id}/{trajectory.task_id}")
+            write_bytes(path, json.dumps(document, indent=1).encode() + b"\n", mode=0o644)
             written.append(path)
     return written
 

@@ -7,7 +7,6 @@ import urllib.request
 
 import pytest
 
-from agents.tools import BASH
 from agents.errors import ModelConfigError
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import ResponseSchema, Sampling
@@ -15,6 +14,7 @@ from agents.llm.fake import FakeExhausted, FakeModel
 from agents.llm.fake_faults import MIXED, FaultMix
 from agents.llm.fake_persona import Persona, Rule, Script
 from agents.llm.structured import violation
+from agents.tools import BASH
 
 USER = [{"role": "user", "content": "Fix the parser"}]
 SUMMARY = {

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from agents.tools import BASH, SUBMIT
 from agents.errors import LimitExceeded
 from agents.llm.base import ResponseSchema
 from agents.llm.fake import FakeModel, bash
 from agents.llm.fake_persona import PersonaModel
 from agents.llm.ledger import Ledger, Limits
+from agents.tools import BASH, SUBMIT
 
 USER = [{"role": "system", "content": "You are."}, {"role": "user", "content": "Fix it."}]
 SCHEMA = ResponseSchema(

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from agents.tools import BASH, SUBMIT
 from agents.errors import LimitExceeded, ModelConfigError, ModelRefused, ModelUnavailable, ReplyInvalid
 from agents.llm import ModelConfig, Prices, open_model
 from agents.llm.base import ResponseSchema, Sampling
 from agents.llm.fake import bash, calls, text
 from agents.llm.fake_wire import error_reply, json_reply
 from agents.llm.ledger import Ledger, Limits
+from agents.tools import BASH, SUBMIT
 
 USER = [{"role": "user", "content": "hello"}]
 VOTE = ResponseSchema(

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from sandbox.supervisor import INLINE_BYTES, SUPERVISOR, Request, supervisor_script
+from sandbox.supervisor import INLINE_BYTES, Request, supervisor_script
 
 NONCE = "ab" * 16
 
@@ -41,8 +41,9 @@ def test_values_and_directories_cannot_break_out_of_their_quotes(value: str) -> 
 
 
 def test_the_supervisor_keeps_its_names_apart_and_parses_in_a_posix_shell() -> None:
-    checked = subprocess.run(["sh", "-n"], input=supervisor_script("/run/x", crowd=9).encode(), capture_output=True)
+    program = supervisor_script("/run/x", crowd=9)
+    checked = subprocess.run(["sh", "-n"], input=program.encode(), capture_output=True)
     assert (checked.returncode, checked.stderr) == (0, b"")
-    assigned = {word.split("=")[0] for word in SUPERVISOR.split() if "=" in word and word[0].isalpha()}
+    assigned = {word.split("=")[0] for word in program.split() if "=" in word and word[0].isalpha()}
     ours = {name for name in assigned if name.startswith("_h_")}
     assert assigned - ours <= {"bs", "count", "iflag", "IFS"}

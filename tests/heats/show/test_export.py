@@ -8,9 +8,6 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from agents.llm.base import ToolCall
-from agents.trajectory import Observation, Step, Trajectory
-from heats.show.atif import to_atif
 from heats.show.export import export_atif, export_csv, export_preds
 from heats.store import RunStore
 
@@ -72,26 +69,3 @@ def test_every_rollout_with_a_trajectory_becomes_an_atif_document(make_run: Make
     for document in documents:
         valid(document)
         assert document["schema_version"] == "ATIF-v1.7"
-
-
-def test_arguments_that_are_no_object_and_stray_observations_are_kept() -> None:
-    step = Step(
-        id=1,
-        source="agent",
-        content="",
-        tool_calls=(ToolCall(id="a", name="bash", arguments='{"command": '),),
-        observations=(Observation(tool_call_id="zzz", content="?", status="rejected"),),
-    )
-    document = to_atif(
-        Trajectory(id="heat-0/rollout-00", task_id="t", agent="bash", model="m", seed=1, steps=(step,)), "r"
-    )
-    valid(document)
-    (told,) = document["steps"]
-    assert told["tool_calls"][0]["extra"]["raw_arguments"] == '{"command": '
-    assert told["observation"]["results"][0]["extra"]["tool_call_id"] == "zzz"
-
-
-def test_a_trajectory_without_steps_is_still_a_document() -> None:
-    document = to_atif(Trajectory(id="heat-0/rollout-00", task_id="t", agent="bash", model="m", seed=1), "r")
-    valid(document)
-    assert len(document["steps"]) == 1

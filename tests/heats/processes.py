@@ -1,0 +1,110 @@
+"""A scripted model server and `heats solve` as processes of their own, as a user runs them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+BUGGY = "def add(a, b):\n    return a - b\n"
+TEST = """
+from calc import add
+
+
+def test_add():
+    assert add(2, 3) == 5
+
+
+def test_zero():
+    assert add(0, 0) == 0
+"""
+RIGHT = "sed -i 's/a - b/a + b/' calc.py"
+SCRIPT = {
+    "rules": [
+        {
+            "when": "add\\(\\) subtracts",
+            "variants": [
+                ["cat calc.py", RIGHT, "python3 -c 'from calc import add; print(add(2, 3))'"],
+                ["ls", "sed -i 's/a - b/b - a/' calc.py"],
+                ["cat calc.py", "ls -la", "sed -i 's/a - b/sum((a, b))/' calc.py"],
+                ["ls"],
+            ],
+        }
+    ]
+}
+
+
+def make_repository(path: Path) -> Path:
+    """A repository with one failing and one passing test; its commit id is always the same, so that seeds are."""
+    path.mkdir(parents=True)
+    (path / "calc.py").write_text(BUGGY)
+    (path / "test_calc.py").write_text(TEST)
+    git = ["git", "-C", str(path), "-c", "user.name=T", "-c", "user.email=t@example.org"]
+    dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-01T00:00:00Z")
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "base"]):
+        subprocess.run([*git, *arguments], check=True, env={**os.environ, **dates})
+    return path
+
+
+@contextmanager
+def model_server(directory: Path, *, latency: float = 0.0):
+    """The scripted server; yields its base URL."""
+    script = directory / "persona.json"
+    script.write_text(json.dumps(SCRIPT))
+    command = [sys.executable, "-m", "agents.llm.fake_server", "--script", str(script), "--latency", str(latency)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+def stats(base_url: str) -> dict:
+    """What the server counted."""
+    with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats", timeout=10) as answer:
+        return json.load(answer)
+
+
+class Solve:
+    """One `heats solve` command line, started as often as wanted."""
+
+    def __init__(self, directory: Path, base_url: str, sandbox: str, *more: str) -> None:
+        self.run_dir = directory / "run"
+        repository = directory / "repo"
+        if not repository.exists():
+            make_repository(repository)
+        self.command = [
+            *(sys.executable, "-c", "from heats.cli import main; main()", "solve", "--json", "--progress", "plain"),
+            *("--repo", str(repository), "--issue", "add() subtracts", "--out", str(self.run_dir)),
+            *("--test", "PYTHONPATH=/opt/heats/toolbox python3 -m pytest -q", "--sandbox", sandbox, "--seed", "3"),
+            *("--model", "fake-model", "--base-url", base_url, *more),
+        ]
+        self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
+
+    def finish(self, timeout: float = 300) -> tuple[int, dict, str]:
+        """Run to the end; exit code, the JSON object and what was said on the way."""
+        done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)
+        return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+    def start_and_kill(self, after_s: float, number: int = signal.SIGKILL) -> int | None:
+        """Start, and send a signal after a while; None when it had ended by itself."""
+        process = subprocess.Popen(
+            self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment
+        )
+        time.sleep(after_s)
+        if process.poll() is not None:
+            return None
+        process.send_signal(number)
+        return process.wait(30)
+
+
+def containers() -> set[str]:
+    """Ids of the containers that heats made."""
+    listed = ["docker", "ps", "-aq", "--no-trunc", "--filter", "label=heats.owner"]
+    return set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split())

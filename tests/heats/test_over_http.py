@@ -1,0 +1,73 @@
+"""`heats solve` against a scripted OpenAI-compatible server, as processes: end to end, killed, interrupted."""
+
+import random
+import signal
+import subprocess
+
+import pytest
+from processes import Solve, containers, model_server, stats
+
+pytestmark = pytest.mark.slow
+
+SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)]
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.timeout(300)
+def test_the_whole_method_over_http(tmp_path, sandbox):
+    with model_server(tmp_path) as base_url:
+        code, result, told = Solve(tmp_path, base_url, sandbox).finish()
+        served = stats(base_url)
+    assert (code, result["status"]) == (0, "verified"), told
+    assert result["tests_before"]["failed"] == 1
+    assert result["tests_after"]["passed"] == 2
+    assert {served[f"replies.{kind}"] > 0 for kind in ("agent", "summary", "vote")} == {True}
+    assert result["ledger"]["calls"] == served["requests"]
+    assert result["ledger"]["prompt_tokens"] == served["prompt_tokens"]
+    assert result["ledger"]["completion_tokens"] == served["completion_tokens"]
+    subprocess.run(["git", "-C", tmp_path / "repo", "apply", result["patch"]], check=True)
+    assert "a - b" not in (tmp_path / "repo" / "calc.py").read_text()
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.timeout(600)
+def test_ten_kills_change_nothing_and_repeat_nothing(tmp_path, sandbox):
+    """Replies that were on their way to a killed process are lost, and only those are asked for again."""
+    seed = random.randrange(10**6)
+    print("seed", seed)
+    draw = random.Random(seed)
+    before = containers() if sandbox == "docker" else set()
+    (tmp_path / "uncut").mkdir()
+    (tmp_path / "cut").mkdir()
+    with model_server(tmp_path / "uncut", latency=0.05) as base_url:
+        _, uncut, told = Solve(tmp_path / "uncut", base_url, sandbox).finish()
+        asked_uncut = stats(base_url)
+    with model_server(tmp_path / "cut", latency=0.05) as base_url:
+        solve = Solve(tmp_path / "cut", base_url, sandbox)
+        kills = sum(solve.start_and_kill(draw.uniform(1.5, 6.0)) == -signal.SIGKILL for _ in range(10))
+        code, cut, told = solve.finish()
+        asked_cut = stats(base_url)
+    assert code == 0, told
+    for key in ("status", "selected", "fixed", "base_commit"):
+        assert cut[key] == uncut[key]
+    assert [one["patch_sha256"] for one in cut["rollouts"]] == [one["patch_sha256"] for one in uncut["rollouts"]]
+    in_flight = asked_cut["requests"] - asked_uncut["requests"]
+    print(f"{kills} kills; {asked_uncut['requests']} requests uncut, {in_flight} more with kills, ", end="")
+    print(f"{asked_cut.get('repeated', 0)} replies repeated")
+    assert asked_cut.get("repeated", 0) <= 4 * kills  # at most one for each of the 4 workers and kill
+    if sandbox == "docker":
+        assert containers() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.docker
+@pytest.mark.timeout(300)
+def test_a_signal_ends_orderly_and_the_same_command_goes_on(tmp_path, number):
+    before = containers()
+    with model_server(tmp_path, latency=0.2) as base_url:
+        solve = Solve(tmp_path, base_url, "docker")
+        assert solve.start_and_kill(5.0, number) == 128 + number
+        assert containers() == before
+        code, result, told = solve.finish()
+        assert (code, result["status"]) == (0, "verified"), told
+        assert stats(base_url).get("repeated", 0) <= 4
