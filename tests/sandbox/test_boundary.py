@@ -82,11 +82,11 @@ async def test_the_machine_around_it_cannot_be_seen(sbx: Sandbox) -> None:
 
 @pytest.mark.kinds("docker", "bubblewrap")
 async def test_nothing_on_the_host_can_be_connected_to(sbx: Sandbox) -> None:
-    accepted: list[object] = []
-    server = await asyncio.start_server(lambda *pair: accepted.append(pair), "0.0.0.0", 0)
+    accepted: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, far: accepted.append(far), "0.0.0.0", 0)
     port = server.sockets[0].getsockname()[1]
     abstract = f"\0heats-{secrets.token_hex(4)}"
-    unix = await asyncio.start_unix_server(lambda *pair: accepted.append(pair), abstract)
+    unix = await asyncio.start_unix_server(lambda _, far: accepted.append(far), abstract)
     script = f"""import socket
 for host in ("127.0.0.1", "172.17.0.1", "169.254.169.254", "1.1.1.1"):
     s = socket.socket(); s.settimeout(1); print(s.connect_ex((host, {port})))
@@ -102,6 +102,8 @@ except OSError: print(1)
     assert len(accepted) == 1, "only the control connection of this test"
     assert len(result.stdout.split()) == 7, result.text()
     assert b"0" not in result.stdout.split()
+    for far in accepted:
+        far.close()
     server.close()
     unix.close()
 
