@@ -5,7 +5,8 @@ A heat's plan depends only on the configuration and the heat before it, so a res
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from heats.rollout import Plan, TaskRun, make_candidate
 from tournament.base import Bracket, Candidate
@@ -53,12 +54,24 @@ async def play_heat(run: TaskRun, heat: int) -> Bracket:
     context = sorted({parent for plan in plans for parent in plan.parents})
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
+    coming = {plan.rollout: run.candidate(plan) for plan in plans}
+    if last and config.refine.keep_candidates:
+        coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
+    return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
+
+
+async def hold_tournament(
+    run: TaskRun, heat: int, coming: Mapping[str, Coroutine[Any, Any, Candidate | None]], k: int
+) -> Bracket:
+    """Let candidates come and select among them while they do; the bracket is stored.
+
+    Raises:
+        as `play_heat`.
+    """
     try:
         async with asyncio.TaskGroup() as group:
-            entrants = {plan.rollout: group.create_task(run.candidate(plan)) for plan in plans}
-            if last and config.refine.keep_candidates:
-                entrants |= {one: group.create_task(_earlier(run, one)) for one in _kept_before(run, heat)}
-            selection = group.create_task(_select(run, heat, entrants, 1 if last else config.select_k))
+            entrants = {name: group.create_task(candidate) for name, candidate in coming.items()}
+            selection = group.create_task(_select(run, heat, entrants, k))
             selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
     except BaseExceptionGroup as errors:
         raise _first_cause(errors) from errors

@@ -7,6 +7,7 @@ LangGraph is used as measured to be safe: async API, `durability="sync"`, no `ma
 "finished" is what the store says, since a graph without next nodes may not have run at all.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -38,6 +39,22 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
     Raises:
         ModelConfigError: no task of this run can succeed with the model as configured.
     """
+
+    async def drive() -> None:
+        await _drive(run, checkpointer)
+        if run.store.result() is None:  # stale checkpoints: the graph thought it was done, the store knows better
+            await checkpointer.adelete_thread(run.task.id)
+            await _drive(run, checkpointer)
+
+    return await bring_to_result(run, drive)
+
+
+async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
+    """Do the work that stores a task's result, unless it is stored; failures become results that say why.
+
+    Raises:
+        ModelConfigError: no task of this run can succeed with the model as configured.
+    """
     stored = run.store.result()
     if stored is not None:
         return stored
@@ -45,14 +62,10 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
     run.store.save_task(run.task)
     emit("task_started", task=run.task.id)
     try:
-        await _drive(run, checkpointer)
+        await drive()
         result = run.store.result()
-        if result is None:  # stale checkpoints: the graph thought it was done, the store knows better
-            await checkpointer.adelete_thread(run.task.id)
-            await _drive(run, checkpointer)
-            result = run.store.result()
         if result is None:
-            raise RuntimeError(f"the graph of task {run.task.id} ended without a result")
+            raise RuntimeError(f"the work on task {run.task.id} ended without a result")
     except LimitExceeded as limit:
         result = settle(run, limit)
         if result.status != "budget":
@@ -76,7 +89,7 @@ def build_graph(
     run: TaskRun, checkpointer: "BaseCheckpointSaver[str] | None" = None
 ) -> "CompiledStateGraph[State, None, State, State]":
     """The graph of one task. Nodes are methods over the run store and may be replayed."""
-    nodes = _Nodes(run)
+    nodes = Nodes(run)
     graph = StateGraph(State)
     graph.add_node("prepare", nodes.prepare)
     graph.add_node("heat", nodes.heat)
@@ -98,7 +111,9 @@ def _after_select(state: State) -> Literal["heat", "verify"]:
     return "verify" if state["stop"] else "heat"
 
 
-class _Nodes:
+class Nodes:
+    """The steps of one task, over the run store: each returns at once when its record exists."""
+
     def __init__(self, run: TaskRun) -> None:
         self._run = run
 

@@ -30,6 +30,7 @@ class RunRequest:
         directory: the run directory; the same request on the same directory resumes it.
         listeners: called with every event.
         ledger: the run's, so that a display can read it while the run goes on.
+        sandboxes: False for work that starts none, which then needs no Docker.
     """
 
     command: str
@@ -38,6 +39,23 @@ class RunRequest:
     env: Env
     listeners: Sequence[Listener] = ()
     ledger: Ledger = field(default_factory=lambda: Ledger("run"))
+    sandboxes: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A run directory in this process's hands, and what is opened to work in it."""
+
+    services: Services
+    store: RunStore
+    ledger: Ledger
+    charges: Sequence[Charge]
+
+    def task_run(self, task: Task) -> TaskRun:
+        """One task of the run, with what it has spent before."""
+        spent = _spent([charge for charge in self.charges if charge.scope.startswith(f"{task.id}/")])
+        ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
+        return TaskRun(self.services, task, self.store.task(task.id), ledger)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
@@ -47,6 +65,19 @@ async def play(request: RunRequest) -> list[TaskResult]:
         UsageError: the directory is in use or holds another run.
         PreflightFailed, BackendUnavailable, ImageMissing, ModelUnavailable, ModelConfigError: before anything is spent.
     """
+    async with at_work(request) as work:
+        results = await _play_tasks(work)
+        announce_end(work, results)
+    return results
+
+
+@asynccontextmanager
+async def at_work(request: RunRequest) -> AsyncIterator[Work]:
+    """Take the run directory, check what is needed, and open everything; closed again in any case.
+
+    Raises:
+        as `play`.
+    """
     store = RunStore.open(request.directory, make_manifest(request))
     try:
         _check_disk(request)
@@ -54,11 +85,18 @@ async def play(request: RunRequest) -> list[TaskResult]:
         try:
             for listener in request.listeners:
                 events.listen(listener)
-            return await _play(request, store, events)
+            async with _opened(request, store, events) as work:
+                yield work
         finally:
             events.close()
     finally:
         store.close()
+
+
+def announce_end(work: Work, results: Sequence[TaskResult]) -> None:
+    """The run's last event."""
+    statuses = [result.status for result in results]
+    work.services.events.emit("run_finished", statuses={one: statuses.count(one) for one in sorted(set(statuses))})
 
 
 def make_manifest(request: RunRequest) -> Manifest:
@@ -78,41 +116,36 @@ def task_digest(task: Task) -> str:
     return sha256(task.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-async def _play(request: RunRequest, store: RunStore, events: EventLog) -> list[TaskResult]:
-    config = request.config
+@asynccontextmanager
+async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> AsyncIterator[Work]:
     charges = store.charges()
-    announce = _announcement(request)
-    async with open_services(store.manifest.run_id, config, request.env, events) as services:
+    run_id, config, env = store.manifest.run_id, request.config, request.env
+    async with open_services(run_id, config, env, events, sandboxes=request.sandboxes) as services:
+        announce = _announcement(request)
         events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
         log = store.ledger_log()
         try:
             request.ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage)))
-            results = await _play_tasks(services, store, request.ledger, charges)
+            yield Work(services=services, store=store, ledger=request.ledger, charges=charges)
         finally:
             log.close()
-        statuses = [result.status for result in results]
-        events.emit("run_finished", statuses={status: statuses.count(status) for status in sorted(set(statuses))})
-    return results
 
 
-async def _play_tasks(
-    services: Services, store: RunStore, ledger: Ledger, charges: Sequence[Charge]
-) -> list[TaskResult]:
+async def _play_tasks(work: Work) -> list[TaskResult]:
     from heats.pipeline import play_task  # langgraph takes a second to import
 
-    config = services.config
+    config = work.services.config
     at_once = asyncio.Semaphore(config.workers // config.rollouts + 2)
 
     async def one(task: Task) -> TaskResult:
         async with at_once:
-            spent = _spent([charge for charge in charges if charge.scope.startswith(f"{task.id}/")])
-            run = TaskRun(services, task, store.task(task.id), ledger.child(task.id, config.limits.task, spent=spent))
-            result = await play_task(run, checkpointer)
-            await _grade(services, store, task)
+            result = await play_task(work.task_run(task), checkpointer)
+            await _grade(work.services, work.store, task)
             return result
 
-    async with open_checkpoints(store.directory / "checkpoints.sqlite") as checkpointer, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(task)) for task in services.env.tasks()]
+    checkpoints = work.store.directory / "checkpoints.sqlite"
+    async with open_checkpoints(checkpoints) as checkpointer, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(task)) for task in work.services.env.tasks()]
     return [task.result() for task in tasks]
 
 

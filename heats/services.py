@@ -1,7 +1,7 @@
 """What every part of a run shares: opened once per process, closed with it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +17,8 @@ from heats.config import HeatsConfig
 from heats.errors import UsageError
 from heats.events import EventLog
 from sandbox import open_backend
-from sandbox.base import SandboxBackend, SandboxSpec
+from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
+from sandbox.errors import BackendUnavailable
 from tournament import open_selector
 from tournament.base import Selector
 
@@ -74,9 +75,38 @@ def require_model(config: HeatsConfig) -> ModelConfig:
     return config.model
 
 
+class NoSandboxes:
+    """The backend of work that starts no sandbox."""
+
+    name = "none"
+
+    async def preflight(self, images: Collection[str]) -> None:
+        """Nothing is needed."""
+
+    async def start(self, spec: SandboxSpec) -> Sandbox:
+        """Never.
+
+        Raises:
+            BackendUnavailable
+        """
+        raise BackendUnavailable("this run was opened without sandboxes")
+
+    async def reap(self) -> int:
+        """Nothing is left over."""
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
 @asynccontextmanager
-async def open_services(run_id: str, config: HeatsConfig, env: Env, events: EventLog) -> AsyncIterator[Services]:
+async def open_services(
+    run_id: str, config: HeatsConfig, env: Env, events: EventLog, *, sandboxes: bool = True
+) -> AsyncIterator[Services]:
     """Open the backend and the models, check that they are usable, and close them at the end.
+
+    Args:
+        sandboxes: False for work that starts none: no backend is looked for.
 
     Raises:
         UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
@@ -93,7 +123,7 @@ async def open_services(run_id: str, config: HeatsConfig, env: Env, events: Even
         selector = open_selector(config.tournament, judge)
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
-        backend = await open_backend(config.sandbox)
+        backend = await open_backend(config.sandbox) if sandboxes else NoSandboxes()
         stack.push_async_callback(backend.close)
         await backend.preflight(sorted({task.image for task in env.tasks()}))
         await backend.reap()

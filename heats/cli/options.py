@@ -135,6 +135,16 @@ class RunOptions:
 
 def spread(command: Command) -> Command:
     """Replace a command's `options: RunOptions` parameter by the dataclass's fields, as typer wants them."""
+    return spread_without()(command)
+
+
+def spread_without(*names: str) -> Callable[[Command], Command]:
+    """As `spread`, for a command to which some of the fields mean nothing; those keep their defaults."""
+    return lambda command: _spread(command, frozenset(names))
+
+
+def _spread(command: Command, without: frozenset[str]) -> Command:
+    fields = [field for field in dataclasses.fields(RunOptions) if field.name not in without]
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
     hints = get_type_hints(RunOptions, include_extras=True)
@@ -142,12 +152,12 @@ def spread(command: Command) -> Command:
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
         )
-        for field in dataclasses.fields(RunOptions)
+        for field in fields
     ]
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> Any:
-        options = RunOptions(**{field.name: given.pop(field.name) for field in dataclasses.fields(RunOptions)})
+        options = RunOptions(**{field.name: given.pop(field.name) for field in fields})
         return command(**given, options=options)
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared

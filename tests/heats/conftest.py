@@ -58,7 +58,7 @@ def paper_run(tmp_path, monkeypatch):
         env = PaperEnv(*(ids or ("one",)))
 
         @asynccontextmanager
-        async def services(run_id, config, env, events):
+        async def services(run_id, config, env, events, *, sandboxes=True):
             from agents import open_agent
             from tournament import open_selector
 
