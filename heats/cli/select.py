@@ -1,0 +1,232 @@
+"""`heats select`: the tournament over attempts that anybody made."""
+
+import dataclasses
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents.llm.ledger import Ledger
+from envs import RepositoryEnv, RepositorySource
+from heats.attempts import read_attempts
+from heats.cli.options import RunOptions, spread_without
+from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
+from heats.cli.solve import read_issue
+from heats.config import HeatsConfig
+from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
+from heats.files import write_bytes
+from heats.records import TaskResult
+from heats.run import RunRequest
+from heats.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.services import require_model
+from heats.show import export_preds, open_display, write_report
+from heats.show.ranking import Place, ranking, ranking_text
+from heats.signals import run_interruptibly
+from heats.store import RunStore
+
+SHOWN_TASKS = 20
+
+
+class View(StrEnum):
+    """What a judge sees of each attempt."""
+
+    SUMMARY = "summary"
+    TRAJECTORY = "trajectory"
+    PATCH = "patch"
+    EVIDENCE = "summary+evidence"
+
+
+@spread_without("agent", "rollouts", "iterations")
+def select(
+    *,
+    attempts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Trajectories (mini-swe-agent *.traj.json, ATIF), patches, predictions (preds.json, *.jsonl), "
+            "runs of heats, or directories of these.",
+            show_default=False,
+        ),
+    ],
+    issue: Annotated[
+        str | None,
+        typer.Option(
+            "--issue", help="The issue: a file, the text itself, -, or .json(l) rows of instance_id, problem_statement."
+        ),
+    ] = None,
+    view: Annotated[
+        View | None,
+        typer.Option("--view", help="What judges see; summary, or patch where there is no trajectory."),
+    ] = None,
+    repo: Annotated[
+        Path | None, typer.Option("--repo", help="The repository, to run --test on every attempt's patch.")
+    ] = None,
+    test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
+    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
+    base: Annotated[str, typer.Option("--base", help="Commit, branch or tag that the patches apply to.")] = "HEAD",
+    options: RunOptions,
+) -> None:
+    """Choose among attempts that are already there: the tournament alone, without a rollout.
+
+    Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
+    marked as kept (1). Exit codes: 0 selected, 4 tests were run and the winner is not verified, 2 wrong input, 6
+    something needed is missing.
+    """
+    if (repo is None) != (test is None):
+        raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
+    found = read_attempts(attempts)
+    texts = _issues(issue)
+    contests = make_contests(found, None if issue is None or texts else read_issue(issue), texts)
+    config = _configure(options, contests, view)
+    if options.print_config:
+        print_config(config)
+    _check(config, contests)
+    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests))
+    _hand_over(_run(options, config, env, contests), contests, options)
+
+
+def _issues(issue: str | None) -> dict[str, str]:
+    """Texts by task id from a file of rows; empty for anything else."""
+    if issue is None or not issue.endswith((".json", ".jsonl")) or not Path(issue).is_file():
+        return {}
+    try:
+        text = Path(issue).read_text(encoding="utf-8")
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        if not issue.endswith(".jsonl"):
+            rows = json.loads(text)
+        return {str(row["instance_id"]): str(row["problem_statement"]) for row in rows}
+    except (ValueError, LookupError, TypeError):
+        raise UsageError(f"--issue {issue}: expected rows with instance_id and problem_statement") from None
+    except OSError as error:
+        raise UsageError(f"--issue {issue}: {error.strerror}") from None
+
+
+def _configure(options: RunOptions, contests: list[Contest], view: View | None) -> HeatsConfig:
+    defaults: dict[str, Any] = {"iterations": 1, "select_k": 1, "allow_passing": True}
+    defaults["rollouts"] = max(len(contest.attempts) for contest in contests)
+    if not any(one.trajectory for contest in contests for one in contest.attempts):
+        defaults["tournament.judge.view"] = View.PATCH.value
+    if view is not None:
+        options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
+    config = options.load(defaults)
+    if config.model is None and config.tournament.selector in ASK_NOBODY:
+        return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
+    return config
+
+
+def _check(config: HeatsConfig, contests: list[Contest]) -> None:
+    if config.iterations != 1:
+        raise UsageError("iterations must be 1: heats select plays no further heat")
+    asked = config.tournament.selector not in ASK_NOBODY
+    for contest in contests:
+        if asked and not contest.statement.strip():
+            which = f" of {contest.id}" if len(contests) > 1 else ""
+            raise UsageError(f"--issue is needed: nothing says what the attempts{which} were to solve")
+        bare = next((one for one in contest.attempts if one.trajectory is None), None)
+        if asked and config.tournament.judge.view == "trajectory" and bare is not None:
+            raise UsageError(f"--view trajectory: {bare.source} has no trajectory")
+    require_model(config)
+
+
+def _repository(
+    repo: Path | None, test: str | None, setup: str | None, base: str, config: HeatsConfig, contests: list[Contest]
+) -> RepositoryEnv | None:
+    if repo is None:
+        if setup is not None:
+            raise UsageError("--setup belongs to --repo and --test")
+        return None
+    if len(contests) > 1:
+        raise UsageError(f"--repo is one repository, but the attempts are at {len(contests)} tasks: select for one")
+    source = RepositorySource(
+        repository=str(repo),
+        issue=contests[0].statement.strip() or "selection",
+        test_command=test,
+        setup=setup,
+        image=config.sandbox.image or "",
+        network=config.sandbox.network,
+        ref=base,
+    )
+    env = RepositoryEnv.open(source)
+    for note in env.notes:
+        say(f"note: {note}")
+    return env
+
+
+def _run(options: RunOptions, config: HeatsConfig, env: AttemptsEnv, contests: list[Contest]) -> Session:
+    directory = run_directory("select", options, config, env)
+    ledger = Ledger("run", config.limits.run)
+    with open_display(options.progress, ledger=lambda: ledger.spent) as display:
+        request = RunRequest(
+            command="select",
+            directory=directory,
+            config=config,
+            env=env,
+            listeners=(display,),
+            ledger=ledger,
+            sandboxes=env.repository is not None,
+        )
+        results = run_interruptibly(play_selection(request, contests))
+    return Session(RunStore(directory), config, tuple(results))
+
+
+def _hand_over(session: Session, contests: list[Contest], options: RunOptions) -> None:
+    """Write the winners' patches, predictions, ranking and report, tell them, and end with the code."""
+    store, directory = session.store, session.store.directory
+    paths = {"preds": export_preds(store, directory)[0], "report": write_report(store, directory / "report.html")}
+    if len(contests) == 1 and (chosen := session.results[0]).selected and chosen.patch_sha256:
+        data = store.task(chosen.task).rollout(chosen.selected).patch().data
+        paths["patch"] = directory / "patch.diff"
+        write_bytes(paths["patch"], data, mode=0o644)
+    places = {
+        contest.id: ranking(store.task(contest.id), {name: one.source for name, one in contest.named()})
+        for contest in contests
+    }
+    told = [_as_json(session, result, places[result.task]) for result in session.results]
+    whole = {**{key: str(path) for key, path in paths.items()}, "tasks": told, "run_dir": str(directory)}
+    write_bytes(directory / "ranking.json", json.dumps(whole, indent=1).encode() + b"\n", mode=0o644)
+    if options.json:
+        print_json(whole)
+    else:
+        _tell(session, places, paths)
+    raise typer.Exit(_exit_code(session.results))
+
+
+def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[str, Any]:
+    bracket = session.store.task(result.task).directory / "heat-0" / "tournament.json"
+    return {
+        "task": result.task,
+        "status": result.status,
+        "detail": result.detail,
+        "selected": places[0].source if result.selected and places else None,
+        "ranking": [dataclasses.asdict(place) for place in places],
+        "bracket": str(bracket) if bracket.exists() else None,
+        "ledger": result.usage.model_dump(),
+    }
+
+
+def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Path]) -> None:
+    for result in session.results[:SHOWN_TASKS]:
+        found = places[result.task]
+        first = f"{found[0].source} selected; " if found and result.selected else ""
+        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}\n")
+    if len(session.results) > SHOWN_TASKS:
+        typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")
+    if len(session.results) == 1:
+        paths = {"bracket": session.store.task(session.results[0].task).directory / "heat-0/tournament.json", **paths}
+    for name in ("patch", "bracket", "preds", "report"):
+        if name in paths and paths[name].exists():
+            typer.echo(f"{name:8} {paths[name]}")
+
+
+def _exit_code(results: tuple[TaskResult, ...]) -> int:
+    """Without tests a selection is all that was asked for; with them it has to be verified."""
+    failed = [result for result in results if result.status in ("error", "budget")]
+    if len(results) == 1 and failed and failed[0].status == "error":
+        detail = failed[0].detail
+        raise PreflightFailed(detail) if failed[0].cause == "task" else InfrastructureFailed(detail)
+    if failed:
+        return EXIT_BY_STATUS[failed[0].status]
+    executed = any(result.evidence is not None for result in results)
+    unverified = any(result.status != "verified" for result in results)
+    return ExitCode.NOT_VERIFIED if executed and unverified else ExitCode.DONE

@@ -1,0 +1,242 @@
+"""Selection alone: attempts that somebody else made become the first heat of a run, and only its tournament is played.
+
+The run directory is an ordinary one: what is there is not done again, and reports, exports and resuming work as ever.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from agents.trajectory import Exit, Trajectory
+from envs import RepositoryEnv
+from envs.base import Grade, Patch, Task
+from envs.errors import PatchRejected
+from envs.patches import check_patch
+from heats.attempts import Attempt, summary_key
+from heats.config import HeatsConfig
+from heats.errors import UsageError
+from heats.heat import hold_tournament, rollout_ids
+from heats.records import Outcome, TaskResult
+from heats.rollout import Plan, TaskRun
+from heats.run import RunRequest, announce_end, at_work
+from heats.store import RolloutStore
+from sandbox.base import Sandbox, SandboxBackend
+from sandbox.errors import BackendUnavailable
+from summarizer.fallback import baseline_summary, harness_summary
+from summarizer.schema import Summary
+
+ASK_NOBODY = frozenset({"random", "first-finish", "majority"})
+"""Selectors that need neither a model nor the text of the issue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """The attempts at one task."""
+
+    id: str
+    statement: str
+    attempts: tuple[Attempt, ...]
+
+    def named(self) -> list[tuple[str, Attempt]]:
+        """Attempts by the rollout ids they play under."""
+        return list(zip(rollout_ids(0, len(self.attempts)), self.attempts, strict=True))
+
+    def digest(self) -> str:
+        """Of everything that is selected from."""
+        whole = sha256(self.id.encode("utf-8", "surrogatepass"))
+        for attempt in self.attempts:
+            told = attempt.trajectory.model_dump_json() if attempt.trajectory else ""
+            for part in (told.encode("utf-8", "surrogatepass"), attempt.patch):
+                whole.update(sha256(part).digest())
+        return whole.hexdigest()
+
+
+def make_contests(
+    attempts: Sequence[Attempt], issue: str | None = None, issues: Mapping[str, str] | None = None
+) -> list[Contest]:
+    """Sort attempts by their tasks, in the order in which these first appear.
+
+    Args:
+        issue: text of the one task there is.
+        issues: texts by task id; otherwise attempts tell what they know.
+
+    Raises:
+        UsageError: one text for several tasks, or attempts of which nobody can say at which task they were made.
+    """
+    ids = list(dict.fromkeys(one.instance for one in attempts if one.instance))
+    if len(ids) > 1 and any(not one.instance for one in attempts):
+        lost = next(one for one in attempts if not one.instance)
+        raise UsageError(f"{lost.source} does not say which of the {len(ids)} tasks it is an attempt at")
+    if len(ids) > 1 and issue is not None:
+        raise UsageError(
+            f"--issue is one text, but the attempts are at {len(ids)} tasks ({', '.join(ids[:3])} ...): "
+            "give a .json or .jsonl file with instance_id and problem_statement"
+        )
+    contests = []
+    for name in ids or [""]:
+        own = tuple(one for one in attempts if len(ids) < 2 or one.instance == name)
+        told = next((one.statement for one in own if one.statement.strip()), "")
+        contests.append(Contest(name or "attempts", issue or (issues or {}).get(name) or told, own))
+    return contests
+
+
+class AttemptsEnv:
+    """One task for each contest.
+
+    Args:
+        repository: where patches are verified, with its tests; None when nothing is executed.
+    """
+
+    def __init__(self, contests: Sequence[Contest], repository: RepositoryEnv | None = None) -> None:
+        whole = sha256("".join(contest.digest() for contest in contests).encode())
+        self.name = f"attempts-{whole.hexdigest()[:16]}"
+        self.repository = repository
+        blank = repository.task if repository else Task(id="", statement="", image="")
+        self._tasks = [blank.model_copy(update={"id": one.id, "statement": one.statement}) for one in contests]
+
+    def tasks(self) -> Sequence[Task]:
+        """All tasks, in the contests' order."""
+        return self._tasks
+
+    async def prepare(self, task: Task, sandbox: Sandbox) -> None:
+        """Put the repository's tree in and run the set-up.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        await self._place().prepare(task, sandbox)
+
+    async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
+        """Take a diff against the repository's base commit.
+
+        Raises:
+            PatchRejected, SandboxError
+        """
+        return await self._place().collect(task, sandbox)
+
+    async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
+        """There is nothing to grade by."""
+        return None
+
+    def _place(self) -> RepositoryEnv:
+        if self.repository is None:
+            raise BackendUnavailable("these attempts came without a repository")
+        return self.repository
+
+
+async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> list[TaskResult]:
+    """Select among the attempts of every contest; results in their order.
+
+    Args:
+        request: its env is the `AttemptsEnv` of the contests; the configuration's `select_k` are kept of each.
+
+    Raises:
+        as `heats.run.play`.
+    """
+    async with at_work(request) as work:
+        at_once = asyncio.Semaphore(request.config.workers + 2)
+
+        async def one(contest: Contest, task: Task) -> TaskResult:
+            async with at_once:
+                return await _select_task(work.task_run(task), contest)
+
+        async with asyncio.TaskGroup() as group:
+            pairs = zip(contests, request.env.tasks(), strict=True)
+            tasks = [group.create_task(one(contest, task)) for contest, task in pairs]
+        results = [task.result() for task in tasks]
+        announce_end(work, results)
+    return results
+
+
+async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
+    from heats.pipeline import Nodes, State, bring_to_result  # langgraph takes a second to import
+
+    state, nodes = State(heat=0, stop=True), Nodes(run)
+
+    async def drive() -> None:
+        names = [name for name, _ in contest.named()]
+        if (await nodes.prepare(state))["stop"]:
+            return
+        run.services.events.emit("heat_started", task=run.task.id, heat=0, rollouts=names, context=[])
+        await asyncio.to_thread(_admit_all, run, contest)
+        bracket = run.store.bracket(0)
+        if bracket is None:
+            coming = {name: run.candidate(Plan(rollout=name)) for name in names}
+            bracket = await hold_tournament(run, 0, coming, run.services.config.select_k)
+        run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
+        await nodes.verify(state)
+
+    return await bring_to_result(run, drive)
+
+
+def _admit_all(run: TaskRun, contest: Contest) -> None:
+    for name, attempt in contest.named():
+        files = run.store.rollout(name)
+        if files.outcome() is None:
+            outcome = admit(files, attempt, run.task, run.services.config)
+            data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes"})
+            data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
+            run.services.events.emit("rollout_finished", task=run.task.id, rollout=name, **data)
+
+
+def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig) -> Outcome:
+    """Store an attempt as a finished rollout.
+
+    Where no model has to read it, its summary is made here: of a patch alone it is the patch, and for selectors and
+    views that read no summaries it is the facts.
+    """
+    found = attempt.trajectory or Trajectory(id="", task_id="", agent="imported", model=attempt.model, seed=0)
+    patch, rejected = _checked(attempt.patch)
+    spent = found.usage
+    end = found.exit or Exit(kind="submitted" if attempt.trajectory is None else "cancelled", detail="imported")
+    trajectory = found.model_copy(
+        # What the attempt cost is not this run's to pay: the ledger starts from nothing.
+        update={"id": files.rollout, "task_id": task.id, "exit": end, "usage": type(spent)(), "parents": ()}
+    )
+    files.save_trajectory(trajectory)
+    summary = _summary(attempt, trajectory, patch, task, config)
+    if summary is not None:
+        files.save_summary(summary.model_copy(update={"rollout_id": files.rollout}))
+    if config.evidence and attempt.evidence is not None and task.test_command is None:
+        files.save_evidence(attempt.evidence)
+    outcome = Outcome(
+        rollout=files.rollout,
+        exit=end.kind,
+        detail=f"imported from {attempt.source}",
+        steps=trajectory.agent_steps,
+        duration_s=trajectory.duration_s,
+        usage=spent,
+        patch_sha256=patch.sha256 if patch else "",
+        patch_bytes=len(patch.data),
+        rejected=rejected,
+        model=attempt.model or trajectory.model,
+        seed=trajectory.seed,
+    )
+    files.finish(outcome, patch)
+    return outcome
+
+
+def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
+    try:
+        check_patch(data)
+    except PatchRejected as error:
+        return Patch(b""), error.reasons
+    return Patch(data if data.strip() else b""), ()
+
+
+def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:
+    """The summary that needs no model; None where one has to be asked."""
+    if attempt.trajectory is None:
+        return baseline_summary(trajectory, patch.data, config.summarizer.model_copy(update={"method": "patch"}))
+    if not reads_summaries(config):
+        return harness_summary(trajectory, task.statement, patch.data)
+    if attempt.summary is not None and attempt.summarized_by == summary_key(config.identity()):
+        return attempt.summary
+    return None
+
+
+def reads_summaries(config: HeatsConfig) -> bool:
+    """Whether the selection reads summaries, so that they have to be made."""
+    tournament = config.tournament
+    return tournament.selector not in ASK_NOBODY and tournament.judge.view.startswith("summary")

@@ -1,0 +1,91 @@
+"""Who came where in a tournament over imported attempts, and why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heats.show.sanitize import one_line
+from heats.store import TaskStore
+
+MOST_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One attempt's place.
+
+    Attributes:
+        rollout: the id that it plays under in the run directory.
+        won, played: matches decided by votes or evidence.
+        votes: votes for it, of all cast in its matches.
+        verdict: of its evidence; empty where nothing was executed.
+        same_as: the attempt with the same patch that played for it.
+    """
+
+    place: int
+    rollout: str
+    source: str
+    kept: bool
+    won: int = 0
+    played: int = 0
+    votes: int = 0
+    of_votes: int = 0
+    verdict: str = ""
+    patch_bytes: int = 0
+    same_as: str = ""
+
+
+def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
+    """All ranked attempts of a task's only heat, best first; empty while its tournament is not finished.
+
+    Args:
+        sources: where each attempt came from, by rollout id.
+    """
+    bracket = task.bracket(0)
+    if bracket is None:
+        return []
+    leaders = {later: first for first, others in bracket.merged.items() for later in others}
+    matches = [match for one_round in bracket.rounds for match in one_round if len(match.contestants) > 1]
+    places = []
+    for number, rollout in enumerate(bracket.ranking, start=1):
+        own = [match for match in matches if rollout in match.contestants]
+        cast = [vote.choice for match in own for vote in match.votes]
+        files = task.rollout(rollout)
+        evidence, outcome = files.evidence(), files.outcome()
+        places.append(
+            Place(
+                place=number,
+                rollout=rollout,
+                source=sources.get(rollout, rollout),
+                kept=rollout in bracket.selected,
+                won=sum(match.winner == rollout for match in own),
+                played=len(own),
+                votes=cast.count(rollout),
+                of_votes=len(cast),
+                verdict=evidence.verdict if evidence else "",
+                patch_bytes=outcome.patch_bytes if outcome else 0,
+                same_as=sources.get(leaders[rollout], leaders[rollout]) if rollout in leaders else "",
+            )
+        )
+    return places
+
+
+def ranking_text(places: list[Place]) -> str:
+    """A row an attempt, columns aligned by spaces."""
+    rows = [["", "attempt", "kept", "won", "votes", "patch", "tests"]]
+    for place in places[:MOST_ROWS]:
+        same = f" (same patch as {one_line(place.same_as, 60)})" if place.same_as else ""
+        rows.append(
+            [
+                str(place.place),
+                one_line(place.source, 80) + same,
+                "kept" if place.kept else "",
+                f"{place.won}/{place.played}" if place.played else "",
+                f"{place.votes}/{place.of_votes}" if place.of_votes else "",
+                f"{place.patch_bytes} B" if place.patch_bytes else "none",
+                place.verdict.replace("_", " "),
+            ]
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    more = len(places) - MOST_ROWS
+    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
