@@ -4,9 +4,12 @@ The packages are the pure-Python files of those that heats itself runs on. Mount
 and put that path on PYTHONPATH of the one command that needs it; it is never put there for all commands.
 """
 
+import compileall
 import hashlib
 import os
+import py_compile
 import shutil
+import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +37,7 @@ def toolbox_directory(cache: Path) -> Path:
     """
     found = _distributions()
     versions = " ".join(f"{name}=={about.version}" for name, about in found.items())
+    versions += f" compiled by {sys.implementation.cache_tag}"
     target = cache / f"toolbox-{hashlib.sha256(versions.encode()).hexdigest()[:16]}"
     if target.is_dir():
         return target
@@ -43,6 +47,9 @@ def toolbox_directory(cache: Path) -> Path:
         try:
             for name, about in found.items():
                 _copy(name, about, made)
+            # Seen read-only, the files could never be compiled where they are used; any Python of the same minor
+            # version takes these, whatever the files' times.
+            compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
             made.chmod(0o755)
             # Whoever else made the same one in the meantime made the same files.
             if not target.is_dir():

@@ -84,6 +84,16 @@ def test_a_command_that_only_a_shell_understands_is_recorded_too(repo: Path) -> 
     assert lines(output, "ranking")[0]["units"][0]["n"] == "rebate"
 
 
+@pytest.mark.parametrize(("prefix", "how"), [("", "pytest"), ("true && ", "shell")])
+def test_a_command_that_sets_its_own_python_path_is_recorded_too(repo: Path, prefix: str, how: str) -> None:
+    """The path in the command once hid the recording plug-in, so that no edit was ever found to help."""
+    packages = Path(pytest.__file__).parent.parent
+    command = f"{prefix}PYTHONPATH={packages} {sys.executable} {COMMANDS['pytest']}"
+    output = call(repo, "locate", {"words": []}, command)
+    (run,) = lines(output, "run")
+    assert (run["how"], run["failing"], run["tests"]) == (how, 1, 3)
+
+
 def candidate(line: int, col: int, old: str, new: str) -> dict[str, Any]:
     return {"text": f"E{line}", "edits": [{"path": "shop.py", "line": line, "col": col, "old": old, "new": new}]}
 

@@ -119,6 +119,7 @@ class Command:
 
     def prepare(self) -> None:
         """Import the test framework once, so that forked children need not."""
+        sys.path[1:1] = [part for part in self.env.get("PYTHONPATH", "").split(os.pathsep) if part]
         sys.path.insert(0, os.getcwd())
         try:
             if self.kind == "pytest":
@@ -158,7 +159,7 @@ class Command:
         # Compiled files stay out of the repository, and later runs find them.
         env.pop("PYTHONDONTWRITEBYTECODE", None)
         env["PYTHONPYCACHEPREFIX"] = os.path.join(HERE, "compiled")
-        env["PYTHONPATH"] = os.pathsep.join(part for part in (HERE, os.environ.get("PYTHONPATH", "")) if part)
+        env["PYTHONPATH"] = os.pathsep.join(part for part in (HERE, env.get("PYTHONPATH", "")) if part)
         env.setdefault("REPAIR_KIND", self.kind)
         if only is not None:
             env["REPAIR_ONLY"] = prefix + ".only"
@@ -167,9 +168,11 @@ class Command:
         return env
 
     def _shell(self, prefix: str, env: dict[str, str]) -> int:
+        # A path that the command sets for itself would hide the recording plug-in.
+        text = re.sub(r"(^|\s)PYTHONPATH=", rf"\1PYTHONPATH={HERE}:", self.text)
         with open(prefix + ".out", "wb") as out:
             self.process = subprocess.Popen(
-                ["/bin/sh", "-c", self.text],
+                ["/bin/sh", "-c", text],
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
