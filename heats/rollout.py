@@ -3,6 +3,7 @@
 Every piece is stored when it is done and read instead of done again when it is there.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from agents.base import Assignment
@@ -176,10 +177,9 @@ class TaskRun:
         self.services.events.emit("evidence", task=self.task.id, rollout=files.rollout, **data)
 
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
-        """Run the user's tests on a patch in a fresh sandbox."""
-        services = self.services
-        async with services.slots:
-            before = self.store.baseline()
+        """Run the user's tests on a patch in a fresh sandbox. An empty patch needs none, and waits for none."""
+        services, before = self.services, self.store.baseline()
+        async with services.slots if patch else nullcontext():
             return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
     async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:

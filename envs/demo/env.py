@@ -24,6 +24,8 @@ from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import SandboxError
 
 TEST_COMMAND = "PYTHONPATH=/opt/heats/toolbox python3 -m pytest -q"
+SAMPLE = ("bucket", "csv", "intervals", "inventory", "ledger", "lru-cache", "money", "retry")
+"""A few tasks for a quick look, by kind as in the whole: the first five, two and one of each kind by name."""
 
 
 class DemoTask(Record):

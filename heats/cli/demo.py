@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from envs.demo import DemoEnv
+from envs.demo import SAMPLE, DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
 from heats.errors import ExitCode
@@ -18,13 +18,14 @@ def demo(
     tasks: Annotated[
         list[str] | None, typer.Option("--task", "-i", help="Only this built-in task; repeat for more.")
     ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All built-in tasks, not just a few.")] = False,
     options: RunOptions,
 ) -> None:
     """Run everything on built-in tasks with the built-in model, then show what each stage was worth."""
     config = options.load({"model.name": "builtin:repair"})
     if options.print_config:
         print_config(config)
-    env = DemoEnv(image=config.sandbox.image or "", only=tuple(tasks or ()))
+    env = DemoEnv(image=config.sandbox.image or "", only=() if everything else tuple(tasks or SAMPLE))
     session = run_session("demo", options, config, env)
     figures = RunFigures.of(session.store)
     report = write_report(session.store, session.store.directory / "report.html")

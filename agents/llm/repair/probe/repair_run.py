@@ -205,7 +205,7 @@ def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> tupl
     failing, prefix = state["failing"], os.path.join(HERE, tag)
     named = failing != ["<command>"]
     limit = (
-        2 + 4 * (state["own"] if named else state["seconds"]) + (state["seconds"] if command.kind == "shell" else 0.5)
+        1 + 4 * (state["own"] if named else state["seconds"]) + (state["seconds"] if command.kind == "shell" else 0.5)
     )
     first = command.run(prefix + "a", timeout=limit, only=failing if named else None)
     left = _left(first, failing)
