@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
 from envs import RepositoryEnv
 from envs.base import Grade, Patch, Task
@@ -176,7 +177,6 @@ def _admit_all(run: TaskRun, contest: Contest) -> None:
         if files.outcome() is None:
             outcome = admit(files, attempt, run.task, run.services.config)
             data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes"})
-            data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
             run.services.events.emit("rollout_finished", task=run.task.id, rollout=name, **data)
 
 
@@ -188,11 +188,16 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
     """
     found = attempt.trajectory or Trajectory(id="", task_id="", agent="imported", model=attempt.model, seed=0)
     patch, rejected = _checked(attempt.patch)
-    spent = found.usage
     end = found.exit or Exit(kind="submitted" if attempt.trajectory is None else "cancelled", detail="imported")
     trajectory = found.model_copy(
-        # What the attempt cost is not this run's to pay: the ledger starts from nothing.
-        update={"id": files.rollout, "task_id": task.id, "exit": end, "usage": type(spent)(), "parents": ()}
+        update={
+            "id": files.rollout,
+            "task_id": task.id,
+            "exit": end,
+            "usage": Usage(),  # what the attempt cost is not this run's to pay
+            "parents": (),
+            "extra": {**found.extra, "imported_usage": found.usage.model_dump()},
+        }
     )
     files.save_trajectory(trajectory)
     summary = _summary(attempt, trajectory, patch, task, config)
@@ -206,7 +211,6 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
         detail=f"imported from {attempt.source}",
         steps=trajectory.agent_steps,
         duration_s=trajectory.duration_s,
-        usage=spent,
         patch_sha256=patch.sha256 if patch else "",
         patch_bytes=len(patch.data),
         rejected=rejected,

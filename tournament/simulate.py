@@ -7,15 +7,19 @@ counting of votes that real ones use.
 
 import math
 import random
-from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from statistics import NormalDist
 
 from tournament.base import Candidate, Match
 from tournament.bracket import MatchKey, plan_rounds, rank, resolve
+from tournament.odds import quality_gap
 from tournament.tally import Rules, leader, next_wave
+
+EVEN_FIELDS = 32
+POOL = 8192
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class World:
     Attributes:
         mean: share of fresh rollouts that pass.
         concentration: alpha + beta of the tasks' beta distribution; small is polarised.
+        unsolvable: share of tasks that no fresh rollout passes; the beta distribution is of the others.
         accuracy: by heat, share of groups of two with one passing candidate that 8 votes decide rightly; the last
             value holds for later heats.
         noise: standard deviation, in logits, of the error that all votes of a match share.
@@ -58,8 +63,9 @@ class World:
     accuracy: tuple[float, ...]
     refined: tuple[float, ...]
     noise: float = 2.0
-    refined_concentration: float = 0.5
+    refined_concentration: float = 0.7
     rates: tuple[float, ...] = ()
+    unsolvable: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,7 @@ class Forecast:
     Attributes:
         heats: mean of each heat's rollouts that pass.
         oracle: share of tasks with a passing rollout, by heat.
+        unanimous: share of tasks of which every rollout passes, by heat.
         selected: mean of the K kept after each heat but the last.
         first: passes of the candidate that RTV alone would return after the first heat.
         final: passes of the candidate returned at the end.
@@ -77,6 +84,7 @@ class Forecast:
 
     heats: tuple[float, ...]
     oracle: tuple[float, ...]
+    unanimous: tuple[float, ...]
     selected: tuple[float, ...]
     first: float
     final: float
@@ -90,11 +98,12 @@ class _Sums:
 
     heats: list[float]
     oracle: list[float]
+    unanimous: list[float]
     selected: list[float]
     first: float = 0.0
     final: float = 0.0
     rollouts: int = 0
-    votes: int = 0
+    votes: float = 0.0
 
 
 @dataclass(slots=True)
@@ -112,6 +121,9 @@ class Simulation:
     seed: int = 0
     _rng: random.Random = field(init=False)
     _field: list[Candidate] = field(init=False)
+    _pools: dict[float, list[float]] = field(init=False, default_factory=dict)
+    _drawn: Counter[float] = field(init=False, default_factory=Counter)
+    _even: dict[tuple[int, int], list[float]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -121,13 +133,16 @@ class Simulation:
     def run(self, tasks: int) -> Forecast:
         """Simulate this many tasks."""
         heats = self.method.iterations
-        sums = _Sums([0.0] * heats, [0.0] * heats, [0.0] * (heats - 1))
+        sums = _Sums([0.0] * heats, [0.0] * heats, [0.0] * heats, [0.0] * (heats - 1))
         for chance in self._chances(tasks):
             self._task(chance, sums)
+        by_heat = (sums.heats, sums.oracle, sums.unanimous, sums.selected)
+        means, oracle, unanimous, selected = (tuple(value / tasks for value in values) for values in by_heat)
         return Forecast(
-            heats=tuple(value / tasks for value in sums.heats),
-            oracle=tuple(value / tasks for value in sums.oracle),
-            selected=tuple(value / tasks for value in sums.selected),
+            heats=means,
+            oracle=oracle,
+            unanimous=unanimous,
+            selected=selected,
             first=sums.first / tasks,
             final=sums.final / tasks,
             rollouts=sums.rollouts / tasks,
@@ -142,6 +157,7 @@ class Simulation:
             sums.rollouts += len(passed)
             sums.heats[heat] += sum(passed) / len(passed)
             sums.oracle[heat] += any(passed)
+            sums.unanimous[heat] += all(passed)
             if heat == 0:
                 ((won,), _) = self._select(passed, 1, 0)
                 sums.first += won
@@ -158,8 +174,14 @@ class Simulation:
 
     def _chances(self, tasks: int) -> list[float]:
         """One chance for each task, spread evenly over the distribution, so that few tasks show it well."""
-        rates = self.world.rates or [self._beta(self.world.mean, self.world.concentration) for _ in range(16 * tasks)]
-        ordered = sorted(rates)
+        world = self.world
+        if world.rates:
+            ordered = sorted(world.rates)
+        else:
+            hopeless = round(16 * tasks * world.unsolvable)
+            mean = world.mean / (1 - world.unsolvable)
+            drawn = [self._beta(mean, world.concentration) for _ in range(16 * tasks - hopeless)]
+            ordered = [0.0] * hopeless + sorted(drawn)
         return [ordered[int((task + 0.5) * len(ordered) / tasks)] for task in range(tasks)]
 
     def _beta(self, mean: float, concentration: float) -> float:
@@ -170,13 +192,34 @@ class Simulation:
     def _refine(self, context: Sequence[bool], fresh: float) -> list[bool]:
         """The next heat's outcomes."""
         share = sum(context) / len(context)
-        chance = self._beta(_between(self.world.refined, share), self.world.refined_concentration)
+        chance = self._refined_chance(share)
         count = self.method.rollouts
         unread = round(count * self.method.fresh_share)
         return [self._rng.random() < (fresh if index < unread else chance) for index in range(count)]
 
-    def _select(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], int]:
-        """Who is kept, as outcomes, and how many votes it took."""
+    def _refined_chance(self, share: float) -> float:
+        """Spread evenly over the distribution as well, tasks with equal contexts one after another."""
+        pool = self._pools.setdefault(share, [])
+        if not pool:
+            mean = _between(self.world.refined, share)
+            pool += sorted(self._beta(mean, self.world.refined_concentration) for _ in range(POOL))
+        self._drawn[share] += 1
+        return pool[int(self._drawn[share] * GOLDEN % 1 * POOL)]
+
+    def _select(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], float]:
+        """Who is kept, as outcomes, and how many votes it took.
+
+        Where all pass or none does, only the votes are open; their mean over the first such fields is taken for the
+        others.
+        """
+        if any(passed) and not all(passed):
+            return self._play(passed, keep, heat)
+        counted = self._even.setdefault((len(passed), keep), [])
+        if len(counted) < EVEN_FIELDS:
+            counted.append(self._play(passed, keep, heat)[1])
+        return [passed[0]] * min(keep, len(passed)), sum(counted) / len(counted)
+
+    def _play(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], int]:
         order = self._rng.sample(range(len(passed)), len(passed))
         slots = [self._field[index] for index in order]
         plan = plan_rounds(len(slots), self.method.group_size, keep)
@@ -194,13 +237,34 @@ class Simulation:
 
     def _match(self, ids: tuple[str, ...], worth: list[float]) -> tuple[str, int]:
         """One match: its winner and the votes cast."""
-        odds = [math.exp(value + self._rng.gauss(0, self.world.noise)) for value in worth]
-        ties = tuple(self._rng.sample(ids, len(ids)))
-        rules = Rules(ties, ties, self.method.votes, len(ids))
-        choices: list[str | None] = []
-        while wave := next_wave(choices, rules, early_stop=self.method.early_stop, balanced=True):
-            choices += self._rng.choices(ids, odds, k=wave)
-        return leader(choices, rules), len(choices)
+        places = self._rng.sample(range(len(ids)), len(ids))
+        odds = [math.exp(worth[place] + self._rng.gauss(0, self.world.noise)) for place in places]
+        names, sizes = _names(len(ids)), (len(ids), self.method.votes)
+        choices: tuple[str, ...] = ()
+        while wave := _wave(choices, sizes, self.method.early_stop):
+            choices += tuple(self._rng.choices(names, odds, k=wave))
+        return ids[places[int(_leader(choices, sizes))]], len(choices)
+
+
+@lru_cache(maxsize=64)
+def _names(size: int) -> tuple[str, ...]:
+    """Contestants of a match, the one that wins ties first."""
+    return tuple(map(str, range(size)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _wave(choices: tuple[str, ...], sizes: tuple[int, int], early_stop: bool) -> int:
+    return next_wave(choices, _rules(sizes), early_stop=early_stop, balanced=True)
+
+
+@lru_cache(maxsize=1 << 16)
+def _leader(choices: tuple[str, ...], sizes: tuple[int, int]) -> str:
+    return leader(choices, _rules(sizes))
+
+
+def _rules(sizes: tuple[int, int]) -> Rules:
+    contestants, votes = sizes
+    return Rules(_names(contestants), _names(contestants), votes, contestants)
 
 
 def _between(table: Sequence[float], share: float) -> float:
@@ -208,37 +272,3 @@ def _between(table: Sequence[float], share: float) -> float:
     place = share * (len(table) - 1)
     low = min(int(place), len(table) - 2)
     return table[low] + (table[low + 1] - table[low]) * (place - low)
-
-
-@lru_cache(maxsize=64)
-def quality_gap(accuracy: float, noise: float, votes: int = 8) -> float:
-    """Logits between a passing and a failing candidate so that `votes` votes on a pair are right this often."""
-    errors = [NormalDist().inv_cdf((index + 0.5) / 200) * noise * math.sqrt(2) for index in range(200)]
-
-    def right(gap: float) -> float:
-        return sum(_majority(1 / (1 + math.exp(-gap - error)), votes) for error in errors) / len(errors)
-
-    grid = [index / 50 for index in range(501)]
-    if accuracy < 0.5:
-        return -quality_gap(1 - accuracy, noise, votes)
-    return grid[min(bisect_right(grid, accuracy, key=right), len(grid) - 1)]
-
-
-def _majority(chance: float, votes: int) -> float:
-    """Chance that most of the votes are right; a tie counts half."""
-    exact = [math.comb(votes, n) * chance**n * (1 - chance) ** (votes - n) for n in range(votes + 1)]
-    return sum(exact[n] for n in range(votes + 1) if 2 * n > votes) + (exact[votes // 2] / 2 if votes % 2 == 0 else 0.0)
-
-
-def concentration_for(mean: float, unsolved: float, rollouts: int = 16) -> float:
-    """Concentration of a beta distribution with this mean whose share of tasks without any passing rollout is given.
-
-    Args:
-        unsolved: share of tasks of which none of `rollouts` passes.
-    """
-    low, high = 0.01, 100.0
-    for _ in range(100):
-        middle = math.sqrt(low * high)
-        none = math.prod(((1 - mean) * middle + i) / (middle + i) for i in range(rollouts))
-        low, high = (middle, high) if none > unsolved else (low, middle)
-    return low

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, runs, select, solve
+from heats.cli import demo, doctor, gc, plan, runs, select, solve
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(solve.solve)
 app.command()(select.select)
+app.command()(plan.plan)
 app.command()(runs.report)
 app.command()(runs.export)
 app.command()(doctor.doctor)

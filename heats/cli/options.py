@@ -134,7 +134,7 @@ class RunOptions:
 
 
 def spread(command: Command) -> Command:
-    """Replace a command's `options: RunOptions` parameter by the dataclass's fields, as typer wants them."""
+    """Replace a command's `options: RunOptions` parameter, or any dataclass's, by its fields, as typer wants them."""
     return spread_without()(command)
 
 
@@ -144,10 +144,11 @@ def spread_without(*names: str) -> Callable[[Command], Command]:
 
 
 def _spread(command: Command, without: frozenset[str]) -> Command:
-    fields = [field for field in dataclasses.fields(RunOptions) if field.name not in without]
+    shared_class = inspect.signature(command).parameters["options"].annotation
+    fields = [field for field in dataclasses.fields(shared_class) if field.name not in without]
     signature = inspect.signature(command)
     own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
-    hints = get_type_hints(RunOptions, include_extras=True)
+    hints = get_type_hints(shared_class, include_extras=True)
     shared = [
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
@@ -157,7 +158,7 @@ def _spread(command: Command, without: frozenset[str]) -> Command:
 
     @functools.wraps(command)
     def wrapper(**given: Any) -> Any:
-        options = RunOptions(**{field.name: given.pop(field.name) for field in fields})
+        options = shared_class(**{field.name: given.pop(field.name) for field in fields})
         return command(**given, options=options)
 
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared

@@ -1,0 +1,249 @@
+"""`heats plan`: what N, K, G, V and T would give and cost, by simulation, before anything is spent."""
+
+import dataclasses
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heats.cli.options import spread
+from heats.cli.session import print_json
+from heats.errors import UsageError
+from heats.measured import Measured, measure
+from heats.show.outlook import as_dict, outlook_text
+from tournament.paper import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
+from tournament.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
+from tournament.simulate import Method, World
+
+MOST_SETTINGS = 500
+METHOD, TASKS, COSTS, LIMITS = "Settings, lists like 4,8,16", "Model and tasks", "Costs", "Limits for a task"
+
+
+class Paper(StrEnum):
+    """What can be reproduced."""
+
+    PAPER = "paper"
+
+
+def _option(name: str, panel: str, text: str) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=panel)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What `heats plan` takes. None leaves a value to the run given, or to what is usual."""
+
+    rollouts: Annotated[str, _option("--rollouts", METHOD, "N, rollouts of a heat.")] = "4,8,16"
+    select_k: Annotated[str, _option("--select-k", METHOD, "K, kept for the next heat.")] = "2,4"
+    group_size: Annotated[str, _option("--group-size", METHOD, "G, candidates of a match.")] = "2"
+    votes: Annotated[str, _option("--votes", METHOD, "V, votes of a match.")] = "4,8"
+    iterations: Annotated[str, _option("--iterations", METHOD, "T, heats.")] = "1,2"
+    fresh_share: Annotated[
+        float, typer.Option("--fresh-share", min=0, max=1, help="Told nothing in later heats.", rich_help_panel=METHOD)
+    ] = 0.25
+    keep: Annotated[
+        bool, typer.Option("--keep/--no-keep", help="Earlier kept play in the final.", rich_help_panel=METHOD)
+    ] = True
+    early_stop: Annotated[
+        bool, typer.Option("--early-stop/--no-early-stop", help="Stop sure matches.", rich_help_panel=METHOD)
+    ] = True
+    run: Annotated[
+        Path | None, _option("--from", TASKS, "A run: its pass rates, judge's accuracy, steps and costs.")
+    ] = None
+    pass_rate: Annotated[float | None, _option("--pass-rate", TASKS, "Share of fresh rollouts that pass.")] = None
+    concentration: Annotated[
+        float | None,
+        _option("--concentration", TASKS, "Alpha + beta of the tasks' beta distribution; small: easy or hard."),
+    ] = None
+    judge_accuracy: Annotated[
+        str | None, _option("--judge-accuracy", TASKS, "Share of mixed pairs decided rightly, by heat: 0.64,0.55.")
+    ] = None
+    refined: Annotated[
+        str | None, _option("--refined", TASKS, "Pass rate of refined rollouts by the passing share of their context.")
+    ] = None
+    steps: Annotated[str | None, _option("--steps", COSTS, "Steps of a rollout, by heat.")] = None
+    step_tokens: Annotated[float | None, _option("--step-tokens", COSTS, "Tokens of a step.")] = None
+    summary_tokens: Annotated[float | None, _option("--summary-tokens", COSTS, "Tokens of a summary.")] = None
+    vote_tokens: Annotated[float | None, _option("--vote-tokens", COSTS, "Tokens of a vote.")] = None
+    token_price: Annotated[float | None, _option("--token-price", COSTS, "USD for a million tokens.")] = None
+    step_cost: Annotated[float | None, _option("--step-cost", COSTS, "USD for a step, whatever its tokens.")] = None
+    vote_cost: Annotated[float | None, _option("--vote-cost", COSTS, "USD for a vote, whatever its tokens.")] = None
+    step_seconds: Annotated[float | None, _option("--step-seconds", COSTS, "Seconds of a step with its command.")] = (
+        None
+    )
+    vote_seconds: Annotated[float | None, _option("--vote-seconds", COSTS, "Seconds of a vote or summary.")] = None
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Rollouts at once.", rich_help_panel=COSTS)] = 4
+    budget_calls: Annotated[float | None, _option("--budget-calls", LIMITS, "Model calls.")] = None
+    budget_tokens: Annotated[float | None, _option("--budget-tokens", LIMITS, "Tokens.")] = None
+    budget_usd: Annotated[float | None, _option("--budget-usd", LIMITS, "USD.")] = None
+    budget_seconds: Annotated[float | None, _option("--budget-seconds", LIMITS, "Seconds.")] = None
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="Simulated for each setting.")] = 1000
+    seed: Annotated[int, typer.Option("--seed", help="Of the dice.")] = 0
+    reproduce: Annotated[
+        Paper | None, typer.Option("--reproduce", help="Print the paper's table beside the simulation's.")
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
+
+    def budget(self) -> Budget:
+        """The limits."""
+        return Budget(
+            calls=self.budget_calls, tokens=self.budget_tokens, usd=self.budget_usd, seconds=self.budget_seconds
+        )
+
+
+@spread
+def plan(*, options: PlanOptions) -> None:
+    """Say what settings would give and cost, by simulation, and mark the best one within the limits.
+
+    Costs and limits are for one task. --pass-rate or --from says how good the model is.
+    """
+    if options.reproduce is not None:
+        table = reproduce_paper(tasks=options.tasks if options.tasks != 1000 else 3000, seed=options.seed)
+        if options.json:
+            print_json({"markdown": table})
+        else:
+            typer.echo(table)
+        return
+    measured = measure(options.run) if options.run is not None else None
+    methods, world, prices = _methods(options), _world(options, measured), _prices(options, measured)
+    budget = options.budget()
+    found = list(outlooks(methods, world, prices, budget, tasks=options.tasks, seed=options.seed))
+    chosen = best(found, options.tasks)
+    notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]
+    _show(options, found, chosen, notes)
+
+
+def _show(options: PlanOptions, found: list[Outlook], chosen: Outlook | None, notes: list[str]) -> None:
+    if options.json:
+        rows = [as_dict(one, is_best=one is chosen) for one in found]
+        best_row = as_dict(chosen, is_best=True) if chosen else None
+        print_json({"settings": rows, "best": best_row, "notes": notes})
+        return
+    typer.echo(outlook_text(found, chosen))
+    for note in notes:
+        typer.echo(f"- {note}")
+
+
+def _methods(options: PlanOptions) -> list[Method]:
+    base = Method(early_stop=options.early_stop, fresh_share=options.fresh_share, keep=options.keep)
+    found = settings(
+        base,
+        _integers("--rollouts", options.rollouts),
+        _integers("--select-k", options.select_k),
+        _integers("--group-size", options.group_size, least=2),
+        _integers("--votes", options.votes),
+        _integers("--iterations", options.iterations),
+    )
+    if not found:
+        raise UsageError("--select-k is larger than --rollouts in every setting")
+    if len(found) > MOST_SETTINGS:
+        raise UsageError(f"{len(found)} settings are more than {MOST_SETTINGS}: give shorter lists")
+    return found
+
+
+def _world(options: PlanOptions, measured: Measured | None) -> World:
+    if measured is None and options.pass_rate is None:
+        raise UsageError("say how good the model is: --pass-rate 0.4, or --from RUN")
+    mean = options.pass_rate if options.pass_rate is not None else measured.mean if measured else 0.0
+    concentration = options.concentration or (measured.concentration if measured else usual_concentration())
+    accuracy = _shares("--judge-accuracy", options.judge_accuracy) or (measured.accuracy if measured else ())
+    _check_share("--pass-rate", mean)
+    if concentration <= 0:
+        raise UsageError(f"--concentration {concentration:g}: must be positive")
+    own = options.pass_rate is None and options.concentration is None
+    given = options.concentration is not None or measured is not None
+    return World(
+        mean=mean,
+        concentration=concentration,
+        accuracy=accuracy or _usual_accuracy(),
+        refined=_shares("--refined", options.refined, least=2) or OPUS_REFINED,
+        rates=measured.rates if measured and own else (),
+        unsolvable=0.0 if given else usual_unsolvable(mean),
+    )
+
+
+def _usual_accuracy() -> tuple[float, ...]:
+    low, high = SWE_BENCH
+    return tuple((one + other) / 2 for one, other in zip(low, high, strict=True))
+
+
+def _prices(options: PlanOptions, measured: Measured | None) -> Prices:
+    steps = _numbers("--steps", options.steps) or (measured.steps if measured else ()) or (40.0, 15.0)
+    known = measured or Measured(rates=(), mean=0, concentration=1)
+    return Prices(
+        steps=steps,
+        step=_cost(options, known.step, options.step_tokens, options.step_cost, options.step_seconds),
+        summary=_cost(options, known.summary, options.summary_tokens, None, options.vote_seconds),
+        vote=_cost(options, known.vote, options.vote_tokens, options.vote_cost, options.vote_seconds),
+        workers=options.workers,
+    )
+
+
+def _cost(
+    options: PlanOptions, known: Cost | None, tokens: float | None, usd: float | None, seconds: float | None
+) -> Cost:
+    """What is given, else what was measured, else nothing."""
+    known = known or Cost()
+    tokens = known.tokens if tokens is None else tokens
+    priced = known.usd if options.token_price is None else tokens * options.token_price / 1e6
+    return Cost(
+        tokens=tokens, usd=priced if usd is None else usd, seconds=known.seconds if seconds is None else seconds
+    )
+
+
+def _assumed(options: PlanOptions, measured: Measured | None, world: World, prices: Prices) -> list[str]:
+    """What was neither given nor measured."""
+    notes = []
+    if options.concentration is None and measured is None:
+        notes.append(
+            "assumed: tasks as polarised as SWE-bench Verified is for Opus: "
+            f"{world.unsolvable:.0%} are never solved afresh, the others have concentration {world.concentration:.2f}"
+        )
+    if options.judge_accuracy is None and not (measured and measured.accuracy):
+        notes.append(f"assumed: judge accuracy {', '.join(f'{one:.2f}' for one in world.accuracy)} by heat (the paper)")
+    if options.refined is None:
+        notes.append("assumed: refined rollouts pass by their context as those of Opus do (the paper)")
+    if options.steps is None and not (measured and measured.steps):
+        notes.append("assumed: 40 steps a rollout, 15 a refined one (the paper's Opus)")
+    for name, limit in (
+        ("tokens", options.budget_tokens),
+        ("usd", options.budget_usd),
+        ("seconds", options.budget_seconds),
+    ):
+        if limit is not None and not any(getattr(cost, name) for cost in (prices.step, prices.summary, prices.vote)):
+            raise UsageError(f"--budget-{name} means nothing while no {name} are known: give costs, or --from RUN")
+    return notes
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...]:
+    if text is None:
+        return ()
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text}: expected numbers with commas between them") from None
+    if not all(0 <= one < 1e9 for one in found):
+        raise UsageError(f"{option} {text}: out of range")
+    return found
+
+
+def _integers(option: str, text: str, least: int = 1) -> list[int]:
+    found = _numbers(option, text)
+    if any(one != int(one) or not least <= one <= 1024 for one in found):
+        raise UsageError(f"{option} {text}: expected whole numbers from {least} to 1024")
+    return sorted({int(one) for one in found})
+
+
+def _shares(option: str, text: str | None, least: int = 1) -> tuple[float, ...]:
+    found = _numbers(option, text)
+    for one in found:
+        _check_share(option, one)
+    if found and len(found) < least:
+        raise UsageError(f"{option} {text}: expected at least {least} numbers")
+    return found
+
+
+def _check_share(option: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"{option} {value:g}: must be between 0 and 1")
