@@ -98,15 +98,13 @@ class TournamentJournal:
         """Keep votes, durably."""
         self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
         self._votes[match_id, contestants] += tuple(votes)
-        choices = [vote.choice for vote in votes]
-        self._events.emit(
-            "votes", task=self._task, heat=self._heat, match=match_id, contestants=contestants, choices=choices
-        )
+        told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
+        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
 
     def add_match(self, match: Match) -> None:
         """Announce a decided match."""
-        data = match.model_dump(include={"contestants", "winner", "decided_by"})
-        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **data)
+        told = match.model_dump(include={"contestants", "winner", "decided_by"})
+        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
 
     def close(self) -> None:
         """Close the file."""
@@ -122,8 +120,7 @@ class TaskStore:
 
     def save_task(self, task: Task) -> None:
         """Keep what an agent may know of the task; reports read it."""
-        if not (self.directory / "task.json").exists():
-            write_record(self.directory / "task.json", task)
+        write_record(self.directory / "task.json", task)
 
     def rollout(self, rollout: str) -> RolloutStore:
         """The rollout `heat-0/rollout-03`."""

@@ -13,6 +13,8 @@ from envs.repository import RepositoryEnv
 from envs.verify import Bench, baseline, verify
 from envs.worktree import put_tree, take_patch
 
+pytestmark = pytest.mark.slow
+
 CODE = b"""def total(items):
     result = 0
     for item in items:

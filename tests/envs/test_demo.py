@@ -14,6 +14,8 @@ from envs.patches import check_patch
 from envs.verify import Bench, baseline, verify
 from sandbox.errors import SandboxLost
 
+pytestmark = pytest.mark.slow
+
 TASKS = files("envs.demo") / "tasks"
 IDS = sorted(entry.name for entry in TASKS.iterdir())
 OVERFIT = [name for name in IDS if (TASKS / name / "hidden" / "overfit.patch").is_file()]

@@ -7,43 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from agents.llm.fake_persona import Persona, PersonaModel, Script
 from heats.config import load_config
 from heats.run import RunRequest, play
 from heats.services import Services
 
 sys.path.insert(0, str(Path(__file__).parent))
 from doubles import PaperBackend, PaperEnv
-
-SCRIPT = Script.model_validate(
-    {
-        "rules": [{"variants": [["look", "patch right"], ["patch wrong"], ["look", "look", "patch odd"], ["look"]]}],
-        "pick": "hash",
-    }
-)
-
-
-class Killed(BaseException):
-    """Stands in for a kill: nothing may catch it and go on."""
-
-
-class CountingModel(PersonaModel):
-    """A persona that remembers the digests of its requests, over the processes' lives of a test."""
-
-    def __init__(self, asked, *, fail_after=None):
-        super().__init__("fake:counting", SCRIPT)
-        self._persona = Persona(SCRIPT)
-        self.asked, self.fail_after = asked, fail_after
-
-    async def complete(self, messages, **options):
-        if self.fail_after is not None:
-            self.fail_after -= 1
-            if self.fail_after < 0:
-                raise Killed
-        reply = await super().complete(messages, **options)
-        schema, sampling = options.get("response_schema"), options.get("sampling")
-        self.asked.append((schema.name if schema else "agent", str(messages), sampling and sampling.seed))
-        return reply
 
 
 @pytest.fixture

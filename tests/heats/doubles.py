@@ -1,8 +1,9 @@
-"""An env and a backend without machines, for tests of the pipeline: commands `patch TEXT` change the "tree"."""
+"""An env, a backend and a model without machines, for the pipeline: commands `patch TEXT` change the "tree"."""
 
 import asyncio
 import shlex
 
+from agents.llm.fake_persona import Persona, PersonaModel, Script
 from envs.base import Grade, Patch, Task
 from sandbox.base import ExecResult
 from sandbox.errors import SandboxStartError
@@ -71,3 +72,34 @@ class PaperEnv:
 
     async def grade(self, task, patch, backend):
         return Grade(task_id=task.id, outcome="pass" if b"+right" in patch.data else "fail")
+
+
+SCRIPT = Script.model_validate(
+    {
+        "rules": [{"variants": [["look", "patch right"], ["patch wrong"], ["look", "look", "patch odd"], ["look"]]}],
+        "pick": "hash",
+    }
+)
+
+
+class Killed(BaseException):
+    """Stands in for a kill: nothing may catch it and go on."""
+
+
+class CountingModel(PersonaModel):
+    """A persona that remembers the digests of its requests, over the processes' lives of a test."""
+
+    def __init__(self, asked, *, fail_after=None):
+        super().__init__("fake:counting", SCRIPT)
+        self._persona = Persona(SCRIPT)
+        self.asked, self.fail_after = asked, fail_after
+
+    async def complete(self, messages, **options):
+        if self.fail_after is not None:
+            self.fail_after -= 1
+            if self.fail_after < 0:
+                raise Killed
+        reply = await super().complete(messages, **options)
+        schema, sampling = options.get("response_schema"), options.get("sampling")
+        self.asked.append((schema.name if schema else "agent", str(messages), sampling and sampling.seed))
+        return reply

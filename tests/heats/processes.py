@@ -53,8 +53,15 @@ def make_repository(path: Path) -> Path:
 @contextmanager
 def model_server(directory: Path, *, latency: float = 0.0):
     """The scripted server; yields its base URL."""
+    with model_server_of(directory, SCRIPT, latency=latency) as base_url:
+        yield base_url
+
+
+@contextmanager
+def model_server_of(directory: Path, persona: dict, *, latency: float = 0.0):
+    """The server with another script."""
     script = directory / "persona.json"
-    script.write_text(json.dumps(SCRIPT))
+    script.write_text(json.dumps(persona))
     command = [sys.executable, "-m", "agents.llm.fake_server", "--script", str(script), "--latency", str(latency)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

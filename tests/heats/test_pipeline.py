@@ -3,8 +3,7 @@
 from collections import Counter
 
 import pytest
-from conftest import CountingModel, Killed
-from doubles import PaperBackend
+from doubles import CountingModel, Killed, PaperBackend
 
 from heats.events import read_events
 from heats.store import RunStore

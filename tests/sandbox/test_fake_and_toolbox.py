@@ -57,7 +57,7 @@ async def test_a_toolbox_is_made_once_per_set_of_versions(tmp_path: Path) -> Non
     assert toolbox_directory(tmp_path) == made
     assert [path.name for path in tmp_path.iterdir()] == [made.name]
     assert (made / "pytest" / "__init__.py").is_file()
-    assert not [path for path in made.rglob("*") if path.suffix in (".so", ".pyc")]
+    assert not [path for path in made.rglob("*") if path.suffix in (".so", ".pyd")]
 
 
 @pytest.mark.kinds("docker", "bubblewrap")

@@ -14,6 +14,8 @@ from agents.llm.ledger import Ledger
 from agents.llm.repair import RepairConfig, RepairModel
 from agents.llm.repair.edits import read_attempts
 
+pytestmark = pytest.mark.slow
+
 COMMAND = f"{sys.executable} -m unittest -q"
 BUGS = ("boundary", "running-total", "last-item", "lost-result", "shared-default", "missing-base-case")
 BASH = (ToolSpec(name="bash", description="", parameters={}), ToolSpec(name="submit", description="", parameters={}))

@@ -1,0 +1,69 @@
+"""`heats select` over what mini-swe-agent itself wrote, when `mini` is on the PATH or named by HEATS_TEST_MINI."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from processes import make_repository, model_server_of
+
+MINI = os.environ.get("HEATS_TEST_MINI") or shutil.which("mini")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(MINI is None, reason="mini-swe-agent is not installed (HEATS_TEST_MINI names its `mini`)"),
+]
+
+HAND_IN = "git add -A; git diff --cached > ../patch.txt; echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT; cat ../patch.txt"
+SCRIPT = {
+    "rules": [
+        {
+            "when": "add\\(\\) subtracts",
+            "variants": [
+                ["cat calc.py", "sed -i 's/a - b/a + b/' calc.py", HAND_IN],
+                ["sed -i 's/a - b/b - a/' calc.py", HAND_IN],
+                ["ls", "sed -i 's/a - b/sum((a, b))/' calc.py", HAND_IN],
+                ["ls", HAND_IN],
+            ],
+        }
+    ]
+}
+
+
+def attempt(directory, base_url, seed):
+    """One run of mini with its local environment, in a repository of its own."""
+    repository = make_repository(directory / f"work{seed}" / "repo")
+    output = directory / "attempts" / f"{seed}.traj.json"
+    settings = [f"model.model_kwargs.api_base={base_url}", f"model.model_kwargs.seed={seed}"]
+    layers = [part for layer in ("mini.yaml", *settings) for part in ("-c", layer)]
+    command = [MINI, "-t", "add() subtracts", "-m", "openai/fake-model", "-y", "--exit-immediately", "-o", output]
+    told = {"MSWEA_CONFIGURED": "true", "MSWEA_COST_TRACKING": "ignore_errors", "OPENAI_API_KEY": "none"}
+    environment = {**os.environ, **told, "MSWEA_GLOBAL_CONFIG_DIR": str(directory / "config")}
+    ran = subprocess.run(
+        [*command, *layers], cwd=repository, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert output.exists(), ran.stdout + ran.stderr
+
+
+@pytest.mark.timeout(600)
+def test_trajectories_of_mini_swe_agent_are_selected_from(tmp_path):
+    with model_server_of(tmp_path, SCRIPT) as base_url:
+        for seed in range(4):
+            attempt(tmp_path, base_url, seed)
+        heats = [sys.executable, "-c", "from heats.cli import main; main()", "select", str(tmp_path / "attempts")]
+        more = ["--json", "--progress", "quiet", "--out", str(tmp_path / "run")]
+        tests = ["--repo", str(tmp_path / "work0" / "repo"), "--base", "HEAD", "--sandbox", "local", "--unsafe"]
+        tests += ["--test", "python3 -c 'import calc; assert calc.add(2, 3) == 5'"]
+        model = ["--model", "fake-model", "--base-url", base_url]
+        environment = {**os.environ, "OPENAI_API_KEY": "none"}
+        ran = subprocess.run(
+            [*heats, *more, *tests, *model], capture_output=True, text=True, timeout=120, env=environment
+        )
+    assert ran.returncode == 0, ran.stderr
+    (task,) = json.loads(ran.stdout)["tasks"]
+    assert [place["verdict"] for place in task["ranking"]] == ["verified", "verified", "no_patch", "unverified"] or (
+        [place["verdict"] for place in task["ranking"]] == ["verified", "verified", "unverified", "no_patch"]
+    )
+    assert task["ranking"][0]["won"] > 0
