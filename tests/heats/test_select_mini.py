@@ -39,10 +39,18 @@ def attempt(directory, base_url, seed):
     settings = [f"model.model_kwargs.api_base={base_url}", f"model.model_kwargs.seed={seed}"]
     layers = [part for layer in ("mini.yaml", *settings) for part in ("-c", layer)]
     command = [MINI, "-t", "add() subtracts", "-m", "openai/fake-model", "-y", "--exit-immediately", "-o", output]
+    command += ["--agent-class", "default"]
     told = {"MSWEA_CONFIGURED": "true", "MSWEA_COST_TRACKING": "ignore_errors", "OPENAI_API_KEY": "none"}
+    told["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     environment = {**os.environ, **told, "MSWEA_GLOBAL_CONFIG_DIR": str(directory / "config")}
     ran = subprocess.run(
-        [*command, *layers], cwd=repository, env=environment, capture_output=True, text=True, timeout=120
+        [*command, *layers],
+        cwd=repository,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert output.exists(), ran.stdout + ran.stderr
 
@@ -63,7 +71,5 @@ def test_trajectories_of_mini_swe_agent_are_selected_from(tmp_path):
         )
     assert ran.returncode == 0, ran.stderr
     (task,) = json.loads(ran.stdout)["tasks"]
-    assert [place["verdict"] for place in task["ranking"]] == ["verified", "verified", "no_patch", "unverified"] or (
-        [place["verdict"] for place in task["ranking"]] == ["verified", "verified", "unverified", "no_patch"]
-    )
-    assert task["ranking"][0]["won"] > 0
+    assert [place["verdict"] for place in task["ranking"]] == ["verified", "verified", "unverified", "no_patch"]
+    assert task["ranking"][0]["votes"] > 0
