@@ -59,6 +59,7 @@ _NO_GIT, _NOT_EMPTY, _DIFFERS = 86, 87, 91
 
 _PUT = """
 set -e
+trap 'rm -f "$1"' EXIT
 command -v git >/dev/null 2>&1 || exit 86
 [ -z "$(ls -A)" ] || exit 87
 git init -q --template= .
@@ -72,7 +73,7 @@ echo "$2" >.git/shallow
 git update-ref refs/heads/main "$2"
 git reset -q --hard "$2"
 git config --unset core.logAllRefUpdates
-rm -f .git/ORIG_HEAD "$1"
+rm -f .git/ORIG_HEAD
 [ "$(git rev-parse HEAD)" = "$2" ]
 """
 
