@@ -10,10 +10,12 @@ from statistics import fmean
 from agents.llm.ledger import Usage
 from heats.errors import UsageError
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
+from heats.show.words import several
 from heats.store import RunStore
+from tournament.paper import usual_concentration
 from tournament.plan import Cost
 
-FEWEST_MATCHES = 20
+FEWEST_MATCHES, FEWEST_TASKS = 20, 5
 _DRAWS = 32
 
 
@@ -67,7 +69,8 @@ def measure(directory: Path) -> Measured:
     if not counts.first_heat:
         raise UsageError(f"--from {directory}: no rollout of it was graded or tested, so no pass rate is known")
     mean = sum(passed for passed, _ in counts.first_heat) / sum(known for _, known in counts.first_heat)
-    concentration = fit_concentration(counts.first_heat)
+    enough = len(counts.first_heat) >= FEWEST_TASKS
+    concentration = fit_concentration(counts.first_heat) if enough else usual_concentration()
     told = "hidden tests" if basis == "pass" else "the tests that were given"
     accuracy, unsaid = _accuracy(counts)
     step, summary, vote = _costs(run, counts)
@@ -81,8 +84,8 @@ def measure(directory: Path) -> Measured:
         summary=summary,
         vote=vote,
         notes=(
-            f"pass rates of {len(counts.first_heat)} tasks by {told}: mean {mean:.3f}, "
-            f"concentration {concentration:.2f}",
+            f"pass rates of {several(len(counts.first_heat), 'task')} by {told}: mean {mean:.3f}, "
+            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to say)'}",
             unsaid or f"judge accuracy by heat: {', '.join(f'{one:.2f}' for one in accuracy)}",
         ),
     )
