@@ -59,7 +59,7 @@ _NO_GIT, _NOT_EMPTY, _DIFFERS = 86, 87, 91
 
 _PUT = """
 set -e
-trap 'rm -f "$1"' EXIT
+trap 'rm -f "$1" || :' EXIT
 command -v git >/dev/null 2>&1 || exit 86
 [ -z "$(ls -A)" ] || exit 87
 git init -q --template= .
