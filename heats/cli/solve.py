@@ -14,6 +14,7 @@ from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageE
 from heats.files import write_bytes
 from heats.services import require_model
 from heats.show import account, write_report
+from sandbox.toolbox import TOOLBOX
 
 
 @spread
@@ -44,6 +45,7 @@ def solve(
         setup=setup,
         image=config.sandbox.image or "",
         network=config.sandbox.network,
+        toolbox=test is not None and TOOLBOX in test,
         ref=base,
     )
     env = RepositoryEnv.open(source)
