@@ -16,9 +16,12 @@ class Diverged(AgentsError):
     """A recorded command ended differently when it was run again."""
 
 
-def unfinished(trajectory: Trajectory | None) -> Trajectory | None:
-    """The trajectory, if a rollout can go on from it: it was cut off, or cancelled, after a model's reply."""
-    if trajectory is None or (trajectory.exit is not None and trajectory.exit.kind != "cancelled"):
+def resumable(trajectory: Trajectory | None) -> Trajectory | None:
+    """The trajectory of a rollout without an outcome, if the rollout can go on from it.
+
+    That is any with a model's reply, also one that came to its end: what it handed in was in a sandbox that is gone.
+    """
+    if trajectory is None or (trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost"):
         return None
     return trajectory if trajectory.agent_steps else None
 

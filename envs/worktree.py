@@ -159,8 +159,7 @@ async def take_patch(
         data = await sandbox.read_file(f"{scratch}/patch", max_bytes=rules.max_bytes)
     except FileTooLarge:
         raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",)) from None
-    finally:
-        await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
+    await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
     check_patch(data, rules)
     return Patch(data)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agents.base import Assignment
 from agents.llm.base import Sampling
 from agents.llm.ledger import Ledger
-from agents.resume import Diverged, unfinished
+from agents.resume import Diverged, resumable
 from agents.trajectory import Trajectory
 from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
@@ -63,7 +63,7 @@ class TaskRun:
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
         outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
-        resume = unfinished(files.trajectory())
+        resume = resumable(files.trajectory())
         attempts = 1 + self.services.config.retries
         while attempts:
             async with self.services.slots:

@@ -113,7 +113,10 @@ class Channel:
             self.broken = str(error)
             return _result(run, "indeterminate", None, 0)
         except asyncio.CancelledError:
-            await asyncio.shield(self._abandon(run))
+            try:
+                await asyncio.shield(self._abandon(run))
+            except asyncio.CancelledError:  # cancelled again: somebody still reads from the wire
+                self.broken = self.broken or "left in the middle of a command"
             raise
 
     async def kill_all(self) -> int:

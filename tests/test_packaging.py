@@ -96,5 +96,6 @@ def test_an_installed_heats_finds_its_presets_and_demo_tasks(python: Path, tmp_p
     printed = run(python.parent / "heats", "demo", "-c", "paper", "--print-config", cwd=tmp_path)
     assert printed.returncode == 0, printed.stderr
     assert "rollouts: 16" in printed.stdout
-    counted = run(python, "-I", "-c", "from envs import DemoEnv; print(len(DemoEnv(image='x').tasks()))", cwd=tmp_path)
+    script = "from envs.demo import DemoEnv; print(len(DemoEnv(image='x').tasks()))"
+    counted = run(python, "-I", "-c", script, cwd=tmp_path)
     assert int(counted.stdout or 0) >= 12, counted.stderr

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from agents.llm.fake import Completion, bash, submit, text
-from agents.resume import Diverged, as_message, unfinished
+from agents.resume import Diverged, as_message, resumable
 from agents.trajectory import Exit
 from sandbox.base import ExecResult
 
@@ -27,7 +27,7 @@ async def test_from_any_saved_state_the_rollout_ends_as_if_it_had_not_been_kille
     uncut, states = await whole(story)
     left = states[min(saved, len(states) - 2)]
     done = sum(step.source == "agent" for step in left.steps)
-    story.assignment = replace(story.assignment, resume=unfinished(left))
+    story.assignment = replace(story.assignment, resume=resumable(left))
     story.sandbox.commands.clear()
     resumed = await story.play(*SCRIPT[done:])
     assert told(resumed.steps)[:2] == told(uncut.steps)[:2]
@@ -41,7 +41,7 @@ async def test_from_any_saved_state_the_rollout_ends_as_if_it_had_not_been_kille
 
 async def test_a_command_that_ends_otherwise_when_repeated_starts_the_rollout_over(story):
     _, states = await whole(story)
-    story.assignment = replace(story.assignment, resume=unfinished(states[5]))
+    story.assignment = replace(story.assignment, resume=resumable(states[5]))
     story.sandbox.outputs["one"] = ExecResult("exited", 1, b"")
     with pytest.raises(Diverged, match="step 3"):
         await story.play()
@@ -49,19 +49,28 @@ async def test_a_command_that_ends_otherwise_when_repeated_starts_the_rollout_ov
 
 async def test_a_task_told_differently_is_not_resumed(story):
     _, states = await whole(story)
-    story.assignment = replace(story.assignment, instruction="Another bug.", resume=unfinished(states[5]))
+    story.assignment = replace(story.assignment, instruction="Another bug.", resume=resumable(states[5]))
     trajectory = await story.play(submit())
     assert trajectory.agent_steps == 1
 
 
-async def test_only_cut_off_and_cancelled_rollouts_can_go_on(story):
-    trajectory, states = await whole(story)
-    assert unfinished(None) is None
-    assert unfinished(trajectory) is None
-    assert unfinished(states[0]) is None
-    assert unfinished(states[4]) == states[4]
-    cancelled = states[4].model_copy(update={"exit": Exit(kind="cancelled")})
-    assert unfinished(cancelled) == cancelled
+async def test_a_rollout_that_had_submitted_but_was_not_collected_submits_again(story):
+    """Killed between the submission and the diff, such rollouts once started over and asked for every reply again."""
+    uncut, _ = await whole(story)
+    story.assignment = replace(story.assignment, resume=resumable(uncut))
+    story.sandbox.commands.clear()
+    resumed = await story.play()
+    assert resumed.exit.kind == "submitted"
+    assert story.sandbox.commands == ["one", "two", "three", "four"]
+
+
+async def test_rollouts_without_a_reply_or_whose_sandbox_died_start_over(story):
+    _, states = await whole(story)
+    assert resumable(None) is None
+    assert resumable(states[0]) is None
+    assert resumable(states[4]) == states[4]
+    lost = states[4].model_copy(update={"exit": Exit(kind="sandbox_lost")})
+    assert resumable(lost) is None
 
 
 async def test_a_message_that_the_fields_do_not_tell_is_kept(story):

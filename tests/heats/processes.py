@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -82,7 +83,7 @@ class Solve:
     """One `heats solve` command line, started as often as wanted."""
 
     def __init__(self, directory: Path, base_url: str, sandbox: str, *more: str) -> None:
-        self.run_dir = directory / "run"
+        self.run_dir = directory / f"run-{secrets.token_hex(4)}"
         repository = directory / "repo"
         if not repository.exists():
             make_repository(repository)
@@ -99,11 +100,20 @@ class Solve:
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)
         return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
-    def start_and_kill(self, after_s: float, number: int = signal.SIGKILL) -> int | None:
-        """Start, and send a signal after a while; None when it had ended by itself."""
+    def start_and_kill(self, after_s: float, number: int = signal.SIGKILL, *, once: str = "") -> int | None:
+        """Start, and send a signal after a while; None when it had ended by itself.
+
+        Args:
+            once: wait first, up to a minute, until this stands in the events.
+        """
         process = subprocess.Popen(
             self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment
         )
+        events = self.run_dir / "events.jsonl"
+        for _ in range(600 if once else 0):
+            if events.exists() and once in events.read_text(errors="replace"):
+                break
+            time.sleep(0.1)
         time.sleep(after_s)
         if process.poll() is not None:
             return None
@@ -111,7 +121,7 @@ class Solve:
         return process.wait(30)
 
 
-def containers() -> set[str]:
-    """Ids of the containers that heats made."""
-    listed = ["docker", "ps", "-aq", "--no-trunc", "--filter", "label=heats.owner"]
+def containers(run: Path) -> set[str]:
+    """Names of the containers that a run left, running or not."""
+    listed = ["docker", "ps", "-a", "--format", "{{.Names}}", "--filter", f"label=heats.run={run.name}"]
     return set(subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split())

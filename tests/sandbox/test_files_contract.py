@@ -98,8 +98,8 @@ async def test_a_name_that_changes_under_the_reader_shows_nothing_of_the_host(sb
     for _ in range(60):
         try:
             seen.add(await sbx.read_file("swapped"))
-        except FileAccessError as error:
-            seen.add(type(error).__name__.encode())
+        except FileAccessError:
+            seen.add(b"refused")
     await sbx.kill_all()
-    assert seen <= {b"x\n", b"", b"SandboxFileNotFound", b"NotARegularFile", b"FileAccessError", b"FileTooLarge"}
+    assert seen - {b"x\n", b"", b"refused"} == set()
     assert canary.read_text() == "of the host"
