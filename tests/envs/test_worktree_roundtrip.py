@@ -65,7 +65,7 @@ async def round_trip(make_box: Any, before: dict[str, bytes], after: dict[str, b
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("examples", [25, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(500, marks=pytest.mark.slow)])
 def test_random_trees_round_trip(examples: int, box: Any) -> None:
     def make_box(folder: str) -> Any:
         os.mkdir(folder)
