@@ -48,7 +48,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
-        code = _complain(ExitCode.USAGE, f"{error.format_message()} (heats --help shows what there is)")
+        message = error.format_message()  # empty when the help was shown for want of a command
+        code = _complain(ExitCode.USAGE, f"{message} (heats --help shows what there is)") if message else ExitCode.USAGE
     except SystemExit:
         raise
     except BaseException as error:  # the outermost frame: nothing may leave as a traceback

@@ -83,8 +83,8 @@ async def _sandbox(config: HeatsConfig) -> str:
         finally:
             await sandbox.close()
         if not result.ok:
-            raise PreflightFailed(f"{image} has no python3 or git: {result.text().strip()}")
-        return f"{backend.name}, {image}: {', '.join(result.text().split(chr(10))[:2])}"
+            raise PreflightFailed(f"{image or 'the image'} has no python3 or git: {result.text().strip()}")
+        return f"{backend.name}, {image or 'its own image'}: {', '.join(result.text().split(chr(10))[:2])}"
     finally:
         await backend.close()
 
