@@ -143,6 +143,17 @@ def test_what_is_missing_is_exit_6(solve, changes, told):
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    "sandbox",
+    [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)],
+)
+def test_an_image_that_is_not_there_is_exit_6(solve, sandbox):
+    code, out, err = solve(sandbox=sandbox, image="no-such-image:1")
+    assert code == 6
+    assert "no-such-image:1" in one_line(err)
+    assert out == ""
+
+
 def test_a_server_that_is_down_is_exit_6(solve):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
