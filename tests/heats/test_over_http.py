@@ -53,7 +53,9 @@ def test_ten_kills_change_nothing_and_repeat_nothing(tmp_path, sandbox):
     in_flight = asked_cut["requests"] - asked_uncut["requests"]
     print(f"{kills} kills; {asked_uncut['requests']} requests uncut, {in_flight} more with kills, ", end="")
     print(f"{asked_cut.get('repeated', 0)} replies repeated")
-    assert asked_cut.get("repeated", 0) <= 4 * kills  # at most one for each of the 4 workers and kill
+    # A kill between a reply's arrival and its record, some milliseconds, loses it. Rollouts that started over would ask
+    # for several replies each again, and did so (21 in 10 kills) before ended ones could be resumed.
+    assert asked_cut.get("repeated", 0) <= kills
     if sandbox == "docker":
         assert containers(solve.run_dir) == set()
 
