@@ -43,7 +43,7 @@ def test_ten_kills_change_nothing_and_repeat_nothing(tmp_path, sandbox):
         asked_uncut = stats(base_url)
     with model_server(tmp_path / "cut", latency=0.05) as base_url:
         solve = Solve(tmp_path / "cut", base_url, sandbox)
-        kills = sum(solve.start_and_kill(draw.uniform(1.5, 6.0)) == -signal.SIGKILL for _ in range(10))
+        kills = sum(solve.start_and_kill(draw.uniform(1.2, 3.0)) == -signal.SIGKILL for _ in range(10))
         code, cut, told = solve.finish()
         asked_cut = stats(base_url)
     assert code == 0, told
