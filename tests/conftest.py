@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
-from importlib.util import find_spec
+from functools import partial
+from pathlib import Path
 
 import docker
 import pytest
@@ -13,6 +14,7 @@ from requests.exceptions import RequestException
 
 BASE_IMAGE = "heats-base:latest"
 BWRAP_PROBE = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+TOOLS = Path(__file__).resolve().parent.parent / ".cache" / "tools"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -44,9 +46,11 @@ def why_no_bubblewrap() -> str | None:
     return None if made.returncode == 0 else "bwrap may not make namespaces here"
 
 
-def why_no_vllm() -> str | None:
-    """Return None where vLLM can be imported."""
-    return None if find_spec("vllm") else "vLLM is not installed"
+def why_no_tool(name: str) -> str | None:
+    """Return None where the environment of a program that tests drive was made."""
+    return (
+        None if (TOOLS / name / ".heats-tool").exists() else f"no environment for {name}: run scripts/tool-env {name}"
+    )
 
 
 def why_no_browser() -> str | None:
@@ -57,7 +61,7 @@ def why_no_browser() -> str | None:
 PROBES: dict[str, Callable[[], str | None]] = {
     "docker": why_no_docker,
     "bubblewrap": why_no_bubblewrap,
-    "vllm": why_no_vllm,
+    "vllm": lambda: why_no_tool("vllm"),
     "browser": why_no_browser,
 }
 
@@ -67,9 +71,28 @@ PROBES: dict[str, Callable[[], str | None]] = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the selected tests that this machine cannot run."""
     required = os.environ.get("HEATS_TESTS_REQUIRE", "").split()
-    for tool, why_not in PROBES.items():
-        marked = [item for item in items if item.get_closest_marker(tool)]
-        reason = why_not() if marked and tool not in required else None
-        for item in marked:
-            if reason:
-                item.add_marker(pytest.mark.skip(reason=reason))
+    for name, why_not in PROBES.items():
+        skip(required, name, [item for item in items if item.get_closest_marker(name)], why_not)
+    tools = {mark.args[0] for item in items for mark in item.iter_markers("tool")}
+    for name in sorted(tools):
+        marked = [item for item in items if any(mark.args[0] == name for mark in item.iter_markers("tool"))]
+        skip(required, name, marked, partial(why_no_tool, name))
+
+
+def skip(required: list[str], name: str, marked: list[pytest.Item], why_not: Callable[[], str | None]) -> None:
+    reason = why_not() if marked and name not in required else None
+    for item in marked:
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def tool_env() -> Callable[[str], Path]:
+    """The environment of a program that tests drive, by its name; its tests say `@pytest.mark.tool(NAME)`."""
+
+    def find(name: str) -> Path:
+        reason = why_no_tool(name)
+        assert reason is None, reason
+        return TOOLS / name
+
+    return find
