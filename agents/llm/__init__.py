@@ -21,8 +21,18 @@ def open_model(config: ModelConfig) -> ChatModel:
     OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
 
     Raises:
-        ModelConfigError: an unknown built-in, an unreadable persona, or no base URL.
+        ModelConfigError: an unknown built-in, an unreadable persona or cassette, or no base URL.
     """
+    if config.cassette is None:
+        return _open(config)
+    from agents.llm.cassette import CassetteModel
+
+    inner = _open(config) if config.cassette_mode != "replay" else None
+    path = Path(config.cassette)
+    return CassetteModel(path, config.cassette_mode, inner, name=config.name, text_protocol=config.text_protocol)
+
+
+def _open(config: ModelConfig) -> ChatModel:
     kind, _, rest = config.name.partition(":")
     if kind == "builtin":
         return _builtin(config.name)

@@ -1,6 +1,6 @@
 """Configuration of one chat model."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,6 +42,8 @@ class ModelConfig(BaseModel):
         extra_body: sent with every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
         text_protocol: the model cannot call tools; agents use fenced blocks instead.
         send_reasoning: return the model's reasoning to it in later turns, under the name the server used.
+        cassette: file that replies are kept in and given from, see `cassette.py`.
+        cassette_mode: `record` asks always, `replay` never, `auto` for what the cassette does not hold.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,3 +63,5 @@ class ModelConfig(BaseModel):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     text_protocol: bool = False
     send_reasoning: bool = True
+    cassette: str | None = None
+    cassette_mode: Literal["record", "replay", "auto"] = "auto"

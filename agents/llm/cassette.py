@@ -1,0 +1,175 @@
+"""Record and replay: what a model answered, kept in a file by request, and given again without the model.
+
+A cassette is JSON Lines, one reply a line, keyed by the digest of everything that was asked. Requests themselves are
+not kept. Replies carry the usage that the server counted, which the ledger is charged on replay as well.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from agents.errors import ContextOverflow, ModelConfigError, ModelError, ModelRefused, ReplyInvalid
+from agents.llm.base import ChatModel, Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
+from agents.llm.ledger import Ledger, Usage
+
+CassetteMode = Literal["record", "replay", "auto"]
+_LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, ReplyInvalid)
+"""Failures that belong to the request and not to the day, and are therefore kept."""
+
+
+class Take(BaseModel):
+    """One line of a cassette: the reply to one request, or the failure that it always meets."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    model: str
+    usage: Usage
+    completions: tuple[Completion, ...] = ()
+    error: str = ""
+    message: str = ""
+
+
+class CassetteModel:
+    """A `ChatModel` that keeps what another one answers, and answers from what is kept.
+
+    Args:
+        path: of the cassette; made when the first reply is kept.
+        mode: `record` asks always, `replay` never; `auto` asks for what the cassette does not hold.
+        inner: the model to ask; None with `replay`.
+        name: what the user calls the model.
+        text_protocol: as in `ModelConfig`.
+
+    Raises:
+        ModelConfigError: the file cannot be read or is no cassette.
+    """
+
+    def __init__(
+        self, path: Path, mode: CassetteMode, inner: ChatModel | None, *, name: str, text_protocol: bool = False
+    ) -> None:
+        self.path, self.mode, self.inner, self.name = path, mode, inner, name
+        self.text_protocol = text_protocol
+        self._takes: dict[str, list[Take]] = defaultdict(list)
+        self._played: dict[str, int] = defaultdict(int)
+        if mode != "replay":
+            _mend(path)
+        if mode != "record":
+            for take in _read(path, must_exist=mode == "replay"):
+                self._takes[take.key].append(take)
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        ledger: Ledger,
+        tools: Sequence[ToolSpec] = (),
+        tool_choice: Literal["auto", "required", "none"] = "auto",
+        n: int = 1,
+        response_schema: ResponseSchema | None = None,
+        sampling: Sampling | None = None,
+    ) -> Reply:
+        """Answer from the cassette or by the model; see `ChatModel.complete`.
+
+        The k-th request of the same words gets the k-th reply that was kept for them.
+
+        Raises:
+            ModelConfigError: on replay, for a request that the cassette does not hold.
+        """
+        asked: dict[str, Any] = {
+            "tools": tools,
+            "tool_choice": tool_choice,
+            "n": n,
+            "response_schema": response_schema,
+            "sampling": sampling,
+        }
+        key = _key(self.name, messages, asked)
+        at = self._played[key]
+        self._played[key] += 1
+        if at < len(self._takes[key]):
+            ledger.check()
+            return _play(self._takes[key][at], ledger)
+        if self.mode == "replay" or self.inner is None:
+            raise ModelConfigError(
+                f"the cassette {self.path} holds no reply to this request of {self.name!r}: it was recorded from "
+                "another task, configuration or version; cassette_mode auto asks for what is missing"
+            )
+        return await self._record(key, messages, asked, ledger)
+
+    async def _record(self, key: str, messages: Sequence[Message], asked: dict[str, Any], ledger: Ledger) -> Reply:
+        assert self.inner is not None
+        spent = ledger.child("call")
+        try:
+            reply = await self.inner.complete(messages, ledger=spent, **asked)
+        except _LASTING as error:
+            kind = type(error).__name__
+            self._keep(Take(key=key, model=self.name, usage=spent.spent, error=kind, message=str(error)))
+            raise
+        self._keep(Take(key=key, model=reply.model, usage=reply.usage, completions=reply.completions))
+        return reply
+
+    def _keep(self, take: Take) -> None:
+        """One write of one line, so that several rollouts, and several models, may share a file."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab", buffering=0) as file:
+                file.write(take.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        except OSError as error:
+            raise ModelConfigError(f"cannot write the cassette {self.path}: {error.strerror or error}") from error
+
+    async def preflight(self) -> Mapping[str, Any]:
+        """What the model says of itself; on replay nothing is asked."""
+        known = await self.inner.preflight() if self.inner is not None else {"model": self.name}
+        return {**known, "cassette": self.mode}
+
+    async def close(self) -> None:
+        """Close the model; the file is closed after every reply."""
+        if self.inner is not None:
+            await self.inner.close()
+
+
+def _key(name: str, messages: Sequence[Message], asked: Mapping[str, Any]) -> str:
+    request = {"model": name, "messages": list(messages), **asked, "tools": list(asked["tools"])}
+    text = json.dumps(request, sort_keys=True, ensure_ascii=True, default=lambda part: part.model_dump(mode="json"))
+    return sha256(text.encode()).hexdigest()
+
+
+def _play(take: Take, ledger: Ledger) -> Reply:
+    ledger.charge(take.usage)
+    if take.error:
+        kinds = {kind.__name__: kind for kind in _LASTING}
+        raise kinds.get(take.error, ReplyInvalid)(take.message)
+    return Reply(completions=take.completions, usage=take.usage, model=take.model)
+
+
+def _mend(path: Path) -> None:
+    """Cut off the unfinished last line that a killed process left."""
+    try:
+        with path.open("r+b") as file:
+            data = file.read()
+            file.truncate(data.rfind(b"\n") + 1)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ModelConfigError(f"cannot write the cassette {path}: {error.strerror or error}") from error
+
+
+def _read(path: Path, *, must_exist: bool) -> list[Take]:
+    """Every whole line."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        if must_exist:
+            raise ModelConfigError(f"there is no cassette {path}; record one with cassette_mode record") from None
+        return []
+    except OSError as error:
+        raise ModelConfigError(f"cannot read the cassette {path}: {error.strerror or error}") from error
+    lines = data.split(b"\n")
+    try:
+        return [Take.model_validate_json(line) for line in lines[:-1] if line.strip()]
+    except ValidationError as error:
+        raise ModelConfigError(f"{path} is no cassette: {error.errors()[0]['msg']}") from error
