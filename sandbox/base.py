@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 ExecStatus = Literal["exited", "timeout", "oom", "indeterminate"]
 Network = Literal["none", "bridge"]
+Profile = Literal["strict", "machine"]
+"""`strict`: no capabilities, no set-uid programs, /tmp in memory. `machine`: what `docker run` gives, for tasks whose
+work is the state of a whole machine (services, users, /tmp on its disk); Docker only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,9 @@ class SandboxSpec:
     Attributes:
         image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for the host's own /usr. When
             empty, the configuration's, else the backend's own.
-        workdir: directory that commands start in; made if it is not there.
-        user: user the commands run as, as `docker run --user` takes it; always without capabilities.
+        workdir: directory that commands start in; made if it is not there. Empty for the image's own (Docker only).
+        user: user the commands run as, as `docker run --user` takes it; empty for the image's own. Without
+            capabilities unless `profile` says otherwise.
         env: environment of every command; nothing of the host's environment is added.
         labels: `run`, `task`, `rollout` ...: recorded on the machine so that left-overs can be found.
         network: `none` unless named.
@@ -87,6 +91,7 @@ class SandboxSpec:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     network: Network = "none"
     read_only_mounts: Mapping[str, str] = field(default_factory=dict)
+    profile: Profile = "strict"
 
 
 class Sandbox(Protocol):

@@ -42,7 +42,7 @@ class DockerBackend:
 
     def __init__(self, config: SandboxConfig, engine: Engine) -> None:
         self._config = config
-        self._engine = engine
+        self.engine = engine
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "DockerBackend":
@@ -61,7 +61,7 @@ class DockerBackend:
 
     async def preflight(self, images: Collection[str]) -> None:
         """See `SandboxBackend.preflight`."""
-        info = await self._engine.call("ask", self._engine.api.info)
+        info = await self.engine.call("ask", self.engine.api.info)
         runtime = self._config.runtime
         if runtime and runtime not in (info.get("Runtimes") or {}):
             known = ", ".join(sorted(info.get("Runtimes") or {}))
@@ -80,12 +80,16 @@ class DockerBackend:
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
+        if not spec.workdir:
+            about = await self._image(spec.image) or {}
+            spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
         name = f"heats-{secrets.token_hex(8)}"
-        machine = ContainerMachine(self._engine, self._config, name, crowd=spec.limits.pids // 2)
+        machine = ContainerMachine(self.engine, self._config, name, crowd=spec.limits.pids // 2)
         try:
             await self._create(name, spec)
             channel = await machine.connect()
-            await attest(channel, secrets.token_hex(16), network=spec.network, seccomp=self._config.runtime is None)
+            filtered = self._config.runtime is None
+            await attest(channel, secrets.token_hex(16), network=spec.network, seccomp=filtered, profile=spec.profile)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
@@ -101,15 +105,13 @@ class DockerBackend:
 
     async def remove(self, name: str) -> bool:
         """Remove a container; returns whether it is gone."""
-        machine = ContainerMachine(self._engine, self._config, name)
+        machine = ContainerMachine(self.engine, self._config, name)
         await machine.destroy()
         return await machine.alive() is False
 
     async def leftovers(self) -> dict[str, Mapping[str, str]]:
         """Containers of dead owners: name -> labels."""
-        listed = await self._engine.call(
-            "ask", self._engine.api.containers, all=True, filters={"label": f"{LABEL}owner"}
-        )
+        listed = await self.engine.call("ask", self.engine.api.containers, all=True, filters={"label": f"{LABEL}owner"})
         found: dict[str, Mapping[str, str]] = {}
         for entry in listed:
             labels = entry.get("Labels") or {}
@@ -122,18 +124,18 @@ class DockerBackend:
 
     async def close(self) -> None:
         """See `SandboxBackend.close`."""
-        await self._engine.close()
+        await self.engine.close()
 
     async def _image(self, image: str) -> dict[str, Any] | None:
         try:
-            return await self._engine.call("ask", self._engine.api.inspect_image, image)
+            return await self.engine.call("ask", self.engine.api.inspect_image, image)
         except NoSuchObject:
             return None
 
     async def _create(self, name: str, spec: SandboxSpec) -> None:
-        api = self._engine.api
+        api = self.engine.api
         mounts = checked_mounts(spec.read_only_mounts)
-        if mounts and not self._engine.local:
+        if mounts and not self.engine.local:
             raise SandboxStartError("read-only mounts need a Docker daemon on this machine")
         host_config = api.create_host_config(**self._host_config(spec, mounts))
         tick = max(1, min(_TICK_S, int(spec.limits.max_life_s)))
@@ -147,7 +149,7 @@ class DockerBackend:
                 name=name,
                 hostname="sandbox",
                 # By number: an image without /etc/passwd knows no names.
-                user="0" if spec.user == "root" else spec.user,
+                user="0" if spec.user == "root" else spec.user or None,
                 working_dir=spec.workdir,
                 environment=dict(spec.env),
                 labels=_labels(spec),
@@ -158,7 +160,7 @@ class DockerBackend:
             api.start(name)
 
         try:
-            await self._engine.call("start", create_and_start)
+            await self.engine.call("start", create_and_start)
         except NoSuchObject as error:
             raise ImageMissing((spec.image,), "nothing is pulled during a run") from error
 
@@ -166,14 +168,16 @@ class DockerBackend:
         limits = spec.limits
         memory = limits.memory_mb << 20
         staging_mb = max(8, min(128, limits.memory_mb // 4))
-        if limits.tmp_mb > limits.memory_mb:
+        if spec.profile == "strict" and limits.tmp_mb > limits.memory_mb:
             raise SandboxStartError(
                 f"tmp_mb {limits.tmp_mb} is more than memory_mb {limits.memory_mb}; tmpfs is memory"
             )
+        staging = {CHANNEL_DIR: f"rw,noexec,nosuid,nodev,size={staging_mb}m,mode=1777"}
+        tmp = {"/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"}  # noqa: S108 - inside the container
+        strict = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "tmpfs": tmp | staging}
         return {
+            **(strict if spec.profile == "strict" else {"tmpfs": staging}),
             "network_mode": spec.network,
-            "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
             "pids_limit": limits.pids,
             "mem_limit": memory,
             "memswap_limit": memory,
@@ -185,21 +189,20 @@ class DockerBackend:
             "auto_remove": True,
             "runtime": self._config.runtime,
             "binds": [f"{host}:{target}:ro" for host, target in mounts.items()],
-            "tmpfs": {
-                "/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777",  # noqa: S108 - inside the container
-                CHANNEL_DIR: f"rw,noexec,nosuid,nodev,size={staging_mb}m,mode=1777",
-            },
         }
 
 
 class ContainerMachine:
     """One container; see `sandbox.session.Machine`."""
 
-    def __init__(self, engine: Engine, config: SandboxConfig, name: str, *, crowd: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, config: SandboxConfig, name: str, *, crowd: int = 1, user: str | None = None
+    ) -> None:
         self.name = name
+        self.engine = engine
+        self.config = config
         self._crowd = crowd
-        self._engine = engine
-        self._config = config
+        self._user = user
         self._wires: list[Wire] = []
         self._gone = False
 
@@ -230,7 +233,7 @@ class ContainerMachine:
     async def alive(self) -> bool | None:
         """See `Machine.alive`."""
         try:
-            about = await self._engine.call("ask", self._engine.api.inspect_container, self.name)
+            about = await self.engine.call("ask", self.engine.api.inspect_container, self.name)
         except NoSuchObject:
             return False
         except SandboxError:
@@ -239,12 +242,9 @@ class ContainerMachine:
 
     async def destroy(self) -> None:
         """See `Machine.destroy`."""
-        self._gone = True
-        for wire in self._wires:
-            await wire.close()
-        self._wires.clear()
+        await self.leave()
         try:
-            await self._engine.call("remove", self._engine.api.remove_container, self.name, force=True, v=True)
+            await self.engine.call("remove", self.engine.api.remove_container, self.name, force=True, v=True)
         except NoSuchObject:
             pass
         except EngineError as error:
@@ -253,12 +253,19 @@ class ContainerMachine:
         except SandboxError as error:
             _log.warning("%s was not removed, and ends by itself: %s", self.name, error)
 
+    async def leave(self) -> None:
+        """Close the connections; the container goes on."""
+        self._gone = True
+        for wire in self._wires:
+            await wire.close()
+        self._wires.clear()
+
     async def _wire(self) -> Wire:
         argv = ["sh", "-c", supervisor_script(CHANNEL_DIR, crowd=self._crowd)]
-        if self._config.channel == "cli" or (self._config.channel == "auto" and self._engine.encrypted):
+        if self.config.channel == "cli" or (self.config.channel == "auto" and self.engine.encrypted):
             return await self._cli_wire(argv)
         try:
-            return SocketWire(*await self._engine.exec_stream(self.name, argv))
+            return SocketWire(*await self.engine.exec_stream(self.name, argv, user=self._user))
         except NoSuchObject as error:
             raise SandboxLost(f"{self.name} is gone") from error
         except SandboxError as error:
@@ -268,9 +275,10 @@ class ContainerMachine:
         docker = shutil.which("docker")
         if docker is None:
             raise BackendUnavailable("this channel needs the docker command line client on PATH")
-        env = self._engine.cli_environment()
+        env = self.engine.cli_environment()
+        user = ["-u", self._user] if self._user is not None else []
         try:
-            return await PipeWire.spawn([docker, "exec", "-i", self.name, *argv], env=env, cwd="/")
+            return await PipeWire.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env, cwd="/")
         except OSError as error:
             raise WireClosed(str(error)) from error
 

@@ -105,7 +105,7 @@ class Engine:
             except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
                 raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
 
-    async def exec_stream(self, container: str, argv: list[str]) -> Stream:
+    async def exec_stream(self, container: str, argv: list[str], *, user: str | None = None) -> Stream:
         """Start a process in a container and take over the connection to its streams.
 
         The SDK can do this too, but only hands out a private, blocking file around the socket.
@@ -113,7 +113,7 @@ class Engine:
         Raises:
             NoSuchObject, EngineError, BackendUnavailable: as `call`.
         """
-        made = await self.call("exec", self.api.exec_create, container, argv, stdin=True, stdout=True, stderr=True)
+        made = await self.call("exec", self.api.exec_create, container, argv, stdin=True, user=user or "")
         body = b'{"Detach": false, "Tty": false}'
         head = (
             f"POST /v{self.api.api_version}/exec/{made['Id']}/start HTTP/1.1\r\nHost: docker\r\n"
