@@ -27,13 +27,14 @@ def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     config = run.services.config
     ids = rollout_ids(heat, config.rollouts)
     if heat == 0:
-        return [Plan(rollout=rollout) for rollout in ids]
+        return [Plan(rollout=rollout, index=index) for index, rollout in enumerate(ids)]
     informed = config.rollouts - int(config.rollouts * config.refine.fresh_share)
     plans = []
     for index, rollout in enumerate(ids):
         parents = _parents(run, heat, index) if index < informed else ()
         texts = (_refinement(run, parent) for parent in parents)
-        plans.append(Plan(rollout=rollout, refinement=tuple(text for text in texts if text), parents=parents))
+        told = tuple(text for text in texts if text)
+        plans.append(Plan(rollout=rollout, index=index, refinement=told, parents=parents))
     return plans
 
 

@@ -17,10 +17,10 @@ from heats.cli.solve import read_issue
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.files import write_bytes
+from heats.mix import main_model
 from heats.records import TaskResult
 from heats.run import RunRequest
 from heats.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
-from heats.services import require_model
 from heats.show import export_preds, open_display, write_report
 from heats.show.ranking import Place, ranking, ranking_text
 from heats.signals import run_interruptibly
@@ -126,7 +126,7 @@ def _check(config: HeatsConfig, contests: list[Contest]) -> None:
         bare = next((one for one in contest.attempts if one.trajectory is None), None)
         if asked and config.tournament.judge.view == "trajectory" and bare is not None:
             raise UsageError(f"--view trajectory: {bare.source} has no trajectory")
-    require_model(config)
+    main_model(config)
 
 
 def _repository(

@@ -12,7 +12,7 @@ from heats.cli.options import RunOptions, spread
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.files import write_bytes
-from heats.services import require_model
+from heats.mix import main_model
 from heats.show import account, write_report
 from sandbox.toolbox import TOOLBOX
 
@@ -37,7 +37,7 @@ def solve(
     config = options.load({"allow_passing": True} if allow_passing else None)
     if options.print_config:
         print_config(config)
-    require_model(config)
+    main_model(config)
     source = RepositorySource(
         repository=str(repo),
         issue=read_issue(issue),

@@ -1,0 +1,62 @@
+"""Which model and which temperature each rollout of a heat gets: diversity on purpose, the same in every process."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from agents.llm import ModelConfig
+from agents.llm.base import Sampling
+from heats.config import HeatsConfig, WeightedModel
+from heats.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one rollout is played with."""
+
+    model: ModelConfig
+    temperature: float | None
+
+    def sampling(self, seed: int) -> Sampling:
+        """The sampling parameters of the rollout's requests."""
+        model = self.model
+        return Sampling(temperature=self.temperature, top_p=model.top_p, max_tokens=model.max_tokens, seed=seed)
+
+
+def main_model(config: HeatsConfig) -> ModelConfig:
+    """The model of summaries and votes, and of every rollout when there is no mix.
+
+    Raises:
+        UsageError: none is configured.
+    """
+    if config.model is None and not config.models:
+        raise UsageError(
+            "say which model to use: --model NAME --base-url URL for a server, or --model builtin:repair to try without"
+        )
+    return config.model or _complete(config.models[0], None)
+
+
+def policy_of(config: HeatsConfig, index: int) -> Policy:
+    """What the rollout of this number in its heat is played with.
+
+    Every beginning of a heat holds the models as close to their weights as whole rollouts can; each model goes
+    through the temperatures by itself, so that no model is tied to one of them.
+
+    Raises:
+        UsageError: no model is configured.
+    """
+    main = main_model(config)
+    weights = [one.weight for one in config.models] or [1.0]
+    turns: Counter[int] = Counter()
+    for rollouts in range(1, index + 2):
+        shares = [weight * rollouts / sum(weights) - turns[at] for at, weight in enumerate(weights)]
+        now = shares.index(max(shares))
+        turns[now] += 1
+    model = _complete(config.models[now], config.model) if config.models else main
+    schedule = config.temperatures
+    return Policy(model, schedule[(turns[now] - 1) % len(schedule)] if schedule else model.temperature)
+
+
+def _complete(one: WeightedModel, base: ModelConfig | None) -> ModelConfig:
+    """A model of the mix with what it leaves open taken from `model`."""
+    own = one.model_dump(exclude_unset=True, exclude={"weight"})
+    return ModelConfig.model_validate((base.model_dump(exclude_unset=True) if base else {}) | own)
