@@ -126,6 +126,20 @@ def test_the_same_command_again_asks_nothing_and_more_attempts_are_refused(selec
     assert (code, "--redo" in err) == (2, True)
 
 
+def test_a_cassette_judges_again_without_the_model(select, tmp_path):
+    for number, line in enumerate(("fixed", "wrong", "odd")):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
+    tape = ("-c", f"model.cassette={tmp_path / 'tape.jsonl'}", "-c")
+    _, live, _ = select("runs", "--json", *tape, "model.cassette_mode=record")
+    (tmp_path / "script.json").unlink()
+    code, again, err = select("runs", "--json", *tape, "model.cassette_mode=replay", out="again")
+    assert code == 0, err
+    assert chosen(again)["ranking"] == chosen(live)["ranking"]
+    assert requests(tmp_path, "again") == requests(tmp_path) > 0
+    code, _, err = select("runs", "--json", "--seed", 9, *tape, "model.cassette_mode=replay", out="other")
+    assert (code, "holds no reply" in err) == (2, True)
+
+
 def test_votes_that_were_cast_are_not_cast_again(select, tmp_path):
     for number, line in enumerate(("fixed", "wrong", "odd")):
         mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
