@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,17 +18,21 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules
 from heats.errors import UsageError
+from heats.retries import RetriesConfig
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "min_free_disk_mb": True,
     "limits": True,
-    "model": {"base_url", "api_key_env"},
-    "summarizer_model": {"base_url", "api_key_env"},
-    "judge_model": {"base_url", "api_key_env"},
+    "retries": True,
+    "model": WHERE_SERVED,
+    "models": {"__all__": WHERE_SERVED},
+    "summarizer_model": WHERE_SERVED,
+    "judge_model": WHERE_SERVED,
 }
 """What a run may change and still be the same run: speed, budgets and where the same model is served."""
 
@@ -65,6 +69,12 @@ class LimitsConfig(Section):
     rollout: Limits = Limits()
 
 
+class WeightedModel(ModelConfig):
+    """One model of a mix: what it does not set is as in `model`. `weight` is its share of a heat's rollouts."""
+
+    weight: float = Field(1.0, gt=0)
+
+
 class HeatsConfig(Section):
     """Everything that can be set. N, K and T are here, G and V in `tournament`.
 
@@ -75,7 +85,9 @@ class HeatsConfig(Section):
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
         grade: grade every rollout with the env's hidden tests after the selection, where there are some.
         workers: sandboxes at work at the same time.
-        retries: further attempts of a rollout whose sandbox failed.
+        retries: further attempts when infrastructure fails, by class of failure.
+        models: a mix over the rollouts of a heat; summaries and votes stay with `model`, or with the first of them.
+        temperatures: over the rollouts of a heat, in turn for each model, in place of the model's own.
         allow_passing: go on when the tests already pass on the base commit.
     """
 
@@ -86,13 +98,15 @@ class HeatsConfig(Section):
     workers: int = Field(4, ge=1)
     evidence: bool = True
     grade: bool = True
-    retries: int = Field(1, ge=0)
+    retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False
     min_free_disk_mb: int = Field(512, ge=0)
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()
     verify: VerifyRules = VerifyRules()
     model: ModelConfig | None = None
+    models: tuple[WeightedModel, ...] = ()
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     summarizer_model: ModelConfig | None = None
     judge_model: ModelConfig | None = None
     sandbox: SandboxConfig

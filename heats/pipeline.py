@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from agents.errors import LimitExceeded
+from agents.errors import LimitExceeded, ModelConfigError, ModelError
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
@@ -58,6 +58,10 @@ async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) ->
     stored = run.store.result()
     if stored is not None:
         return stored
+    try:
+        run.ledger.check()
+    except LimitExceeded as limit:
+        return settle(run, limit)
     emit = run.services.events.emit
     run.store.save_task(run.task)
     emit("task_started", task=run.task.id)
@@ -72,7 +76,9 @@ async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) ->
             run.store.save_result(result)
     except (SetupFailed, TestCommandMissing) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
-    except (NoCandidates, SandboxError) as error:
+    except ModelConfigError:
+        raise
+    except (NoCandidates, SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     emit("task_finished", task=run.task.id, status=result.status, selected=result.selected, detail=result.detail)
     return result
@@ -125,7 +131,7 @@ class Nodes:
         report = run.store.baseline()
         if report is None:
             services = run.services
-            async with services.slots:
+            async with services.slots.hold(run.order):
                 report = await baseline(services.env, run.task, services.bench("baseline"))
             run.store.save_baseline(report)
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))

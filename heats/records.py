@@ -8,6 +8,7 @@ from typing import Any, Literal
 from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind, Record
 from envs.base import Evidence
+from heats.retries import FailureClass
 from tournament.base import Vote
 
 STORE_VERSION: Literal[1] = 1
@@ -35,6 +36,8 @@ class Outcome(Record):
         exit: how the trajectory ended; None when no attempt could be made (`error` says why).
         patch_sha256: of `patch.diff`; empty when there is no patch.
         rejected: why a patch was taken but not stored.
+        failure: class of the infrastructure failure that ended the last attempt; such a rollout is tried again by
+            whoever goes on with its run before its heat is decided.
     """
 
     rollout: str
@@ -47,7 +50,9 @@ class Outcome(Record):
     patch_bytes: int = 0
     rejected: tuple[str, ...] = ()
     error: str = ""
+    failure: FailureClass | None = None
     model: str = ""
+    temperature: float | None = None
     seed: int = 0
 
 
@@ -64,14 +69,15 @@ class TaskResult(Record):
     Attributes:
         status: `verified`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
             prevented a result, `budget` when a limit did.
-        cause: of an `error`: the `task` cannot be attempted here as given, or the `infrastructure` failed.
+        cause: of an `error`: the `task` cannot be attempted here as given, the `infrastructure` failed, or a fault
+            of heats or of the env (`internal`).
         kept: ids kept after each heat but the last.
     """
 
     task: str
     status: Literal["verified", "unverified", "no_patch", "error", "budget"]
     detail: str = ""
-    cause: Literal["task", "infrastructure"] | None = None
+    cause: Literal["task", "infrastructure", "internal"] | None = None
     base_commit: str = ""
     selected: str | None = None
     patch_sha256: str = ""

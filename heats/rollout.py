@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from agents.base import Assignment
-from agents.llm.base import Sampling
 from agents.llm.ledger import Ledger
 from agents.resume import Diverged, resumable
 from agents.trajectory import Trajectory
@@ -15,7 +14,9 @@ from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
+from heats.mix import Policy, policy_of
 from heats.records import Outcome
+from heats.retries import FAILED_EXITS, Attempts, class_of
 from heats.services import Services
 from heats.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
@@ -26,21 +27,23 @@ from tournament.base import Candidate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rollout of a heat, before it starts: its id, its refinement context and where that came from."""
+    """One rollout of a heat, before it starts: id, number in the heat, refinement context and its origin."""
 
     rollout: str
+    index: int = 0
     refinement: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task in work."""
+    """One task in work. `order` is its place among the run's tasks: earlier ones go first."""
 
     services: Services
     task: Task
     store: TaskStore
     ledger: Ledger
+    order: int = 0
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -53,7 +56,9 @@ class TaskRun:
         earlier, limits = files.trajectory(), self.services.config.limits.rollout
         spent = earlier.usage if earlier else None
         ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
-        outcome = files.outcome() or await self._play(plan, files, ledger)
+        outcome = files.outcome()
+        if outcome is None or outcome.failure is not None:
+            outcome = await self._play(plan, files, ledger)
         if outcome.exit is None or outcome.exit == "sandbox_lost":
             return None
         await self._evidence(files)
@@ -64,18 +69,20 @@ class TaskRun:
         emit = self.services.events.emit
         outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
         resume = resumable(files.trajectory())
-        attempts = 1 + self.services.config.retries
-        while attempts:
-            async with self.services.slots:
+        attempts, trying = Attempts(self.services.config.retries), True
+        while trying:
+            async with self.services.slots.hold(self.order):
                 emit("rollout_started", task=self.task.id, rollout=plan.rollout)
                 try:
                     outcome, patch = await self._attempt(plan, files, ledger, resume)
                 except Diverged as error:
                     emit("warning", task=self.task.id, rollout=plan.rollout, text=f"started over: {error}")
-                    attempts += 1
-            if outcome.exit not in (None, "sandbox_lost"):
-                break
-            attempts, resume = attempts - 1, None
+                    resume = None
+                    continue
+            trying = outcome.failure is not None and await attempts.again(outcome.failure)
+            resume = resumable(files.trajectory()) if outcome.failure == "endpoint" else None
+        played = policy_of(self.services.config, plan.index)
+        outcome = outcome.model_copy(update={"temperature": played.temperature})
         files.finish(outcome, patch)
         data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
         data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
@@ -86,16 +93,17 @@ class TaskRun:
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
     ) -> tuple[Outcome, Patch]:
         services, task = self.services, self.task
+        policy = policy_of(services.config, plan.index)
         try:
             sandbox = await services.backend.start(services.spec(task, plan.rollout))
         except SandboxError as error:
-            return Outcome(rollout=plan.rollout, exit=None, error=str(error)), Patch(b"")
+            return Outcome(rollout=plan.rollout, exit=None, error=str(error), failure=class_of(error)), Patch(b"")
         try:
             await services.env.prepare(task, sandbox)
             trajectory = await services.agent.run(
-                self._assignment(plan, resume),
+                self._assignment(plan, policy, resume),
                 sandbox,
-                services.model,
+                services.model_of(policy.model),
                 ledger,
                 lambda so_far: self._step(files, so_far),
             )
@@ -109,18 +117,12 @@ class TaskRun:
         except SetupFailed:
             raise
         except SandboxError as error:
-            return Outcome(rollout=plan.rollout, exit=None, error=str(error)), Patch(b"")
+            return Outcome(rollout=plan.rollout, exit=None, error=str(error), failure=class_of(error)), Patch(b"")
         finally:
             await sandbox.close()
 
-    def _assignment(self, plan: Plan, resume: Trajectory | None) -> Assignment:
-        model = self.services.config.model
+    def _assignment(self, plan: Plan, policy: Policy, resume: Trajectory | None) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
-        sampling = Sampling(seed=seed)
-        if model is not None:
-            sampling = Sampling(
-                temperature=model.temperature, top_p=model.top_p, max_tokens=model.max_tokens, seed=seed
-            )
         return Assignment(
             rollout_id=plan.rollout,
             task_id=self.task.id,
@@ -131,7 +133,7 @@ class TaskRun:
             refinement=plan.refinement,
             parents=plan.parents,
             resume=resume,
-            sampling=sampling,
+            sampling=policy.sampling(seed),
         )
 
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
@@ -165,6 +167,7 @@ class TaskRun:
             rejected=rejected,
             model=trajectory.model,
             seed=trajectory.seed,
+            failure=FAILED_EXITS.get(end.kind) if end else None,
         )
 
     async def _evidence(self, files: RolloutStore) -> None:
@@ -179,7 +182,7 @@ class TaskRun:
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
         """Run the user's tests on a patch in a fresh sandbox. An empty patch needs none, and waits for none."""
         services, before = self.services, self.store.baseline()
-        async with services.slots if patch else nullcontext():
+        async with services.slots.hold(self.order) if patch else nullcontext():
             return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
     async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:

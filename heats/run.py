@@ -16,8 +16,10 @@ from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.events import EventLog, Listener
+from heats.grading import grade_task
 from heats.records import Charge, Manifest, TaskResult
 from heats.rollout import TaskRun
+from heats.schedule import play_tasks
 from heats.services import Services, open_services
 from heats.store import RunStore
 
@@ -31,6 +33,8 @@ class RunRequest:
         listeners: called with every event.
         ledger: the run's, so that a display can read it while the run goes on.
         sandboxes: False for work that starts none, which then needs no Docker.
+        tasks: those of the env to play; None for all.
+        extend: tasks may join a run that holds others, as long as those that are in it are the same.
     """
 
     command: str
@@ -40,6 +44,13 @@ class RunRequest:
     listeners: Sequence[Listener] = ()
     ledger: Ledger = field(default_factory=lambda: Ledger("run"))
     sandboxes: bool = True
+    tasks: Sequence[Task] | None = None
+    extend: bool = False
+
+    @property
+    def chosen(self) -> Sequence[Task]:
+        """The tasks to play."""
+        return self.env.tasks() if self.tasks is None else self.tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +61,13 @@ class Work:
     store: RunStore
     ledger: Ledger
     charges: Sequence[Charge]
+    tasks: Sequence[Task]
 
-    def task_run(self, task: Task) -> TaskRun:
+    def task_run(self, task: Task, order: int = 0) -> TaskRun:
         """One task of the run, with what it has spent before."""
         spent = _spent([charge for charge in self.charges if charge.scope.startswith(f"{task.id}/")])
         ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
-        return TaskRun(self.services, task, self.store.task(task.id), ledger)
+        return TaskRun(self.services, task, self.store.task(task.id), ledger, order)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
@@ -78,7 +90,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     Raises:
         as `play`.
     """
-    store = RunStore.open(request.directory, make_manifest(request))
+    store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
         events = EventLog(store.events_path)
@@ -101,7 +113,7 @@ def announce_end(work: Work, results: Sequence[TaskResult]) -> None:
 
 def make_manifest(request: RunRequest) -> Manifest:
     """What decides the results of a request (identity), and what else is worth knowing."""
-    tasks = {task.id: task_digest(task) for task in request.env.tasks()}
+    tasks = {task.id: task_digest(task) for task in request.chosen}
     packages = ("heats", "docker", "langgraph", "openai")
     return Manifest(
         run_id=request.directory.name,
@@ -120,13 +132,14 @@ def task_digest(task: Task) -> str:
 async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> AsyncIterator[Work]:
     charges = store.charges()
     run_id, config, env = store.manifest.run_id, request.config, request.env
-    async with open_services(run_id, config, env, events, sandboxes=request.sandboxes) as services:
+    images = {task.image for task in request.chosen} if request.sandboxes else None
+    async with open_services(run_id, config, env, events, images=images) as services:
         announce = _announcement(request)
         events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
         log = store.ledger_log()
         try:
             request.ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage)))
-            yield Work(services=services, store=store, ledger=request.ledger, charges=charges)
+            yield Work(services=services, store=store, ledger=request.ledger, charges=charges, tasks=request.chosen)
         finally:
             log.close()
 
@@ -134,48 +147,15 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
 async def _play_tasks(work: Work) -> list[TaskResult]:
     from heats.pipeline import play_task  # langgraph takes a second to import
 
-    config = work.services.config
-    at_once = asyncio.Semaphore(config.workers // config.rollouts + 2)
+    services, store = work.services, work.store
 
-    async def one(task: Task) -> TaskResult:
-        async with at_once:
-            result = await play_task(work.task_run(task), checkpointer)
-            await _grade(work.services, work.store, task)
-            return result
+    async def player(task: Task, order: int) -> TaskResult:
+        result = await play_task(work.task_run(task, order), checkpointer)
+        await grade_task(services, store.task(task.id), store.grades, task, order)
+        return result
 
-    checkpoints = work.store.directory / "checkpoints.sqlite"
-    async with open_checkpoints(checkpoints) as checkpointer, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(task)) for task in work.services.env.tasks()]
-    return [task.result() for task in tasks]
-
-
-async def _grade(services: Services, store: RunStore, task: Task) -> None:
-    """Grade what is finished, after selection: equal patches once. Grades already there are kept."""
-    if not services.config.grade:
-        return
-    files, grades = store.task(task.id), store.grades
-    seen: dict[str, asyncio.Future[Any]] = {}
-
-    async def one(rollout: str) -> None:
-        patch = files.rollout(rollout).patch()
-        if grades.grade(task.id, rollout) is not None or files.rollout(rollout).outcome() is None:
-            return
-        if patch.sha256 not in seen:
-            seen[patch.sha256] = asyncio.ensure_future(_graded(services, task, patch))
-        grade = await seen[patch.sha256]
-        if grade is not None:
-            grades.save(rollout, grade)
-            services.events.emit("graded", task=task.id, rollout=rollout, outcome=grade.outcome)
-
-    async with asyncio.TaskGroup() as group:
-        for heat in range(services.config.iterations):
-            for rollout in files.rollouts(heat):
-                group.create_task(one(rollout))
-
-
-async def _graded(services: Services, task: Task, patch: Any) -> Any:
-    async with services.slots:
-        return await services.env.grade(task, patch, services.backend)
+    async with open_checkpoints(store.directory / "checkpoints.sqlite") as checkpointer:
+        return await play_tasks(services, store, work.ledger, work.tasks, player)
 
 
 @asynccontextmanager
@@ -208,13 +188,13 @@ def _announcement(request: RunRequest) -> dict[str, Any]:
     config = request.config
     return {
         "command": request.command,
-        "tasks": [task.id for task in request.env.tasks()],
+        "tasks": [task.id for task in request.chosen],
         "rollouts": config.rollouts,
         "iterations": config.iterations,
         "select_k": config.select_k,
         "group_size": config.tournament.group_size,
         "votes": config.tournament.votes,
-        "model": config.model.name if config.model else "",
+        "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
 
 

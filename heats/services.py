@@ -1,6 +1,5 @@
 """What every part of a run shares: opened once per process, closed with it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, Task
 from heats.config import HeatsConfig
-from heats.errors import UsageError
 from heats.events import EventLog
+from heats.mix import main_model, policy_of
+from heats.slots import Slots
 from sandbox import open_backend
 from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
 from sandbox.errors import BackendUnavailable
@@ -28,7 +28,8 @@ class Services:
     """The parts that tasks and rollouts work with.
 
     Attributes:
-        slots: one for every sandbox that may be at work; held from before its start to after its end.
+        models: those of the rollouts, by their configuration as JSON.
+        slots: one for every sandbox that may be at work.
         facts: what the preflight learned of the models, for the manifest.
     """
 
@@ -37,12 +38,16 @@ class Services:
     env: Env
     backend: SandboxBackend
     agent: Agent
-    model: ChatModel
+    models: Mapping[str, ChatModel]
     summarizer_model: ChatModel
     selector: Selector
     events: EventLog
-    slots: asyncio.Semaphore
+    slots: Slots
     facts: Mapping[str, Any]
+
+    def model_of(self, config: ModelConfig) -> ChatModel:
+        """The opened model of a rollout's policy."""
+        return self.models[config.model_dump_json()]
 
     def spec(self, task: Task, rollout: str) -> SandboxSpec:
         """The sandbox of one rollout, labelled so that left-overs can be found."""
@@ -60,19 +65,6 @@ class Services:
         """A seed for one scope (task, heat, rollout ...), the same in every process of the run."""
         text = "/".join(str(part) for part in (self.config.seed, *scope))
         return int.from_bytes(sha256(text.encode()).digest()[:4], "big") >> 1
-
-
-def require_model(config: HeatsConfig) -> ModelConfig:
-    """The rollouts' model.
-
-    Raises:
-        UsageError: none is configured.
-    """
-    if config.model is None:
-        raise UsageError(
-            "say which model to use: --model NAME --base-url URL for a server, or --model builtin:repair to try without"
-        )
-    return config.model
 
 
 class NoSandboxes:
@@ -101,21 +93,22 @@ class NoSandboxes:
 
 @asynccontextmanager
 async def open_services(
-    run_id: str, config: HeatsConfig, env: Env, events: EventLog, *, sandboxes: bool = True
+    run_id: str, config: HeatsConfig, env: Env, events: EventLog, *, images: Collection[str] | None
 ) -> AsyncIterator[Services]:
     """Open the backend and the models, check that they are usable, and close them at the end.
 
     Args:
-        sandboxes: False for work that starts none: no backend is looked for.
+        images: that the tasks need; None for work that starts no sandbox: no backend is looked for.
 
     Raises:
         UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
-        main, agent = require_model(config), open_agent(config.agent.name, config.agent)
+        main, agent = main_model(config), open_agent(config.agent.name, config.agent)
+        playing = [policy_of(config, index).model for index in range(config.rollouts)]
         opened: dict[str, ChatModel] = {}
         facts: dict[str, Any] = {}
-        for one in (main, config.summarizer_model or main, config.judge_model or main):
+        for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one)
                 stack.push_async_callback(model.close)
@@ -123,9 +116,9 @@ async def open_services(
         selector = open_selector(config.tournament, judge)
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
-        backend = await open_backend(config.sandbox) if sandboxes else NoSandboxes()
+        backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
-        await backend.preflight(sorted({task.image for task in env.tasks()}))
+        await backend.preflight(sorted(images or ()))
         await backend.reap()
         yield Services(
             run_id=run_id,
@@ -133,10 +126,10 @@ async def open_services(
             env=env,
             backend=backend,
             agent=agent,
-            model=opened[main.model_dump_json()],
+            models=opened,
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
             selector=selector,
             events=events,
-            slots=asyncio.Semaphore(config.workers),
+            slots=Slots(config.workers),
             facts=facts,
         )

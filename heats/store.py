@@ -184,8 +184,11 @@ class RunStore:
         self._lock: int | None = None
 
     @classmethod
-    def open(cls, directory: Path, manifest: Manifest) -> "RunStore":
+    def open(cls, directory: Path, manifest: Manifest, *, extend: bool = False) -> "RunStore":
         """Take the run directory for this process, making it if it is not there.
+
+        Args:
+            extend: tasks that the run does not hold yet join it.
 
         Raises:
             RunInUse: another process works in it.
@@ -199,7 +202,7 @@ class RunStore:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         store._take_lock()
         try:
-            store._check_identity(manifest)
+            store._check_identity(manifest, extend)
         except BaseException:
             store.close()
             raise
@@ -275,7 +278,7 @@ class RunStore:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._lock = handle
 
-    def _check_identity(self, manifest: Manifest) -> None:
+    def _check_identity(self, manifest: Manifest, extend: bool) -> None:
         path = self.directory / "run.json"
         stored = read_record(path, Manifest)
         if not (self.directory / "tasks").exists():  # nothing was done yet: a first start may have failed its preflight
@@ -283,12 +286,20 @@ class RunStore:
             return
         if stored is None:
             raise UsageError(f"{path} cannot be read by this version of heats: choose another --out")
-        changed = _differences(stored.identity, json.loads(json.dumps(manifest.identity)))
+        wanted = json.loads(json.dumps(manifest.identity))
+        if extend:  # tasks that are not asked for now stay, those that are new join
+            wanted["tasks"] = {**stored.identity.get("tasks", {}), **wanted["tasks"]}
+            held = {task: wanted["tasks"][task] for task in stored.identity.get("tasks", {})}
+            changed = _differences(stored.identity, {**wanted, "tasks": held})
+        else:
+            changed = _differences(stored.identity, wanted)
         if changed:
             raise UsageError(
                 f"{self.directory} holds a run with another {', '.join(changed[:4])}: "
                 "choose another --out, or --redo to set the old one aside"
             )
+        if wanted != stored.identity:
+            write_record(path, stored.model_copy(update={"identity": wanted}))
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:

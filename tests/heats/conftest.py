@@ -1,7 +1,7 @@
 """A whole run without machines or servers."""
 
-import asyncio
 import sys
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pytest
 from heats.config import load_config
 from heats.run import RunRequest, play
 from heats.services import Services
+from heats.slots import Slots
 
 sys.path.insert(0, str(Path(__file__).parent))
 from doubles import PaperBackend, PaperEnv
@@ -20,14 +21,14 @@ def paper_run(tmp_path, monkeypatch):
     """Play a run on paper; returns its results. Keyword arguments change the configuration by dotted keys."""
     import heats.run as run_module
 
-    async def go(*ids, model, backend=None, listeners=(), directory=tmp_path / "run", **keys):
+    async def go(*ids, model, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
         backend = backend or PaperBackend()
         settings = {"rollouts": 4, "select_k": 2, "workers": 8, "model.name": "fake:counting", "seed": 1, **keys}
         config = load_config((), settings)
         env = PaperEnv(*(ids or ("one",)))
 
         @asynccontextmanager
-        async def services(run_id, config, env, events, *, sandboxes=True):
+        async def services(run_id, config, env, events, *, images):
             from agents import open_agent
             from tournament import open_selector
 
@@ -37,11 +38,11 @@ def paper_run(tmp_path, monkeypatch):
                 env=env,
                 backend=backend,
                 agent=open_agent("bash", config.agent),
-                model=model,
+                models=defaultdict(lambda: model) | (mix or {}),
                 summarizer_model=model,
                 selector=open_selector(config.tournament, model),
                 events=events,
-                slots=asyncio.Semaphore(config.workers),
+                slots=Slots(config.workers),
                 facts={},
             )
 

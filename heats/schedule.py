@@ -1,0 +1,97 @@
+"""Many tasks at once on a fixed number of worker slots.
+
+A task is opened as soon as a slot would be idle, so that one task's votes and summaries, which need no sandbox, never
+keep the workers waiting; the slots go to the oldest open task first, so that few tasks are half done at any time.
+"""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+
+from agents.errors import LimitExceeded, ModelConfigError
+from agents.llm.ledger import Ledger
+from envs.base import Task
+from heats.errors import HeatsError
+from heats.files import write_bytes
+from heats.records import TaskResult
+from heats.services import Services
+from heats.store import RunStore
+
+Player = Callable[[Task, int], Awaitable[TaskResult]]
+"""Plays one task, given its place among the run's tasks, to a result."""
+
+
+async def play_tasks(
+    services: Services, store: RunStore, ledger: Ledger, tasks: Sequence[Task], player: Player
+) -> list[TaskResult]:
+    """Play every task; results in the tasks' order. Those that infrastructure prevented are played again at the end.
+
+    Raises:
+        ModelConfigError, HeatsError, OSError: nothing further can be played.
+    """
+    play = guarded(services, store, player) if len(tasks) > 1 else player
+    waiting, results = list(enumerate(tasks)), dict[str, TaskResult]()
+    rounds = 1 + (services.config.retries.task if len(tasks) > 1 else 0)
+    for number in range(rounds):
+        if number:
+            await asyncio.sleep(services.config.retries.wait_s)
+        await _play_round(services, ledger, waiting, play, results)
+        waiting = [(order, task) for order, task in waiting if results[task.id].cause == "infrastructure"]
+        if not waiting or _exhausted(ledger):
+            break
+    return [results[task.id] for task in tasks]
+
+
+async def _play_round(
+    services: Services,
+    ledger: Ledger,
+    waiting: Sequence[tuple[int, Task]],
+    play: Player,
+    results: dict[str, TaskResult],
+) -> None:
+    slots, gate = services.slots, asyncio.Semaphore(2 * services.slots.count + 2)
+
+    async def one(order: int, task: Task) -> None:
+        try:
+            results[task.id] = await play(task, order)
+        finally:
+            slots.forget(order)
+            gate.release()
+
+    async with asyncio.TaskGroup() as group:
+        for order, task in waiting:
+            await gate.acquire()
+            await slots.idle()
+            slots.expect(order)
+            group.create_task(one(order, task))
+
+
+def guarded(services: Services, store: RunStore, player: Player) -> Player:
+    """A player in which a fault of one task's own (such as a bug of its env) costs that task and no other."""
+
+    async def play(task: Task, order: int) -> TaskResult:
+        try:
+            return await player(task, order)
+        except (ModelConfigError, HeatsError, OSError):
+            raise
+        except Exception as error:
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            if isinstance(cause, ModelConfigError | HeatsError | OSError):
+                raise cause from error
+            path = store.task(task.id).directory / "crash.txt"
+            write_bytes(path, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
+            detail = f"internal error: {type(cause).__name__}: {cause} (please report it with {path})"
+            services.events.emit("task_finished", task=task.id, status="error", selected=None, detail=detail)
+            return TaskResult(task=task.id, status="error", cause="internal", detail=detail)
+
+    return play
+
+
+def _exhausted(ledger: Ledger) -> bool:
+    try:
+        ledger.check()
+    except LimitExceeded:
+        return True
+    return False
