@@ -18,6 +18,7 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules
 from heats.errors import UsageError
+from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
@@ -26,6 +27,7 @@ from tournament import TournamentConfig
 WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
+    "propose": True,
     "min_free_disk_mb": True,
     "limits": True,
     "retries": True,
@@ -113,6 +115,7 @@ class HeatsConfig(Section):
     agent: AgentConfig
     summarizer: SummarizerConfig
     tournament: TournamentConfig
+    propose: ProposeConfig = ProposeConfig()
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:

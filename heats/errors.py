@@ -5,6 +5,8 @@
   + PreflightFailed       6    no sandbox, image, endpoint, test command or disk
   + RunInUse              2    another process works in the same run directory
   + InfrastructureFailed  3    sandboxes kept failing
+  + PatchRefused          4    a patch is not proposed: nothing proves it, or it changes what it must not
+  + RemoteFailed          3    a remote repository or its API refused, or did not answer
 
 Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 4 no verified
 patch, 5 a limit was reached first, 130 and 143 after a signal.
@@ -51,5 +53,17 @@ class RunInUse(UsageError):
 
 class InfrastructureFailed(HeatsError):
     """Sandboxes kept failing; what is done is kept and the same command tries again."""
+
+    exit_code = ExitCode.INFRASTRUCTURE
+
+
+class PatchRefused(HeatsError):
+    """A patch that must not be proposed as it is; the message says why and what would allow it."""
+
+    exit_code = ExitCode.NOT_VERIFIED
+
+
+class RemoteFailed(HeatsError):
+    """A remote or its API refused or did not answer; what is done stays and the same command goes on."""
 
     exit_code = ExitCode.INFRASTRUCTURE

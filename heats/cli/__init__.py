@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, plan, runs, select, solve
+from heats.cli import demo, doctor, gc, plan, propose, runs, select, solve
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -23,6 +23,7 @@ app.command()(demo.demo)
 app.command()(solve.solve)
 app.command()(select.select)
 app.command()(plan.plan)
+app.command()(propose.propose)
 app.command()(runs.report)
 app.command()(runs.export)
 app.command()(doctor.doctor)

@@ -1,0 +1,202 @@
+"""`heats propose`: a branch, and a pull request, from a run's verified patch."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from heats.cli.options import spread
+from heats.cli.session import print_json, say
+from heats.config import load_config
+from heats.errors import UsageError
+from heats.files import write_bytes
+from heats.propose.config import ProposeConfig
+from heats.propose.proposal import Proposal, check, is_bundle, read_bundle, read_run, write_bundle
+from heats.propose.steps import Made, Wish
+from heats.propose.steps import propose as carry_out
+from heats.store import RunStore
+
+COMMIT, PUBLISH, ALLOW, OUTPUT = "Commit", "Publish", "Allow", "Configuration and output"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProposeOptions:
+    """Flags of `heats propose`. None leaves the configuration's value."""
+
+    repo: Annotated[
+        Path, typer.Option("--repo", help="The repository that the run was made from.", rich_help_panel=COMMIT)
+    ] = Path()
+    task: Annotated[str | None, typer.Option("--task", "-i", help="Which task.", rich_help_panel=COMMIT)] = None
+    rollout: Annotated[
+        str | None,
+        typer.Option("--rollout", help="Another candidate, such as heat-0/rollout-03.", rich_help_panel=COMMIT),
+    ] = None
+    branch: Annotated[str | None, typer.Option("--branch", "-b", help="Its name.", rich_help_panel=COMMIT)] = None
+    author: Annotated[str | None, typer.Option("--author", help="'Name <email>'.", rich_help_panel=COMMIT)] = None
+    title: Annotated[str | None, typer.Option("--title", help="Subject and title.", rich_help_panel=COMMIT)] = None
+    message: Annotated[
+        str | None, typer.Option("--message", help="Rest of the commit message.", rich_help_panel=COMMIT)
+    ] = None
+    onto: Annotated[
+        str | None,
+        typer.Option("--onto", help="Merge onto this commit, such as HEAD; else its base.", rich_help_panel=COMMIT),
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="Replace a branch of this name.", rich_help_panel=COMMIT)] = (
+        False
+    )
+    push: Annotated[bool, typer.Option("--push", help="Push the branch.", rich_help_panel=PUBLISH)] = False
+    remote: Annotated[str | None, typer.Option("--remote", help="Where to.", rich_help_panel=PUBLISH)] = None
+    pr: Annotated[
+        bool,
+        typer.Option("--pr", help="Push, and open a GitHub pull request (GH_TOKEN).", rich_help_panel=PUBLISH),
+    ] = False
+    draft: Annotated[bool, typer.Option("--draft", help="As a draft.", rich_help_panel=PUBLISH)] = False
+    base_branch: Annotated[
+        str | None, typer.Option("--base-branch", help="Branch it goes into.", rich_help_panel=PUBLISH)
+    ] = None
+    github_repo: Annotated[
+        str, typer.Option("--github-repo", help="OWNER/NAME, if the remote is a fork.", rich_help_panel=PUBLISH)
+    ] = ""
+    api_url: Annotated[
+        str | None, typer.Option("--api-url", help="GitHub Enterprise: https://HOST/api/v3.", rich_help_panel=PUBLISH)
+    ] = None
+    allow_unverified: Annotated[
+        bool,
+        typer.Option("--allow-unverified", "--unverified", help="No test proves it.", rich_help_panel=ALLOW),
+    ] = False
+    allow_ci: Annotated[
+        bool, typer.Option("--allow-ci", help="It changes CI files or hooks.", rich_help_panel=ALLOW)
+    ] = False
+    allow_lock_files: Annotated[
+        bool, typer.Option("--allow-lock-files", help="It changes lock files.", rich_help_panel=ALLOW)
+    ] = False
+    allow_path: Annotated[
+        list[str] | None,
+        typer.Option("--allow-path", help="Pattern of files it may change; repeat.", rich_help_panel=ALLOW),
+    ] = None
+    config: Annotated[
+        list[str] | None, typer.Option("--config", "-c", help="As for heats solve.", rich_help_panel=OUTPUT)
+    ] = None
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", help="Only write the patch and its facts there, for RUN elsewhere.", rich_help_panel=OUTPUT
+        ),
+    ] = None
+    text: Annotated[
+        Path | None, typer.Option("--text", help="Write the pull-request text there.", rich_help_panel=OUTPUT)
+    ] = None
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, change nothing.", rich_help_panel=OUTPUT)
+    ] = False
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)] = False
+
+    def settings(self) -> ProposeConfig:
+        """The configuration's `propose` section with these flags laid over it.
+
+        Raises:
+            UsageError
+        """
+        section = load_config(self.config or ()).propose
+        given: dict[str, Any] = {
+            "branch": self.branch,
+            "author": self.author,
+            "title": self.title,
+            "message": self.message,
+            "remote": self.remote,
+            "base_branch": self.base_branch,
+            "api_url": self.api_url,
+            "draft": self.draft or None,
+            "allow_ci": self.allow_ci or None,
+            "allow_lock_files": self.allow_lock_files or None,
+            "allow_paths": (*section.allow_paths, *self.allow_path) if self.allow_path else None,
+        }
+        values = section.model_dump() | {name: value for name, value in given.items() if value is not None}
+        try:
+            return ProposeConfig.model_validate(values)
+        except ValidationError as error:
+            raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+@spread
+def propose(
+    *,
+    run: Annotated[Path, typer.Argument(help="A run directory, or a bundle.", show_default=False)],
+    options: ProposeOptions,
+) -> None:
+    """Make a branch with a commit of a run's verified patch; push it and open a pull request if asked to.
+
+    Work trees, index and HEAD stay as they are. Exit code 4: the patch is not proposed as it is.
+    """
+    config = options.settings()
+    bundled = is_bundle(run)
+    proposal, patch = read_bundle(run) if bundled else read_run(RunStore(run), options.task, options.rollout)
+    if options.bundle is not None:
+        check(patch)
+        write_bundle(options.bundle, proposal, patch)
+        _tell_bundle(proposal, options)
+        return
+    wish = Wish(
+        repository=options.repo,
+        config=config,
+        onto=options.onto,
+        force=options.force,
+        push=options.push,
+        pr=options.pr,
+        github_repo=options.github_repo,
+        allow_unverified=options.allow_unverified,
+        dry_run=options.dry_run,
+    )
+    made = carry_out(proposal, patch, wish)
+    path = options.text or (None if bundled or options.dry_run else run / "pull-request.md")
+    if path is not None:
+        write_bytes(path, made.text.encode(), mode=0o644)
+    for note in made.notes:
+        say(f"note: {note}")
+    _tell(proposal, made, path, options)
+
+
+def _tell_bundle(proposal: Proposal, options: ProposeOptions) -> None:
+    if options.json:
+        print_json(
+            {"bundle": str(options.bundle), "verified": proposal.verified, "patch_sha256": proposal.patch_sha256}
+        )
+    else:
+        typer.echo(f"bundle   {options.bundle}")
+
+
+def _tell(proposal: Proposal, made: Made, path: Path | None, options: ProposeOptions) -> None:
+    pull = made.pull_request
+    if options.json:
+        print_json(
+            {
+                "dry_run": options.dry_run,
+                "branch": made.branch,
+                "commit": made.commit.id,
+                "parent": made.commit.parent,
+                "base_commit": proposal.base_commit,
+                "files": [change.path.decode("utf-8", "replace") for change in made.commit.changes],
+                "verified": proposal.verified,
+                "reused": made.reused,
+                "pushed": made.pushed or None,
+                "pull_request": dataclasses.asdict(pull) if pull else None,
+                "title": made.title,
+                "text": made.text,
+                "text_path": str(path) if path else None,
+                "notes": list(made.notes),
+            }
+        )
+        return
+    would = "would be " if options.dry_run else ""
+    state = "was there already" if made.reused else f"{would}made"
+    typer.echo(f"branch   {made.branch} {state}: commit {made.commit.id[:12]} on {made.commit.parent[:12]}")
+    if made.pushed:
+        typer.echo(f"pushed   {made.pushed}")
+    if pull is not None:
+        typer.echo(f"pull     {pull.url}{'' if pull.created else ' (was open already)'}")
+    if path is not None:
+        typer.echo(f"text     {path}")
+    elif options.dry_run:
+        typer.echo(f"\n{made.text}", nl=False)

@@ -1,0 +1,89 @@
+"""What else was tried and how the choice fell, as facts small enough for a pull request."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from heats.show import words as say
+from heats.show.reading import RolloutFacts, TaskFacts
+from heats.show.sanitize import one_line
+from tournament.base import Match
+
+
+class Attempt(BaseModel):
+    """One rollout. `did` is its own account of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(max_length=400)
+    heat: int = Field(ge=0)
+    ending: str = Field(max_length=200)
+    steps: int = Field(0, ge=0)
+    patch_bytes: int = Field(0, ge=0)
+    verdict: Literal["verified", "unverified", "no_patch"] | None = None
+    reason: str = Field("", max_length=400)
+    did: str = Field("", max_length=400)
+    kept: bool = False
+    selected: bool = False
+
+
+class Contest(BaseModel):
+    """One match of the chosen rollout. `tally` counts votes by rollout, `reason` is one judge's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    heat: int = Field(ge=0)
+    match: str = Field(max_length=200)
+    rivals: tuple[str, ...] = Field((), max_length=64)
+    tally: dict[str, int] = {}
+    abstained: int = Field(0, ge=0)
+    won: bool = True
+    decided_by: Literal["votes", "evidence", "bye", "tie-break"]
+    reason: str = Field("", max_length=400)
+
+
+def read_attempts(task: TaskFacts) -> tuple[Attempt, ...]:
+    """Every rollout, in order; the kept and the chosen ones first, so that these are never left out."""
+    found = [_attempt(task, heat, one) for heat, heat_facts in enumerate(task.heats) for one in heat_facts]
+    return tuple(sorted(found, key=lambda one: not (one.kept or one.selected)))
+
+
+def _attempt(task: TaskFacts, heat: int, one: RolloutFacts) -> Attempt:
+    summary = task.store.rollout(one.id).summary() if one.outcome is not None else None
+    told = (summary.progress or summary.problem) if summary is not None else ""
+    return Attempt(
+        id=one.id,
+        heat=heat,
+        ending=say.ending(one.outcome.exit) if one.outcome is not None else "not finished",
+        steps=one.outcome.steps if one.outcome is not None else 0,
+        patch_bytes=one.outcome.patch_bytes if one.outcome is not None else 0,
+        verdict=one.evidence.verdict if one.evidence is not None else None,
+        reason=one_line(one.evidence.reason, 160) if one.evidence is not None else "",
+        did=one_line(told, 240),
+        kept=one.id in task.kept(heat),
+        selected=one.id == task.selected,
+    )
+
+
+def read_contests(task: TaskFacts, rollout: str) -> tuple[Contest, ...]:
+    """The matches that a rollout played."""
+    return tuple(
+        _contest(heat, match, rollout)
+        for heat, bracket in enumerate(task.brackets)
+        for match in (match for one_round in (bracket.rounds if bracket else ()) for match in one_round)
+        if rollout in match.contestants
+    )
+
+
+def _contest(heat: int, match: Match, rollout: str) -> Contest:
+    reason = next((vote.reason for vote in match.votes if vote.choice == match.winner and vote.reason), "")
+    return Contest(
+        heat=heat,
+        match=one_line(match.id),
+        rivals=tuple(one for one in match.contestants if one != rollout)[:64],
+        tally={one: sum(vote.choice == one for vote in match.votes) for one in match.contestants[:64]},
+        abstained=sum(vote.choice is None for vote in match.votes),
+        won=match.winner == rollout,
+        decided_by=match.decided_by,
+        reason=one_line(reason, 240),
+    )

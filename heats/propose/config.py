@@ -1,0 +1,85 @@
+"""What can be set about a proposal: who made it, what it is called and what it may touch."""
+
+import re
+from typing import Self
+
+import jinja2
+from jinja2 import meta
+from jinja2.sandbox import SandboxedEnvironment
+from pydantic import BaseModel, ConfigDict, model_validator
+
+VARIABLES = frozenset({"task", "issue", "rollout", "run", "model", "base", "verdict", "verified", "patch"})
+_AUTHOR = re.compile(r"^([^<>\n\0]*[^<>\n\0\s])\s+<([^<>\s]+@[^<>\s]+)>$")
+
+
+class ProposeConfig(BaseModel):
+    """What `heats propose` writes where. Templates are Jinja2; their variables are plain text on one line.
+
+    Attributes:
+        branch: template of the branch's name; `task`, `patch` (first 8 digits of its digest), `run`, `rollout`.
+        title: template of the commit's subject and the pull request's title; `issue` is the first line of the issue.
+        message: template of the rest of the commit message.
+        author: `Name <email>`; git's own user.name and user.email when empty.
+        remote: the remote to push to.
+        base_branch: branch that the pull request goes into; the repository's default branch when empty.
+        draft: open pull requests as drafts; those of unverified patches always are.
+        protected: further patterns of files that a patch must not change, such as `deploy/` or `*.tf`.
+        allow_ci: propose patches that change CI files and hooks.
+        allow_lock_files: propose patches that change lock files.
+        allow_paths: patterns of files that every patch may change, whatever the rules say.
+        api_url: GitHub's API; GITHUB_API_URL, else https://api.github.com when empty.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    branch: str = "heats/{{ task }}"
+    title: str = "{{ issue }}"
+    message: str = ""
+    author: str = ""
+    remote: str = "origin"
+    base_branch: str = ""
+    draft: bool = False
+    protected: tuple[str, ...] = ()
+    allow_ci: bool = False
+    allow_lock_files: bool = False
+    allow_paths: tuple[str, ...] = ()
+    api_url: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("branch", "title", "message"):
+            _check_template(name, getattr(self, name))
+        if self.author:
+            read_author(self.author)
+        return self
+
+
+def read_author(text: str) -> tuple[str, str]:
+    """Name and address of `Name <email>`.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    found = _AUTHOR.match(text.strip())
+    if found is None:
+        raise ValueError(f"author {text!r}: write it as `Name <email>`")
+    return found[1].strip(), found[2]
+
+
+def fill(template: str, variables: dict[str, object]) -> str:
+    """A template with its variables put in."""
+    return _environment().from_string(template).render(variables).strip()
+
+
+def _check_template(name: str, template: str) -> None:
+    try:
+        used = meta.find_undeclared_variables(_environment().parse(template))
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"{name}: broken template: {error}") from error
+    if not used <= VARIABLES:
+        raise ValueError(f"{name}: unknown variables {sorted(used - VARIABLES)}; known: {sorted(VARIABLES)}")
+
+
+def _environment() -> SandboxedEnvironment:
+    # What comes out is a branch name, a commit message or Markdown, never HTML.
+    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)

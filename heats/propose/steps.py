@@ -1,0 +1,208 @@
+"""`propose`: check everything, make the commit, then the branch, the push and the pull request, each only if wished.
+
+Nothing is changed anywhere before every check has passed. Each step finds what an earlier, broken-off call has done.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envs.base import Patch
+from heats.errors import PatchRefused, UsageError
+from heats.propose import text
+from heats.propose.commit import (
+    Commit,
+    Source,
+    check_branch,
+    check_free,
+    make_commit,
+    moved,
+    present,
+    set_branch,
+)
+from heats.propose.config import ProposeConfig, fill
+from heats.propose.git import Git, scratch_repository, user_repository
+from heats.propose.github import GitHub, PullRequest, open_github, push_token
+from heats.propose.leaks import check_leaks
+from heats.propose.proposal import Proposal, check
+from heats.propose.remote import Remote, find_remote, push
+from heats.propose.rules import Rules, check_changes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a user wants of one call.
+
+    Attributes:
+        onto: commit, branch or tag to merge the patch onto; the run's base when None.
+        force: replace a branch of this name, here and at the remote.
+        pr: open a pull request; implies `push`.
+        github_repo: `owner/name` that gets it, where the remote's URL does not say.
+        allow_unverified: propose a patch that no test proves.
+    """
+
+    repository: Path
+    config: ProposeConfig = field(default_factory=ProposeConfig)
+    onto: str | None = None
+    force: bool = False
+    push: bool = False
+    pr: bool = False
+    github_repo: str = ""
+    allow_unverified: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What came of it, or with `dry_run` would have.
+
+    Attributes:
+        reused: the branch was there already, as an earlier call had made it.
+        pushed: to which remote; empty for none.
+        notes: what a user should know, one line each.
+    """
+
+    branch: str
+    commit: Commit
+    title: str
+    text: str
+    reused: bool = False
+    pushed: str = ""
+    pull_request: PullRequest | None = None
+    notes: tuple[str, ...] = ()
+
+
+def propose(proposal: Proposal, patch: Patch, wish: Wish) -> Made:
+    """Make a branch of a patch, and push it and open a pull request where that is wished. Blocks.
+
+    Raises:
+        PatchRefused: nothing proves the patch, it changes what it must not, or it does not apply.
+        UsageError: the repository, the branch, the remote or the author cannot be used as given.
+        PreflightFailed: no token, no git.
+        RemoteFailed: the remote or GitHub refused or did not answer; the branch stays.
+    """
+    if not proposal.verified and not wish.allow_unverified:
+        raise PatchRefused(
+            f"the patch is not verified ({proposal.verdict}); --allow-unverified proposes it all the same"
+        )
+    check(patch)
+    with user_repository(wish.repository) as user:
+        remote, github = _targets(user, wish)
+        base = _base(user, proposal, wish)
+        onto = base if wish.onto is None else _onto(user, wish.onto)
+        with scratch_repository(user) as scratch:
+            config = wish.config
+            message = text.message(proposal, config)
+            source = Source(patch=patch, base=base, onto=onto, message=message, author=config.author)
+            commit = make_commit(user, scratch, source)
+            made = _prepared(user, proposal, commit, wish)
+            _check(made, message, patch, config)
+            if wish.dry_run:
+                return made
+            if not made.reused:
+                before = check_free(user, made.branch, force=wish.force)
+                set_branch(user, scratch, made.branch, commit.id, before)
+        return _publish(user, made, wish, proposal, (remote, github))
+
+
+def _targets(user: Git, wish: Wish) -> tuple[Remote | None, GitHub | None]:
+    """Where it goes, found before anything is done."""
+    if not (wish.push or wish.pr):
+        return None, None
+    remote = find_remote(user, wish.config.remote)
+    github = open_github(remote, api_url=wish.config.api_url, slug=wish.github_repo) if wish.pr else None
+    return remote, github
+
+
+def _base(user: Git, proposal: Proposal, wish: Wish) -> str:
+    base = user.find(proposal.base_commit)
+    if base is None:
+        raise UsageError(
+            f"{wish.repository} does not have the run's base commit {proposal.base_commit[:12]}: "
+            "fetch it, or give the run's own repository with --repo"
+        )
+    return base
+
+
+def _onto(user: Git, name: str) -> str:
+    found = user.find(name)
+    if found is None:
+        raise UsageError(f"--onto: no commit, branch or tag named {name!r}")
+    return found
+
+
+def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: Wish) -> Made:
+    branch = fill(wish.config.branch, _for_branch(text.variables(proposal)))
+    check_branch(user, branch)
+    tip = present(user, branch, commit)
+    if tip is None:
+        check_free(user, branch, force=wish.force)
+    head = user.find("HEAD")
+    note = moved(user, proposal.base_commit, head) if head and wish.onto is None else None
+    return Made(
+        branch=branch,
+        commit=commit if tip is None else Commit(tip, commit.tree, commit.parent, commit.changes),
+        title=text.title(proposal, wish.config),
+        text=text.pull_request(proposal, commit),
+        reused=tip is not None,
+        notes=(note,) if note else (),
+    )
+
+
+def _for_branch(variables: dict[str, object]) -> dict[str, object]:
+    """Foreign text in a branch's name: letters, digits and a few signs."""
+    return {
+        name: "-".join("".join(char if char.isalnum() or char in "._" else " " for char in value).split())
+        if isinstance(value, str)
+        else value
+        for name, value in variables.items()
+    }
+
+
+def _check(made: Made, message: str, patch: Patch, config: ProposeConfig) -> None:
+    rules = Rules(
+        allow_ci=config.allow_ci,
+        allow_lock_files=config.allow_lock_files,
+        allow_paths=config.allow_paths,
+        protected=config.protected,
+    )
+    check_changes(made.commit.changes, rules)
+    words = {
+        "the text": made.text,
+        "the commit message": message,
+        "the branch's name": made.branch,
+        "the title": made.title,
+    }
+    check_leaks({"the patch": patch.data, **{name: said.encode("utf-8", "replace") for name, said in words.items()}})
+
+
+def _publish(
+    user: Git, made: Made, wish: Wish, proposal: Proposal, targets: tuple[Remote | None, GitHub | None]
+) -> Made:
+    remote, github = targets
+    pull: PullRequest | None = None
+    if remote is not None:
+        token = push_token(remote, wish.config.api_url)
+        push(user, remote, made.commit.id, made.branch, token=token, force=wish.force)
+    if remote is not None and github is not None:
+        owner = (remote.slug or github.slug).partition("/")[0]
+        head = f"{owner}:{made.branch}"
+        pull = github.find(head) or github.create(
+            {
+                "title": made.title,
+                "head": head,
+                "base": wish.config.base_branch or github.default_branch(),
+                "body": made.text,
+                "draft": wish.config.draft or not proposal.verified,
+                "maintainer_can_modify": True,
+            }
+        )
+    return Made(
+        branch=made.branch,
+        commit=made.commit,
+        title=made.title,
+        text=made.text,
+        reused=made.reused,
+        pushed=remote.name if remote is not None else "",
+        pull_request=pull,
+        notes=made.notes,
+    )

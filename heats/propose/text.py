@@ -1,0 +1,188 @@
+"""The words of a proposal: commit message, title and pull-request text.
+
+Everything that an issue, a model or a test has said stands in code spans and fences, where Markdown does nothing with
+it; where there is no Markdown, in titles and commit messages, what GitHub reacts to anywhere is spelt differently.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from heats.propose.attempts import Attempt, Contest
+from heats.propose.commit import Commit
+from heats.propose.config import ProposeConfig, fill
+from heats.propose.proposal import Proposal, Tests
+from heats.show import words as say
+from heats.show.markdown import code, fence
+from heats.show.sanitize import clean, one_line
+
+MAX_TITLE = 120
+MAX_TEXT = 60_000  # GitHub takes 65,536 characters
+MAX_TESTS = 12
+
+_REACTIONS = (
+    (re.compile("@"), "(at)"),
+    (re.compile(r"#(?=\d)"), "no. "),
+    (re.compile(r"\bGH-(?=\d)", re.IGNORECASE), "GH "),
+    (re.compile("://"), ": //"),
+    (re.compile(r"[<>]"), "'"),
+    (re.compile(r"[`\[\]!*_~|\\]"), " "),
+)
+
+
+def plain(text: str, limit: int = MAX_TITLE) -> str:
+    """One line that mentions, links and closes nothing where text is not Markdown."""
+    line = one_line(text, limit * 2)
+    for pattern, instead in _REACTIONS:
+        line = pattern.sub(instead, line)
+    return one_line(line, limit)
+
+
+def variables(proposal: Proposal) -> dict[str, object]:
+    """What templates may name."""
+    issue = next((line for line in clean(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
+    return {
+        "task": plain(proposal.task, 200),
+        "issue": plain(issue.strip(" #=-\t")) or f"Fix {plain(proposal.task, 100)}",
+        "rollout": plain(proposal.rollout, 100),
+        "run": plain(proposal.run, 100),
+        "model": plain(proposal.model, 100),
+        "base": proposal.base_commit[:12],
+        "verdict": plain(proposal.verdict, 200),
+        "verified": proposal.verified,
+        "patch": proposal.patch_sha256[:8],
+    }
+
+
+def title(proposal: Proposal, config: ProposeConfig) -> str:
+    """Subject of the commit and title of the pull request."""
+    return one_line(fill(config.title, variables(proposal)), MAX_TITLE) or f"Patch {proposal.patch_sha256[:8]}"
+
+
+def message(proposal: Proposal, config: ProposeConfig) -> str:
+    """The whole commit message: UTF-8, ending in a line end."""
+    rest = clean(fill(config.message, variables(proposal)))
+    return f"{title(proposal, config)}\n" + (f"\n{rest}\n" if rest else "")
+
+
+def pull_request(proposal: Proposal, commit: Commit) -> str:
+    """The pull request's text as Markdown: verdict first, then tests, why this patch, what else was tried, and cost."""
+    head = [_opening(proposal, commit), *_asked(proposal), *_files(commit), *_tests(proposal), *_why(proposal)]
+    tail = [_cost(proposal), _note()]
+    room = MAX_TEXT - sum(len(part) + 2 for part in (*head, *tail))
+    parts = [*head, *_tried(proposal, room), *tail]
+    return "\n\n".join(parts) + "\n"
+
+
+def _opening(proposal: Proposal, commit: Commit) -> str:
+    if proposal.verified:
+        verdict = "**Verified**: what failed before passes with this patch, and nothing that passed fails."
+    else:
+        verdict = "**Not verified**: no test proves this patch. Read it with care."
+    moved = ""
+    if commit.parent != proposal.base_commit:
+        moved = (
+            f"\n\nIt was made and tested on {code(proposal.base_commit[:12])} and merged onto "
+            f"{code(commit.parent[:12])}; the tests were not run again there."
+        )
+    return f"{verdict} {code(proposal.verdict, 600)}{moved}"
+
+
+def _asked(proposal: Proposal) -> Iterator[str]:
+    if proposal.issue.strip():
+        yield f"## What was asked\n\n{fence(proposal.issue, limit=3000)}"
+
+
+def _files(commit: Commit) -> Iterator[str]:
+    lines = [f"- {code(one.path.decode('utf-8', 'replace'), 160)}" for one in commit.changes[:40]]
+    more = [f"- and {len(commit.changes) - 40} more"] if len(commit.changes) > 40 else []
+    yield "## What changes\n\n" + "\n".join([*lines, *more])
+
+
+def _tests(proposal: Proposal) -> Iterator[str]:
+    if proposal.before is None and proposal.after is None:
+        yield "## Tests\n\nNo tests were run."
+        return
+    command = next((tests.command for tests in (proposal.after, proposal.before) if tests is not None), "")
+    lines = [f"- Command: {code(command)}", f"- Before: {_run(proposal.before)}", f"- After: {_run(proposal.after)}"]
+    named = (("Fixed", proposal.fixed), ("Broken", proposal.broken), ("Still failing", proposal.still_failing))
+    for name, tests in (*named, ("Put back for the test, since tests must not be changed", proposal.restored)):
+        if tests:
+            more = f" and {len(tests) - MAX_TESTS} more" if len(tests) > MAX_TESTS else ""
+            lines.append(f"- {name}: {', '.join(code(test, 120) for test in tests[:MAX_TESTS])}{more}")
+    yield "## Tests before and after\n\n" + "\n".join(lines)
+
+
+def _run(tests: Tests | None) -> str:
+    if tests is None:
+        return "not run"
+    counts = ", ".join(
+        f"{count} {word}" for count, word in ((tests.failed, "failed"), (tests.passed, "passed")) if count
+    )
+    return f"{code(tests.status)}{', ' + counts if counts else ''} in {say.duration(tests.duration_s)}"
+
+
+def _why(proposal: Proposal) -> Iterator[str]:
+    lines = [f"- {code(proposal.rollout)} was chosen among {say.several(_number(proposal), 'rollout')}."]
+    if proposal.same:
+        lines.append(f"- {say.several(proposal.same, 'other rollout')} made the same patch.")
+    lines += [f"- {_contest(one)}" for one in proposal.contests[:40]]
+    yield "## Why this patch\n\n" + "\n".join(lines)
+
+
+def _contest(one: Contest) -> str:
+    if not one.rivals:
+        return f"Heat {one.heat}, match {code(one.match)}: no opponent."
+    votes = ", ".join(f"{code(name)} {count}" for name, count in one.tally.items())
+    abstained = f", {one.abstained} abstained" if one.abstained else ""
+    how = {
+        "evidence": "decided by evidence",
+        "tie-break": "a tie, broken by the seed",
+        "bye": "a bye",
+        "votes": f"votes {votes}{abstained}",
+    }[one.decided_by]
+    because = f" A judge: {code(one.reason, 240)}" if one.reason else ""
+    ended = f"{'won' if one.won else 'lost'} against {', '.join(map(code, one.rivals))}"
+    return f"Heat {one.heat}, match {code(one.match)}: {ended} ({how}).{because}"
+
+
+def _tried(proposal: Proposal, room: int) -> Iterator[str]:
+    """As many rollouts as there is room for; the chosen and the kept ones come first in the proposal."""
+    shown: list[Attempt] = []
+    for one in proposal.attempts:
+        room -= len(_attempt(one)) + 1
+        if room > 200:
+            shown.append(one)
+    if shown:
+        yield "## What was tried\n\n" + "\n".join(_heats(shown))
+    left = _number(proposal) - len(shown)
+    if left > 0:
+        yield f"{say.several(left, 'more rollout')} not shown here."
+
+
+def _heats(attempts: Sequence[Attempt]) -> Iterator[str]:
+    for one in sorted(attempts, key=lambda one: one.id):
+        yield f"- {_attempt(one)}"
+
+
+def _attempt(one: Attempt) -> str:
+    mark = " (this patch)" if one.selected else " (kept)" if one.kept else ""
+    facts = [code(one.ending), say.several(one.steps, "step")]
+    facts.append(f"patch of {say.size(one.patch_bytes)}" if one.patch_bytes else "no patch")
+    if one.verdict is not None and one.verdict != "no_patch":
+        facts.append(f"{say.STATUS_WORDS[one.verdict]} ({code(one.reason, 160)})")
+    return f"{code(one.id)}{mark}: {', '.join(facts)}.{' ' + code(one.did, 240) if one.did else ''}"
+
+
+def _number(proposal: Proposal) -> int:
+    return max(len(proposal.attempts) + proposal.omitted, 1)
+
+
+def _cost(proposal: Proposal) -> str:
+    return f"## Cost\n\n{say.spent(proposal.usage)}, model {code(proposal.model)}."
+
+
+def _note() -> str:
+    return (
+        "---\nProposed by heats from many rollouts of a coding agent. Text in code type was written by the issue, "
+        "by tests or by a model; nobody vouches for it."
+    )
