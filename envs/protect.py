@@ -88,6 +88,16 @@ def is_protected(path: str) -> bool:
     return "tests" in folders or bool(folders and folders[0] in _TEST_FOLDERS_AT_TOP)
 
 
+def is_test(path: str) -> bool:
+    """True for tests and test data, not for what steers the test runner or Python's start."""
+    return is_protected(path) and path.split("/")[-1] not in _RUNNER_FILES and not _METADATA.search(path)
+
+
+def holds_tests(path: str) -> bool:
+    """True for a file in which Python's test runners look for tests."""
+    return is_test(path) and _TEST_NAME.match(path.split("/")[-1]) is not None
+
+
 def _named(command: str) -> set[str]:
     try:
         words = shlex.split(command, comments=True)

@@ -85,6 +85,8 @@ class HeatsConfig(Section):
         iterations: T, heats.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
+        cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
+            same evidence class before votes.
         grade: grade every rollout with the env's hidden tests after the selection, where there are some.
         workers: sandboxes at work at the same time.
         retries: further attempts when infrastructure fails, by class of failure.
@@ -99,6 +101,7 @@ class HeatsConfig(Section):
     select_k: int = Field(2, ge=1)
     workers: int = Field(4, ge=1)
     evidence: bool = True
+    cross_execution: bool = False
     grade: bool = True
     retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False

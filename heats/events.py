@@ -25,6 +25,7 @@ EventKind = Literal[
     "rollout_finished",  # exit, detail, steps, duration_s, tokens, cost_usd, patch_bytes
     "evidence",  # verdict, rank, reason
     "summarized",  # source
+    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate
     "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote
     "match",  # heat, match, contestants, winner, decided_by
     "selected",  # heat, selected: ids, final: bool

@@ -8,6 +8,9 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from heats.cross import crossed, is_on
+from heats.cross_store import CrossStore
+from heats.cross_table import with_cross
 from heats.rollout import Plan, TaskRun, make_candidate
 from tournament.base import Bracket, Candidate
 
@@ -32,7 +35,7 @@ def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     plans = []
     for index, rollout in enumerate(ids):
         parents = _parents(run, heat, index) if index < informed else ()
-        texts = (_refinement(run, parent) for parent in parents)
+        texts = (_refinement(run, heat, parent) for parent in parents)
         told = tuple(text for text in texts if text)
         plans.append(Plan(rollout=rollout, index=index, refinement=told, parents=parents))
     return plans
@@ -69,6 +72,8 @@ async def hold_tournament(
     Raises:
         as `play_heat`.
     """
+    if is_on(run):
+        coming = crossed(run, heat, coming)
     try:
         async with asyncio.TaskGroup() as group:
             entrants = {name: group.create_task(candidate) for name, candidate in coming.items()}
@@ -122,11 +127,13 @@ def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
             return tuple(draw.sample(sorted(before.ranking), min(config.select_k, len(before.ranking))))
 
 
-def _refinement(run: TaskRun, rollout: str) -> str:
+def _refinement(run: TaskRun, heat: int, rollout: str) -> str:
     """One earlier rollout as a refiner reads it: its summary, then the evidence if any was executed."""
     candidate = make_candidate(run.store.rollout(rollout), run.services.config)
     if candidate is None:
         return ""
+    table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
+    candidate = with_cross(candidate, table) if table else candidate
     return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
 
 

@@ -3,11 +3,12 @@
 Rooms below bring their own records: `Trajectory`, `Summary`, `Evidence`, `TestReport`, `Bracket`, `Vote`, `Grade`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind, Record
-from envs.base import Evidence
+from envs.base import Evidence, TestOutcome
 from heats.retries import FailureClass
 from tournament.base import Vote
 
@@ -94,3 +95,58 @@ class StoredVotes(Record):
     match: str
     contestants: tuple[str, ...]
     votes: tuple[Vote, ...]
+
+
+CrossOutcome = TestOutcome | Literal["missing"]
+
+
+class CrossCell(Record):
+    """One line of `cross.jsonl`: one author's tests on one tree.
+
+    Attributes:
+        tests: digest of the tests.
+        patch: key of the patch they ran on; empty for the base.
+        problem: why they did not run.
+    """
+
+    tests: str
+    patch: str
+    status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"] = "indeterminate"
+    outcomes: Mapping[str, TestOutcome] = {}
+    problem: str = ""
+
+
+class CrossRow(Record):
+    """One test that an attempt wrote, and what came out on every candidate's patch.
+
+    Attributes:
+        author: the rollout that speaks by it; `authors` all that wrote exactly the same test files.
+        base: outcome on the base; `missing` where it did not run, so on a patch, too.
+        outcomes: by candidate.
+        counts: it tells patches apart and somebody besides its author bears it out.
+    """
+
+    author: str
+    authors: tuple[str, ...]
+    test: str
+    base: CrossOutcome
+    outcomes: Mapping[str, CrossOutcome]
+    counts: bool
+
+
+class CrossTable(Record):
+    """`heat-0/cross.json`: the tests that each rollout wrote, run on every candidate's patch.
+
+    Attributes:
+        candidates: columns; those with a patch.
+        rows: by author.
+        voices: authors of tests that count.
+        shares: by candidate, the mean over the voices of the share of their counting tests that it passes.
+        ranks: by candidate 1, 0 or -1, for more, just or less than half; empty where too few have a voice.
+    """
+
+    candidates: tuple[str, ...] = ()
+    rows: tuple[CrossRow, ...] = ()
+    voices: tuple[str, ...] = ()
+    shares: Mapping[str, float] = {}
+    ranks: Mapping[str, int] = {}

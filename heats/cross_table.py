@@ -1,0 +1,126 @@
+"""Cross-execution as a table, and what follows from it: pure functions.
+
+A test counts only if it tells patches apart and somebody else bears it out: it fails on the base, fails on at least one
+patch, and passes on at least two different ones, so on one that is not its author's. Tests that nobody but their author
+passes, that everybody fails or everybody passes, or that pass on the base, say nothing. Every author has one voice,
+however many tests it wrote: the share of its counting tests that a patch passes. With fewer than two voices nobody is
+ranked by them.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from envs.sentinel import candidates as files_of
+from heats.records import CrossCell, CrossRow, CrossTable
+from tournament.base import Candidate
+
+QUORUM = 2
+"""Voices without which nobody is ranked."""
+MOST_TESTS = 100
+"""Of one author; more are left out."""
+CLASSES = 3
+"""Cross-execution splits one evidence class in as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """Test files that somebody wrote.
+
+    Attributes:
+        digest: of what they are.
+        authors: rollouts whose patch holds exactly these; more than one have one voice together.
+        files: paths of the files that hold tests.
+    """
+
+    digest: str
+    authors: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+def tabulate(
+    field: Sequence[Candidate],
+    voices: Sequence[Voice],
+    cells: Mapping[tuple[str, str], CrossCell],
+    known: Collection[str],
+) -> CrossTable:
+    """Put cells together and rank.
+
+    Args:
+        field: candidates with a patch.
+        cells: by digest of the tests and key of the patch they ran on, empty for the base. A voice of which one is
+            missing, because its sandbox failed, is left out.
+        known: ids of the user's own tests, which are no author's.
+    """
+    keys = {one.id: one.patch_key for one in field}
+    columns = ("", *dict.fromkeys(keys.values()))
+    rows: list[CrossRow] = []
+    for voice in voices:
+        ran = {key: cells[voice.digest, key] for key in columns if (voice.digest, key) in cells}
+        if len(ran) == len(columns):
+            rows += [_row(voice, test, keys, ran) for test in _tests(voice, ran.values(), known)]
+    speaking = tuple(dict.fromkeys(row.author for row in rows if row.counts))
+    shares = {one: _share(one, rows, speaking) for one in keys} if speaking else {}
+    return CrossTable(
+        candidates=tuple(keys),
+        rows=tuple(rows),
+        voices=speaking,
+        shares=shares,
+        ranks={one: _rank(share) for one, share in shares.items()} if len(speaking) >= QUORUM else {},
+    )
+
+
+def _tests(voice: Voice, ran: Collection[CrossCell], known: Collection[str]) -> list[str]:
+    own = {
+        test
+        for cell in ran
+        for test, outcome in cell.outcomes.items()
+        if outcome != "error" and test not in known and not set(files_of(test)).isdisjoint(voice.files)
+    }
+    return sorted(own)[:MOST_TESTS]
+
+
+def _row(voice: Voice, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
+    outcomes = {key: cell.outcomes.get(test, "missing") for key, cell in ran.items()}
+    passing = {key for key, outcome in outcomes.items() if outcome == "passed"}
+    return CrossRow(
+        author=voice.authors[0],
+        authors=voice.authors,
+        test=test,
+        base=outcomes[""],
+        outcomes={one: outcomes[key] for one, key in keys.items()},
+        counts="" not in passing and 2 <= len(passing) < len(ran) - 1,
+    )
+
+
+def _share(one: str, rows: Sequence[CrossRow], speaking: Sequence[str]) -> float:
+    """Mean over the voices of the share of their counting tests that this candidate passes."""
+    total = 0.0
+    for author in speaking:
+        own = [row.outcomes[one] == "passed" for row in rows if row.counts and row.author == author]
+        total += sum(own) / len(own)
+    return total / len(speaking)
+
+
+def _rank(share: float) -> int:
+    return (share > 0.5) - (share < 0.5)
+
+
+def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
+    """The candidate with what the table says of it: a class within its evidence class, and a line for readers.
+
+    The line holds numbers only, no text that an author wrote.
+    """
+    rank = CLASSES * candidate.evidence_rank + table.ranks.get(candidate.id, 0)
+    evidence = "\n".join(text for text in (candidate.evidence, said_of(candidate.id, table)) if text)
+    return candidate.model_copy(update={"evidence_rank": rank, "evidence": evidence})
+
+
+def said_of(candidate: str, table: CrossTable) -> str:
+    """One line on one candidate; empty where the tests that attempts wrote tell nothing apart."""
+    counting = [row for row in table.rows if row.counts]
+    if not counting or candidate not in table.shares:
+        return ""
+    passed = sum(row.outcomes[candidate] == "passed" for row in counting)
+    attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
+    share = f"{100 * table.shares[candidate]:.0f} % with one voice for each"
+    return f"tests by {attempts} that tell the patches apart: passes {passed} of {len(counting)} ({share})"
