@@ -5,20 +5,36 @@ data and is read only by `grade`. Grading and verification happen in a fresh san
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from sandbox.base import Network, Sandbox, SandboxBackend
+from sandbox.base import ExecResult, Network, Profile, Sandbox, SandboxBackend
 
 
 class Record(BaseModel):
     """Base of everything that is stored: frozen, and closed against misspelt fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Machine(Record):
+    """What a task asks of its sandbox; None leaves what the configuration says.
+
+    Attributes:
+        user: as `SandboxSpec.user`.
+        life_s: seconds that the sandbox must be able to last, at least.
+    """
+
+    profile: Profile = "strict"
+    user: str = "root"
+    cpus: float | None = None
+    memory_mb: int | None = None
+    pids: int | None = None
+    life_s: float = 0.0
 
 
 class Task(Record):
@@ -31,6 +47,10 @@ class Task(Record):
         base_commit: commit id of the tree that patches apply to; also the commit checked out in the sandbox.
         test_command: what a user runs to see whether the tree works; None when there is none.
         setup: run once in a fresh sandbox after the tree is there, such as `pip install -e .`.
+        submission: what an attempt hands in: a `patch`, or the `state` of its sandbox. Of a state only a description
+            is kept (as a `Patch` that is never applied), and it is graded where it is, by `GradesStates`.
+        workdir: empty for the image's own, for a `state`.
+        agent_timeout_s: how long one attempt may take, for tasks that say so.
     """
 
     id: str
@@ -46,6 +66,9 @@ class Task(Record):
     """Its commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
     setup_timeout_s: float = 600.0
     test_timeout_s: float = 600.0
+    submission: Literal["patch", "state"] = "patch"
+    machine: Machine = Machine()
+    agent_timeout_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -115,12 +138,17 @@ class Evidence(Record):
 
 
 class Grade(Record):
-    """An env's verdict by hidden tests. `invalid` means the infrastructure failed: neither pass nor fail."""
+    """An env's verdict by hidden tests. `invalid` means the infrastructure failed: neither pass nor fail.
+
+    Attributes:
+        rewards: the numbers that a verifier gave, by name, for envs that grade by numbers.
+    """
 
     task_id: str
     outcome: Literal["pass", "fail", "invalid"]
     reason: str = ""
     report: TestReport | None = None
+    rewards: Mapping[str, float] = {}
 
 
 class Env(Protocol):
@@ -150,4 +178,43 @@ class Env(Protocol):
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
         """Run the hidden tests in a fresh sandbox; None when the env has none."""
+        ...
+
+
+@runtime_checkable
+class GradesStates(Protocol):
+    """An env whose tasks hand in the state of their sandbox."""
+
+    async def grade_state(self, task: Task, sandbox: Sandbox) -> Grade:
+        """Grade the sandbox as the attempt left it, what it started still running. Hidden tests enter only now.
+
+        Failures of the infrastructure, and of the verifier itself, are the outcome `invalid`; nothing is raised.
+        """
+        ...
+
+
+@runtime_checkable
+class MakesImages(Protocol):
+    """An env that builds or fetches the images of its tasks."""
+
+    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> None:
+        """Make those of the images that are not there; called before the backend's preflight.
+
+        Raises:
+            TaskError, SandboxError.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsSolution(Protocol):
+    """An env that can play a task's reference solution. Only the oracle is ever handed one."""
+
+    async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
+        """Run the reference solution in a prepared sandbox.
+
+        Raises:
+            TaskError: the task has none.
+            SandboxError.
+        """
         ...

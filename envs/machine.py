@@ -19,15 +19,20 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
     Raises:
         BackendUnavailable: the task wants the toolbox, and it cannot be made here.
     """
+    limits, asked = limits or SandboxLimits(), task.machine
+    wanted = {"cpus": asked.cpus, "memory_mb": asked.memory_mb, "pids": asked.pids}
+    wanted["max_life_s"] = max(asked.life_s, limits.max_life_s)
     mounts = {str(toolbox_directory(cache_directory())): TOOLBOX} if task.toolbox else {}
     return SandboxSpec(
         image=task.image,
         workdir=task.workdir,
         env=dict(task.env),
         labels={"task": task.id, **(labels or {})},
-        limits=limits or SandboxLimits(),
+        limits=limits.model_copy(update={name: value for name, value in wanted.items() if value is not None}),
         network=task.network,
         read_only_mounts=mounts,
+        user=asked.user,
+        profile=asked.profile,
     )
 
 

@@ -1,0 +1,159 @@
+"""What an attempt made of its machine, in words for judges: changed paths, texts, running processes, open ports.
+
+The description is evidence, not a copy: it is capped, and everything in it was written by the attempt.
+"""
+
+import difflib
+import posixpath
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from envs.patches import STATE_MARK
+from sandbox.base import Sandbox
+from sandbox.errors import FileAccessError
+from sandbox.images import PathChange, as_user, changed_paths
+
+_MAX_LISTED = 200
+_MAX_TEXTS, _MAX_TEXT_BYTES, _MAX_CHARS = 40, 32 << 10, 60_000
+_MAX_BEFORE = 150
+_NOISE = re.compile(
+    r"^/(run/heats|logs|proc|sys|dev|tests|solution|var/log|var/cache|var/lib/(apt|dpkg)|usr/share/(doc|man|locale))(/|$)"
+    r"|^/(tmp/tmux-[^/]*|root/\.cache|root/\.bash_history|home/[^/]+/\.cache)(/|$)"
+    r"|/(__pycache__|\.pytest_cache|\.git/objects|node_modules)(/|$)"
+    r"|\.pyc$"
+)
+_PROCESSES = r"""
+for p in /proc/[0-9]*; do
+  read -r line <"$p/stat" || continue
+  set -- ${line##*) }
+  printf '%s %s ' "${p#/proc/}" "$2"
+  tr '\0\n' '  ' <"$p/cmdline" | head -c 200
+  echo
+done 2>/dev/null
+"""
+_TERMINAL = "tmux -L heats"
+_PORTS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == \"0A\" { print $2 }'"
+
+
+async def texts_before(sandbox: Sandbox) -> dict[str, str]:
+    """Small text files of the working directory of a fresh sandbox, by absolute path."""
+    listed = await sandbox.exec(
+        f'find "$PWD" -xdev -type f -size -32k -not -path "*/.git/*" 2>/dev/null | head -n {_MAX_BEFORE}', timeout=60
+    )
+    found: dict[str, str] = {}
+    for path in listed.text().splitlines():
+        text = await _text(sandbox, path)
+        if text is not None:
+            found[path] = text
+    return found
+
+
+async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
+    """The description of a sandbox as it is now; empty when nothing changed and nothing runs.
+
+    Args:
+        before: what `texts_before` found when it was fresh.
+
+    Raises:
+        SandboxError
+    """
+    changes = interesting(await changed_paths(sandbox))
+    workdir = (await sandbox.exec("pwd -P", timeout=60)).text().strip() or "/"
+    async with as_user(sandbox, "0") as root:
+        listed = await _listing(root, changes, workdir)
+        texts = await _texts(root, changes, workdir, before)
+        running = own_processes((await root.exec(_PROCESSES, timeout=60)).text())
+        ports = listening((await root.exec(_PORTS, timeout=60)).text())
+    if not (changes or running or ports):
+        return b""
+    parts = [f"{STATE_MARK} of the sandbox, working directory {workdir}"]
+    parts += ["", f"paths that are not as in the image ({len(changes)}):", *listed]
+    parts += ["", "processes still running:", *(running or ["(none)"])]
+    parts += ["", f"listening on TCP ports: {', '.join(map(str, ports)) or '(none)'}"]
+    parts += ["", "small texts of the working directory:", *(texts or ["(none)"])]
+    return ("\n".join(parts) + "\n").encode("utf-8", "replace")
+
+
+def interesting(changes: Iterable[PathChange]) -> list[PathChange]:
+    """Without caches, logs, what heats itself puts in, and directories that are named only for what is in them."""
+    changes = tuple(changes)
+    kept = [change for change in changes if not _NOISE.search(change.path) and change.path.isprintable()]
+    parents = {parent for change in changes for parent in _parents(change.path)}
+    return [change for change in kept if change.kind != "changed" or change.path not in parents]
+
+
+def _parents(path: str) -> Iterable[str]:
+    while (path := posixpath.dirname(path)) != "/":
+        yield path
+
+
+async def _listing(root: Sandbox, changes: Sequence[PathChange], workdir: str) -> list[str]:
+    """A line a path: kind, path, size and digest; those in the working directory first."""
+    ordered = sorted(changes, key=lambda one: (not one.path.startswith(workdir.rstrip("/") + "/"), one.path))
+    shown = ordered[:_MAX_LISTED]
+    there = "\0".join(one.path for one in shown if one.kind != "deleted").encode()
+    facts: dict[str, str] = {}
+    if there:
+        stats = await root.exec("xargs -0 stat -c '%F|%s|%n' --", timeout=60, stdin=there)
+        sums = await root.exec("xargs -0 sha256sum -- 2>/dev/null", timeout=120, stdin=there)
+        digests = {line[66:]: line[:16] for line in sums.text().splitlines()}
+        for line in stats.stdout.decode("utf-8", "replace").splitlines():
+            kind, size, path = [*line.split("|", 2), "", ""][:3]
+            facts[path] = f"{size} bytes, sha256 {digests[path]}" if path in digests else kind
+    lines = [f"{one.kind:8} {one.path}" + (f"  {facts[one.path]}" if one.path in facts else "") for one in shown]
+    return lines + ([f"and {len(ordered) - len(shown)} more"] if len(ordered) > len(shown) else [])
+
+
+async def _texts(root: Sandbox, changes: Sequence[PathChange], workdir: str, before: Mapping[str, str]) -> list[str]:
+    """Diffs of small texts in the working directory, as far as the room goes."""
+    lines: list[str] = []
+    inside = [one for one in changes if one.path.startswith(workdir.rstrip("/") + "/")]
+    for one in inside[:_MAX_TEXTS]:
+        if one.kind == "changed" and one.path not in before:
+            continue
+        old = before.get(one.path, "")
+        new = "" if one.kind == "deleted" else await _text(root, one.path)
+        if new is None or (one.kind == "deleted" and not old):
+            continue
+        names = ("/dev/null" if one.kind == "added" else one.path, "/dev/null" if one.kind == "deleted" else one.path)
+        lines += difflib.unified_diff(old.splitlines(), new.splitlines(), *names, lineterm="")
+        if sum(map(len, lines)) > _MAX_CHARS:
+            return ["\n".join(lines)[:_MAX_CHARS], "[cut here]"]
+    return lines
+
+
+async def _text(sandbox: Sandbox, path: str) -> str | None:
+    try:
+        data = await sandbox.read_file(path, max_bytes=_MAX_TEXT_BYTES)
+        return None if b"\0" in data else data.decode("utf-8")
+    except (FileAccessError, UnicodeDecodeError):
+        return None
+
+
+def own_processes(listing: str) -> list[str]:
+    """Command lines that the attempt left running, each once: without the sandbox's own and the terminal's."""
+    rows = [line.split(" ", 2) for line in listing.splitlines() if line.count(" ") >= 2]
+    command = {pid: text.strip() for pid, _, text in rows}
+    parent = {pid: above for pid, above, _ in rows}
+
+    def is_ours(pid: str) -> bool:
+        text, above = command[pid], command.get(parent[pid], "")
+        waiting = parent[pid] == "1" and re.fullmatch(r"sleep \d+", text) is not None
+        terminal = _TERMINAL in text or (_TERMINAL in above and re.fullmatch(r"-?\S*sh( -\S+)*", text) is not None)
+        return pid == "1" or not text or waiting or terminal or below_supervisor(pid)
+
+    def below_supervisor(pid: str) -> bool:
+        seen: set[str] = set()
+        while pid in command and pid not in seen:
+            if "_h_dir=" in command[pid]:
+                return True
+            seen.add(pid)
+            pid = parent[pid]
+        return False
+
+    return sorted({text for pid, text in command.items() if not is_ours(pid)})[:40]
+
+
+def listening(table: str) -> list[int]:
+    """Ports in lines `ADDRESS:PORT` of /proc/net/tcp, in hexadecimal there."""
+    return sorted({int(line.rpartition(":")[2], 16) for line in table.split() if ":" in line})

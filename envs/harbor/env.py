@@ -1,0 +1,200 @@
+"""Harbor tasks as an env: the submission is the state of the machine, graded where it is.
+
+An agent's sandbox starts from the task's image. When the attempt is over, what changed is described for judges, and
+only then the hidden tests enter the same container, in which whatever the attempt started still runs.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from envs.base import Grade, Machine, Patch, Record, Task
+from envs.errors import SetupFailed, TaskError
+from envs.harbor.endstate import describe, texts_before
+from envs.harbor.layout import HarborTask, read_task, task_directories
+from envs.harbor.taskfile import Healthcheck, resolved
+from envs.harbor.verifier import LOGS, SOLUTION, grade_state, make_log_folders, upload
+from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend
+from sandbox.images import Images, as_user
+
+_MARGIN_S = 1800.0
+
+
+class HarborOptions(Record):
+    """Options of the env `harbor`.
+
+    Attributes:
+        path: a task directory, or a directory of task directories.
+        only: ids of the tasks, which are the directories' names; all when empty.
+        network: `none` whatever the task says, or what the `task` says, which may be the whole internet.
+        env_values: values for the `${NAME}`s in tasks' environments; the user's own environment is never read.
+        force_build: build `environment/Dockerfile` even where the task names an image.
+        pull: fetch images that are named and not there.
+        timeout_factor: of the agents' time; other than 1 is no official setting.
+        pids: processes that one sandbox may have.
+    """
+
+    path: Path
+    only: tuple[str, ...] = ()
+    network: Literal["none", "task"] = "none"
+    env_values: Mapping[str, str] = {}
+    force_build: bool = False
+    pull: bool = False
+    timeout_factor: float = Field(1.0, gt=0)
+    pids: int = Field(4096, gt=0)
+
+
+class HarborEnv:
+    """The tasks of a directory; see `HarborOptions` for the arguments.
+
+    Raises:
+        TaskError: no task there, an unknown id in `only`, or tasks that cannot be used here, all of them named.
+    """
+
+    name = "harbor"
+
+    def __init__(self, **options: object) -> None:
+        self.options = HarborOptions.model_validate(options)
+        directories = task_directories(self.options.path.expanduser())
+        known = {path.resolve().name: path for path in directories}
+        unknown = [task for task in self.options.only if task not in known]
+        if unknown:
+            raise TaskError(f"no task {', '.join(unknown)} in {self.options.path}")
+        self._found = self._read({task: known[task] for task in self.options.only or known})
+        self._tasks = {task.id: self._task(task) for task in self._found.values()}
+        self._before: dict[str, dict[str, str]] = {}
+
+    def _read(self, directories: Mapping[str, Path]) -> dict[str, HarborTask]:
+        found, problems = {}, []
+        for name, directory in directories.items():
+            try:
+                found[name] = read_task(directory, force_build=self.options.force_build)
+            except TaskError as error:
+                problems.append(str(error))
+        if problems:
+            raise TaskError(f"{len(problems)} of {len(directories)} tasks cannot be used: {'; '.join(problems)}")
+        return found
+
+    def _task(self, task: HarborTask) -> Task:
+        asked, file = task.file.environment, task.file
+        network: Network = "bridge" if self.options.network == "task" and file.network_mode == "public" else "none"
+        agent_s = file.agent.timeout_sec * self.options.timeout_factor if file.agent.timeout_sec else None
+        machine = Machine(
+            profile="machine",
+            user=str(file.agent.user) if file.agent.user is not None else "",
+            cpus=asked.cpus,
+            memory_mb=asked.memory_mb,
+            pids=self.options.pids,
+            life_s=(agent_s or 0) + file.verifier.timeout_sec + _MARGIN_S,
+        )
+        return Task(
+            id=task.id,
+            statement=task.instruction,
+            image=task.image,
+            workdir=task.workdir,
+            env=resolved(asked.env, self.options.env_values),
+            network=network,
+            submission="state",
+            machine=machine,
+            agent_timeout_s=agent_s,
+        )
+
+    def tasks(self) -> Sequence[Task]:
+        """The tasks by name of their directory."""
+        return tuple(self._tasks.values())
+
+    def directory(self, task_id: str) -> HarborTask:
+        """What is known of a task, hidden parts and all: for graders and people, never for selection."""
+        return self._found[task_id]
+
+    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> None:
+        """Build or pull images that are not there, one after another.
+
+        Raises:
+            BackendUnavailable: the sandboxes are no Docker containers.
+            ImageBuildFailed
+        """
+        store = Images.of(backend)
+        for image in dict.fromkeys(images):
+            task = next((task for task in self._found.values() if task.image == image), None)
+            if task is None or await store.has(image):
+                continue
+            timeout_s = task.file.environment.build_timeout_sec
+            if task.built:
+                await store.build(task.context, image, timeout_s=timeout_s, labels={"task": task.id})
+            elif self.options.pull:
+                await store.pull(image, timeout_s=timeout_s)
+
+    async def prepare(self, task: Task, sandbox: Sandbox) -> None:
+        """Make the log folders, wait for the health check, and remember the texts that are there.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        async with as_user(sandbox, "0") as root:
+            await make_log_folders(root)
+        check = self._found[task.id].file.environment.healthcheck
+        if check is not None:
+            await wait_healthy(check, sandbox)
+        if task.id not in self._before:
+            self._before[task.id] = await texts_before(sandbox)
+
+    async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
+        """Describe the end state. Nothing is killed: what runs is part of the submission.
+
+        Raises:
+            SandboxError
+        """
+        return Patch(await describe(sandbox, self._before.get(task.id, {})))
+
+    async def grade_state(self, task: Task, sandbox: Sandbox) -> Grade:
+        """Run the hidden tests where the attempt worked; see `GradesStates.grade_state`."""
+        return await grade_state(self._found[task.id], task, sandbox, self.options.env_values)
+
+    async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
+        """A state that is gone cannot be graded any more."""
+        return Grade(task_id=task.id, outcome="invalid", reason="the sandbox was gone before its state was graded")
+
+    async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
+        """Play the reference solution in a prepared sandbox, within the agent's own time.
+
+        Raises:
+            TaskError: the task has no solution/solve.sh.
+            SandboxError
+        """
+        task = self._found[task_id]
+        files = task.solution()
+        if "solve.sh" not in files:
+            raise TaskError(f"{task_id}: no solution/solve.sh")
+        async with as_user(sandbox, "0") as root:
+            await upload(root, SOLUTION, files)
+        env = {"DEBIAN_FRONTEND": "noninteractive", **resolved(task.file.solution.env, self.options.env_values)}
+        limit_s = self._tasks[task_id].agent_timeout_s or 3600.0
+        return await sandbox.exec(
+            f"{SOLUTION}/solve.sh >{LOGS}/agent/oracle.txt 2>&1", timeout=limit_s, env=env, merge_stderr=True
+        )
+
+
+async def wait_healthy(check: Healthcheck, sandbox: Sandbox) -> None:
+    """Run a health check until it passes; failures in the start period do not count.
+
+    Raises:
+        SetupFailed: too many failures in a row.
+        SandboxError
+    """
+    began, failures = time.monotonic(), 0
+    while failures < check.retries:
+        result = await sandbox.exec(check.command, timeout=check.timeout_sec, merge_stderr=True)
+        if result.ok:
+            return
+        starting = time.monotonic() - began < check.start_period_sec
+        failures += not starting
+        if failures < check.retries:
+            await asyncio.sleep(check.start_interval_sec if starting else check.interval_sec)
+    raise SetupFailed(
+        f"the task's health check fails: {check.command} ({result.text().strip()[-200:] or result.status})"
+    )

@@ -1,0 +1,153 @@
+"""A Harbor task directory: what is in it, and which parts an agent may know.
+
+`instruction.md`, `task.toml` and `environment/` describe the task; `tests/` and `solution/` are read only when a state
+is graded or the oracle plays.
+"""
+
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs.errors import TaskError
+from envs.harbor.taskfile import TaskFile, read_task_file
+from sandbox.images import directory_digest
+
+_COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
+_MAX_FILES, _MAX_BYTES = 2000, 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """One file that goes into a sandbox."""
+
+    data: bytes
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class HarborTask:
+    """One task directory.
+
+    Attributes:
+        id: the directory's name.
+        image: that sandboxes start from; `built` when it is made from `environment/`.
+        workdir: as `task.toml` or the Dockerfile say; empty for whatever the image has.
+    """
+
+    id: str
+    directory: Path
+    file: TaskFile
+    instruction: str
+    image: str
+    built: bool
+    workdir: str
+
+    @property
+    def context(self) -> Path:
+        """The build context."""
+        return self.directory / "environment"
+
+    def tests(self) -> dict[str, UploadedFile]:
+        """Hidden tests, by path below `/tests`."""
+        return read_tree(self.directory / "tests")
+
+    def solution(self) -> dict[str, UploadedFile]:
+        """The reference solution, by path below `/solution`; empty when the task has none."""
+        folder = self.directory / "solution"
+        return read_tree(folder) if folder.is_dir() else {}
+
+
+def task_directories(path: Path) -> list[Path]:
+    """The task directories at a path: itself, or those directly in it, by name.
+
+    Raises:
+        TaskError: there is none.
+    """
+    if (path / "task.toml").is_file():
+        return [path]
+    found = sorted(file.parent for file in path.glob("*/task.toml")) if path.is_dir() else []
+    if not found:
+        raise TaskError(f"{path}: no Harbor task here (no task.toml in it, nor in its directories)")
+    return found
+
+
+def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
+    """Read a task directory. Blocks: call it in a thread.
+
+    Args:
+        force_build: build `environment/Dockerfile` even where the task names an image.
+
+    Raises:
+        TaskError: a file is missing or does not fit, or the task needs what heats cannot do.
+    """
+    name = directory.resolve().name
+    try:
+        file = read_task_file((directory / "task.toml").read_text(encoding="utf-8"))
+        instruction = (directory / "instruction.md").read_text(encoding="utf-8")
+        problems = list(_problems(directory, file))
+        if problems:
+            raise TaskError(f"not supported: {'; '.join(problems)}")
+        dockerfile = directory / "environment" / "Dockerfile"
+        if file.environment.docker_image and not (force_build and dockerfile.is_file()):
+            image, built = file.environment.docker_image, False
+        elif dockerfile.is_file():
+            image, built = f"heats-task/{_slug(name)}:{directory_digest(directory / 'environment')[:16]}", True
+        else:
+            raise TaskError("neither environment.docker_image nor environment/Dockerfile")
+        workdir = file.environment.workdir or workdir_of(dockerfile)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{name}: {error}") from None
+    except TaskError as error:
+        raise TaskError(f"{name}: {error}") from None
+    return HarborTask(name, directory, file, instruction, image, built, workdir)
+
+
+def workdir_of(dockerfile: Path) -> str:
+    """The last stage's working directory; empty where only the built image knows it."""
+    if not dockerfile.is_file():
+        return ""
+    workdir = ""
+    for line in dockerfile.read_text(encoding="utf-8", errors="replace").splitlines():
+        word, _, rest = line.strip().partition(" ")
+        if word.upper() == "FROM":
+            workdir = ""
+        elif word.upper() == "WORKDIR":
+            rest = rest.strip().strip("\"'")
+            if not posixpath.isabs(rest) and not workdir:
+                return ""
+            workdir = posixpath.normpath(posixpath.join(workdir, rest))
+    return "" if "$" in workdir else workdir
+
+
+def read_tree(folder: Path) -> dict[str, UploadedFile]:
+    """Every file under a folder, by relative path; links are followed only inside it.
+
+    Raises:
+        TaskError: a link that leaves the folder, or more than can be sent into a sandbox.
+    """
+    found: dict[str, UploadedFile] = {}
+    total, top = 0, folder.resolve()
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or "__pycache__" in path.parts:
+            continue
+        if not path.resolve().is_relative_to(top):
+            raise TaskError(f"{path.relative_to(folder)} leads out of {folder.name}/")
+        total += path.stat().st_size
+        if len(found) >= _MAX_FILES or total > _MAX_BYTES:
+            raise TaskError(f"{folder.name}/ holds more than {_MAX_FILES} files or {_MAX_BYTES >> 20} MiB")
+        mode = 0o755 if path.stat().st_mode & 0o100 or path.suffix == ".sh" else 0o644
+        found[path.relative_to(folder).as_posix()] = UploadedFile(path.read_bytes(), mode)
+    return found
+
+
+def _problems(directory: Path, file: TaskFile) -> list[str]:
+    problems = list(file.unsupported())
+    problems += [f"environment/{name}" for name in _COMPOSE if (directory / "environment" / name).exists()]
+    if not (directory / "tests" / "test.sh").is_file():
+        problems.append("no tests/test.sh")
+    return problems
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:80] or "task"
