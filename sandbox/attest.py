@@ -1,10 +1,11 @@
 """What a sandbox must prove about itself before it is used, and what may be mounted into one."""
 
 import posixpath
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.base import Network, Profile
+from sandbox.base import Network, Profile, SandboxSpec
 from sandbox.channel import Channel
 from sandbox.errors import SandboxStartError
 from sandbox.supervisor import Request
@@ -13,7 +14,7 @@ _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _DOCKERS_OWN = 0xA80425FB
 """Capabilities of an ordinary container, as a bit set."""
-_ALIVE = 7
+_ALIVE, _NO_WORKDIR = 7, 8
 _PROBE_S = 30.0
 
 PROBE = f"""while IFS= read -r line; do echo "$line"; done </proc/self/status
@@ -24,23 +25,27 @@ exit {_ALIVE}
 """
 
 
-async def attest(channel: Channel, nonce: str, *, network: Network, seccomp: bool, profile: Profile = "strict") -> None:
+async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool) -> None:
     """Run the probes and refuse the sandbox on any miss.
 
     Args:
         channel: an open channel into it.
+        spec: what it was started with; its workdir is made if it is not there, and so belongs to its user.
         nonce: fresh, for the probe command.
-        network, profile: what it was started with.
         seccomp: whether a system call filter is expected.
 
     Raises:
         SandboxStartError: naming every probe that failed.
     """
-    result = await channel.run(Request(nonce, PROBE.encode(), "/", {"BASH_ENV": ""}), timeout=_PROBE_S, limit=1 << 18)
+    command = f"mkdir -p -- {shlex.quote(spec.workdir)} || exit {_NO_WORKDIR}\n{PROBE}"
+    request = Request(nonce, command.encode(), "/", {"BASH_ENV": ""})
+    result = await channel.run(request, timeout=_PROBE_S, limit=1 << 18)
+    if result.exit_code == _NO_WORKDIR:
+        raise SandboxStartError(f"the sandbox's user cannot make the working directory {spec.workdir}")
     if result.exit_code != _ALIVE:
         raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
     said = result.stdout.decode("utf-8", "replace")
-    if missed := judge(said, network=network, seccomp=seccomp, profile=profile):
+    if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile):
         raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
 
 

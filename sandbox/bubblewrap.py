@@ -94,7 +94,7 @@ class BubblewrapBackend:
         try:
             await asyncio.to_thread(_furnish, scratch, spec)
             channel = await machine.connect()
-            await attest(channel, secrets.token_hex(16), network="none", seccomp=False)
+            await attest(channel, spec, secrets.token_hex(16), seccomp=False)
         except (ChannelBroken, WireClosed) as error:
             await machine.destroy()
             raise SandboxStartError(f"bwrap did not start a sandbox: {error}") from error

@@ -88,8 +88,7 @@ class DockerBackend:
         try:
             await self._create(name, spec)
             channel = await machine.connect()
-            filtered = self._config.runtime is None
-            await attest(channel, secrets.token_hex(16), network=spec.network, seccomp=filtered, profile=spec.profile)
+            await attest(channel, spec, secrets.token_hex(16), seccomp=self._config.runtime is None)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
@@ -150,7 +149,8 @@ class DockerBackend:
                 hostname="sandbox",
                 # By number: an image without /etc/passwd knows no names.
                 user="0" if spec.user == "root" else spec.user or None,
-                working_dir=spec.workdir,
+                # The workdir is made from inside: one that the daemon makes is root's.
+                working_dir="/",
                 environment=dict(spec.env),
                 labels=_labels(spec),
                 host_config=host_config,

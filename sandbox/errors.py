@@ -10,6 +10,7 @@ A command that fails, times out or is killed is a *result* (`ExecResult`); these
   + FileAccessError        a read or write of one file was refused
     - SandboxFileNotFound
     - NotARegularFile
+      . IsADirectory
     - FileTooLarge
     - FilePermissionDenied
 """
@@ -53,6 +54,10 @@ class SandboxFileNotFound(FileAccessError, FileNotFoundError):
 
 class NotARegularFile(FileAccessError):
     """The path is a directory, link, device, fifo or socket; only regular files cross the boundary."""
+
+
+class IsADirectory(NotARegularFile, IsADirectoryError):
+    """The path is a directory."""
 
 
 class FileTooLarge(FileAccessError):

@@ -11,11 +11,12 @@ from sandbox.errors import (
     FileAccessError,
     FilePermissionDenied,
     FileTooLarge,
+    IsADirectory,
     NotARegularFile,
     SandboxFileNotFound,
 )
 
-_MISSING, _IRREGULAR, _LARGE, _DENIED = 94, 95, 96, 97
+_DIRECTORY, _MISSING, _IRREGULAR, _LARGE, _DENIED = 93, 94, 95, 96, 97
 
 
 def read_script(path: str, max_bytes: int) -> bytes:
@@ -27,6 +28,7 @@ if [ ! -e "$f" ]; then
   if [ -d "$d" ] && [ ! -x "$d" ]; then exit {_DENIED}; fi
   exit {_MISSING}
 fi
+if [ -d "$f" ]; then exit {_DIRECTORY}; fi
 [ -f "$f" ] || exit {_IRREGULAR}
 [ -r "$f" ] || exit {_DENIED}
 s=$(wc -c <"$f") && [ "$s" -le {max_bytes} ] || exit {_LARGE}
@@ -39,6 +41,7 @@ def write_script(path: str, mode: int) -> bytes:
     """Shell text that writes standard input to the file."""
     script = f"""f={shlex.quote(path)}
 if [ -L "$f" ]; then exit {_IRREGULAR}; fi
+if [ -d "$f" ]; then exit {_DIRECTORY}; fi
 if [ -e "$f" ]; then
   [ -f "$f" ] || exit {_IRREGULAR}
   [ -w "$f" ] || exit {_DENIED}
@@ -69,6 +72,7 @@ def _check(path: str, result: ExecResult) -> None:
     if result.ok:
         return
     errors: dict[int | None, tuple[type[FileAccessError], str]] = {
+        _DIRECTORY: (IsADirectory, "it is a directory"),
         _MISSING: (SandboxFileNotFound, "no such file"),
         _IRREGULAR: (NotARegularFile, "not a regular file"),
         _LARGE: (FileTooLarge, "too large"),

@@ -10,6 +10,7 @@ from sandbox import (
     FileAccessError,
     FilePermissionDenied,
     FileTooLarge,
+    IsADirectory,
     NotARegularFile,
     Sandbox,
     SandboxFileNotFound,
@@ -58,6 +59,14 @@ async def test_only_regular_files_are_written(sbx: Sandbox) -> None:
         with pytest.raises(NotARegularFile):
             await asyncio.wait_for(sbx.write_file(path, b"x"), 20)
     assert await sbx.read_file("target") == b"keep\n"
+
+
+async def test_a_directory_is_said_to_be_one(sbx: Sandbox) -> None:
+    await sbx.exec("mkdir -p d", timeout=20)
+    with pytest.raises(IsADirectory, match="directory"):
+        await sbx.read_file("d")
+    with pytest.raises(IsADirectoryError):
+        await sbx.write_file("d", b"x")
 
 
 async def test_a_file_larger_than_the_caller_allows_is_refused(sbx: Sandbox) -> None:

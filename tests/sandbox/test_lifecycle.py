@@ -78,6 +78,18 @@ async def test_a_start_that_fails_leaves_no_container(start: Start, daemon: dock
     assert daemon.api.containers(all=True, filters={"label": "heats.run=fails"}) == []
 
 
+@pytest.mark.kinds("docker", "docker-uid", "docker-busybox")
+async def test_a_working_directory_that_is_made_belongs_to_the_sandboxs_user(start: Start) -> None:
+    sbx = await start(workdir="/tmp/made/here")
+    assert (await sbx.exec("pwd; echo x >written && cat written", timeout=20)).stdout == b"/tmp/made/here\nx\n"
+
+
+@pytest.mark.kinds("docker-uid")
+async def test_a_working_directory_that_cannot_be_made_is_said(start: Start) -> None:
+    with pytest.raises(SandboxStartError, match="cannot make the working directory /no/such"):
+        await start(workdir="/no/such")
+
+
 @pytest.mark.docker
 async def test_a_runtime_that_the_daemon_lacks_is_refused() -> None:
     backend = await open_backend(SandboxConfig(backend="docker", runtime="no-such-runtime"))
