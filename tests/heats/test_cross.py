@@ -1,0 +1,190 @@
+"""Cross-execution: who wrote which tests, what runs and what is not run again, and one run of it in sandboxes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from envs.base import Patch, Task, TestReport
+from envs.verify import PatchedRun
+from heats import cross
+from heats.cli import main
+from heats.cross import command_for, crossed, voices_of
+from heats.retries import RetriesConfig
+from heats.slots import Slots
+from heats.store import RunStore, TaskStore
+from sandbox.errors import SandboxLost
+from tournament.base import Candidate
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def added(path, *lines):
+    body = "".join(f"+{line}\n" for line in lines)
+    return f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{body}"
+
+
+def patch(*parts):
+    return Patch("".join(parts).encode())
+
+
+def test_authors_are_those_whose_patch_adds_tests_and_equal_tests_share_a_voice():
+    source, tests = added("calc.py", "x = 1"), added("tests/test_x.py", "def test_x(): pass")
+    found = voices_of(
+        {
+            "a": patch(source, tests),
+            "b": patch(added("calc.py", "x = 2"), tests),
+            "c": patch(source),
+            "d": patch(source, added("tests/conftest.py", "import os"), added("tests/data.txt", "1")),
+            "e": patch(source, added("test_y.py", "def test_y(): pass"), added("tests/data.txt", "1")),
+        }
+    )
+    assert [(one.authors, one.files) for one in found] == [(("a", "b"), ("tests/test_x.py",)), (("e",), ("test_y.py",))]
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("python3 -m pytest -q", "python3 -m pytest -q tests/test_x.py"),
+        ("PYTHONPATH=/x pytest tests", "PYTHONPATH=/x pytest tests tests/test_x.py"),
+        ("pytest -q && ruff check", "pytest -q && ruff check"),
+        ("python3 -m unittest", "python3 -m unittest"),
+    ],
+)
+def test_a_plain_pytest_command_is_told_of_the_files(command, told):
+    assert command_for(command, ("tests/test_x.py",)) == told
+
+
+class Bench:
+    """Runs on paper: a tree passes an author's test if its patch says `fixed`."""
+
+    def __init__(self, monkeypatch, fail=0):
+        self.ran, self.fail = [], fail
+        monkeypatch.setattr(cross, "run_patched", self.run_patched)
+        monkeypatch.setattr(cross._Runner, "_read", self.read)
+
+    async def read(self, voice):
+        return {path: b"" for path in voice.files}
+
+    async def run_patched(self, env, task, patch, bench, before, *, hidden, command):
+        if self.fail:
+            self.fail -= 1
+            raise SandboxLost("gone")
+        self.ran.append((*hidden, patch.sha256))
+        outcome = "passed" if b"fixed" in patch.data else "failed"
+        tests = {f"{path}::test_it": outcome for path in hidden}
+        return PatchedRun(TestReport(command=command, status="failed", tests=tests))
+
+
+async def play(directory, texts):
+    """Candidates with these patches, each with a test file of its own, ranked by one another's tests."""
+    store = TaskStore(directory, "one")
+    store.save_baseline(TestReport(command="pytest", status="failed"))
+    config = SimpleNamespace(retries=RetriesConfig(wait_s=0), cross_execution=True)
+    services = SimpleNamespace(
+        config=config,
+        env=None,
+        slots=Slots(2),
+        bench=lambda _: None,
+        events=SimpleNamespace(emit=lambda *_, **__: None),
+    )
+    run = SimpleNamespace(
+        services=services, task=Task(id="one", statement="", image="", test_command="pytest"), store=store, order=0
+    )
+    for name, text in texts.items():
+        files = store.rollout(name).directory
+        files.mkdir(parents=True, exist_ok=True)
+        (files / "patch.diff").write_bytes(patch(added("a.py", text), added(f"test_{name[-1]}.py", "x")).data)
+
+    async def there(name):
+        return Candidate(id=name, summary="", patch="x", patch_key=texts[name], evidence_rank=2)
+
+    coming = crossed(run, 0, {name: there(name) for name in texts})
+    return [await one for one in await _together(coming.values())]
+
+
+async def _together(coroutines):
+    import asyncio
+
+    tasks = [asyncio.ensure_future(one) for one in coroutines]
+    await asyncio.wait(tasks)
+    return tasks
+
+
+TEXTS = {"heat-0/a": "fixed 1", "heat-0/b": "fixed 2", "heat-0/c": "wrong"}
+
+
+async def test_every_authors_tests_run_on_the_base_and_on_every_patch(tmp_path, monkeypatch):
+    bench = Bench(monkeypatch)
+    ranked = await play(tmp_path, TEXTS)
+    assert [one.evidence_rank for one in ranked] == [7, 7, 5]
+    assert len(bench.ran) == len(set(bench.ran)) == 3 * 4
+    table = json.loads((tmp_path / "heat-0" / "cross.json").read_text())
+    assert table["voices"] == ["heat-0/a", "heat-0/b", "heat-0/c"]
+
+
+async def test_what_ran_is_not_run_again(tmp_path, monkeypatch):
+    await play(tmp_path, TEXTS) if Bench(monkeypatch) else None
+    (tmp_path / "heat-0" / "cross.json").unlink()
+    lines = (tmp_path / "cross.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cross.jsonl").write_text("".join(lines[:-2]) + lines[-2][:20])  # two lost, one of them torn
+    bench = Bench(monkeypatch)
+    assert [one.evidence_rank for one in await play(tmp_path, TEXTS)] == [7, 7, 5]
+    assert len(bench.ran) == 2
+    assert [one.evidence_rank for one in await play(tmp_path, TEXTS)] == [7, 7, 5]
+    assert len(bench.ran) == 2
+
+
+async def test_sandboxes_that_fail_are_tried_again_and_cost_a_voice_at_most(tmp_path, monkeypatch):
+    Bench(monkeypatch, fail=1)
+    assert [one.evidence_rank for one in await play(tmp_path / "once", TEXTS)] == [7, 7, 5]
+    Bench(monkeypatch, fail=10_000)
+    assert [one.evidence_rank for one in await play(tmp_path / "always", TEXTS)] == [6, 6, 6]
+
+
+BASE = {
+    "calc.py": "def clamp(x, low, high):\n    return x\n",
+    "tests/__init__.py": "",
+    "tests/test_calc.py": "import unittest\nfrom calc import clamp\n\n\nclass TestClamp(unittest.TestCase):\n"
+    "    def test_high(self):\n        self.assertEqual(clamp(5, 0, 3), 3)\n",
+}
+RIGHT = "    return max(low, min(x, high))", "    return low if x < low else min(x, high)"
+WRONG = "    return min(x, high)", "    return high if x > high else x"
+
+
+def attempt(body, number):
+    fix = f"diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n def clamp(x, low, high):\n-    return x\n+{body}\n"
+    lines = (
+        "import unittest",
+        "from calc import clamp",
+        f"class Test{number}(unittest.TestCase):",
+        "  def test_low(self):",
+    )
+    return fix + added(f"tests/test_{number}.py", *lines, f"    self.assertEqual(clamp(-{number + 1}, 0, 3), 0)")
+
+
+@pytest.mark.bubblewrap
+def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for path, text in BASE.items():
+        (tmp_path / "repo" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "repo" / path).write_text(text)
+    git = ["git", "-C", "repo", "-c", "user.name=t", "-c", "user.email=t@t"]
+    for step in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "base"]):
+        subprocess.run([*git, *step], check=True)
+    Path("attempts").mkdir()
+    for number, body in enumerate((WRONG[0], RIGHT[0], WRONG[1], RIGHT[1])):
+        (tmp_path / "attempts" / f"p{number}.diff").write_text(attempt(body, number))
+    command = "heats select attempts --repo repo --test".split() + ["python3 -m unittest"]
+    command += "--selector random -c cross_execution=on --sandbox bubblewrap --json --progress quiet --out out".split()
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit):
+        main()
+    told = json.loads(capsys.readouterr().out)["tasks"][0]
+    assert [place["source"][-7:] for place in told["ranking"][:2]] in (["p1.diff", "p3.diff"], ["p3.diff", "p1.diff"])
+    table = json.loads((RunStore(tmp_path / "out").task(told["task"]).directory / "heat-0" / "cross.json").read_text())
+    assert len(table["rows"]) == 4 and all(row["counts"] for row in table["rows"])
+    assert sorted(table["ranks"].values()) == [-1, -1, 1, 1]

@@ -1,0 +1,90 @@
+"""What follows from the tests that attempts wrote: which count, who has a voice, and who is ranked by them."""
+
+import pytest
+
+from heats.cross_table import Voice, tabulate, with_cross
+from heats.records import CrossCell
+from tournament.base import Candidate
+
+P, F = "passed", "failed"
+
+
+def field(*names):
+    return [Candidate(id=name, summary="", patch=name, patch_key=f"key-{name}", evidence_rank=1) for name in names]
+
+
+def table_of(names, tests, base=None, known=()):
+    """`tests`: author -> {test: the names that pass it}; `base`: tests that pass on the base."""
+    voices = [Voice(f"by-{author}", (author,), (f"tests/test_{author}.py",)) for author in tests]
+    cells = {}
+    for author, written in tests.items():
+        for one in ["", *names]:
+            key = f"key-{one}" if one else ""
+            passing = {t for t, who in written.items() if (one in who if one else t in (base or ()))}
+            outcomes = {f"tests/test_{author}.py::{t}": P if t in passing else F for t in written}
+            cells[f"by-{author}", key] = CrossCell(tests=f"by-{author}", patch=key, status=F, outcomes=outcomes)
+    return tabulate(field(*names), voices, cells, known)
+
+
+def test_two_authors_whose_tests_agree_lift_those_who_pass_both():
+    table = table_of("abcd", {"a": {"test_x": "ab"}, "b": {"test_y": "abc"}})
+    assert table.voices == ("a", "b")
+    assert table.shares == {"a": 1.0, "b": 1.0, "c": 0.5, "d": 0.0}
+    assert table.ranks == {"a": 1, "b": 1, "c": 0, "d": -1}
+
+
+@pytest.mark.parametrize(
+    ("passing", "base"),
+    [("a", False), ("", False), ("abcd", False), ("ab", True)],
+    ids=["its author alone", "nobody", "everybody", "two, and the base"],
+)
+def test_tests_that_say_nothing_rank_nobody(passing, base):
+    table = table_of("abcd", {one: {"test_x": passing} for one in "ab"}, base=("test_x",) if base else ())
+    assert [row.counts for row in table.rows] == [False, False]
+    assert not table.voices and not table.ranks and not table.shares
+
+
+def test_a_hundred_tests_of_one_author_weigh_as_much_as_one_of_another():
+    many = {f"test_{number:02}": "ab" for number in range(60)}
+    table = table_of("abcd", {"a": many, "c": {"test_x": "cd"}})
+    assert set(table.shares.values()) == {0.5}
+    assert set(table.ranks.values()) == {0}
+
+
+def test_one_voice_is_shown_but_ranks_nobody():
+    table = table_of("abc", {"a": {"test_x": "ab"}})
+    assert table.shares == {"a": 1.0, "b": 1.0, "c": 0.0}
+    assert table.ranks == {}
+    told = with_cross(field("c")[0], table)
+    assert (
+        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one voice for each)"
+    )
+
+
+def test_the_users_own_tests_are_no_authors():
+    table = table_of("abc", {"a": {"test_x": "ab", "test_own": "ab"}}, known={"tests/test_a.py::test_own"})
+    assert [row.test for row in table.rows] == ["tests/test_a.py::test_x"]
+
+
+def test_copies_of_a_patch_bear_nobody_out():
+    copies = [one.model_copy(update={"patch_key": "same"}) for one in field("a", "b")] + field("c")
+    cells = {("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": P}) for key in ("same",)}
+    cells |= {("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": F}) for key in ("", "key-c")}
+    table = tabulate(copies, [Voice("t", ("a", "b"), ("test_t.py",))], cells, ())
+    assert [row.counts for row in table.rows] == [False]
+
+
+def test_a_voice_whose_tests_could_not_run_everywhere_is_left_out():
+    voices = [Voice("t", ("a",), ("test_t.py",))]
+    cells = {("t", ""): CrossCell(tests="t", patch="", outcomes={"test_t.py::x": F})}
+    assert tabulate(field("a", "b"), voices, cells, ()).rows == ()
+
+
+def test_ranks_never_lift_a_candidate_over_a_better_evidence_class():
+    table = table_of("abcd", {"a": {"test_x": "ab"}, "b": {"test_y": "ab"}})
+    best_of_low = with_cross(field("a")[0].model_copy(update={"evidence_rank": 1}), table)
+    worst_of_high = with_cross(field("d")[0].model_copy(update={"evidence_rank": 2}), table)
+    without_patch = with_cross(Candidate(id="e", summary="", evidence_rank=-1), table)
+    worst = with_cross(field("d")[0].model_copy(update={"evidence_rank": 0}), table)
+    assert worst_of_high.evidence_rank > best_of_low.evidence_rank
+    assert worst.evidence_rank > without_patch.evidence_rank
