@@ -1,6 +1,8 @@
 """Cross-execution: who wrote which tests, what runs and what is not run again, and one run of it in sandboxes."""
 
+import asyncio
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.timeout(180)
 
 def added(path, *lines):
     body = "".join(f"+{line}\n" for line in lines)
-    return f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n{body}"
+    head = f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n"
+    return f"{head}@@ -0,0 +1,{len(lines)} @@\n{body}"
 
 
 def patch(*parts):
@@ -67,7 +70,7 @@ class Bench:
         monkeypatch.setattr(cross._Runner, "_read", self.read)
 
     async def read(self, voice):
-        return {path: b"" for path in voice.files}
+        return dict.fromkeys(voice.files, b"")
 
     async def run_patched(self, env, task, patch, bench, before, *, hidden, command):
         if self.fail:
@@ -107,8 +110,6 @@ async def play(directory, texts):
 
 
 async def _together(coroutines):
-    import asyncio
-
     tasks = [asyncio.ensure_future(one) for one in coroutines]
     await asyncio.wait(tasks)
     return tasks
@@ -127,7 +128,8 @@ async def test_every_authors_tests_run_on_the_base_and_on_every_patch(tmp_path, 
 
 
 async def test_what_ran_is_not_run_again(tmp_path, monkeypatch):
-    await play(tmp_path, TEXTS) if Bench(monkeypatch) else None
+    Bench(monkeypatch)
+    await play(tmp_path, TEXTS)
     (tmp_path / "heat-0" / "cross.json").unlink()
     lines = (tmp_path / "cross.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "cross.jsonl").write_text("".join(lines[:-2]) + lines[-2][:20])  # two lost, one of them torn
@@ -156,7 +158,8 @@ WRONG = "    return min(x, high)", "    return high if x > high else x"
 
 
 def attempt(body, number):
-    fix = f"diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n def clamp(x, low, high):\n-    return x\n+{body}\n"
+    head = "diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n"
+    fix = f"{head} def clamp(x, low, high):\n-    return x\n+{body}\n"
     lines = (
         "import unittest",
         "from calc import clamp",
@@ -178,8 +181,8 @@ def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, 
     Path("attempts").mkdir()
     for number, body in enumerate((WRONG[0], RIGHT[0], WRONG[1], RIGHT[1])):
         (tmp_path / "attempts" / f"p{number}.diff").write_text(attempt(body, number))
-    command = "heats select attempts --repo repo --test".split() + ["python3 -m unittest"]
-    command += "--selector random -c cross_execution=on --sandbox bubblewrap --json --progress quiet --out out".split()
+    asked = "--selector random -c cross_execution=on --sandbox bubblewrap --json --progress quiet --out out"
+    command = ["heats", "select", "attempts", "--repo", "repo", "--test", "python3 -m unittest", *shlex.split(asked)]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit):
         main()
