@@ -27,6 +27,7 @@ from tournament import TournamentConfig
 WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
+    "keep_state": True,
     "propose": True,
     "min_free_disk_mb": True,
     "limits": True,
@@ -93,6 +94,9 @@ class HeatsConfig(Section):
         models: a mix over the rollouts of a heat; summaries and votes stay with `model`, or with the first of them.
         temperatures: over the rollouts of a heat, in turn for each model, in place of the model's own.
         allow_passing: go on when the tests already pass on the base commit.
+        keep_state: keep the end state of sandboxes as images, for tasks that hand one in: the `winner`'s, or `all`.
+        within_timeout: the time-out that a task has for its agent holds for everything: rollouts, summaries, votes.
+        select_share: part of each heat's time that is then kept for summaries and votes.
     """
 
     seed: int = 0
@@ -105,6 +109,9 @@ class HeatsConfig(Section):
     grade: bool = True
     retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False
+    keep_state: Literal["none", "winner", "all"] = "none"
+    within_timeout: bool = False
+    select_share: float = Field(0.2, gt=0, lt=1)
     min_free_disk_mb: int = Field(512, ge=0)
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()

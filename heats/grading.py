@@ -30,18 +30,20 @@ async def grade_task(services: Services, files: TaskStore, grades: GradeStore, t
 
     try:
         async with asyncio.TaskGroup() as group:
-            for rollout in _ungraded(services, files, grades):
+            for rollout in _ungraded(services, task, files, grades):
                 group.create_task(one(rollout))
     finally:
         for waiting in graded.values():
             waiting.cancel()
 
 
-def _ungraded(services: Services, files: TaskStore, grades: GradeStore) -> Iterator[str]:
+def _ungraded(services: Services, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
     for heat in range(services.config.iterations):
         for rollout in files.rollouts(heat):
             grade = grades.grade(files.task_id, rollout)
-            if files.rollout(rollout).outcome() is not None and (grade is None or grade.outcome == "invalid"):
+            # A state is graded where it is, once: its sandbox is gone.
+            again = grade is not None and grade.outcome == "invalid" and task.submission == "patch"
+            if files.rollout(rollout).outcome() is not None and (grade is None or again):
                 yield rollout
 
 

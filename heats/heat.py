@@ -12,7 +12,10 @@ from heats.cross import crossed, is_on
 from heats.cross_store import CrossStore
 from heats.cross_table import with_cross
 from heats.rollout import Plan, TaskRun, make_candidate
+from summarizer import harness_summary
 from tournament.base import Bracket, Candidate
+from tournament.baselines import ranked
+from tournament.errors import NoCandidates
 
 Entrants = Mapping[str, asyncio.Task[Candidate | None]]
 
@@ -55,6 +58,8 @@ async def play_heat(run: TaskRun, heat: int) -> Bracket:
     config = run.services.config
     last = heat == config.iterations - 1
     plans = plan_heat(run, heat)
+    if run.clock is not None:
+        run.clock.start_heat(heat)
     context = sorted({parent for plan in plans for parent in plan.parents})
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
@@ -74,16 +79,51 @@ async def hold_tournament(
     """
     if is_on(run):
         coming = crossed(run, heat, coming)
+    scope = asyncio.timeout(run.clock.winners_s() if run.clock is not None else None)
     try:
-        async with asyncio.TaskGroup() as group:
+        async with scope, asyncio.TaskGroup() as group:
             entrants = {name: group.create_task(candidate) for name, candidate in coming.items()}
             selection = group.create_task(_select(run, heat, entrants, k))
             selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
     except BaseExceptionGroup as errors:
         raise _first_cause(errors) from errors
-    bracket = selection.result()
+    except TimeoutError:
+        if not scope.expired():
+            raise
+        bracket = _decide_late(run, heat, tuple(coming), k)
+    else:
+        bracket = selection.result()
     run.store.save_bracket(heat, bracket)
+    if run.clock is not None:
+        run.clock.save()
     return bracket
+
+
+def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bracket:
+    """The time for votes is up: rank what is there by evidence, then what was submitted, then by chance.
+
+    Raises:
+        NoCandidates
+    """
+    seed = run.services.seed(run.task.id, f"heat-{heat}", "tournament")
+    places: dict[str, tuple[int, bool, int]] = {}
+    found: list[Candidate] = []
+    for name in names:
+        files = run.store.rollout(name)
+        outcome, trajectory = files.outcome(), files.trajectory()
+        if outcome is None or outcome.exit in (None, "sandbox_lost") or trajectory is None:
+            continue
+        if files.summary() is None:
+            files.save_summary(harness_summary(trajectory, run.task.statement, files.patch().data))
+        candidate = make_candidate(files, run.services.config)
+        if candidate is not None:
+            found.append(candidate)
+            late = outcome.exit != "submitted"
+            places[name] = (-candidate.evidence_rank, late, run.services.seed(seed, name))
+    if not found:
+        raise NoCandidates("no rollout gave a candidate within the task's time")
+    run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: the time was up before the votes were in")
+    return ranked("deadline", seed, sorted(places, key=places.__getitem__), k, found)
 
 
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:

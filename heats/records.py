@@ -73,6 +73,7 @@ class TaskResult(Record):
         cause: of an `error`: the `task` cannot be attempted here as given, the `infrastructure` failed, or a fault
             of heats or of the env (`internal`).
         kept: ids kept after each heat but the last.
+        state_image: image that keeps the winner's end state, where one was to be kept.
     """
 
     task: str
@@ -87,6 +88,7 @@ class TaskResult(Record):
     kept: tuple[tuple[str, ...], ...] = ()
     evidence: Evidence | None = None
     usage: Usage = Usage()
+    state_image: str = ""
 
 
 class StoredVotes(Record):

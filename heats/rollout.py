@@ -18,6 +18,7 @@ from heats.mix import Policy, policy_of
 from heats.records import Outcome
 from heats.retries import FAILED_EXITS, Attempts, class_of
 from heats.services import Services
+from heats.states import Clock, States, in_time
 from heats.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
 from summarizer import render, render_trajectory, summarize
@@ -37,13 +38,21 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task in work. `order` is its place among the run's tasks: earlier ones go first."""
+    """One task in work.
+
+    Attributes:
+        order: its place among the run's tasks: earlier ones go first.
+        states: takes the states that rollouts hand in; None where none do.
+        clock: None where time is not shared out.
+    """
 
     services: Services
     task: Task
     store: TaskStore
     ledger: Ledger
     order: int = 0
+    states: States | None = None
+    clock: Clock | None = None
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -98,19 +107,29 @@ class TaskRun:
             sandbox = await services.backend.start(services.spec(task, plan.rollout))
         except SandboxError as error:
             return Outcome(rollout=plan.rollout, exit=None, error=str(error), failure=class_of(error)), Patch(b"")
+        waits = False
         try:
             await services.env.prepare(task, sandbox)
-            trajectory = await services.agent.run(
-                self._assignment(plan, policy, resume),
+            workdir = task.workdir or (await sandbox.exec("pwd", timeout=60)).text().strip()
+            running = services.agent.run(
+                self._assignment(plan, policy, resume, workdir),
                 sandbox,
                 services.model_of(policy.model),
                 ledger,
                 lambda so_far: self._step(files, so_far),
             )
+            limit_s = self.clock.rollout_s(task.agent_timeout_s) if self.clock else task.agent_timeout_s
+            ended = await in_time(running, limit_s, files)
+            if ended is None:
+                return Outcome(rollout=plan.rollout, exit=None, error="the time was up before its first step"), Patch(
+                    b""
+                )
+            trajectory = ended
             files.save_trajectory(trajectory)
             if trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost":
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
+            waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox)
             return self._outcome(trajectory, patch), patch
         except PatchRejected as rejected:
             return self._outcome(trajectory, rejected=rejected.reasons), Patch(b"")
@@ -119,16 +138,17 @@ class TaskRun:
         except SandboxError as error:
             return Outcome(rollout=plan.rollout, exit=None, error=str(error), failure=class_of(error)), Patch(b"")
         finally:
-            await sandbox.close()
+            if not waits:
+                await sandbox.close()
 
-    def _assignment(self, plan: Plan, policy: Policy, resume: Trajectory | None) -> Assignment:
+    def _assignment(self, plan: Plan, policy: Policy, resume: Trajectory | None, workdir: str) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
             rollout_id=plan.rollout,
             task_id=self.task.id,
             instruction=self.task.statement,
             test_command=self.task.test_command,
-            workdir=self.task.workdir,
+            workdir=workdir,
             seed=seed,
             refinement=plan.refinement,
             parents=plan.parents,
