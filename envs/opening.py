@@ -15,9 +15,9 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
     """Make an env. It may read repositories: call it in a thread.
 
     Args:
-        name: `repository`, `demo`, `harbor`, or `module:Class` for one of your own.
-        options: fields of `RepositorySource` for `repository`, of `HarborOptions` for `harbor`; keyword
-            arguments for the others.
+        name: `repository`, `demo`, `harbor`, `swebench`, or `module:Class` for one of your own.
+        options: fields of `RepositorySource` for `repository`, of `HarborOptions` for `harbor`, of
+            `SweBenchSource` for `swebench`; keyword arguments for the others.
 
     Raises:
         TaskError: unknown name, options that do not fit, or a task that cannot be used as given.
@@ -35,6 +35,10 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
             from envs.harbor import HarborEnv
 
             return HarborEnv(**options)
+        if name == "swebench":
+            from envs.swebench import SweBenchEnv, SweBenchSource
+
+            return SweBenchEnv.open(SweBenchSource(**options))
         if ":" in name:
             module, _, attribute = name.partition(":")
             env: Env = getattr(importlib.import_module(module), attribute)(**options)
@@ -43,4 +47,4 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
         raise TaskError(f"no env {name}: {error}") from error
     except (ValidationError, TypeError) as error:
         raise TaskError(f"the options do not fit the env {name}: {error}") from error
-    raise TaskError(f"no env named {name}; there are: demo, harbor, repository, or module:Class")
+    raise TaskError(f"no env named {name}; there are: demo, harbor, repository, swebench, or module:Class")

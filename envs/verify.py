@@ -5,7 +5,7 @@ runs. A patch that would be good is run a second time with sentinel tests; both 
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import Field
@@ -139,7 +139,8 @@ async def run_patched(
     async with prepared(env, task, bench.backend, spec_for(task, bench.labels, bench.limits)) as sandbox:
         restored: tuple[str, ...] = ()
         if patch:
-            restored, problem = await _apply(sandbox, task, patch, before)
+            collected = {path for test in before.tests for path in candidates(test)}
+            restored, problem = await apply_candidate(sandbox, task, patch, task.test_command or "", collected)
             if problem:
                 return PatchedRun(None, restored, problem)
         for path, data in (hidden or {}).items():
@@ -152,8 +153,18 @@ async def run_patched(
     return PatchedRun(worst_of(reports), restored, "", sentinels)
 
 
-async def _apply(sandbox: Sandbox, task: Task, patch: Patch, before: TestReport) -> tuple[tuple[str, ...], str]:
-    """Apply and undo; returns the files put back and, where it could not be done, why."""
+async def apply_candidate(
+    sandbox: Sandbox, task: Task, patch: Patch, command: str, collected: Collection[str], *, commit: str = ""
+) -> tuple[tuple[str, ...], str]:
+    """Apply a patch in a fresh sandbox and undo its changes to what judges it.
+
+    Args:
+        command: the test command, and `collected` the test files that it runs.
+        commit: that files are put back to; the task's base commit when empty.
+
+    Returns:
+        The files put back or left out and, where it could not be done, why.
+    """
     files = parse_diff(patch.data)
     paths = {path.decode("utf-8") for file in files for path in (file.old_path, file.new_path) if path is not None}
     settings = [path for path in sorted(paths) if path.split("/")[-1] in SETTINGS_FILES]
@@ -164,12 +175,12 @@ async def _apply(sandbox: Sandbox, task: Task, patch: Patch, before: TestReport)
         return (), f"the patch does not apply to the base commit: {problem}"
     undo: Protection = protection(
         files,
-        task.test_command or "",
-        collected={path for test in before.tests for path in candidates(test)},
+        command,
+        collected=collected,
         top={name.removesuffix(".py") for name in listing.text().split()},
         changed=[path for path in settings if were[path] != await _settings(sandbox, task, path)],
     )
-    failure = await restore_files(sandbox, task.workdir, task.base_commit, undo.restore, undo.remove)
+    failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
     undone = (*undo.restore, *undo.remove)
     if failure:
         return undone, f"protected files could not be put back: {failure}"

@@ -49,7 +49,7 @@ _GIT = (
     "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.autocrlf=false -c core.safecrlf=false "
     "-c core.attributesFile=/dev/null -c core.excludesFile=/dev/null -c core.untrackedCache=false "
     "-c core.fileMode=true -c core.symlinks=true -c core.ignoreCase=false -c core.precomposeUnicode=false "
-    "-c core.quotePath=true -c core.bigFileThreshold=512m"
+    "-c core.quotePath=true -c core.bigFileThreshold=512m -c safe.directory=*"
 )
 _DIFF = (
     "--cached --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 "
@@ -105,7 +105,8 @@ fi
 """
 
 
-def _script(text: str, *arguments: str) -> str:
+def clean_script(text: str, *arguments: str) -> str:
+    """A shell script in which `GIT` is git without anybody's settings, to be run without this environment's."""
     text = text.replace("GIT ", _GIT + " ").replace("DIFF", _DIFF)
     return f"{_CLEAN} sh -c {shlex.quote(text)} sh {' '.join(shlex.quote(argument) for argument in arguments)}"
 
@@ -124,7 +125,7 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     """
     pack = scratch_path(".pack")
     await sandbox.write_file(pack, tree.pack)
-    result = await sandbox.exec(_script(_PUT, pack, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
+    result = await sandbox.exec(clean_script(_PUT, pack, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
     if result.ok:
         return
     if result.exit_code == _NO_GIT:
@@ -150,7 +151,9 @@ async def take_patch(
     scratch = scratch_path()
     await sandbox.write_file(f"{scratch}/base.pack", tree.pack)
     await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
-    result = await sandbox.exec(_script(_TAKE, scratch, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
+    result = await sandbox.exec(
+        clean_script(_TAKE, scratch, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True
+    )
     try:
         if result.exit_code == _DIFFERS:
             raise PatchRejected(("the diff does not reproduce the working tree",))
@@ -173,7 +176,7 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
     path = scratch_path(".diff")
     await sandbox.write_file(path, patch.data)
     text = 'GIT apply --whitespace=nowarn "$1"; code=$?; rm -f "$1"; exit $code'
-    result = await sandbox.exec(_script(text, path), timeout=timeout, cwd=workdir, merge_stderr=True)
+    result = await sandbox.exec(clean_script(text, path), timeout=timeout, cwd=workdir, merge_stderr=True)
     return None if result.ok else describe(result)
 
 
@@ -199,7 +202,7 @@ if [ -s "$1.restore" ]; then
 fi
 rm -f "$1.restore" "$1.remove"
 """
-    result = await sandbox.exec(_script(text, listing, commit), timeout=120, cwd=workdir, merge_stderr=True)
+    result = await sandbox.exec(clean_script(text, listing, commit), timeout=120, cwd=workdir, merge_stderr=True)
     return None if result.ok else describe(result)
 
 

@@ -1,0 +1,177 @@
+"""SWE-bench instances as an env: what an agent may see of them, their sandboxes, and how patches leave those.
+
+The answer (gold patch, test patch, names of tests, evaluation script) stays in `Instance` objects here. No `Task` holds
+any of it, and it enters a sandbox only when a patch is graded there.
+"""
+
+import re
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from envs.base import Grade, Patch, Record, Task
+from envs.errors import TaskError
+from envs.swebench.grading import grade_here
+from envs.swebench.history import Base, cut_future, snapshot
+from envs.swebench.official import grade_officially
+from envs.swebench.place import activate, activation_file
+from envs.swebench.rows import Instance, image_name, make_instance, read_rows
+from envs.worktree import take_patch
+from sandbox.base import Network, Sandbox, SandboxBackend, SandboxLimits
+
+GRADE_LIMITS = SandboxLimits(memory_mb=4096, cpus=2, pids=1024, tmp_mb=1024, output_bytes=32 << 20)
+"""Of the sandboxes that grade. The tests' results are read from their output, which must not be cut."""
+
+
+class SweBenchSource(Record):
+    """Which instances, in which images, and how they are graded.
+
+    Attributes:
+        source: file, directory, task repository, or a name on the Hub (`verified`, `org/name`); see `read_rows`.
+        split: of a source that has several.
+        image_template: overrides what rows say; see `image_name`.
+        filter: regular expression that ids must match from their start on.
+        slice: part of what is left, as Python writes it: `0:5`.
+        only: ids; all when empty.
+        hints: put the row's hints under the statement. The benchmark's own setting is without.
+        test_command: runs tests that an agent may see, for evidence; rows name none that an agent may know of.
+        environment: name of the conda environment in the images.
+        network: of the sandboxes that agents work in and that grade. With one, fixed releases can be downloaded.
+        grader: `own`, or `official`: the `swebench` package, in an environment of its own.
+        swebench_python: the interpreter of that environment.
+        test_timeout_s: seconds for one run of an instance's tests.
+        grade_limits: of grading sandboxes.
+    """
+
+    source: str
+    split: str = "test"
+    image_template: str | None = None
+    filter: str = ""
+    slice: str = ""
+    only: tuple[str, ...] = ()
+    hints: bool = False
+    test_command: str | None = None
+    environment: str = "testbed"
+    workdir: str = "/testbed"
+    network: Network = "none"
+    grader: Literal["own", "official"] = "own"
+    swebench_python: Path | None = None
+    test_timeout_s: float = Field(1800.0, gt=0)
+    grade_limits: SandboxLimits = GRADE_LIMITS
+
+
+class SweBenchEnv:
+    """The instances of a source that were chosen, in the source's order."""
+
+    name = "swebench"
+
+    def __init__(self, source: SweBenchSource, instances: Sequence[Instance]) -> None:
+        self.source = source
+        self._instances = {instance.id: instance for instance in instances}
+        self._bases: dict[int, Base] = {}
+        self._shared: weakref.WeakValueDictionary[str, Base] = weakref.WeakValueDictionary()
+
+    @classmethod
+    def open(cls, source: SweBenchSource) -> "SweBenchEnv":
+        """Read the rows and choose. Blocks: call it in a thread.
+
+        Raises:
+            TaskError: nothing to read, no instance left, a filter or slice that cannot be read.
+        """
+        instances = [make_instance(row) for row in read_rows(source.source, source.split)]
+        return cls(source, choose(instances, source))
+
+    def tasks(self) -> Sequence[Task]:
+        """What agents may know of the instances."""
+        return tuple(self._task(instance) for instance in self._instances.values())
+
+    def _task(self, instance: Instance) -> Task:
+        source = self.source
+        hints = f"\n\n{instance.hints}" if source.hints and instance.hints.strip() else ""
+        return Task(
+            id=instance.id,
+            statement=instance.problem_statement + hints,
+            image=image_name(instance.row, source.image_template),
+            workdir=source.workdir,
+            base_commit=instance.base_commit,
+            test_command=source.test_command,
+            env={"BASH_ENV": activation_file(source.workdir)},
+            network=source.network,
+            test_timeout_s=source.test_timeout_s,
+        )
+
+    async def prepare(self, task: Task, sandbox: Sandbox) -> None:
+        """Find the image's Python environment, remove and check the repository's future, and note the tree.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        await activate(sandbox, task.workdir, self.source.environment)
+        await cut_future(sandbox, task.workdir, task.base_commit)
+        base = self._shared.get(task.id)
+        tree = await snapshot(sandbox, task.workdir, base.tree if base else None)
+        if base is None or base.tree is not tree:
+            base = self._shared[task.id] = Base(tree)
+        # As long as the sandbox: a pack of every instance would not fit into memory.
+        self._bases[id(sandbox)] = base
+        weakref.finalize(sandbox, self._bases.pop, id(sandbox), None)
+
+    async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
+        """Take the attempt's diff against the tree as the image has it, which is what graders apply patches to.
+
+        Raises:
+            PatchRejected, SandboxError
+        """
+        base = self._bases.get(id(sandbox))
+        if base is None:
+            raise TaskError(f"{task.id}: this sandbox was not prepared by this env")
+        return await take_patch(sandbox, task.workdir, base.tree)
+
+    async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
+        """Run the hidden tests with the patch, by the grader that was chosen.
+
+        Raises:
+            TaskError: the row has nothing to grade by, or the official package is not there.
+        """
+        instance = self._instances[task.id]
+        if self.source.grader == "official":
+            python = self.source.swebench_python
+            return await grade_officially(instance, task.image, patch, python, timeout_s=self.source.test_timeout_s)
+        return await grade_here(self, task, instance, patch, backend, self.source.grade_limits)
+
+    def reference(self, task_id: str) -> Patch:
+        """The gold patch. For checking graders and data sets; selection and agents never get it."""
+        return Patch(self._instances[task_id].patch.encode())
+
+
+def choose(instances: Sequence[Instance], source: SweBenchSource) -> list[Instance]:
+    """The instances that a source's `only`, `filter` and `slice` leave, in this order.
+
+    Raises:
+        TaskError: none is left, an id in `only` does not exist, a filter or slice that cannot be read.
+    """
+    by_id: Mapping[str, Instance] = {instance.id: instance for instance in instances}
+    unknown = [name for name in source.only if name not in by_id]
+    if unknown:
+        raise TaskError(f"{source.source} has no instance {', '.join(unknown[:5])}")
+    chosen = [by_id[name] for name in source.only] or list(instances)
+    try:
+        chosen = [instance for instance in chosen if re.match(source.filter, instance.id)]
+    except re.error as error:
+        raise TaskError(f"the filter {source.filter!r} is no regular expression: {error}") from None
+    chosen = chosen[_slice(source.slice)]
+    if not chosen:
+        raise TaskError(f"no instance of {source.source} is left after filter and slice")
+    return chosen
+
+
+def _slice(text: str) -> slice:
+    if not re.fullmatch(r"(-?\d*)(:-?\d*){0,2}", text):
+        raise TaskError(f"the slice {text!r} cannot be read: write it as 0:5")
+    if not text:
+        return slice(None)
+    numbers = [int(part) if part else None for part in text.split(":")]
+    return slice(*numbers)

@@ -1,0 +1,162 @@
+"""What of the image's repository an agent gets: its past up to where it starts, and nothing else.
+
+A fix may lie in commits after the base commit, in other branches, tags, remotes, reflogs, stashes, notes, replaced or
+unreachable objects, alternates, linked work trees. So `.git` is made anew from the commits that lead up to the
+starting one (its objects stay in place where there are no others), and the result is compared, object by object, with
+what these commits reach.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from envs.basetree import BaseTree
+from envs.errors import SetupFailed
+from envs.worktree import SCRATCH, clean_script, describe
+from sandbox.base import ExecResult, Sandbox
+
+_REASONS = {
+    80: "the image has no git repository at {workdir}",
+    81: "the image has {workdir} at another commit than the row's base commit {base}",
+    83: "what lies beyond {base} could not be removed from the git repository in {workdir}",
+    84: "there is no git in the image",
+}
+_TIMEOUT_S = 900.0
+
+# Exit 81: HEAD must be the base commit, or the one commit on top of it that image builders make for their own changes.
+# Where the base commit is not in the image at all, nothing of the history is kept.
+_SANITISE = r"""
+set -e
+BASE=$1; S=$2
+export GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 GIT_GRAFT_FILE=/dev/null
+command -v git >/dev/null 2>&1 || exit 84
+[ -d .git ] || exit 80
+TOP=$(GIT rev-parse --verify --quiet 'HEAD^{commit}') || exit 80
+PAST=--no-walk
+if GIT cat-file -e "$BASE^{commit}" 2>/dev/null; then
+  PAST=
+  PARENTS=$(GIT rev-list --parents -n 1 "$TOP" | cut -s -d' ' -f2-)
+  [ "$TOP" = "$BASE" ] || [ "$PARENTS" = "$BASE" ] || exit 81
+fi
+trap 'rm -rf "$S"' EXIT
+mkdir "$S"
+
+nothing_else() {  # every object that is there is one that the starting commit reaches
+  GIT cat-file --batch-all-objects --unordered --batch-check='%(objectname)' | LC_ALL=C sort -u >"$S/there"
+  GIT rev-list --objects --no-object-names $PAST "$TOP" | LC_ALL=C sort -u >"$S/reached"
+  cmp -s "$S/there" "$S/reached"
+}
+
+if [ -n "$PAST" ]; then echo "$TOP" >"$S/shallow"; else cp .git/shallow "$S/shallow" 2>/dev/null || :; fi
+if [ ! -s .git/objects/info/alternates ] && nothing_else; then
+  find .git -mindepth 1 -maxdepth 1 ! -name objects -exec rm -rf {} +
+  rm -rf .git/objects/info
+else
+  GIT rev-list --objects --no-object-names $PAST "$TOP" >"$S/reached"
+  GIT pack-objects -q --stdout <"$S/reached" >"$S/pack"
+  rm -rf .git
+fi
+GIT init -q --template= .
+if [ -f "$S/pack" ]; then GIT index-pack --stdin <"$S/pack" >/dev/null; fi
+if [ -f "$S/shallow" ]; then  # of the old grafts, those that this history reaches
+  while read -r ONE; do if GIT cat-file -e "$ONE" 2>/dev/null; then echo "$ONE"; fi; done <"$S/shallow" >"$S/grafts"
+  if [ -s "$S/grafts" ]; then cp "$S/grafts" .git/shallow; fi
+fi
+GIT config user.name heats
+GIT config user.email heats@localhost
+GIT config gc.auto 0
+GIT symbolic-ref HEAD refs/heads/main
+GIT -c core.logAllRefUpdates=false update-ref refs/heads/main "$TOP"
+GIT read-tree "$TOP"
+GIT update-index -q --refresh >/dev/null 2>&1 || :
+
+nothing_else || exit 83
+[ "$(GIT for-each-ref --format='%(objectname) %(refname)')" = "$TOP refs/heads/main" ] || exit 83
+[ "$(GIT symbolic-ref HEAD)" = refs/heads/main ] || exit 83
+for LEFT in logs FETCH_HEAD ORIG_HEAD MERGE_HEAD CHERRY_PICK_HEAD packed-refs worktrees modules lfs info/grafts \
+    refs/stash refs/notes refs/replace refs/remotes objects/info/alternates objects/info/commit-graph; do
+  [ ! -e ".git/$LEFT" ] || exit 83
+done
+"""
+
+# The tree as the image has it, changes that the image's builder left uncommitted and new files included: the harness
+# applies a patch to exactly this.
+_SNAPSHOT = r"""
+set -e
+S=$1; KNOWN=$2
+TOP=$(GIT rev-parse HEAD)
+cp -r .git/shallow "$S/shallow" 2>/dev/null || :
+export GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
+export GIT_DIR="$S/git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$S/index"
+git init -q --template=
+if [ -f "$S/shallow" ]; then cp "$S/shallow" "$S/git/shallow"; fi
+mkdir -p "$S/git/info"
+cp "$S/exclude" "$S/git/info/exclude"
+GIT read-tree "$TOP"
+find . -mindepth 2 -name .git -prune -exec sh -c 'for n; do mv "$n" "${n%.git}.heats-nested"; done' sh {} +
+back() {
+  find . -mindepth 2 -name .heats-nested -prune -exec sh -c 'for n; do mv "$n" "${n%.heats-nested}.git"; done' sh {} +
+}
+GIT add -A . || { back; exit 1; }
+back
+export GIT_AUTHOR_NAME=heats GIT_AUTHOR_EMAIL=heats@localhost GIT_AUTHOR_DATE='1700000000 +0000'
+export GIT_COMMITTER_NAME=heats GIT_COMMITTER_EMAIL=heats@localhost GIT_COMMITTER_DATE='1700000000 +0000'
+COMMIT=$(echo base | GIT commit-tree "$(GIT write-tree)")
+if [ "$COMMIT" != "$KNOWN" ]; then
+  GIT rev-list --objects --no-object-names --no-walk "$COMMIT" | GIT pack-objects -q --stdout --threads=1 >"$S/pack"
+fi
+echo "$COMMIT"
+"""
+
+
+@dataclass(eq=False)
+class Base:
+    """The tree that attempts at one task start from. Shared by all its sandboxes, and gone with the last of them."""
+
+    tree: BaseTree
+
+
+async def cut_future(sandbox: Sandbox, workdir: str, base_commit: str) -> None:
+    """Leave of the repository what leads up to its starting commit, and check that nothing else is left.
+
+    Raises:
+        SetupFailed: no repository, at another commit, or something of the future is still there.
+        SandboxError
+    """
+    script = clean_script(_SANITISE, base_commit, _beside(workdir))
+    result = await sandbox.exec(script, timeout=_TIMEOUT_S, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(_why(result, workdir, base_commit))
+
+
+async def snapshot(sandbox: Sandbox, workdir: str, known: BaseTree | None, *, max_bytes: int = 512 << 20) -> BaseTree:
+    """The tree as it lies in the sandbox, packed as the one commit that patches are made against.
+
+    Args:
+        known: what another sandbox of the task gave; its pack is not read again when the trees are equal.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    scratch = _beside(workdir)
+    await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
+    script = clean_script(_SNAPSHOT, scratch, known.commit if known else "")
+    result = await sandbox.exec(script, timeout=_TIMEOUT_S, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"the tree in {workdir} could not be read: {describe(result)}")
+    commit = result.text().split()[-1]
+    if known is None or known.commit != commit:
+        known = BaseTree(commit, await sandbox.read_file(f"{scratch}/pack", max_bytes=max_bytes))
+    await sandbox.exec(f"rm -rf {scratch}", timeout=60, cwd="/")
+    return known
+
+
+def _beside(workdir: str) -> str:
+    """A fresh path beside the tree: a repository's objects may not fit into /tmp."""
+    return f"{workdir.rstrip('/')}.heats-{secrets.token_hex(8)}"
+
+
+def _why(result: ExecResult, workdir: str, base: str) -> str:
+    reason = _REASONS.get(result.exit_code or 0)
+    if reason is None:
+        return f"the git repository in {workdir} could not be cut at {base[:12]}: {describe(result)}"
+    return reason.format(workdir=workdir, base=base[:12])

@@ -1,0 +1,133 @@
+"""What a test run printed, read test by test: one parser for each way of printing that SWE-bench's rows name.
+
+Ids are written as the data sets write them, odd as that is: pytest's are cut at the first space (in the first form),
+Django's are the test's docstring where it has one. Where two tests share an id, the last one counts, as in the
+official grader; an expected failure counts as a pass there, and here.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+
+from envs.base import TestOutcome
+
+Parser = Callable[[str], dict[str, TestOutcome]]
+
+_ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x01-\x08\x0b-\x1f]")
+_WORDS: Mapping[str, TestOutcome] = {
+    "PASSED": "passed",
+    "FAILED": "failed",
+    "ERROR": "error",
+    "SKIPPED": "skipped",
+    "XFAIL": "passed",
+}
+_SUMMARY = re.compile(rf"({'|'.join(_WORDS)})\s+(\S.*)$")
+_VERBOSE = re.compile(rf"(\S+::.*?)\s+({'|'.join(_WORDS)})\b")
+_OPTION = re.compile(r"(?P<test>.*?)\[(?P<option>/(?!/)[^*]*)\]")
+_DJANGO = re.compile(r"(?P<name>.+?) \.\.\. +(?P<end>ok|OK|FAIL|ERROR|skipped\b.*)$")
+_DJANGO_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "OK": "passed", "FAIL": "failed", "ERROR": "error"}
+_SYMPY = re.compile(r"(?P<name>test_\w+) (?:\S+ )*(?P<end>ok|F|E)(?:\s+\[\w+\])?$")
+_SYMPY_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "F": "failed", "E": "error"}
+
+
+def parse_pytest(text: str) -> dict[str, TestOutcome]:
+    """The short summary of `pytest -rA`; ids are cut at the first space."""
+    return {name.split()[0]: outcome for name, outcome in _summary(text)}
+
+
+def parse_pytest_whole(text: str) -> dict[str, TestOutcome]:
+    """Likewise with whole ids, and lines of `pytest -v`."""
+    return {name.split(" - ", 1)[0].strip(): outcome for name, outcome in _summary(text)}
+
+
+def parse_pytest_options(text: str) -> dict[str, TestOutcome]:
+    """Likewise, cut at the first space; of a parameter that is an absolute path the last part counts."""
+    return {
+        _OPTION.sub(lambda found: f"{found['test']}[/{found['option'].split('/')[-1]}]", name): outcome
+        for name, outcome in parse_pytest(text).items()
+    }
+
+
+def parse_matplotlib(text: str) -> dict[str, TestOutcome]:
+    """As pytest's; the data set's ids have an older Python's form of two enumeration members."""
+    return parse_pytest(text.replace("MouseButton.LEFT", "1").replace("MouseButton.RIGHT", "3"))
+
+
+def _summary(text: str) -> list[tuple[str, TestOutcome]]:
+    found: list[tuple[str, TestOutcome]] = []
+    for line in _ESCAPES.sub("", text).split("\n"):
+        if summary := _SUMMARY.match(line):
+            # `SKIPPED [2] tests/test_a.py:7: reason` counts places, not tests.
+            if not (summary[1] == "SKIPPED" and re.match(r"\[\d+\]", summary[2])):
+                found.append((summary[2], _WORDS[summary[1]]))
+        elif verbose := _VERBOSE.match(line):
+            found.append((verbose[1], _WORDS[verbose[2]]))
+    return found
+
+
+def parse_django(text: str) -> dict[str, TestOutcome]:
+    """unittest with verbosity 2. What a test prints may stand between its name and its `ok`."""
+    tests: dict[str, TestOutcome] = {}
+    open_test = ""
+    for raw in text.split("\n"):
+        line = raw.strip()
+        if ended := _DJANGO.match(line):
+            end = ended["end"]
+            tests[ended["name"]] = "skipped" if end.startswith("skipped") else _DJANGO_ENDS[end]
+        elif re.match(r"ok\b", line) and open_test:
+            tests[open_test] = "passed"
+        if " ... " in f"{line} ":
+            open_test = f"{line} ".split(" ... ")[0]
+    return tests
+
+
+def parse_sympy(text: str) -> dict[str, TestOutcome]:
+    """SymPy's `bin/test --verbose`: a line a test, its name and `ok`, `F` or `E`."""
+    return {
+        found["name"]: _SYMPY_ENDS[found["end"]]
+        for line in text.split("\n")
+        if (found := _SYMPY.match(line.strip())) is not None
+    }
+
+
+def _plain(*names: str) -> dict[str, Parser]:
+    return dict.fromkeys(names, parse_pytest)
+
+
+PARSERS: Mapping[str, Parser] = {
+    **_plain("pytest", "astroid", "flask", "marshmallow", "pvlib", "pyvista", "sqlfluff", "xarray"),
+    **dict.fromkeys(("pytest_options", "pydicom", "requests", "pylint"), parse_pytest_options),
+    **dict.fromkeys(("pytest_v2", "astropy", "scikit", "sphinx"), parse_pytest_whole),
+    "seaborn": parse_pytest,
+    "matplotlib": parse_matplotlib,
+    "django": parse_django,
+    "sympy": parse_sympy,
+}
+"""By the names that rows use."""
+
+BY_REPOSITORY: Mapping[str, str] = {
+    "astropy/astropy": "astropy",
+    "django/django": "django",
+    "matplotlib/matplotlib": "matplotlib",
+    "psf/requests": "requests",
+    "pydicom/pydicom": "pydicom",
+    "pylint-dev/pylint": "pylint",
+    "scikit-learn/scikit-learn": "scikit",
+    "sphinx-doc/sphinx": "sphinx",
+    "sympy/sympy": "sympy",
+}
+"""For rows that name none; every other repository's tests are pytest's."""
+
+
+def find(expected: str, tests: Mapping[str, TestOutcome]) -> TestOutcome | None:
+    """Outcome of an expected test; None when it was not reported.
+
+    Several hundred ids in the data sets were cut in the middle of a parameter. Those, and only those, are found by
+    their beginning, and only where all tests with that beginning ended alike.
+    """
+    if expected in tests:
+        return tests[expected]
+    if expected.count("[") <= expected.count("]"):
+        return None
+    outcomes = {outcome for name, outcome in tests.items() if name.startswith(expected)}
+    passed = {outcome == "passed" for outcome in outcomes}
+    return min(outcomes) if len(passed) == 1 else None

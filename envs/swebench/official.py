@@ -1,0 +1,187 @@
+"""The official grader: the `swebench` package, versions 4.1 and 5, run as a program from an environment of its own.
+
+Its dependencies do not go with ours, and it reads and writes in its working directory; so every grade has a directory
+and a run id of its own, and a report that an earlier run left behind cannot be taken for this one's. It starts
+containers itself, with its own flags: as root, with a network. Images must be there: what it would pull is asked for
+before.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from envs.base import Grade, Patch, TestOutcome, TestReport
+from envs.errors import TaskError
+from envs.swebench.logs import BY_REPOSITORY
+from envs.swebench.plan import make_eval_script, make_plan
+from envs.swebench.rows import IMAGE_TEMPLATE, Instance, image_name
+from envs.testing import OUTPUT_TAIL
+
+_VERSION = "from importlib.metadata import version; print(version('swebench'))"
+_START_S = 120.0
+"""Added to the tests' own time limit: the harness's start, the container's, and its end."""
+_MODEL = "heats"
+_HELP = "make an environment with `pip install swebench` and name its interpreter with --swebench-python"
+
+
+@dataclass(frozen=True, slots=True)
+class Harness:
+    """An installed `swebench`: its interpreter and its version's first number."""
+
+    python: Path
+    major: int
+
+
+async def grade_officially(
+    instance: Instance, image: str, patch: Patch, python: Path | None, *, timeout_s: float, workdir: str = "/testbed"
+) -> Grade:
+    """Grade one patch with the official harness; `invalid` when it, or the infrastructure below it, failed.
+
+    Raises:
+        TaskError: no such environment, another version than 4.1 or 5, or a row or image that it cannot use.
+    """
+    harness = await find_harness(python)
+    if not patch:
+        return Grade(task_id=instance.id, outcome="fail", reason="no patch")
+    row, arguments = _row_for(harness, instance, image, workdir)
+    run_id = f"heats-{secrets.token_hex(8)}"
+    prediction = {"instance_id": instance.id, "model_name_or_path": _MODEL}
+    try:
+        prediction["model_patch"] = patch.data.decode("utf-8")
+    except UnicodeDecodeError:
+        return Grade(task_id=instance.id, outcome="fail", reason="the patch is not UTF-8: the harness cannot read it")
+    with tempfile.TemporaryDirectory(prefix="heats-official-") as name:
+        folder = Path(name)
+        try:
+            (folder / "preds.json").write_text(json.dumps([prediction]), encoding="utf-8")
+            (folder / "rows.json").write_text(json.dumps([row]), encoding="utf-8")
+        except UnicodeEncodeError:
+            return Grade(
+                task_id=instance.id, outcome="fail", reason="the patch is not UTF-8: the harness cannot read it"
+            )
+        command = [
+            *(str(harness.python), "-m", "swebench.harness.run_evaluation", "--dataset_name", "rows.json"),
+            *("--predictions_path", "preds.json", "--run_id", run_id, "--max_workers", "1"),
+            *("--timeout", str(int(timeout_s)), *arguments),
+        ]
+        code, output = await _run(command, folder, timeout_s + _START_S)
+        logs = folder / "logs" / "run_evaluation" / run_id / _MODEL / instance.id
+        return _read(instance, logs, code, output)
+
+
+async def find_harness(python: Path | None) -> Harness:
+    """Ask an environment for its `swebench`.
+
+    Raises:
+        TaskError: none was named, it does not start, or its version is another than 4.1 or 5.
+    """
+    if python is None:
+        raise TaskError(f"the official grader needs the swebench package: {_HELP}")
+    if not await asyncio.to_thread(python.is_file):
+        raise TaskError(f"{python}: no such interpreter; {_HELP}")
+    code, output = await _run([str(python), "-c", _VERSION], Path.cwd(), 60)
+    version = output.strip().splitlines()[-1] if output.strip() else ""
+    if code != 0:
+        raise TaskError(f"{python} has no swebench package: {_HELP}")
+    if not version.startswith(("4.1.", "5.")):
+        raise TaskError(f"{python} has swebench {version}; 4.1 and 5 are known")
+    return Harness(python, int(version.split(".")[0]))
+
+
+def _row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> tuple[dict[str, Any], list[str]]:
+    """The row as this version reads it, and what more it is told on its command line."""
+    row = dict(instance.row)
+    for name in ("FAIL_TO_PASS", "PASS_TO_PASS"):
+        row[name] = list(instance.fail_to_pass if name == "FAIL_TO_PASS" else instance.pass_to_pass)
+    if harness.major >= 5:
+        row["image"] = image
+        row["eval_type"] = instance.eval_type
+        parser = instance.log_parser or BY_REPOSITORY.get(instance.repo, "pytest")
+        row["log_parser"] = f"parse_log_{parser}"
+        row["eval_script"] = instance.eval_script or make_eval_script(instance, make_plan(instance), workdir)
+        return row, []
+    namespace, name = image.rpartition("/")[::2]
+    tag = name.rpartition(":")[2] if ":" in name else "latest"
+    wanted = image_name(instance.row, f"{namespace}/{IMAGE_TEMPLATE.partition('/')[2]}" if namespace else "-")
+    if not namespace or wanted.rpartition(":")[0] != image.rpartition(":")[0]:
+        example = image_name({**instance.row, "image": None, "image_name": None, "docker_image": None})
+        raise TaskError(f"swebench 4.1 makes up the image's name itself: tag {image} as {example}, or use swebench 5")
+    return row, ["--namespace", namespace, "--instance_image_tag", tag, "--cache_level", "instance"]
+
+
+def _read(instance: Instance, logs: Path, code: int | None, output: str) -> Grade:
+    """What the harness wrote about this one instance."""
+    log = _text(logs / "run_instance.log")
+    try:
+        report: Any = json.loads((logs / "report.json").read_text(encoding="utf-8"))[instance.id]
+    except (OSError, ValueError, LookupError):
+        return _without_report(instance, log, code, output)
+    tests = _outcomes(report.get("tests_status") or {})
+    result = TestReport(
+        command="swebench.harness.run_evaluation",
+        status="passed" if report.get("resolved") else "failed",
+        tests=tests,
+        output=_text(logs / "test_output.txt")[-OUTPUT_TAIL:],
+    )
+    if report.get("infra_failure"):
+        reason = f"the official grader says: {report.get('infra_failure_reason') or 'infrastructure failure'}"
+        return Grade(task_id=instance.id, outcome="invalid", reason=reason, report=result)
+    if report.get("resolved"):
+        return Grade(task_id=instance.id, outcome="pass", reason="resolved", report=result)
+    failing = [test for test, outcome in tests.items() if outcome != "passed"]
+    reason = f"not resolved: {', '.join(failing[:3])}" if failing else "not resolved: no test results could be read"
+    return Grade(task_id=instance.id, outcome="fail", reason=reason, report=result)
+
+
+def _without_report(instance: Instance, log: str, code: int | None, output: str) -> Grade:
+    """The harness writes no report for what it calls errors: two of them are the patch's own doing."""
+    if ">>>>> Patch Apply Failed" in log:
+        return Grade(task_id=instance.id, outcome="fail", reason="the patch does not apply")
+    if "Test timed out after" in log:
+        return Grade(task_id=instance.id, outcome="fail", reason="the tests did not end in time")
+    lines = [line.strip() for line in f"{output}\n{log}".splitlines() if line.strip()]
+    said = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing was printed")
+    how = "did not end" if code is None else f"ended with exit code {code}"
+    return Grade(task_id=instance.id, outcome="invalid", reason=f"the official grader {how}, no report: {said[:300]}")
+
+
+def _outcomes(statuses: Mapping[str, Mapping[str, list[str]]]) -> dict[str, TestOutcome]:
+    kinds = [statuses.get(name) or {} for name in ("FAIL_TO_PASS", "PASS_TO_PASS")]
+    tests: dict[str, TestOutcome] = {test: "passed" for kind in kinds for test in kind.get("success", [])}
+    return tests | {test: "failed" for kind in kinds for test in kind.get("failure", [])}
+
+
+async def _run(command: list[str], folder: Path, timeout_s: float) -> tuple[int | None, str]:
+    """Run a program and return its exit code, None past the time limit, and what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=folder,
+        env={**environment, "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        return None, ""
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode, output.decode("utf-8", "replace")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

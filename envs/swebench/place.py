@@ -1,0 +1,66 @@
+"""The Python environment of an image: found once, then there for every command, as an activated shell has it.
+
+The published images keep it in a conda environment named `testbed`; others in a virtual environment beside the tree.
+What activation changes is written to a small file which bash reads at every start (`BASH_ENV`): activating conda anew
+for every command would take a third of a second each time.
+"""
+
+import shlex
+
+from envs.errors import SetupFailed
+from envs.worktree import describe
+from sandbox.base import Sandbox
+
+# Only bash reads BASH_ENV; an image without it has its environment on PATH or none.
+_ACTIVATE = r"""
+command -v bash >/dev/null 2>&1 || exit 0
+unset BASH_ENV
+FILE=$1; WORKDIR=$2; ENVIRONMENT=$3
+ROOT=
+for ONE in /opt/miniconda3 /opt/conda /opt/miniforge3 /root/miniconda3; do
+  if [ -d "$ONE/envs/$ENVIRONMENT" ] && [ -f "$ONE/etc/profile.d/conda.sh" ]; then ROOT=$ONE; break; fi
+done
+if [ -n "$ROOT" ]; then
+  START=". '$ROOT/etc/profile.d/conda.sh' && conda activate '$ENVIRONMENT'"
+else
+  START=:
+  for ONE in "$WORKDIR/.venv" "$WORKDIR/venv" /opt/venv /venv /opt/env; do
+    if [ -x "$ONE/bin/python" ] && [ -f "$ONE/bin/activate" ]; then START=". '$ONE/bin/activate'"; break; fi
+  done
+fi
+export FILE ROOT START
+bash -c '
+set -e
+declare -A BEFORE
+while IFS="=" read -r -d "" NAME VALUE; do BEFORE[$NAME]=$VALUE; done < <(env -0)
+eval "$START"
+{
+  echo "[ -z \"\${HEATS_ENVIRONMENT:-}\" ] || return 0"
+  echo "export HEATS_ENVIRONMENT=1"
+  while IFS="=" read -r -d "" NAME VALUE; do
+    case $NAME in _|PWD|OLDPWD|SHLVL|PS1|BASH_FUNC_*|BASH_ENV|FILE|ROOT|START) continue ;; esac
+    [ "${BEFORE[$NAME]-unset$VALUE}" = "$VALUE" ] || printf "export %s=%q\n" "$NAME" "$VALUE"
+  done < <(env -0)
+  if [ -n "$ROOT" ]; then echo "conda() { . $ROOT/etc/profile.d/conda.sh; conda \"\$@\"; }"; fi
+} >"$FILE"
+'
+"""
+
+
+def activation_file(workdir: str) -> str:
+    """Where the file that bash reads lies: beside the tree, so that it is in no patch."""
+    return f"{workdir.rstrip('/')}.env.sh"
+
+
+async def activate(sandbox: Sandbox, workdir: str, environment: str = "testbed") -> None:
+    """Find the image's Python environment and write what every bash is to read.
+
+    Raises:
+        SetupFailed: the environment is there and cannot be activated.
+        SandboxError
+    """
+    words = [activation_file(workdir), workdir, environment]
+    command = f"sh -c {shlex.quote(_ACTIVATE)} sh {' '.join(map(shlex.quote, words))}"
+    result = await sandbox.exec(command, timeout=120, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"the image's Python environment could not be activated: {describe(result)}")
