@@ -58,14 +58,11 @@ async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) ->
     stored = run.store.result()
     if stored is not None:
         return stored
-    try:
-        run.ledger.check()
-    except LimitExceeded as limit:
-        return settle(run, limit)
     emit = run.services.events.emit
     run.store.save_task(run.task)
     emit("task_started", task=run.task.id)
     try:
+        run.ledger.check()
         await drive()
         result = run.store.result()
         if result is None:
@@ -80,6 +77,8 @@ async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) ->
         raise
     except (NoCandidates, SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
+    if run.store.result() is None:
+        run.store.save_failed(result)
     emit("task_finished", task=run.task.id, status=result.status, selected=result.selected, detail=result.detail)
     return result
 

@@ -22,6 +22,7 @@ from heats.rollout import TaskRun
 from heats.schedule import play_tasks
 from heats.services import Services, open_services
 from heats.store import RunStore
+from heats.sweep.images import ImageKeeper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class RunRequest:
         sandboxes: False for work that starts none, which then needs no Docker.
         tasks: those of the env to play; None for all.
         extend: tasks may join a run that holds others, as long as those that are in it are the same.
+        images: fetches and removes the tasks' images; they have to be there without it.
     """
 
     command: str
@@ -46,6 +48,7 @@ class RunRequest:
     sandboxes: bool = True
     tasks: Sequence[Task] | None = None
     extend: bool = False
+    images: ImageKeeper | None = None
 
     @property
     def chosen(self) -> Sequence[Task]:
@@ -59,9 +62,13 @@ class Work:
 
     services: Services
     store: RunStore
-    ledger: Ledger
     charges: Sequence[Charge]
-    tasks: Sequence[Task]
+    request: RunRequest
+
+    @property
+    def ledger(self) -> Ledger:
+        """The run's."""
+        return self.request.ledger
 
     def task_run(self, task: Task, order: int = 0) -> TaskRun:
         """One task of the run, with what it has spent before."""
@@ -132,14 +139,15 @@ def task_digest(task: Task) -> str:
 async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> AsyncIterator[Work]:
     charges = store.charges()
     run_id, config, env = store.manifest.run_id, request.config, request.env
-    images = {task.image for task in request.chosen} if request.sandboxes else None
-    async with open_services(run_id, config, env, events, images=images) as services:
+    images, keeper = _images(request, store), request.images
+    fetch = keeper.fetch if keeper else None
+    async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce = _announcement(request)
         events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
         log = store.ledger_log()
         try:
             request.ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage)))
-            yield Work(services=services, store=store, ledger=request.ledger, charges=charges, tasks=request.chosen)
+            yield Work(services=services, store=store, charges=charges, request=request)
         finally:
             log.close()
 
@@ -152,10 +160,12 @@ async def _play_tasks(work: Work) -> list[TaskResult]:
     async def player(task: Task, order: int) -> TaskResult:
         result = await play_task(work.task_run(task, order), checkpointer)
         await grade_task(services, store.task(task.id), store.grades, task, order)
+        if work.request.images is not None and store.task(task.id).result() is not None:
+            await work.request.images.done(task, services.backend)
         return result
 
     async with open_checkpoints(store.directory / "checkpoints.sqlite") as checkpointer:
-        return await play_tasks(services, store, work.ledger, work.tasks, player)
+        return await play_tasks(services, store, work.ledger, work.request.chosen, player)
 
 
 @asynccontextmanager
@@ -182,6 +192,16 @@ async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
         finally:
             await connection.close()
         return
+
+
+def _images(request: RunRequest, store: RunStore) -> set[str] | None:
+    """The images that have to be there; None when no sandbox is started."""
+    if not request.sandboxes:
+        return None
+    if request.images is None:
+        return {task.image for task in request.chosen}
+    unfinished = {task.id for task in request.chosen if store.task(task.id).result() is None}
+    return request.images.needed(store.directory, request.chosen, unfinished)
 
 
 def _announcement(request: RunRequest) -> dict[str, Any]:

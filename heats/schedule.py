@@ -83,8 +83,11 @@ def guarded(services: Services, store: RunStore, player: Player) -> Player:
             path = store.task(task.id).directory / "crash.txt"
             write_bytes(path, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))
             detail = f"internal error: {type(cause).__name__}: {cause} (please report it with {path})"
+            result = TaskResult(task=task.id, status="error", cause="internal", detail=detail)
+            if store.task(task.id).result() is None:
+                store.task(task.id).save_failed(result)
             services.events.emit("task_finished", task=task.id, status="error", selected=None, detail=detail)
-            return TaskResult(task=task.id, status="error", cause="internal", detail=detail)
+            return result
 
     return play
 

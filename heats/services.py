@@ -1,6 +1,6 @@
 """What every part of a run shares: opened once per process, closed with it."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +21,9 @@ from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
 from sandbox.errors import BackendUnavailable
 from tournament import open_selector
 from tournament.base import Selector
+
+
+Fetch = Callable[[Env, Collection[str], SandboxBackend], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +96,19 @@ class NoSandboxes:
 
 @asynccontextmanager
 async def open_services(
-    run_id: str, config: HeatsConfig, env: Env, events: EventLog, *, images: Collection[str] | None
+    run_id: str,
+    config: HeatsConfig,
+    env: Env,
+    events: EventLog,
+    *,
+    images: Collection[str] | None,
+    fetch: Fetch | None = None,
 ) -> AsyncIterator[Services]:
     """Open the backend and the models, check that they are usable, and close them at the end.
 
     Args:
         images: that the tasks need; None for work that starts no sandbox: no backend is looked for.
+        fetch: brings images that are not there, before it is checked whether all are.
 
     Raises:
         UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
@@ -118,6 +128,8 @@ async def open_services(
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
+        if fetch is not None:
+            await fetch(env, images or (), backend)
         await backend.preflight(sorted(images or ()))
         await backend.reap()
         yield Services(

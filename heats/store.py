@@ -5,7 +5,7 @@ deleted at any time. Grades live in `GradeStore`, which selection code is never 
 
 ```
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
-tasks/<task>/task.json  baseline.json  result.json
+tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff
 tasks/<task>/heat-0/votes.jsonl tournament.json
 grades/<task>/heat-0/rollout-03.json
@@ -15,8 +15,6 @@ grades/<task>/heat-0/rollout-03.json
 import fcntl
 import json
 import os
-from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +23,10 @@ from envs.base import Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
 from heats.events import EventLog
 from heats.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
-from heats.records import Charge, Manifest, Outcome, StoredVotes, TaskResult
+from heats.journal import TournamentJournal
+from heats.records import Charge, Manifest, Outcome, TaskResult
 from summarizer.schema import Summary
-from tournament.base import Bracket, Match, Vote
+from tournament.base import Bracket
 
 
 class RolloutStore:
@@ -80,37 +79,6 @@ class RolloutStore:
         write_record(self.directory / "evidence.json", evidence)
 
 
-class TournamentJournal:
-    """Votes of one heat's tournament, kept as they are cast (`tournament.base.Journal`)."""
-
-    def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
-        self._events, self._task, self._heat = events, task, heat
-        self._votes: dict[tuple[str, tuple[str, ...]], tuple[Vote, ...]] = defaultdict(tuple)
-        self._lines = LineLog(path)
-        for line in read_lines(path, StoredVotes):
-            self._votes[line.match, line.contestants] += line.votes
-
-    def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
-        """Votes already cast in a match of exactly these contestants."""
-        return self._votes[match_id, contestants]
-
-    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Keep votes, durably."""
-        self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
-        self._votes[match_id, contestants] += tuple(votes)
-        told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
-        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
-
-    def add_match(self, match: Match) -> None:
-        """Announce a decided match."""
-        told = match.model_dump(include={"contestants", "winner", "decided_by"})
-        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._lines.close()
-
-
 class TaskStore:
     """Files of one task. Holds no way to its grades."""
 
@@ -159,6 +127,15 @@ class TaskStore:
     def save_result(self, result: TaskResult) -> None:
         """Keep the result; the task is finished."""
         write_record(self.directory / "result.json", result)
+        (self.directory / "failed.json").unlink(missing_ok=True)
+
+    def failed(self) -> TaskResult | None:
+        """Why the task has no result, if it was tried; whoever goes on with the run tries again."""
+        return read_record(self.directory / "failed.json", TaskResult)
+
+    def save_failed(self, result: TaskResult) -> None:
+        """Keep why there is no result."""
+        write_record(self.directory / "failed.json", result)
 
 
 class GradeStore:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, plan, propose, runs, select, solve
+from heats.cli import demo, doctor, gc, plan, propose, runs, select, solve, sweep
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(solve.solve)
+app.command()(sweep.sweep)
 app.command()(select.select)
 app.command()(plan.plan)
 app.command()(propose.propose)

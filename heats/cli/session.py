@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,10 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 }
 
 
+Executor = Callable[[RunRequest], Coroutine[Any, Any, list[TaskResult]]]
+"""Plays a request's tasks: `heats.run.play` on this machine, or one that has others do it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A finished invocation: where it lies and how its tasks ended."""
@@ -43,13 +47,16 @@ class Session:
 def run_session(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Session:
     """Run the method on an env, showing progress on stderr."""
     directory = run_directory(command, options, config, env)
-    ledger = Ledger("run", config.limits.run)
+    return play_session(RunRequest(command=command, directory=directory, config=config, env=env), options)
+
+
+def play_session(request: RunRequest, options: RunOptions, executor: Executor = play) -> Session:
+    """Run a request, showing progress on stderr."""
+    ledger = Ledger("run", request.config.limits.run)
     with open_display(options.progress, ledger=lambda: ledger.spent) as display:
-        request = RunRequest(
-            command=command, directory=directory, config=config, env=env, listeners=(display,), ledger=ledger
-        )
-        results = run_interruptibly(play(request))
-    return Session(RunStore(directory), config, tuple(results))
+        told = replace(request, listeners=(display,), ledger=ledger)
+        results = run_interruptibly(executor(told))
+    return Session(RunStore(request.directory), request.config, tuple(results))
 
 
 def run_directory(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Path:

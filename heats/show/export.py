@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -13,31 +14,42 @@ from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.show.sanitize import one_line
 from heats.store import RunStore
 
+Prediction = dict[str, str]
+"""A line of SWE-bench predictions."""
+
 
 def export_preds(run: RunStore, directory: Path) -> list[Path]:
-    """Write `preds.json` and `all_preds.jsonl`: the final choice of every finished task, empty where there is none.
+    """Write the final choice of every finished task, empty where there is none, and each rollout index by itself.
 
-    Bytes of a patch that are not UTF-8 are replaced, since JSON has no place for them; `patch.diff` has them.
+    These are `preds.json` and `all_preds.jsonl`, and `preds/heat-0-rollout-00.jsonl` ... of those rollouts that
+    infrastructure did not fail. Bytes of a patch that are not UTF-8 are replaced, since JSON has no place for them;
+    `patch.diff` has them.
 
     Returns:
         The files written.
     """
-    predictions = [_prediction(read_task(run, task)) for task in task_ids(run)]
-    found = [one for one in predictions if one is not None]
-    whole, lines = directory / "preds.json", directory / "all_preds.jsonl"
+    found: list[Prediction] = []
+    by_rollout: dict[str, list[Prediction]] = defaultdict(list)
+    for task in (read_task(run, one) for one in task_ids(run)):
+        if task.result is not None:
+            found.append(_prediction(task, task.find(task.selected)))
+        for one in task.rollouts():
+            if one.outcome is not None and not one.infrastructure_failed:
+                by_rollout[one.id].append(_prediction(task, one))
+    whole = directory / "preds.json"
     by_id = {one["instance_id"]: one for one in found}
     write_bytes(whole, json.dumps(by_id, indent=1).encode() + b"\n", mode=0o644)
-    write_bytes(lines, "".join(json.dumps(one) + "\n" for one in found).encode(), mode=0o644)
-    return [whole, lines]
+    files = {directory / "all_preds.jsonl": found}
+    files |= {directory / "preds" / f"{one.replace('/', '-')}.jsonl": by_rollout[one] for one in sorted(by_rollout)}
+    for path, lines in files.items():
+        write_bytes(path, "".join(json.dumps(line) + "\n" for line in lines).encode(), mode=0o644)
+    return [whole, *files]
 
 
-def _prediction(task: TaskFacts) -> dict[str, str] | None:
-    if task.result is None:
-        return None
-    chosen = task.find(task.selected)
+def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:
     patch = task.store.rollout(chosen.id).patch().data if chosen is not None else b""
-    models = (one.outcome.model for one in task.rollouts() if one.outcome is not None and one.outcome.model)
-    name = f"heats+{next(models, 'unknown')}"
+    outcomes = [chosen.outcome] if chosen is not None else [one.outcome for one in task.rollouts()]
+    name = f"heats+{next((one.model for one in outcomes if one is not None and one.model), 'unknown')}"
     return {"instance_id": task.id, "model_name_or_path": name, "model_patch": patch.decode("utf-8", "replace")}
 
 

@@ -61,7 +61,8 @@ class TaskFigures:
     """One task.
 
     Attributes:
-        final: whether the rollout handed over succeeded; None while there is none to judge.
+        final: whether the rollout handed over succeeded; None while there is none to judge. A task that was tried and
+            has no result counts as no success.
         random_pick: expected success of one rollout drawn from the last heat.
     """
 
@@ -74,6 +75,7 @@ class TaskFigures:
     unfinished: int
     usage: Usage
     selected: str | None = None
+    invalid_grades: int = 0
 
     @property
     def random_pick(self) -> float | None:
@@ -84,17 +86,18 @@ class TaskFigures:
     def of(cls, task: TaskFacts, basis: Basis) -> "TaskFigures":
         """Figures of a task's records."""
         done = [one for one in task.rollouts() if one.outcome is not None]
-        finished = task.result is not None
+        ended = task.result or task.failed
         return cls(
             task=task.id,
-            status=task.result.status if task.result is not None else "running",
+            status=ended.status if ended is not None else "running",
             heats=tuple(_heat(task, heat, basis) for heat in range(len(task.heats))),
-            final=_final(task, basis) if finished else None,
+            final=_final(task, basis) if ended is not None else None,
             infrastructure_failed=sum(one.infrastructure_failed for one in done),
             unknown=sum(one.passed(basis) is None for one in done),
             unfinished=sum(one.outcome is None for one in task.rollouts()),
             usage=_usage(task, done),
             selected=task.selected,
+            invalid_grades=sum(one.grade is not None and one.grade.outcome == "invalid" for one in done),
         )
 
 
@@ -181,6 +184,11 @@ class Figures:
             by_task[charge.scope.partition("/heat-")[0]].append(charge.usage)
         told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
         return cls(run.manifest.run_id, basis, tuple(told), usage)
+
+    @property
+    def invalid_grades(self) -> int:
+        """Rollouts that the infrastructure of the grader failed."""
+        return sum(task.invalid_grades for task in self.tasks)
 
     @property
     def totals(self) -> Totals:

@@ -56,6 +56,8 @@ class TaskFacts:
     baseline: TestReport | None
     heats: tuple[tuple[RolloutFacts, ...], ...]
     brackets: tuple[Bracket | None, ...]
+    failed: TaskResult | None = None
+    """Why there is no result, if the task was tried."""
 
     def rollouts(self) -> Iterator[RolloutFacts]:
         """All rollouts, in order."""
@@ -103,7 +105,7 @@ def read_task(run: RunStore, task_id: str) -> TaskFacts:
             facts.append(RolloutFacts(name, rollout.outcome(), rollout.evidence(), grades.grade(task_id, name)))
         heats.append(tuple(facts))
     brackets = tuple(store.bracket(heat) for heat in range(len(heats)))
-    return TaskFacts(task_id, store, store.result(), store.baseline(), tuple(heats), brackets)
+    return TaskFacts(task_id, store, store.result(), store.baseline(), tuple(heats), brackets, store.failed())
 
 
 def find_basis(run: RunStore) -> Basis:

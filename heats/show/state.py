@@ -4,7 +4,7 @@ No drawing here: `panels.py` draws it live and `plain.py` says it in lines. Even
 that is missing or of another type than expected is left out, because a display must never stop a run.
 """
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
@@ -101,13 +101,19 @@ class RunView:
     planned_tasks: int = 0
     running: "OrderedDict[str, TaskView]" = field(default_factory=OrderedDict)
     finished: deque[TaskView] = field(default_factory=lambda: deque(maxlen=20))
-    statuses: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    """Last status by task: one that infrastructure failed may be played again."""
     rollouts_finished: int = 0
     usage: Usage = field(default_factory=Usage)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     status: str = ""
     began: float | None = None
     now: float = 0.0
+
+    @property
+    def statuses(self) -> dict[str, int]:
+        """Number of ended tasks by status."""
+        return Counter(self.ended.values())
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -135,7 +141,7 @@ class RunView:
             task.status = word(event.data, "status") or "finished"
             task.selected = (word(event.data, "selected"),) if word(event.data, "selected") else task.selected
             task.reason = word(event.data, "detail") or task.reason
-            self.statuses[task.status] = self.statuses.get(task.status, 0) + 1
+            self.ended[name] = task.status
             self.finished.append(task)
             return
         known = self.running.get(name) or next((one for one in self.finished if one.id == name), None)

@@ -109,6 +109,9 @@ def notes(figures: Figures) -> list[str]:
         (totals.unfinished, "not finished: in no share"),
     ]
     lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
+    failed = sum(task.status in ("error", "budget") for task in figures.tasks)
+    if failed:
+        lines.append(f"{say.several(failed, 'task')} without a result: counted as no success")
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")

@@ -28,7 +28,7 @@ def paper_run(tmp_path, monkeypatch):
         env = PaperEnv(*(ids or ("one",)))
 
         @asynccontextmanager
-        async def services(run_id, config, env, events, *, images):
+        async def services(run_id, config, env, events, *, images, fetch=None):
             from agents import open_agent
             from tournament import open_selector
 

@@ -16,7 +16,7 @@ MakeRun = Callable[..., RunStore]
 
 def test_predictions_are_the_final_choices_in_both_forms(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tasks=2)
-    whole, lines = export_preds(run, tmp_path / "out")
+    whole, lines, *_ = export_preds(run, tmp_path / "out")
     preds = json.loads(whole.read_text())
     assert list(preds) == ["demo__task-000", "demo__task-001"]
     assert [json.loads(line) for line in lines.read_text().splitlines()] == list(preds.values())
@@ -29,7 +29,7 @@ def test_predictions_are_the_final_choices_in_both_forms(make_run: MakeRun, tmp_
 def test_a_task_that_still_runs_makes_no_prediction(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run(tasks=1)
     (run.task("demo__task-000").directory / "result.json").unlink()
-    whole, lines = export_preds(run, tmp_path)
+    whole, lines, *_ = export_preds(run, tmp_path)
     assert json.loads(whole.read_text()) == {}
     assert lines.read_text() == ""
 

@@ -1,0 +1,149 @@
+"""`heats sweep`: a data set x a configuration; the same command goes on where it stopped."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from heats.cli.options import RunOptions, spread
+from heats.cli.session import Session, play_session, print_config, print_json, say, set_aside
+from heats.config import HeatsConfig
+from heats.errors import ExitCode
+from heats.files import slug
+from heats.mix import main_model
+from heats.records import TaskResult
+from heats.run import RunRequest
+from heats.show import RunFigures, export_preds, write_report
+from heats.sweep.dataset import Choice, Dataset, find_dataset, read_options
+from heats.sweep.images import ImageKeeper
+from heats.sweep.summary import counts, sweep_text
+
+SHOWN_TASKS = 60
+DATA = "Data set"
+
+
+@spread
+def sweep(
+    *,
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="demo; SWE-bench rows (a name such as verified, a Hub name, .json, .jsonl, .parquet or a directory); "
+            "a directory of Harbor tasks; or module:Class.",
+            show_default=False,
+        ),
+    ],
+    pattern: Annotated[
+        str | None,
+        typer.Option("--filter", help="Regular expression that ids must begin with.", rich_help_panel=DATA),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.", rich_help_panel=DATA)
+    ] = None,
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="In a mixed order, the same every time.", rich_help_panel=DATA)
+    ] = False,
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.", rich_help_panel=DATA)
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Of a data set on the Hub.", rich_help_panel=DATA)
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", help="key=value for the data set's env; repeat.", rich_help_panel=DATA),
+    ] = None,
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Pull missing images before anything starts.", rich_help_panel=DATA)
+    ] = False,
+    prune_images: Annotated[
+        bool,
+        typer.Option(
+            "--prune-images",
+            help="Remove each image after its last task, if it was not there before.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
+    options: RunOptions,
+) -> None:
+    """Run the method on every task of a data set: predictions, grades, figures and a report.
+
+    Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks, 5 a limit was reached, 2 wrong input,
+    6 something needed is missing. The same command tries again what failed and does nothing twice.
+    """
+    config = options.load({"model.name": "builtin:repair"} if dataset == "demo" else None)
+    if options.print_config:
+        print_config(config)
+    main_model(config)
+    given = read_options(option or ())
+    found = find_dataset(dataset, {**({"split": split} if split else {}), **given}, image=config.sandbox.image)
+    env = found.open()
+    chosen = Choice(only=tasks or (), pattern=pattern, part=part, shuffle=shuffle).of(env.tasks())
+    request = RunRequest(
+        command="sweep",
+        directory=sweep_directory(found, options, config),
+        config=config,
+        env=env,
+        tasks=chosen,
+        extend=True,
+        images=ImageKeeper(pull=pull, prune=prune_images, say=say),
+    )
+    hand_over(play_session(request, options), options)
+
+
+def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) -> Path:
+    """`--out`, or a directory by data set and configuration, whichever of its tasks are chosen."""
+    if options.out is not None:
+        directory = options.out
+    else:
+        identity = json.dumps([found.env, dict(found.options), config.identity()], sort_keys=True, default=str)
+        directory = Path("runs") / f"sweep-{slug(found.name)}-{sha256(identity.encode()).hexdigest()[:8]}"
+    if options.redo:
+        set_aside(directory)
+    return directory
+
+
+def hand_over(session: Session, options: RunOptions) -> None:
+    """Write predictions and the report, tell the figures, and end with the code."""
+    store, directory = session.store, session.store.directory
+    figures = RunFigures.of(store)
+    predictions = export_preds(store, directory)
+    report = write_report(store, directory / "report.html")
+    code = exit_code(session.results, figures)
+    if options.json:
+        print_json(as_json(session, figures, predictions, report))
+    else:
+        typer.echo(sweep_text(figures, session.results, SHOWN_TASKS))
+        typer.echo(f"preds    {predictions[0]}")
+        typer.echo(f"report   {report}")
+    raise typer.Exit(code)
+
+
+def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], report: Path) -> dict[str, Any]:
+    """The figures, how every task ended, and where everything is."""
+    return {
+        **figures.as_dict(),
+        "counts": counts(session.results),
+        "results": [result.model_dump(mode="json", include=_TOLD) for result in session.results],
+        "run_dir": str(session.store.directory),
+        "predictions": [str(path) for path in predictions],
+        "report": str(report),
+    }
+
+
+_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256"}
+
+
+def exit_code(results: Sequence[TaskResult], figures: RunFigures) -> ExitCode:
+    """What a script may do next: nothing, run the same command again, or raise a limit first."""
+    causes = {result.cause for result in results if result.status == "error"}
+    if "internal" in causes:
+        return ExitCode.INTERNAL
+    if causes or figures.invalid_grades:
+        return ExitCode.INFRASTRUCTURE
+    if any(result.status == "budget" for result in results):
+        return ExitCode.BUDGET
+    return ExitCode.DONE

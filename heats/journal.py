@@ -1,0 +1,42 @@
+"""The votes of one heat's tournament as a file: whoever goes on with it takes them over."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from heats.events import EventLog
+from heats.files import LineLog, read_lines
+from heats.records import StoredVotes
+from tournament.base import Match, Vote
+
+
+class TournamentJournal:
+    """Votes of one heat's tournament, kept as they are cast (`tournament.base.Journal`)."""
+
+    def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
+        self._events, self._task, self._heat = events, task, heat
+        self._votes: dict[tuple[str, tuple[str, ...]], tuple[Vote, ...]] = defaultdict(tuple)
+        self._lines = LineLog(path)
+        for line in read_lines(path, StoredVotes):
+            self._votes[line.match, line.contestants] += line.votes
+
+    def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
+        """Votes already cast in a match of exactly these contestants."""
+        return self._votes[match_id, contestants]
+
+    def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
+        """Keep votes, durably."""
+        self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
+        self._votes[match_id, contestants] += tuple(votes)
+        told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
+        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
+
+    def add_match(self, match: Match) -> None:
+        """Announce a decided match."""
+        told = match.model_dump(include={"contestants", "winner", "decided_by"})
+        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._lines.close()

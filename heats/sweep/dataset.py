@@ -1,0 +1,144 @@
+"""From what stands on the command line to an env, and to the tasks of it that are wanted."""
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from envs import open_env
+from envs.base import Env, Task
+from heats.errors import UsageError
+
+_FILES = (".json", ".jsonl", ".parquet", ".arrow")
+_SHUFFLE = 42
+"""The same order whatever `--seed` is, so that `--slice` means the same tasks for every seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """An env by name, as it can be opened on any machine.
+
+    Attributes:
+        name: as the user gave it, for directory names and messages.
+        env: name of the env, `options` its keyword arguments.
+    """
+
+    name: str
+    env: str
+    options: Mapping[str, Any]
+
+    def open(self) -> Env:
+        """Open the env. Blocks: it may read files or the Hub.
+
+        Raises:
+            TaskError: no such data set, or options that do not fit.
+        """
+        return open_env(self.env, self.options)
+
+
+def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = None) -> Dataset:
+    """What a data set's name stands for: `demo`, Harbor tasks, SWE-bench rows, or `module:Class`.
+
+    Args:
+        options: of the env, over those that follow from the name.
+        image: of the sandboxes, for envs whose tasks name none.
+
+    Raises:
+        UsageError: there is no such file or directory.
+    """
+    path = Path(name).expanduser()
+    if name == "demo":
+        return Dataset(name=name, env="demo", options={"image": image or "", **options})
+    if path.exists():
+        kind = "harbor" if path.is_dir() and _holds_harbor_tasks(path) else "swebench"
+        return Dataset(name=path.resolve().stem, env=kind, options={"source": str(path.resolve()), **options})
+    if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+        return Dataset(name=name, env=name, options=dict(options))
+    if path.suffix in _FILES or name.startswith((".", "/", "~")):
+        raise UsageError(f"{name}: no such file or directory")
+    return Dataset(name=name, env="swebench", options={"source": name, **options})
+
+
+def _holds_harbor_tasks(path: Path) -> bool:
+    return any(next(path.glob(pattern), None) for pattern in ("task.toml", "*/task.toml", "*/*/task.toml"))
+
+
+def read_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` options, values as YAML.
+
+    Raises:
+        UsageError: one is not of that form.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise UsageError(f"--option {pair}: expected key=value")
+        try:
+            options[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--option {pair}: the value is not valid YAML") from None
+    return options
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which tasks of a data set: shuffled, then filtered, then sliced.
+
+    Attributes:
+        only: ids.
+        pattern: regular expression that the beginning of an id must match.
+        part: Python slice `a:b` or `a:b:c`.
+        shuffle: in an order that is the same every time.
+    """
+
+    only: Sequence[str] = ()
+    pattern: str | None = None
+    part: str | None = None
+    shuffle: bool = False
+
+    def of(self, tasks: Sequence[Task]) -> list[Task]:
+        """The chosen tasks.
+
+        Raises:
+            UsageError: a pattern or slice that is none, an unknown id, or nothing is left.
+        """
+        chosen = list(tasks)
+        unknown = sorted(set(self.only) - {task.id for task in chosen})
+        if unknown:
+            raise UsageError(f"--task: the data set has no task {', '.join(unknown[:5])}")
+        if self.shuffle:
+            chosen.sort(key=lambda task: task.id)
+            random.Random(_SHUFFLE).shuffle(chosen)
+        if self.only:
+            chosen = [task for task in chosen if task.id in self.only]
+        if self.pattern is not None:
+            pattern = _pattern(self.pattern)
+            chosen = [task for task in chosen if pattern.match(task.id)]
+        if self.part is not None:
+            chosen = chosen[_slice(self.part)]
+        if not chosen:
+            raise UsageError(f"no task is left of the {len(tasks)} of the data set: check --filter, --slice and --task")
+        return chosen
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UsageError(f"--filter {text}: not a regular expression ({error})") from None
+
+
+def _slice(text: str) -> slice:
+    parts = text.split(":")
+    try:
+        numbers = [int(part) if part.strip() else None for part in parts]
+    except ValueError:
+        numbers = []
+    if not 2 <= len(numbers) <= 3 or (len(numbers) == 3 and numbers[2] == 0):
+        raise UsageError(f"--slice {text}: expected a:b, such as 0:50")
+    return slice(*numbers)

@@ -1,0 +1,134 @@
+"""The images of a run's tasks: fetched before it starts, removed after their last task. Only what the run brought goes.
+
+`images.jsonl` of the run directory says what was not there before the run, and what was removed again, so that a
+resumed run neither removes a user's own image nor misses one that no task needs any more.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Literal
+
+from agents.trajectory import Record
+from envs.base import Env, MakesImages, Task
+from heats.errors import PreflightFailed
+from heats.files import LineLog, read_lines
+from sandbox.base import SandboxBackend
+from sandbox.errors import SandboxError
+from sandbox.images import Images
+
+PULL_TIMEOUT_S = 3600.0
+PULLS_AT_ONCE, PULL_ATTEMPTS, PULL_WAIT_S = 2, 3, 20.0
+_NAMED_FAILURES = 10
+
+
+class ImageNote(Record):
+    """One line of `images.jsonl`: `absent` before the run, or `removed` by it."""
+
+    image: str
+    state: Literal["absent", "removed"]
+
+
+class ImageKeeper:
+    """Fetches and removes images for a run.
+
+    Args:
+        pull: fetch from their registries what is missing and the env does not make itself.
+        prune: remove an image, if it was not there before the run, when its last task is done.
+        say: told what happens, a line each.
+        wait_s: before a failed pull is tried again, doubled each time.
+    """
+
+    def __init__(
+        self, *, pull: bool = False, prune: bool = False, say: Callable[[str], None], wait_s: float = PULL_WAIT_S
+    ) -> None:
+        self._pull, self._prune, self._say, self._wait_s = pull, prune, say, wait_s
+        self._left: Counter[str] = Counter()
+        self._notes: Path | None = None
+
+    def needed(self, directory: Path, tasks: Sequence[Task], unfinished: Collection[str]) -> set[str]:
+        """Images that the run still needs: those of unfinished tasks, and all that were not removed.
+
+        Args:
+            directory: of the run.
+            unfinished: ids of the tasks without a result.
+        """
+        self._notes = directory / "images.jsonl"
+        removed = {note.image for note in self._read() if note.state == "removed"}
+        wanted = [task for task in tasks if task.id in unfinished or task.image not in removed]
+        self._left = Counter(task.image for task in wanted)
+        return set(self._left)
+
+    async def fetch(self, env: Env, images: Collection[str], backend: SandboxBackend) -> None:
+        """Bring the images that are not there.
+
+        Raises:
+            PreflightFailed: some could not be fetched; names them all.
+            TaskError, SandboxError: the env could not make one.
+        """
+        if backend.name != "docker":
+            return
+        known = Images.of(backend)
+        missing = [image for image in sorted(images) if image and not await known.has(image)]
+        self._note(missing, "absent")
+        if isinstance(env, MakesImages) or not self._pull:
+            return
+        at_once = asyncio.Semaphore(PULLS_AT_ONCE)
+        failed: list[str] = []
+
+        async def one(place: int, image: str) -> None:
+            async with at_once:
+                self._say(f"pulling {image} ({place}/{len(missing)})")
+                reason = await self._pulled(known, image)
+                if reason:
+                    failed.append(f"{image}: {reason}")
+
+        async with asyncio.TaskGroup() as group:
+            for place, image in enumerate(missing, start=1):
+                group.create_task(one(place, image))
+        if failed:
+            more = f"; and {len(failed) - _NAMED_FAILURES} more" if len(failed) > _NAMED_FAILURES else ""
+            raise PreflightFailed(f"could not pull {'; '.join(sorted(failed)[:_NAMED_FAILURES])}{more}")
+
+    async def done(self, task: Task, backend: SandboxBackend) -> None:
+        """A task needs its image no more."""
+        self._left[task.image] -= 1
+        if not self._prune or self._left[task.image] > 0 or backend.name != "docker":
+            return
+        ours = task.image in {note.image for note in self._read() if note.state == "absent"}
+        if ours and await Images.of(backend).remove(task.image):
+            self._note([task.image], "removed")
+            self._say(f"removed image {task.image}")
+
+    async def _pulled(self, known: Images, image: str) -> str:
+        """Pull one image, again after a while where that may help; why it failed, or nothing."""
+        for attempt in range(PULL_ATTEMPTS):
+            try:
+                await known.pull(image, timeout_s=PULL_TIMEOUT_S)
+                return ""
+            except SandboxError as error:
+                reason = str(error)
+                if attempt + 1 < PULL_ATTEMPTS and not _hopeless(reason):
+                    await asyncio.sleep(self._wait_s * 2**attempt)
+                elif _hopeless(reason):
+                    break
+        return reason
+
+    def _read(self) -> list[ImageNote]:
+        return list(read_lines(self._notes, ImageNote)) if self._notes is not None else []
+
+    def _note(self, images: Collection[str], state: Literal["absent", "removed"]) -> None:
+        if not images or self._notes is None:
+            return
+        log = LineLog(self._notes)
+        try:
+            for image in images:
+                log.append(ImageNote(image=image, state=state))
+        finally:
+            log.close()
+
+
+def _hopeless(reason: str) -> bool:
+    """Whether asking again cannot help: there is no such image, or one must log in."""
+    return any(word in reason for word in ("not found", "manifest unknown", "access denied", "invalid reference"))
