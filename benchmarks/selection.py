@@ -25,7 +25,7 @@ import configs
 from agents.llm.base import Completion, Message, Reply, ResponseSchema
 from agents.llm.ledger import Ledger, Usage
 from benchmarks.virtual_time import run as run_virtually
-from tournament.base import Bracket, Candidate, Judge, Selector, Vote
+from tournament.base import Bracket, Candidate, Case, Judge, Selector, Vote
 from tournament.baselines import RandomSelector
 from tournament.bracket import plan_rounds, seeded_hash, seeded_order
 from tournament.config import TournamentConfig
@@ -55,7 +55,7 @@ async def _there(candidate: Candidate) -> Candidate | None:
 async def choose(selector: Selector, seed: int, candidates: Sequence[Candidate] = FIELD) -> Bracket:
     """One selection of one candidate."""
     waiting = {one.id: _there(one) for one in candidates}
-    return await selector.select("", waiting, 1, seed=seed, ledger=Ledger("bench"), journal=MemoryJournal())
+    return await selector.select(waiting, 1, Case("", seed, Ledger("bench"), MemoryJournal()))
 
 
 def passing(seed: int) -> frozenset[str]:
@@ -269,7 +269,7 @@ def schedule(seeds: int) -> None:
 async def _tournament(judge: SlowJudge, stop: str, seed: int, arrive: Mapping[str, float]) -> Bracket:
     waiting = {one.id: _comes(one, arrive[one.id]) for one in FIELD}
     selector = RTVSelector(settings(early_stop=stop), judge)
-    return await selector.select("", waiting, 1, seed=seed, ledger=Ledger("bench"), journal=MemoryJournal())
+    return await selector.select(waiting, 1, Case("", seed, Ledger("bench"), MemoryJournal()))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -13,9 +13,9 @@ from heats.cross_store import CrossStore
 from heats.cross_table import with_cross
 from heats.rollout import Plan, TaskRun, make_candidate
 from summarizer import harness_summary
-from tournament.base import Bracket, Candidate
-from tournament.baselines import ranked
+from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates
+from tournament.ranker import ranked
 
 Entrants = Mapping[str, asyncio.Task[Candidate | None]]
 
@@ -129,14 +129,13 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
     journal = run.store.journal(heat, run.services.events)
     try:
-        return await run.services.selector.select(
-            run.task.statement,
-            entrants,
-            k,
+        case = Case(
+            problem=run.task.statement,
             seed=run.services.seed(run.task.id, f"heat-{heat}", "tournament"),
             ledger=run.ledger.child(f"{run.task.id}/heat-{heat}/tournament"),
             journal=journal,
         )
+        return await run.services.selector.select(entrants, k, case)
     finally:
         journal.close()
 

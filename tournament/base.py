@@ -5,6 +5,7 @@ knows sandboxes, and grades do not exist in this room.
 """
 
 from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agents.llm.ledger import Ledger
@@ -22,6 +23,7 @@ class Candidate(Record):
         evidence: rendered evidence, for judges that are told.
         evidence_rank: class of its executed evidence; higher always wins, equal is judged; 0 for all when it is off.
         patch_key: candidates with the same non-empty key are equal and enter once.
+        copies: how many candidates made this patch; `bracket.counted` says.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Candidate(Record):
     evidence: str = ""
     evidence_rank: int = 0
     patch_key: str = ""
+    copies: int = 1
 
 
 class Vote(Record):
@@ -106,22 +109,27 @@ class Judge(Protocol):
         ...
 
 
+Coming = Mapping[str, Awaitable[Candidate | None]]
+"""Candidates by id, each as soon as its rollout ends. None means: no candidate came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a selection is about and works with: the problem, and everything that must be the same when it resumes."""
+
+    problem: str
+    seed: int
+    ledger: Ledger
+    journal: Journal
+
+
 class Selector(Protocol):
     """Chooses the best k of the candidates."""
 
     name: str
 
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
-        """Select; every awaitable may take as long as its rollout does. None means: no candidate came of it.
+    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
+        """Select; every awaitable may take as long as its rollout does.
 
         Raises:
             NoCandidates, LimitExceeded.

@@ -1,90 +1,45 @@
 """Selectors that ask nobody: by chance, by who was first, by how many made the same patch."""
 
 import asyncio
-from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Sequence
 
-from agents.llm.ledger import Ledger
-from tournament.arrivals import arrivals, everybody
-from tournament.base import Bracket, Candidate, Journal
-from tournament.bracket import merged, preference, seeded_hash, seeded_order
+from tournament.arrivals import arrivals
+from tournament.base import Bracket, Candidate, Case, Coming
+from tournament.bracket import seeded_hash
 from tournament.errors import NoCandidates
+from tournament.ranker import Assessment, Key, Ranker, ranked
+from tournament.ties import preference
 
 
-def ranked(name: str, seed: int, ranking: Sequence[str], k: int, slots: Sequence[Candidate] = ()) -> Bracket:
-    """A bracket of a selector that plays no matches."""
-    return Bracket(
-        selector=name,
-        seed=seed,
-        group_size=0,
-        votes_per_match=0,
-        merged=merged(slots),
-        ranking=tuple(ranking),
-        selected=tuple(ranking[:k]),
-    )
-
-
-class _Ranker(ABC):
-    """Waits for everybody, then sorts: by evidence class, then by the selector's own key."""
-
-    name: str
-
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
-        """Rank all candidates once they are there.
-
-        Raises:
-            NoCandidates.
-        """
-        present = await everybody(candidates)
-        field = [present[name] for name in seeded_order(present, seed)]
-        key = self.key(field, seed)
-        ranking = sorted(field, key=lambda one: (-one.evidence_rank, *key[one.id]))
-        return ranked(self.name, seed, [one.id for one in ranking], k)
-
-    @abstractmethod
-    def key(self, field: Sequence[Candidate], seed: int) -> dict[str, tuple[int, ...]]:
-        """Sort keys by candidate id; smaller is better."""
-
-
-class RandomSelector(_Ranker):
+class RandomSelector(Ranker):
     """Throws dice, among those of the highest evidence class."""
 
     name = "random"
 
-    def key(self, field: Sequence[Candidate], seed: int) -> dict[str, tuple[int, ...]]:
+    async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Hash of seed and id."""
-        return {one.id: (seeded_hash(seed, "random", one.id),) for one in field}
+        return Assessment({one.id: (seeded_hash(case.seed, "random", one.id),) for one in field}, merges=False)
 
 
-class MajoritySelector(_Ranker):
-    """The patch that most candidates made; of equally many the preference of `bracket.preference`.
+class MajoritySelector(Ranker):
+    """The patch that most candidates made; of equally many as `ties.preference` says.
 
     Candidates without a patch come last; further copies of a patch come after one of each.
     """
 
     name = "majority"
 
-    def key(self, field: Sequence[Candidate], seed: int) -> dict[str, tuple[int, ...]]:
+    async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Copies after originals, many before few."""
-        counts = Counter(one.patch_key for one in field if one.patch_key)
-        place = {name: index for index, name in enumerate(preference(field, seed, self.name))}
+        known = {one.id: one for one in field}
         seen: set[str] = set()
-        keys: dict[str, tuple[int, ...]] = {}
-        for one in sorted(field, key=lambda candidate: place[candidate.id]):
+        keys: dict[str, Key] = {}
+        for place, name in enumerate(preference(field, case.seed, self.name)):
+            one = known[name]
             copy = bool(one.patch_key) and one.patch_key in seen
             seen.add(one.patch_key)
-            keys[one.id] = (copy, -counts.get(one.patch_key, 0), place[one.id])
-        return keys
+            keys[name] = (copy, -one.copies if one.patch_key else 0, place)
+        return Assessment(keys, merges=False)
 
 
 class FirstFinishSelector:
@@ -96,16 +51,7 @@ class FirstFinishSelector:
 
     name = "first-finish"
 
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
+    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
         """Take candidates as they come.
 
         Raises:
@@ -122,4 +68,4 @@ class FirstFinishSelector:
         if not found:
             raise NoCandidates("no rollout gave a candidate")
         best = sorted(found, key=lambda one: -one.evidence_rank)
-        return ranked(self.name, seed, [one.id for one in best], k)
+        return ranked(self.name, case.seed, [one.id for one in best], k)

@@ -8,9 +8,10 @@ arrival cannot change the outcome.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tournament.base import Candidate, Match
 
@@ -22,6 +23,8 @@ MatchKey = tuple[str, tuple[str, ...]]
 
 Slot = Candidate | None | Literal["pending"]
 """What is known of one slot: its candidate, that none came of it, or nothing yet."""
+
+S = TypeVar("S", bound=Slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +98,15 @@ def equal_patches(slots: Sequence[Slot]) -> dict[str, str]:
     return {slot.id: players[slot.patch_key].id for slot in known if players[slot.patch_key].id != slot.id}
 
 
-def preference(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
-    """The tie-break: smaller patch first, an empty one last, then the lot of seed, scope and id.
-
-    Args:
-        scope: the match, so that nobody draws the same lot in all of them.
-    """
-    return tuple(candidate.id for candidate in sorted(candidates, key=lambda one: _taste(one, seed, scope)))
-
-
-def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
-    """The order of the lots alone, but for empty patches, which come last.
-
-    It decides where no judge gave a vote: whoever makes judges refuse must not gain by the size of its patch.
-    """
-    return tuple(one.id for one in sorted(candidates, key=lambda one: (not one.patch, *_taste(one, seed, scope)[2:])))
-
-
-def _taste(candidate: Candidate, seed: int, scope: str) -> tuple[bool, int, int, str]:
-    size = len(candidate.patch)
-    return size == 0, size, seeded_hash(seed, "tie", scope, candidate.id), candidate.id
+def counted(slots: Sequence[S]) -> list[S]:
+    """The slots, with how many of them hold the same patch."""
+    copies = Counter(slot.patch_key for slot in slots if isinstance(slot, Candidate) and slot.patch_key)
+    return [
+        slot.model_copy(update={"copies": copies[slot.patch_key]})
+        if isinstance(slot, Candidate) and copies[slot.patch_key] > 1
+        else slot
+        for slot in slots
+    ]
 
 
 def resolve(slots: Sequence[Slot], plan: Plan, judged: Mapping[MatchKey, Match]) -> Resolution:
@@ -169,15 +161,19 @@ def _group(
     return next(one for one in top if one.id == match.winner), match
 
 
-def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], seed: int) -> tuple[str, ...]:
+def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequence[str]) -> tuple[str, ...]:
     """Order all candidates, best first.
 
     By evidence class; then those who played before those whose equal played for them; then by the round they were
-    beaten in; then by their share of the votes of their last judged match; then `preference`.
+    beaten in; then by their share of the votes of their last judged match; then by `ties`.
+
+    Args:
+        ties: all candidates, who wins a tie first.
     """
     out = equal_patches(slots)
     beaten: dict[str, int] = {}
     share: dict[str, float] = {}
+    place = {name: index for index, name in enumerate(ties)}
     for number, matches in enumerate(rounds):
         for match in matches:
             beaten.update({name: number for name in match.contestants if name != match.winner})
@@ -188,7 +184,7 @@ def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], seed: int) ->
     def key(one: Candidate) -> tuple[object, ...]:
         player = out.get(one.id, one.id)
         stage = beaten.get(player, len(rounds))
-        return -one.evidence_rank, one.id in out, -stage, -share.get(player, 0.0), _taste(one, seed, "ranking")
+        return -one.evidence_rank, one.id in out, -stage, -share.get(player, 0.0), place[one.id]
 
     present = [slot for slot in slots if isinstance(slot, Candidate)]
     return tuple(one.id for one in sorted(present, key=key))

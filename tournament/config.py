@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tournament.ties import USUAL, TieBreak
+
 
 class JudgeConfig(BaseModel):
     """What a judge is shown and asked.
@@ -64,6 +66,9 @@ class TournamentConfig(BaseModel):
         selector: a name of `tournament.registry.SELECTORS`.
         group_size: G, candidates compared at once.
         votes: V, votes of one comparison.
+        ties: who wins where votes do not say, the first that does. `more-copies`: whose patch more candidates made;
+            `earlier-block`: who had its last vote a block of G votes earlier; `earlier-vote`: who had it earlier at
+            all; `fewer-edits`: who changed fewer lines; `smaller-patch`: whose patch is smaller. Then a lot.
         early_stop: `never` casts all V; `balanced` stops, after whole blocks of G votes, once the winner cannot change;
             `lean` stops at the very vote.
     """
@@ -73,6 +78,7 @@ class TournamentConfig(BaseModel):
     selector: str
     group_size: int = Field(ge=2)
     votes: int = Field(ge=1)
+    ties: tuple[TieBreak, ...] = USUAL
     early_stop: Literal["never", "balanced", "lean"]
     adaptive: AdaptiveConfig
     judge: JudgeConfig

@@ -2,21 +2,18 @@
 
 from collections.abc import Sequence
 
-from agents.llm.ledger import Ledger
-from tournament.base import Candidate, Journal, Judge, Match, Vote
-from tournament.bracket import lots, preference, seeded_hash
+from tournament.base import Candidate, Case, Judge, Match, Vote
+from tournament.bracket import seeded_hash
 from tournament.config import TournamentConfig
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin
+from tournament.ties import BY_VOTES, before_votes, lots, preference
 
 
 class MatchVotes:
     """Judges single matches: takes the journal's votes first, then asks in waves until the match is decided."""
 
-    def __init__(
-        self, config: TournamentConfig, judge: Judge, problem: str, seed: int, ledger: Ledger, journal: Journal
-    ) -> None:
-        self.config, self.judge, self.problem = config, judge, problem
-        self.seed, self.ledger, self.journal = seed, ledger, journal
+    def __init__(self, config: TournamentConfig, judge: Judge, case: Case) -> None:
+        self.config, self.judge, self.case = config, judge, case
 
     @property
     def most(self) -> int:
@@ -35,9 +32,8 @@ class MatchVotes:
             LimitExceeded, ModelConfigError.
         """
         ids = tuple(one.id for one in contestants)
-        ties, draw = preference(contestants, self.seed, match_id), lots(contestants, self.seed, match_id)
-        rules = Rules(ties, draw, self.most, len(ids))
-        votes = needed(self.journal.votes(match_id, ids), lambda choices: self.wave(choices, rules))
+        rules = self.rules(match_id, contestants, self.most)
+        votes = needed(self.case.journal.votes(match_id, ids), lambda choices: self.wave(choices, rules))
         while wave := self.wave([vote.choice for vote in votes], rules):
             votes = (*votes, *await self.ask(match_id, contestants, wave, len(votes)))
         choices = [vote.choice for vote in votes]
@@ -48,6 +44,19 @@ class MatchVotes:
             id=match_id, contestants=ids, votes=votes, winner=winner, decided_by="votes" if clear else "tie-break"
         )
 
+    def rules(self, match_id: str, contestants: tuple[Candidate, ...], votes: int) -> Rules:
+        """What is fixed before the match's first vote."""
+        ties, seed = self.config.ties, self.case.seed
+        order = next((tie for tie in ties if tie in BY_VOTES), None)
+        return Rules(
+            preference=preference(contestants, seed, match_id, ties),
+            lots=lots(contestants, seed, match_id),
+            votes=votes,
+            block=len(contestants),
+            before=before_votes(contestants, ties),
+            grain={"earlier-block": 0, "earlier-vote": 1, None: votes}[order],
+        )
+
     async def ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
         """Ask the judge for `count` votes and keep them in the journal.
 
@@ -56,19 +65,15 @@ class MatchVotes:
         Raises:
             LimitExceeded, ModelConfigError.
         """
+        seed = seeded_hash(self.case.seed, match_id)
         cast = await self.judge.vote(
-            self.problem,
-            contestants,
-            count=count,
-            first=first,
-            seed=seeded_hash(self.seed, match_id),
-            ledger=self.ledger,
+            self.case.problem, contestants, count=count, first=first, seed=seed, ledger=self.case.ledger
         )
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
         votes = [*known, *[blank] * count][:count]
-        self.journal.add_votes(match_id, ids, votes)
+        self.case.journal.add_votes(match_id, ids, votes)
         return votes
 
 

@@ -8,16 +8,15 @@ came first.
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from agents.llm.ledger import Ledger
 from tournament.arrivals import Arrival, arrivals
-from tournament.base import Bracket, Candidate, Journal, Judge, Match
+from tournament.base import Bracket, Candidate, Case, Coming, Judge, Match
 from tournament.bracket import (
     MatchKey,
     Resolution,
     Slot,
+    counted,
     merged,
     plan_rounds,
     rank,
@@ -27,6 +26,7 @@ from tournament.bracket import (
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
 from tournament.match_votes import MarginVotes, MatchVotes
+from tournament.ties import preference
 
 
 class RTVSelector:
@@ -44,16 +44,7 @@ class RTVSelector:
         self.config = config
         self.judge = judge
 
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
+    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
         """Play until `k` are left and rank everybody.
 
         Fewer than `k` candidates are all selected. The final is the same with `k` = 1.
@@ -62,14 +53,14 @@ class RTVSelector:
             NoCandidates, LimitExceeded, ModelConfigError.
         """
         async with arrivals(candidates) as futures:
-            play = _Play(self.config, self.judging(self.config, self.judge, problem, seed, ledger, journal), futures, k)
-            slots, rounds = await play.run()
-        ranking = rank(slots, rounds, seed)
+            slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
+        present = [slot for slot in slots if isinstance(slot, Candidate)]
+        ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties))
         if not ranking:
             raise NoCandidates("no rollout gave a candidate")
         return Bracket(
             selector=self.name,
-            seed=seed,
+            seed=case.seed,
             group_size=self.config.group_size,
             votes_per_match=self.config.votes,
             rounds=rounds,
@@ -89,10 +80,11 @@ class AdaptiveSelector(RTVSelector):
 class _Play:
     """One tournament while it runs: arrived candidates, judged matches, and the matches being judged."""
 
-    def __init__(self, config: TournamentConfig, judging: MatchVotes, futures: dict[str, Arrival], k: int) -> None:
+    def __init__(self, judging: MatchVotes, futures: dict[str, Arrival], k: int) -> None:
         self.judging, self.futures = judging, futures
-        self.order = seeded_order(futures, judging.seed)
-        self.plan = plan_rounds(len(self.order), config.group_size, k)
+        self.order = seeded_order(futures, judging.case.seed)
+        self.plan = plan_rounds(len(self.order), judging.config.group_size, k)
+        self.contestants: dict[MatchKey, tuple[Candidate, ...]] = {}
         self.judged: dict[MatchKey, Match] = {}
         self.running: dict[MatchKey, asyncio.Task[Match]] = {}
         self.announced: dict[str, Match] = {}
@@ -101,7 +93,8 @@ class _Play:
         """Play to the end; returns the slots and the decided matches by round."""
         try:
             while True:
-                slots = [self._slot(name) for name in self.order]
+                slots = counted([self._slot(name) for name in self.order])
+                await self._stop(self._outdated(slots))
                 state = resolve(slots, self.plan, self.judged)
                 self._announce(state)
                 await self._keep_only(state)
@@ -109,6 +102,7 @@ class _Play:
                     return slots, state.rounds
                 for key, contestants in state.ready.items():
                     if key not in self.running:
+                        self.contestants[key] = contestants
                         self.running[key] = asyncio.create_task(self.judging.decide(key[0], contestants))
                 waiting: list[asyncio.Future[Any]] = list(self.running.values())
                 waiting += [
@@ -123,6 +117,20 @@ class _Play:
         future = self.futures[name]
         return future.result() if future.done() else "pending"
 
+    def _outdated(self, slots: list[Slot]) -> list[MatchKey]:
+        """Forget matches in which ties were broken by fewer copies of a patch than have come by now.
+
+        Their votes are in the journal; only those that now are wanted besides are asked for.
+        """
+        if "more-copies" not in self.judging.config.ties:
+            return []
+        copies = {slot.id: slot.copies for slot in slots if isinstance(slot, Candidate)}
+        old = [key for key, those in self.contestants.items() if any(one.copies != copies[one.id] for one in those)]
+        for key in old:
+            del self.contestants[key]
+            self.judged.pop(key, None)
+        return [key for key in old if key in self.running]
+
     def _collect(self) -> None:
         """Take the results of matches that ended; a match's failure ends the tournament."""
         for key, task in list(self.running.items()):
@@ -133,7 +141,7 @@ class _Play:
         for match in (match for matches in state.rounds for match in matches):
             if self.announced.get(match.id) != match:
                 self.announced[match.id] = match
-                self.judging.journal.add_match(match)
+                self.judging.case.journal.add_match(match)
 
     async def _keep_only(self, state: Resolution) -> None:
         """Stop matches whose contestants no longer meet: one of them equals a candidate that came later."""

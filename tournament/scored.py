@@ -5,22 +5,22 @@ verdict given, and an abstention has no choice.
 """
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from agents.llm.base import ChatModel, ResponseSchema
-from agents.llm.ledger import Ledger
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
-from tournament.arrivals import everybody, together
+from tournament.arrivals import together
 from tournament.ask import Asker, Question, object_schema, read
-from tournament.base import Bracket, Candidate, Journal, Vote
-from tournament.baselines import ranked
-from tournament.bracket import equal_patches, preference, seeded_hash, seeded_order
+from tournament.base import Candidate, Case, Vote
+from tournament.bracket import equal_patches, seeded_hash
 from tournament.config import TournamentConfig
+from tournament.ranker import Assessment, Key, Ranker
+from tournament.ties import preference
 
 _REASON_CHARS = 1500
 
@@ -50,64 +50,43 @@ def verify_schema(labels: Sequence[str]) -> ResponseSchema:
     return object_schema("verify", {"reason": {"type": "string"}, "verdict": verdict})
 
 
-class _Scored(ABC):
-    """Waits for everybody, has each distinct patch looked at `samples` times, and ranks by worth."""
-
-    name: str
+class _Scored(Ranker):
+    """Has each distinct patch looked at `samples` times, and ranks by worth."""
 
     def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
         self.config = config
         self.asker = Asker(config.judge, model)
 
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
-        """Rank all candidates: by evidence class, then by worth. One that nobody looked at has the mean worth.
+    async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
+        """Look at all; one that nobody could look at has the mean worth.
 
         Raises:
-            NoCandidates, LimitExceeded, ModelConfigError.
+            LimitExceeded, ModelConfigError.
         """
-        present = await everybody(candidates)
-        slots = [present[name] for name in seeded_order(present, seed)]
-        copies = equal_patches(slots)
-        field = [one for one in slots if one.id not in copies]
-        results = await together(self._look(problem, one, seed, ledger, journal) for one in field)
-        worth = {one.id: self.worth(votes) for one, votes in zip(field, results, strict=True)}
+        copies = equal_patches(field)
+        players = [one for one in field if one.id not in copies]
+        results = await together(self._look(one, case) for one in players)
+        worth = {one.id: self.worth(votes) for one, votes in zip(players, results, strict=True)}
         known = [value for value in worth.values() if value is not None]
         mean = sum(known) / len(known) if known else 0.0
-        place = {name: index for index, name in enumerate(preference(slots, seed, self.name))}
+        keys: dict[str, Key] = {}
+        for place, name in enumerate(preference(field, case.seed, self.name, self.config.ties)):
+            value = worth[copies.get(name, name)]
+            keys[name] = (name in copies, -(mean if value is None else value), place)
+        return Assessment(keys)
 
-        def key(one: Candidate) -> tuple[float, ...]:
-            value = worth[copies.get(one.id, one.id)]
-            return -one.evidence_rank, one.id in copies, -(mean if value is None else value), place[one.id]
-
-        return ranked(self.name, seed, [one.id for one in sorted(slots, key=key)], k, slots)
-
-    async def _look(
-        self, problem: str, candidate: Candidate, seed: int, ledger: Ledger, journal: Journal
-    ) -> tuple[Vote, ...]:
+    async def _look(self, candidate: Candidate, case: Case) -> tuple[Vote, ...]:
         ids = (candidate.id,)
-        votes = journal.votes(self.name, ids)[: self.config.scoring.samples]
+        votes = case.journal.votes(self.name, ids)[: self.config.scoring.samples]
         missing = self.config.scoring.samples - len(votes)
         if not missing:
             return votes
+        seed = seeded_hash(case.seed, self.name, candidate.id, len(votes))
         asked = await self.asker.ask(
-            self.question(),
-            problem,
-            [candidate],
-            n=missing,
-            seed=seeded_hash(seed, self.name, candidate.id, len(votes)),
-            ledger=ledger,
+            self.question(), case.problem, [candidate], n=missing, seed=seed, ledger=case.ledger
         )
         fresh = [self._vote(candidate.id, text) for text in asked.replies]
-        journal.add_votes(self.name, ids, fresh)
+        case.journal.add_votes(self.name, ids, fresh)
         return (*votes, *fresh)
 
     def _vote(self, name: str, text: str) -> Vote:

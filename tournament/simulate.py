@@ -16,6 +16,7 @@ from tournament.base import Candidate, Match
 from tournament.bracket import MatchKey, plan_rounds, rank, resolve
 from tournament.odds import quality_gap
 from tournament.tally import Rules, leader, next_wave
+from tournament.ties import preference
 
 EVEN_FIELDS = 32
 POOL = 8192
@@ -232,7 +233,7 @@ class Simulation:
                 winner, cast = self._match(ids, [gap * passed[int(one)] for one in ids])
                 judged[name, ids] = Match(id=name, contestants=ids, winner=winner, decided_by="votes")
                 votes += cast
-        ranking = rank(slots, state.rounds, self.seed)
+        ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"))
         return [passed[int(one)] for one in ranking[:keep]], votes
 
     def _match(self, ids: tuple[str, ...], worth: list[float]) -> tuple[str, int]:

@@ -7,23 +7,24 @@ are cast as plain RTV would have cast. Each pairing is one vote in each order.
 
 import random
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from agents.llm.ledger import Ledger
-from tournament.arrivals import everybody, together
-from tournament.base import Bracket, Candidate, Journal, Judge, Match
-from tournament.bracket import equal_patches, lots, merged, preference, seeded_hash, seeded_order
+from tournament.arrivals import together
+from tournament.base import Candidate, Case, Judge, Match
+from tournament.bracket import equal_patches, seeded_hash
 from tournament.config import TournamentConfig
 from tournament.match_votes import MatchVotes
+from tournament.ranker import Assessment, Key, Ranker
 from tournament.strength import Strength, strengths
-from tournament.tally import Rules, leader
+from tournament.tally import leader
+from tournament.ties import preference
 
 Pair = tuple[Candidate, Candidate]
 
 _DRAWS = 20
 
 
-class SwissSelector:
+class SwissSelector(Ranker):
     """Uncertainty-guided pairwise ranking.
 
     Args:
@@ -37,48 +38,22 @@ class SwissSelector:
         self.config = config
         self.judge = judge
 
-    async def select(
-        self,
-        problem: str,
-        candidates: Mapping[str, Awaitable[Candidate | None]],
-        k: int,
-        *,
-        seed: int,
-        ledger: Ledger,
-        journal: Journal,
-    ) -> Bracket:
-        """Wait for all, rank them by evidence class and then by strength.
-
-        Only the class that the line between selected and not falls into is judged.
+    async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
+        """Play pairs; only the class that the line between selected and not falls into is judged.
 
         Raises:
-            NoCandidates, LimitExceeded, ModelConfigError.
+            LimitExceeded, ModelConfigError.
         """
-        present = await everybody(candidates)
-        slots = [present[name] for name in seeded_order(present, seed)]
-        copies = equal_patches(slots)
-        players = [one for one in slots if one.id not in copies]
-        unsure, keep = _at_the_line(players, k)
-        judging = MatchVotes(self.config, self.judge, problem, seed, ledger, journal)
+        copies = equal_patches(field)
+        unsure, keep = _at_the_line([one for one in field if one.id not in copies], k)
+        judging = MatchVotes(self.config, self.judge, case)
         rounds = await _Ranking(judging, unsure, keep, self.config.votes * (len(unsure) - keep)).play()
         found = _strengths(unsure, rounds)
-        place = {name: index for index, name in enumerate(preference(slots, seed, "ranking"))}
-
-        def key(one: Candidate) -> tuple[float, ...]:
-            known = found.get(copies.get(one.id, one.id))
-            return -one.evidence_rank, one.id in copies, -(known.mean if known else 0.0), place[one.id]
-
-        ranking = tuple(one.id for one in sorted(slots, key=key))
-        return Bracket(
-            selector=self.name,
-            seed=seed,
-            group_size=2,
-            votes_per_match=2,
-            rounds=rounds,
-            merged=merged(slots),
-            ranking=ranking,
-            selected=ranking[:k],
-        )
+        keys: dict[str, Key] = {}
+        for place, name in enumerate(preference(field, case.seed, "ranking", self.config.ties)):
+            known = found.get(copies.get(name, name))
+            keys[name] = (name in copies, -(known.mean if known else 0.0), place)
+        return Assessment(keys, rounds)
 
 
 def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate], int]:
@@ -131,7 +106,7 @@ class _Ranking:
     def _closest(self, rounds: Sequence[Sequence[Match]]) -> list[Pair]:
         """Up to a quarter of the players in pairs that may be in the wrong order across the line."""
         found = _strengths(self.players, rounds)
-        rng = random.Random(seeded_hash(self.judging.seed, "swiss", len(rounds)))
+        rng = random.Random(seeded_hash(self.judging.case.seed, "swiss", len(rounds)))
         pairs: list[Pair] = []
         for _ in range(_DRAWS):
             one, other = self._across(found, rng), self._across(found, rng)
@@ -151,11 +126,10 @@ class _Ranking:
 
     async def _match(self, match_id: str, pair: Pair) -> Match:
         ids = tuple(one.id for one in pair)
-        votes = self.judging.journal.votes(match_id, ids)[:2]
+        votes = self.judging.case.journal.votes(match_id, ids)[:2]
         if len(votes) < 2:
             votes = (*votes, *await self.judging.ask(match_id, pair, 2 - len(votes), len(votes)))
-        seed = self.judging.seed
-        rules = Rules(preference(pair, seed, match_id), lots(pair, seed, match_id), 2, 2)
+        rules = self.judging.rules(match_id, pair, 2)
         choices = [vote.choice for vote in votes]
         clear = len({choices.count(name) for name in ids}) == 2
         match = Match(
@@ -165,5 +139,5 @@ class _Ranking:
             winner=leader(choices, rules),
             decided_by="votes" if clear else "tie-break",
         )
-        self.judging.journal.add_match(match)
+        self.judging.case.journal.add_match(match)
         return match

@@ -1,12 +1,13 @@
 """Counting the votes of one match, and knowing when more of them cannot change the winner.
 
-Most votes win. Of contestants with equally many, the one who had its last vote in an earlier block of G votes wins
-(within a block every order was shown once, so the order shown within one decides nothing); then the match's fixed
-preference (`bracket.preference`). Abstentions count for nobody; a match without any vote is decided by lot.
+Most votes win. Of contestants with equally many, what `ties.py` compares before the order of the votes decides; then
+who had its last vote earlier, by single votes or by blocks of G (within a block every order was shown once, so its order
+decides nothing); then the match's fixed preference. Abstentions count for nobody; a match without any vote
+is decided by lot.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tournament.base import Vote
 
@@ -20,26 +21,35 @@ class Rules:
         lots: the contestants, the one that wins without any vote first.
         votes: V, votes of the whole match.
         block: G, votes until every order was shown once.
+        before: what is compared before the order of the votes, by contestant; smaller is better.
+        grain: votes between which no order is seen; 0 for a whole block.
     """
 
     preference: tuple[str, ...]
     lots: tuple[str, ...]
     votes: int
     block: int
+    before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    grain: int = 0
+
+    def when(self, index: int) -> int:
+        """When the vote of this number was cast, as far as ties care."""
+        return index // (self.grain or self.block)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contestant's votes: how many, and the block of the last (-1 without any)."""
+    """One contestant's votes: how many, and when the last was cast (-1 without any); and its fixed preferences."""
 
     count: int
-    block: int
+    before: tuple[int, ...]
+    last: int
     place: int
 
     @property
-    def key(self) -> tuple[int, int, int]:
+    def key(self) -> tuple[int, tuple[int, ...], int, int]:
         """Smaller is better."""
-        return -self.count, self.block, self.place
+        return -self.count, self.before, self.last, self.place
 
 
 def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing]:
@@ -47,7 +57,8 @@ def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing
     found = {}
     for place, name in enumerate(rules.preference):
         last = max((index for index, choice in enumerate(choices) if choice == name), default=-1)
-        found[name] = Standing(choices.count(name), last // rules.block if last >= 0 else -1, place)
+        when = rules.when(last) if last >= 0 else -1
+        found[name] = Standing(choices.count(name), rules.before.get(name, ()), when, place)
     return found
 
 
@@ -66,9 +77,9 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
         return True
     found = standings(choices, rules)
     first = found[leader(choices, rules)]
-    last_block = (rules.votes - 1) // rules.block
+    end = rules.when(rules.votes - 1)
     rivals = (one for one in found.values() if one is not first)
-    return all(first.key < Standing(one.count + left, last_block, one.place).key for one in rivals)
+    return all(first.key < replace(one, count=one.count + left, last=end).key for one in rivals)
 
 
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool, balanced: bool) -> int:

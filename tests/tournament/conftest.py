@@ -12,7 +12,7 @@ import yaml
 import configs
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling
 from agents.llm.ledger import Ledger, Usage
-from tournament.base import Bracket, Candidate, Judge, Selector
+from tournament.base import Bracket, Candidate, Case, Judge, Selector
 from tournament.config import TournamentConfig
 from tournament.journal import MemoryJournal
 from tournament.rtv import RTVSelector
@@ -87,9 +87,7 @@ class Kit:
         """One selection."""
         if not isinstance(candidates, Mapping):
             candidates = {one.id: Kit.at_once(one) for one in candidates}
-        return await selector.select(
-            "the issue", candidates, k, seed=seed, ledger=Ledger("test"), journal=journal or MemoryJournal()
-        )
+        return await selector.select(candidates, k, Case("the issue", seed, Ledger("test"), journal or MemoryJournal()))
 
     @staticmethod
     async def in_order(

@@ -1,0 +1,68 @@
+"""Tie-breaks: who wins where votes do not say.
+
+All of them are known or fixed before a match's first vote, except the two that look at the order of the votes; so a
+match can stop early whatever the tie-breaks are. An empty patch always comes last, and a lot always decides in the end.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Literal
+
+from tournament.base import Candidate
+from tournament.bracket import seeded_hash
+
+TieBreak = Literal["more-copies", "earlier-block", "earlier-vote", "fewer-edits", "smaller-patch"]
+
+USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-block", "smaller-patch")
+BY_VOTES: frozenset[TieBreak] = frozenset(("earlier-block", "earlier-vote"))
+
+_CHANGED = re.compile(r"^(?:\+(?!\+\+ )|-(?!-- ))", re.MULTILINE)
+
+
+def edits(candidate: Candidate) -> int:
+    """Lines that a patch adds and removes."""
+    return len(_CHANGED.findall(candidate.patch))
+
+
+_BY_CANDIDATE: Mapping[str, Callable[[Candidate], int]] = MappingProxyType(
+    {
+        "more-copies": lambda one: -one.copies,
+        "fewer-edits": edits,
+        "smaller-patch": lambda one: len(one.patch),
+    }
+)
+
+
+def preference(
+    candidates: Sequence[Candidate], seed: int, scope: str, ties: Sequence[TieBreak] = USUAL
+) -> tuple[str, ...]:
+    """The candidates, who wins a complete tie first.
+
+    Args:
+        scope: the match, so that nobody draws the same lot in all of them.
+    """
+
+    def key(one: Candidate) -> tuple[int | str, ...]:
+        said = (_BY_CANDIDATE[tie](one) for tie in ties if tie not in BY_VOTES)
+        return (not one.patch, *said, *_lot(one, seed, scope))
+
+    return tuple(one.id for one in sorted(candidates, key=key))
+
+
+def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
+    """The order of the lots alone, but for empty patches, which come last.
+
+    It decides where no judge gave a vote: whoever makes judges refuse must not gain by the size of its patch.
+    """
+    return tuple(one.id for one in sorted(candidates, key=lambda one: (not one.patch, *_lot(one, seed, scope))))
+
+
+def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> dict[str, tuple[int, ...]]:
+    """By id, what is compared before the order of the votes is; smaller is better, equal is equal."""
+    at = next((place for place, tie in enumerate(ties) if tie in BY_VOTES), 0)
+    return {one.id: tuple(_BY_CANDIDATE[tie](one) for tie in ties[:at]) for one in candidates}
+
+
+def _lot(candidate: Candidate, seed: int, scope: str) -> tuple[int, str]:
+    return seeded_hash(seed, "tie", scope, candidate.id), candidate.id
