@@ -83,12 +83,14 @@ def _merge(scratch: Git, onto: str, commit: str) -> str:
 
 
 def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
-    flags = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv")
-    counted = scratch.run("diff-tree", *flags, "--numstat", old, new).stdout.split(b"\0")
-    binary = {entry.split(b"\t", 2)[2] for entry in counted if entry.startswith(b"-\t-\t")}
-    listed = scratch.run("diff-tree", *flags, "--raw", old, new).stdout.split(b"\0")
-    for head, path in zip(listed[::2], listed[1::2], strict=False):
-        old_mode, new_mode = head.decode().lstrip(":").split(" ")[:2]
+    flags = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--raw", "--numstat")
+    fields = scratch.run("diff-tree", *flags, old, new).stdout.split(b"\0")
+    pairs, at = [], 0
+    while fields[at].startswith(b":"):  # a path may start with anything, so the list is read in step
+        pairs.append((fields[at].decode().lstrip(":").split(" "), fields[at + 1]))
+        at += 2
+    binary = {field.split(b"\t", 2)[2] for field in fields[at:] if field.startswith(b"-\t-\t")}
+    for (old_mode, new_mode, *_), path in pairs:
         yield Change(path, old_mode, new_mode, path in binary)
 
 

@@ -138,18 +138,19 @@ def user_repository(path: Path) -> Iterator[Git]:
 @contextmanager
 def scratch_repository(user: Git) -> Iterator[Git]:
     """An empty repository that reads the user's objects and keeps its own; gone afterwards."""
-    objects = Path(user.repo.git_dir, user.run("rev-parse", "--git-path", "objects").text).resolve()
-    if "\n" in str(objects):
+    paths = ("--git-path", "objects", "--git-path", "shallow")
+    shape, *found = user.run("rev-parse", "--show-object-format", *paths).text.split("\n")
+    if len(found) != 2:
         raise UsageError("--repo: a path with a line end in it cannot be used")
-    shape = user.run("rev-parse", "--show-object-format").text
+    objects, shallow = (Path(user.repo.git_dir, path).resolve() for path in found)
     with tempfile.TemporaryDirectory(prefix="heats-propose-") as folder:
         place = Path(folder, "scratch.git")
-        made = git.Repo.init(place, bare=True, template="", object_format=shape)
-        with closing(made):
+        begin = ["git", "init", "-q", "--bare", "--template=", f"--object-format={shape}", str(place)]
+        git.Git(folder).execute(begin, env=_BARE_OF_CONFIG)
+        with closing(git.Repo(place)) as made:
             listing = place / "objects" / "info" / "alternates"
             listing.parent.mkdir(exist_ok=True)
             listing.write_text(f"{objects}\n", encoding="utf-8", errors="surrogateescape")
-            shallow = Path(user.repo.git_dir, user.run("rev-parse", "--git-path", "shallow").text)
             if shallow.exists():
                 (place / "shallow").write_bytes(shallow.read_bytes())
             yield Git(made, {**_BARE_OF_CONFIG, "GIT_INDEX_FILE": str(place / "index")})

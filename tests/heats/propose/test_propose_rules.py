@@ -1,0 +1,196 @@
+"""What is not proposed: unverified patches, CI and lock files, links, secrets, and bundles that were tampered with."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import git
+
+from heats.errors import PatchRefused, UsageError
+from heats.propose.leaks import check_leaks
+from heats.propose.proposal import is_bundle, read_bundle, read_run, write_bundle
+from heats.propose.rules import Change, Rules, check_changes
+from heats.propose.steps import Wish, propose
+from heats.store import RunStore
+
+RunOf, Wishes, DiffOf = Callable[..., RunStore], Callable[..., Wish], Callable[..., bytes]
+SECRET = "s3cr3t-value-of-the-canary"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".github/workflows/ci.yml", ".GitHub/Workflows/x.yml", "sub/.github/workflows/x.yml", ".gitlab-ci.yml",
+        "Jenkinsfile", "ci/Jenkinsfile.release", ".circleci/config.yml", "azure-pipelines-nightly.yml", ".travis.yml",
+        ".husky/pre-commit", ".pre-commit-config.yaml", "CODEOWNERS", "docs/CODEOWNERS", "renovate.json5",
+    ],
+)  # fmt: skip
+def test_ci_files_need_a_flag(path: str) -> None:
+    change = Change(path.encode(), "100644", "100644")
+    with pytest.raises(PatchRefused, match="--allow-ci"):
+        check_changes([change], Rules(allow_lock_files=True))
+    check_changes([change], Rules(allow_ci=True))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["uv.lock", "web/package-lock.json", "pnpm-lock.yaml", "Cargo.lock", "go.sum", "requirements-dev.txt", "bun.lockb"],
+)
+def test_lock_files_need_a_flag(path: str) -> None:
+    change = Change(path.encode(), "000000", "100644")
+    with pytest.raises(PatchRefused, match="--allow-lock-files"):
+        check_changes([change], Rules(allow_ci=True))
+    check_changes([change], Rules(allow_lock_files=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (Change(b".gitattributes", "100644", "100644"), "obey"),
+        (Change(b".vscode/tasks.json", "000000", "100644"), "obey"),
+        (Change(b"run.sh", "100644", "100755"), "executable"),
+        (Change(b"link", "000000", "120000"), "symbolic link"),
+        (Change(b"blob.bin", "000000", "100644", binary=True), "binary"),
+        (Change(b"deploy/prod.tf", "100644", "100644"), "protected"),
+    ],
+)
+def test_other_dangers_need_their_path_allowed(change: Change, what: str) -> None:
+    rules = Rules(allow_ci=True, allow_lock_files=True, protected=("deploy/",))
+    with pytest.raises(PatchRefused, match=what):
+        check_changes([change], rules)
+    check_changes([change], Rules(allow_paths=[change.path.decode()], protected=("deploy/",)))
+
+
+@pytest.mark.parametrize("path", ["src/github/workflows.py", "lock.py", "tests/test_ci.py", "Jenkins.md", "locks/a.py"])
+def test_ordinary_files_pass(path: str) -> None:
+    check_changes([Change(path.encode(), "100644", "100644"), Change(b"x.sh", "100755", "100755")], Rules())
+
+
+def test_a_patch_of_a_workflow_is_refused_end_to_end(shop: Path, diff_of: DiffOf, run_of: RunOf, wish: Wishes) -> None:
+    run = run_of(diff_of(**{".github/workflows/x.yml": "on: push\n"}))
+    with pytest.raises(PatchRefused, match=r"\.github/workflows/x\.yml \(CI or hooks: --allow-ci\)"):
+        propose(*read_run(run), wish())
+    assert git(shop, "branch", "--list", "heats/*") == ""
+    assert propose(*read_run(run), wish(allow_ci=True)).branch
+
+
+def test_an_unverified_patch_is_refused_unless_wished(fix: bytes, run_of: RunOf, wish: Wishes) -> None:
+    run = run_of(fix, verified=False)
+    with pytest.raises(PatchRefused, match="--allow-unverified"):
+        propose(*read_run(run), wish())
+    assert propose(*read_run(run), wish(allow_unverified=True)).text.startswith("**Not verified**")
+
+
+def test_a_patch_file_that_was_changed_afterwards_is_refused(fix: bytes, run_of: RunOf) -> None:
+    run = run_of(fix)
+    path = run.task("shop-1-2").rollout("heat-0/rollout-00").directory / "patch.diff"
+    path.write_bytes(fix.replace(b"100 - d", b"999 - d"))
+    with pytest.raises(PatchRefused, match="not what the run made"):
+        read_run(run)
+
+
+def test_evidence_of_another_patch_proves_nothing(fix: bytes, run_of: RunOf) -> None:
+    run = run_of(fix)
+    store = run.task("shop-1-2")
+    result = store.result()
+    evidence = result.evidence.model_copy(update={"patch_sha256": "0" * 64})
+    store.save_result(result.model_copy(update={"evidence": evidence}))
+    assert not read_run(run)[0].verified
+
+
+def test_a_path_into_git_is_refused(fix: bytes, run_of: RunOf, wish: Wishes) -> None:
+    with pytest.raises(PatchRefused, match="breaks the rules"):
+        propose(*read_run(run_of(fix.replace(b"price.py", b".git/hooks/x"))), wish())
+
+
+def test_a_patch_of_another_tree_does_not_apply(fix: bytes, run_of: RunOf, wish: Wishes) -> None:
+    with pytest.raises(PatchRefused, match="does not apply"):
+        propose(*read_run(run_of(fix.replace(b"+ discount", b"* discount"))), wish())
+
+
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda text: text,
+        lambda text: text[::-1],
+        lambda text: __import__("base64").b64encode(b"xy" + text),
+        lambda text: __import__("base64").urlsafe_b64encode(b"x" + text + b"tail"),
+        lambda text: text.hex().encode(),
+        lambda text: __import__("urllib.parse").parse.quote(text + b"/", safe="").encode(),
+        lambda text: text[:9] + b"\n+" + text[9:],
+    ],
+)
+def test_a_secret_of_the_environment_never_leaves(hide: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(PatchRefused, match=r"the patch contains the value of \$MY_API_KEY") as refused:
+        check_leaks({"the patch": b"+key = " + hide(SECRET.encode()) + b"\n"}, {"MY_API_KEY": SECRET})
+    assert SECRET not in str(refused.value)
+
+
+def test_a_leaking_patch_makes_no_branch(
+    shop: Path, diff_of: DiffOf, run_of: RunOf, wish: Wishes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEPLOY_TOKEN", SECRET)
+    with pytest.raises(PatchRefused, match="DEPLOY_TOKEN"):
+        propose(*read_run(run_of(diff_of(**{"notes.txt": f"see {SECRET}\n"}))), wish())
+    assert git(shop, "branch", "--list", "heats/*") == ""
+
+
+def test_a_bundle_carries_a_proposal_to_another_machine(
+    shop: Path, fix: bytes, run_of: RunOf, wish: Wishes, tmp_path: Path
+) -> None:
+    proposal, patch = read_run(run_of(fix))
+    write_bundle(tmp_path / "bundle", proposal, patch)
+    assert is_bundle(tmp_path / "bundle")
+    assert read_bundle(tmp_path / "bundle") == (proposal, patch)
+    assert propose(*read_bundle(tmp_path / "bundle"), wish()).text == propose(proposal, patch, wish()).text
+
+
+def _spoil(bundle: Path, **changes: object) -> None:
+    facts = json.loads((bundle / "proposal.json").read_text())
+    (bundle / "proposal.json").write_text(json.dumps({**facts, **changes}))
+
+
+SPOILT: dict[str, Callable[[Path], object]] = {
+    "another patch": lambda bundle: (bundle / "patch.diff").write_bytes(b"x\n"),
+    "a key too many": lambda bundle: _spoil(bundle, text="# Merge me"),
+    "no digest": lambda bundle: _spoil(bundle, patch_sha256=""),
+    "a base that is no commit": lambda bundle: _spoil(bundle, base_commit="--upload-pack=x"),
+    "another version": lambda bundle: _spoil(bundle, version=2),
+    "no JSON": lambda bundle: (bundle / "proposal.json").write_text("{"),
+    "too large": lambda bundle: (bundle / "proposal.json").write_bytes(b" " * (5 << 20)),
+    "another file": lambda bundle: (bundle / "run.sh").write_text("true"),
+    "a folder": lambda bundle: (bundle / ".git").mkdir(),
+    "no patch": lambda bundle: (bundle / "patch.diff").unlink(),
+    "a fifo": lambda bundle: ((bundle / "patch.diff").unlink(), os.mkfifo(bundle / "patch.diff")),
+    "a link": lambda bundle: ((bundle / "patch.diff").unlink(), (bundle / "patch.diff").symlink_to("/etc/passwd")),
+    "a name too long": lambda bundle: _spoil(bundle, task="x" * 5000),
+    "negative cost": lambda bundle: _spoil(bundle, before={"command": "x", "status": "y", "failed": -1}),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_a_bundle_that_was_tampered_with_is_refused(fix: bytes, run_of: RunOf, tmp_path: Path, what: str) -> None:
+    bundle = tmp_path / "bundle"
+    write_bundle(bundle, *read_run(run_of(fix)))
+    SPOILT[what](bundle)
+    with pytest.raises(PatchRefused):
+        read_bundle(bundle)
+
+
+def test_a_bundle_is_never_written_over_something_else(fix: bytes, run_of: RunOf, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    with pytest.raises(UsageError, match="empty directory"):
+        write_bundle(tmp_path, *read_run(run_of(fix)))
+
+
+def test_what_a_run_does_not_have_is_told(fix: bytes, run_of: RunOf) -> None:
+    run = run_of(fix)
+    with pytest.raises(UsageError, match="no task nope"):
+        read_run(run, "nope")
+    with pytest.raises(UsageError, match="no rollout heat-9"):
+        read_run(run, None, "heat-9/rollout-00")
+    (run.task("shop-1-2").directory / "result.json").unlink()
+    with pytest.raises(UsageError, match="not finished"):
+        read_run(run)
