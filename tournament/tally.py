@@ -1,9 +1,9 @@
 """Counting the votes of one match, and knowing when more of them cannot change the winner.
 
 Most votes win. Of contestants with equally many, what `ties.py` compares before the order of the votes decides; then
-who had its last vote earlier, by single votes or by blocks of G (within a block every order was shown once, so its order
-decides nothing); then the match's fixed preference. Abstentions count for nobody; a match without any vote
-is decided by lot.
+who had its last vote earlier, by single votes or by blocks of G (within a block every order was shown once, so the
+order in it decides nothing); then the match's fixed preference. Abstentions count for nobody; a match without any
+vote is decided by lot.
 """
 
 from collections.abc import Callable, Mapping, Sequence
