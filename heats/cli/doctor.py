@@ -2,13 +2,16 @@
 
 import asyncio
 import shutil
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import envs
 from agents.llm import ModelConfig, open_model
 from heats.cli.failures import explain
 from heats.config import HeatsConfig, load_config
@@ -19,6 +22,10 @@ from sandbox.base import SandboxSpec
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
 Check = tuple[str, Callable[[], Awaitable[str]]]
+
+
+class Doubt(Exception):
+    """Something that works, but not as well as it should; said, and no failure."""
 
 
 def doctor(
@@ -35,6 +42,7 @@ def doctor(
         ("packages", _packages),
         ("disk", lambda: _disk(loaded)),
         ("sandbox", lambda: _sandbox(loaded)),
+        ("location", lambda: _location(loaded)),
     ]
     if loaded.model is not None:
         wanted = loaded.model
@@ -48,6 +56,8 @@ async def _examine(checks: list[Check]) -> bool:
     for name, check in checks:
         try:
             typer.echo(f"ok    {name:9} {await check()}")
+        except Doubt as doubt:
+            typer.echo(f"warn  {name:9} {doubt}")
         except Exception as error:
             fine = False
             typer.echo(f"FAIL  {name:9} {explain(error)[1]}")
@@ -87,6 +97,28 @@ async def _sandbox(config: HeatsConfig) -> str:
         return f"{backend.name}, {image or 'its own image'}: {', '.join(result.text().split(chr(10))[:2])}"
     finally:
         await backend.close()
+
+
+async def _location(config: HeatsConfig) -> str:
+    """The hidden tests of the built-in tasks are files of this installation; no sandbox may show them."""
+    place = _home()
+    shown = shown_by_host_root(place)
+    if shown is None or config.sandbox.backend == "docker":
+        return f"{place.parent}, which no sandbox shows"
+    raise Doubt(
+        f"{place.parent} is below {shown}, which bubblewrap sandboxes on the host's own root show: attempts at the "
+        "built-in tasks could read their hidden tests; install heats elsewhere (uv tool install, a venv)"
+    )
+
+
+def _home() -> Path:
+    return Path(envs.__file__).resolve().parent
+
+
+def shown_by_host_root(place: Path) -> Path | None:
+    """The directory that a bubblewrap sandbox of image `host` binds and that holds `place`, if there is one."""
+    bound = [Path("/usr"), Path(sys.base_prefix).resolve(), *(Path("/") / name for name in ("bin", "sbin", "lib"))]
+    return next((folder for folder in bound if place.is_relative_to(folder)), None)
 
 
 async def _model(config: ModelConfig) -> str:
