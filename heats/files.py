@@ -56,7 +56,7 @@ def read_record(path: Path, model: type[Model]) -> Model | None:
 
 
 class LineLog:
-    """An append-only file of JSON lines, durable when `append` returns. One writer.
+    """An append-only file of JSON lines. One writer.
 
     Args:
         path: made with its parents; a line torn by a crash is cut off.
@@ -72,13 +72,18 @@ class LineLog:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def append(self, record: BaseModel, *, sync: bool = True) -> None:
-        """Append one record as a line, in one write."""
+        """Append one record as a line, in one write.
+
+        Args:
+            sync: False leaves it to the system when the line reaches the disk: it survives a kill, but no power cut.
+        """
         os.write(self._file, record.model_dump_json(exclude_defaults=True).encode() + b"\n")
         if sync:
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Close the file."""
+        """Force what was written to the disk, and close the file."""
+        os.fsync(self._file)
         os.close(self._file)
 
 

@@ -146,7 +146,10 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
         events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
         log = store.ledger_log()
         try:
-            request.ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage)))
+            # Not forced to the disk each time: all other rollouts would wait for it.
+            request.ledger.restore(
+                _spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False)
+            )
             yield Work(services=services, store=store, charges=charges, request=request)
         finally:
             log.close()

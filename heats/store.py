@@ -6,7 +6,7 @@ deleted at any time. Grades live in `GradeStore`, which selection code is never 
 ```
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
-tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff
+tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
 tasks/<task>/heat-0/votes.jsonl tournament.json
 grades/<task>/heat-0/rollout-03.json
 ```
@@ -25,6 +25,7 @@ from heats.events import EventLog
 from heats.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
 from heats.journal import TournamentJournal
 from heats.records import Charge, Manifest, Outcome, TaskResult
+from heats.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
@@ -35,14 +36,22 @@ class RolloutStore:
     def __init__(self, directory: Path, rollout: str) -> None:
         self.directory = directory
         self.rollout = rollout
+        self._steps = StepLog(directory / "trajectory.jsonl")
 
     def trajectory(self) -> Trajectory | None:
         """The trajectory so far or at the end."""
-        return read_record(self.directory / "trajectory.json", Trajectory)
+        ended = read_record(self.directory / "trajectory.json", Trajectory)
+        return ended or read_steps(self.directory / "trajectory.jsonl")
 
     def save_trajectory(self, trajectory: Trajectory) -> None:
-        """Replace the trajectory; called after every step, and made durable at the end."""
-        write_record(self.directory / "trajectory.json", trajectory, durable=trajectory.exit is not None)
+        """Keep the trajectory; called after every step. One that has ended is written whole, and durably."""
+        whole = self.directory / "trajectory.json"
+        if trajectory.exit is not None:
+            write_record(whole, trajectory)
+            self._steps.clear()
+            return
+        self._steps.save(trajectory)
+        whole.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:
         """The outcome; None while the rollout is not finished or its patch does not match it."""

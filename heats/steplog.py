@@ -1,0 +1,88 @@
+"""A trajectory while it grows: one line per step, appended.
+
+Rewriting a whole file after every step costs as much as the trajectory is long, and on some file systems a rename waits
+for the disk, with all other rollouts waiting behind it.
+"""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agents.llm.ledger import Usage
+from agents.trajectory import Record, Step, Trajectory
+from heats.files import write_bytes
+
+
+class StepLine(Record):
+    """One step and what the trajectory had come to with it; a later line of the same step replaces it."""
+
+    step: Step
+    usage: Usage
+    duration_s: float
+
+
+class StepLog:
+    """Writes one trajectory's steps to a file: whole after a kill, but for a torn last line that readers leave out.
+
+    Args:
+        path: replaced by the first `save`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._saved: list[Step] = []
+
+    def save(self, trajectory: Trajectory) -> None:
+        """Write what is not in the file yet.
+
+        Raises:
+            OSError: the disk is full, or the directory is not writable.
+        """
+        known, steps = self._saved, trajectory.steps
+        if not known or len(steps) < len(known) or steps[0] is not known[0]:
+            head = trajectory.model_copy(update={"steps": ()}).model_dump_json(exclude_defaults=True)
+            data = head.encode() + b"\n" + _lines(trajectory, 0)
+            write_bytes(self._path, data, durable=False)
+        elif data := _lines(trajectory, _first_new(known, steps)):
+            handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(handle, data)
+            finally:
+                os.close(handle)
+        self._saved = list(steps)
+
+    def clear(self) -> None:
+        """Remove the file: the trajectory is kept elsewhere now."""
+        self._saved = []
+        self._path.unlink(missing_ok=True)
+
+
+def read_steps(path: Path) -> Trajectory | None:
+    """The trajectory as far as it was written; None when there is none that can be read."""
+    try:
+        head, *lines = path.read_bytes().split(b"\n")[:-1]
+        trajectory = Trajectory.model_validate_json(head)
+        found = [StepLine.model_validate_json(line) for line in lines]
+    except (FileNotFoundError, ValueError, ValidationError):
+        return None
+    if not found:
+        return trajectory
+    steps = {line.step.id: line.step for line in found}
+    last = found[-1]
+    so_far = {"steps": tuple(steps.values()), "usage": last.usage, "duration_s": last.duration_s}
+    return trajectory.model_copy(update=so_far)
+
+
+def _first_new(known: list[Step], steps: tuple[Step, ...]) -> int:
+    """Only the newest of the known steps is ever replaced, when its observations are there."""
+    newest = len(known) - 1
+    return newest if steps[newest] is not known[newest] else len(known)
+
+
+def _lines(trajectory: Trajectory, start: int) -> bytes:
+    lines = (
+        StepLine(step=step, usage=trajectory.usage, duration_s=trajectory.duration_s)
+        for step in trajectory.steps[start:]
+    )
+    return b"".join(line.model_dump_json(exclude_defaults=True).encode() + b"\n" for line in lines)
