@@ -54,8 +54,8 @@ def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = N
     if name == "demo":
         return Dataset(name=name, env="demo", options={"image": image or "", **options})
     if path.exists():
-        kind = "harbor" if path.is_dir() and _holds_harbor_tasks(path) else "swebench"
-        return Dataset(name=path.resolve().stem, env=kind, options={"source": str(path.resolve()), **options})
+        env, key = ("harbor", "path") if path.is_dir() and _holds_harbor_tasks(path) else ("swebench", "source")
+        return Dataset(name=path.resolve().stem, env=env, options={key: str(path.resolve()), **options})
     if re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         return Dataset(name=name, env=name, options=dict(options))
     if path.suffix in _FILES or name.startswith((".", "/", "~")):

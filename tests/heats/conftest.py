@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.llm.ledger import Ledger
 from heats.config import load_config
 from heats.run import RunRequest, play
 from heats.services import Services
@@ -47,7 +48,10 @@ def paper_run(tmp_path, monkeypatch):
             )
 
         monkeypatch.setattr(run_module, "open_services", services)
-        request = RunRequest(command="test", directory=directory, config=config, env=env, listeners=listeners)
+        ledger = Ledger("run", config.limits.run)
+        request = RunRequest(
+            command="test", directory=directory, config=config, env=env, listeners=listeners, ledger=ledger
+        )
         return await play(request)
 
     return go

@@ -1,0 +1,142 @@
+"""How well a sweep keeps its workers busy: many tasks, a scripted model of a known latency, real sandboxes.
+
+    python -m benchmarks.sweep                              # 64 tasks x 4 rollouts, 16 workers, 1 s a reply
+    python -m benchmarks.sweep --iterations 2 --sandbox docker
+
+The ideal is what the rollouts' replies alone take when every worker is always waiting for one: replies of rollouts x
+latency / workers. It leaves out starting sandboxes, running commands, taking patches, summaries and votes, and the
+end of the run, where fewer rollouts are left than workers.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from envs.base import Grade, Patch, Task
+from envs.basetree import make_base_tree
+from envs.worktree import put_tree, take_patch
+from heats.config import HeatsConfig, load_config
+from heats.records import TaskResult
+from heats.run import RunRequest, play
+from heats.show.reading import read_events
+from heats.store import RunStore
+from sandbox.base import Sandbox, SandboxBackend
+
+COMMANDS = ("cat notes.txt", "ls -la", "echo {} >> notes.txt", "wc notes.txt", "git status --short", "git diff", "true")
+
+
+class ManyTasks:
+    """Small tasks without tests: what is measured is the waiting, not the tests.
+
+    Args:
+        count: how many.
+        image: of the sandboxes; the backend's own when empty.
+    """
+
+    name = "many"
+
+    def __init__(self, count: int = 64, image: str = "") -> None:
+        self._tree = make_base_tree({"notes.txt": b"nothing yet\n"})
+        self._tasks = [
+            Task(id=f"task-{n:03}", statement=f"Write note {n}.", image=image, base_commit=self._tree.commit)
+            for n in range(count)
+        ]
+
+    def tasks(self) -> Sequence[Task]:
+        """All of them."""
+        return self._tasks
+
+    async def prepare(self, task: Task, sandbox: Sandbox) -> None:
+        """Put the one file in."""
+        await put_tree(sandbox, task.workdir, self._tree)
+
+    async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
+        """Take the diff."""
+        return await take_patch(sandbox, task.workdir, self._tree)
+
+    async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
+        """There is nothing to grade by."""
+        return None
+
+
+@contextmanager
+def model_server(directory: Path, latency_s: float):
+    """The scripted server as a process of its own; yields its base URL."""
+    variants = [[command.format(number) for command in COMMANDS] for number in range(4)]
+    script = directory / "persona.json"
+    script.write_text(json.dumps({"rules": [{"variants": variants}]}))
+    command = [sys.executable, "-m", "agents.llm.fake_server", "--script", str(script), "--latency", str(latency_s)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def main() -> None:
+    """Run it once and say how long it took."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=64)
+    parser.add_argument("--rollouts", type=int, default=4)
+    parser.add_argument("--iterations", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=16)
+    parser.add_argument("--latency", type=float, default=1.0, help="seconds a reply")
+    parser.add_argument("--sandbox", default="bubblewrap")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, model_server(Path(name), options.latency) as base_url:
+        os.environ["OPENAI_API_KEY"] = "none"
+        config = load_config(
+            (),
+            {
+                "rollouts": options.rollouts,
+                "iterations": options.iterations,
+                "select_k": min(2, options.rollouts),
+                "workers": options.workers,
+                "model.name": "fake-model",
+                "model.base_url": base_url,
+                "model.max_concurrency": 256,
+                "sandbox.backend": options.sandbox,
+            },
+        )
+        directory = Path(name) / "run"
+        report(directory, measure(directory, config, options.tasks), config, options.latency)
+
+
+def measure(directory: Path, config: HeatsConfig, tasks: int) -> float:
+    """Seconds from the first rollout's start to the end of the run."""
+    request = RunRequest(command="sweep", directory=directory, config=config, env=ManyTasks(tasks))
+    began = time.monotonic()
+    results: list[TaskResult] = asyncio.run(play(request))
+    took = time.monotonic() - began
+    wrong = [result for result in results if result.status == "error"]
+    if wrong:
+        sys.exit(f"{len(wrong)} tasks failed, the first: {wrong[0].detail}")
+    return took
+
+
+def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) -> None:
+    """Wall time beside the ideal, and how many slots were idle when."""
+    run = RunStore(directory)
+    events = list(read_events(run))
+    steps = sum(int(event.data["steps"]) for event in events if event.kind == "rollout_finished")
+    rollouts = sum(event.kind == "rollout_finished" for event in events)
+    ideal = steps * latency_s / config.workers
+    print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.workers} workers")
+    print(f"ideal {ideal:.1f} s, wall {took:.1f} s, ratio {took / ideal:.3f}")
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    print(f"this process: {usage.ru_utime + usage.ru_stime:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at most")
+
+
+if __name__ == "__main__":
+    main()
