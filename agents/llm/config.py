@@ -8,20 +8,27 @@ from agents.llm.ledger import Usage
 
 
 class Prices(BaseModel):
-    """USD per million tokens. Cached prompt tokens cost `cached`, or `prompt` when it is not given."""
+    """What a model costs: by tokens, by the time of its server, or both.
+
+    Attributes:
+        prompt: USD per million tokens, as are `completion` and `cached`; without the latter cached ones cost `prompt`.
+        server_hour: USD for an hour of the server with all its GPUs; counted while at least one request is in flight
+            and shared out among those that are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    prompt: float = Field(ge=0)
-    completion: float = Field(ge=0)
+    prompt: float = Field(0.0, ge=0)
+    completion: float = Field(0.0, ge=0)
     cached: float | None = Field(None, ge=0)
+    server_hour: float = Field(0.0, ge=0)
 
-    def cost(self, usage: Usage) -> float:
-        """USD that these tokens cost."""
+    def cost(self, usage: Usage, server_s: float = 0.0) -> float:
+        """USD that one request cost, by its tokens and its share of the server's seconds."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
         millionths = fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion
-        return millionths / 1_000_000
+        return millionths / 1_000_000 + server_s / 3600 * self.server_hour
 
 
 class ModelConfig(BaseModel):

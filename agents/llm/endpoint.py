@@ -1,4 +1,4 @@
-"""One server as its clients share it: how many requests at once, and whether it is worth asking now."""
+"""One server as its clients share it: requests at once, whose time it is, and whether it is worth asking now."""
 
 import asyncio
 import time
@@ -63,6 +63,36 @@ class AdaptiveLimit:
         """A request was answered: about one more slot per round of successes."""
         self.limit = min(self.ceiling, self.limit + 1 / self.limit)
         self._wake()
+
+
+class BusyTime:
+    """Time in which a server works for us, shared out among the requests in flight.
+
+    The shares of all requests sum to the time in which there was at least one.
+    """
+
+    def __init__(self) -> None:
+        self._in_flight = 0
+        self._share = 0.0  # of a request that was in flight from the beginning on
+        self._at = time.monotonic()
+
+    def enter(self) -> float:
+        """A request starts; give what this returns to `leave`."""
+        self._advance()
+        self._in_flight += 1
+        return self._share
+
+    def leave(self, mark: float) -> float:
+        """The request ends; returns its share in seconds."""
+        self._advance()
+        self._in_flight -= 1
+        return self._share - mark
+
+    def _advance(self) -> None:
+        now = time.monotonic()
+        if self._in_flight:
+            self._share += (now - self._at) / self._in_flight
+        self._at = now
 
 
 class CircuitBreaker:

@@ -79,7 +79,12 @@ def usage_of(prompt: tuple[int, int], completions: Sequence[Completion]) -> dict
 def completion_body(model: str, completions: Sequence[Completion], usage: Mapping[str, Any]) -> dict[str, Any]:
     """A `chat.completion` object."""
     choices = [
-        {"index": index, "message": completion.message, "finish_reason": completion.finish_reason, "logprobs": None}
+        {
+            "index": index,
+            "message": completion.message,
+            "finish_reason": completion.finish_reason,
+            "logprobs": _logprobs(completion),
+        }
         for index, completion in enumerate(completions)
     ]
     return {
@@ -89,6 +94,18 @@ def completion_body(model: str, completions: Sequence[Completion], usage: Mappin
         "choices": choices,
         "usage": dict(usage),
     }
+
+
+def _logprobs(completion: Completion) -> dict[str, Any] | None:
+    tokens = [
+        {
+            "token": one.token,
+            "logprob": one.logprob,
+            "top_logprobs": [{"token": token, "logprob": logprob} for token, logprob in one.top],
+        }
+        for one in completion.logprobs
+    ]
+    return {"content": tokens} if tokens else None
 
 
 def billed(body: Mapping[str, Any], delivery: Delivery = "whole") -> HttpReply:

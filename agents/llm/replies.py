@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from agents.llm.base import Completion, FinishReason, Message, ToolCall
+from pydantic import ValidationError
+
+from agents.llm.base import Completion, FinishReason, Message, TokenLogprob, ToolCall
 from agents.llm.ledger import Usage
 
 _FINISH: frozenset[str] = frozenset(get_args(FinishReason))
@@ -125,7 +127,25 @@ def _completion(choice: object, send_reasoning: bool) -> Completion:
         tool_calls=calls,
         reasoning=reasoning or None,
         finish_reason="content_filter" if refused else finish,
+        logprobs=_logprobs(_item(_item(choice, "logprobs"), "content")),
     )
+
+
+def _logprobs(tokens: object) -> tuple[TokenLogprob, ...]:
+    """Log probabilities, or nothing where the server's are not in OpenAI's shape: no reply fails for them."""
+    if not isinstance(tokens, list):
+        return ()
+    try:
+        return tuple(
+            TokenLogprob(
+                token=token["token"],
+                logprob=token["logprob"],
+                top=[(one["token"], one["logprob"]) for one in token.get("top_logprobs") or ()],
+            )
+            for token in tokens
+        )
+    except (KeyError, TypeError, AttributeError, ValidationError):
+        return ()
 
 
 def _content(content: object) -> str:
