@@ -1,35 +1,46 @@
 """A diff as rows that a template can colour: for reading only, never for applying."""
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from heats.show.colour import Pieces, colour
 from heats.show.sanitize import from_bytes, one_line
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_STATUS = (
+    (re.compile(r"new file mode "), "new"),
+    (re.compile(r"deleted file mode "), "deleted"),
+    (re.compile(r"rename from "), "renamed"),
+    (re.compile(r"Binary files |GIT binary patch"), "binary"),
+)
+_SAID_ELSEWHERE = re.compile(r"index [0-9a-f]|--- |\+\+\+ |new file mode 100644|deleted file mode 100644")
 MAX_LINE = 500
 
 RowKind = Literal["add", "del", "same", "hunk", "note"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
-    """One line of a diff with its line numbers in the old and new file."""
+    """One line of a diff with its line numbers in the old and new file, and in coloured pieces where they are known."""
 
     kind: RowKind
     text: str
     old: int | None = None
     new: int | None = None
+    pieces: Pieces | None = None
 
 
 @dataclass(slots=True)
 class FileRows:
-    """The rows of one file."""
+    """The rows of one file. `status` is `new`, `deleted`, `renamed`, `binary` or empty."""
 
     name: str
     rows: list[Row]
     added: int = 0
     removed: int = 0
+    status: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,11 @@ class DiffView:
     def removed(self) -> int:
         """Lines removed, of those shown."""
         return sum(file.removed for file in self.files)
+
+    @property
+    def size(self) -> int:
+        """Characters shown."""
+        return sum(len(row.text) for file in self.files for row in file.rows)
 
 
 def read_diff(data: bytes, limit: int = 60_000) -> DiffView:
@@ -75,8 +91,14 @@ def read_diff(data: bytes, limit: int = 60_000) -> DiffView:
             file.added, file.removed = file.added + (row.kind == "add"), file.removed + (row.kind == "del")
             file.rows.append(row)
         else:
-            file.rows.append(Row("note", line))
+            _note(file, line)
     return DiffView(tuple(files), len(data) - len(shown))
+
+
+def _note(file: FileRows, line: str) -> None:
+    file.status = next((status for start, status in _STATUS if start.match(line)), file.status)
+    if not (file.name and _SAID_ELSEWHERE.match(line)):
+        file.rows.append(Row("note", line))
 
 
 def _text(raw: bytes) -> str:
@@ -95,3 +117,27 @@ def _row(line: str, old: int, new: int) -> tuple[Row, int, int]:
 def _name(header: str) -> str:
     """The path of a file, as its `diff --git` line names it last."""
     return one_line(header.rpartition(" b/")[2] or header, 200)
+
+
+def colour_diff(view: DiffView) -> None:
+    """Give the rows of a diff their coloured pieces: each hunk's old and new text are read as one text each."""
+    for file in view.files:
+        for hunk in _hunks(file.rows):
+            _colour(file.name, [row for row in hunk if row.kind != "add"])
+            _colour(file.name, [row for row in hunk if row.kind != "del"])
+
+
+def _hunks(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    hunk: list[Row] = []
+    for row in rows:
+        if row.kind in {"hunk", "note"}:
+            yield hunk
+            hunk = []
+        else:
+            hunk.append(row)
+    yield hunk
+
+
+def _colour(name: str, rows: Sequence[Row]) -> None:
+    for row, pieces in zip(rows, (colour(name, [row.text for row in rows]) or () if rows else ()), strict=False):
+        row.pieces = pieces

@@ -1,4 +1,4 @@
-"""Geometry of the report's drawings: brackets, curves and time lines. The templates draw what is measured out here."""
+"""Geometry of the report's brackets and time lines. The templates draw what is measured out here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,54 +115,6 @@ def decided(match: Match) -> str:
     abstained = sum(vote.choice is None for vote in match.votes)
     votes = f"{len(match.votes) - abstained} votes" + (f", {abstained} abstained" if abstained else "")
     return words.get(match.decided_by, votes)
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """One line of a chart."""
-
-    name: str
-    points: str
-    end: tuple[float, float]
-    dots: tuple[tuple[float, float, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Curves over k = 1 ... n, with ticks as (place, text)."""
-
-    curves: tuple[Curve, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-    width: float = 460
-    height: float = 240
-
-
-def draw_chart(curves: Sequence[tuple[str, Sequence[float]]]) -> Chart | None:
-    """pass@k of each heat; None where nothing is known."""
-    known = [(name, values) for name, values in curves if values]
-    if not known:
-        return None
-    longest = max(len(values) for _, values in known)
-
-    def x(k: int) -> float:
-        return 46 + (380 * (k - 1) / max(longest - 1, 1))
-
-    def y(share: float) -> float:
-        return 204 - 184 * share
-
-    drawn = []
-    for name, values in known:
-        dots = [(x(k), y(share), f"{name}: pass@{k} = {share * 100:.1f} %") for k, share in enumerate(values, 1)]
-        points = " ".join(f"{left:.1f},{top:.1f}" for left, top, _ in dots)
-        drawn.append(Curve(name, points, dots[-1][:2], tuple(dots)))
-    step = max(1, -(-longest // 8))
-    ks = sorted({1, longest, *range(step, longest - step // 2, step)})
-    return Chart(
-        tuple(drawn),
-        tuple((x(k), str(k)) for k in ks),
-        tuple((y(share), f"{share * 100:.0f} %") for share in (0, 0.25, 0.5, 0.75, 1)),
-    )
 
 
 @dataclass(frozen=True, slots=True)

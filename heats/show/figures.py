@@ -12,6 +12,7 @@ from statistics import fmean, median_low
 from typing import Any, Self
 
 from agents.llm.ledger import Usage
+from heats.records import Charge
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
 from heats.store import RunStore
 
@@ -174,9 +175,11 @@ class Figures:
         return cls.gather(run, basis, [TaskFigures.of(read_task(run, task), basis) for task in task_ids(run)])
 
     @classmethod
-    def gather(cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures]) -> Self:
+    def gather(
+        cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures], charges: Sequence[Charge] | None = None
+    ) -> Self:
         """Figures of tasks that were read already; what was spent comes from the run's own charges."""
-        charges = run.charges()
+        charges = run.charges() if charges is None else charges
         charged = total_usage(charge.usage for charge in charges)
         usage = charged if charged.calls else total_usage(task.usage for task in tasks)
         by_task: dict[str, list[Usage]] = defaultdict(list)

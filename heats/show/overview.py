@@ -1,11 +1,16 @@
 """What the report's first page says: figures, stages, costs and the list of tasks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from agents.llm.ledger import Usage
 from heats.events import Event
+from heats.records import Charge
 from heats.show import words as say
-from heats.show.drawings import draw_chart, draw_timeline
+from heats.show.charts import draw_chart, draw_spreads
+from heats.show.drawings import draw_timeline
+from heats.show.spending import HeatWork, spending
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.show.timeline import run_rows, seconds
@@ -27,25 +32,39 @@ SUCCESS_WORDS = {
 MAX_TIMELINE_TASKS = 60
 
 
-def overview(
-    run: RunStore,
-    figures: RunFigures,
-    events: Sequence[Event],
-    grouped: dict[str, list[Event]],
-    links: Mapping[str, str],
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class OverviewFacts:
+    """What the first page is made of.
+
+    Attributes:
+        links: address of each task's part of the report.
+        work: of the agents, by heat.
+    """
+
+    run: RunStore
+    figures: RunFigures
+    events: Sequence[Event]
+    links: Mapping[str, str]
+    work: Sequence[HeatWork]
+    charges: Sequence[Charge]
+
+
+def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str, Any]:
     """The values of the overview's template."""
+    figures, links = facts.figures, facts.links
     heats = max(figures.totals.heats, 1)
     few = len(figures.tasks) <= MAX_TIMELINE_TASKS and len(figures.tasks) > 1
     return {
-        "title": _title(run, figures),
-        "about": _about(run, events),
+        "title": _title(facts.run, figures),
+        "about": _about(facts.run, facts.events),
         "cards": _cards(figures),
         "notes": notes(figures)[:-1],
         "meaning": MEANING[figures.basis],
         "stages": _stages(figures),
         "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),
-        "costs": _costs(figures),
+        "steps": draw_spreads([(f"heat {heat}", work.steps) for heat, work in enumerate(facts.work)]),
+        "spent": _spent(facts),
+        "total_usage": figures.usage,
         "header": header(heats),
         "rows": [
             {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.status, "")}
@@ -86,6 +105,7 @@ def _cards(figures: RunFigures) -> list[tuple[str, str, bool]]:
             cards.append((say.percent(totals.kept[heat]), "kept (Sel-K)", False))
     cards.append((f"{totals.rollouts:,}", "rollouts", False))
     cards.append((steps_text(totals.steps) or "–", "mean steps by heat", False))
+    cards.append((cached_share(figures.usage), "of prompts from the prefix cache", False))
     cards.append((say.money(figures.usage.cost_usd), f"{say.count(figures.usage.tokens)} tokens", False))
     return cards
 
@@ -103,16 +123,19 @@ def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
     return [(name, value, say.percent(value), lead) for name, value, lead in found]
 
 
-def _costs(figures: RunFigures) -> list[tuple[str, str]]:
-    usage, totals = figures.usage, figures.totals
-    cached = usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else None
-    return [
-        ("mean steps by heat", steps_text(totals.steps) or "–"),
-        ("model calls", f"{usage.calls:,}"),
-        ("prompt tokens", say.count(usage.prompt_tokens)),
-        ("of these from the prefix cache", say.percent(cached)),
-        ("completion tokens", say.count(usage.completion_tokens)),
-        ("of these reasoning", say.count(usage.reasoning_tokens)),
-        ("cost", say.money(usage.cost_usd)),
-        ("rollouts failed by infrastructure", str(totals.infrastructure_failed)),
-    ]
+def _spent(facts: OverviewFacts) -> list[dict[str, Any]]:
+    """A row a kind of work, with the widths of its bar: cached, computed and completion tokens, in percent."""
+    rows = spending(facts.charges, {heat: work.usage for heat, work in enumerate(facts.work)})
+    most = max((row.usage.tokens for row in rows), default=0)
+    found = []
+    for row in rows:
+        usage = row.usage
+        parts = (usage.cached_tokens, row.computed, usage.completion_tokens)
+        widths = [100 * part / most if most else 0 for part in parts]
+        found.append({"name": row.name, "usage": usage, "widths": widths, "cached": cached_share(usage)})
+    return found
+
+
+def cached_share(usage: Usage) -> str:
+    """The share of prompt tokens that a prefix cache had."""
+    return say.percent(usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else None)

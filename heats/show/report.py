@@ -6,9 +6,9 @@ hash, and nothing from anywhere. A run too large for one page gets a page a task
 
 import shutil
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from hashlib import sha256
 from importlib import metadata
@@ -18,23 +18,27 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from heats.events import Event
 from heats.files import slug, write_bytes
 from heats.show import words as say
+from heats.show.diffs import Row
 from heats.show.figures import TaskFigures
-from heats.show.overview import SUCCESS_WORDS, TONES, overview
-from heats.show.reading import Basis, find_basis, read_events, read_task, task_ids
+from heats.show.overview import SUCCESS_WORDS, TONES, OverviewFacts, overview
+from heats.show.reading import Basis, find_basis, read_task, task_ids
 from heats.show.sanitize import clean, one_line
+from heats.show.spending import HeatWork, sum_work, work_by_heat
 from heats.show.table import RunFigures
-from heats.show.task_view import view_task
-from heats.show.timeline import by_task
+from heats.show.task_view import Budget, view_task
+from heats.show.timeline import by_task, drawn_events
 from heats.store import RunStore
 
 INLINE_LIMIT = 8_000_000
 """Characters of task pages that are put into the one file; above it they become files of their own."""
 TASK_BUDGET = 4_000_000
+COLOURED, COLOURED_OF_MANY = 200_000, 20_000
+"""Characters of patches that are coloured on a task's page: colouring is slow beside everything else."""
 MANY_TASKS = 24
 """With more tasks than this they are read by several processes, and always get files of their own."""
 
@@ -43,88 +47,121 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """One task's part of the report."""
+    """One task's part of the report.
+
+    Attributes:
+        places: of the page that its navigation leads to, as (name, address).
+        work: of the rollouts, by heat.
+    """
 
     task: str
     figures: TaskFigures
     body: Markup
+    places: tuple[tuple[str, str], ...]
+    work: tuple[HeatWork, ...]
 
 
 def write_report(run: RunStore, path: Path) -> Path:
+    """Write the report of a run, finished or not: `build_report` without its figures."""
+    build_report(run, path)
+    return path
+
+
+def build_report(run: RunStore, path: Path) -> RunFigures:
     """Write the report of a run, finished or not.
 
     A large run's task pages go to the folder `<name>-files` beside `path`; one that an earlier report left there is
     replaced.
 
     Returns:
-        `path`.
+        The figures that it shows.
 
     Raises:
         UsageError: the directory holds no run.
         OSError: the report cannot be written.
     """
-    events = list(read_events(run))
+    events = list(drawn_events(run))
     tasks, basis, grouped = task_ids(run, events), find_basis(run), by_task(events)
     beside = path.with_name(f"{path.stem}-files")
     if beside.is_dir():
         shutil.rmtree(beside)
-    pages = _pages(run, tasks, basis, grouped)
     inline = len(tasks) <= MANY_TASKS
-    kept: list[TaskPage] = []
-    figures: list[TaskFigures] = []
-    for page in pages:
-        figures.append(page.figures)
-        kept.append(page)
-        if inline and sum(len(one.body) for one in kept) > INLINE_LIMIT:
+    whole: list[TaskPage] = []
+    thin: list[TaskPage] = []
+    for page in _pages(run, tasks, basis, grouped):
+        whole.append(page)
+        thin.append(replace(page, body=Markup()))
+        if inline and sum(len(one.body) for one in whole) > INLINE_LIMIT:
             inline = False
         if not inline:
-            _write_pages(run, beside, kept)
-            kept = []
+            _write_pages(run, beside, whole, tasks)
+            whole = []
     links = {task: f"#{slug(task)}" if inline else f"{beside.name}/{slug(task)}.html" for task in tasks}
-    total = RunFigures.gather(run, basis, figures)
-    sections = [_section(page, len(tasks) == 1) for page in kept] if inline else []
-    body = render("overview.html.j2", **overview(run, total, events, grouped, links), sections=sections)
+    charges = run.charges()
+    figures = RunFigures.gather(run, basis, [page.figures for page in thin], charges)
+    facts = OverviewFacts(run, figures, events, links, sum_work(page.work for page in thin), charges)
+    sections = [_section(page, tasks) for page in whole] if inline else []
+    body = render("overview.html.j2", **overview(facts, grouped), sections=sections)
     write_bytes(path, page_html(f"heats: {run.manifest.run_id}", body).encode(), mode=0o644)
-    return path
+    return figures
 
 
 def _pages(run: RunStore, tasks: Sequence[str], basis: Basis, events: dict[str, list[Event]]) -> Iterable[TaskPage]:
-    budget = min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(len(tasks), 1)) if len(tasks) <= MANY_TASKS else TASK_BUDGET
+    many = len(tasks) > MANY_TASKS
+    text = TASK_BUDGET if many else min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(len(tasks), 1))
     work = [(task, events.get(task, [])) for task in tasks]
-    make = partial(task_page, run.directory, basis, budget)
-    if len(tasks) <= MANY_TASKS:
+    make = partial(task_page, run.directory, basis, Budget(text, COLOURED_OF_MANY if many else COLOURED))
+    if not many:
         yield from map(make, work)
         return
     with ProcessPoolExecutor(cpu_count() or 1, mp_context=get_context("spawn")) as pool:
         yield from pool.map(make, work, chunksize=4)
 
 
-def task_page(directory: Path, basis: Basis, budget: int, work: tuple[str, Sequence[Event]]) -> TaskPage:
+def task_page(directory: Path, basis: Basis, budget: Budget, work: tuple[str, Sequence[Event]]) -> TaskPage:
     """Read and render one task; runs in a process of its own for large runs."""
     task, events = work
     run = RunStore(directory)
     facts = read_task(run, task)
     view = view_task(run, facts, basis, events, budget)
-    return TaskPage(task, TaskFigures.of(facts, basis), render("task.html.j2", task=view, basis=basis))
+    body = render("task.html.j2", task=view, basis=basis)
+    return TaskPage(task, TaskFigures.of(facts, basis), body, view.places, work_by_heat(facts))
 
 
-def _section(page: TaskPage, alone: bool) -> Markup:
-    status = page.figures.status
-    pill = Markup('<span class="pill {}">{}</span>').format(TONES.get(status, ""), say.STATUS_WORDS.get(status, status))
-    opened = Markup(" open") if alone else ""
-    return Markup(
-        '<details class="task" id="{}"{}><summary>{} {}</summary><div class="inside">{}</div></details>'
-    ).format(slug(page.task), opened, one_line(page.task, 200), pill, page.body)
+def _section(page: TaskPage, tasks: Sequence[str]) -> Markup:
+    alone = len(tasks) == 1
+    return render(
+        "section.html.j2",
+        task=page.task,
+        place=slug(page.task),
+        status=page.figures.status,
+        alone=alone,
+        crumbs=_crumbs(page, tasks, "", lambda task: f"#{slug(task)}") if not alone else "",
+        body=page.body,
+    )
 
 
-def _write_pages(run: RunStore, folder: Path, pages: Sequence[TaskPage]) -> None:
+def _crumbs(page: TaskPage, tasks: Sequence[str], home: str, link: Callable[[str], str]) -> Markup:
+    place = tasks.index(page.task)
+    before, after = tasks[:place][-1:], tasks[place + 1 : place + 2]
+    return render(
+        "crumbs.html.j2",
+        task=page.task,
+        status=page.figures.status,
+        home=f"{home}#tasks",
+        places=page.places,
+        before=[(one, link(one)) for one in before],
+        after=[(one, link(one)) for one in after],
+    )
+
+
+def _write_pages(run: RunStore, folder: Path, pages: Sequence[TaskPage], tasks: Sequence[str]) -> None:
     """Task pages as files. Written plainly: what can be made again at any time need not survive a power cut."""
     folder.mkdir(parents=True, exist_ok=True)
+    home = f"../{folder.name.removesuffix('-files')}.html"
     for page in pages:
-        back = Markup('<header class="top"><p><a href="../{}.html">All tasks</a></p><h1>{}</h1></header>').format(
-            folder.name.removesuffix("-files"), one_line(page.task, 200)
-        )
-        body = back + Markup("<main id='{}'>{}</main>").format(slug(page.task), page.body)
+        crumbs = _crumbs(page, tasks, home, lambda task: f"{slug(task)}.html")
+        body = crumbs + Markup("<main id='{}'>{}</main>").format(slug(page.task), page.body)
         html = page_html(f"{one_line(page.task, 80)} in {run.directory.name}", body)
         (folder / f"{slug(page.task)}.html").write_text(html, encoding="utf-8")
 
@@ -157,6 +194,14 @@ def _own(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
+def code_html(row: Row) -> Markup:
+    """A row of a diff, coloured where its pieces are known."""
+    if not row.pieces:
+        return escape(row.text)
+    parts = (f'<i class="{kind}">{escape(text)}</i>' if kind else escape(text) for kind, text in row.pieces)
+    return Markup("".join(parts))  # noqa: S704 - every text was escaped just now; the classes are ours
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -171,11 +216,14 @@ def _environment() -> Environment:
     environment.globals |= {
         "short": say.short,
         "size": say.size,
+        "count": say.count,
+        "money": say.money,
         "duration": say.duration,
         "ending": say.ending,
         "tests": say.tests,
         "tone": lambda status: TONES.get(status, ""),
         "status_words": lambda status: say.STATUS_WORDS.get(status, status),
         "words_for": SUCCESS_WORDS,
+        "code": code_html,
     }
     return environment

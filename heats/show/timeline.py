@@ -1,13 +1,16 @@
 """Time lines from a run's events: who worked when."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from heats.events import Event
 from heats.show import words as say
 from heats.show.drawings import Span
 from heats.show.state import number, word
+from heats.store import RunStore
 
 MAX_ROWS = 200
 
@@ -20,11 +23,28 @@ def seconds(event: Event) -> float | None:
         return None
 
 
+_NOT_DRAWN = (b'"kind":"rollout_step"', b'"kind":"votes"')
+"""Steps and votes: by far the most events of a run, and in no time line."""
+
+
+def drawn_events(run: RunStore) -> Iterator[Event]:
+    """The events of a run without single steps and votes; a line that is not whole or not an event is left out."""
+    if not run.events_path.exists():
+        return
+    with run.events_path.open("rb") as lines:
+        for line in lines:
+            if not any(kind in line[:120] for kind in _NOT_DRAWN):
+                try:
+                    yield Event.model_validate_json(line)
+                except ValidationError:
+                    continue
+
+
 def by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
-    """The events of each task, without the single steps and votes, which no time line shows."""
+    """The events of each task."""
     found: dict[str, list[Event]] = defaultdict(list)
     for event in events:
-        if event.task is not None and event.kind not in {"rollout_step", "votes"}:
+        if event.task is not None:
             found[event.task].append(event)
     return found
 

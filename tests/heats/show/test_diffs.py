@@ -26,7 +26,7 @@ new file mode 100644
 
 def test_lines_are_numbered_and_told_apart() -> None:
     first, second = read_diff(DIFF).files
-    assert [(row.kind, row.text, row.old, row.new) for row in first.rows[3:]] == [
+    assert [(row.kind, row.text, row.old, row.new) for row in first.rows] == [
         ("hunk", "@@ -1,4 +1,4 @@ def f():", None, None),
         ("same", "a", 1, 1),
         ("del", "-- b", 2, None),
@@ -35,7 +35,7 @@ def test_lines_are_numbered_and_told_apart() -> None:
         ("note", "\\ No newline at end of file", None, None),
     ]
     assert (first.name, first.added, first.removed) == ("x.py", 1, 1)
-    assert (second.name, second.added, second.removed) == ("new", 1, 0)
+    assert (second.name, second.added, second.removed, second.status) == ("new", 1, 0, "new")
 
 
 def test_a_hunk_whose_header_lies_does_not_swallow_the_next_file() -> None:

@@ -5,7 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from heats.show.drawings import BOX_WIDTH, LABEL_HEIGHT, Span, draw_bracket, draw_chart, draw_timeline
+from heats.show.charts import draw_chart
+from heats.show.drawings import BOX_WIDTH, LABEL_HEIGHT, Span, draw_bracket, draw_timeline
 from tournament.base import Bracket, Match
 
 

@@ -21,8 +21,8 @@ MakeRun = Callable[..., RunStore]
 ATTACKS = [*XSS, *TERMINAL]
 URL_ATTRIBUTES = {"href", "src", "action", "formaction", "data", "srcdoc", "poster", "background", "cite", "xlink:href"}
 TAGS = {
-    "a", "b", "body", "button", "circle", "code", "details", "div", "footer", "h1", "h2", "h3", "h4", "head", "header",
-    "html", "i", "input", "li", "line", "main", "meta", "output", "p", "path", "polyline", "pre", "rect", "script",
+    "a", "b", "body", "button", "circle", "code", "details", "div", "footer", "g", "h1", "h2", "h3", "h4", "head",
+    "header", "html", "i", "input", "li", "line", "main", "meta", "nav", "output", "p", "path", "polyline", "pre", "rect", "script",
     "section", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul",
 }  # fmt: skip
 
@@ -77,7 +77,10 @@ def check_inert(path: Path) -> Page:
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    assert all(re.fullmatch(r"#[\w./-]+|[\w.-]+-files/[\w.-]+\.html|\.\./[\w.-]+\.html", link) for link in page.links)
+    assert all(
+        re.fullmatch(r"#[\w./-]+|[\w.-]+-files/[\w.-]+\.html|\.\./[\w.-]+\.html#tasks|[\w.-]+\.html", link)
+        for link in page.links
+    )
     text = path.read_bytes()
     assert not re.search(rb"[\x00-\x08\x0b-\x1f\x7f]", text)
     assert not re.search("[\x80-\x9f\u202a-\u202e\u2066-\u2069\u200b\ufeff]", text.decode())
@@ -101,6 +104,7 @@ def test_one_task_is_shown_unfolded_and_titled_by_its_verdict(make_run: MakeRun)
     html = write_report(run, run.directory / "report.html").read_text()
     assert '<details class="task" id="demo__task-000" open>' in html
     assert re.search(r"<h1>demo__task-000: (verified|not verified|no patch)</h1>", html)
+    assert "All tasks" not in html
 
 
 def test_a_hostile_run_renders_inert(make_run: MakeRun) -> None:
@@ -178,7 +182,7 @@ def test_a_large_report_gets_a_page_a_task_beside_it(make_run: MakeRun, monkeypa
     for link in beside:
         page = check_inert(path.parent / link)
         assert {link for link in page.links if link.startswith("#")} <= {f"#{anchor}" for anchor in page.ids}
-        assert "../report.html" in page.links
+        assert "../report.html#tasks" in page.links
 
 
 @pytest.mark.slow
