@@ -57,8 +57,10 @@ async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
     bench = Bench(config, backend, model, folder)
     try:
         await backend.preflight([options.image])
-        jobs = (bench.rollout(f"heat-0/rollout-{number:02}", options.image) for number in range(options.rollouts))
-        return list(await asyncio.gather(*jobs))
+        async with asyncio.TaskGroup() as group:
+            names = (f"heat-0/rollout-{number:02}" for number in range(options.rollouts))
+            jobs = [group.create_task(bench.rollout(name, options.image)) for name in names]
+        return [job.result() for job in jobs]
     finally:
         await model.close()
         await backend.close()
