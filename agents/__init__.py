@@ -27,7 +27,11 @@ __all__ = [
     "open_agent",
 ]
 
-AGENTS: Mapping[str, str] = {"bash": "agents.bash_agent:BashAgent"}
+AGENTS: Mapping[str, str] = {
+    "bash": "agents.bash_agent:BashAgent",
+    "terminal": "agents.terminal.agent:TerminalAgent",
+    "noop": "agents.noop:NoopAgent",
+}
 """Agents by short name -> `module:Class`."""
 
 

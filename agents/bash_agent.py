@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,6 +19,7 @@ from agents.llm.base import ChatModel, Completion, Message, ToolCall
 from agents.llm.ledger import Ledger, Usage
 from agents.prompting import Prompts, Templates, defused
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
+from agents.terminal.config import TerminalConfig
 from agents.text_protocol import calls_in_text
 from agents.tools import BASH, SUBMIT, command_of
 from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
@@ -42,6 +43,7 @@ class AgentConfig(BaseModel):
         command_timeout_s: seconds per command.
         observation_head: characters kept of an output's beginning; `observation_tail` of its end.
         max_format_errors: turns in a row without a usable call that end the attempt.
+        terminal: of the terminal agent.
         text_protocol: fenced blocks in place of tool calls, for every model; a model can ask for them itself.
     """
 
@@ -55,6 +57,7 @@ class AgentConfig(BaseModel):
     max_format_errors: int = Field(3, gt=0)
     text_protocol: bool = False
     templates: Templates
+    terminal: TerminalConfig | None = None
 
 
 class Finished(Exception):
@@ -78,14 +81,22 @@ class BashAgent:
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
         """Work until submission or a limit; see `Agent.run`."""
-        return await _Attempt(self, assignment, sandbox, model, ledger, save).work()
+        return await Attempt(self, assignment, sandbox, model, ledger, save).work()
 
 
-@dataclass(slots=True)
-class _Attempt:
-    """One rollout in progress: the conversation, and its record."""
+class TalkingAgent(Protocol):
+    """What an `Attempt` needs of its agent."""
 
-    agent: BashAgent
+    name: str
+    config: AgentConfig
+    prompts: Prompts
+
+
+@dataclass
+class Attempt:
+    """One rollout in progress: the conversation, and its record. Other agents that talk in turns build on it."""
+
+    agent: TalkingAgent
     assignment: Assignment
     sandbox: Sandbox
     model: ChatModel
@@ -117,6 +128,14 @@ class _Attempt:
             self._close(Exit(kind="cancelled"))
             raise
 
+    def _means(self) -> dict[str, Any]:
+        """How the model is to say what it does: arguments of `ChatModel.complete`."""
+        return {} if self.text_protocol else {"tools": (BASH, SUBMIT)}
+
+    def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
+        """The calls in the text of a reply, and what is wrong with it, where a model does not call tools."""
+        return calls_in_text(content, call_id)
+
     def _open(self) -> None:
         prompts, timeout_s = self.agent.prompts, self.agent.config.command_timeout_s
         self._tell("system", prompts.render("system", text_protocol=self.text_protocol, command_timeout_s=timeout_s))
@@ -134,7 +153,7 @@ class _Attempt:
         completion, usage = await self._ask()
         calls = completion.tool_calls
         if self.text_protocol:
-            calls = calls_in_text(completion.content, f"text_{len(self.steps) + 1}")[0]
+            calls = self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")[0]
         step = Step(
             id=len(self.steps) + 1,
             source="agent",
@@ -168,7 +187,7 @@ class _Attempt:
         if step.finish_reason == "length" and not step.tool_calls:
             return "the reply was cut at the token limit"
         if self.text_protocol:
-            return calls_in_text(step.content, "")[1]
+            return self._calls_in_text(step.content, "")[1]
         return "" if step.tool_calls else "there is no tool call"
 
     async def _catch_up(self) -> None:
@@ -206,8 +225,8 @@ class _Attempt:
             reply = await self.model.complete(
                 self.messages,
                 ledger=self.ledger,
-                tools=() if self.text_protocol else (BASH, SUBMIT),
                 sampling=sampling,
+                **self._means(),
             )
         except LimitExceeded as error:
             raise Finished(_LIMIT_EXITS[error.kind], str(error)) from error

@@ -4,7 +4,7 @@ Templates come from the configuration; issue texts, outputs and summaries are on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import jinja2
@@ -63,14 +63,22 @@ class Templates(BaseModel):
     @field_validator("*")
     @classmethod
     def _fits(cls, value: str, info: ValidationInfo) -> str:
-        known = _VARIABLES[str(info.field_name)]
-        try:
-            used = meta.find_undeclared_variables(_environment().parse(value))
-        except jinja2.TemplateSyntaxError as error:
-            raise ValueError(f"broken template: {error}") from error
-        if not used <= known:
-            raise ValueError(f"unknown variables {sorted(used - known)}; known here: {sorted(known)}")
-        return value
+        return checked_template(value, _VARIABLES[str(info.field_name)])
+
+
+def checked_template(text: str, known: Collection[str]) -> str:
+    """The template, if it can be read and names only variables that it is given.
+
+    Raises:
+        ValueError
+    """
+    try:
+        used = meta.find_undeclared_variables(_environment().parse(text))
+    except jinja2.TemplateSyntaxError as error:
+        raise ValueError(f"broken template: {error}") from error
+    if not used <= set(known):
+        raise ValueError(f"unknown variables {sorted(used - set(known))}; known here: {sorted(known)}")
+    return text
 
 
 def _environment() -> SandboxedEnvironment:
@@ -83,9 +91,9 @@ def _environment() -> SandboxedEnvironment:
 
 
 class Prompts:
-    """Renders `Templates`."""
+    """Renders templates, such as those of `Templates`, by name."""
 
-    def __init__(self, templates: Templates) -> None:
+    def __init__(self, templates: Iterable[tuple[str, str]]) -> None:
         environment = _environment()
         self._templates = {name: environment.from_string(text) for name, text in templates}
 

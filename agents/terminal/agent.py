@@ -1,0 +1,146 @@
+"""The terminal agent: one tmux session, keystrokes and waits as tool calls, what is new on the screen as observations.
+
+It shares the bash agent's conversation. A submission has to be confirmed: the first `submit` only shows the screen. A
+rollout whose process was killed starts over, since a terminal's past cannot be brought back.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.base import Assignment, SaveStep
+from agents.bash_agent import AgentConfig, Attempt, Finished
+from agents.errors import ModelConfigError
+from agents.llm.base import ChatModel, ToolCall
+from agents.llm.ledger import Ledger
+from agents.prompting import Prompts, defused, elide
+from agents.terminal.calls import SUBMIT, TURN, TYPE, Typing, calls_in_turn, typing_of
+from agents.terminal.config import TerminalConfig
+from agents.terminal.tmux import Terminal, View, news
+from agents.trajectory import Observation, Step, Trajectory
+from sandbox.base import Sandbox
+from sandbox.errors import SandboxError
+
+
+class TerminalAgent:
+    """An `Agent`; one instance serves any number of rollouts at once.
+
+    Raises:
+        ModelConfigError: the configuration has no section for it.
+    """
+
+    name = "terminal"
+
+    def __init__(self, config: AgentConfig) -> None:
+        if config.terminal is None:
+            raise ModelConfigError("the terminal agent needs the section agent.terminal of the configuration")
+        self.config = config
+        self.terminal: TerminalConfig = config.terminal
+        self.prompts = Prompts({**dict(config.templates), **dict(config.terminal.templates)}.items())
+
+    async def run(
+        self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
+    ) -> Trajectory:
+        """Work until a confirmed submission or a limit; see `Agent.run`.
+
+        Raises:
+            TerminalMissing: the image has no tmux.
+        """
+        terminal = Terminal(sandbox, self.terminal)
+        await terminal.start()
+        return await _TerminalAttempt(
+            self, assignment, sandbox, model, ledger, save, terminal=terminal, settings=self.terminal
+        ).work()
+
+
+@dataclass(kw_only=True)
+class _TerminalAttempt(Attempt):
+    """One rollout in progress."""
+
+    terminal: Terminal
+    settings: TerminalConfig
+    seen: View | None = None
+    asked_to_confirm: bool = field(default=False)
+
+    def _means(self) -> dict[str, Any]:
+        return {"response_schema": TURN} if self.text_protocol else {"tools": (TYPE, SUBMIT)}
+
+    def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
+        return calls_in_turn(content, call_id)
+
+    def _open(self) -> None:
+        settings = self.settings
+        system = self.agent.prompts.render(
+            "system",
+            text_protocol=self.text_protocol,
+            columns=settings.columns,
+            rows=settings.rows,
+            wait_limit_s=settings.wait_limit_s,
+        )
+        self._tell("system", system)
+        self._tell("user", self.agent.prompts.first_user_message(self.assignment))
+
+    async def _catch_up(self) -> None:
+        """Nothing: what was typed before cannot be typed again unseen."""
+
+    async def _run_calls(self, step: Step, observations: list[Observation]) -> None:
+        calls = step.tool_calls
+        for index, call in enumerate(calls):
+            cut = step.finish_reason == "length" and index == len(calls) - 1
+            problem = "the reply was cut at the token limit" if cut else ""
+            typing, wrong = (None, problem) if problem else typing_of(call, self.settings.wait_limit_s)
+            if wrong:
+                observations.append(self._rejected(call, wrong))
+            elif typing is not None:
+                observations.append(await self._type(call.id, typing))
+            elif self.asked_to_confirm:
+                observations.append(Observation(tool_call_id=call.id, content="submitted", exit_code=0))
+                rest = calls[index + 1 :]
+                observations += [self._rejected(one, "the work was submitted before") for one in rest]
+                raise Finished("submitted")
+            else:
+                observations.append(await self._ask_to_confirm(call.id))
+                rest = calls[index + 1 :]
+                observations += [self._rejected(one, "the submission has to be confirmed first") for one in rest]
+                return
+
+    async def _type(self, call_id: str, typing: Typing) -> Observation:
+        self.asked_to_confirm = False
+        waits = not typing.text and not typing.keys
+        try:
+            await self.terminal.press(typing.text, typing.keys)
+            await self.terminal.settle(typing.wait_s, early=not waits)
+            content = await self._show_screen()
+        except SandboxError as error:
+            raise Finished("sandbox_lost", str(error)) from error
+        return Observation(tool_call_id=call_id, content=content, output_bytes=len(content))
+
+    async def _ask_to_confirm(self, call_id: str) -> Observation:
+        self.asked_to_confirm, self.seen = True, None
+        try:
+            screen = await self._show_screen()
+        except SandboxError as error:
+            raise Finished("sandbox_lost", str(error)) from error
+        return Observation(tool_call_id=call_id, content=self.agent.prompts.render("confirm", screen=screen))
+
+    async def _show_screen(self) -> str:
+        """What is new on the screen as the model sees it; a shell that has ended is started again."""
+        view = await self.terminal.look()
+        restarted = view is None
+        if view is None:
+            await self.terminal.start()
+            self.seen = None
+            view = await self.terminal.look() or View(())
+        text, whole = news(self.seen, view, self.settings.rows)
+        self.seen = view
+        config = self.agent.config
+        shown, omitted = elide(text, config.observation_head, config.observation_tail)
+        output, escaped = defused(shown)
+        return self.agent.prompts.render(
+            "screen",
+            output=output,
+            whole=whole,
+            running=defused(view.running)[0],
+            restarted=restarted,
+            omitted=omitted,
+            escaped=escaped,
+        )
