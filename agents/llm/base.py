@@ -6,10 +6,11 @@ server's prefix cache can be used.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agents.llm.counters import Counters
 from agents.llm.ledger import Ledger, Usage
 
 Message = dict[str, Any]
@@ -48,7 +49,11 @@ class ResponseSchema(BaseModel):
 
 
 class Sampling(BaseModel):
-    """Sampling parameters of one request. None leaves the server's default."""
+    """Sampling parameters of one request. None leaves the server's default.
+
+    Attributes:
+        logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +61,17 @@ class Sampling(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, gt=0)
     seed: int | None = None
+    logprobs: int | None = Field(None, ge=0, le=20)
+
+
+class TokenLogprob(BaseModel):
+    """The natural logarithm of the probability of one sampled token, and of its likeliest alternatives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
 
 
 class Completion(BaseModel):
@@ -65,6 +81,7 @@ class Completion(BaseModel):
         message: the assistant message exactly as it is to be appended to the conversation.
         content: its text, empty when there is none.
         reasoning: the server's separate reasoning text, if any.
+        logprobs: of the content's tokens, where `Sampling.logprobs` asked and the server knows them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -74,6 +91,7 @@ class Completion(BaseModel):
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str | None = None
     finish_reason: FinishReason = "stop"
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 class Reply(BaseModel):
@@ -126,4 +144,22 @@ class ChatModel(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A model whose server counts what it does.
+
+    Attributes:
+        place: tells servers apart within this process; never stored.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where the server is."""
+        ...
+
+    async def counters(self) -> Counters | None:
+        """What the server has counted since its start, whoever asked; None where it does not say."""
         ...

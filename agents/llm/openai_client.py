@@ -11,20 +11,29 @@ import os
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, Literal, TypeVar
 
 import openai
 
-from agents.errors import ModelConfigError, ModelError, ModelRefused, ModelUnavailable, ReplyInvalid
+from agents.errors import (
+    ContextOverflow,
+    ModelConfigError,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+    ReplyInvalid,
+)
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
 from agents.llm.config import ModelConfig
-from agents.llm.endpoint import AdaptiveLimit, CircuitBreaker
+from agents.llm.counters import Counters
+from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
 from agents.llm.ledger import Ledger, Usage
+from agents.llm.overflow import made_to_fit
 from agents.llm.quirks import Quirks
 from agents.llm.replies import completions_of, decode, usage_of
 from agents.llm.requests import Call
 from agents.llm.retry import RequestFailed, RetryDecision, classify, never_sent, retrying
+from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
 
 _log = logging.getLogger(__name__)
@@ -48,28 +57,16 @@ class OpenAIModel:
     """
 
     def __init__(self, config: ModelConfig, *, api_key: str | None = None) -> None:
-        if not config.base_url:
-            raise ModelConfigError(
-                f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
-                "(a local vLLM is http://localhost:8000/v1)"
-            )
         self.config = config
         self.name = config.name
         self.text_protocol = config.text_protocol
         self.limit = AdaptiveLimit(config.max_concurrency)
+        self.busy = BusyTime()
         self.breaker = CircuitBreaker(cap_s=config.backoff_cap_s)
         self.quirks = Quirks()
         self._api_key = api_key or "none"
         self._proven = False  # that the model works as configured: one request was answered
-        # Environment proxies serve the outside world; a server on this machine is never behind one.
-        loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
-        self._client = openai.AsyncOpenAI(
-            api_key=self._api_key,
-            base_url=config.base_url,
-            max_retries=0,
-            timeout=openai.Timeout(config.request_timeout_s, connect=min(10.0, config.request_timeout_s)),
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
-        )
+        self.server = Server(config, self._api_key)
 
     async def complete(
         self,
@@ -128,6 +125,8 @@ class OpenAIModel:
             except _AskDifferently:
                 if not self.quirks.takes_n:
                     n = 1
+            except ContextOverflow as error:
+                call = await made_to_fit(call, error, self.server, self.quirks)
 
     async def _ask(self, call: Call, n: int, ledger: Ledger) -> list[Completion]:
         """One request with its retries."""
@@ -191,12 +190,10 @@ class OpenAIModel:
 
     async def _exchange(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         """One HTTP request; its tokens are charged whether or not its reply is of use."""
-        usage = Usage(calls=1)
+        usage, since = Usage(calls=1), self.busy.enter()
         try:
-            payload = decode(await self._post(body))
+            payload = decode(await self.server.chat(body))
             usage = usage_of(payload)
-            if self.config.prices is not None:
-                usage = usage.model_copy(update={"cost_usd": self.config.prices.cost(usage)})
         except openai.APIConnectionError as error:
             usage = Usage() if never_sent(error) else usage
             raise
@@ -205,15 +202,13 @@ class OpenAIModel:
                 raise _AskDifferently from error
             raise
         finally:
-            ledger.charge(usage)
+            ledger.charge(self._priced(usage, self.busy.leave(since)))
         completions, _ = completions_of(payload, send_reasoning=self.config.send_reasoning)
         return completions
 
-    async def _post(self, body: dict[str, Any]) -> str:
-        """The reply's text. The SDK's typed `create` walks the whole history for every request, which costs more time
-        than all the rest and stalls the other rollouts; its `post` sends the same bytes without."""
-        async with asyncio.timeout(self.config.request_timeout_s):
-            return await self._client.post("/chat/completions", cast_to=str, body={**body, **self.config.extra_body})
+    def _priced(self, usage: Usage, server_s: float) -> Usage:
+        prices = self.config.prices
+        return usage if prices is None else usage.model_copy(update={"cost_usd": prices.cost(usage, server_s)})
 
     async def _made_valid(
         self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger
@@ -247,24 +242,29 @@ class OpenAIModel:
     async def preflight(self) -> Mapping[str, Any]:
         """Check that the server answers and serves the model; see `ChatModel.preflight`."""
         try:
-            async with asyncio.timeout(15):
-                raw = await cast(Any, self._client.models.with_raw_response.list)()
-                served = decode(raw.http_response.text).get("data")
-        except openai.NotFoundError:
-            return {"model": self.name}
+            models = await self.server.models()
         except Exception as error:
             decision = self._without_key(classify(error))
             raise _preflight_error(decision.error, str(self.config.base_url)) from error
-        models = {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
         if models and self.name not in models:
             raise ModelConfigError(
                 f"{self.config.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
             )
-        return {"model": self.name, "context_length": models.get(self.name, {}).get("max_model_len")}
+        facts = {"context_length": models.get(self.name, {}).get("max_model_len"), "vllm": await self.server.version()}
+        return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
+
+    @property
+    def place(self) -> str:
+        """See `Metered`."""
+        return self.server.root
+
+    async def counters(self) -> Counters | None:
+        """What the server counts itself; see `Metered.counters`."""
+        return await self.server.counters()
 
     async def close(self) -> None:
         """Release connections."""
-        await self._client.close()
+        await self.server.close()
 
 
 def _preflight_error(error: Exception, base_url: str) -> Exception:

@@ -10,6 +10,9 @@ _N = re.compile(
 _SCHEMA = re.compile(r"response_format|json_schema|guided|structured.?output|grammar", re.IGNORECASE)
 
 
+_TOO_MANY = re.compile(r"max(_completion)?_tokens.{0,60}(cannot be greater|too large|at most|less than)", re.IGNORECASE)
+
+
 class Quirks:
     """Starts from a server that takes everything; `learn` takes things away as the server rejects them."""
 
@@ -20,6 +23,8 @@ class Quirks:
         self.takes_required = True
         self.takes_seed = True
         self.max_tokens_key = "max_tokens"
+        self.most_tokens: int | None = None
+        """Longest reply that the server lets anybody ask for."""
 
     def learn(self, message: str, body: Mapping[str, Any]) -> bool:
         """Look for the cause of a rejected request in the server's words; True when asking again differently may help.
@@ -32,6 +37,8 @@ class Quirks:
             self.takes_n = False
         elif "response_format" in body and _SCHEMA.search(message):
             self.takes_schema = False
+        elif most := _most_tokens(message, body.get(self.max_tokens_key)):
+            self.most_tokens = most
         elif "max_tokens" in body and "max_completion_tokens" in message:
             self.max_tokens_key = "max_completion_tokens"
         elif self.takes_strict and body.get("tools") and re.search(r"\bstrict\b", message):
@@ -43,3 +50,10 @@ class Quirks:
         else:
             return False
         return True
+
+
+def _most_tokens(message: str, wanted: int | None) -> int | None:
+    """The limit that a server names when it rejects a reply length for any prompt, and not for this prompt's sake."""
+    if wanted is None or not _TOO_MANY.search(message) or "input tokens" in message or "messages" in message:
+        return None
+    return max((int(number) for number in re.findall(r"\d+", message) if 0 < int(number) < wanted), default=None)

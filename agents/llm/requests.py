@@ -13,7 +13,13 @@ from agents.llm.structured import ask_for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One `complete` call. `deadline` is in `time.monotonic()`; `problems` keeps the latest reason for a retry."""
+    """One `complete` call.
+
+    Attributes:
+        deadline: in `time.monotonic()`.
+        problems: keeps the latest reason for a retry.
+        shortened: the reply was cut down once already to make the request fit.
+    """
 
     messages: Sequence[Message]
     tools: Sequence[ToolSpec]
@@ -21,6 +27,7 @@ class Call:
     response_schema: ResponseSchema | None
     sampling: Sampling
     deadline: float
+    shortened: bool = False
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=1))
 
     def with_seed_offset(self, offset: int) -> "Call":
@@ -35,10 +42,14 @@ class Call:
         for key in ("temperature", "top_p", "max_tokens"):
             value = getattr(self.sampling, key)
             value = getattr(config, key) if value is None else value
+            if key == "max_tokens" and value is not None and quirks.most_tokens is not None:
+                value = min(value, quirks.most_tokens)
             if value is not None:
                 body[quirks.max_tokens_key if key == "max_tokens" else key] = value
         if self.sampling.seed is not None and quirks.takes_seed:
             body["seed"] = self.sampling.seed
+        if self.sampling.logprobs is not None:
+            body |= {"logprobs": True, "top_logprobs": self.sampling.logprobs}
         if n > 1:
             body["n"] = n
         if self.tools:

