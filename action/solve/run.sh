@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# The job without a token: solve the issue, and leave a bundle for the job that has one.
+set -euo pipefail
+# Whatever the runner may have set, nothing below has a token.
+unset GITHUB_TOKEN GH_TOKEN ACTIONS_RUNTIME_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN
+[ -n "${OPENAI_API_KEY:-}" ] || unset OPENAI_API_KEY
+bin=$GITHUB_ACTION_PATH/../../.venv/bin
+work=$(mktemp -d "$RUNNER_TEMP/heats-XXXXXX")
+
+arguments=(--repo "$REPOSITORY" --base "$BASE" --issue - --test "$TEST" --model "$MODEL" --out "$work/run" --json)
+arguments+=(--sandbox "$SANDBOX" --image "$IMAGE" --progress plain)
+[ -z "$BASE_URL" ] || arguments+=(--base-url "$BASE_URL")
+[ -z "$SETUP" ] || arguments+=(--setup "$SETUP")
+[ -z "$ROLLOUTS" ] || arguments+=(--rollouts "$ROLLOUTS")
+[ -z "$ITERATIONS" ] || arguments+=(--iterations "$ITERATIONS")
+[ -z "$COST_LIMIT" ] || arguments+=(--cost-limit "$COST_LIMIT")
+[ -z "$TIME_LIMIT" ] || arguments+=(--time-limit "$TIME_LIMIT")
+while IFS= read -r line; do [ -z "$line" ] || arguments+=(--config "$line"); done <<<"$CONFIG"
+
+if [ "$SANDBOX" = docker ] && ! docker image inspect "$IMAGE" >/dev/null 2>&1; then docker pull --quiet "$IMAGE" >&2; fi
+
+code=0
+printf '%s' "$ISSUE" | "$bin/heats" solve "${arguments[@]}" >"$work/result.json" || code=$?
+# 0 verified, 4 no verified patch: both are results. Anything else failed, and has said so in one line.
+[ "$code" = 0 ] || [ "$code" = 4 ] || exit "$code"
+
+handed=false
+allow=()
+[ "$ALLOW_UNVERIFIED" != true ] || allow=(unverified)
+status=$("$bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["status"])' "$work/result.json")
+cost=$("$bin/python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["ledger"]["cost_usd"])' "$work/result.json")
+for wanted in verified "${allow[@]}"; do
+    if [ "$status" = "$wanted" ]; then
+        "$bin/heats" propose "$work/run" --bundle "$work/bundle" >&2
+        handed=true
+    fi
+done
+
+if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then cat "$work/run/account.md" >>"$GITHUB_STEP_SUMMARY"; fi
+{
+    echo "status=$status"
+    echo "handed-over=$handed"
+    echo "bundle=$work/bundle"
+    echo "run-dir=$work/run"
+    echo "cost-usd=$cost"
+} >>"$GITHUB_OUTPUT"
