@@ -7,7 +7,8 @@ import importlib
 from collections.abc import Mapping
 
 from agents.base import Agent, Assignment, SaveStep
-from agents.bash_agent import AgentConfig, BashAgent
+from agents.bash_agent import BashAgent
+from agents.config import AgentConfig
 from agents.errors import AgentsError, UnknownAgent
 from agents.trajectory import Exit, Observation, Step, Trajectory
 

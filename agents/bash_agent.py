@@ -11,15 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from agents.base import Assignment, SaveStep
+from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Completion, Message, ToolCall
 from agents.llm.ledger import Ledger, Usage
-from agents.prompting import Prompts, Templates, defused
+from agents.prompting import Prompts, defused
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
-from agents.terminal.config import TerminalConfig
 from agents.text_protocol import calls_in_text
 from agents.tools import BASH, SUBMIT, command_of
 from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
@@ -32,32 +30,6 @@ _LIMIT_EXITS: Mapping[str, ExitKind] = {
     "cost": "cost_limit",
     "time": "time_limit",
 }
-
-
-class AgentConfig(BaseModel):
-    """The bash agent's settings.
-
-    Attributes:
-        name: which agent; see `agents.open_agent`.
-        step_limit: model turns.
-        command_timeout_s: seconds per command.
-        observation_head: characters kept of an output's beginning; `observation_tail` of its end.
-        max_format_errors: turns in a row without a usable call that end the attempt.
-        terminal: of the terminal agent.
-        text_protocol: fenced blocks in place of tool calls, for every model; a model can ask for them itself.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = "bash"
-    step_limit: int = Field(100, gt=0)
-    command_timeout_s: float = Field(120.0, gt=0)
-    observation_head: int = Field(5000, ge=0)
-    observation_tail: int = Field(5000, ge=0)
-    max_format_errors: int = Field(3, gt=0)
-    text_protocol: bool = False
-    templates: Templates
-    terminal: TerminalConfig | None = None
 
 
 class Finished(Exception):

@@ -1,7 +1,7 @@
 """An agent that does nothing: what a task is worth untouched. It asks no model."""
 
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import AgentConfig
+from agents.config import AgentConfig
 from agents.llm.base import ChatModel
 from agents.llm.ledger import Ledger
 from agents.trajectory import Exit, Step, Trajectory

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from agents.bash_agent import AgentConfig
+from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules

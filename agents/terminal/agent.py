@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import AgentConfig, Attempt, Finished
+from agents.bash_agent import Attempt, Finished
+from agents.config import AgentConfig
 from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, ToolCall
 from agents.llm.ledger import Ledger
