@@ -46,7 +46,10 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
             await checkpointer.adelete_thread(run.task.id)
             await _drive(run, checkpointer)
 
-    return await bring_to_result(run, drive)
+    if run.states is None:
+        return await bring_to_result(run, drive)
+    async with run.states:
+        return await bring_to_result(run, drive)
 
 
 async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
@@ -170,6 +173,10 @@ class Nodes:
             evidence = await run.verify(files.patch(), winner)
             files.save_evidence(evidence)
         result = conclude(run, winner, evidence)
+        if run.states is not None and run.task.submission == "state":
+            kept = await run.states.settle(winner, result.rollouts)
+            detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
+            result = result.model_copy(update={"detail": detail, "state_image": kept})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}

@@ -21,6 +21,7 @@ from heats.records import Charge, Manifest, TaskResult
 from heats.rollout import TaskRun
 from heats.schedule import play_tasks
 from heats.services import Services, open_services
+from heats.states import States, clock_for
 from heats.store import RunStore
 from heats.sweep.images import ImageKeeper
 
@@ -74,7 +75,11 @@ class Work:
         """One task of the run, with what it has spent before."""
         spent = _spent([charge for charge in self.charges if charge.scope.startswith(f"{task.id}/")])
         ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
-        return TaskRun(self.services, task, self.store.task(task.id), ledger, order)
+        files, grades = self.store.task(task.id), self.store.grades
+        # Only the way in: what was graded stays out of reach of whoever plays the task.
+        states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade))
+        clock = clock_for(task, self.services.config, files.directory / "clock.json")
+        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:

@@ -11,10 +11,12 @@ from agents.base import Agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
-from envs.base import Env, Task
+from envs.base import Env, MakesImages, Task
 from heats.config import HeatsConfig
 from heats.events import EventLog
 from heats.mix import main_model, policy_of
+from heats.oracle import NAME as ORACLE
+from heats.oracle import OracleAgent
 from heats.slots import Slots
 from sandbox import open_backend
 from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
@@ -114,7 +116,8 @@ async def open_services(
         UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
-        main, agent = main_model(config), open_agent(config.agent.name, config.agent)
+        main, oracle = main_model(config), config.agent.name == ORACLE
+        agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
         playing = [policy_of(config, index).model for index in range(config.rollouts)]
         opened: dict[str, ChatModel] = {}
         facts: dict[str, Any] = {}
@@ -130,6 +133,8 @@ async def open_services(
         stack.push_async_callback(backend.close)
         if fetch is not None:
             await fetch(env, images or (), backend)
+        if isinstance(env, MakesImages) and images:
+            await env.make_images(images, backend)
         await backend.preflight(sorted(images or ()))
         await backend.reap()
         yield Services(
