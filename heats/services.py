@@ -24,7 +24,6 @@ from sandbox.errors import BackendUnavailable
 from tournament import open_selector
 from tournament.base import Selector
 
-
 Fetch = Callable[[Env, Collection[str], SandboxBackend], Awaitable[None]]
 
 
