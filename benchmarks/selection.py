@@ -15,64 +15,23 @@ import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-import configs
 from agents.llm.base import Completion, Message, Reply, ResponseSchema
 from agents.llm.ledger import Ledger, Usage
+from benchmarks.selection_field import FIELD, IDS, PASSING, N, choose, gap_for, passing, settings
+from benchmarks.selection_stops import bias, early_stop
 from benchmarks.virtual_time import run as run_virtually
 from tournament.base import Bracket, Candidate, Case, Judge, Selector, Vote
 from tournament.baselines import RandomSelector
 from tournament.bracket import plan_rounds, seeded_hash, seeded_order
-from tournament.config import TournamentConfig
 from tournament.fake import BiasedJudge
 from tournament.journal import MemoryJournal
 from tournament.rtv import AdaptiveSelector, RTVSelector
 from tournament.scored import PointwiseSelector
 from tournament.swiss import SwissSelector
 
-N, PASSING = 16, 6
 ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
-IDS = tuple(f"r{index:02}" for index in range(N))
-FIELD = tuple(Candidate(id=name, summary=name) for name in IDS)
-
-
-@cache
-def settings(**changes: Any) -> TournamentConfig:
-    """The shipped configuration with changes."""
-    text = (Path(configs.__file__).parent / "default.yaml").read_text("utf-8")
-    return TournamentConfig(**{**yaml.safe_load(text)["tournament"], **changes})
-
-
-async def _there(candidate: Candidate) -> Candidate | None:
-    return candidate
-
-
-async def choose(selector: Selector, seed: int, candidates: Sequence[Candidate] = FIELD) -> Bracket:
-    """One selection of one candidate."""
-    waiting = {one.id: _there(one) for one in candidates}
-    return await selector.select(waiting, 1, Case("", seed, Ledger("bench"), MemoryJournal()))
-
-
-def passing(seed: int) -> frozenset[str]:
-    """Which candidates pass."""
-    return frozenset(random.Random(seed).sample(IDS, PASSING))
-
-
-@cache
-def gap_for(accuracy: float, noise: float) -> float:
-    """Quality gap in logits that gives this accuracy in one vote, averaged over the judge's errors."""
-    draws = [statistics.NormalDist().inv_cdf((i + 0.5) / 400) * noise * math.sqrt(2) for i in range(400)]
-    low, high = 0.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        mean = sum(1 / (1 + math.exp(-middle - draw)) for draw in draws) / len(draws)
-        low, high = (middle, high) if mean < accuracy else (low, middle)
-    return low
 
 
 @dataclass
@@ -141,9 +100,9 @@ async def quality(seeds: int) -> None:
     chance = [(await choose(RandomSelector(), seed)).selected[0] in passing(seed) for seed in range(seeds)]
     print(f"| random | - | {100 * sum(chance) / seeds:.0f} (0) |" + " |" * (len(ACCURACIES) - 1))
     for name, build in pairwise().items():
-        for bias in BIASES:
-            cells = [await measure(build, seeds, accuracy, bias) for accuracy in ACCURACIES]
-            print(f"| {name} | {bias:g} | " + " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells) + " |")
+        for logits in BIASES:
+            cells = [await measure(build, seeds, accuracy, logits) for accuracy in ACCURACIES]
+            print(f"| {name} | {logits:g} | " + " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells) + " |")
     cells = []
     for accuracy in ACCURACIES:
         wins = calls = 0
@@ -165,43 +124,6 @@ async def equal_votes(seeds: int) -> None:
             shown = " | ".join(f"{won:.1f} ({votes:.0f})" for won, votes in cells)
             print(f"| accuracy {accuracy}, noise {noise:g} | {shown} |")
     print()
-
-
-async def bias(seeds: int) -> None:
-    """What position bias costs with balanced orders."""
-    print(f"## bias: accuracy 0.7, rtv, {seeds} selections a cell, per cent passing\n")
-    for logits in (0.0, 0.5, 1.0, 2.0):
-        won, _ = await measure(pairwise()["rtv balanced stop"], seeds, 0.7, logits)
-        print(f"- bias {logits:g} logits: {won:.1f}")
-    print()
-
-
-async def early_stop(seeds: int) -> None:
-    """Votes saved by stopping, and whether any winner differs."""
-    print(f"## early stopping against V = 8, accuracy 0.7, {seeds} tournaments of {N}\n")
-    print("| judge | stop | votes (of 120) | saved | on mixed pairs | winners that differ |\n|" + " --- |" * 6)
-    for noise in (0.0, 1.0, 2.0):
-        for stop in ("balanced", "lean"):
-            await _stopping(seeds, noise, stop)
-    print()
-
-
-async def _stopping(seeds: int, noise: float, stop: str) -> None:
-    gap, cast, differ, pairs, pair_votes = gap_for(0.7, noise), 0, 0, 0, 0
-    for seed in range(seeds):
-        good = passing(seed)
-        worth = {name: gap * (name in good) for name in IDS}
-        full, short = BiasedJudge(worth, 0, noise, seed), BiasedJudge(worth, 0, noise, seed)
-        whole = await choose(RTVSelector(settings(early_stop="never"), full), seed)
-        brief = await choose(RTVSelector(settings(early_stop=stop), short), seed)
-        for one, other in zip(whole.rounds, brief.rounds, strict=True):
-            differ += sum(a.winner != b.winner for a, b in zip(one, other, strict=True))
-        cast += len(short.asked)
-        mixed = [m for r in brief.rounds for m in r if len(good.intersection(m.contestants)) == 1]
-        pairs, pair_votes = pairs + len(mixed), pair_votes + sum(len(match.votes) for match in mixed)
-    mean, mixed_saved = cast / seeds, 100 * (1 - pair_votes / pairs / 8)
-    judge = "independent votes" if not noise else f"noise {noise:g}"
-    print(f"| {judge} | {stop} | {mean:.1f} | {100 * (1 - mean / 120):.1f} % | {mixed_saved:.1f} % | {differ} |")
 
 
 class SlowJudge(BiasedJudge):

@@ -15,7 +15,9 @@ def matches(draw: st.DrawFn) -> tuple[Rules, list[str | None]]:
     votes = draw(st.integers(1, 12))
     contestants = draw(st.permutations(names[:group]))
     choices = draw(st.lists(st.sampled_from([*contestants, None]), min_size=votes, max_size=votes))
-    return Rules(tuple(contestants), tuple(contestants), votes, group), choices
+    before = {name: (draw(st.integers(0, 2)),) for name in contestants}
+    grain = draw(st.sampled_from([0, 1, votes]))
+    return Rules(tuple(contestants), tuple(contestants), votes, group, before, grain), choices
 
 
 @given(match=matches(), balanced=st.booleans())
@@ -62,6 +64,17 @@ def test_four_of_eight_in_a_row_decide_a_pair() -> None:
 
 def test_a_tie_goes_to_who_reached_it_a_block_earlier() -> None:
     assert leader(["b", "b", "a", "a"], Rules(("a", "b"), ("a", "b"), 4, 2)) == "b"
+
+
+def test_a_tie_goes_to_what_is_compared_before_the_order_of_the_votes() -> None:
+    assert leader(["b", "b", "a", "a"], Rules(("a", "b"), ("a", "b"), 4, 2, {"a": (0,), "b": (1,)})) == "a"
+
+
+def test_by_single_votes_half_of_them_decide_a_pair() -> None:
+    rules = Rules(("a", "b"), ("a", "b"), 8, 2, grain=1)
+    for count in range(4):
+        cast = ["b", "a"] * count + ["b"] * (4 - count)
+        assert decided(cast, rules) and not decided(cast[:-1], rules)
 
 
 def test_a_tie_within_every_block_goes_to_the_preference() -> None:
