@@ -16,7 +16,7 @@ CALLS = 10
 async def rollouts_on_a_bad_day(bench, settings, sandbox_class, count, seed):
     persona = Persona(Script(rules=(Rule(commands=("true",) * (CALLS - 1)),)))
     server = await bench.serve(persona, FaultMix(MIXED, seed), retry_after_s=0.02)
-    client = bench.client(request_timeout_s=5, call_deadline_s=120, backoff_cap_s=0.05, max_concurrency=32)
+    client = bench.client(request_timeout_s=2, call_deadline_s=120, backoff_cap_s=0.05, max_concurrency=32)
     agent, run = BashAgent(AgentConfig.model_validate(settings)), Ledger("run")
 
     async def rollout(index):
