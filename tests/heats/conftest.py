@@ -22,11 +22,11 @@ def paper_run(tmp_path, monkeypatch):
     """Play a run on paper; returns its results. Keyword arguments change the configuration by dotted keys."""
     import heats.run as run_module
 
-    async def go(*ids, model, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
+    async def go(*ids, model, env=None, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
         backend = backend or PaperBackend()
         settings = {"rollouts": 4, "select_k": 2, "workers": 8, "model.name": "fake:counting", "seed": 1, **keys}
         config = load_config((), settings)
-        env = PaperEnv(*(ids or ("one",)))
+        env = env or PaperEnv(*(ids or ("one",)))
 
         @asynccontextmanager
         async def services(run_id, config, env, events, *, images, fetch=None):
