@@ -7,6 +7,7 @@ from sandbox.base import ExecResult, ExecStatus, Network, Sandbox, SandboxBacken
 from sandbox.config import SandboxConfig, Slots
 from sandbox.errors import (
     BackendUnavailable,
+    DiskLimitExceeded,
     FileAccessError,
     FilePermissionDenied,
     FileTooLarge,
@@ -23,6 +24,7 @@ from sandbox.opening import open_backend
 
 __all__ = [
     "BackendUnavailable",
+    "DiskLimitExceeded",
     "ExecResult",
     "ExecStatus",
     "FileAccessError",

@@ -61,6 +61,9 @@ class SandboxLimits(BaseModel):
     cpus: float = Field(1.0, gt=0)
     pids: int = Field(256, gt=0)
     tmp_mb: int = Field(512, gt=0)
+    disk_mb: int = Field(8192, gt=0)
+    """Written on the machine's disk, all files together: a sandbox that is found above it is ended. Also the limit of
+    a single file, which is kept at once."""
     max_life_s: float = Field(7200.0, gt=0)
     """The sandbox ends by itself after this, even when the orchestrator is gone."""
     output_bytes: int = Field(1 << 20, gt=0)

@@ -17,9 +17,10 @@ from sandbox.attest import attest, checked_mounts
 from sandbox.base import SandboxSpec
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
+from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
-from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
+from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
 from sandbox.supervisor import supervisor_script
 from sandbox.wire import WireClosed
@@ -54,6 +55,7 @@ class BubblewrapBackend:
         self._config = config
         self._program = program
         self._features = features
+        self._disk = DiskWatch(self._written, config.disk_check_s)
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "BubblewrapBackend":
@@ -86,6 +88,7 @@ class BubblewrapBackend:
         if spec.network != "none":
             raise SandboxStartError("bubblewrap can only share the host's network, which is refused; use docker")
         mounts = checked_mounts(spec.read_only_mounts)
+        refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         argv = [*_limits(spec), self._program, *self._flags(scratch, spec, mounts), "--", *_keeper(spec)]
         machine = ProcessMachine(
@@ -101,7 +104,9 @@ class BubblewrapBackend:
         except BaseException:
             await asyncio.shield(machine.destroy())
             raise
-        return ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
+        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
+        self._disk.add(sandbox)
+        return sandbox
 
     async def reap(self) -> int:
         """See `SandboxBackend.reap`: the processes die with their owner; this removes their files."""
@@ -112,6 +117,10 @@ class BubblewrapBackend:
 
     async def close(self) -> None:
         """See `SandboxBackend.close`."""
+        await self._disk.close()
+
+    async def _written(self, names: Collection[str]) -> dict[str, int]:
+        return await asyncio.to_thread(disk_usage, self._config.scratch(), names)
 
     def _flags(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str]) -> list[str]:
         uid = "0" if spec.user in ("root", "0", "0:0") else "1234"
@@ -145,7 +154,7 @@ def _limits(spec: SandboxSpec) -> list[str]:
     if program is None:
         raise SandboxStartError("prlimit is not installed (package `util-linux`); without it there is no memory limit")
     memory = spec.limits.memory_mb << 20
-    return [program, "--core=0", "--nofile=4096", f"--as={memory}", f"--fsize={memory}"]
+    return [program, "--core=0", "--nofile=4096", f"--as={memory}", f"--fsize={spec.limits.disk_mb << 20}"]
 
 
 def _path(image: str) -> str:

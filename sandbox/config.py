@@ -47,6 +47,10 @@ class SandboxConfig(BaseModel):
     slots: Slots = Field(default_factory=lambda: Slots())
     call_timeout_s: float = Field(120.0, gt=0)
     """Deadline of one call to the daemon, in seconds."""
+    disk_check_s: float = Field(2.0, gt=0)
+    """Seconds between two looks at what sandboxes have written; see `limits.disk_mb`."""
+    free_floor_mb: int = Field(1024, ge=0)
+    """No sandbox is started while the disk that it would write to has less than this free, in MiB."""
     scratch_dir: Path | None = None
     """Where bubblewrap and local sandboxes keep their files; by default in the system's temporary directory."""
 

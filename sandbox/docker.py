@@ -1,31 +1,27 @@
 """Docker containers as sandboxes: hardened flags, labels, left-overs. Podman's compatible socket should do as well."""
 
 import asyncio
-import logging
 import platform
 import secrets
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from docker.types import LogConfig, Ulimit
 
 from sandbox.attest import attest, checked_mounts
 from sandbox.base import SandboxSpec
-from sandbox.channel import Channel, ChannelBroken
+from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
+from sandbox.container import CHANNEL_DIR, LABEL, ContainerMachine
+from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.engine import Engine, EngineError, NoSuchObject
-from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError, SandboxLost, SandboxStartError
+from sandbox.errors import BackendUnavailable, ImageMissing, SandboxLost, SandboxStartError
 from sandbox.owner import Owner
 from sandbox.session import ChannelSandbox
-from sandbox.supervisor import supervisor_script
-from sandbox.wire import PipeWire, SocketWire, Wire, WireClosed
+from sandbox.wire import WireClosed
 
-_log = logging.getLogger(__name__)
-
-CHANNEL_DIR = "/run/heats"
-LABEL = "heats."
 _TICK_S = 15
 _SHM_MB = 64
 
@@ -43,6 +39,8 @@ class DockerBackend:
     def __init__(self, config: SandboxConfig, engine: Engine) -> None:
         self._config = config
         self.engine = engine
+        self._root = Path("/nowhere")
+        self._disk = DiskWatch(self._written, config.disk_check_s)
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "DockerBackend":
@@ -54,10 +52,13 @@ class DockerBackend:
         engine = Engine(config)
         try:
             await engine.connect()
+            backend = cls(config, engine)
+            if engine.local:
+                backend._root = Path(str((await engine.call("ask", engine.api.info)).get("DockerRootDir")))
         except BaseException:
             await engine.close()
             raise
-        return cls(config, engine)
+        return backend
 
     async def preflight(self, images: Collection[str]) -> None:
         """See `SandboxBackend.preflight`."""
@@ -83,6 +84,7 @@ class DockerBackend:
         if not spec.workdir:
             about = await self._image(spec.image) or {}
             spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
+        refuse_below_floor(self._root, self._config.free_floor_mb)
         name = f"heats-{secrets.token_hex(8)}"
         machine = ContainerMachine(self.engine, self._config, name, crowd=spec.limits.pids // 2)
         try:
@@ -95,7 +97,9 @@ class DockerBackend:
             if isinstance(error, ChannelBroken | WireClosed | EngineError | SandboxLost):
                 raise SandboxStartError(f"could not start a sandbox from {spec.image}: {error}") from error
             raise
-        return ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
+        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
+        self._disk.add(sandbox)
+        return sandbox
 
     async def reap(self) -> int:
         """See `SandboxBackend.reap`."""
@@ -123,7 +127,14 @@ class DockerBackend:
 
     async def close(self) -> None:
         """See `SandboxBackend.close`."""
+        await self._disk.close()
         await self.engine.close()
+
+    async def _written(self, names: Collection[str]) -> dict[str, int]:
+        """Bytes in the writable layers of these containers; one call for all of them."""
+        mine = {"label": f"{LABEL}owner={Owner.this_process()}"}
+        listed = await self.engine.call("ask", self.engine.api.containers, size=True, filters=mine)
+        return {entry["Names"][0].lstrip("/"): int(entry.get("SizeRw") or 0) for entry in listed}
 
     async def _image(self, image: str) -> dict[str, Any] | None:
         try:
@@ -182,7 +193,11 @@ class DockerBackend:
             "mem_limit": memory,
             "memswap_limit": memory,
             "nano_cpus": int(limits.cpus * 1e9),
-            "ulimits": [Ulimit(name="core", soft=0, hard=0), Ulimit(name="nofile", soft=4096, hard=4096)],
+            "ulimits": [
+                Ulimit(name="core", soft=0, hard=0),
+                Ulimit(name="nofile", soft=4096, hard=4096),
+                Ulimit(name="fsize", soft=limits.disk_mb << 20, hard=limits.disk_mb << 20),
+            ],
             "ipc_mode": "private",
             "shm_size": min(_SHM_MB << 20, memory // 4),
             "log_config": LogConfig(type="none"),
@@ -190,97 +205,6 @@ class DockerBackend:
             "runtime": self._config.runtime,
             "binds": [f"{host}:{target}:ro" for host, target in mounts.items()],
         }
-
-
-class ContainerMachine:
-    """One container; see `sandbox.session.Machine`."""
-
-    def __init__(
-        self, engine: Engine, config: SandboxConfig, name: str, *, crowd: int = 1, user: str | None = None
-    ) -> None:
-        self.name = name
-        self.engine = engine
-        self.config = config
-        self._crowd = crowd
-        self._user = user
-        self._wires: list[Wire] = []
-        self._gone = False
-
-    async def connect(self) -> Channel:
-        """See `Machine.connect`."""
-        if self._gone:
-            raise SandboxLost(f"{self.name} is removed")
-        channel = Channel(await self._wire())
-        self._wires.append(channel.wire)
-        try:
-            await channel.hello()
-        except BaseException:
-            await self.drop(channel)
-            raise
-        return channel
-
-    async def drop(self, channel: Channel) -> None:
-        """See `Machine.drop`."""
-        self._wires.remove(channel.wire)
-        await channel.wire.close()
-
-    async def refresh(self, channel: Channel) -> Channel:
-        """See `Machine.refresh`: the former connection stays open, so that whoever writes to it is not blocked."""
-        fresh = await self.connect()
-        await channel.wire.hang_up()
-        return fresh
-
-    async def alive(self) -> bool | None:
-        """See `Machine.alive`."""
-        try:
-            about = await self.engine.call("ask", self.engine.api.inspect_container, self.name)
-        except NoSuchObject:
-            return False
-        except SandboxError:
-            return None
-        return bool(about["State"]["Running"])
-
-    async def destroy(self) -> None:
-        """See `Machine.destroy`."""
-        await self.leave()
-        try:
-            await self.engine.call("remove", self.engine.api.remove_container, self.name, force=True, v=True)
-        except NoSuchObject:
-            pass
-        except EngineError as error:
-            if "in progress" not in str(error):
-                _log.warning("%s was not removed: %s", self.name, error)
-        except SandboxError as error:
-            _log.warning("%s was not removed, and ends by itself: %s", self.name, error)
-
-    async def leave(self) -> None:
-        """Close the connections; the container goes on."""
-        self._gone = True
-        for wire in self._wires:
-            await wire.close()
-        self._wires.clear()
-
-    async def _wire(self) -> Wire:
-        argv = ["sh", "-c", supervisor_script(CHANNEL_DIR, crowd=self._crowd)]
-        if self.config.channel == "cli" or (self.config.channel == "auto" and self.engine.encrypted):
-            return await self._cli_wire(argv)
-        try:
-            return SocketWire(*await self.engine.exec_stream(self.name, argv, user=self._user))
-        except NoSuchObject as error:
-            raise SandboxLost(f"{self.name} is gone") from error
-        except SandboxError as error:
-            raise WireClosed(str(error)) from error
-
-    async def _cli_wire(self, argv: list[str]) -> Wire:
-        docker = shutil.which("docker")
-        if docker is None:
-            raise BackendUnavailable("this channel needs the docker command line client on PATH")
-        env = self.engine.cli_environment()
-        user = ["-u", self._user] if self._user is not None else []
-        try:
-            return await PipeWire.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env, cwd="/")
-        except OSError as error:
-            raise WireClosed(str(error)) from error
 
 
 def _labels(spec: SandboxSpec) -> dict[str, str]:

@@ -7,6 +7,7 @@ A command that fails, times out or is killed is a *result* (`ExecResult`); these
   + ImageMissing           one or more images are not on this machine
   + SandboxStartError      it could not be started, or failed its own attestation
   + SandboxLost            it died, or its channel broke and could not be reopened
+    - DiskLimitExceeded    it was ended because it wrote too much
   + FileAccessError        a read or write of one file was refused
     - SandboxFileNotFound
     - NotARegularFile
@@ -42,6 +43,10 @@ class SandboxStartError(SandboxError):
 
 class SandboxLost(SandboxError):
     """The sandbox died or can no longer be reached; nothing more can be run or read in it."""
+
+
+class DiskLimitExceeded(SandboxLost):
+    """The sandbox wrote more than its `disk_mb` and was ended. Its own doing: starting it over is of no use."""
 
 
 class FileAccessError(SandboxError):

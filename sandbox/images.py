@@ -16,7 +16,8 @@ from typing import Literal
 
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.channel import ChannelBroken
-from sandbox.docker import LABEL, ContainerMachine, DockerBackend
+from sandbox.container import LABEL, ContainerMachine
+from sandbox.docker import DockerBackend
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox

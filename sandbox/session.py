@@ -63,6 +63,12 @@ class ChannelSandbox:
         self._persistent = persistent
         self._lock = asyncio.Lock()
         self._closed = False
+        self._sentence: SandboxLost | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or ended by `condemn`."""
+        return self._closed
 
     async def exec(
         self,
@@ -120,6 +126,11 @@ class ChannelSandbox:
         self._closed = True
         await self.machine.destroy()
 
+    async def condemn(self, error: SandboxLost) -> None:
+        """End the sandbox; the command under way and all later ones raise `error`. Never raises."""
+        self._sentence = self._sentence or error
+        await self.close()
+
     def locate(self, path: str) -> str:
         """The absolute path that a caller's path stands for."""
         return posixpath.join(self.spec.workdir, path)
@@ -132,6 +143,8 @@ class ChannelSandbox:
         async with self._lock:
             channel = await self._ready()
             result = await channel.run(request, timeout=timeout, limit=limit)
+            if channel.broken and self._sentence is not None:
+                raise self._sentence
             if channel.broken and await self._died():
                 raise SandboxLost(f"{self.machine.name} ended while a command ran ({channel.broken})")
             if not self._persistent and not channel.broken:
@@ -149,13 +162,11 @@ class ChannelSandbox:
     async def _ready(self) -> Channel:
         """A channel that works: the present one, or a new one."""
         channel = self._channel
-        if self._closed:
-            raise SandboxLost(f"{self.machine.name} is closed")
+        self._check_open()
         if not channel.broken and not channel.tainted:
             return channel
         for pause in _REOPEN_PAUSES_S:
-            if self._closed:
-                raise SandboxLost(f"{self.machine.name} is closed")
+            self._check_open()
             await asyncio.sleep(pause)
             try:
                 self._channel = await self._open(channel)
@@ -166,6 +177,10 @@ class ChannelSandbox:
                 if await self.machine.alive() is False:
                     break
         raise SandboxLost(f"{self.machine.name} cannot be reached any more")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise self._sentence or SandboxLost(f"{self.machine.name} is closed")
 
     async def _open(self, former: Channel) -> Channel:
         if not former.broken:
