@@ -22,7 +22,7 @@ from agents.text_protocol import calls_in_text
 from agents.tools import BASH, SUBMIT, command_of
 from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
 from sandbox.base import Sandbox
-from sandbox.errors import SandboxError
+from sandbox.errors import DiskLimitExceeded, SandboxError
 
 _LIMIT_EXITS: Mapping[str, ExitKind] = {
     "calls": "step_limit",
@@ -38,6 +38,11 @@ class Finished(Exception):
     def __init__(self, kind: ExitKind, detail: str = "") -> None:
         self.exit = Exit(kind=kind, detail=" ".join(detail.split())[:500])
         super().__init__(kind)
+
+
+def without_sandbox(error: SandboxError) -> Finished:
+    """The end of an attempt whose sandbox is gone: its own doing where it filled the disk."""
+    return Finished("disk_limit" if isinstance(error, DiskLimitExceeded) else "sandbox_lost", str(error))
 
 
 class BashAgent:
@@ -178,7 +183,7 @@ class Attempt:
             try:
                 await repeat_commands(step, self.sandbox, self.agent.config.command_timeout_s)
             except SandboxError as error:
-                raise Finished("sandbox_lost", str(error)) from error
+                raise without_sandbox(error) from error
             if step.source != "agent":
                 self.messages.append({"role": step.source, "content": step.content})
             elif step is earlier.steps[-1]:
@@ -231,7 +236,7 @@ class Attempt:
         try:
             result = await self.sandbox.exec(command, timeout=config.command_timeout_s, merge_stderr=True)
         except SandboxError as error:
-            raise Finished("sandbox_lost", str(error)) from error
+            raise without_sandbox(error) from error
         content = self.agent.prompts.observation(
             result, timeout_s=config.command_timeout_s, head=config.observation_head, tail=config.observation_tail
         )

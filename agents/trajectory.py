@@ -21,6 +21,7 @@ ExitKind = Literal[
     "context_overflow",
     "model_error",
     "sandbox_lost",
+    "disk_limit",
     "cancelled",
 ]
 

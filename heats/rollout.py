@@ -126,7 +126,7 @@ class TaskRun:
                 )
             trajectory = ended
             files.save_trajectory(trajectory)
-            if trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost":
+            if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
             waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import Attempt, Finished
+from agents.bash_agent import Attempt, Finished, without_sandbox
 from agents.config import AgentConfig
 from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, ToolCall
@@ -112,7 +112,7 @@ class _TerminalAttempt(Attempt):
             await self.terminal.settle(typing.wait_s, early=not waits)
             content = await self._show_screen()
         except SandboxError as error:
-            raise Finished("sandbox_lost", str(error)) from error
+            raise without_sandbox(error) from error
         return Observation(tool_call_id=call_id, content=content, output_bytes=len(content))
 
     async def _ask_to_confirm(self, call_id: str) -> Observation:
@@ -120,7 +120,7 @@ class _TerminalAttempt(Attempt):
         try:
             screen = await self._show_screen()
         except SandboxError as error:
-            raise Finished("sandbox_lost", str(error)) from error
+            raise without_sandbox(error) from error
         return Observation(tool_call_id=call_id, content=self.agent.prompts.render("confirm", screen=screen))
 
     async def _show_screen(self) -> str:

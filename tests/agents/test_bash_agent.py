@@ -9,7 +9,7 @@ from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, Mode
 from agents.llm.fake import bash, calls, submit, text
 from agents.llm.ledger import Ledger, Limits
 from sandbox.base import ExecResult
-from sandbox.errors import SandboxLost
+from sandbox.errors import DiskLimitExceeded, SandboxLost
 
 
 async def test_runs_commands_shows_what_came_out_and_ends_by_the_submit_call(story):
@@ -144,6 +144,12 @@ async def test_a_model_that_can_never_work_is_raised(story):
     with pytest.raises(ModelConfigError):
         await story.play(ModelConfigError("no such model"))
     assert story.saved[-1].exit.kind == "model_error"
+
+
+async def test_filling_the_disk_is_an_end_of_its_own(story):
+    story.sandbox.outputs["b"] = DiskLimitExceeded("wrote more than 48 MiB")
+    trajectory = await story.play(bash("a", "b", "c"))
+    assert (trajectory.exit.kind, trajectory.exit.detail) == ("disk_limit", "wrote more than 48 MiB")
 
 
 async def test_a_lost_sandbox_ends_at_once_without_another_request(story):
