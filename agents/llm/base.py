@@ -163,3 +163,9 @@ class Metered(Protocol):
     async def counters(self) -> Counters | None:
         """What the server has counted since its start, whoever asked; None where it does not say."""
         ...
+
+
+def meter_of(model: ChatModel) -> Metered | None:
+    """The model, or the one that it passes requests on to, where its server counts."""
+    inner = getattr(model, "inner", None) or model
+    return inner if isinstance(inner, Metered) else None

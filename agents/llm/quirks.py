@@ -39,7 +39,9 @@ class Quirks:
             self.takes_schema = False
         elif most := _most_tokens(message, body.get(self.max_tokens_key)):
             self.most_tokens = most
-        elif "max_tokens" in body and "max_completion_tokens" in message:
+        elif "max_tokens" in body and re.search(
+            r"(use|instead).*max_completion_tokens|max_completion_tokens.*instead", message, re.I
+        ):
             self.max_tokens_key = "max_completion_tokens"
         elif self.takes_strict and body.get("tools") and re.search(r"\bstrict\b", message):
             self.takes_strict = False

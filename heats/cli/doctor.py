@@ -4,16 +4,21 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 import envs
 from agents.llm import ModelConfig, open_model
+from agents.llm.base import meter_of
+from agents.llm.probe import ProbeReport, probe
+from agents.trajectory import Record
 from heats.cli.failures import explain
+from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
 from sandbox import open_backend
@@ -21,7 +26,20 @@ from sandbox.base import SandboxSpec
 
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
-Check = tuple[str, Callable[[], Awaitable[str]]]
+
+class Line(Record):
+    """One line of the doctor's: what was looked at, how it is, and what is used instead where it is missing."""
+
+    name: str
+    state: Literal["ok", "warn", "missing", "FAIL"]
+    detail: str
+    instead: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state:7} {self.name:14} {self.detail}" + (f"; instead: {self.instead}" if self.instead else "")
+
+
+Check = tuple[str, Callable[[], Awaitable[str | list[Line]]]]
 
 
 class Doubt(Exception):
@@ -34,8 +52,13 @@ def doctor(
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
     config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check the sandbox, the model, the disk and the installation; one line each, exit 6 if something is missing."""
+    """Check the sandbox, the model, the disk and the installation; one line each, exit 6 if something is missing.
+
+    A model server is asked for everything that heats can make use of; for what it has not, the line says what is used
+    instead.
+    """
     options = {"model.name": model, "model.base_url": base_url, "sandbox.backend": sandbox, "sandbox.image": image}
     loaded = load_config(config or (), options)
     checks: list[Check] = [
@@ -44,24 +67,43 @@ def doctor(
         ("sandbox", lambda: _sandbox(loaded)),
         ("location", lambda: _location(loaded)),
     ]
-    if loaded.model is not None:
-        wanted = loaded.model
-        checks.append(("model", lambda: _model(wanted)))
-    if not asyncio.run(_examine(checks)):
+    checks += [(name, partial(_model, name, one)) for name, one in _models(loaded).items()]
+    fine = asyncio.run(_examine(checks, json))
+    if not fine:
         raise typer.Exit(ExitCode.PREFLIGHT)
 
 
-async def _examine(checks: list[Check]) -> bool:
-    fine = True
+def _models(config: HeatsConfig) -> dict[str, ModelConfig]:
+    """The models of a configuration, each once."""
+    found: dict[str, ModelConfig] = {}
+    named = {"model": config.model, "summarizer": config.summarizer_model, "judge": config.judge_model}
+    for name, model in named.items():
+        if model is not None and model not in found.values():
+            found[name] = model
+    return found
+
+
+async def _examine(checks: list[Check], json: bool = False) -> bool:
+    lines: list[Line] = []
     for name, check in checks:
-        try:
-            typer.echo(f"ok    {name:9} {await check()}")
-        except Doubt as doubt:
-            typer.echo(f"warn  {name:9} {doubt}")
-        except Exception as error:
-            fine = False
-            typer.echo(f"FAIL  {name:9} {explain(error)[1]}")
+        for line in await _lines(name, check):
+            lines.append(line)
+            if not json:
+                typer.echo(line)
+    fine = all(line.state != "FAIL" for line in lines)
+    if json:
+        print_json({"ok": fine, "checks": [line.model_dump() for line in lines]})
     return fine
+
+
+async def _lines(name: str, check: Callable[[], Awaitable[str | list[Line]]]) -> list[Line]:
+    try:
+        said = await check()
+    except Doubt as doubt:
+        return [Line(name=name, state="warn", detail=str(doubt))]
+    except Exception as error:
+        return [Line(name=name, state="FAIL", detail=explain(error)[1])]
+    return [Line(name=name, state="ok", detail=said)] if isinstance(said, str) else said
 
 
 async def _packages() -> str:
@@ -121,10 +163,22 @@ def shown_by_host_root(place: Path) -> Path | None:
     return next((folder for folder in bound if place.is_relative_to(folder)), None)
 
 
-async def _model(config: ModelConfig) -> str:
+async def _model(name: str, config: ModelConfig) -> list[Line]:
+    """Whether the model answers and, of one behind a server, what the server can do."""
     model = open_model(config)
     try:
         facts = await model.preflight()
-        return f"{model.name}: " + ", ".join(f"{name} {value}" for name, value in facts.items())
     finally:
         await model.close()
+    told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "model")
+    line = Line(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
+    if meter_of(model) is None:
+        return [line]
+    return [line, *_findings(name, await probe(config))]
+
+
+def _findings(name: str, report: ProbeReport) -> Iterator[Line]:
+    prefix = "" if name == "model" else f"{name} "
+    for one in report.findings:
+        state: Literal["ok", "warn", "missing"] = "ok" if one.works else "missing" if one.works is False else "warn"
+        yield Line(name=f"{prefix}{one.feature}", state=state, detail=one.detail, instead=one.instead)

@@ -1,0 +1,61 @@
+"""What the doctor finds out about a server by asking it."""
+
+import pytest
+
+from agents.errors import ModelConfigError, ModelUnavailable
+from agents.llm.config import ModelConfig
+from agents.llm.fake import bash, text
+from agents.llm.probe import probe
+
+
+def answer(request):
+    if request.get("tools"):
+        return bash("true")
+    return '{"answer": "yes"}' if request.get("response_format") else "OK"
+
+
+async def findings(bench, responder=answer, **options):
+    server = await bench.serve(responder, **options)
+    report = await probe(ModelConfig(name="fake-model", base_url=server.base_url))
+    return {one.feature: one for one in report.findings}
+
+
+async def test_what_a_server_takes_is_found_by_asking(bench):
+    found = await findings(bench)
+    assert found["tools"].works and found["json_schema"].works and found["n"].works
+    assert found["context length"].detail == "4096 tokens"
+
+
+async def test_what_is_missing_names_what_is_used_instead(bench):
+    found = await findings(bench, takes_n=None, takes_schema=False)
+    assert not found["n"].works and "single requests" in found["n"].instead
+    assert not found["json_schema"].works and "in words" in found["json_schema"].instead
+    assert not found["/metrics"].works and "ledger" in found["/metrics"].instead
+    assert not found["/tokenize"].works
+
+
+async def test_a_call_that_comes_as_text_betrays_the_wrong_tool_parser(bench):
+    said = '<tool_call>{"name": "bash", "arguments": {"command": "true"}}</tool_call>'
+    found = await findings(bench, lambda request: text(said))
+    assert found["tools"].works is False and "parser" in found["tools"].detail
+
+
+async def test_a_model_that_calls_no_tool_is_doubted(bench):
+    found = await findings(bench, lambda request: "I would rather not.")
+    assert found["tools"].works is None and "text_protocol" in found["tools"].instead
+
+
+async def test_ignored_n_is_noticed(bench):
+    found = await findings(bench, takes_n=False)
+    assert found["n"].works is False and "got 1" in found["n"].detail
+
+
+async def test_a_server_that_is_not_there_is_an_error():
+    with pytest.raises(ModelUnavailable):
+        await probe(ModelConfig(name="m", base_url="http://127.0.0.1:9/v1"))
+
+
+async def test_a_rejected_key_is_an_error(bench):
+    server = await bench.serve(answer, api_key="right")
+    with pytest.raises(ModelConfigError):
+        await probe(ModelConfig(name="fake-model", base_url=server.base_url))
