@@ -12,6 +12,7 @@ from heats.cli.session import print_json
 from heats.errors import UsageError
 from heats.measured import Measured, measure
 from heats.show.outlook import as_dict, outlook_text
+from heats.show.outlook_plot import write_plot
 from tournament.paper import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from tournament.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
 from tournament.simulate import Method, World
@@ -80,6 +81,9 @@ class PlanOptions:
     budget_seconds: Annotated[float | None, _option("--budget-seconds", LIMITS, "Seconds.")] = None
     tasks: Annotated[int, typer.Option("--tasks", min=1, help="Simulated for each setting.")] = 1000
     seed: Annotated[int, typer.Option("--seed", help="Of the dice.")] = 0
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw success against cost: FILE.svg, or FILE.png (matplotlib).")
+    ] = None
     reproduce: Annotated[
         Paper | None, typer.Option("--reproduce", help="Print the paper's table beside the simulation's.")
     ] = None
@@ -110,6 +114,8 @@ def plan(*, options: PlanOptions) -> None:
     budget = options.budget()
     found = list(outlooks(methods, world, prices, budget, tasks=options.tasks, seed=options.seed))
     chosen = best(found, options.tasks)
+    if options.plot is not None:
+        write_plot(options.plot, found, chosen, budget)
     notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]
     _show(options, found, chosen, notes)
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from xml.etree import ElementTree
 
 import pytest
 
@@ -10,6 +11,7 @@ from envs.base import Evidence, Patch
 from heats.cli import main
 from heats.measured import fit_concentration, measure
 from heats.records import Charge, Manifest, Outcome, TaskResult
+from heats.show.outlook_plot import frontier
 from heats.store import RunStore
 from tournament.plan import Budget, Cost, Prices, best, outlooks, settings
 from tournament.simulate import Method, World
@@ -161,3 +163,30 @@ def test_wrong_input_is_one_line_and_exit_2(plan, arguments, told):
     code, out, err = plan(*arguments)
     assert (code, out, len(err.strip().splitlines())) == (2, "", 1)
     assert told in err
+
+
+def test_the_plot_shows_every_setting_the_frontier_the_limit_and_the_best(plan, tmp_path):
+    asked = ("--pass-rate", 0.4, "--step-tokens", 900, "--token-price", 1, "--budget-usd", 0.3)
+    code, out, _ = plan(*asked, "--plot", tmp_path / "p.svg", "--json")
+    told, drawn = json.loads(out), (tmp_path / "p.svg").read_text()
+    root = ElementTree.fromstring(drawn)
+    dots = [one for one in root.iter("{http://www.w3.org/2000/svg}circle") if len(one)]
+    assert code == 0
+    assert len(dots) == len(told["settings"])
+    assert sum("over" in one.get("class") for one in dots) == sum(not one["within_limits"] for one in told["settings"])
+    assert drawn.count(f"N={told['best']['rollouts']}, ") > 1 and ">limit<" in drawn and "USD for a task" in drawn
+
+
+def test_no_setting_on_the_frontier_is_beaten_by_a_cheaper_one():
+    methods = settings(Method(early_stop=True), [2, 4, 8], [2], [2], [2, 8], [1, 2])
+    found = list(outlooks(methods, WORLD, PRICES, Budget(), tasks=60))
+    line = frontier(found, "usd")
+    for one in found:
+        assert one in line or any(o.usd <= one.usd and o.forecast.final >= one.forecast.final for o in line)
+
+
+@pytest.mark.parametrize(("name", "code"), [("p.png", 0), ("p.pdf", 2), ("none/p.png", 2)])
+def test_a_plot_is_svg_or_png(plan, tmp_path, name, code):
+    pytest.importorskip("matplotlib")
+    assert plan("--pass-rate", 0.4, "--rollouts", "2,4", "--plot", tmp_path / name)[0] == code
+    assert (tmp_path / name).exists() == (code == 0)
