@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, plan, propose, runs, select, serve, solve, sweep
+from heats.cli import demo, doctor, gc, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -26,6 +26,7 @@ app.command()(select.select)
 app.command()(plan.plan)
 app.command()(propose.propose)
 app.command()(runs.report)
+app.command()(view.view)
 app.command()(runs.export)
 app.command()(serve.serve)
 app.command()(doctor.doctor)

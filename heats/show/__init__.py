@@ -5,7 +5,6 @@ from heats.show.export import export_atif, export_csv, export_preds
 from heats.show.live import Display, DisplayMode, open_display
 from heats.show.report import write_report
 from heats.show.table import RunFigures
-from heats.show.view import follow_run, view_run
 
 __all__ = [
     "Display",
@@ -15,8 +14,6 @@ __all__ = [
     "export_atif",
     "export_csv",
     "export_preds",
-    "follow_run",
     "open_display",
-    "view_run",
     "write_report",
 ]

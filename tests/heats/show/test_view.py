@@ -1,7 +1,5 @@
-"""A run in the terminal, finished or still going on."""
+"""A run printed to a terminal or into a pipe."""
 
-import threading
-import time
 from collections.abc import Callable
 from io import StringIO
 
@@ -10,7 +8,7 @@ from hostile import HostileVoice
 from rich.console import Console
 
 from heats.errors import UsageError
-from heats.show.view import follow_run, view_run
+from heats.show.view import view_run
 from heats.store import RunStore
 
 MakeRun = Callable[..., RunStore]
@@ -45,28 +43,3 @@ def test_a_hostile_run_is_shown_as_text(make_run: MakeRun) -> None:
     text = shown(make_run(tasks=1, voice=HostileVoice(), patch_note=b"\xff\x1b[2J"))
     assert "\x1b" not in text
     assert "<script>" in text
-
-
-def test_a_finished_run_is_followed_to_its_end(make_run: MakeRun) -> None:
-    stream = StringIO()
-    follow_run(make_run(tasks=1), mode="plain", stream=stream, poll_s=0.01)
-    assert "run finished: done" in stream.getvalue()
-
-
-def test_a_running_run_is_followed_line_by_line(make_run: MakeRun) -> None:
-    run = make_run(tasks=1)
-    whole = run.events_path.read_bytes()
-    run.events_path.write_bytes(whole[:2000])
-    stream = StringIO()
-    follower = threading.Thread(
-        target=follow_run, args=(run,), kwargs={"mode": "plain", "stream": stream, "poll_s": 0.01}
-    )
-    follower.start()
-    time.sleep(0.1)
-    assert "run finished" not in stream.getvalue()
-    with run.events_path.open("ab") as events:
-        events.write(b"not json\n" if whole[1999:2000] == b"\n" else b"")
-        events.write(whole[2000:])
-    follower.join(10)
-    assert not follower.is_alive()
-    assert stream.getvalue().count("run finished: done") == 1

@@ -1,0 +1,27 @@
+"""`heats view`: a run in the terminal."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from heats.show.view import view_run
+from heats.store import RunStore
+
+
+def view(
+    run: Annotated[Path, typer.Argument(help="A run directory, or a directory of runs.")] = Path("runs"),
+    task: Annotated[str | None, typer.Option("--task", "-i", help="Open this task at once.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Print instead, as into a pipe.")] = False,
+) -> None:
+    """Go through a run with the keyboard: tasks, brackets, rollouts, steps; it follows a run that goes on."""
+    from heats.show.app import ViewApp, find_runs  # the terminal library is slow to load, and only this needs it
+
+    runs = find_runs(run, task)
+    if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        for path in runs:
+            view_run(RunStore(path), Console(highlight=False, markup=False, emoji=False), task)
+        return
+    ViewApp(runs, task).run()
