@@ -184,6 +184,8 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
     marks = [f"LABEL {LABEL}{key}={_quoted(value)}" for key, value in {**labels, "made": "state"}.items()]
     # The container's own labels say who owns it; the image outlives its owner.
     marks += [f'LABEL {LABEL}{key}=""' for key in ("owner", "host")]
+    if isinstance(sandbox, ChannelSandbox):
+        marks.append(f"WORKDIR {sandbox.spec.workdir}")
     await machine.engine.call(
         "start", machine.engine.api.commit, machine.name, repository=repository, tag=tag, changes=marks
     )
@@ -195,7 +197,10 @@ def _quoted(value: str) -> str:
 
 @asynccontextmanager
 async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
-    """The same sandbox, with commands run as another user of it; None is the user it has. Only Docker can do this.
+    """The same sandbox, with commands run as another user of it. Only Docker can do this.
+
+    Args:
+        user: as `docker exec --user` takes it; None for the user that the sandbox has, empty for the image's own.
 
     Raises:
         BackendUnavailable: it is no Docker sandbox.
@@ -205,6 +210,7 @@ async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
         yield sandbox
         return
     machine = _container(sandbox)
+    user = user or await _image_user(machine)
     other = ContainerMachine(machine.engine, machine.config, machine.name, crowd=1 << 20, user=user)
     assert isinstance(sandbox, ChannelSandbox)
     try:
@@ -214,6 +220,12 @@ async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
         raise SandboxLost(f"no command can be run as {user}: {error}") from error
     finally:
         await other.leave()
+
+
+async def _image_user(machine: ContainerMachine) -> str:
+    about = await machine.engine.call("ask", machine.engine.api.inspect_container, machine.name)
+    image = await machine.engine.call("ask", machine.engine.api.inspect_image, about["Image"])
+    return str((image.get("Config") or {}).get("User") or "0")
 
 
 def _container(sandbox: Sandbox) -> ContainerMachine:
