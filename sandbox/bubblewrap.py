@@ -1,10 +1,11 @@
 """Bubblewrap as a sandbox where there is no Docker: name spaces without a daemon.
 
-Weaker than a container: memory is limited per process and not for the whole sandbox, processes are limited only
-when the orchestrator is not root, and there is no system call filter.
+Weaker than a container: memory is limited per process and not for the whole sandbox, and there is no system call
+filter. Processes are limited by the kernel's limit per user, or, for root, by a control group where one can be made.
 """
 
 import asyncio
+import os
 import secrets
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from sandbox.attest import attest, checked_mounts
 from sandbox.base import SandboxSpec
+from sandbox.cgroup import ProcessGroup
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
@@ -30,6 +32,8 @@ CHANNEL_DIR = "/run/heats"
 PIPES = "/run/heats-pipes"
 HOME = "/run/home"
 _TRY_S = 20.0
+_OUTSIDE = 1
+"""Processes of a sandbox that are not in its name space: bwrap itself."""
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
 _SKIPPED = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
@@ -91,6 +95,8 @@ class BubblewrapBackend:
         refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         argv = [*_limits(spec), self._program, *self._flags(scratch, spec, mounts), "--", *_keeper(spec)]
+        if os.getuid() == 0 and (group := ProcessGroup.make(scratch.name, spec.limits.pids + _OUTSIDE)) is not None:
+            argv = group.wrap(argv)
         machine = ProcessMachine(
             scratch.name, Launch(argv, {"PATH": MINIMAL_PATH}, scratch, PIPES, spec.limits.max_life_s)
         )

@@ -36,6 +36,8 @@ class SandboxConfig(BaseModel):
     """For tasks that do not name one; each backend has its own if this is not given."""
     runtime: str | None = None
     """Passed to Docker (`runsc`, `kata`); must be known to the daemon."""
+    strict_host: bool = False
+    """Refuse a host whose container engine, runtime, bubblewrap or kernel is older than the last known way out."""
     docker_host: str | None = None
     """Address of the daemon; DOCKER_HOST or its default socket when not given."""
     channel: Literal["auto", "socket", "cli"] = "auto"

@@ -5,6 +5,7 @@ import logging
 from sandbox.base import SandboxBackend
 from sandbox.config import SandboxConfig
 from sandbox.errors import BackendUnavailable
+from sandbox.versions import refuse_old_host
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +23,19 @@ async def open_backend(config: SandboxConfig) -> SandboxBackend:
         An open backend; close it when done.
 
     Raises:
-        BackendUnavailable: it does not work on this machine; the message says what to install or start.
+        BackendUnavailable: it does not work on this machine, or `strict_host` refuses it; the message says why.
     """
+    backend = await _opened(config)
+    if config.strict_host:
+        try:
+            await refuse_old_host(backend)
+        except BaseException:
+            await backend.close()
+            raise
+    return backend
+
+
+async def _opened(config: SandboxConfig) -> SandboxBackend:
     # The imports are here because the Docker SDK takes a tenth of a second that `heats --help` should not pay.
     if config.backend == "local":
         from sandbox.local import LocalBackend

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sandbox.cgroup import remove_group
 from sandbox.errors import BackendUnavailable
 from sandbox.owner import Owner
 
@@ -57,7 +58,9 @@ def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
 
 
 def remove_scratch(path: Path) -> None:
-    """Remove a directory and all in it, links not followed, closed directories opened first. Never raises."""
+    """Remove a directory and all in it, links not followed, closed directories opened first, and the control group of
+    the sandbox that it belonged to. Never raises."""
+    remove_group(path.name)
     for directory, _, _ in os.walk(path, onerror=None):
         with contextlib.suppress(OSError):
             for entry in os.scandir(directory):

@@ -1,0 +1,113 @@
+"""Versions of what stands between a sandbox and the host, against the oldest that we call sound.
+
+A floor is the release that fixed the last known way out. Distributions fix older versions too, without another version
+number: below the floor means "look whether yours did", and refuses nothing unless `strict_host` is set.
+"""
+
+import asyncio
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+
+from sandbox.base import SandboxBackend
+from sandbox.errors import BackendUnavailable
+
+Version = tuple[int, ...]
+
+_FLOORS: dict[str, tuple[Version, str]] = {
+    "Docker Engine": ((24, 0, 6), "older ones get no fixes"),
+    "runc": ((1, 2, 8), "CVE-2025-31133, CVE-2025-52565, CVE-2025-52881; below 1.1.12 also CVE-2024-21626"),
+    "crun": ((1, 4, 4), "CVE-2022-27650"),
+    "bubblewrap": ((0, 8, 0), "no --disable-userns"),
+    "Linux": ((5, 10), "older ones get no fixes"),
+}
+_LATER_FLOORS: dict[str, dict[Version, Version]] = {"runc": {(1, 3): (1, 3, 3)}}
+"""Release series that are newer than the floor and were fixed in a later release of their own."""
+_TRY_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One program or kernel, with its version as it says it.
+
+    Attributes:
+        floor: the version that it should at least have, empty when none is known to be better than another.
+        why: what is wrong with versions below the floor.
+    """
+
+    name: str
+    version: str
+    floor: str = ""
+    why: str = ""
+
+    @property
+    def below(self) -> bool:
+        """Whether the version is known and older than the floor."""
+        found = numbers(self.version)
+        return bool(self.floor and found) and found < numbers(self.floor)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" + (f" (below {self.floor}: {self.why})" if self.below else "")
+
+
+def judged(name: str, version: str) -> Component:
+    """A component with the floor that holds for its name and release series."""
+    floor, why = _FLOORS.get(name, ((), ""))
+    floor = _LATER_FLOORS.get(name, {}).get(numbers(version)[:2], floor)
+    return Component(name, version, ".".join(map(str, floor)), why)
+
+
+def numbers(version: str) -> Version:
+    """The leading numbers of a version: `1.1.5+ds1` is (1, 1, 5)."""
+    found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip())
+    return tuple(int(part) for part in found.group(1).split(".")) if found else ()
+
+
+async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
+    """What a backend's sandboxes are held by on this host.
+
+    Raises:
+        BackendUnavailable: the daemon does not answer.
+    """
+    # The Docker SDK is imported only where Docker is used.
+    if backend.name == "docker":
+        from sandbox.docker import DockerBackend
+
+        if isinstance(backend, DockerBackend):
+            return _engine_components(await backend.engine.call("ask", backend.engine.api.version))
+    kernel = judged("Linux", platform.release())
+    if backend.name != "bubblewrap":
+        return (kernel,)
+    return (judged("bubblewrap", await asyncio.to_thread(_bubblewrap_version)), kernel)
+
+
+async def refuse_old_host(backend: SandboxBackend) -> None:
+    """For `strict_host`.
+
+    Raises:
+        BackendUnavailable: something is below its floor; all of it is named.
+    """
+    if old := [str(one) for one in await host_components(backend) if one.below]:
+        raise BackendUnavailable(f"strict_host: {'; '.join(old)}")
+
+
+def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
+    parts = about.get("Components")
+    found = []
+    for part in parts if isinstance(parts, list) else ():
+        name = str(part.get("Name", "")).removeprefix("OCI Runtime (").removesuffix(")")
+        version = str(part.get("Version", ""))
+        # Podman gives the first line of what its runtime says of itself.
+        version = version.removeprefix(f"{name} version ").split("\n")[0]
+        if name in ("Engine", "Podman Engine", "containerd", "runc", "crun"):
+            found.append(judged("Docker Engine" if name == "Engine" else name, version))
+    return (*found, judged("Linux", str(about.get("KernelVersion") or platform.release())))
+
+
+def _bubblewrap_version() -> str:
+    try:
+        said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BackendUnavailable(f"bwrap does not say its version: {error}") from error
+    return said.stdout.strip().removeprefix("bubblewrap ")
