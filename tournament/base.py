@@ -45,6 +45,8 @@ class Vote(Record):
     """The random label each was shown under, in the same order."""
     choice: str | None
     reason: str = ""
+    presentation_sensitive: bool = False
+    """Asked again with the comments of the patches shown, the judge named somebody else (`judge.second_view`)."""
 
 
 class Match(Record):

@@ -15,6 +15,8 @@ class JudgeConfig(BaseModel):
         candidate_chars: characters of one candidate's text; more is cut in the middle, for all the same.
         problem_chars: characters of the problem statement.
         strip_comments: leave comments of diffs out of what is shown.
+        second_view: ask for every vote a second time, with comments, where there are any; what is chosen without them
+            counts, and a vote that differs is marked as `presentation_sensitive`. Up to twice the requests.
         temperature: of the votes; the same for all.
         max_tokens: of one vote.
         system: Jinja2 template of the rules.
@@ -27,6 +29,7 @@ class JudgeConfig(BaseModel):
     candidate_chars: int = Field(ge=200)
     problem_chars: int = Field(ge=200)
     strip_comments: bool
+    second_view: bool = False
     temperature: float = Field(ge=0)
     max_tokens: int = Field(gt=0)
     system: str

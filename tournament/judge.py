@@ -7,7 +7,7 @@ from agents.llm.ledger import Ledger
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
 from tournament.arrivals import together
-from tournament.ask import Asker, Question, object_schema, read, request_seed
+from tournament.ask import Asked, Asker, Question, object_schema, read, request_seed, view_of
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.orders import shown_order
@@ -38,7 +38,11 @@ class ModelJudge:
     """
 
     def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
-        self.asker = Asker(config.judge, model)
+        judge = config.judge
+        self.asker = Asker(
+            judge.model_copy(update={"strip_comments": judge.strip_comments or judge.second_view}), model
+        )
+        self.second = Asker(judge.model_copy(update={"strip_comments": False}), model) if judge.second_view else None
         self.question = Question(config.judge.system, config.judge.user, vote_schema)
 
     async def vote(
@@ -64,11 +68,29 @@ class ModelJudge:
         self, problem: str, contestants: Sequence[Candidate], numbers: list[int], seed: int, ledger: Ledger
     ) -> list[Vote]:
         shown = shown_order(contestants, numbers[0])
-        asked = await self.asker.ask(
-            self.question, problem, shown, n=len(numbers), seed=request_seed(seed, numbers[0]), ledger=ledger
+        askers = [self.asker, self.second] if self.second and self._differ(shown) else [self.asker]
+        asked = await together(
+            one.ask(self.question, problem, shown, n=len(numbers), seed=request_seed(seed, numbers[0]), ledger=ledger)
+            for one in askers
         )
-        ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
-        return [_vote(text, ids) for text in asked.replies]
+        votes, *again = [_votes(one, shown) for one in asked]
+        return [_compared(vote, other) for vote, other in zip(votes, again[0], strict=True)] if again else votes
+
+    def _differ(self, shown: Sequence[Candidate]) -> bool:
+        """Whether there is anything that only the second view shows."""
+        assert self.second is not None
+        one, other = self.asker.config, self.second.config
+        return any(view_of(c, one, one.candidate_chars) != view_of(c, other, one.candidate_chars) for c in shown)
+
+
+def _compared(vote: Vote, other: Vote) -> Vote:
+    flipped = None not in (vote.choice, other.choice) and vote.choice != other.choice
+    return vote.model_copy(update={"presentation_sensitive": flipped})
+
+
+def _votes(asked: Asked, shown: Sequence[Candidate]) -> list[Vote]:
+    ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
+    return [_vote(text, ids) for text in asked.replies]
 
 
 def _vote(text: str, ids: dict[str, str]) -> Vote:

@@ -19,6 +19,7 @@ class PositionReport(Record):
         first: of the others, those in which whoever was shown first was chosen both times.
         first_votes, votes: votes for whoever was shown first, and all that name somebody.
         abstentions: votes that name nobody.
+        sensitive: votes that name another when the patches' comments are shown; only where that was asked.
     """
 
     compared: int
@@ -27,6 +28,7 @@ class PositionReport(Record):
     first_votes: int
     votes: int
     abstentions: int
+    sensitive: int = 0
 
     @property
     def consistency(self) -> float | None:
@@ -44,11 +46,12 @@ class PositionReport(Record):
 
 def position_report(bracket: Bracket) -> PositionReport:
     """Count over all judged matches of a bracket; groups larger than two count for the votes alone."""
-    compared = consistent = first = first_votes = votes = abstentions = 0
+    compared = consistent = first = first_votes = votes = abstentions = sensitive = 0
     for match in (match for matches in bracket.rounds for match in matches):
         named = [vote for vote in match.votes if vote.choice is not None]
         votes += len(named)
         abstentions += len(match.votes) - len(named)
+        sensitive += sum(vote.presentation_sensitive for vote in match.votes)
         first_votes += sum(vote.choice == vote.order[0] for vote in named)
         chosen = _by_order(match)
         if len(chosen) == 2:
@@ -62,6 +65,7 @@ def position_report(bracket: Bracket) -> PositionReport:
         first_votes=first_votes,
         votes=votes,
         abstentions=abstentions,
+        sensitive=sensitive,
     )
 
 
