@@ -32,6 +32,7 @@ AGENTS: Mapping[str, str] = {
     "bash": "agents.bash_agent:BashAgent",
     "terminal": "agents.terminal.agent:TerminalAgent",
     "noop": "agents.noop:NoopAgent",
+    "mini": "agents.mini_agent:MiniAgent",
 }
 """Agents by short name -> `module:Class`."""
 
@@ -42,10 +43,16 @@ def open_agent(name: str, config: AgentConfig) -> Agent:
     Raises:
         UnknownAgent: there is no such name, module or class; the message lists the names.
     """
+    if name.startswith("command:"):
+        from agents.command import CommandAgent
+
+        return CommandAgent(config)
     target = AGENTS.get(name, name)
     module, _, attribute = target.partition(":")
     if not attribute:
-        raise UnknownAgent(f"unknown agent {name!r}; known: {', '.join(AGENTS)}, or module:Class for your own")
+        raise UnknownAgent(
+            f"unknown agent {name!r}; known: {', '.join(AGENTS)}, command:..., or module:Class for your own"
+        )
     try:
         made = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -6,7 +6,6 @@ can end it: only a `submit` call in the model's own message can.
 
 import asyncio
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol
@@ -20,16 +19,9 @@ from agents.prompting import Prompts, defused
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
 from agents.text_protocol import calls_in_text
 from agents.tools import BASH, SUBMIT, command_of
-from agents.trajectory import Exit, ExitKind, Observation, Step, Trajectory
+from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
 from sandbox.base import Sandbox
 from sandbox.errors import DiskLimitExceeded, SandboxError
-
-_LIMIT_EXITS: Mapping[str, ExitKind] = {
-    "calls": "step_limit",
-    "tokens": "token_limit",
-    "cost": "cost_limit",
-    "time": "time_limit",
-}
 
 
 class Finished(Exception):
@@ -206,7 +198,7 @@ class Attempt:
                 **self._means(),
             )
         except LimitExceeded as error:
-            raise Finished(_LIMIT_EXITS[error.kind], str(error)) from error
+            raise Finished(LIMIT_EXITS[error.kind], str(error)) from error
         except ModelConfigError:
             self._close(Exit(kind="model_error", detail="the model is not usable as configured"))
             raise

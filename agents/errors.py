@@ -8,6 +8,7 @@
     - ModelRefused             the server or model refused to answer
     - ReplyInvalid             replies stayed unusable after the retries
   + UnknownAgent               no agent of that name can be loaded
+  + AgentUnusable              an agent that is not there, or does not work, where the task is
   + TrajectoryFormatError      a file is not a trajectory of the format it was read as
   + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
 """
@@ -19,6 +20,10 @@ class AgentsError(Exception):
 
 class UnknownAgent(AgentsError):
     """No agent of that name can be loaded; the message lists the names."""
+
+
+class AgentUnusable(AgentsError):
+    """The agent cannot be run for this task: its command is not in the image, or its own environment is not there."""
 
 
 class TrajectoryFormatError(AgentsError):

@@ -26,8 +26,20 @@ def read_trajectory(path: Path) -> Trajectory:
         TrajectoryFormatError: the file is none of them.
         OSError: it cannot be read.
     """
+    return parse_trajectory(path.read_bytes(), str(path))
+
+
+def parse_trajectory(data: bytes, path: str) -> Trajectory:
+    """As `read_trajectory`, from a file's bytes.
+
+    Args:
+        path: where they are from, for messages.
+
+    Raises:
+        TrajectoryFormatError: they are no trajectory.
+    """
     try:
-        document = without_surrogates(json.loads(path.read_bytes()))
+        document = without_surrogates(json.loads(data))
     except (ValueError, RecursionError) as error:
         raise TrajectoryFormatError(f"{path}: not JSON ({error})") from error
     if not isinstance(document, dict):

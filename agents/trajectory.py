@@ -4,6 +4,7 @@ The trajectory is what summaries, judges and reports are made from. `agents/atif
 it back without loss.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -20,10 +21,18 @@ ExitKind = Literal[
     "format_errors",
     "context_overflow",
     "model_error",
+    "agent_failed",
     "sandbox_lost",
     "disk_limit",
     "cancelled",
 ]
+LIMIT_EXITS: Mapping[str, ExitKind] = {
+    "calls": "step_limit",
+    "tokens": "token_limit",
+    "cost": "cost_limit",
+    "time": "time_limit",
+}
+"""By the kind of a `LimitExceeded`."""
 
 
 class Record(BaseModel):

@@ -5,7 +5,7 @@ import traceback
 from pathlib import Path
 from tempfile import gettempdir
 
-from agents.errors import AgentsError, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
+from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
 from envs.errors import EnvsError, SetupFailed, TestCommandMissing
 from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
@@ -27,7 +27,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             return error.exit_code, f"stopped by {error}; the same command goes on where this one stopped"
         case LimitExceeded():
             return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
-        case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing():
+        case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing() | AgentUnusable():
             return ExitCode.PREFLIGHT, str(error)
         case ModelConfigError() | EnvsError() | UnknownAgent() | UnknownSelector():
             return ExitCode.USAGE, str(error)

@@ -32,7 +32,12 @@ class RunOptions:
             rich_help_panel=MODEL,
         ),
     ] = None
-    agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent.", rich_help_panel=MODEL)] = None
+    agent: Annotated[
+        str | None,
+        typer.Option(
+            "--agent", "-a", help="bash, terminal, mini, command:..., or module:Class.", rich_help_panel=MODEL
+        ),
+    ] = None
     rollouts: Annotated[
         int | None,
         typer.Option("--rollouts", "-k", "--attempts", min=1, help="N, rollouts of a heat.", rich_help_panel=METHOD),

@@ -1,0 +1,261 @@
+"""Any command-line agent that is installed in the sandbox's image, as an agent.
+
+`command:mytool --task-file {instruction}` writes the task into a file outside of the working directory, runs the
+command there, and takes what it leaves: the changed tree, and as the record a trajectory file or what it printed.
+Requests that the tool makes itself are not seen by the ledger; their usage is charged afterwards where the record
+tells it.
+"""
+
+import asyncio
+import json
+import os
+import re
+import secrets
+import shlex
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from agents.base import Assignment, SaveStep
+from agents.config import AgentConfig
+from agents.errors import AgentUnusable, LimitExceeded, TrajectoryFormatError, UnknownAgent
+from agents.importers import parse_trajectory
+from agents.llm.base import ChatModel, ToolCall
+from agents.llm.ledger import Ledger, Usage
+from agents.prompting import defused, elide
+from agents.trajectory import LIMIT_EXITS, Exit, Observation, Step, Trajectory
+from sandbox.base import ExecResult, Sandbox
+from sandbox.errors import SandboxError, SandboxFileNotFound
+
+PREFIX = "command:"
+_PLACES = ("instruction", "trajectory", "model", "base_url", "seed", "workdir")
+_CHECK_S = 2.0
+_NOT_THERE = (126, 127)
+_MAX_TRAJECTORY = 64 << 20
+
+
+class CommandAgent:
+    """An `Agent` that is a command in the sandbox.
+
+    Args:
+        config: `name` is `command:` and the command; `{instruction}`, `{trajectory}` (paths in the sandbox),
+            `{model}`, `{base_url}`, `{seed}` and `{workdir}` in it are filled in, quoted for the shell. Without
+            `{instruction}` the task is on standard input.
+
+    Raises:
+        UnknownAgent: there is no command.
+    """
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self.command = config.name.removeprefix(PREFIX).strip()
+        if not self.command:
+            raise UnknownAgent('which command? For example: --agent command:"mytool --task-file {instruction}"')
+        self.name = PREFIX + shlex.split(self.command, posix=False)[0].rsplit("/", 1)[-1]
+
+    async def run(
+        self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
+    ) -> Trajectory:
+        """Run the command to its end or to a limit; see `Agent.run`.
+
+        Raises:
+            AgentUnusable: the image has no such command.
+        """
+        return await _Run(self, assignment, sandbox, model, ledger, save).work()
+
+
+class _Run:
+    """One rollout of a command."""
+
+    def __init__(
+        self,
+        agent: CommandAgent,
+        assignment: Assignment,
+        sandbox: Sandbox,
+        model: ChatModel,
+        ledger: Ledger,
+        save: SaveStep,
+    ) -> None:
+        self.agent, self.assignment, self.sandbox, self.model = agent, assignment, sandbox, model
+        self.ledger, self.save = ledger, save
+        self.config = agent.config.command
+        self.folder = f"/tmp/heats-agent-{secrets.token_hex(6)}"  # noqa: S108 - in a machine of its own
+        self.started = time.monotonic()
+        self.told = instruction_of(assignment)
+
+    async def work(self) -> Trajectory:
+        opening = Step(id=1, source="user", content=self.told, timestamp=_now())
+        self.save(self._trajectory((opening,), None))
+        try:
+            self.ledger.check()
+            return await self._played(opening)
+        except LimitExceeded as limit:
+            end = Exit(kind=LIMIT_EXITS[limit.kind], detail=str(limit))
+            return self._close((opening, Step(id=2, source="agent", content="", timestamp=_now())), end)
+        except SandboxError as error:
+            return self._close((opening,), Exit(kind="sandbox_lost", detail=str(error)))
+        except asyncio.CancelledError:
+            self._close((opening,), Exit(kind="cancelled"))
+            raise
+
+    async def _played(self, opening: Step) -> Trajectory:
+        await self.sandbox.write_file(f"{self.folder}/instruction.md", self.told.encode())
+        command = self._filled()
+        result = await self._watched(command)
+        if result.status == "exited" and result.exit_code in _NOT_THERE:
+            said = " ".join(result.text().split())[-200:]
+            raise AgentUnusable(f"the agent's command cannot be run in the sandbox: {command} ({said})")
+        end = self._exit(result)
+        problem = ""
+        try:
+            found = await self._record()
+        except (TrajectoryFormatError, SandboxError) as error:
+            found, problem = None, str(error)
+        if found is not None:
+            self.ledger.charge(found.usage)
+            if end.kind == "submitted" and found.exit is not None and found.exit.kind != "model_error":
+                end = found.exit
+            return self._close(found.steps, end, found)
+        step = Step(
+            id=2,
+            source="agent",
+            content="",
+            tool_calls=(ToolCall(id="command", name="bash", arguments=json.dumps({"command": command})),),
+            observations=(self._observation(result),),
+            timestamp=_now(),
+        )
+        return self._close((opening, step), end, problem=problem)
+
+    def _filled(self) -> str:
+        values = self._places()
+
+        def fill(match: re.Match[str]) -> str:
+            return shlex.quote(values[match[1]])
+
+        return re.sub(r"\{(" + "|".join(_PLACES) + r")\}", fill, self.agent.command)
+
+    def _places(self) -> Mapping[str, str]:
+        config = getattr(self.model, "config", None)
+        return {
+            "instruction": f"{self.folder}/instruction.md",
+            "trajectory": self.config.trajectory or f"{self.folder}/trajectory.json",
+            "model": self.model.name,
+            "base_url": self.config.base_url or str(getattr(config, "base_url", None) or ""),
+            "seed": str(self.assignment.seed),
+            "workdir": self.assignment.workdir,
+        }
+
+    def _environment(self) -> dict[str, str]:
+        """What the command may know. A server's address is of use only to a sandbox with a network."""
+        places = self._places()
+        env = {f"HEATS_{name.upper()}": places[name] for name in ("instruction", "trajectory", "model", "seed")}
+        network = getattr(getattr(self.sandbox, "spec", None), "network", "none")
+        if network != "none" and places["base_url"]:
+            env |= {"OPENAI_BASE_URL": places["base_url"], "OPENAI_API_KEY": "none", "OPENAI_MODEL": places["model"]}
+        return env | {name: os.environ[name] for name in self.config.forward_env if name in os.environ}
+
+    async def _watched(self, command: str) -> ExecResult:
+        """Run the command; a limit of the ledger that is reached meanwhile, by other rollouts or by time, ends it.
+
+        Raises:
+            LimitExceeded, SandboxError
+        """
+        stdin = None if "{instruction}" in self.agent.command else self.told.encode()
+        running = asyncio.ensure_future(
+            self.sandbox.exec(
+                command,
+                timeout=self.config.time_limit_s,
+                cwd=self.assignment.workdir,
+                env=self._environment(),
+                stdin=stdin,
+                merge_stderr=True,
+            )
+        )
+        try:
+            while not running.done():
+                await asyncio.wait({running}, timeout=_CHECK_S)
+                if not running.done():
+                    self.ledger.check()
+            return running.result()
+        finally:
+            if not running.done():
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+                await self.sandbox.kill_all()
+
+    def _exit(self, result: ExecResult) -> Exit:
+        match result.status:
+            case "timeout":
+                return Exit(kind="time_limit", detail=f"{self.config.time_limit_s:g} s")
+            case "oom":
+                return Exit(kind="agent_failed", detail="out of memory")
+            case "indeterminate":
+                return Exit(kind="sandbox_lost", detail="it is not known how the command ended")
+        if result.exit_code:
+            return Exit(kind="agent_failed", detail=f"the command ended with exit code {result.exit_code}")
+        return Exit(kind="submitted")
+
+    async def _record(self) -> Trajectory | None:
+        """The trajectory that the command wrote, if it wrote one.
+
+        Raises:
+            TrajectoryFormatError, SandboxError
+        """
+        path = self._places()["trajectory"]
+        try:
+            data = await self.sandbox.read_file(path, max_bytes=_MAX_TRAJECTORY)
+        except SandboxFileNotFound:
+            return None
+        return parse_trajectory(data, path)
+
+    def _observation(self, result: ExecResult) -> Observation:
+        config = self.agent.config
+        shown, _ = elide(result.text(), config.observation_head, config.observation_tail)
+        return Observation(
+            tool_call_id="command",
+            content=defused(shown)[0],
+            status=result.status,
+            exit_code=result.exit_code,
+            duration_s=result.duration_s,
+            output_bytes=result.stdout_total + result.stderr_total,
+        )
+
+    def _close(
+        self, steps: tuple[Step, ...], end: Exit, found: Trajectory | None = None, problem: str = ""
+    ) -> Trajectory:
+        trajectory = self._trajectory(steps, end, found, problem)
+        self.save(trajectory)
+        return trajectory
+
+    def _trajectory(
+        self, steps: tuple[Step, ...], end: Exit | None, found: Trajectory | None = None, problem: str = ""
+    ) -> Trajectory:
+        extra = {**(found.extra if found else {}), "command": self.agent.command}
+        return Trajectory(
+            id=self.assignment.rollout_id,
+            task_id=self.assignment.task_id,
+            agent=self.agent.name,
+            model=(found.model if found else "") or self.model.name,
+            seed=self.assignment.seed,
+            steps=steps,
+            exit=end,
+            usage=found.usage if found else Usage(),
+            duration_s=time.monotonic() - self.started,
+            parents=self.assignment.parents,
+            extra=extra | ({"trajectory_problem": problem} if problem else {}),
+        )
+
+
+def instruction_of(assignment: Assignment) -> str:
+    """What an agent with prompts of its own is told: the task, where it lies, and what earlier attempts found."""
+    parts = [assignment.instruction.rstrip(), f"The project is in {assignment.workdir}; change it there."]
+    if assignment.test_command:
+        parts.append(f"The tests are run with: {assignment.test_command}")
+    if assignment.refinement:
+        parts.append("Earlier attempts at this task, summarised. They may be wrong; check what you take over.")
+        parts += assignment.refinement
+    return defused("\n\n".join(parts))[0] + "\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
