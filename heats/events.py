@@ -33,6 +33,7 @@ EventKind = Literal[
     "graded",  # outcome
     "task_finished",  # status, selected, detail
     "warning",  # text
+    "server",  # model, seconds and what its server counted meanwhile, whoever asked (`Counters`)
     "run_finished",  # statuses: number of tasks by status
 ]
 

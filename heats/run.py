@@ -17,6 +17,7 @@ from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.events import EventLog, Listener
 from heats.grading import grade_task
+from heats.metering import metered
 from heats.records import Charge, Manifest, TaskResult
 from heats.rollout import TaskRun
 from heats.schedule import play_tasks
@@ -90,7 +91,8 @@ async def play(request: RunRequest) -> list[TaskResult]:
         PreflightFailed, BackendUnavailable, ImageMissing, ModelUnavailable, ModelConfigError: before anything is spent.
     """
     async with at_work(request) as work:
-        results = await _play_tasks(work)
+        async with metered(work.services):
+            results = await _play_tasks(work)
         announce_end(work, results)
     return results
 

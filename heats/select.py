@@ -18,6 +18,7 @@ from heats.attempts import Attempt, summary_key
 from heats.config import HeatsConfig
 from heats.errors import UsageError
 from heats.heat import hold_tournament, rollout_ids
+from heats.metering import metered
 from heats.records import Outcome, TaskResult
 from heats.rollout import Plan, TaskRun
 from heats.run import RunRequest, announce_end, at_work
@@ -142,7 +143,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
             async with at_once:
                 return await _select_task(work.task_run(task), contest)
 
-        async with asyncio.TaskGroup() as group:
+        async with metered(work.services), asyncio.TaskGroup() as group:
             pairs = zip(contests, request.env.tasks(), strict=True)
             tasks = [group.create_task(one(contest, task)) for contest, task in pairs]
         results = [task.result() for task in tasks]

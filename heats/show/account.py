@@ -6,8 +6,9 @@ from pathlib import Path
 from envs.base import Evidence, TestReport
 from heats.show import words as say
 from heats.show.markdown import code, fence
-from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement
+from heats.show.reading import RolloutFacts, TaskFacts, read_events, read_task, statement
 from heats.show.sanitize import from_bytes
+from heats.show.servers import served
 from heats.store import RunStore
 from summarizer.schema import Summary
 from tournament.base import Bracket, Match
@@ -41,7 +42,7 @@ def account(run: RunStore, task_id: str) -> str:
         *_tests(task, chosen),
         *_rollouts(task),
         *_failures(task),
-        *_cost(task),
+        *_cost(run, task),
         *_files(run, task, chosen),
     ]
     return "\n\n".join(parts) + "\n"
@@ -200,9 +201,10 @@ def _failures(task: TaskFacts) -> Iterator[str]:
         yield "\n".join(lines)
 
 
-def _cost(task: TaskFacts) -> Iterator[str]:
+def _cost(run: RunStore, task: TaskFacts) -> Iterator[str]:
     if task.result is not None:
         yield f"## Cost\n\n{say.spent(task.result.usage)}."
+        yield from (f"{one}." for one in served(read_events(run)))
 
 
 def _files(run: RunStore, task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:

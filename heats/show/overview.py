@@ -10,6 +10,7 @@ from heats.records import Charge
 from heats.show import words as say
 from heats.show.charts import draw_chart, draw_spreads
 from heats.show.drawings import draw_timeline
+from heats.show.servers import served
 from heats.show.spending import HeatWork, spending
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
@@ -58,7 +59,7 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
         "title": _title(facts.run, figures),
         "about": _about(facts.run, facts.events),
         "cards": _cards(figures),
-        "notes": notes(figures)[:-1],
+        "notes": [*notes(figures)[:-1], *map(str, served(facts.events))],
         "meaning": MEANING[figures.basis],
         "stages": _stages(figures),
         "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),

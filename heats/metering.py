@@ -1,0 +1,38 @@
+"""What the model servers of a run counted while this process worked, as one event each."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agents.llm.base import Metered, meter_of
+from agents.llm.counters import Counters
+from heats.services import Services
+
+
+@asynccontextmanager
+async def metered(services: Services) -> AsyncIterator[None]:
+    """Read every server's counters before and after, and store the difference, however the work ends.
+
+    Nothing is stored of a server that does not count, or does not answer.
+    """
+    meters: dict[str, tuple[str, Metered]] = {}
+    for model in services.models.values():
+        meter = meter_of(model)
+        if meter is not None:
+            meters.setdefault(meter.place, (model.name, meter))
+    before = {place: await meter.counters() for place, (_, meter) in meters.items()}
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        seconds = time.monotonic() - started
+        for place, (name, meter) in meters.items():
+            start, end = before[place], await meter.counters() if before[place] else None
+            if start is not None and end is not None:
+                data = _between(start, end).model_dump(exclude={"running", "waiting"})
+                services.events.emit("server", model=name, seconds=round(seconds, 3), **data)
+
+
+def _between(start: Counters, end: Counters) -> Counters:
+    """What was counted in between; all that a server counted which was started anew meanwhile."""
+    return end - start if end.prompt_tokens >= start.prompt_tokens else end
