@@ -24,26 +24,33 @@ _TARGET = "-t heats"
 _CALL_S = 30.0
 _POLL_S = 0.1
 _QUIET_POLLS = 3
-_SHELLS = "bash|-bash|sh|-sh|dash|ash|zsh"
-
+# Whether the shell itself has the terminal, by the foreground process group of its tty: a name would not do, since a
+# script in the foreground may be a shell, too. Sets `$idle`.
+_IDLE = f"""
+idle() {{
+  pid=$({_TMUX} display-message -p {_TARGET} '#{{pane_pid}}') && read -r line <"/proc/$pid/stat" || return 1
+  set -- ${{line##*) }}
+  [ "$3" = "$6" ] && idle=1 || idle=0
+}}
+"""
 # It ends early only when the shell waits for input again and nothing moved: a program in the foreground may go on. The
 # wait must end by itself: the sandbox's time-out would also kill what was started in the terminal meanwhile.
-_STATE = "#{pane_current_command} #{history_size} #{cursor_x} #{cursor_y}"
-_SETTLE = f"""
+_STATE = "#{history_size} #{cursor_x} #{cursor_y}"
+_SETTLE = f"""{_IDLE}
 n=0; same=0; last=; end=$(($(date +%s) + $1 / 10 + 1))
 while [ "$n" -lt "$1" ] && [ "$(date +%s)" -le "$end" ]; do
   sleep {_POLL_S}; n=$((n + 1))
+  [ "$2" = 1 ] || continue
+  idle || exit 0
   now=$({_TMUX} display-message -p {_TARGET} '{_STATE}') || exit 0
-  case ${{now%% *}} in
-    {_SHELLS}) [ "$now" = "$last" ] && same=$((same + 1)) || same=0 ;;
-    *) same=0 ;;
-  esac
+  [ "$idle $now" = "1 $last" ] && same=$((same + 1)) || same=0
   last=$now
-  [ "$2" = 0 ] || [ "$same" -lt {_QUIET_POLLS} ] || exit 0
+  [ "$same" -lt {_QUIET_POLLS} ] || exit 0
 done
 """
-_LOOK = f"""
-{_TMUX} display-message -p {_TARGET} '#{{alternate_on}} #{{pane_current_command}}' || exit 9
+_LOOK = f"""{_IDLE}
+idle || exit 9
+{_TMUX} display-message -p {_TARGET} "#{{alternate_on}} $idle #{{pane_current_command}}" || exit 9
 if [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ]; then from=0; else from=-; fi
 {_TMUX} capture-pane -p {_TARGET} -S "$from"
 """
@@ -132,10 +139,10 @@ class Terminal:
         if not result.ok:
             return None
         head, *lines = result.stdout.decode("utf-8", "replace").split("\n")
-        alternate, _, command = head.partition(" ")
+        alternate, idle, command = (*head.split(" ", 2), "", "")[:3]
         while lines and not lines[-1].strip():
             lines.pop()
-        running = "" if command in _SHELLS.split("|") else command
+        running = "" if idle == "1" else command
         return View(tuple(line.rstrip() for line in lines), alternate == "1", running)
 
     async def _run(self, command: str, stdin: bytes | None = None) -> ExecResult:
