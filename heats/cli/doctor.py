@@ -23,6 +23,7 @@ from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
 from sandbox import open_backend
 from sandbox.base import SandboxSpec
+from sandbox.versions import host_components
 
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
@@ -52,6 +53,9 @@ def doctor(
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
     config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
+    strict_host: Annotated[
+        bool, typer.Option("--strict-host", help="An old container engine, runtime or kernel is a failure.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
     """Check the sandbox, the model, the disk and the installation; one line each, exit 6 if something is missing.
@@ -59,11 +63,18 @@ def doctor(
     A model server is asked for everything that heats can make use of; for what it has not, the line says what is used
     instead.
     """
-    options = {"model.name": model, "model.base_url": base_url, "sandbox.backend": sandbox, "sandbox.image": image}
+    options = {
+        "model.name": model,
+        "model.base_url": base_url,
+        "sandbox.backend": sandbox,
+        "sandbox.image": image,
+        "sandbox.strict_host": strict_host or None,
+    }
     loaded = load_config(config or (), options)
     checks: list[Check] = [
         ("packages", _packages),
         ("disk", lambda: _disk(loaded)),
+        ("host", lambda: _host(loaded)),
         ("sandbox", lambda: _sandbox(loaded)),
         ("location", lambda: _location(loaded)),
     ]
@@ -122,6 +133,19 @@ async def _disk(config: HeatsConfig) -> str:
     if free_mb < config.min_free_disk_mb:
         raise PreflightFailed(f"{free_mb} MiB free, {config.min_free_disk_mb} needed")
     return f"{free_mb} MiB free"
+
+
+async def _host(config: HeatsConfig) -> str:
+    """What holds the sandboxes; an old part is a doubt, since its distribution may have fixed it."""
+    backend = await open_backend(config.sandbox)
+    try:
+        components = await host_components(backend)
+    finally:
+        await backend.close()
+    said = ", ".join(map(str, components))
+    if any(one.below for one in components):
+        raise Doubt(f"{said}; look whether your distribution has fixed what is below, or use another runtime")
+    return said
 
 
 async def _sandbox(config: HeatsConfig) -> str:

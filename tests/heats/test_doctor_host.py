@@ -1,0 +1,28 @@
+"""`heats doctor` says what holds the sandboxes, and refuses an old host when it is told to."""
+
+import pytest
+from typer.testing import CliRunner
+
+from heats.cli import app
+
+pytestmark = pytest.mark.bubblewrap
+
+DOCTOR = ["doctor", "--sandbox", "bubblewrap"]
+
+
+def host_line(*more: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [*DOCTOR, *more])
+    return done.exit_code, next(line for line in done.output.splitlines() if " host " in line)
+
+
+def test_the_parts_of_the_host_are_named():
+    code, line = host_line("--strict-host")
+    assert (code, "bubblewrap" in line, "Linux" in line) == (0, True, True)
+
+
+def test_an_old_kernel_is_a_doubt_and_with_strict_host_a_failure(monkeypatch):
+    monkeypatch.setattr("sandbox.versions.platform.release", lambda: "4.4.0-generic")
+    code, line = host_line()
+    assert (code, line.split()[0], "below 5.10" in line) == (0, "warn", True)
+    code, line = host_line("--strict-host")
+    assert (code, line.split()[0], "below 5.10" in line) == (6, "FAIL", True)
