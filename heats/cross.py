@@ -34,8 +34,9 @@ Coming = Mapping[str, Coroutine[Any, Any, Candidate | None]]
 
 
 def is_on(run: TaskRun) -> bool:
-    """Whether this task is cross-executed."""
-    return run.services.config.cross_execution and run.task.test_command is not None
+    """Whether this task is cross-executed: it has a test command, and its attempts hand in patches."""
+    task = run.task
+    return run.services.config.cross_execution and task.test_command is not None and task.submission == "patch"
 
 
 def crossed(run: TaskRun, heat: int, coming: Coming) -> Coming:
