@@ -49,6 +49,30 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
     return tuple(found)
 
 
+async def kept_states(config: SandboxConfig | None = None, *, remove: bool = True) -> tuple[LeftOver, ...]:
+    """Find, and remove, images that keep end states of sandboxes. They were kept on purpose, and have no owner.
+
+    Args:
+        remove: False only lists them.
+    """
+    from sandbox.docker import DockerBackend
+    from sandbox.images import Images
+
+    try:
+        backend = await DockerBackend.open(config or SandboxConfig())
+    except SandboxError as error:
+        _log.info("%s", error)
+        return ()
+    try:
+        images = Images.of(backend)
+        found = await images.made("state")
+        return tuple(
+            [LeftOver("docker", one.name, one.labels, remove and await images.remove(one.name)) for one in found]
+        )
+    finally:
+        await backend.close()
+
+
 async def _containers(config: SandboxConfig, remove: bool) -> list[LeftOver]:
     from sandbox.docker import DockerBackend
 

@@ -5,15 +5,24 @@ from typing import Annotated
 
 import typer
 
-from sandbox import collect_garbage
+from sandbox import LeftOver, collect_garbage
+from sandbox.garbage import kept_states
 
 
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    states: Annotated[
+        bool, typer.Option("--states", help="Also remove the end states that --keep-state kept as images.")
+    ] = False,
 ) -> None:
     """Remove sandboxes whose owner process is dead. Those of running processes are never touched."""
-    found = asyncio.run(collect_garbage(remove=not dry_run))
+    found = asyncio.run(_collect(remove=not dry_run, states=states))
     for left in found:
         state = "removed" if left.removed else "found" if dry_run else "could not be removed"
         typer.echo(f"{left.backend:10} {left.name}  {state}")
-    typer.echo(f"{len(found)} left-over sandbox(es)", err=True)
+    typer.echo(f"{len(found)} left-over(s)", err=True)
+
+
+async def _collect(*, remove: bool, states: bool) -> tuple[LeftOver, ...]:
+    kept = await kept_states(remove=remove) if states else ()
+    return await collect_garbage(remove=remove) + kept

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heats.cli.options import RunOptions, spread
+from heats.cli.options import METHOD, SANDBOX, RunOptions, spread
 from heats.cli.session import Session, play_session, print_config, print_json, say, set_aside
 from heats.config import HeatsConfig
 from heats.errors import ExitCode
@@ -26,7 +26,7 @@ DATA = "Data set"
 
 
 @spread
-def sweep(
+def sweep(  # noqa: PLR0913 - one parameter a flag
     *,
     dataset: Annotated[
         str,
@@ -67,6 +67,20 @@ def sweep(
             rich_help_panel=DATA,
         ),
     ] = False,
+    within_timeout: Annotated[
+        bool,
+        typer.Option(
+            "--within-timeout",
+            help="A task's time-out for its agent holds for all rollouts, summaries and votes together.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False,
+    keep_state: Annotated[
+        bool,
+        typer.Option(
+            "--keep-state", help="Keep the winner's end state as an image (Harbor tasks).", rich_help_panel=SANDBOX
+        ),
+    ] = False,
     options: RunOptions,
 ) -> None:
     """Run the method on every task of a data set: predictions, grades, figures and a report.
@@ -74,7 +88,9 @@ def sweep(
     Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks, 5 a limit was reached, 2 wrong input,
     6 something needed is missing. The same command tries again what failed and does nothing twice.
     """
-    config = options.load({"model.name": "builtin:repair"} if dataset == "demo" else None)
+    defaults: dict[str, Any] = {"model.name": "builtin:repair"} if dataset == "demo" else {}
+    defaults |= {"within_timeout": True} if within_timeout else {}
+    config = options.load(defaults | ({"keep_state": "winner"} if keep_state else {}))
     if options.print_config:
         print_config(config)
     main_model(config)
