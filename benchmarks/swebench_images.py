@@ -91,9 +91,7 @@ def main() -> None:
     rows = [row for row in read_rows(options.rows) if not options.instances or row["instance_id"] in options.instances]
     pins = yaml.safe_load(options.pins.read_text(encoding="utf-8"))
     failed = [row["instance_id"] for row in rows if not build(row, pins, options)]
-    print(
-        f"{len(rows) - len(failed)} of {len(rows)} images are there{': missing ' if failed else ''}{' '.join(failed)}"
-    )
+    print(f"{len(rows) - len(failed)} of {len(rows)} images are there", *(["without:", *failed] if failed else []))
     sys.exit(bool(failed))
 
 

@@ -72,7 +72,8 @@ def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
 
 
 def _read(repo: git.Repo, source: str, ref: str) -> BaseTree:
-    repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none")
+    # By name: a bare repository without a configuration file would be looked for in the directory above it.
+    repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
     with _git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
         return BaseTree(commit, _pack(repo, commit), (*_uncommitted(repo), *_limits(repo, commit)))

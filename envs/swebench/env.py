@@ -4,9 +4,8 @@ The answer (gold patch, test patch, names of tests, evaluation script) stays in 
 any of it, and it enters a sandbox only when a patch is graded there.
 """
 
-import re
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +19,7 @@ from envs.swebench.official import grade_officially
 from envs.swebench.place import activate, activation_file
 from envs.swebench.rows import Instance, image_name, make_instance, read_rows
 from envs.worktree import take_patch
-from sandbox.base import Network, Sandbox, SandboxBackend, SandboxLimits
+from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
 
 GRADE_LIMITS = SandboxLimits(memory_mb=4096, cpus=2, pids=1024, tmp_mb=1024, output_bytes=32 << 20)
 """Of the sandboxes that grade. The tests' results are read from their output, which must not be cut."""
@@ -33,8 +32,6 @@ class SweBenchSource(Record):
         source: file, directory, task repository, or a name on the Hub (`verified`, `org/name`); see `read_rows`.
         split: of a source that has several.
         image_template: overrides what rows say; see `image_name`.
-        filter: regular expression that ids must match from their start on.
-        slice: part of what is left, as Python writes it: `0:5`.
         only: ids; all when empty.
         hints: put the row's hints under the statement. The benchmark's own setting is without.
         test_command: runs tests that an agent may see, for evidence; rows name none that an agent may know of.
@@ -49,8 +46,6 @@ class SweBenchSource(Record):
     source: str
     split: str = "test"
     image_template: str | None = None
-    filter: str = ""
-    slice: str = ""
     only: tuple[str, ...] = ()
     hints: bool = False
     test_command: str | None = None
@@ -79,7 +74,7 @@ class SweBenchEnv:
         """Read the rows and choose. Blocks: call it in a thread.
 
         Raises:
-            TaskError: nothing to read, no instance left, a filter or slice that cannot be read.
+            TaskError: nothing to read, or an id that is not there.
         """
         instances = [make_instance(row) for row in read_rows(source.source, source.split)]
         return cls(source, choose(instances, source))
@@ -139,8 +134,23 @@ class SweBenchEnv:
         instance = self._instances[task.id]
         if self.source.grader == "official":
             python = self.source.swebench_python
-            return await grade_officially(instance, task.image, patch, python, timeout_s=self.source.test_timeout_s)
+            return await grade_officially(instance, task, patch, python)
         return await grade_here(self, task, instance, patch, backend, self.source.grade_limits)
+
+    async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
+        """Apply the gold patch in a prepared sandbox, for the oracle.
+
+        Raises:
+            TaskError: the row has none.
+            SandboxError
+        """
+        instance = self._instances[task_id]
+        if not instance.patch:
+            raise TaskError(f"{task_id}: the row has no reference patch")
+        command = "git apply --whitespace=nowarn -"
+        return await sandbox.exec(
+            command, timeout=120, cwd=self.source.workdir, stdin=instance.patch.encode(), merge_stderr=True
+        )
 
     def reference(self, task_id: str) -> Patch:
         """The gold patch. For checking graders and data sets; selection and agents never get it."""
@@ -148,30 +158,12 @@ class SweBenchEnv:
 
 
 def choose(instances: Sequence[Instance], source: SweBenchSource) -> list[Instance]:
-    """The instances that a source's `only`, `filter` and `slice` leave, in this order.
+    """The instances that a source's `only` names, in the source's order.
 
     Raises:
-        TaskError: none is left, an id in `only` does not exist, a filter or slice that cannot be read.
+        TaskError: an id does not exist.
     """
-    by_id: Mapping[str, Instance] = {instance.id: instance for instance in instances}
-    unknown = [name for name in source.only if name not in by_id]
+    unknown = sorted(set(source.only) - {instance.id for instance in instances})
     if unknown:
         raise TaskError(f"{source.source} has no instance {', '.join(unknown[:5])}")
-    chosen = [by_id[name] for name in source.only] or list(instances)
-    try:
-        chosen = [instance for instance in chosen if re.match(source.filter, instance.id)]
-    except re.error as error:
-        raise TaskError(f"the filter {source.filter!r} is no regular expression: {error}") from None
-    chosen = chosen[_slice(source.slice)]
-    if not chosen:
-        raise TaskError(f"no instance of {source.source} is left after filter and slice")
-    return chosen
-
-
-def _slice(text: str) -> slice:
-    if not re.fullmatch(r"(-?\d*)(:-?\d*){0,2}", text):
-        raise TaskError(f"the slice {text!r} cannot be read: write it as 0:5")
-    if not text:
-        return slice(None)
-    numbers = [int(part) if part else None for part in text.split(":")]
-    return slice(*numbers)
+    return [instance for instance in instances if not source.only or instance.id in source.only]

@@ -183,7 +183,8 @@ def _judge(bench: Bench, run: Run) -> Grade:
     elif result.exit_code != 0 and not report.ids("failed", "error"):
         reason = f"the test command ended with exit code {result.exit_code} although it reported no failure"
     else:
-        outcome, reason = "pass", f"all {len(report.tests)} expected tests pass"
+        expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
+        outcome, reason = "pass", f"all {expected} expected tests pass"
     return Grade(task_id=task_id, outcome=outcome, reason=reason, report=report)
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from envs.base import Grade, Patch, TestOutcome, TestReport
+from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.errors import TaskError
 from envs.swebench.logs import BY_REPOSITORY
 from envs.swebench.plan import make_eval_script, make_plan
@@ -38,9 +38,7 @@ class Harness:
     major: int
 
 
-async def grade_officially(
-    instance: Instance, image: str, patch: Patch, python: Path | None, *, timeout_s: float, workdir: str = "/testbed"
-) -> Grade:
+async def grade_officially(instance: Instance, task: Task, patch: Patch, python: Path | None) -> Grade:
     """Grade one patch with the official harness; `invalid` when it, or the infrastructure below it, failed.
 
     Raises:
@@ -49,7 +47,7 @@ async def grade_officially(
     harness = await find_harness(python)
     if not patch:
         return Grade(task_id=instance.id, outcome="fail", reason="no patch")
-    row, arguments = _row_for(harness, instance, image, workdir)
+    row, arguments = _row_for(harness, instance, task.image, task.workdir)
     run_id = f"heats-{secrets.token_hex(8)}"
     prediction = {"instance_id": instance.id, "model_name_or_path": _MODEL}
     try:
@@ -68,9 +66,9 @@ async def grade_officially(
         command = [
             *(str(harness.python), "-m", "swebench.harness.run_evaluation", "--dataset_name", "rows.json"),
             *("--predictions_path", "preds.json", "--run_id", run_id, "--max_workers", "1"),
-            *("--timeout", str(int(timeout_s)), *arguments),
+            *("--timeout", str(int(task.test_timeout_s)), *arguments),
         ]
-        code, output = await _run(command, folder, timeout_s + _START_S)
+        code, output = await _run(command, folder, task.test_timeout_s + _START_S)
         logs = folder / "logs" / "run_evaluation" / run_id / _MODEL / instance.id
         return _read(instance, logs, code, output)
 

@@ -7,12 +7,15 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from sandbox.base import ExecResult, Sandbox, SandboxSpec
 from sandbox.errors import FileTooLarge, NotARegularFile, SandboxFileNotFound
