@@ -23,6 +23,7 @@ from sandbox.session import ChannelSandbox
 from sandbox.wire import WireClosed
 
 _TICK_S = 15
+_ROOT = ("root", "0", "0:0", "root:root")
 _SHM_MB = 64
 
 # As PID 1 of its name space it cannot be killed from inside, and `wait` takes care of orphans. Killing the sleep only
@@ -160,8 +161,8 @@ class DockerBackend:
                 hostname="sandbox",
                 # By number: an image without /etc/passwd knows no names.
                 user="0" if spec.user == "root" else spec.user or None,
-                # The workdir is made from inside: one that the daemon makes is root's.
-                working_dir="/",
+                # A workdir that the daemon makes is root's; for others it is made from inside.
+                working_dir=spec.workdir if spec.user in _ROOT else "/",
                 environment=dict(spec.env),
                 labels=_labels(spec),
                 host_config=host_config,
