@@ -7,7 +7,8 @@ deleted at any time. Grades live in `GradeStore`, which selection code is never 
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
-tasks/<task>/heat-0/votes.jsonl tournament.json
+tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
 """
