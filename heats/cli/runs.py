@@ -1,5 +1,6 @@
 """`heats report` and `heats export`: what to make of a run directory."""
 
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import typer
 
 from heats.cli.session import print_json
-from heats.show import RunFigures, export_atif, export_csv, export_preds, write_report
+from heats.show import RunFigures, export_atif, export_csv, export_harbor, export_parquet, export_preds, write_report
 from heats.show.table import figures_text
 from heats.store import RunStore
 
@@ -20,6 +21,17 @@ class Format(StrEnum):
     PREDS = "preds"
     ATIF = "atif"
     CSV = "csv"
+    PARQUET = "parquet"
+    HARBOR = "harbor"
+
+
+WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
+    Format.PREDS: export_preds,
+    Format.ATIF: export_atif,
+    Format.CSV: export_csv,
+    Format.PARQUET: export_parquet,
+    Format.HARBOR: export_harbor,
+}
 
 
 def report(
@@ -41,12 +53,11 @@ def report(
 
 def export(
     run: RunArgument,
-    form: Annotated[Format, typer.Argument(help="preds (SWE-bench), atif (trajectories) or csv (rollouts).")],
+    form: Annotated[Format, typer.Argument(help="preds (SWE-bench), atif, csv, parquet or harbor.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory; the run's own if not given.")] = None,
 ) -> None:
     """Write a run's results in other tools' formats."""
     store = RunStore(run)
     store.manifest  # noqa: B018 - as above
-    writer = {Format.PREDS: export_preds, Format.ATIF: export_atif, Format.CSV: export_csv}[form]
-    for path in writer(store, out or run):
+    for path in WRITERS[form](store, out or run):
         typer.echo(path)
