@@ -120,17 +120,17 @@ def build(row: Mapping[str, Any], pins: Mapping[str, Any], options: argparse.Nam
 
 def build_environment(recipe: Mapping[str, Any], options: argparse.Namespace) -> str:
     """The image with the Python environment, named by its content."""
-    files: dict[str, bytes | str] = {
-        "requirements.txt": "\n".join([*recipe["packages"], ""]),
-        "conda.sh": CONDA,
-        "tox": TOX,
-    }
+    # Official evaluation scripts install the tree again: what that needs is set for them, too.
+    exports = [f"export {word}\n" for word in recipe["install"].split("pip ")[0].split() if "=" in word]
+    conda = "".join([CONDA, *exports])
+    requirements = "\n".join([*recipe["packages"], ""])
+    files: dict[str, bytes | str] = {"requirements.txt": requirements, "conda.sh": conda, "tox": TOX}
     ca = ""
     if options.ca:
         files["ca.pem"] = options.ca.read_bytes()
         ca = "export PIP_CERT=/opt/heats-build/ca.pem && "
     text = ENVIRONMENT.format(base=options.base, env=ENV, ca=ca)
-    digest = hashlib.sha256(repr((text, files["requirements.txt"], CONDA, TOX)).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr((text, requirements, conda, TOX)).encode()).hexdigest()[:16]
     image = f"heats-swebench-env:{digest}"
     if not there(image):
         docker_build(image, text, files, options.network)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, plan, propose, runs, select, serve, solve, sweep, view
+from heats.cli import demo, doctor, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -23,6 +23,7 @@ app.command()(demo.demo)
 app.command()(solve.solve)
 app.command()(sweep.sweep)
 app.command()(select.select)
+app.command()(grade.grade)
 app.command()(plan.plan)
 app.command()(propose.propose)
 app.command()(runs.report)

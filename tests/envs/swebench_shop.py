@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cheats import BASE, CODE, TESTS, UNITTESTS, Files
-from conftest import ProcessBackend
+from process_box import ProcessBackend
 
 from envs.base import Grade, Patch, Task
 from envs.machine import prepared, spec_for

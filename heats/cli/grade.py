@@ -1,0 +1,199 @@
+"""`heats grade`: predictions and runs, by the hidden tests of a data set."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from envs.base import Env, Task
+from heats.attempts import read_attempts
+from heats.cli.options import spread
+from heats.cli.session import print_json, say
+from heats.config import HeatsConfig, load_config
+from heats.errors import ExitCode, UsageError
+from heats.files import write_bytes
+from heats.regrade import Graded, Grader, Submission, report_of, submissions
+from heats.show.sanitize import one_line
+from heats.signals import run_interruptibly
+from heats.store import GradeStore, RunStore
+from heats.sweep.dataset import Choice, find_dataset, read_options
+from sandbox import open_backend
+
+WORDS = {"pass": "resolved", "fail": "not resolved", "invalid": "not graded"}
+
+
+class GraderName(StrEnum):
+    """Who grades SWE-bench's instances."""
+
+    OWN = "own"
+    OFFICIAL = "official"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradeOptions:
+    """How `heats grade` grades, and where to."""
+
+    grader: Annotated[
+        GraderName | None, typer.Option("--grader", help="Who grades SWE-bench: own (default) or official.")
+    ] = None
+    swebench_python: Annotated[
+        Path | None, typer.Option("--swebench-python", help="Interpreter of the environment with the swebench package.")
+    ] = None
+    image_template: Annotated[
+        str | None,
+        typer.Option("--image-template", help="Image of an instance: {instance_id}, {repo}, {version} are filled in."),
+    ] = None
+    sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None
+    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Patches graded at once.")] = None
+    config: Annotated[
+        list[str] | None, typer.Option("--config", "-c", help="YAML file, preset name or key=value; repeat.")
+    ] = None
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where grades go; grades/ of a run, PREDS.grades of predictions.")
+    ] = None
+    redo: Annotated[bool, typer.Option("--redo", help="Grade again what has a grade.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
+
+    def for_env(self) -> dict[str, Any]:
+        """What of it is the env's."""
+        named = {
+            "image_template": self.image_template,
+            "grader": self.grader.value if self.grader else None,
+            "swebench_python": str(self.swebench_python.absolute()) if self.swebench_python else None,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+@spread
+def grade(
+    *,
+    attempts: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Predictions (preds.json, *.jsonl), runs of heats, trajectories, or directories of these.",
+            show_default=False,
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="As for heats sweep; a run over the built-in tasks needs none."),
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Of a data set that has several.")] = None,
+    pattern: Annotated[
+        str | None, typer.Option("--filter", help="Regular expression that ids must begin with.")
+    ] = None,
+    part: Annotated[str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.")] = None,
+    tasks: Annotated[list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", help="key=value for the data set's env; repeat.")
+    ] = None,
+    options: GradeOptions,
+) -> None:
+    """Grade patches by the hidden tests of a data set. The same command goes on where it stopped.
+
+    Exit codes: 0 everything graded, whatever the grades; 3 infrastructure failed some; 2 wrong input; 6 something
+    needed is missing.
+    """
+    for_env = {**({"split": split} if split else {}), **options.for_env(), **read_options(option or ())}
+    settings = load_config(options.config or (), {"sandbox.backend": options.sandbox, "workers": options.workers})
+    env = find_dataset(dataset or _dataset_of(attempts), for_env, image=settings.sandbox.image).open()
+    every = env.tasks()
+    chosen = Choice(only=tasks or (), pattern=pattern, part=part).of(every)
+    wanted = submissions(read_attempts(attempts), chosen, [task.id for task in every])
+    if not wanted:
+        raise UsageError("nothing to grade: no attempt is at one of the chosen tasks")
+    place = options.out or _place(attempts, str(for_env.get("grader", "own")))
+    graded = run_interruptibly(_grade(env, settings, wanted, GradeStore(place), options.redo))
+    _hand_over(graded, chosen, place, options.json)
+
+
+def _dataset_of(attempts: Sequence[Path]) -> str:
+    envs = {RunStore(path).manifest.identity.get("env") for path in attempts if (path / "run.json").is_file()}
+    if envs != {"demo"}:
+        raise UsageError("--dataset is needed: nothing says which data set the attempts are at")
+    return "demo"
+
+
+def _place(attempts: Sequence[Path], grader: str) -> Path:
+    first = attempts[0]
+    if (first / "run.json").is_file():
+        if len(attempts) > 1:
+            raise UsageError("--out is needed: the attempts come from several places")
+        return first / "grades"
+    return first.with_name(f"{first.stem}.grades") / grader
+
+
+async def _grade(
+    env: Env, settings: HeatsConfig, wanted: Sequence[Submission], grades: GradeStore, redo: bool
+) -> list[Graded]:
+    backend = await open_backend(settings.sandbox)
+    try:
+        await backend.preflight(sorted({one.task.image for one in wanted if one.patch}))
+        await backend.reap()
+        grader = Grader(
+            env=env,
+            backend=backend,
+            grades=grades,
+            workers=settings.workers,
+            retries=settings.retries.grading,
+            redo=redo,
+        )
+        return await grader.grade(wanted, _tell)
+    finally:
+        await backend.close()
+
+
+def _tell(graded: Graded) -> None:
+    grade = graded.grade
+    outcome = WORDS[grade.outcome] if grade else "nothing to grade by"
+    say(f"{graded.submission.task.id}  {graded.submission.name}  {outcome}")
+
+
+def _hand_over(graded: Sequence[Graded], tasks: Sequence[Task], place: Path, as_json: bool) -> None:
+    report = report_of(graded, tasks)
+    write_bytes(place / "report.json", json.dumps(report, indent=1).encode() + b"\n", mode=0o644)
+    if as_json:
+        print_json({**report, "grades": [_row(one) for one in graded], "grades_dir": str(place)})
+    else:
+        typer.echo(_table(graded))
+        submitted, resolved = report["submitted_instances"], report["resolved_instances"]
+        typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {len(tasks)} tasks")
+        typer.echo(f"grades   {place}")
+    failed = any(one.grade is None or one.grade.outcome == "invalid" for one in graded)
+    raise typer.Exit(ExitCode.INFRASTRUCTURE if failed else ExitCode.DONE)
+
+
+def _row(one: Graded) -> dict[str, Any]:
+    grade = one.grade
+    return {
+        "task": one.submission.task.id,
+        "name": one.submission.name,
+        "source": one.submission.source,
+        "patch_sha256": one.submission.patch.sha256,
+        "outcome": grade.outcome if grade else None,
+        "reason": grade.reason if grade else "the env has nothing to grade by",
+        "tests": dict(grade.report.tests) if grade and grade.report else {},
+    }
+
+
+def _table(graded: Sequence[Graded]) -> str:
+    rows = [("task", "attempt", "grade", "tests", "why")]
+    for one in graded:
+        grade = one.grade
+        tests = grade.report.tests if grade and grade.report else {}
+        passed = sum(outcome == "passed" for outcome in tests.values())
+        rows.append(
+            (
+                one_line(one.submission.task.id, 48),
+                one_line(one.submission.name, 48),
+                WORDS[grade.outcome] if grade else "not graded",
+                f"{passed}/{len(tests)}" if tests else "-",
+                one_line(grade.reason if grade else "nothing to grade by", 100),
+            )
+        )
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    return "\n".join("  ".join([*map(str.ljust, row[:4], widths), row[4]]).rstrip() for row in rows)

@@ -1,0 +1,145 @@
+"""Grading attempts that are already there: predictions of anybody, or the rollouts of a run."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envs.base import Env, Grade, Patch, Task
+from heats.attempts import Attempt
+from heats.errors import UsageError
+from heats.files import slug
+from heats.store import GradeStore
+from sandbox.base import SandboxBackend
+from sandbox.errors import SandboxError
+
+Listener = Callable[["Graded"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One patch to grade. `name` is its file in the grade store: the rollout, or who predicted which patch."""
+
+    task: Task
+    name: str
+    source: str
+    patch: Patch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """A submission and its grade; None when the env has nothing to grade it by."""
+
+    submission: Submission
+    grade: Grade | None
+
+
+def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Sequence[str]) -> list[Submission]:
+    """What there is to grade, by task in the tasks' order. Attempts at tasks that were not chosen are left out.
+
+    Args:
+        known: ids of all the tasks of the data set, chosen or not.
+
+    Raises:
+        UsageError: an attempt at a task that the data set does not have, or at none.
+    """
+    strangers = sorted({attempt.instance or attempt.source for attempt in attempts} - set(known))
+    if strangers:
+        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
+        raise UsageError(f"the data set has no task {', '.join(strangers[:5])}{more}")
+    by_task: Mapping[str, list[Attempt]] = {task.id: [] for task in tasks}
+    for attempt in attempts:
+        if attempt.instance in by_task:
+            by_task[attempt.instance].append(attempt)
+    return [
+        Submission(task=task, name=_name(attempt), source=attempt.source, patch=Patch(attempt.patch))
+        for task in tasks
+        for attempt in by_task[task.id]
+    ]
+
+
+def _name(attempt: Attempt) -> str:
+    """The rollout where it is one of a run of heats; else the model and the patch: another patch is not the same."""
+    place = attempt.source.partition(f"/{attempt.instance}/")[2]
+    if place.startswith("heat-"):
+        return place
+    return f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grader:
+    """Where and how submissions are graded.
+
+    Attributes:
+        workers: submissions graded at the same time.
+        retries: further tries of a grade that says nothing.
+        redo: grade again what has a grade.
+    """
+
+    env: Env
+    backend: SandboxBackend
+    grades: GradeStore
+    workers: int
+    retries: int
+    redo: bool = False
+
+    async def grade(self, wanted: Sequence[Submission], told: Listener) -> list[Graded]:
+        """Grade all of them: equal patches of a task once; grades are kept as they come.
+
+        Raises:
+            TaskError: the env cannot grade a task as it was opened.
+        """
+        slots = asyncio.Semaphore(self.workers)
+        running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
+
+        async def one(submission: Submission) -> Graded:
+            grade = None if self.redo else self.grades.grade(submission.task.id, submission.name)
+            if grade is None or grade.outcome == "invalid":
+                key = submission.task.id, submission.patch.sha256
+                if key not in running:
+                    running[key] = group.create_task(self._graded(submission, slots))
+                grade = await running[key]
+                if grade is not None:
+                    self.grades.save(submission.name, grade)
+            graded = Graded(submission=submission, grade=grade)
+            told(graded)
+            return graded
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(submission)) for submission in wanted]
+        return [task.result() for task in tasks]
+
+    async def _graded(self, submission: Submission, slots: asyncio.Semaphore) -> Grade | None:
+        grade: Grade | None = None
+        for _ in range(1 + self.retries):
+            async with slots:
+                try:
+                    grade = await self.env.grade(submission.task, submission.patch, self.backend)
+                except SandboxError as error:
+                    grade = Grade(task_id=submission.task.id, outcome="invalid", reason=str(error))
+            if grade is None or grade.outcome != "invalid":
+                break
+        return grade
+
+
+def report_of(graded: Sequence[Graded], tasks: Sequence[Task]) -> dict[str, Any]:
+    """Counts and ids in the form of SWE-bench's run report; a task of several submissions counts by its first one.
+
+    What could not be graded stays in the denominator: it is an error, never left out.
+    """
+    first: dict[str, Graded] = {}
+    for one in graded:
+        first.setdefault(one.submission.task.id, one)
+    ids: dict[str, list[str]] = {
+        "submitted": list(first),
+        "empty_patch": [task for task, one in first.items() if not one.submission.patch],
+        "resolved": [task for task, one in first.items() if one.grade is not None and one.grade.outcome == "pass"],
+        "error": [task for task, one in first.items() if one.grade is None or one.grade.outcome == "invalid"],
+        "incomplete": [task.id for task in tasks if task.id not in first],
+    }
+    apart = {*ids["empty_patch"], *ids["resolved"], *ids["error"]}
+    ids["unresolved"] = [task for task in first if task not in apart]
+    ids["completed"] = sorted({*ids["resolved"], *ids["unresolved"]})
+    counts = {f"{name}_instances": len(found) for name, found in ids.items() if name != "incomplete"}
+    lists = {f"{name}_ids": sorted(found) for name, found in ids.items()}
+    return {"total_instances": len(tasks), **counts, **lists, "schema_version": 2}

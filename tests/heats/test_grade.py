@@ -1,0 +1,146 @@
+"""`heats grade`: predictions and runs graded, told and kept; what could not be graded is never left out."""
+
+import json
+import sys
+
+import pytest
+
+from envs.base import Grade, Patch, Task
+from heats.attempts import Attempt
+from heats.cli import grade as command
+from heats.cli import main
+from heats.errors import UsageError
+from heats.regrade import Grader, report_of, submissions
+from heats.store import GradeStore
+from sandbox.errors import SandboxStartError
+
+
+class SumEnv:
+    """Passes the patch `+right`; `+broken` breaks the machine, `+flaky` once."""
+
+    name = "sums"
+
+    def __init__(self, **options):
+        self.graded, self.options = [], options
+
+    def tasks(self):
+        return [Task(id=name, statement="?", image="") for name in ("a", "b", "c")]
+
+    async def grade(self, task, patch, backend):
+        first = patch.data not in self.graded
+        self.graded.append(patch.data)
+        if b"+broken" in patch.data or (b"+flaky" in patch.data and first):
+            raise SandboxStartError("no space left")
+        outcome = "pass" if b"+right" in patch.data or b"+flaky" in patch.data else "fail"
+        return Grade(task_id=task.id, outcome=outcome, reason="said so")
+
+
+class NoBackend:
+    async def preflight(self, images):
+        self.images = images
+
+    async def reap(self):
+        return 0
+
+    async def close(self):
+        pass
+
+
+@pytest.fixture
+def env(monkeypatch):
+    env = SumEnv()
+
+    async def backend(config):
+        return NoBackend()
+
+    monkeypatch.setattr(command, "open_backend", backend)
+    monkeypatch.setattr("heats.sweep.dataset.open_env", lambda name, options: env)
+    return env
+
+
+def predictions(path, **lines):
+    rows = {
+        name: {"model_name_or_path": "org/m", "model_patch": f"+{line}\n" if line else ""}
+        for name, line in lines.items()
+    }
+    path.write_text(json.dumps(rows))
+    return str(path)
+
+
+def heats(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["heats", "grade", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+def test_predictions_are_graded_told_and_kept(env, tmp_path, monkeypatch, capsys):
+    preds = predictions(tmp_path / "preds.json", a="right", b="wrong")
+    assert heats(monkeypatch, preds, "-d", "sums:Env") == 0
+    out = capsys.readouterr().out
+    assert "resolved 1 of 2 submitted, of 3 tasks" in out
+    grades = sorted(
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.json") if path.name != "preds.json"
+    )
+    assert grades[0].startswith("preds.grades/own/a/org-m-")
+    report = json.loads((tmp_path / "preds.grades/own/report.json").read_text())
+    assert (report["resolved_ids"], report["unresolved_ids"], report["incomplete_ids"]) == (["a"], ["b"], ["c"])
+
+
+def test_the_same_command_goes_on_and_redo_starts_over(env, tmp_path, monkeypatch, capsys):
+    preds = predictions(tmp_path / "preds.json", a="right")
+    for more, graded in (((), 1), ((), 1), (("--redo",), 2)):
+        assert heats(monkeypatch, preds, "-d", "sums:Env", *more) == 0
+        assert len(env.graded) == graded
+    predictions(tmp_path / "preds.json", a="wrong")
+    assert heats(monkeypatch, preds, "-d", "sums:Env") == 0
+    assert len(env.graded) == 3
+    assert "resolved 0 of 1 submitted" in capsys.readouterr().out.splitlines()[-2]
+
+
+def test_infrastructure_is_tried_again_told_and_counted(env, tmp_path, monkeypatch, capsys):
+    preds = predictions(tmp_path / "preds.json", a="flaky", b="broken")
+    assert heats(monkeypatch, preds, "-d", "sums:Env", "--json") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["resolved_ids"], told["error_ids"], told["total_instances"]) == (["a"], ["b"], 3)
+    assert told["grades"][1]["reason"] == "no space left"
+
+
+def test_only_chosen_tasks_are_graded(env, tmp_path, monkeypatch, capsys):
+    preds = predictions(tmp_path / "preds.json", a="right", b="right")
+    assert heats(monkeypatch, preds, "-d", "sums:Env", "-i", "b") == 0
+    assert "resolved 1 of 1 submitted, of 1 tasks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("lines", "arguments", "message"),
+    [
+        ({"zz": "x"}, ("-d", "sums:Env"), "the data set has no task zz"),
+        ({"a": "x"}, ("-d", "sums:Env", "-i", "c"), "nothing to grade"),
+        ({"a": "x"}, (), "--dataset is needed"),
+        ({"a": "x"}, ("-d", "./none.jsonl"), "no such file"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(env, tmp_path, monkeypatch, capsys, lines, arguments, message):
+    assert heats(monkeypatch, predictions(tmp_path / "preds.json", **lines), *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+async def test_equal_patches_are_graded_once_and_empty_ones_are_counted(tmp_path):
+    env = SumEnv()
+    attempts = [Attempt(source=f"p:{n}", instance="a", patch=b"+right\n", model=f"m{n}") for n in (1, 2)]
+    wanted = submissions([*attempts, Attempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
+    grader = Grader(env=env, backend=NoBackend(), grades=GradeStore(tmp_path), workers=2, retries=0)
+    graded = await grader.grade(wanted, lambda one: None)
+    assert env.graded == [b"+right\n", b""]
+    report = report_of(graded, env.tasks())
+    assert (report["resolved_instances"], report["empty_patch_ids"], report["submitted_instances"]) == (1, ["b"], 2)
+
+
+def test_rollouts_of_a_run_keep_their_names():
+    attempt = Attempt(source="runs/x/a/heat-0/rollout-03", instance="a", patch=b"x")
+    [one] = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
+    assert (one.name, one.patch) == ("heat-0/rollout-03", Patch(b"x"))
+    with pytest.raises(UsageError, match="no task note"):
+        submissions([Attempt(source="note", patch=b"x")], SumEnv().tasks(), ["a"])
