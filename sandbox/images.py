@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.channel import ChannelBroken
@@ -189,6 +189,24 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
     await machine.engine.call(
         "start", machine.engine.api.commit, machine.name, repository=repository, tag=tag, changes=marks
     )
+
+
+async def copy_of(backend: SandboxBackend, container: str, image: str) -> Mapping[str, Any]:
+    """Keep the file system of a container that heats did not start as an image; it goes on.
+
+    Returns:
+        What the daemon knows of the container.
+
+    Raises:
+        SandboxError: there is no such container.
+    """
+    if not isinstance(backend, DockerBackend):
+        raise BackendUnavailable("only Docker can copy a container")
+    api, (repository, _, tag) = backend.engine.api, image.rpartition(":")
+    about: Mapping[str, Any] = await backend.engine.call("ask", api.inspect_container, container)
+    changes = [f'LABEL {LABEL}made="state"']
+    await backend.engine.call("start", api.commit, container, repository=repository, tag=tag, changes=changes)
+    return about
 
 
 def _quoted(value: str) -> str:
