@@ -15,7 +15,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
-from agents.errors import LimitExceeded, ModelConfigError, ModelError
+from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelError
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
@@ -74,7 +74,7 @@ async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) ->
         result = settle(run, limit)
         if result.status != "budget":
             run.store.save_result(result)
-    except (SetupFailed, TestCommandMissing) as error:
+    except (AgentUnusable, SetupFailed, TestCommandMissing) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise
