@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from heats.cli import demo, doctor, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
+from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode
 
@@ -28,7 +28,7 @@ app.command()(plan.plan)
 app.command()(propose.propose)
 app.command()(runs.report)
 app.command()(view.view)
-app.command()(runs.export)
+app.command()(export.export)
 app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(gc.gc)

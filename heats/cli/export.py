@@ -1,0 +1,72 @@
+"""`heats export`: a run in other tools' formats."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from heats.cli.runs import RunArgument
+from heats.errors import PreflightFailed
+from heats.show import export_atif, export_csv, export_harbor, export_parquet, export_preds
+from heats.store import RunStore
+
+
+class Format(StrEnum):
+    """What `heats export` writes."""
+
+    PREDS = "preds"
+    ATIF = "atif"
+    CSV = "csv"
+    PARQUET = "parquet"
+    HARBOR = "harbor"
+    OTLP = "otlp"
+
+
+WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
+    Format.PREDS: export_preds,
+    Format.ATIF: export_atif,
+    Format.CSV: export_csv,
+    Format.PARQUET: export_parquet,
+    Format.HARBOR: export_harbor,
+}
+
+
+def export(
+    run: RunArgument,
+    form: Annotated[Format, typer.Argument(help="preds (SWE-bench), atif, csv, parquet, harbor or otlp.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory; the run's own if not given.")] = None,
+    endpoint: Annotated[
+        str | None,
+        typer.Option("--endpoint", help="otlp: send to this collector.", envvar="OTEL_EXPORTER_OTLP_ENDPOINT"),
+    ] = None,
+    content: Annotated[bool, typer.Option("--content", help="otlp: with prompts, replies and outputs.")] = False,
+) -> None:
+    """Write a run's results in other tools' formats, or send its spans to an OpenTelemetry collector."""
+    store = RunStore(run)
+    store.manifest  # noqa: B018 - says what is wrong with the directory before anything is written
+    if form is Format.OTLP:
+        typer.echo(_spans(store, out or run, endpoint, content=content))
+        return
+    for path in WRITERS[form](store, out or run):
+        typer.echo(path)
+
+
+def _spans(run: RunStore, directory: Path, endpoint: str | None, *, content: bool) -> str:
+    """Write `spans.otlp.jsonl`, or send the spans where an endpoint is given; returns what to say.
+
+    Raises:
+        PreflightFailed: the extra `otel` is not installed.
+        UsageError, RemoteFailed
+    """
+    try:
+        otlp = importlib.import_module("heats.tracing.otlp")
+    except ImportError:
+        raise PreflightFailed("spans need an extra: install heats[otel]") from None
+    if endpoint:
+        return f"{otlp.send(run, endpoint, content=content)} spans sent"
+    path = directory / "spans.otlp.jsonl"
+    otlp.write_spans(run, path, content=content)
+    return str(path)
