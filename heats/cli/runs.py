@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 from heats.cli.session import print_json
-from heats.show import RunFigures, write_report
+from heats.errors import UsageError
+from heats.show.compare import compare as compare_runs
+from heats.show.compare import comparison_text, write_comparison
+from heats.show.plots import write_comparison_plot, write_plots
+from heats.show.report import build_report
 from heats.show.table import figures_text
 from heats.store import RunStore
 
@@ -14,17 +18,49 @@ RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_defau
 
 
 def report(
-    run: RunArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="HTML file; RUN/report.html if not given.")] = None,
+    runs: Annotated[list[Path], typer.Argument(help="A run directory; several with --compare.", show_default=False)],
+    compare: Annotated[bool, typer.Option("--compare", help="Compare runs with the first of them.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="HTML file; RUN/report.html if not given, compare.html with --compare."),
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", help="Directory for plots as PNG and SVG (extra `plots`).")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """Write one self-contained HTML file about a run, and print its table."""
-    store = RunStore(run)
-    store.manifest  # noqa: B018 - says what is wrong with the directory before anything is written
-    path = write_report(store, out or run / "report.html")
-    figures = RunFigures.of(store)
+    """Write one self-contained HTML file about a run, or one that compares runs, and print its table."""
+    stores = [RunStore(path) for path in runs]
+    for store in stores:
+        store.manifest  # noqa: B018 - says what is wrong with a directory before anything is written
+    if compare:
+        _compare(stores, out or Path("compare.html"), plots, json=json)
+        return
+    if len(stores) > 1:
+        raise UsageError("several runs can only be compared: add --compare")
+    (store,) = stores
+    path = out or store.directory / "report.html"
+    figures = build_report(store, path)
+    drawn = [] if plots is None else write_plots(store, plots)
     if json:
-        print_json({**figures.as_dict(), "report": str(path)})
+        print_json({**figures.as_dict(), "report": str(path), "plots": [str(one) for one in drawn]})
         return
     typer.echo(figures_text(figures))
+    _say_files(path, drawn)
+
+
+def _compare(stores: list[RunStore], path: Path, plots: Path | None, *, json: bool) -> None:
+    found = compare_runs(stores)
+    write_comparison(found, path)
+    drawn = [] if plots is None else write_comparison_plot(found, plots)
+    if json:
+        print_json({**found.as_dict(), "report": str(path), "plots": [str(one) for one in drawn]})
+        return
+    typer.echo(comparison_text(found))
+    _say_files(path, drawn)
+
+
+def _say_files(path: Path, drawn: list[Path]) -> None:
     typer.echo(f"\nreport   {path}")
+    for one in drawn:
+        typer.echo(f"plot     {one}")

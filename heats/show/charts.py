@@ -1,7 +1,8 @@
 """Geometry of the report's charts: curves and spreads. The templates draw what is measured out here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from statistics import fmean, quantiles
 
 
@@ -103,3 +104,61 @@ def draw_spreads(groups: Sequence[tuple[str, Sequence[int]]]) -> Spreads | None:
 
 def _round(least: float) -> float:
     return next((float(step) for step in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500) if step >= least), least)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One run: what it cost and achieved, with its interval, placed."""
+
+    name: str
+    x: float
+    y: float
+    low: float
+    high: float
+    frontier: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Cost against accuracy. `line` joins the runs than which none is both cheaper and better."""
+
+    dots: tuple[Dot, ...]
+    line: str
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    width: float = 960
+    height: float = 340
+
+
+Point = tuple[str, float, float, float | None, float | None, bool]
+"""Name, cost, accuracy, the ends of its interval, whether it is on the frontier."""
+
+
+def draw_scatter(points: Sequence[Point], say_cost: Callable[[float], str]) -> Scatter | None:
+    """Dots with whiskers, costs from 0; None where there are no points."""
+    if not points:
+        return None
+    most = max(point[1] for point in points) or 1.0
+    step = 10.0 ** floor(log10(most))
+    step = next(step * part for part in (0.1, 0.2, 0.25, 0.5, 1, 2) if most / (step * part) <= 6)
+    end = step * ceil(most / step)
+
+    def x(cost: float) -> float:
+        return 56 + 740 * cost / end
+
+    def y(share: float) -> float:
+        return 292 - 268 * share
+
+    dots = []
+    for name, cost, share, low, high, frontier in points:
+        text = f"{name}: {share * 100:.1f} % for {say_cost(cost)} a task"
+        ends = (y(share if low is None else low), y(share if high is None else high))
+        dots.append(Dot(name, x(cost), y(share), *ends, frontier, text))
+    best = sorted((dot.x, dot.y) for dot in dots if dot.frontier)
+    return Scatter(
+        tuple(dots),
+        " ".join(f"{left:.1f},{top:.1f}" for left, top in best),
+        tuple((x(step * count), say_cost(step * count)) for count in range(round(end / step) + 1)),
+        tuple((y(share), f"{share * 100:.0f} %") for share in (0, 0.25, 0.5, 0.75, 1)),
+    )

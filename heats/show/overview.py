@@ -104,8 +104,7 @@ def _cards(figures: RunFigures) -> list[tuple[str, str, bool]]:
         cards.append((say.percent(value), f"heat {heat}, pass@1", False))
         if heat < totals.heats - 1:
             cards.append((say.percent(totals.kept[heat]), "kept (Sel-K)", False))
-    cards.append((f"{totals.rollouts:,}", "rollouts", False))
-    cards.append((steps_text(totals.steps) or "–", "mean steps by heat", False))
+    cards.append((steps_text(totals.steps) or "–", f"steps by heat, {totals.rollouts:,} rollouts", False))
     cards.append((cached_share(figures.usage), "of prompts from the prefix cache", False))
     cards.append((say.money(figures.usage.cost_usd), f"{say.count(figures.usage.tokens)} tokens", False))
     return cards

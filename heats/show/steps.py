@@ -16,17 +16,18 @@ def steps_html(anchor: str, steps: Iterable[Step], limit: int) -> Markup:
         anchor: address of the rollout.
         limit: characters of a text that are shown.
     """
-    return Markup("\n").join(_step(anchor, step, limit) for step in steps)
+    place = escape(anchor)
+    return Markup("\n".join([_step(place, step, limit) for step in steps]))  # noqa: S704 - escaped text by text
 
 
-def _step(anchor: str, step: Step, limit: int) -> Markup:
+def _step(place: Markup, step: Step, limit: int) -> str:
     commands = [(call.name, cut(say.command(call.arguments), limit)) for call in step.tool_calls]
     bad = next((one for one in reversed(step.observations) if one.exit_code != 0), None)
     pill = f'<span class="pill bad">{_status(bad)}</span>' if bad is not None else ""
     title = one_line(commands[0][1] if commands else step.content, 140)
     parts = [
-        f'<details class="step from-{escape(step.source)}" id="{escape(anchor)}/{step.id}"><summary>',
-        f'<span class="key">{step.id}</span><span class="soft from">{escape(step.source)}</span>',
+        f'<details class="step" id="{place}/{step.id}"><summary>',
+        f'<span class="key">{step.id}</span><span class="soft from">{step.source}</span>',
         f'<span class="mono">{escape(title)}</span><span>{pill} <span class="soft">{_about(step)}</span></span>',
         '</summary><div class="inside">',
     ]
@@ -40,7 +41,7 @@ def _step(anchor: str, step: Step, limit: int) -> Markup:
         parts.append(f'{label}<pre class="command">{escape(command)}</pre>')
     parts += [_result(one, limit) for one in step.observations]
     parts.append("</div></details>")
-    return Markup("".join(parts))  # noqa: S704 - every text in it was escaped just now
+    return "".join(parts)
 
 
 def _result(one: Observation, limit: int) -> str:
@@ -49,7 +50,9 @@ def _result(one: Observation, limit: int) -> str:
 
 
 def _status(one: Observation) -> str:
-    return f"exit code {one.exit_code}" if one.exit_code is not None else str(escape(one.status.replace("_", " ")))
+    if one.exit_code is not None:
+        return f"exit code {one.exit_code}"
+    return str(escape(one_line(one.status.replace("_", " "), 40)))
 
 
 def _about(step: Step) -> str:

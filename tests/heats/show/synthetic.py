@@ -46,6 +46,9 @@ def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
     )
     for name in names:
         build_task(run, name, plan, events)
+        if plan.chatty:
+            charge_each_call(run, name, plan, charges)
+            continue
         charges.append(
             Charge(
                 scope=name,
@@ -60,6 +63,23 @@ def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
     charges.close()
     run.close()
     return run
+
+
+def charge_each_call(run: RunStore, name: str, plan: Plan, charges: LineLog) -> None:
+    """A charge for each step and summary of a task's rollouts, and for each vote."""
+    store = run.task(name)
+    for heat in range(plan.heats):
+        for rollout in store.rollouts(heat):
+            outcome = store.rollout(rollout).outcome()
+            for _ in range(outcome.steps):
+                usage = Usage(calls=1, prompt_tokens=2_000, cached_tokens=1_500, completion_tokens=90)
+                charges.append(Charge(scope=f"{name}/{rollout}", usage=usage), sync=False)
+            usage = Usage(calls=1, prompt_tokens=4_000, completion_tokens=600)
+            charges.append(Charge(scope=f"{name}/{rollout}", usage=usage), sync=False)
+        votes = sum(len(match.votes) for one in store.bracket(heat).rounds for match in one)
+        for _ in range(votes):
+            usage = Usage(calls=1, prompt_tokens=3_000, cached_tokens=1_000, completion_tokens=40)
+            charges.append(Charge(scope=f"{name}/heat-{heat}/tournament", usage=usage), sync=False)
 
 
 def emit(
@@ -159,6 +179,8 @@ def build_rollout(
         parents=context,
     )
     files.save_trajectory(trajectory)
+    for step in trajectory.steps if plan.chatty else ():
+        emit(events, plan, "rollout_step", **where, step=step.id, command="python3 -m pytest -q", exit_code=0)
     patch = make_patch(plan, passes)
     finish(files, patch, trajectory)
     emit(

@@ -25,7 +25,11 @@ def plain(text: str) -> str:
 
 @dataclass
 class Plan:
-    """What to make. `infra_share` of the rollouts fail by infrastructure; `graded` writes grades."""
+    """What to make.
+
+    `infra_share` of the rollouts fail by infrastructure; `graded` writes grades; `chatty` writes what a real run does
+    for every call: an event a step, a charge a call.
+    """
 
     tasks: int = 3
     rollouts: int = 8
@@ -36,6 +40,7 @@ class Plan:
     seed: int = 0
     graded: bool = True
     evidence: bool = True
+    chatty: bool = False
     infra_share: float = 0.05
     voice: Voice = plain
     patch_note: bytes = b""

@@ -22,8 +22,9 @@ ATTACKS = [*XSS, *TERMINAL]
 URL_ATTRIBUTES = {"href", "src", "action", "formaction", "data", "srcdoc", "poster", "background", "cite", "xlink:href"}
 TAGS = {
     "a", "b", "body", "button", "circle", "code", "details", "div", "footer", "g", "h1", "h2", "h3", "h4", "head",
-    "header", "html", "i", "input", "li", "line", "main", "meta", "nav", "output", "p", "path", "polyline", "pre", "rect", "script",
-    "section", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead", "title", "tr", "ul",
+    "header", "html", "i", "input", "li", "line", "main", "meta", "nav", "output", "p", "path", "polyline", "pre",
+    "rect", "script", "section", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead",
+    "title", "tr", "ul",
 }  # fmt: skip
 
 
