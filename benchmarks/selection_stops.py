@@ -53,8 +53,8 @@ async def bias(seeds: int) -> None:
 async def early_stop(seeds: int) -> None:
     """Votes saved by stopping, the most that can be saved, and whether any winner differs."""
     print(f"## early stopping against V = {VOTES}, accuracy 0.7, {seeds} tournaments of {N} a row\n")
-    print("| judge | stop, tie-break | kept | votes | saved | saved on mixed pairs | matches won by another |")
-    print("|" + " --- |" * 7)
+    print("| judge | stop, tie-break | kept | votes | saved | most possible | on mixed pairs | other winners |")
+    print("|" + " --- |" * 8)
     for noise in (0.0, 1.0, 2.0):
         for keep in (1, 4) if not noise else (1,):
             for stop, ties in STOPS:
@@ -84,6 +84,7 @@ async def _stopping(seeds: int, noise: float, stop: str, ties: tuple[str, ...], 
     votes = sum(len(match.votes) for match in played) / seeds
     of = VOTES * len(played) / seeds
     on_mixed = 100 * (1 - sum(len(match.votes) for match in mixed) / len(mixed) / VOTES)
-    judge = "independent votes" if not noise else f"noise {noise:g}"
+    least = (len(mixed) * fewest(0.7) + (len(played) - len(mixed)) * fewest(0.5)) / seeds
+    judge, most = (f"noise {noise:g}", "-") if noise else ("independent votes", f"{100 * (1 - least / of):.1f} %")
     cells = (judge, f"{stop}, {ties[0]}", str(keep), f"{votes:.1f} of {of:.0f}", f"{100 * (1 - votes / of):.1f} %")
-    print("| " + " | ".join((*cells, f"{on_mixed:.1f} %", str(differ))) + " |")
+    print("| " + " | ".join((*cells, most, f"{on_mixed:.1f} %", str(differ))) + " |", flush=True)
