@@ -123,11 +123,11 @@ def _trial_name(task: str, rollout: str) -> str:
     return f"{short}__{rollout.replace('/', '-').replace('rollout-', 'r').replace('heat-', 'h')}"
 
 
-def _rewards(one: RolloutFacts) -> dict[str, int] | None:
+def _rewards(one: RolloutFacts) -> dict[str, float] | None:
     """The hidden tests' grade as `reward`, else what the user's own tests proved as `verified`."""
     if one.grade is not None:
-        return None if one.grade.outcome == "invalid" else {"reward": int(one.grade.outcome == "pass")}
-    return None if one.evidence is None else {"verified": int(one.evidence.verdict == "verified")}
+        return None if one.grade.outcome == "invalid" else {"reward": float(one.grade.outcome == "pass")}
+    return None if one.evidence is None else {"verified": float(one.evidence.verdict == "verified")}
 
 
 def _trial_result(
@@ -241,7 +241,7 @@ def _grouped(results: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]
 
 
 def _statistics(trials: list[dict[str, Any]]) -> dict[str, Any]:
-    rewards: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    rewards: dict[str, dict[float, list[str]]] = defaultdict(lambda: defaultdict(list))
     exceptions: dict[str, list[str]] = defaultdict(list)
     tasks: dict[str, list[int]] = defaultdict(list)
     for one in trials:
@@ -250,7 +250,7 @@ def _statistics(trials: list[dict[str, Any]]) -> dict[str, Any]:
             rewards[key][value].append(one["trial_name"])
         if one["exception_info"] is not None:
             exceptions[one["exception_info"]["exception_type"]].append(one["trial_name"])
-        tasks[one["task_name"]].append(sum((given or {}).values()))
+        tasks[one["task_name"]].append(int(sum((given or {}).values())))
     return {
         "n_trials": sum(one["verifier_result"] is not None for one in trials),
         "n_errors": sum(one["exception_info"] is not None for one in trials),
