@@ -41,6 +41,9 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             service.terminate()
     subprocess.run([*command, "system", "reset", "--force"], capture_output=True, timeout=60)
+    mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for place in sorted((one for one in mounted if one.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", place], check=True)
 
 
 def wait_for(path: Path) -> None:
