@@ -254,7 +254,7 @@ def _statistics(trials: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "n_trials": sum(one["verifier_result"] is not None for one in trials),
         "n_errors": sum(one["exception_info"] is not None for one in trials),
-        "pass_at_k": dict(_pass_at_k(tasks)) if len(rewards) == 1 else {},
+        "pass_at_k": dict(_pass_at_k(tasks)),
         "reward_stats": rewards,
         "exception_stats": exceptions,
     }
