@@ -19,12 +19,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from envs.base import Grade, Patch, Task
 from envs.basetree import make_base_tree
 from envs.worktree import put_tree, take_patch
 from heats.config import HeatsConfig, load_config
+from heats.events import Event
 from heats.records import TaskResult
 from heats.run import RunRequest, play
 from heats.show.reading import read_events
@@ -132,10 +134,29 @@ def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) 
     steps = sum(int(event.data["steps"]) for event in events if event.kind == "rollout_finished")
     rollouts = sum(event.kind == "rollout_finished" for event in events)
     ideal = steps * latency_s / config.workers
+    busy, last = worked(events)
     print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.workers} workers")
     print(f"ideal {ideal:.1f} s, wall {took:.1f} s, ratio {took / ideal:.3f}")
+    print(
+        f"workers busy {busy / (config.workers * took):.1%} of the time; a rollout took {busy / rollouts:.2f} s, "
+        f"{steps * latency_s / rollouts:.2f} s of it waiting for replies; {took - last:.1f} s after the last rollout"
+    )
     usage = resource.getrusage(resource.RUSAGE_SELF)
     print(f"this process: {usage.ru_utime + usage.ru_stime:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at most")
+
+
+def worked(events: Sequence[Event]) -> tuple[float, float]:
+    """Seconds of all rollouts from their start to their end, and when the last one ended, from the run's start."""
+    times = {event.seq: datetime.fromisoformat(event.time).timestamp() for event in events}
+    started: dict[tuple[str | None, str | None], float] = {}
+    busy, last, first = 0.0, 0.0, times[events[0].seq]
+    for event in events:
+        place, now = (event.task, event.rollout), times[event.seq]
+        if event.kind == "rollout_started":
+            started[place] = now
+        elif event.kind == "rollout_finished":
+            busy, last = busy + now - started[place], now - first
+    return busy, last
 
 
 if __name__ == "__main__":

@@ -1,20 +1,14 @@
-"""`heats select` over what mini-swe-agent itself wrote, when `mini` is on the PATH or named by HEATS_TEST_MINI."""
+"""`heats select` over what mini-swe-agent itself wrote."""
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 from processes import make_repository, model_server_of
 
-MINI = os.environ.get("HEATS_TEST_MINI") or shutil.which("mini")
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(MINI is None, reason="mini-swe-agent is not installed (HEATS_TEST_MINI names its `mini`)"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.tool("mini")]
 
 HAND_IN = "git add -A; git diff --cached > ../patch.txt; echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT; cat ../patch.txt"
 SCRIPT = {
@@ -32,13 +26,13 @@ SCRIPT = {
 }
 
 
-def attempt(directory, base_url, seed):
+def attempt(mini, directory, base_url, seed):
     """One run of mini with its local environment, in a repository of its own."""
     repository = make_repository(directory / f"work{seed}" / "repo")
     output = directory / "attempts" / f"{seed}.traj.json"
     settings = [f"model.model_kwargs.api_base={base_url}", f"model.model_kwargs.seed={seed}"]
     layers = [part for layer in ("mini.yaml", *settings) for part in ("-c", layer)]
-    command = [MINI, "-t", "add() subtracts", "-m", "openai/fake-model", "-y", "--exit-immediately", "-o", output]
+    command = [mini, "-t", "add() subtracts", "-m", "openai/fake-model", "-y", "--exit-immediately", "-o", output]
     command += ["--agent-class", "default"]
     told = {"MSWEA_CONFIGURED": "true", "MSWEA_COST_TRACKING": "ignore_errors", "OPENAI_API_KEY": "none"}
     told["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
@@ -56,10 +50,10 @@ def attempt(directory, base_url, seed):
 
 
 @pytest.mark.timeout(600)
-def test_trajectories_of_mini_swe_agent_are_selected_from(tmp_path):
+def test_trajectories_of_mini_swe_agent_are_selected_from(tmp_path, tool_env):
     with model_server_of(tmp_path, SCRIPT) as base_url:
         for seed in range(4):
-            attempt(tmp_path, base_url, seed)
+            attempt(tool_env("mini") / "bin" / "mini", tmp_path, base_url, seed)
         heats = [sys.executable, "-c", "from heats.cli import main; main()", "select", str(tmp_path / "attempts")]
         more = ["--json", "--progress", "quiet", "--out", str(tmp_path / "run")]
         tests = ["--repo", str(tmp_path / "work0" / "repo"), "--base", "HEAD", "--sandbox", "local", "--unsafe"]

@@ -1,0 +1,109 @@
+"""`heats sweep` killed at random times and started again: nothing lost, nothing repeated, nothing left over.
+
+A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the whole of it, about half an hour;
+HEATS_KILL_MODEL=builtin:repair takes the built-in model in place of the scripted one.
+"""
+
+import json
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from processes import containers, model_server_of, stats
+
+from heats.store import RunStore
+
+pytestmark = pytest.mark.slow
+
+KILLS = int(os.environ.get("HEATS_KILLS", "4"))
+SEEDS = int(os.environ.get("HEATS_KILL_SEEDS", "1"))
+TASKS = int(os.environ.get("HEATS_KILL_TASKS", "4"))
+MODEL = os.environ.get("HEATS_KILL_MODEL", "fake-model")
+SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)]
+SCRIPT = {"rules": [{"variants": [["ls", "echo one > note.txt"], ["echo two > note.txt", "ls -la", "true"], ["ls"]]}]}
+
+
+class Sweep:
+    """One `heats sweep` command line over built-in tasks, started as often as wanted."""
+
+    def __init__(self, directory, base_url, sandbox, seed):
+        self.run_dir = directory / f"run-{secrets.token_hex(4)}"
+        self.scratch = directory / "scratch"
+        model = ["--model", MODEL] if ":" in MODEL else ["--model", MODEL, "--base-url", base_url]
+        self.command = [
+            *(sys.executable, "-c", "from heats.cli import main; main()", "sweep", "demo", "--slice", f":{TASKS}"),
+            *("--rollouts", "2", "--iterations", "1", "--votes", "1", "--workers", "4", "--seed", str(seed), *model),
+            *("--sandbox", sandbox, "--out", str(self.run_dir), "--progress", "quiet", "--json"),
+            *("-c", f"sandbox.scratch_dir={self.scratch}", "-c", "retries.wait_s=0"),
+        ]
+        self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
+
+    def start(self):
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(self.command, stdout=quiet, stderr=quiet, env=self.environment)
+
+    def kill_after(self, events, pause_s):
+        """Start, wait for so many further events and then a moment, and kill; whether there was something to kill."""
+        process, before = self.start(), self.events_bytes().count(b"\n")
+        while process.poll() is None and self.events_bytes().count(b"\n") < before + events:
+            time.sleep(0.02)
+        time.sleep(pause_s)
+        process.kill()
+        return process.wait(30) == -signal.SIGKILL
+
+    def finish(self):
+        done = subprocess.run(self.command, capture_output=True, text=True, timeout=3000, env=self.environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def events_bytes(self):
+        path = self.run_dir / "events.jsonl"
+        return path.read_bytes() if path.exists() else b""
+
+    def predictions(self):
+        files = [*self.run_dir.glob("*preds.json*"), *self.run_dir.glob("preds/*")]
+        return {path.relative_to(self.run_dir).as_posix(): path.read_bytes() for path in files}
+
+    def finished(self):
+        """How often each rollout came to its end."""
+        events = [json.loads(line) for line in self.events_bytes().splitlines()]
+        return Counter((one["task"], one["rollout"]) for one in events if one["kind"] == "rollout_finished")
+
+    def calls(self):
+        return sum(charge.usage.calls for charge in RunStore(self.run_dir).charges())
+
+
+@pytest.mark.parametrize("sandbox", SANDBOXES)
+@pytest.mark.timeout(7200)
+def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox):
+    seed = random.randrange(10**6)
+    print("seed", seed, "run directories", tmp_path)
+    draw = random.Random(seed)
+    for number in range(SEEDS):
+        kills = KILLS // SEEDS + (number < KILLS % SEEDS)
+        for name in ("uncut", "cut"):
+            (tmp_path / f"{name}{number}").mkdir()
+        with model_server_of(tmp_path / f"uncut{number}", SCRIPT, latency=0.1) as base_url:
+            uncut = Sweep(tmp_path / f"uncut{number}", base_url, sandbox, number)
+            wanted = uncut.finish()
+        with model_server_of(tmp_path / f"cut{number}", SCRIPT, latency=0.1) as base_url:
+            cut = Sweep(tmp_path / f"cut{number}", base_url, sandbox, number)
+            most = uncut.events_bytes().count(b"\n") // (kills + 1)
+            killed = sum(cut.kill_after(draw.randint(1, max(2, most)), draw.uniform(0, 0.5)) for _ in range(kills))
+            ended = cut.finish()
+            repeated = stats(base_url).get("repeated", 0)
+        assert ended["results"] == wanted["results"]
+        assert cut.predictions() == uncut.predictions() != {}
+        assert set(cut.finished().values()) == {1}
+        assert containers(cut.run_dir) == set() if sandbox == "docker" else not list(cut.scratch.glob("*"))
+        more = cut.calls() - uncut.calls()
+        print(f"seed {number}: {killed} of {kills} kills hit; {len(cut.finished())} rollouts ended once each; ", end="")
+        print(f"{uncut.calls()} calls uncut, {more} more with kills, {repeated} replies repeated")
+        # A kill between a reply's arrival and its record, some milliseconds, loses it; at most one for each worker.
+        assert repeated <= 4 * killed
