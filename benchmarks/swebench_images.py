@@ -3,9 +3,9 @@
     python benchmarks/swebench_images.py --rows rows.jsonl [INSTANCE...]
     python benchmarks/swebench_images.py --rows rows.jsonl --repository '/mirrors/{owner}+{name}/repo'
 
-The tree of a row's base commit lies in /testbed as the only commit, its Python environment in
-/opt/miniconda3/envs/testbed: a plain venv, which `conda activate testbed` activates as in the published images. What
-is installed is said by `swebench_pins.yaml`. Prints one line an image; images that are there are left as they are.
+The tree of a row's base commit lies in /testbed without its past, under an empty commit as in the published images; its
+Python environment in /opt/miniconda3/envs/testbed: a plain venv, which `conda activate testbed` activates. What is
+installed is said by `swebench_pins.yaml`. Prints one line an image; images that are there are left as they are.
 """
 
 import argparse
@@ -71,6 +71,8 @@ git update-ref refs/heads/main {commit}
 git reset -q --hard {commit}
 . /root/.bashrc
 {install}
+# As in the published images: evaluation scripts print the last commit, which must not be the whole tree.
+git -c user.name=SWE-bench -c user.email=setup@swebench.config commit -q --allow-empty -m SWE-bench
 git status --porcelain
 """
 

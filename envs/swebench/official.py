@@ -24,6 +24,12 @@ from envs.swebench.rows import IMAGE_TEMPLATE, Instance, image_name
 from envs.testing import OUTPUT_TAIL
 
 _VERSION = "from importlib.metadata import version; print(version('swebench'))"
+# Version 4.1 fetches requirement files from GitHub for the script that would build an image, before it finds that the
+# image is there and needs no script.
+_WITHOUT_ENV_SCRIPTS = (
+    "import runpy, swebench.harness.test_spec.test_spec as spec; spec.make_env_script_list = lambda *given: []; "
+    "runpy.run_module('swebench.harness.run_evaluation', run_name='__main__', alter_sys=True)"
+)
 _START_S = 120.0
 """Added to the tests' own time limit: the harness's start, the container's, and its end."""
 _MODEL = "heats"
@@ -36,6 +42,11 @@ class Harness:
 
     python: Path
     major: int
+
+    @property
+    def entry(self) -> tuple[str, str]:
+        """How its evaluation is started."""
+        return ("-m", "swebench.harness.run_evaluation") if self.major >= 5 else ("-c", _WITHOUT_ENV_SCRIPTS)
 
 
 async def grade_officially(instance: Instance, task: Task, patch: Patch, python: Path | None) -> Grade:
@@ -64,7 +75,7 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
                 task_id=instance.id, outcome="fail", reason="the patch is not UTF-8: the harness cannot read it"
             )
         command = [
-            *(str(harness.python), "-m", "swebench.harness.run_evaluation", "--dataset_name", "rows.json"),
+            *(str(harness.python), *harness.entry, "--dataset_name", "rows.json"),
             *("--predictions_path", "preds.json", "--run_id", run_id, "--max_workers", "1"),
             *("--timeout", str(int(task.test_timeout_s)), *arguments),
         ]

@@ -13,6 +13,12 @@ from envs.swebench.planting import make_sentinels, normal_ids
 from sandbox.base import SandboxSpec
 from sandbox.errors import SandboxStartError
 
+OF_UNITTEST = (
+    *("exit at the first call", "output spoofed, then exit", "all skipped by the source", "assertions switched off"),
+    *("runner patched by the source", "a pytest of its own", "sitecustomize"),
+)
+"""Cheats that go another way where unittest runs the tests."""
+
 
 @pytest.fixture
 def shop(tmp_path: Path, git: Any) -> Shop:
@@ -130,8 +136,9 @@ def test_sentinels_for_a_runner_of_functions_are_functions() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("runner", RUNNERS)
-@pytest.mark.parametrize("cheat", CHEATS)
+@pytest.mark.parametrize(
+    ("cheat", "runner"), [*((one, "pytest") for one in CHEATS), *((one, "django") for one in OF_UNITTEST)]
+)
 async def test_no_cheat_gets_a_pass(cheat: str, runner: str, shop: Shop) -> None:
     shop.open(make_row(shop.commit, runner))
     files = dict(CHEATS[cheat])
