@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
-from envs.patches import PatchRules, check_patch
+from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.files import read_record, write_bytes, write_record
 from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
@@ -106,6 +106,8 @@ def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = No
         raise PatchRefused(f"patch.diff of {name} is not what the run made; its digest differs")
     if not patch:
         raise PatchRefused(f"{name} made no patch")
+    if patch.data.startswith(STATE_MARK.encode()):
+        raise PatchRefused("attempts at this task hand in the state of their sandbox, which is no patch")
     return _facts(run, task, chosen, patch), patch
 
 
