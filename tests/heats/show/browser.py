@@ -111,6 +111,21 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def click(self, selector: str, place: int = 0) -> None:
+        """Click what a selector finds, as a person would: with the mouse, where it is in view."""
+        found = f"document.querySelectorAll({json.dumps(selector)})[{place}]"
+        self.evaluate(f"{found}.scrollIntoView({{ block: 'center', behavior: 'instant' }})")
+        middle = "(({ x, y, width, height }) => [x + width / 2, y + height / 2])"
+        box = self.evaluate(f"{middle}({found}.getBoundingClientRect())")
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+    def seen(self, selector: str) -> int:
+        """How many of what a selector finds are laid out and not hidden."""
+        found = f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
+        return int(self.evaluate(f"{found}.filter((one) => one.checkVisibility()).length"))
+
     def dark(self, dark: bool = True) -> None:
         """Prefer dark colours, or light ones."""
         value = "dark" if dark else "light"

@@ -1,4 +1,8 @@
-"""Text that attacks whoever shows it: HTML, Markdown, terminals, rich markup and CI logs."""
+"""Text that attacks whoever shows it: HTML, Markdown, terminals, rich markup and CI logs. And text without end."""
+
+from agents.trajectory import Observation, Step
+from envs.base import Patch
+from heats.store import RolloutStore
 
 XSS = [
     "<script>alert(1)</script>",
@@ -93,3 +97,22 @@ class HostileVoice:
             said += " " + attacks[self.at % len(attacks)]
             self.at += 1
         return said[:590]
+
+
+def swell(files: RolloutStore) -> None:
+    """Give a rollout an output of 50 MB, a million characters on a line, and a patch of long lines in no encoding."""
+    trajectory, outcome = files.trajectory(), files.outcome()
+    assert trajectory is not None
+    assert outcome is not None
+    huge = Observation(tool_call_id="x", content="\x1b[31m" + "y" * 50_000_000 + "the end", exit_code=0)
+    lines = "".join(f"line {number}\n" for number in range(100_000))
+    wide = Step(id=98, source="agent", content="<script>alert(1)</script>" * 40_000)
+    steps = (*trajectory.steps, wide, Step(id=99, source="agent", content=lines, observations=(huge,)))
+    files.save_trajectory(trajectory.model_copy(update={"steps": steps}))
+    patch = Patch(
+        b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -0,0 +1,3 @@\n+"
+        + b"z" * 1_000_000
+        + b"\n+\xff\xfe\x1b[2J<script>alert(1)</script>\n+"
+        + b"w\n" * 200_000
+    )
+    files.finish(outcome.model_copy(update={"patch_sha256": patch.sha256, "patch_bytes": len(patch.data)}), patch)

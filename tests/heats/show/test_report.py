@@ -8,10 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hostile import TERMINAL, XSS, HostileVoice
+from hostile import TERMINAL, XSS, HostileVoice, swell
 
-from agents.trajectory import Observation, Step
-from envs.base import Patch
 from heats.records import Manifest
 from heats.show import report
 from heats.show.report import write_report
@@ -151,16 +149,7 @@ def test_a_run_in_the_middle_can_be_shown(make_run: MakeRun) -> None:
 
 def test_huge_fields_are_cut_and_the_cut_is_stated(make_run: MakeRun) -> None:
     run = make_run(tasks=1, rollouts=2, keep=1, steps=3)
-    files = run.task("demo__task-000").rollout("heat-0/rollout-00")
-    trajectory, outcome = files.trajectory(), files.outcome()
-    huge = Observation(tool_call_id="x", content="\x1b[31m" + "y" * 50_000_000 + "the end", exit_code=0)
-    lines = "".join(f"line {number}\n" for number in range(100_000))
-    steps = (*trajectory.steps, Step(id=99, source="agent", content=lines, observations=(huge,)))
-    files.save_trajectory(trajectory.model_copy(update={"steps": steps}))
-    patch = Patch(
-        b"diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -0,0 +1,2 @@\n+" + b"z" * 1_000_000 + b"\n+" + b"w\n" * 200_000
-    )
-    files.finish(outcome.model_copy(update={"patch_sha256": patch.sha256, "patch_bytes": len(patch.data)}), patch)
+    swell(run.task("demo__task-000").rollout("heat-0/rollout-00"))
     path = write_report(run, run.directory / "report.html")
     html = path.read_text()
     assert path.stat().st_size < 1_000_000
