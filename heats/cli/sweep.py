@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,8 +26,67 @@ SHOWN_TASKS = 60
 DATA = "Data set"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions(RunOptions):
+    """What `sweep` takes beside the data set and what every command takes."""
+
+    pattern: Annotated[
+        str | None,
+        typer.Option("--filter", help="Regular expression that ids must begin with.", rich_help_panel=DATA),
+    ] = None
+    part: Annotated[
+        str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.", rich_help_panel=DATA)
+    ] = None
+    shuffle: Annotated[
+        bool, typer.Option("--shuffle", help="In a mixed order, the same every time.", rich_help_panel=DATA)
+    ] = False
+    tasks: Annotated[
+        list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.", rich_help_panel=DATA)
+    ] = None
+    split: Annotated[str | None, typer.Option("--split", help="Of a data set on the Hub.", rich_help_panel=DATA)] = None
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-O", help="key=value for the data set's env; repeat.", rich_help_panel=DATA),
+    ] = None
+    pull: Annotated[
+        bool, typer.Option("--pull", help="Pull missing images before anything starts.", rich_help_panel=DATA)
+    ] = False
+    prune_images: Annotated[
+        bool,
+        typer.Option(
+            "--prune-images",
+            help="Remove each image after its last task, if it was not there before.",
+            rich_help_panel=DATA,
+        ),
+    ] = False
+    within_timeout: Annotated[
+        bool,
+        typer.Option(
+            "--within-timeout",
+            help="A task's time-out for its agent holds for all rollouts, summaries and votes together.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False
+    keep_state: Annotated[
+        bool,
+        typer.Option(
+            "--keep-state", help="Keep the winner's end state as an image (Harbor tasks).", rich_help_panel=SANDBOX
+        ),
+    ] = False
+
+    def configuration(self, dataset: str) -> HeatsConfig:
+        """The configuration for a data set.
+
+        Raises:
+            UsageError: an unknown key, value, file or preset.
+        """
+        defaults: dict[str, Any] = {"model.name": "builtin:repair"} if dataset == "demo" else {}
+        defaults |= {"within_timeout": True} if self.within_timeout else {}
+        return self.load(defaults | ({"keep_state": "winner"} if self.keep_state else {}))
+
+
 @spread
-def sweep(  # noqa: PLR0913 - one parameter a flag
+def sweep(
     *,
     dataset: Annotated[
         str,
@@ -36,76 +96,29 @@ def sweep(  # noqa: PLR0913 - one parameter a flag
             show_default=False,
         ),
     ],
-    pattern: Annotated[
-        str | None,
-        typer.Option("--filter", help="Regular expression that ids must begin with.", rich_help_panel=DATA),
-    ] = None,
-    part: Annotated[
-        str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.", rich_help_panel=DATA)
-    ] = None,
-    shuffle: Annotated[
-        bool, typer.Option("--shuffle", help="In a mixed order, the same every time.", rich_help_panel=DATA)
-    ] = False,
-    tasks: Annotated[
-        list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.", rich_help_panel=DATA)
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Of a data set on the Hub.", rich_help_panel=DATA)
-    ] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option("--option", "-O", help="key=value for the data set's env; repeat.", rich_help_panel=DATA),
-    ] = None,
-    pull: Annotated[
-        bool, typer.Option("--pull", help="Pull missing images before anything starts.", rich_help_panel=DATA)
-    ] = False,
-    prune_images: Annotated[
-        bool,
-        typer.Option(
-            "--prune-images",
-            help="Remove each image after its last task, if it was not there before.",
-            rich_help_panel=DATA,
-        ),
-    ] = False,
-    within_timeout: Annotated[
-        bool,
-        typer.Option(
-            "--within-timeout",
-            help="A task's time-out for its agent holds for all rollouts, summaries and votes together.",
-            rich_help_panel=METHOD,
-        ),
-    ] = False,
-    keep_state: Annotated[
-        bool,
-        typer.Option(
-            "--keep-state", help="Keep the winner's end state as an image (Harbor tasks).", rich_help_panel=SANDBOX
-        ),
-    ] = False,
-    options: RunOptions,
+    options: SweepOptions,
 ) -> None:
     """Run the method on every task of a data set: predictions, grades, figures and a report.
 
     Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks, 5 a limit was reached, 2 wrong input,
     6 something needed is missing. The same command tries again what failed and does nothing twice.
     """
-    defaults: dict[str, Any] = {"model.name": "builtin:repair"} if dataset == "demo" else {}
-    defaults |= {"within_timeout": True} if within_timeout else {}
-    config = options.load(defaults | ({"keep_state": "winner"} if keep_state else {}))
+    config = options.configuration(dataset)
     if options.print_config:
         print_config(config)
     main_model(config)
-    given = read_options(option or ())
-    found = find_dataset(dataset, {**({"split": split} if split else {}), **given}, image=config.sandbox.image)
+    given = {**({"split": options.split} if options.split else {}), **read_options(options.option or ())}
+    found = find_dataset(dataset, given, image=config.sandbox.image)
     env = found.open()
-    chosen = Choice(only=tasks or (), pattern=pattern, part=part, shuffle=shuffle).of(env.tasks())
+    choice = Choice(only=options.tasks or (), pattern=options.pattern, part=options.part, shuffle=options.shuffle)
     request = RunRequest(
         command="sweep",
         directory=sweep_directory(found, options, config),
         config=config,
         env=env,
-        tasks=chosen,
+        tasks=choice.of(env.tasks()),
         extend=True,
-        images=ImageKeeper(pull=pull, prune=prune_images, say=say),
+        images=ImageKeeper(pull=options.pull, prune=options.prune_images, say=say),
     )
     hand_over(play_session(request, options), options)
 

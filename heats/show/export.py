@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from agents.atif import to_atif
+from envs.patches import STATE_MARK
 from heats.files import slug, write_bytes
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store import RunStore
@@ -43,6 +44,8 @@ def export_preds(run: RunStore, directory: Path) -> list[Path]:
 
 def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:
     patch = task.store.rollout(chosen.id).patch().data if chosen is not None else b""
+    if patch.startswith(STATE_MARK.encode()):  # a description, which is no patch to anybody
+        patch = b""
     outcomes = [chosen.outcome] if chosen is not None else [one.outcome for one in task.rollouts()]
     name = f"heats+{next((one.model for one in outcomes if one is not None and one.model), 'unknown')}"
     return {"instance_id": task.id, "model_name_or_path": name, "model_patch": patch.decode("utf-8", "replace")}
