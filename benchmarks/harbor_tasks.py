@@ -4,13 +4,15 @@
 
 The bash agent's scripted model runs `solution/solve.sh` as one command. The terminal agent's types it into a file,
 ends it with C-d, runs it, and waits while it is in the foreground. No sandbox has a network. Needs Docker; images are
-built where they are missing.
+built where they are missing. Without a directory a tiny task of our own is played, whose image has no terminal.
 """
 
 import argparse
 import asyncio
 import itertools
 import json
+import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,13 +156,20 @@ def _median(values: Sequence[float]) -> float:
 def main() -> None:
     """Play the tasks and print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("directory", type=Path, help="a Harbor task, or a directory of them")
+    parser.add_argument("directory", type=Path, nargs="?", help="a Harbor task, or a directory of them")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--players", nargs="+", choices=PLAYERS, default=list(PLAYERS))
     parser.add_argument("--only", nargs="*", default=[], help="names of tasks")
     options = parser.parse_args()
-    found = asyncio.run(measure(options.directory, options.players, options.repeats, options.only))
-    print(table(found, options.players))
+    with tempfile.TemporaryDirectory() as folder:
+        players = options.players
+        if options.directory is None:
+            sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "envs"))
+            from tiny_harbor import write_task  # type: ignore[import-not-found]
+
+            options.directory, players = write_task(Path(folder)), [one for one in players if one != "terminal"]
+        found = asyncio.run(measure(options.directory, players, options.repeats, options.only))
+    print(table(found, players))
 
 
 if __name__ == "__main__":

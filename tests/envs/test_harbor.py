@@ -17,7 +17,7 @@ from sandbox.fake import FakeSandbox
 from sandbox.images import PathChange
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harbor_tasks import write_task
+from tiny_harbor import write_task
 
 
 def test_a_directory_of_tasks_becomes_tasks_that_hand_in_a_state(tmp_path):

@@ -14,7 +14,7 @@ from sandbox.errors import BackendUnavailable
 from sandbox.images import ImageBuildFailed, Images, changed_paths, keep_state
 
 sys.path.insert(0, str(Path(__file__).parent))
-from harbor_tasks import write_task
+from tiny_harbor import write_task
 
 pytestmark = pytest.mark.docker
 SERVER = "python3 -m http.server 8099 >/tmp/log 2>&1 & sleep 0.3; echo 42 >answer.txt; echo more >>question.txt"
