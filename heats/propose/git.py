@@ -30,6 +30,7 @@ _BARE_OF_CONFIG = {
     "HOME": "/nonexistent",
     "XDG_CONFIG_HOME": "/nonexistent",
 }
+_PATIENCE = {"GIT_HTTP_LOW_SPEED_LIMIT": "100", "GIT_HTTP_LOW_SPEED_TIME": "60"}  # bytes a second, seconds
 _PASSWORD = re.compile(r"(://)[^/@\s]+@")
 
 
@@ -166,4 +167,4 @@ def hand_over(scratch: Git, user: Git) -> None:
 
 def over_the_network(user: Git) -> Git:
     """The same repository for commands that speak to a remote, by the protocols that people use."""
-    return Git(user.repo, {**_QUIET, "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"})
+    return Git(user.repo, {**_QUIET, **_PATIENCE, "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"})

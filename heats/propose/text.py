@@ -42,7 +42,7 @@ def variables(proposal: Proposal) -> dict[str, object]:
     issue = next((line for line in clean(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
     return {
         "task": plain(proposal.task, 200),
-        "issue": plain(issue.strip(" #=-\t")) or f"Fix {plain(proposal.task, 100)}",
+        "issue": plain(issue.strip(" #=-\t")).rstrip(".") or f"Fix {plain(proposal.task, 100)}",
         "rollout": plain(proposal.rollout, 100),
         "run": plain(proposal.run, 100),
         "model": plain(proposal.model, 100),
@@ -125,13 +125,11 @@ def _why(proposal: Proposal) -> Iterator[str]:
     lines = [f"- {code(proposal.rollout)} was chosen among {say.several(_number(proposal), 'rollout')}."]
     if proposal.same:
         lines.append(f"- {say.several(proposal.same, 'other rollout')} made the same patch.")
-    lines += [f"- {_contest(one)}" for one in proposal.contests[:40]]
+    lines += [f"- {_contest(one)}" for one in proposal.contests[:40] if one.rivals]
     yield "## Why this patch\n\n" + "\n".join(lines)
 
 
 def _contest(one: Contest) -> str:
-    if not one.rivals:
-        return f"Heat {one.heat}, match {code(one.match)}: no opponent."
     votes = ", ".join(f"{code(name)} {count}" for name, count in one.tally.items())
     abstained = f", {one.abstained} abstained" if one.abstained else ""
     how = {

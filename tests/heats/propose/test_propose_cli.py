@@ -12,6 +12,7 @@ import typer.main
 from conftest import git
 
 from heats.cli import app
+from heats.config import load_config
 from heats.errors import PatchRefused, UsageError
 from heats.store import RunStore
 
@@ -86,6 +87,10 @@ def test_flags_and_configuration_allow_what_is_refused(shop: Path, diff_of: Diff
 def test_wrong_input_is_named(shop: Path, fix: bytes, run_of: RunOf, flags: tuple[str, ...], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         propose(run_of(fix).directory, "--repo", shop, *flags)
+
+
+def test_how_a_patch_is_proposed_is_no_part_of_what_a_run_is() -> None:
+    assert load_config((), {"propose.branch": "x"}).identity() == load_config().identity()
 
 
 def test_what_is_no_run_or_no_repository_is_told(shop: Path, fix: bytes, run_of: RunOf, tmp_path: Path) -> None:

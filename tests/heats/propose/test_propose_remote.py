@@ -1,6 +1,5 @@
 """Pushing and pull requests: against a bare repository, and against a stand-in for GitHub with git behind it."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from conftest import git
 from forge import Forge, serve_forge
 
 from heats.errors import PreflightFailed, RemoteFailed, UsageError
-from heats.propose.github import find_api, open_github
+from heats.propose.github import find_api, open_github, push_token
 from heats.propose.proposal import read_run
 from heats.propose.remote import read_url
 from heats.propose.steps import Made, Wish, propose
@@ -211,6 +210,19 @@ def test_a_remote_url_is_taken_apart(url: str, expected: tuple[str, str, str]) -
     assert (remote.scheme, remote.host, remote.slug) == expected
 
 
+def test_an_enterprise_server_is_named_by_its_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GH_TOKEN", "x" * 20)
+    own = read_url("origin", "git@ghe.example.org:acme/shop.git")
+    with pytest.raises(UsageError, match="GITHUB_API_URL"):
+        open_github(own)
+    assert open_github(own, api_url="https://ghe.example.org/api/v3/").api == "https://ghe.example.org/api/v3"
+    monkeypatch.setenv("GITHUB_API_URL", "https://ghe.example.org/api/v3")
+    assert open_github(own).slug == "acme/shop"
+    assert push_token(read_url("origin", "https://ghe.example.org/acme/shop")) == "x" * 20
+    for other in ("https://github.com/acme/shop", "http://ghe.example.org/acme/shop", "git@ghe.example.org:acme/shop"):
+        assert push_token(read_url("origin", other)) == ""
+
+
 def test_a_fork_names_where_its_pull_request_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GH_TOKEN", "x" * 20)
     fork = read_url("origin", "https://github.com/me/shop")
@@ -221,10 +233,9 @@ def test_a_fork_names_where_its_pull_request_goes(monkeypatch: pytest.MonkeyPatc
             open_github(fork, slug=bad)
 
 
-def test_a_proxy_of_credentials_left_by_a_checkout_is_not_doubled(
+def test_credentials_left_by_a_checkout_are_not_sent_besides(
     shop: Path, fix: bytes, run_of: RunOf, wish: Wishes, at_forge: Forge
 ) -> None:
     git(shop, "config", f"http.{at_forge.url}/.extraHeader", "Authorization: Basic c3RhbGU=")
     made = go(run_of(fix), wish(pr=True))
     assert git(at_forge.repository, "rev-parse", made.branch) == made.commit.id
-    assert os.environ["GITHUB_TOKEN"] == at_forge.token
