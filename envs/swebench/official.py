@@ -69,7 +69,7 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
         folder = Path(name)
         try:
             (folder / "preds.json").write_text(json.dumps([prediction]), encoding="utf-8")
-            (folder / "rows.json").write_text(json.dumps([row]), encoding="utf-8")
+            (folder / "rows.json").write_text(json.dumps([row], default=str), encoding="utf-8")
         except UnicodeEncodeError:
             return Grade(
                 task_id=instance.id, outcome="fail", reason="the patch is not UTF-8: the harness cannot read it"

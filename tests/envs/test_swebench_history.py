@@ -130,6 +130,7 @@ git log --all --format=%s
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hide", PLACES)
 async def test_nothing_of_the_future_is_left_and_the_past_is(
     hide: Callable[[Path, Git], None], shop: Shop, git: Git
