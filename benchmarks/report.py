@@ -51,19 +51,22 @@ def main() -> None:
     from synthetic_parts import Plan
 
     from heats.show.report import build_report
+    from heats.store import RunStore
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, default=500)
     parser.add_argument("--rollouts", type=int, default=16, help="in each heat")
     parser.add_argument("--heats", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--run", type=Path, help="keep the run in this directory, or take the one that is there")
     options = parser.parse_args()
     os.fsync = lambda handle: None  # the run made here need not survive a power cut
     with tempfile.TemporaryDirectory() as folder:
         sizes = {"rollouts": options.rollouts, "heats": options.heats, "steps": options.steps}
         plan = Plan(tasks=options.tasks, chatty=True, **sizes)
+        directory = options.run or Path(folder) / "run"
         started = time.perf_counter()
-        run = build_run(Path(folder) / "run", plan)
+        run = RunStore(directory) if directory.is_dir() else build_run(directory, plan)
         built = time.perf_counter()
         before = sum(os.times()[:4])
         path = run.directory / "report.html"

@@ -6,10 +6,10 @@ hash, and nothing from anywhere. A run too large for one page gets a page a task
 
 import shutil
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from importlib import metadata
 from multiprocessing import get_context
@@ -86,15 +86,17 @@ def build_report(run: RunStore, path: Path) -> RunFigures:
     if beside.is_dir():
         shutil.rmtree(beside)
     inline = len(tasks) <= MANY_TASKS
+    maker = PageMaker(run.directory, basis, _budget(len(tasks)), tuple(tasks), None if inline else beside)
     whole: list[TaskPage] = []
     thin: list[TaskPage] = []
-    for page in _pages(run, tasks, basis, grouped):
+    for page in _pages(maker, grouped):
         whole.append(page)
         thin.append(replace(page, body=Markup()))
         if inline and sum(len(one.body) for one in whole) > INLINE_LIMIT:
             inline = False
         if not inline:
-            _write_pages(run, beside, whole, tasks)
+            for one in whole:
+                maker.write(one, beside)
             whole = []
     links = {task: f"#{slug(task)}" if inline else f"{beside.name}/{slug(task)}.html" for task in tasks}
     charges = run.charges()
@@ -106,26 +108,58 @@ def build_report(run: RunStore, path: Path) -> RunFigures:
     return figures
 
 
-def _pages(run: RunStore, tasks: Sequence[str], basis: Basis, events: dict[str, list[Event]]) -> Iterable[TaskPage]:
-    many = len(tasks) > MANY_TASKS
-    text = TASK_BUDGET if many else min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(len(tasks), 1))
-    work = [(task, events.get(task, [])) for task in tasks]
-    make = partial(task_page, run.directory, basis, Budget(text, COLOURED_OF_MANY if many else COLOURED))
-    if not many:
-        yield from map(make, work)
+def _budget(tasks: int) -> Budget:
+    if tasks > MANY_TASKS:
+        return Budget(TASK_BUDGET, COLOURED_OF_MANY)
+    return Budget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
+
+
+def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[TaskPage]:
+    work = [(task, events.get(task, [])) for task in maker.tasks]
+    if maker.beside is None:
+        yield from map(maker.make, work)
         return
     with ProcessPoolExecutor(cpu_count() or 1, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make, work, chunksize=4)
+        yield from pool.map(maker.make, work, chunksize=4)
 
 
-def task_page(directory: Path, basis: Basis, budget: Budget, work: tuple[str, Sequence[Event]]) -> TaskPage:
-    """Read and render one task; runs in a process of its own for large runs."""
-    task, events = work
-    run = RunStore(directory)
-    facts = read_task(run, task)
-    view = view_task(run, facts, basis, events, budget)
-    body = render("task.html.j2", task=view, basis=basis)
-    return TaskPage(task, TaskFigures.of(facts, basis), body, view.places, work_by_heat(facts))
+@dataclass(frozen=True, slots=True)
+class PageMaker:
+    """Makes the parts of single tasks, for large runs in processes of its own.
+
+    Attributes:
+        beside: where each part becomes a file as soon as it is made; None for parts that are handed back.
+    """
+
+    directory: Path
+    basis: Basis
+    budget: Budget
+    tasks: tuple[str, ...]
+    beside: Path | None
+
+    def make(self, work: tuple[str, Sequence[Event]]) -> TaskPage:
+        """Read and render one task."""
+        task, events = work
+        run = RunStore(self.directory)
+        facts = read_task(run, task)
+        view = view_task(run, facts, self.basis, events, self.budget)
+        body = render("task.html.j2", task=view, basis=self.basis)
+        page = TaskPage(task, TaskFigures.of(facts, self.basis), body, view.places, work_by_heat(facts))
+        if self.beside is None:
+            return page
+        self.write(page, self.beside)
+        return replace(page, body=Markup())
+
+    def write(self, page: TaskPage, folder: Path) -> None:
+        """A part as a file. Written plainly: what can be made again at any time need not survive a power cut."""
+        if not page.body:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        home = f"../{folder.name.removesuffix('-files')}.html"
+        crumbs = _crumbs(page, self.tasks, home, lambda task: f"{slug(task)}.html")
+        body = crumbs + Markup("<main id='{}'>{}</main>").format(slug(page.task), page.body)
+        html = page_html(f"{one_line(page.task, 80)} in {self.directory.name}", body)
+        (folder / f"{slug(page.task)}.html").write_text(html, encoding="utf-8")
 
 
 def _section(page: TaskPage, tasks: Sequence[str]) -> Markup:
@@ -155,17 +189,6 @@ def _crumbs(page: TaskPage, tasks: Sequence[str], home: str, link: Callable[[str
     )
 
 
-def _write_pages(run: RunStore, folder: Path, pages: Sequence[TaskPage], tasks: Sequence[str]) -> None:
-    """Task pages as files. Written plainly: what can be made again at any time need not survive a power cut."""
-    folder.mkdir(parents=True, exist_ok=True)
-    home = f"../{folder.name.removesuffix('-files')}.html"
-    for page in pages:
-        crumbs = _crumbs(page, tasks, home, lambda task: f"{slug(task)}.html")
-        body = crumbs + Markup("<main id='{}'>{}</main>").format(slug(page.task), page.body)
-        html = page_html(f"{one_line(page.task, 80)} in {run.directory.name}", body)
-        (folder / f"{slug(page.task)}.html").write_text(html, encoding="utf-8")
-
-
 def page_html(title: str, body: Markup) -> Markup:
     """A whole page: style, script and policy around a body that is escaped already."""
     script = _own("report.js")
@@ -181,7 +204,7 @@ def page_html(title: str, body: Markup) -> Markup:
         css=_own("report.css"),
         script=script,
         body=body,
-        version=metadata.version("heats"),
+        version=_version(),
     )
 
 
@@ -190,6 +213,12 @@ def render(template: str, **values: Any) -> Markup:
     return Markup(_environment().get_template(template).render(values))  # noqa: S704 - autoescaped just now
 
 
+@cache
+def _version() -> str:
+    return metadata.version("heats")
+
+
+@cache
 def _own(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
