@@ -102,7 +102,7 @@ class CassetteModel:
 
     async def _record(self, key: str, messages: Sequence[Message], asked: dict[str, Any], ledger: Ledger) -> Reply:
         assert self.inner is not None
-        spent = ledger.child("call")
+        spent = ledger.child(ledger.scope)  # so that the charge tells whose it is
         try:
             reply = await self.inner.complete(messages, ledger=spent, **asked)
         except _LASTING as error:

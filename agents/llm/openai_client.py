@@ -93,7 +93,7 @@ class OpenAIModel:
             sampling=sampling or Sampling(),
             deadline=deadline,
         )
-        spent = ledger.child("call")
+        spent = ledger.child(ledger.scope)  # so that the charge tells whose it is
         try:
             async with asyncio.timeout(self.config.call_deadline_s):
                 completions = await self._sample(call, spent, n)
