@@ -1,0 +1,97 @@
+"""One real vLLM on the CPU for all tests that are marked so: a tiny model, started once by `heats serve`."""
+
+import json
+import re
+import urllib.request
+
+import pytest
+
+from agents.llm.config import ModelConfig
+from agents.llm.counters import read_counters
+from agents.llm.ledger import Ledger
+from agents.llm.openai_client import OpenAIModel
+from benchmarks.tiny_vllm import CLOSES, NAME, tiny_server
+from sandbox.base import ExecResult
+
+CHATS = re.compile(
+    r'^http_requests_total\{handler="/v1/chat/completions",[^}]*status="(\dxx)"\} ([0-9.]+)', re.MULTILINE
+)
+
+
+class Tiny:
+    """The server, what it counted since the test began, and clients for it."""
+
+    def __init__(self, base_url):
+        self.base_url = base_url
+        self.before = self._page()
+
+    def _page(self):
+        with urllib.request.urlopen(self.base_url.removesuffix("/v1") + "/metrics", timeout=10) as answer:
+            return answer.read().decode()
+
+    def counted(self):
+        return read_counters(self._page()) - read_counters(self.before)
+
+    def running(self):
+        return read_counters(self._page()).running
+
+    def chats(self, status):
+        """HTTP requests for chat completions that were answered so."""
+        now, before = (dict(CHATS.findall(page)) for page in (self._page(), self.before))
+        return int(float(now.get(status, 0)) - float(before.get(status, 0)))
+
+    def never_submits(self):
+        """Request fields under which every turn calls a tool, and the tool is bash: no name can begin with an s."""
+        begins = ["submit"[:end] for end in range(1, 7)]
+        tokens = [self._post("/tokenize", {"model": NAME, "prompt": begin})["tokens"] for begin in begins]
+        never = {str(one[0]): -100 for one in tokens if len(one) == 1}
+        return {"tool_choice": "required", "logit_bias": {**CLOSES["logit_bias"], **never}}
+
+    def _post(self, path, body):
+        request = urllib.request.Request(self.base_url.removesuffix("/v1") + path, data=json.dumps(body).encode())
+        request.add_header("content-type", "application/json")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def config(self, **changes):
+        settings = {"name": NAME, "base_url": self.base_url, "request_timeout_s": 60, "call_deadline_s": 120}
+        return ModelConfig.model_validate({**settings, "extra_body": CLOSES, **changes})
+
+
+@pytest.fixture(scope="session")
+def tiny_url():
+    with tiny_server() as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def tiny(tiny_url):
+    return Tiny(tiny_url)
+
+
+@pytest.fixture
+async def model(tiny):
+    """A client whose replies come to an end."""
+    client = OpenAIModel(tiny.config())
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def ledger():
+    return Ledger("test")
+
+
+class EchoSandbox:
+    """A sandbox in which every command prints the same."""
+
+    def __init__(self, output="ok\n"):
+        self.output = output.encode()
+
+    async def exec(self, command, **more):
+        return ExecResult("exited", 0, self.output, stdout_total=len(self.output))
+
+
+@pytest.fixture
+def sandbox_class():
+    return EchoSandbox

@@ -1,0 +1,93 @@
+"""The agent, the summarizer and the judge against a real vLLM: constrained decoding makes random weights speak form."""
+
+import json
+
+import pytest
+
+from agents import Assignment, BashAgent
+from agents.llm.base import Sampling
+from agents.llm.openai_client import OpenAIModel
+from heats.config import load_config
+from summarizer import summarize
+from tournament.base import Candidate
+from tournament.judge import ModelJudge
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+
+TASK = Assignment(rollout_id="heat-0/rollout-00", task_id="t", instruction="Fix it.", workdir="/testbed", seed=7)
+CONFIG = load_config(())
+
+
+async def rollout(client, sandbox, ledger, **settings):
+    agent = BashAgent(CONFIG.agent.model_copy(update=settings))
+    return await agent.run(TASK, sandbox, client, ledger, lambda trajectory: None)
+
+
+@pytest.fixture
+async def trajectory(tiny, sandbox_class, ledger):
+    """A rollout whose every turn calls a tool, because the server makes it."""
+    client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
+    done = await rollout(client, sandbox_class(), ledger, step_limit=6)
+    await client.close()
+    return done
+
+
+async def test_forced_tool_calls_are_valid_every_time(trajectory):
+    calls = [call for step in trajectory.steps for call in step.tool_calls]
+    assert trajectory.exit.kind == "step_limit" and trajectory.agent_steps == 6 <= len(calls)
+    for call in calls:
+        assert (call.name, json.loads(call.arguments).keys()) == ("bash", {"command"})
+
+
+async def test_the_ledger_of_a_rollout_is_the_servers_own_count(tiny, trajectory, ledger):
+    counted = tiny.counted()
+    assert ledger.spent.calls == counted.requests == tiny.chats("2xx")
+    assert ledger.spent.prompt_tokens == counted.prompt_tokens
+    assert ledger.spent.completion_tokens == counted.generation_tokens
+    assert ledger.spent.cached_tokens == counted.prefix_hits
+    assert trajectory.usage == ledger.spent
+
+
+async def test_a_summary_by_schema_is_the_models_own(model, trajectory, ledger):
+    summary = await summarize(
+        trajectory, statement="Fix it.", patch=b"", model=model, ledger=ledger, config=CONFIG.summarizer, seed=1
+    )
+    assert summary.source == "model"
+    assert summary.facts.steps == trajectory.agent_steps
+
+
+def candidates(count, words=200):
+    names = [chr(ord("a") + index) for index in range(count)]
+    return [Candidate(id=name, summary=f"attempt {name}: " + f"{name}{name} changed " * words) for name in names]
+
+
+async def test_eight_votes_of_one_order_are_one_request_and_one_prefill(tiny, model, ledger):
+    judge = ModelJudge(CONFIG.tournament, model)
+    votes = await judge.vote("Fix it.", candidates(2), count=16, first=0, seed=1, ledger=ledger)
+    counted = tiny.counted()
+    assert len(votes) == 16 and all(vote.choice in ("a", "b") for vote in votes)
+    assert ledger.spent.calls == counted.requests == tiny.chats("2xx") == 2
+    assert ledger.spent.completion_tokens == counted.generation_tokens
+    assert counted.prompt_tokens == 8 * ledger.spent.prompt_tokens
+    # What each of the 16 computes by itself is the rest of its last block of 32 tokens.
+    assert counted.prefix_queries - counted.prefix_hits <= ledger.spent.prompt_tokens + 16 * 32
+
+
+async def test_what_does_not_fit_ends_the_rollout_after_one_rejected_request(tiny, sandbox_class, ledger):
+    client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
+    done = await rollout(
+        client, sandbox_class("line of output\n" * 4000), ledger, step_limit=9, observation_head=60_000
+    )
+    await client.close()
+    assert done.exit.kind == "context_overflow"
+    assert "the model's context 8192" in done.exit.detail
+    assert tiny.chats("4xx") == 1 and ledger.spent.calls == tiny.chats("2xx") + 1
+    assert done.agent_steps == tiny.chats("2xx") > 0
+
+
+async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, model, ledger):
+    reply = await model.complete(
+        [{"role": "user", "content": "hello"}], ledger=ledger, sampling=Sampling(max_tokens=20_000, seed=1)
+    )
+    assert reply.first.finish_reason in ("stop", "length")
+    assert (tiny.chats("4xx"), tiny.chats("2xx")) == (1, 1)
