@@ -111,7 +111,7 @@ def _link(source: Box, target: Box) -> str:
 
 def decided(match: Match) -> str:
     """How a match was decided, in a word or two."""
-    words = {"bye": "no opponent", "tie-break": "tie, broken by seed", "evidence": "by evidence"}
+    words = {"bye": "no opponent", "tie-break": "tie, settled by tie-breaks", "evidence": "by evidence"}
     abstained = sum(vote.choice is None for vote in match.votes)
     votes = f"{len(match.votes) - abstained} votes" + (f", {abstained} abstained" if abstained else "")
     return words.get(match.decided_by, votes)
