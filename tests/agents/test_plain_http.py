@@ -1,0 +1,148 @@
+"""Chat requests over plain HTTP: when they are, and that odd answers are left to the SDK or are errors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import openai
+import pytest
+
+from agents.llm.plain_http import ConnectError, NotPlain, PlainHttp
+
+
+@asynccontextmanager
+async def answering(*answers: bytes) -> AsyncIterator[tuple[PlainHttp, list[bytes]]]:
+    """A server that gives these answers one after another; a client for it, and what the server saw."""
+    left, seen, open_ends = list(answers), [], []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(b"connection")
+        open_ends.append(writer)
+        while left:
+            try:
+                head = await reader.readuntil(b"\r\n\r\n")
+                size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                seen.append(head + await reader.readexactly(size))
+            except asyncio.IncompleteReadError:
+                break
+            answer = left.pop(0)
+            writer.write(answer)
+            if b"close" in answer or b"Length: 99" in answer:
+                break
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    client = PlainHttp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/", "key")
+    yield client, seen
+    await client.close()
+    server.close()
+    for end in open_ends:
+        end.transport.abort()
+    await asyncio.sleep(0.01)
+
+
+def sized(body: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    lines = "\r\n".join((f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers))
+    return f"{lines}\r\n\r\n".encode() + body
+
+
+async def test_requests_share_a_connection_and_carry_the_key() -> None:
+    async with answering(sized(b"one"), sized("zwölf".encode())) as (client, seen):
+        assert await client.post("/chat/completions", {"a": "é"}) == "one"
+        assert await client.post("/chat/completions", {}) == "zwölf"
+    assert seen.count(b"connection") == 1
+    assert seen[1].startswith(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert b"\r\nAuthorization: Bearer key\r\n" in seen[1]
+    assert seen[1].endswith('{"a":"é"}'.encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\none\r\n0\r\nTrailer: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\none",
+        b"HTTP/1.0 200 OK\r\nX: close\r\n\r\none",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length:3\r\n\r\none",
+    ],
+)
+async def test_every_way_to_say_where_an_answer_ends(answer: bytes) -> None:
+    async with answering(answer, sized(b"two")) as (client, _):
+        assert await client.post("/x", {}) == "one"
+        assert await client.post("/x", {}) == "two"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1 close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz close\r\n",
+        b"HTTP/1.1 ok close\r\n\r\n",
+        b"SSH-2.0 close\r\n\r\n",
+        b"close",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999 close\r\n\r\n",
+    ],
+)
+async def test_half_answers_and_other_protocols_are_failed_connections(answer: bytes) -> None:
+    async with answering(answer) as (client, _):
+        with pytest.raises(openai.APIConnectionError) as caught:
+            await client.post("/x", {})
+    assert not isinstance(caught.value.__cause__, ConnectError)
+
+
+async def test_a_refusal_is_the_sdks_error_with_its_body_and_headers() -> None:
+    body = b'{"error": {"message": "slow down", "code": 7}}'
+    async with answering(sized(body, "429 Too Many", "Retry-After: 3")) as (client, _):
+        with pytest.raises(openai.APIStatusError, match="slow down") as caught:
+            await client.post("/x", {})
+    error = caught.value
+    assert (error.status_code, error.body) == (429, {"message": "slow down", "code": 7})
+    assert error.response.headers.get("retry-after") == "3"
+
+
+@pytest.mark.parametrize(
+    "answer", [sized(b"", "307 There", "Location: /y"), sized(b"x", "200 OK", "Content-Encoding: br")]
+)
+async def test_redirects_and_compressed_answers_are_left_to_the_sdk(answer: bytes) -> None:
+    async with answering(answer) as (client, _):
+        with pytest.raises(NotPlain):
+            await client.post("/x", {})
+
+
+async def test_a_server_that_is_not_there_was_sent_nothing() -> None:
+    async with answering() as (client, _):
+        pass
+    with pytest.raises(openai.APIConnectionError) as caught:
+        await client.post("/x", {})
+    assert isinstance(caught.value.__cause__, ConnectError)
+
+
+async def test_a_request_that_is_given_up_leaves_no_connection_to_reuse() -> None:
+    async with answering(sized(b"late"), sized(b"second")) as (client, _):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await client.post("/x", {})
+        assert await client.post("/x", {}) in ("late", "second")
+        assert client._idle[0][0].at_eof() is False
+        assert len(client._idle) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "plain"),
+    [
+        ("http://gpu-7:8000/v1", None, True),
+        ("https://gpu-7:8000/v1", None, False),
+        ("http://u:p@gpu-7:8000/v1", None, False),
+        ("http://gpu-7:8000/v1", "http://proxy:1", False),
+        ("http://inside.example:8000/v1", "http://proxy:1", True),
+    ],
+)
+def test_only_plain_servers_without_a_proxy_are_spoken_to(
+    monkeypatch: pytest.MonkeyPatch, url: str, proxy: str | None, plain: bool
+) -> None:
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    if proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "inside.example")
+    assert PlainHttp.reachable(url, proxies=True) is plain
