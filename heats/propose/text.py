@@ -134,7 +134,7 @@ def _contest(one: Contest) -> str:
     abstained = f", {one.abstained} abstained" if one.abstained else ""
     how = {
         "evidence": "decided by evidence",
-        "tie-break": "a tie, settled by the tie-breaks",
+        "tie-break": "a tie, settled by its rules",
         "bye": "a bye",
         "votes": f"votes {votes}{abstained}",
     }[one.decided_by]

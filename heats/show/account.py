@@ -112,7 +112,7 @@ def _match(heat: int, match: Match, rollout: str) -> str:
     tally = ", ".join(f"{code(one)} {sum(vote.choice == one for vote in match.votes)}" for one in match.contestants)
     abstained = sum(vote.choice is None for vote in match.votes)
     votes = f"votes {tally}" + (f", {abstained} abstained" if abstained else "") if match.votes else "no votes"
-    how = {"evidence": "decided by evidence", "tie-break": "a tie, settled by the tie-breaks"}.get(match.decided_by, votes)
+    how = {"evidence": "decided by evidence", "tie-break": "a tie, settled by its rules"}.get(match.decided_by, votes)
     ended = "won" if match.winner == rollout else "lost"
     reason = next((vote.reason for vote in match.votes if vote.choice == match.winner and vote.reason), "")
     because = f" A judge: {code(reason, 240)}" if reason else ""
