@@ -109,6 +109,8 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
         said = say.STATUS_WORDS.get(status, one_line(status, 20))
         head.append(f"{number} {said}  ", style=_VERDICT_STYLES.get(status, "default"))
     head.append(f"{say.several(run.rollouts_finished, 'rollout')} finished", style="dim")
+    if run.left_s:
+        head.append(f"  about {say.duration(run.left_s)} left", style="dim")
     table = Table(box=None, pad_edge=False, expand=True, show_header=False)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=2)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=3)
@@ -124,4 +126,6 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
         table.add_row(Text(one_line(task.id, 60)), Text(progress(task)), Text(say.clock(run.now - task.started)))
     if len(run.running) > len(shown):
         table.add_row(Text(f"and {len(run.running) - len(shown)} more", style="dim"), "", "")
-    return [head, ProgressBar(total=max(run.planned_tasks, 1), completed=done, complete_style="green"), table]
+    bar = Table.grid(expand=True)  # a bar alone ends no line, and what follows would be drawn beyond the edge
+    bar.add_row(ProgressBar(total=max(run.planned_tasks, 1), completed=done, complete_style="green"))
+    return [head, bar, table]

@@ -8,7 +8,7 @@ from heats.show.sanitize import ci_lines, one_line
 from heats.show.state import MatchView, RunView, TaskView, amount, number, word, words
 
 MANY_TASKS = 3
-"""With more tasks than this, matches and single pieces of evidence are left out of the lines."""
+"""With more tasks than this, matches, single pieces of evidence and rollouts that went well are not told in lines."""
 
 
 def plain_line(event: Event, run: RunView) -> str | None:
@@ -48,8 +48,10 @@ def _heat(event: Event, run: RunView) -> str:
     return f"heat {amount(event.data, 'heat')}: {say.several(amount(event.data, 'rollouts'), 'rollout')}{kept}"
 
 
-def _rollout(event: Event, run: RunView) -> str:
+def _rollout(event: Event, run: RunView) -> str | None:
     data = event.data
+    if run.planned_tasks > MANY_TASKS and word(data, "exit") not in {"", *say.INFRASTRUCTURE_EXITS}:
+        return None
     patch = say.size(number(data, "patch_bytes"))
     parts = [
         f"{one_line(word(data, 'exit') or 'no attempt', 40).replace('_', ' ')}",
@@ -86,6 +88,13 @@ def match_text(match: MatchView) -> str:
     return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
 
 
+def _crossed(event: Event, run: RunView) -> str | None:
+    if run.planned_tasks > MANY_TASKS:
+        return None
+    tests = say.several(amount(event.data, "tests"), "test")
+    return f"heat {amount(event.data, 'heat')}: {tests} that rollouts wrote, {amount(event.data, 'counting')} count"
+
+
 def _selected(event: Event, run: RunView) -> str:
     chosen = ", ".join(one_line(one, 60) for one in words(event.data, "selected")) or "nobody"
     first = "selected" if event.data.get("final") is True else f"kept from heat {amount(event.data, 'heat')}"
@@ -100,7 +109,8 @@ def _verified(event: Event, run: RunView) -> str:
 def _task_finished(event: Event, run: RunView) -> str:
     status = word(event.data, "status")
     detail = one_line(word(event.data, "detail"), 200)
-    done = f" [{sum(run.statuses.values())}/{run.planned_tasks} tasks]" if run.planned_tasks > 1 else ""
+    left = f", about {say.duration(run.left_s)} left" if run.left_s else ""
+    done = f" [{sum(run.statuses.values())}/{run.planned_tasks} tasks{left}]" if run.planned_tasks > 1 else ""
     said = say.STATUS_WORDS.get(status, one_line(status, 20))
     return f"finished: {said}{': ' + detail if detail else ''}{done}"
 
@@ -122,6 +132,7 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
     "heat_started": _heat,
     "rollout_finished": _rollout,
     "evidence": _evidence,
+    "crossed": _crossed,
     "match": _match,
     "selected": _selected,
     "verified": _verified,

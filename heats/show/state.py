@@ -109,6 +109,17 @@ class RunView:
     status: str = ""
     began: float | None = None
     now: float = 0.0
+    pace_from: tuple[float, int] = (0.0, 0)
+    """When the process at work began, and how many tasks had ended by then."""
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that the tasks not ended yet will take at the pace so far; None before three have ended."""
+        moment, before = self.pace_from
+        done = len(self.ended) - before
+        if done < 3 or self.now <= moment:
+            return None
+        return (self.now - moment) / done * max(self.planned_tasks - len(self.ended), 0)
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -121,6 +132,7 @@ class RunView:
         self.began = self.now if self.began is None else self.began
         if event.kind in {"run_started", "run_resumed"}:
             self.about, self.planned_tasks, self.status = event.data, amount(event.data, "tasks"), ""
+            self.pace_from = self.now, len(self.ended)
         elif event.kind == "warning":
             self.warnings.append(word(event.data, "text"))
         elif event.kind == "run_finished":

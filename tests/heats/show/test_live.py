@@ -111,7 +111,28 @@ def test_plain_lines_tell_the_story_with_relative_times() -> None:
 def test_many_tasks_get_fewer_lines_each() -> None:
     said = lines("plain", one_task(tuple(f"task-{number}" for number in range(5))))
     assert not any("match r0" in line for line in said)
+    assert not any("rollout-00  submitted" in line for line in said)
+    assert any(re.search(r"\[4/5 tasks, about \d+\.\d s left\]", line) for line in said)
     assert any("[5/5 tasks]" in line for line in said)
+
+
+def test_of_many_tasks_rollouts_that_infrastructure_failed_are_told() -> None:
+    event = Script()
+    begun = event("run_started", command="sweep", tasks=[f"task-{number}" for number in range(9)])
+    failed = event("rollout_finished", task="task-1", rollout="heat-0/rollout-00", exit=None, error="no sandbox")
+    said = lines("plain", iter([begun, failed]))
+    assert any("task-1  heat-0/rollout-00  no attempt" in line and "no sandbox" in line for line in said)
+
+
+def test_the_pace_is_that_of_the_process_at_work() -> None:
+    display = open_display("quiet", stream=io.StringIO())
+    events = list(one_task(tuple(f"task-{number}" for number in range(8))))
+    ends = [place for place, event in enumerate(events) if event.kind == "task_finished"]
+    display.replay(events[: ends[2] + 1])
+    whole = display.run.left_s
+    assert whole == pytest.approx((ends[2] + 1 - 1) / 3 * 5, rel=0.1)
+    display(Event(seq=999, time=events[ends[2]].time, kind="run_resumed", data=events[0].data))
+    assert display.run.left_s is None
 
 
 def test_quiet_says_nothing() -> None:
@@ -164,6 +185,8 @@ def test_many_tasks_are_drawn_as_a_table() -> None:
     display.replay(list(one_task(tuple(f"task-{number}" for number in range(30))))[:-14])
     text = picture(display)
     assert "29/30 tasks" in text
+    assert re.search(r"task-28 +verified", text)
+    assert all(len(line) <= 100 for line in text.splitlines())
     assert re.search(r"task-29 +heat 0: 0/2 rollouts", text)
     assert len(text.splitlines()) < 30
 
