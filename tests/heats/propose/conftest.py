@@ -18,14 +18,7 @@ from heats.store import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 from forge import Forge, serve_forge
-
-BUG, FIX = "def total(prices, discount):\n    return sum(prices) * (100 + discount) / 100\n", "100 - discount"
-
-
-def git(repo: Path, *arguments: str) -> str:
-    """Run git and return what it prints."""
-    done = subprocess.run(["git", "-C", str(repo), *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+from shop_repository import BUG, FIX, git
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import git
 from forge import Forge
+from shop_repository import git
 
 from heats.propose.proposal import read_run, write_bundle
 from heats.store import RunStore
@@ -162,7 +162,9 @@ def test_both_jobs_from_issue_to_pull_request(
     checkout: Path, forge: Forge, runner: Callable[..., Any], tmp_path: Path
 ) -> None:
     tests = "import unittest\nfrom price import total\n\n\nclass T(unittest.TestCase):\n    def test_half(self):\n"
-    (checkout / "test_price.py").write_text(tests + "        self.assertEqual(total([10, 20], 50), 15)\n")
+    (checkout / "test_price.py").write_text(
+        tests + "        self.assertEqual([total([10, 20], of) for of in (0, 25, 50)], [30, 22.5, 15])\n"
+    )
     git(checkout, "add", ".")
     git(checkout, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "Test it")
     stray = {"GITHUB_TOKEN": "must-not-be-seen-by-anyone", "GIT_CONFIG_GLOBAL": os.devnull}

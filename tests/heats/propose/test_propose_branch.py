@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BUG, git
+from shop_repository import BUG, git
 
 from heats.errors import PatchRefused, UsageError
 from heats.propose.proposal import read_run

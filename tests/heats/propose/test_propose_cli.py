@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from conftest import git
+from shop_repository import git
 
 from heats.cli import app
 from heats.config import load_config

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import git
 from forge import Forge, serve_forge
+from shop_repository import git
 
 from heats.errors import PreflightFailed, RemoteFailed, UsageError
 from heats.propose.github import find_api, open_github, push_token

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import git
+from shop_repository import git
 
 from heats.errors import PatchRefused, UsageError
 from heats.propose.leaks import check_leaks
