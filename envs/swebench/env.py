@@ -13,7 +13,7 @@ from pydantic import Field
 
 from envs.base import Grade, Patch, Record, Task
 from envs.errors import TaskError
-from envs.swebench.grading import grade_here
+from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
 from envs.swebench.official import grade_officially
 from envs.swebench.place import activate, activation_file
@@ -35,6 +35,7 @@ class SweBenchSource(Record):
         only: ids; all when empty.
         hints: put the row's hints under the statement. The benchmark's own setting is without.
         test_command: runs tests that an agent may see, for evidence; rows name none that an agent may know of.
+        history: `past`: agents get the commits before the starting one; `none`: that one alone, which is quicker.
         environment: name of the conda environment in the images.
         network: of the sandboxes that agents work in and that grade. With one, fixed releases can be downloaded.
         grader: `own`, or `official`: the `swebench` package, in an environment of its own.
@@ -49,6 +50,7 @@ class SweBenchSource(Record):
     only: tuple[str, ...] = ()
     hints: bool = False
     test_command: str | None = None
+    history: Literal["past", "none"] = "past"
     environment: str = "testbed"
     workdir: str = "/testbed"
     network: Network = "none"
@@ -66,6 +68,7 @@ class SweBenchEnv:
     def __init__(self, source: SweBenchSource, instances: Sequence[Instance]) -> None:
         self.source = source
         self._instances = {instance.id: instance for instance in instances}
+        self._clean: dict[str, str] = {}
         self._bases: dict[int, Base] = {}
         self._shared: weakref.WeakValueDictionary[str, Base] = weakref.WeakValueDictionary()
 
@@ -105,7 +108,13 @@ class SweBenchEnv:
             SetupFailed, SandboxError
         """
         await activate(sandbox, task.workdir, self.source.environment)
-        await cut_future(sandbox, task.workdir, task.base_commit)
+        self._clean[task.image] = await cut_future(
+            sandbox,
+            task.workdir,
+            task.base_commit,
+            past=self.source.history == "past",
+            known=self._clean.get(task.image, ""),
+        )
         base = self._shared.get(task.id)
         tree = await snapshot(sandbox, task.workdir, base.tree if base else None)
         if base is None or base.tree is not tree:
@@ -113,6 +122,15 @@ class SweBenchEnv:
         # As long as the sandbox: a pack of every instance would not fit into memory.
         self._bases[id(sandbox)] = base
         weakref.finalize(sandbox, self._bases.pop, id(sandbox), None)
+
+    async def prepare_to_grade(self, task: Task, sandbox: Sandbox) -> None:
+        """As `prepare`, for a sandbox into which no agent comes: patched code must not find the future either.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        await activate(sandbox, task.workdir, self.source.environment)
+        await cut_future(sandbox, task.workdir, task.base_commit, past=False)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
         """Take the attempt's diff against the tree as the image has it, which is what graders apply patches to.
@@ -135,7 +153,8 @@ class SweBenchEnv:
         if self.source.grader == "official":
             python = self.source.swebench_python
             return await grade_officially(instance, task, patch, python)
-        return await grade_here(self, task, instance, patch, backend, self.source.grade_limits)
+        place = Place(backend=backend, limits=self.source.grade_limits, prepare=self.prepare_to_grade)
+        return await grade_here(task, instance, patch, place)
 
     async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
         """Apply the gold patch in a prepared sandbox, for the oracle.

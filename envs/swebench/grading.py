@@ -6,13 +6,14 @@ passes is run a second time, in another sandbox, with sentinel tests: code under
 
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from envs.base import Env, Grade, Patch, Task, TestOutcome, TestReport
+from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.errors import PatchRejected, SetupFailed
-from envs.machine import prepared, spec_for
+from envs.machine import spec_for
 from envs.patches import check_patch
 from envs.sentinel import Sentinel, forged, lost, planted
 from envs.swebench.logs import find, parse_sympy
@@ -29,15 +30,32 @@ _ASSET_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where grading runs: sandboxes of a backend, each prepared before the patch goes in."""
+
+    backend: SandboxBackend
+    limits: SandboxLimits
+    prepare: Callable[[Task, Sandbox], Awaitable[None]]
+
+    @asynccontextmanager
+    async def sandbox(self, task: Task) -> AsyncIterator[Sandbox]:
+        """A fresh one; closed at the end."""
+        sandbox = await self.backend.start(spec_for(task, {"rollout": "grading"}, self.limits))
+        try:
+            await self.prepare(task, sandbox)
+            yield sandbox
+        finally:
+            await sandbox.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """What every run for one grade needs."""
 
-    env: Env
     task: Task
     instance: Instance
     plan: Plan
-    backend: SandboxBackend
-    limits: SandboxLimits
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +69,13 @@ class Run:
     undone: tuple[str, ...] = ()
 
 
-async def grade_here(
-    env: Env, task: Task, instance: Instance, patch: Patch, backend: SandboxBackend, limits: SandboxLimits
-) -> Grade:
+async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place) -> Grade:
     """Grade one patch; `invalid` when the infrastructure failed.
 
     Raises:
         TaskError: the row has nothing that can be run or read here.
     """
-    bench = Bench(env=env, task=task, instance=instance, plan=make_plan(instance), backend=backend, limits=limits)
+    bench = Bench(task=task, instance=instance, plan=make_plan(instance), place=place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
@@ -82,8 +98,7 @@ async def grade_here(
 async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
     """Apply, put the test files in place, and run, in a sandbox of its own."""
     plan, task = bench.plan, bench.task
-    spec = spec_for(task, {"rollout": "grading"}, bench.limits)
-    async with prepared(bench.env, task, bench.backend, spec) as sandbox:
+    async with bench.place.sandbox(task) as sandbox:
         undone: tuple[str, ...] = ()
         if patch:
             command = " ".join(plan.commands)

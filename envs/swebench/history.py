@@ -26,32 +26,36 @@ _TIMEOUT_S = 900.0
 # Where the base commit is not in the image at all, nothing of the history is kept.
 _SANITISE = r"""
 set -e
-BASE=$1; S=$2
+BASE=$1; S=$2; KEEP=$3; KNOWN=$4
 export GIT_NO_REPLACE_OBJECTS=1 GIT_NO_LAZY_FETCH=1 GIT_GRAFT_FILE=/dev/null
 command -v git >/dev/null 2>&1 || exit 84
 [ -d .git ] || exit 80
 TOP=$(GIT rev-parse --verify --quiet 'HEAD^{commit}') || exit 80
-PAST=--no-walk
+PAST=--no-walk; ROOT=$TOP; ENDS=$TOP
 if GIT cat-file -e "$BASE^{commit}" 2>/dev/null; then
-  PAST=
+  ROOT=$BASE; ENDS="$TOP $BASE"
+  [ "$KEEP" != past ] || PAST=
   PARENTS=$(GIT rev-list --parents -n 1 "$TOP" | cut -s -d' ' -f2-)
   [ "$TOP" = "$BASE" ] || [ "$PARENTS" = "$BASE" ] || exit 81
 fi
 trap 'rm -rf "$S"' EXIT
 mkdir "$S"
 
-nothing_else() {  # every object that is there is one that the starting commit reaches
+nothing_else() {  # every object that is there is one that the starting commit reaches, or all are known to be such
   GIT cat-file --batch-all-objects --unordered --batch-check='%(objectname)' | LC_ALL=C sort -u >"$S/there"
-  GIT rev-list --objects --no-object-names $PAST "$TOP" | LC_ALL=C sort -u >"$S/reached"
-  cmp -s "$S/there" "$S/reached"
+  FOUND="$TOP:$(sha256sum <"$S/there" | cut -d' ' -f1)"
+  [ "$FOUND" != "$KNOWN" ] || return 0
+  GIT rev-list --objects --no-object-names $PAST $ENDS | LC_ALL=C sort -u >"$S/reached"
+  cmp -s "$S/there" "$S/reached" || return 1
+  KNOWN=$FOUND
 }
 
-if [ -n "$PAST" ]; then echo "$TOP" >"$S/shallow"; else cp .git/shallow "$S/shallow" 2>/dev/null || :; fi
+if [ -n "$PAST" ]; then echo "$ROOT" >"$S/shallow"; else cp .git/shallow "$S/shallow" 2>/dev/null || :; fi
 if [ ! -s .git/objects/info/alternates ] && nothing_else; then
   find .git -mindepth 1 -maxdepth 1 ! -name objects -exec rm -rf {} +
   rm -rf .git/objects/info
 else
-  GIT rev-list --objects --no-object-names $PAST "$TOP" >"$S/reached"
+  GIT rev-list --objects --no-object-names $PAST $ENDS >"$S/reached"
   GIT pack-objects -q --stdout <"$S/reached" >"$S/pack"
   rm -rf .git
 fi
@@ -76,6 +80,7 @@ for LEFT in logs FETCH_HEAD ORIG_HEAD MERGE_HEAD CHERRY_PICK_HEAD packed-refs wo
     refs/stash refs/notes refs/replace refs/remotes objects/info/alternates objects/info/commit-graph; do
   [ ! -e ".git/$LEFT" ] || exit 83
 done
+echo "$FOUND"
 """
 
 # The tree as the image has it, changes that the image's builder left uncommitted and new files included: the harness
@@ -115,17 +120,25 @@ class Base:
     tree: BaseTree
 
 
-async def cut_future(sandbox: Sandbox, workdir: str, base_commit: str) -> None:
+async def cut_future(sandbox: Sandbox, workdir: str, base_commit: str, *, past: bool = True, known: str = "") -> str:
     """Leave of the repository what leads up to its starting commit, and check that nothing else is left.
+
+    Args:
+        past: keep the commits before it; without them it is quick, whatever there is.
+        known: what an earlier call gave for the image: where the same objects are there, they are not walked again.
+
+    Returns:
+        The starting commit and a digest of the names of all objects that are there.
 
     Raises:
         SetupFailed: no repository, at another commit, or something of the future is still there.
         SandboxError
     """
-    script = clean_script(_SANITISE, base_commit, _beside(workdir))
+    script = clean_script(_SANITISE, base_commit, _beside(workdir), "past" if past else "tree", known)
     result = await sandbox.exec(script, timeout=_TIMEOUT_S, cwd=workdir, merge_stderr=True)
     if not result.ok:
         raise SetupFailed(_why(result, workdir, base_commit))
+    return result.text().split()[-1]
 
 
 async def snapshot(sandbox: Sandbox, workdir: str, known: BaseTree | None, *, max_bytes: int = 512 << 20) -> BaseTree:

@@ -11,6 +11,7 @@ from swebench_shop import Shop, make_row
 from envs.base import Patch
 from envs.errors import SetupFailed, TaskError
 from envs.machine import spec_for
+from envs.swebench.history import cut_future
 
 TOKEN = "THE_FIX_FROM_THE_FUTURE"
 Git = Callable[..., str]
@@ -226,3 +227,28 @@ async def test_the_oracle_plays_the_gold_patch(shop: Shop) -> None:
         assert (await shop.env.solve(shop.task.id, box)).ok
         patch: Any = await shop.env.collect(shop.task, box)
     assert b"+        result += item" in patch.data
+
+
+async def test_a_known_object_store_is_not_walked_again_and_a_changed_one_is(shop: Shop, git: Git) -> None:
+    async with shop.prepared() as box:
+        known = await cut_future(box, shop.task.workdir, shop.commit)
+        assert await cut_future(box, shop.task.workdir, shop.commit, known=known) == known
+        # One object more, and it is looked at as a whole: the object goes.
+        await box.exec("echo more | git hash-object -w --stdin", timeout=60)
+        assert await cut_future(box, shop.task.workdir, shop.commit, known=known) == known
+        assert (
+            "missing"
+            in (await box.exec("echo more | git hash-object --stdin | git cat-file --batch", timeout=60)).text()
+        )
+
+
+@pytest.mark.parametrize("hide", [branch, packed, alternates])
+async def test_a_grading_sandbox_has_neither_past_nor_future(
+    hide: Callable[[Path, Git], None], shop: Shop, git: Git
+) -> None:
+    hide(shop.tree, git)
+    git(shop.tree, "commit", "-q", "--allow-empty", "-m", "SWE-bench")
+    box = await shop.backend.start(spec_for(shop.task))
+    await shop.env.prepare_to_grade(shop.task, box)
+    assert (await box.exec(EVERYTHING.replace("TOKEN", TOKEN), timeout=60)).text() == "SWE-bench\nbase\n"
+    assert (await box.exec(f"git checkout -q {shop.commit} README && git fsck", timeout=60)).ok
