@@ -63,8 +63,11 @@ class HeatsAgent(_base()):  # type: ignore[misc]
         self.model_name = model_name
         self._timeout_s = float(given.pop("timeout_sec")) if "timeout_sec" in given else None
         layers = [str(given.pop("config"))] if "config" in given else []
-        keys = {"model.name": model_name, "iterations": 1, "keep_state": "winner", "grade": False} | given
-        self._config = load_config(layers, {**keys, "within_timeout": self._timeout_s is not None})
+        # Trials of one task must not be the same trial again, so each has a seed of its own unless one is given.
+        keys = {"model.name": model_name, "seed": secrets.randbits(31), "iterations": 1, "grade": False} | given
+        self._config = load_config(
+            layers, {**keys, "keep_state": "winner", "within_timeout": self._timeout_s is not None}
+        )
 
     @staticmethod
     def name() -> str:

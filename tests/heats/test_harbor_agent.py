@@ -108,3 +108,4 @@ def test_agent_arguments_are_keys_of_the_configuration(tmp_path):
     agent = HeatsAgent(tmp_path, "m", rollouts=3, timeout_sec="90", config="quick", extra_env={}, logger=None)
     assert (agent._config.rollouts, agent._config.within_timeout, agent._config.model.name) == (3, True, "m")
     assert (agent.name(), bool(agent.version())) == ("heats", True)
+    assert HeatsAgent(tmp_path, "m")._config.seed != HeatsAgent(tmp_path, "m")._config.seed
