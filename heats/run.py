@@ -3,8 +3,8 @@
 import asyncio
 import platform
 import shutil
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import metadata
@@ -20,7 +20,7 @@ from heats.grading import grade_task
 from heats.metering import metered
 from heats.records import Charge, Manifest, TaskResult
 from heats.rollout import TaskRun
-from heats.schedule import play_tasks
+from heats.schedule import Player, play_tasks
 from heats.services import Services, open_services
 from heats.states import States, clock_for
 from heats.store import RunStore
@@ -64,7 +64,7 @@ class Work:
 
     services: Services
     store: RunStore
-    charges: Sequence[Charge]
+    charges: list[Charge]
     request: RunRequest
 
     @property
@@ -93,7 +93,7 @@ async def play(request: RunRequest) -> list[TaskResult]:
     async with at_work(request) as work:
         async with metered(work.services):
             results = await _play_tasks(work)
-        announce_end(work, results)
+        announce_end(work.services.events, results)
     return results
 
 
@@ -107,22 +107,29 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
-        events = EventLog(store.events_path)
-        try:
-            for listener in request.listeners:
-                events.listen(listener)
+        with listening(request, store) as events:
             async with _opened(request, store, events) as work:
                 yield work
-        finally:
-            events.close()
     finally:
         store.close()
 
 
-def announce_end(work: Work, results: Sequence[TaskResult]) -> None:
+@contextmanager
+def listening(request: RunRequest, store: RunStore) -> Iterator[EventLog]:
+    """The run's events, with the request's listeners."""
+    events = EventLog(store.events_path)
+    try:
+        for listener in request.listeners:
+            events.listen(listener)
+        yield events
+    finally:
+        events.close()
+
+
+def announce_end(events: EventLog, results: Sequence[TaskResult]) -> None:
     """The run's last event."""
     statuses = [result.status for result in results]
-    work.services.events.emit("run_finished", statuses={one: statuses.count(one) for one in sorted(set(statuses))})
+    events.emit("run_finished", statuses={one: statuses.count(one) for one in sorted(set(statuses))})
 
 
 def make_manifest(request: RunRequest) -> Manifest:
@@ -149,20 +156,33 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     images, keeper = _images(request, store), request.images
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
-        announce = _announcement(request)
-        events.emit("run_resumed" if charges else "run_started", **announce, sandbox=services.backend.name)
-        log = store.ledger_log()
-        try:
-            # Not forced to the disk each time: all other rollouts would wait for it.
-            request.ledger.restore(
-                _spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False)
-            )
+        announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
+        with charged(request, store, charges):
             yield Work(services=services, store=store, charges=charges, request=request)
-        finally:
-            log.close()
+
+
+@contextmanager
+def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> Iterator[None]:
+    """The request's ledger goes on from what was charged before, and what it is charged is kept."""
+    log = store.ledger_log()
+    try:
+        # Not forced to the disk each time: all other rollouts would wait for it.
+        request.ledger.restore(
+            _spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False)
+        )
+        yield
+    finally:
+        log.close()
 
 
 async def _play_tasks(work: Work) -> list[TaskResult]:
+    async with open_player(work) as player:
+        return await play_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
+
+
+@asynccontextmanager
+async def open_player(work: Work) -> AsyncIterator[Player]:
+    """What plays and grades one task of the run."""
     from heats.pipeline import play_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
@@ -175,7 +195,7 @@ async def _play_tasks(work: Work) -> list[TaskResult]:
         return result
 
     async with open_checkpoints(store.directory / "checkpoints.sqlite") as checkpointer:
-        return await play_tasks(services, store, work.ledger, work.request.chosen, player)
+        yield player
 
 
 @asynccontextmanager
@@ -214,9 +234,10 @@ def _images(request: RunRequest, store: RunStore) -> set[str] | None:
     return request.images.needed(store.directory, request.chosen, unfinished)
 
 
-def _announcement(request: RunRequest) -> dict[str, Any]:
+def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sandbox: str) -> None:
+    """The run's first event."""
     config = request.config
-    return {
+    data: dict[str, Any] = {
         "command": request.command,
         "tasks": [task.id for task in request.chosen],
         "rollouts": config.rollouts,
@@ -226,6 +247,7 @@ def _announcement(request: RunRequest) -> dict[str, Any]:
         "votes": config.tournament.votes,
         "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
+    events.emit("run_resumed" if resumed else "run_started", **data, sandbox=sandbox)
 
 
 def _spent(charges: Sequence[Charge]) -> Usage:

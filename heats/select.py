@@ -147,7 +147,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
             pairs = zip(contests, request.env.tasks(), strict=True)
             tasks = [group.create_task(one(contest, task)) for contest, task in pairs]
         results = [task.result() for task in tasks]
-        announce_end(work, results)
+        announce_end(work.services.events, results)
     return results
 
 

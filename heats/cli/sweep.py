@@ -13,6 +13,7 @@ from heats.cli.options import METHOD, SANDBOX, RunOptions, spread
 from heats.cli.session import Session, play_session, print_config, print_json, say, set_aside
 from heats.config import HeatsConfig
 from heats.errors import ExitCode
+from heats.executors import open_executor
 from heats.files import slug
 from heats.mix import main_model
 from heats.records import TaskResult
@@ -59,6 +60,14 @@ class SweepOptions(RunOptions):
             rich_help_panel=DATA,
         ),
     ] = False
+    executor: Annotated[
+        str,
+        typer.Option(
+            "--executor",
+            help="local, or ray: every machine of the cluster that RAY_ADDRESS names; --workers is per machine.",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = "local"
     within_timeout: Annotated[
         bool,
         typer.Option(
@@ -120,7 +129,8 @@ def sweep(
         extend=True,
         images=ImageKeeper(pull=options.pull, prune=options.prune_images, say=say),
     )
-    hand_over(play_session(request, options), options)
+    executor = open_executor(options.executor, found, pull=options.pull, prune=options.prune_images)
+    hand_over(play_session(request, options, executor.play), options)
 
 
 def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) -> Path:
