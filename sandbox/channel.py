@@ -45,6 +45,7 @@ class _Run:
     record: list[str] | None = None
     err_done: bool = False
     answers: dict[str, list[str]] = field(default_factory=dict)
+    asked: float | None = None  # when; whether the command is still watched, and no answer yet
     last_data: float = 0.0
 
     @property
@@ -108,7 +109,9 @@ class Channel:
             began=time.monotonic(),
         )
         try:
-            return await self._run(run, data, timeout)
+            result = await self._run(run, data, timeout)
+            await self._hear_out(run)
+            return result
         except (WireClosed, ChannelBroken) as error:
             self.broken = str(error)
             return _result(run, "indeterminate", None, 0)
@@ -128,8 +131,6 @@ class Channel:
         await self._ask("N", out, err, limit_s=_HELLO_S)
         self.tainted = False
 
-    # -- the command under way ------------------------------------------------------------------------------------
-
     async def _run(self, run: _Run, data: bytes, timeout: float) -> ExecResult:
         try:
             async with asyncio.timeout(timeout):
@@ -144,21 +145,29 @@ class Channel:
         return await self._settle(run)
 
     async def _until_complete(self, run: _Run) -> None:
-        asked: float | None = None
         while not run.complete:
             try:
                 async with asyncio.timeout(_PING_S):
                     await self._take(run)
             except TimeoutError:
-                if asked is None:
+                if run.asked is None:
                     await self.wire.send(signal_request("P", run.nonce))
-                    asked = time.monotonic()
+                    run.asked = time.monotonic()
             if "P" in run.answers:
-                asked = None
+                run.asked = None
                 if _numbers(run.answers.pop("P"))[0] == 0 and run.record is None:
                     raise _Unwatched
-            if asked is not None and time.monotonic() - asked > _PONG_S:
+            if run.asked is not None and time.monotonic() - run.asked > _PONG_S:
                 raise ChannelBroken(f"no answer for {_PONG_S:.0f} s")
+
+    async def _hear_out(self, run: _Run) -> None:
+        """Wait for an answer that the command's end was faster than: later it would be the next command's output."""
+        try:
+            async with asyncio.timeout(_PONG_S):
+                while run.asked is not None and "P" not in run.answers and not self.tainted:
+                    await self._take(run)
+        except (TimeoutError, WireClosed, ChannelBroken):
+            self.tainted = True
 
     async def _take(self, run: _Run) -> None:
         stream, data = await self.wire.receive()

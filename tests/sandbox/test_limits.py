@@ -1,21 +1,42 @@
 """Bombs stay in the sandbox that they went off in (S7-S11, X8, R12, R22)."""
 
 import asyncio
+import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import docker
 import pytest
+import pytest_asyncio
 
-from sandbox import Sandbox, SandboxLost, SandboxStartError
+from sandbox import (
+    DiskLimitExceeded,
+    Sandbox,
+    SandboxBackend,
+    SandboxConfig,
+    SandboxLimits,
+    SandboxLost,
+    SandboxSpec,
+    SandboxStartError,
+    open_backend,
+)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.kinds("docker")]
 
 Start = Callable[..., Awaitable[Sandbox]]
+BASE_IMAGE, LABELS = "heats-base:latest", {"run": "tests-sandbox"}
 SMALL = {"memory_mb": 128, "tmp_mb": 32, "pids": 64}
 FORK_BOMB = ":(){ :|:& };:"
 HOG = "python3 -c 'x = bytearray(1 << 29); import time; time.sleep(60)'"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def watched() -> AsyncIterator[SandboxBackend]:
+    """A backend that looks at the disk often."""
+    backend = await open_backend(SandboxConfig(backend="docker", disk_check_s=0.5))
+    yield backend
+    await backend.close()
 
 
 async def test_a_memory_hog_is_reported_as_such_and_the_sandbox_goes_on(start: Start) -> None:
@@ -83,13 +104,52 @@ async def test_a_sandbox_ends_by_itself(start: Start, daemon: docker.DockerClien
 
 
 @pytest.mark.slow
-async def test_four_bombs_of_each_kind_leave_twelve_neighbours_alone(start: Start) -> None:
-    sandboxes = await asyncio.gather(*(start(limits={**SMALL, "cpus": 0.25}) for _ in range(16)))
-    fill = "head -c 1073741824 /dev/zero >/tmp/fill"
-    bombs = [sbx.exec(f"({FORK_BOMB}); {fill}; {HOG}", timeout=4) for sbx in sandboxes[:4]]
+@pytest.mark.timeout(300)
+async def test_bombs_of_every_kind_in_four_leave_twelve_neighbours_alone(start: Start, watched: SandboxBackend) -> None:
+    """Processes, memory, /tmp and the disk at once, over and over, in 4 of 16 sandboxes."""
+    twelve = await asyncio.gather(*(start(limits={**SMALL, "cpus": 0.25}) for _ in range(12)))
+    alone = await at_peace(twelve)
+    bombed = {"limits": SandboxLimits(**SMALL, cpus=0.25, disk_mb=64, max_life_s=300), "labels": LABELS}
+    four = await asyncio.gather(*(watched.start(SandboxSpec(image=BASE_IMAGE, **bombed)) for _ in range(4)))
+    ends: list[str] = []
+    beside: list[float] = []
+    try:
+        async with asyncio.timeout(200), asyncio.TaskGroup() as group:
+            bombs = [group.create_task(keep_bombing(sbx, ends)) for sbx in four]
+            while not all(bomb.done() for bomb in bombs):
+                beside += await at_peace(twelve)
+    finally:
+        await asyncio.gather(*(sbx.close() for sbx in four))
+    assert "oom" in ends, ends
+    assert ends.count("disk") == 4, ends
+    middle, middle_alone = statistics.median(beside), statistics.median(alone)
+    print(f"median of a command alone {middle_alone:.3f} s, beside bombs {middle:.3f} s, worst {max(beside):.3f} s")
+    # One processor of the two is the bombs'; a machine that is busy with other things gets some leeway.
+    assert middle < 5 * middle_alone + 0.5
+    assert max(beside) < 15
 
-    async def neighbour(sbx: Sandbox) -> list[bytes]:
-        return [(await sbx.exec(f"echo {n}", timeout=30)).stdout for n in range(20)]
 
-    *_, peaceful = await asyncio.gather(*bombs, asyncio.gather(*(neighbour(sbx) for sbx in sandboxes[4:])))
-    assert peaceful == [[b"%d\n" % n for n in range(20)]] * 12
+async def keep_bombing(sbx: Sandbox, ends: list[str]) -> None:
+    """Set off one bomb after another until the disk's ends the sandbox."""
+    fill = "i=0; while :; do head -c 2097152 /dev/zero >fill.$i; i=$((i+1)); sleep 0.02; done"
+    for bomb, limit in ((f"{FORK_BOMB} sleep 60", 3), (HOG, 30), ("head -c 1073741824 /dev/zero >/tmp/fill", 20)):
+        ends.append((await sbx.exec(bomb, timeout=limit)).status)
+    try:
+        await sbx.exec(fill, timeout=60)
+    except DiskLimitExceeded:
+        ends.append("disk")
+
+
+async def at_peace(sandboxes: Sequence[Sandbox]) -> list[float]:
+    """Seconds of each of many ordinary commands, in all sandboxes at once; every answer is checked."""
+    times: list[float] = []
+
+    async def work(sbx: Sandbox) -> None:
+        for number in range(20):
+            began = time.monotonic()
+            assert (await sbx.exec(f"echo {number}", timeout=30)).stdout == b"%d\n" % number
+            times.append(time.monotonic() - began)
+            await asyncio.sleep(0.2)
+
+    await asyncio.gather(*(work(sbx) for sbx in sandboxes))
+    return times
