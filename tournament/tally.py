@@ -7,7 +7,7 @@ vote is decided by lot.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from tournament.base import Vote
 
@@ -79,7 +79,7 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
     first = found[leader(choices, rules)]
     end = rules.when(rules.votes - 1)
     rivals = (one for one in found.values() if one is not first)
-    return all(first.key < replace(one, count=one.count + left, last=end).key for one in rivals)
+    return all(first.key < Standing(one.count + left, one.before, end, one.place).key for one in rivals)
 
 
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool, balanced: bool) -> int:
