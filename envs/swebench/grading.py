@@ -105,7 +105,12 @@ async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
             undone, problem = await apply_candidate(sandbox, task, patch, command, plan.test_files, commit="HEAD")
             if problem:
                 return Run({}, problem=problem, undone=undone)
-        await _put_tests(sandbox, bench)
+        try:
+            await _put_tests(sandbox, bench)
+        except SetupFailed as error:
+            if patch and await _tests_fit(bench):
+                return Run({}, problem=f"the patch is in the way of the hidden tests: {error}", undone=undone)
+            raise
         sentinels: list[Sentinel] = []
         copies: dict[str, str] = {}
         if plant:
@@ -127,7 +132,7 @@ async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
     """The test files as the test patch makes them.
 
     Raises:
-        SetupFailed: the row's test patch does not apply, whatever the patch under test did.
+        SetupFailed: the row's test patch does not apply.
     """
     await _take_tests_away(sandbox, bench)
     workdir, instance = bench.task.workdir, bench.instance
@@ -137,6 +142,16 @@ async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
             raise SetupFailed(f"the test patch of {instance.id} does not apply to the image's tree: {problem}")
     for path, source in instance.assets.items():
         await sandbox.write_file(f"{workdir}/{path}", source.read_bytes()[:_ASSET_BYTES])
+
+
+async def _tests_fit(bench: Bench) -> bool:
+    """Whether the test files can be put into the untouched tree."""
+    async with bench.place.sandbox(bench.task) as sandbox:
+        try:
+            await _put_tests(sandbox, bench)
+        except SetupFailed:
+            return False
+    return True
 
 
 async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:

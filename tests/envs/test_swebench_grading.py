@@ -112,6 +112,15 @@ async def test_a_broken_machine_or_row_is_no_verdict_on_the_patch(shop: Shop) ->
 
 
 @pytest.mark.slow
+async def test_a_patch_in_the_way_of_the_tests_is_its_own_failure(shop: Shop) -> None:
+    new = "diff --git a/more/test_x.py b/more/test_x.py\nnew file mode 100644\n--- /dev/null\n+++ b/more/test_x.py\n"
+    row = make_row(shop.commit)
+    shop.open({**row, "test_patch": row["test_patch"] + new + "@@ -0,0 +1 @@\n+x = 1\n"})
+    grade = await shop.grade(await shop.patch({"more": b"a file where a folder has to be\n"}))
+    assert (grade.outcome, "in the way of the hidden tests" in grade.reason) == ("fail", True), grade.reason
+
+
+@pytest.mark.slow
 async def test_a_run_that_never_ends_is_a_failure_of_the_patch(shop: Shop) -> None:
     shop.open(make_row(shop.commit), test_timeout_s=3)
     grade = await shop.grade(await shop.patch({"shop/cart.py": b"import time\ntime.sleep(99)\n" + CODE}))
