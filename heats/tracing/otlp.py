@@ -25,7 +25,6 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from heats.errors import RemoteFailed, UsageError
-from heats.files import write_bytes
 from heats.show.sanitize import one_line
 from heats.store import RunStore
 from heats.tracing.spans import Span, spans_of
@@ -136,12 +135,15 @@ def write_spans(run: RunStore, path: Path, *, content: bool = False) -> int:
         Number of spans written.
     """
     json_format = importlib.import_module("google.protobuf.json_format")  # has no types of its own
-    written, lines = 0, []
-    for batch in _batches(readable_spans(run, content=content)):
-        message = json_format.MessageToDict(encode_spans(batch), use_integers_for_enums=True)
-        lines.append(json.dumps(_hexadecimal(message)) + "\n")
-        written += len(batch)
-    write_bytes(path, "".join(lines).encode(), mode=0o644)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = path.with_name(f".{path.name}.tmp")
+    written = 0
+    with unfinished.open("w", encoding="utf-8") as file:  # line by line: large runs have millions of spans
+        for batch in _batches(readable_spans(run, content=content)):
+            message = json_format.MessageToDict(encode_spans(batch), use_integers_for_enums=True)
+            file.write(json.dumps(_hexadecimal(message)) + "\n")
+            written += len(batch)
+    unfinished.replace(path)
     return written
 
 
