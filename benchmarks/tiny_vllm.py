@@ -4,12 +4,14 @@
 constrained, and `CLOSES` makes it come to an end of strings and lists.
 """
 
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ RECIPE = ROOT / "tests" / "tools" / "vllm_model.py"
 MODEL = ROOT / ".cache" / "tools" / "vllm-model"
 LOG = ROOT / ".cache" / "tools" / "vllm-server.log"
 NAME, CONTEXT = "tiny", 8192
-CLOSES: Mapping[str, object] = {"logit_bias": {"2": 6, "4": 6, "63": 6}}
+CLOSES: Mapping[str, Mapping[str, int]] = {"logit_bias": {"2": 9, "4": 6, "63": 6}}
 """Request fields that make an end, a quotation mark and a closing bracket likely. Control tokens come first, then
 single bytes from `!` on, so their numbers are fixed."""
 _ENVIRONMENT = {
@@ -36,6 +38,23 @@ _EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max
 # vLLM 0.32 on a CPU dies of a request with a seed whose prompt is computed in pieces.
 _EXTRA += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "16384"]
 _EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+
+
+def never_submits(base_url: str) -> dict[str, object]:
+    """Request fields under which every turn calls a tool, and the tool is bash: no name can begin with an s."""
+    begins = ["submit"[:end] for end in range(1, 7)]
+    tokens = [_tokens(base_url, begin) for begin in begins]
+    never = {str(one[0]): -100 for one in tokens if len(one) == 1}
+    return {"tool_choice": "required", "logit_bias": {**CLOSES["logit_bias"], **never}}
+
+
+def _tokens(base_url: str, text: str) -> list[int]:
+    body = json.dumps({"model": NAME, "prompt": text}).encode()
+    request = urllib.request.Request(base_url.removesuffix("/v1") + "/tokenize", data=body)
+    request.add_header("content-type", "application/json")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        tokens: list[int] = json.load(answer)["tokens"]
+    return tokens
 
 
 def missing() -> str:

@@ -101,7 +101,8 @@ class Asker:
         view = [view_of(candidate, self.config, budget) for candidate in shown]
         statement = cut(sanitise(problem), self.config.problem_chars)
         labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
-        entries = [{"label": label, **fields} for label, fields in zip(labels, view, strict=True)]
+        # A label is drawn anew for each request: behind the text, it leaves the text before it to the prefix cache.
+        entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
         data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
         return labels, [
             {"role": "system", "content": fill(question.system)},

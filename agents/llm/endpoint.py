@@ -20,6 +20,11 @@ class AdaptiveLimit:
         self.peak = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a slot."""
+        return sum(not turn.done() for turn in self._waiting)
+
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the slots, waiting for it."""

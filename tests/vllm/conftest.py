@@ -1,6 +1,5 @@
 """One real vLLM on the CPU for all tests that are marked so: a tiny model, started once by `heats serve`."""
 
-import json
 import re
 import urllib.request
 
@@ -10,7 +9,7 @@ from agents.llm.config import ModelConfig
 from agents.llm.counters import read_counters
 from agents.llm.ledger import Ledger
 from agents.llm.openai_client import OpenAIModel
-from benchmarks.tiny_vllm import CLOSES, NAME, tiny_server
+from benchmarks.tiny_vllm import CLOSES, NAME, never_submits, tiny_server
 from sandbox.base import ExecResult
 
 CHATS = re.compile(
@@ -41,17 +40,7 @@ class Tiny:
         return int(float(now.get(status, 0)) - float(before.get(status, 0)))
 
     def never_submits(self):
-        """Request fields under which every turn calls a tool, and the tool is bash: no name can begin with an s."""
-        begins = ["submit"[:end] for end in range(1, 7)]
-        tokens = [self._post("/tokenize", {"model": NAME, "prompt": begin})["tokens"] for begin in begins]
-        never = {str(one[0]): -100 for one in tokens if len(one) == 1}
-        return {"tool_choice": "required", "logit_bias": {**CLOSES["logit_bias"], **never}}
-
-    def _post(self, path, body):
-        request = urllib.request.Request(self.base_url.removesuffix("/v1") + path, data=json.dumps(body).encode())
-        request.add_header("content-type", "application/json")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+        return never_submits(self.base_url)
 
     def config(self, **changes):
         settings = {"name": NAME, "base_url": self.base_url, "request_timeout_s": 60, "call_deadline_s": 120}
