@@ -30,6 +30,10 @@ _WITHOUT_ENV_SCRIPTS = (
     "import runpy, swebench.harness.test_spec.test_spec as spec; spec.make_env_script_list = lambda *given: []; "
     "runpy.run_module('swebench.harness.run_evaluation', run_name='__main__', alter_sys=True)"
 )
+_REMOVE = (
+    "import sys, docker; found = docker.from_env().containers.list(all=True, filters={'name': sys.argv[1]}); "
+    "[one.remove(force=True) for one in found]"
+)
 _START_S = 120.0
 """Added to the tests' own time limit: the harness's start, the container's, and its end."""
 _MODEL = "heats"
@@ -79,9 +83,20 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
             *("--predictions_path", "preds.json", "--run_id", run_id, "--max_workers", "1"),
             *("--timeout", str(int(task.test_timeout_s)), *arguments),
         ]
-        code, output = await _run(command, folder, task.test_timeout_s + _START_S)
+        try:
+            code, output = await _run(command, folder, task.test_timeout_s + _START_S)
+        except asyncio.CancelledError:
+            await asyncio.shield(_remove_container(harness, run_id))
+            raise
+        if code is None:
+            await _remove_container(harness, run_id)
         logs = folder / "logs" / "run_evaluation" / run_id / _MODEL / instance.id
         return _read(instance, logs, code, output)
+
+
+async def _remove_container(harness: Harness, run_id: str) -> None:
+    """Remove the container that a harness which was killed has left; its name ends with the run id."""
+    await _run([str(harness.python), "-c", _REMOVE, run_id], Path.cwd(), 60)
 
 
 async def find_harness(python: Path | None) -> Harness:

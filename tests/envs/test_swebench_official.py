@@ -1,5 +1,6 @@
 """The official grader as a program: what it is told, how its report is read, and that an old report is never taken."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ import json, os, pathlib, sys
 if "version(" in sys.argv[2]:
     print("{version}")
     sys.exit({has})
+if "remove" in sys.argv[2]:
+    pathlib.Path("{notes}.removed").write_text(sys.argv[3])
+    sys.exit()
 given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 here = pathlib.Path("{notes}")
 with here.open("a") as file:
@@ -154,3 +158,15 @@ async def test_an_environment_that_cannot_grade_says_what_to_do(fake: Fake) -> N
         await fake.grade()
     with pytest.raises(TaskError, match="--swebench-python"):
         await grade_officially(make_instance(fake.row), TASK, Patch(b"x"), None)
+
+
+async def test_the_container_of_a_harness_that_was_stopped_is_removed(fake: Fake) -> None:
+    fake.says("import time; time.sleep(60)")
+    grading = asyncio.ensure_future(fake.grade())
+    while not fake.notes.exists():
+        await asyncio.sleep(0.05)
+    grading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await grading
+    removed = Path(f"{fake.notes}.removed").read_text()
+    assert removed == fake.told()[0][0]["--run_id"]
