@@ -109,6 +109,9 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
         said = say.STATUS_WORDS.get(status, one_line(status, 20))
         head.append(f"{number} {said}  ", style=_VERDICT_STYLES.get(status, "default"))
     head.append(f"{say.several(run.rollouts_finished, 'rollout')} finished", style="dim")
+    graded = run.grades["pass"] + run.grades["fail"]
+    if graded:
+        head.append(f"  pass@1 so far {say.percent(run.grades['pass'] / graded)} of {graded} graded", style="bold")
     if run.left_s:
         head.append(f"  about {say.duration(run.left_s)} left", style="dim")
     table = Table(box=None, pad_edge=False, expand=True, show_header=False)

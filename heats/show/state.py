@@ -104,6 +104,8 @@ class RunView:
     ended: dict[str, str] = field(default_factory=dict)
     """Last status by task: one that infrastructure failed may be played again."""
     rollouts_finished: int = 0
+    grades: "Counter[str]" = field(default_factory=Counter)
+    """Graded rollouts by outcome."""
     usage: Usage = field(default_factory=Usage)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     status: str = ""
@@ -139,6 +141,8 @@ class RunView:
             self.status = word(event.data, "status") or "finished"
         elif event.kind == "rollout_finished":
             self._charge(event.data)
+        elif event.kind == "graded":
+            self.grades[word(event.data, "outcome")] += 1
         if event.task is not None:
             self._apply_task(event, event.task)
 
