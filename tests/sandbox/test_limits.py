@@ -121,7 +121,8 @@ async def test_bombs_of_every_kind_in_four_leave_twelve_neighbours_alone(start: 
     finally:
         await asyncio.gather(*(sbx.close() for sbx in four))
     assert "oom" in ends, ends
-    assert ends.count("disk") == 4, ends
+    assert ends.count("disk") + ends.count("lost") == 4, ends
+    assert "disk" in ends, ends
     middle, middle_alone = statistics.median(beside), statistics.median(alone)
     print(f"median of a command alone {middle_alone:.3f} s, beside bombs {middle:.3f} s, worst {max(beside):.3f} s")
     # One processor of the two is the bombs'; a machine that is busy with other things gets some leeway.
@@ -132,12 +133,14 @@ async def test_bombs_of_every_kind_in_four_leave_twelve_neighbours_alone(start: 
 async def keep_bombing(sbx: Sandbox, ends: list[str]) -> None:
     """Set off one bomb after another until the disk's ends the sandbox."""
     fill = "i=0; while :; do head -c 2097152 /dev/zero >fill.$i; i=$((i+1)); sleep 0.02; done"
-    for bomb, limit in ((f"{FORK_BOMB} sleep 60", 3), (HOG, 30), ("head -c 1073741824 /dev/zero >/tmp/fill", 20)):
-        ends.append((await sbx.exec(bomb, timeout=limit)).status)
     try:
+        for bomb, limit in ((HOG, 30), ("head -c 1073741824 /dev/zero >/tmp/fill", 20), (f"{FORK_BOMB} sleep 60", 3)):
+            ends.append((await sbx.exec(bomb, timeout=limit)).status)
         await sbx.exec(fill, timeout=60)
     except DiskLimitExceeded:
         ends.append("disk")
+    except SandboxLost:  # its own processes leave it no room to be reached
+        ends.append("lost")
 
 
 async def at_peace(sandboxes: Sequence[Sandbox]) -> list[float]:
