@@ -193,7 +193,6 @@ def _publish(
                 "base": wish.config.base_branch or github.default_branch(),
                 "body": made.text,
                 "draft": wish.config.draft or not proposal.verified,
-                "maintainer_can_modify": True,
             }
         )
     return Made(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from shop_repository import git
 
+from envs.base import Patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.leaks import check_leaks
 from heats.propose.proposal import is_bundle, read_bundle, read_run, write_bundle
@@ -166,6 +167,14 @@ SPOILT: dict[str, Callable[[Path], object]] = {
     "a fifo": lambda bundle: ((bundle / "patch.diff").unlink(), os.mkfifo(bundle / "patch.diff")),
     "a link": lambda bundle: ((bundle / "patch.diff").unlink(), (bundle / "patch.diff").symlink_to("/etc/passwd")),
     "a name too long": lambda bundle: _spoil(bundle, task="x" * 5000),
+    "too many rollouts": lambda bundle: _spoil(bundle, attempts=[{"id": "x", "heat": 0, "ending": "x"}] * 401),
+    "text for a number": lambda bundle: _spoil(bundle, same="many"),
+    "no text at all": lambda bundle: (bundle / "proposal.json").write_bytes(b"\xff\xfe{}"),
+    "nested without end": lambda bundle: (bundle / "proposal.json").write_text("[" * 200_000),
+    "a link to facts": lambda bundle: (
+        (bundle / "proposal.json").rename(bundle.parent / "facts"),
+        (bundle / "proposal.json").symlink_to(bundle.parent / "facts"),
+    ),
     "negative cost": lambda bundle: _spoil(bundle, before={"command": "x", "status": "y", "failed": -1}),
 }
 
@@ -177,6 +186,48 @@ def test_a_bundle_that_was_tampered_with_is_refused(fix: bytes, run_of: RunOf, t
     SPOILT[what](bundle)
     with pytest.raises(PatchRefused):
         read_bundle(bundle)
+
+
+def _new(path: str, content: str = "+x", mode: str = "100644") -> bytes:
+    head = (
+        f"diff --git a/{path} b/{path}\nnew file mode {mode}\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n{content}\n"
+    )
+    return head.encode()
+
+
+HOSTILE_PATCHES = {
+    "leaves the tree": _new("../x"),
+    "absolute": _new("/etc/cron.d/x"),
+    "into git": _new(".git/hooks/post-checkout"),
+    "into git, spelt otherwise": _new(".GIT/config"),
+    "through a link": _new("ln", "+/etc\n\\ No newline at end of file", "120000") + _new("ln/passwd"),
+    "a link out of the tree": _new("ln", "+../../etc\n\\ No newline at end of file", "120000"),
+    "a submodule": _new("sub", "+Subproject commit " + "1" * 40, "160000"),
+    "two spellings of one name": _new("readme") + _new("README"),
+    "hidden direction": _new("a\u202eyp.exe"),
+    "cut off": _new("x")[:-1],
+    "headers that disagree": _new("x").replace(b"+++ b/x", b"+++ b/.github/workflows/x.yml"),
+    "executable": _new("run.sh", mode="100755"),
+    "a workflow": _new(".github/workflows/x.yml"),
+    "attributes": _new(".gitattributes", "+* filter=x"),
+    "a lock file gone": b"diff --git a/uv.lock b/uv.lock\ndeleted file mode 100644\n--- a/uv.lock\n+++ /dev/null\n"
+    b"@@ -1 +0,0 @@\n-x\n",
+    "nothing": b"",
+    "prose": b"please apply\n",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", HOSTILE_PATCHES)
+def test_a_hostile_patch_in_a_sound_bundle_makes_no_branch(
+    shop: Path, fix: bytes, run_of: RunOf, wish: Wishes, tmp_path: Path, what: str
+) -> None:
+    proposal, _ = read_run(run_of(fix))
+    patch = Patch(HOSTILE_PATCHES[what])
+    write_bundle(tmp_path / "bundle", proposal.model_copy(update={"patch_sha256": patch.sha256}), patch)
+    with pytest.raises(PatchRefused):
+        propose(*read_bundle(tmp_path / "bundle"), wish())
+    assert git(shop, "for-each-ref", "refs/heads", "--format=%(refname)") == "refs/heads/main"
 
 
 def test_a_bundle_is_never_written_over_something_else(fix: bytes, run_of: RunOf, tmp_path: Path) -> None:
