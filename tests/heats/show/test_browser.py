@@ -39,7 +39,7 @@ def demo_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Path(given) if given else tmp_path_factory.mktemp("demo") / "run"
     if not given:
         command = [sys.executable, "-c", "from heats.cli import main; main()", "demo", "--sandbox", "bubblewrap"]
-        options = ["-i", "csv", "-k", "3", "--select-k", "2", "--votes", "2", "--progress", "quiet", "--out", str(run)]
+        options = ["-i", "csv", "-k", "2", "--votes", "2", "--progress", "quiet", "--out", str(run)]
         subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
     return write_report(RunStore(run), run / "report.html")
 
