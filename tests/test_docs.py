@@ -64,6 +64,7 @@ def test_every_heats_command_and_flag_on_a_page_exists(page: Path) -> None:
     known = commands()
     for line in [*shell_lines(page), *inline_code(page)]:
         words = shlex.split(line, comments=True) if re.match(r"\s*heats\s+[a-z]", line) else []
+        words = words[: words.index("--")] if "--" in words else words  # what follows is another program's
         if len(words) < 2:
             continue
         assert words[1] in known, f"{page.name}: there is no command `heats {words[1]}`"
