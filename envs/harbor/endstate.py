@@ -16,6 +16,7 @@ from sandbox.images import PathChange, as_user, changed_paths
 _MAX_LISTED = 200
 _MAX_TEXTS, _MAX_TEXT_BYTES, _MAX_CHARS = 40, 32 << 10, 60_000
 _MAX_BEFORE = 150
+_MAX_SUMMED = 256 << 20
 _NOISE = re.compile(
     r"^/(run/heats|logs|proc|sys|dev|tests|solution|var/log|var/cache|var/lib/(apt|dpkg)|usr/share/(doc|man|locale))(/|$)"
     r"|^/(tmp/tmux-[^/]*|root/\.cache|root/\.bash_history|home/[^/]+/\.cache)(/|$)"
@@ -91,17 +92,29 @@ async def _listing(root: Sandbox, changes: Sequence[PathChange], workdir: str) -
     """A line a path: kind, path, size and digest; those in the working directory first."""
     ordered = sorted(changes, key=lambda one: (not one.path.startswith(workdir.rstrip("/") + "/"), one.path))
     shown = ordered[:_MAX_LISTED]
-    there = "\0".join(one.path for one in shown if one.kind != "deleted").encode()
+    there = [one.path for one in shown if one.kind != "deleted"]
     facts: dict[str, str] = {}
-    if there:
-        stats = await root.exec("xargs -0 stat -c '%F|%s|%n' --", timeout=60, stdin=there)
-        sums = await root.exec("xargs -0 sha256sum -- 2>/dev/null", timeout=120, stdin=there)
-        digests = {line[66:]: line[:16] for line in sums.text().splitlines()}
-        for line in stats.stdout.decode("utf-8", "replace").splitlines():
-            kind, size, path = [*line.split("|", 2), "", ""][:3]
-            facts[path] = f"{size} bytes, sha256 {digests[path]}" if path in digests else kind
+    sizes: dict[str, int] = {}
+    for line in (await _over(root, there, "stat -c '%F|%s|%n' --")).splitlines():
+        kind, size, path = [*line.split("|", 2), "", ""][:3]
+        facts[path] = kind
+        # Reading anything else, such as a named pipe, might never end.
+        if kind.startswith("regular") and size.isdigit():
+            facts[path], sizes[path] = f"{size} bytes", int(size)
+    small = [path for path, size in sizes.items() if size <= _MAX_SUMMED]
+    for line in (await _over(root, small, "sha256sum --")).splitlines():
+        facts[line[66:]] = f"{facts.get(line[66:], '')}, sha256 {line[:16]}"
     lines = [f"{one.kind:8} {one.path}" + (f"  {facts[one.path]}" if one.path in facts else "") for one in shown]
     return lines + ([f"and {len(ordered) - len(shown)} more"] if len(ordered) > len(shown) else [])
+
+
+async def _over(root: Sandbox, paths: Sequence[str], command: str) -> str:
+    """What a command prints of paths."""
+    if not paths:
+        return ""
+    listing = "\0".join(paths).encode("utf-8", "surrogateescape")
+    result = await root.exec(f"xargs -0 {command} 2>/dev/null", timeout=120, stdin=listing)
+    return result.stdout.decode("utf-8", "replace")
 
 
 async def _texts(root: Sandbox, changes: Sequence[PathChange], workdir: str, before: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tiny_harbor import write_task
 
 pytestmark = pytest.mark.docker
+ODD = "mkfifo pipe; ln -s /etc/passwd link; mkdir made; touch made/empty; rm question.txt; head -c 40000 /dev/zero >big"
 SERVER = "python3 -m http.server 8099 >/tmp/log 2>&1 & sleep 0.3; echo 42 >answer.txt; echo more >>question.txt"
 ASK_SERVER = """#!/bin/bash
 python3 -c 'import urllib.request as u; u.urlopen("http://localhost:8099/")' && r=1 || r=0
@@ -73,6 +74,21 @@ async def test_what_the_attempt_started_is_described_and_still_runs_when_it_is_g
     assert "TCP ports: 8099" in said
     assert " six times seven\n+more" in said
     assert (grade.outcome, grade.rewards["extra"], dict(grade.report.tests)) == ("pass", 0.5, {"server": "passed"})
+
+
+async def test_odd_files_are_named_and_not_read(machine):
+    async with machine() as (env, task, sandbox):
+        await sandbox.exec(ODD, timeout=30)
+        said = (await env.collect(task, sandbox)).data.decode()
+    for line in (
+        "/app/pipe  fifo",
+        "/app/link  symbolic link",
+        "/app/big  40000 bytes, sha256",
+        "deleted  /app/question.txt",
+    ):
+        assert line in said
+    assert "-six times seven" in said
+    assert "root:" not in said
 
 
 async def test_nothing_hidden_is_on_the_machine_before_it_is_graded(machine):
