@@ -17,6 +17,7 @@ from heats.errors import PatchRefused, UsageError
 from heats.store import RunStore
 
 RunOf, DiffOf = Callable[..., RunStore], Callable[..., bytes]
+pytestmark = pytest.mark.slow
 
 
 def propose(*arguments: object) -> Any:
@@ -100,7 +101,6 @@ def test_what_is_no_run_or_no_repository_is_told(shop: Path, fix: bytes, run_of:
         propose(run_of(fix).directory, "--repo", tmp_path)
 
 
-@pytest.mark.slow
 def test_the_exit_code_says_that_a_patch_is_refused(shop: Path, fix: bytes, run_of: RunOf) -> None:
     run = run_of(fix, verified=False)
     program = [str(Path(sys.executable).with_name("heats")), "propose", str(run.directory), "--repo", str(shop)]
