@@ -10,7 +10,9 @@ from heats.errors import UsageError
 from heats.show.compare import compare as compare_runs
 from heats.show.compare import comparison_text, write_comparison
 from heats.show.plots import write_comparison_plot, write_plots
+from heats.show.reading import read_events
 from heats.show.report import build_report
+from heats.show.servers import served
 from heats.show.table import figures_text
 from heats.store import RunStore
 
@@ -46,6 +48,8 @@ def report(
         print_json({**figures.as_dict(), "report": str(path), "plots": [str(one) for one in drawn]})
         return
     typer.echo(figures_text(figures))
+    for server in served(read_events(store)):
+        typer.echo(server)
     _say_files(path, drawn)
 
 
