@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envs.base import Evidence, TestReport
+from heats.cross_store import CrossStore
+from heats.cross_table import said_of
 from heats.show import words as say
 from heats.show.markdown import code, fence
 from heats.show.reading import RolloutFacts, TaskFacts, read_events, read_task, statement
@@ -92,6 +94,9 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
             f"- Evidence class {rank} ({_RANKS.get(rank, 'other')}), shared by {say.several(same, 'rollout')}."
         )
     for heat, bracket in enumerate(task.brackets):
+        table = CrossStore(task.store.directory).table(heat)
+        said = said_of(chosen.id, table) if table is not None else ""
+        lines += [f"- Heat {heat}, {said}."] if said else []
         if bracket is not None:
             lines += [f"- {_match(heat, match, chosen.id)}" for match in _of(bracket, chosen.id)]
             same_patch = bracket.merged.get(chosen.id, ())

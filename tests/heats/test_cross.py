@@ -16,6 +16,7 @@ from heats import cross
 from heats.cli import main
 from heats.cross import command_for, crossed, voices_of
 from heats.retries import RetriesConfig
+from heats.show.account import account
 from heats.slots import Slots
 from heats.store import RunStore, TaskStore
 from sandbox.errors import SandboxLost
@@ -191,3 +192,5 @@ def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, 
     table = json.loads((RunStore(tmp_path / "out").task(told["task"]).directory / "heat-0" / "cross.json").read_text())
     assert len(table["rows"]) == 4 and all(row["counts"] for row in table["rows"])
     assert sorted(table["ranks"].values()) == [-1, -1, 1, 1]
+    said = account(RunStore(tmp_path / "out"), told["task"])
+    assert "- Heat 0, tests by 4 attempts that tell the patches apart: passes 4 of 4 (100 % with" in said
