@@ -67,13 +67,16 @@ class _Field:
 
 
 async def cross_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> CrossTable:
-    """A heat's table: read if it is there, else made of the cells that are there and those still to run."""
+    """A heat's table: read if it is there, else made of the cells that are there and those still to run.
+
+    One of other candidates is made anew: a rollout that had failed may have been tried again.
+    """
     store = CrossStore(run.store.directory)
-    stored = store.table(heat)
-    if stored is not None:
-        return stored
     patches = {one.id: run.store.rollout(one.id).patch() for one in field}
     field = [one for one in field if patches[one.id]]
+    stored = store.table(heat)
+    if stored is not None and stored.candidates == tuple(one.id for one in field):
+        return stored
     voices, before = voices_of(patches), run.store.baseline()
     runner = _Runner(run, store, patches, before or TestReport(command="", status="indeterminate"))
     try:

@@ -141,6 +141,14 @@ async def test_what_ran_is_not_run_again(tmp_path, monkeypatch):
     assert len(bench.ran) == 2
 
 
+async def test_a_candidate_that_comes_only_after_a_resume_is_in_the_table(tmp_path, monkeypatch):
+    bench = Bench(monkeypatch)
+    await play(tmp_path, TEXTS)
+    ranked = await play(tmp_path, {**TEXTS, "heat-0/d": "fixed 3"})
+    assert [one.evidence_rank for one in ranked] == [7, 7, 5, 7]
+    assert len(bench.ran) == len(set(bench.ran)) == 4 * 5
+
+
 async def test_sandboxes_that_fail_are_tried_again_and_cost_a_voice_at_most(tmp_path, monkeypatch):
     Bench(monkeypatch, fail=1)
     assert [one.evidence_rank for one in await play(tmp_path / "once", TEXTS)] == [7, 7, 5]
