@@ -21,6 +21,7 @@ from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
+from heats.mix import policy_of
 from sandbox import open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components
@@ -78,20 +79,24 @@ def doctor(
         ("sandbox", lambda: _sandbox(loaded)),
         ("location", lambda: _location(loaded)),
     ]
-    checks += [(name, partial(_model, name, one)) for name, one in _models(loaded).items()]
+    checks += [(name, partial(_model, name, one)) for name, one in models_of(loaded).items()]
     fine = asyncio.run(_examine(checks, json))
     if not fine:
         raise typer.Exit(ExitCode.PREFLIGHT)
 
 
-def _models(config: HeatsConfig) -> dict[str, ModelConfig]:
-    """The models of a configuration, each once."""
-    found: dict[str, ModelConfig] = {}
-    named = {"model": config.model, "summarizer": config.summarizer_model, "judge": config.judge_model}
-    for name, model in named.items():
-        if model is not None and model not in found.values():
-            found[name] = model
-    return found
+def models_of(config: HeatsConfig) -> dict[str, ModelConfig]:
+    """The models of a configuration, each once: those of the rollouts, then the summarizer's and the judge's."""
+    if config.model is None and not config.models:
+        return {}
+    playing = [policy_of(config, index).model for index in range(config.rollouts)]
+    different = [one for at, one in enumerate(playing) if one not in playing[:at]]
+    named = {"model" if at == 0 else f"model {at + 1}": one for at, one in enumerate(different)}
+    others = {"summarizer": config.summarizer_model, "judge": config.judge_model}
+    for name, model in others.items():
+        if model is not None and model not in named.values():
+            named[name] = model
+    return named
 
 
 async def _examine(checks: list[Check], json: bool = False) -> bool:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from benchmarks.tiny_vllm import CONTEXT, NAME, TOOL
+from benchmarks.tiny_vllm import CLOSES, CONTEXT, NAME, TOOL
 from heats.families import FAMILIES
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
@@ -29,14 +29,15 @@ def test_every_parser_of_the_table_is_in_vllms_registries():
 
 
 def test_the_doctors_questions_are_answered(tiny):
-    command = [sys.executable, "-c", "from heats.cli import main; main()", "doctor", "--json", "--model", NAME]
-    done = subprocess.run([*command, "--base-url", tiny.base_url], capture_output=True, text=True, timeout=120)
+    heats = [sys.executable, "-c", "from heats.cli import main; main()", "doctor", "--json", "--model", NAME]
+    command = [*heats, "--base-url", tiny.base_url, "-c", f"model.extra_body={json.dumps(CLOSES)}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = {one["name"]: one for one in json.loads(done.stdout)["checks"]}
     assert found["context length"]["detail"] == f"{CONTEXT} tokens"
     for feature in ("model", "json_schema", "n", "cached tokens", "logprobs", "/metrics", "/tokenize"):
         assert found[feature]["state"] == "ok", found[feature]
     # Random weights call no tool of their own accord.
-    assert found["tools"]["state"] == "warn" and "tool_choice required" in found["tools"]["detail"]
+    assert found["tools"]["state"] == "warn" and "text_protocol" in found["tools"]["instead"]
 
 
 async def test_a_cancelled_request_stops_at_the_server(tiny, model, ledger):
