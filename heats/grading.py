@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 
 from envs.base import Grade, Patch, Task
+from heats.config import HeatsConfig
 from heats.services import Services
 from heats.store import GradeStore, TaskStore
 from sandbox.errors import SandboxError
@@ -30,15 +31,16 @@ async def grade_task(services: Services, files: TaskStore, grades: GradeStore, t
 
     try:
         async with asyncio.TaskGroup() as group:
-            for rollout in _ungraded(services, task, files, grades):
+            for rollout in ungraded(services.config, task, files, grades):
                 group.create_task(one(rollout))
     finally:
         for waiting in graded.values():
             waiting.cancel()
 
 
-def _ungraded(services: Services, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
-    for heat in range(services.config.iterations):
+def ungraded(config: HeatsConfig, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
+    """Finished rollouts of a task without a grade that says something."""
+    for heat in range(config.iterations):
         for rollout in files.rollouts(heat):
             grade = grades.grade(files.task_id, rollout)
             # A state is graded where it is, once: its sandbox is gone.

@@ -7,16 +7,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from agents.base import Assignment
+from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger
 from agents.resume import Diverged, resumable
-from agents.trajectory import Trajectory
+from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
 from heats.mix import Policy, policy_of
 from heats.records import Outcome
-from heats.retries import FAILED_EXITS, Attempts, class_of
+from heats.retries import FAILED_EXITS, Attempts, FailureClass, class_of
 from heats.services import Services
 from heats.states import Clock, States, in_time
 from heats.store import RolloutStore, TaskStore
@@ -67,6 +68,7 @@ class TaskRun:
         ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
         outcome = files.outcome()
         if outcome is None or outcome.failure is not None:
+            files.reopen()
             outcome = await self._play(plan, files, ledger)
         if outcome.exit is None or outcome.exit == "sandbox_lost":
             return None
@@ -187,8 +189,18 @@ class TaskRun:
             rejected=rejected,
             model=trajectory.model,
             seed=trajectory.seed,
-            failure=FAILED_EXITS.get(end.kind) if end else None,
+            failure=self._failure(end),
         )
+
+    def _failure(self, end: Exit | None) -> FailureClass | None:
+        """What cut an attempt off that would have gone on otherwise; its own limit does not count."""
+        if end is None or end.kind not in LIMIT_EXITS.values():
+            return FAILED_EXITS.get(end.kind) if end else None
+        try:
+            self.ledger.check()
+        except LimitExceeded:
+            return "budget"
+        return None
 
     async def _evidence(self, files: RolloutStore) -> None:
         wanted = self.services.config.evidence and self.task.test_command is not None

@@ -67,6 +67,11 @@ class RolloutStore:
             write_bytes(self.directory / "patch.diff", patch.data)
         write_record(self.directory / "outcome.json", outcome)
 
+    def reopen(self) -> None:
+        """Forget how the rollout ended and what was said of that end, to go on with it."""
+        for name in ("outcome.json", "summary.json", "evidence.json", "patch.diff"):
+            (self.directory / name).unlink(missing_ok=True)
+
     def patch(self) -> Patch:
         """The patch's exact bytes, empty when there is none."""
         path = self.directory / "patch.diff"
@@ -253,14 +258,12 @@ class RunStore:
         except BlockingIOError:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(handle)
-            raise RunInUse(
-                f"{self.directory} is in use by process {holder}: wait for it or choose another --out"
-            ) from None
+            message = f"{self.directory} is in use by process {holder}: wait for it or choose another --out"
+            raise RunInUse(message) from None
         except OSError as error:
             os.close(handle)
-            raise UsageError(
-                f"{self.directory} is on a file system without locks ({error}): choose another --out"
-            ) from error
+            message = f"{self.directory} is on a file system without locks ({error}): choose another --out"
+            raise UsageError(message) from error
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._lock = handle

@@ -47,11 +47,11 @@ def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if root.is_symlink() or root.stat().st_uid != os.getuid():
             raise BackendUnavailable(f"{root} belongs to somebody else; set sandbox.scratch_dir")
-        path = root / f"{backend}-{secrets.token_hex(8)}"
+        owner = Owner.this_process()
+        path = root / f"{backend}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}"
         path.mkdir(mode=0o700)
     except OSError as error:
         raise BackendUnavailable(f"no scratch directory in {root}: {error.strerror}") from error
-    owner = Owner.this_process()
     record = _Record(host=owner.host, owner=str(owner), backend=backend, labels=dict(labels))
     (path / _RECORD).write_text(record.model_dump_json(), encoding="utf-8")
     return path
@@ -95,7 +95,15 @@ def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
         try:
             record = _Record.model_validate_json((path / _RECORD).read_bytes())
         except (OSError, ValidationError):
-            continue
+            # Its owner died while making or removing it; of its name alone, only this machine's directories are known.
+            record = _nameless(path.name, backend)
         owner = Owner.parse(record.host, record.owner)
         if owner is not None and owner.dead:
             yield ScratchLeftOver(path, record.backend, record.labels)
+
+
+def _nameless(name: str, backend: str) -> _Record:
+    """What a directory's name says of its owner, taken to be of this machine and boot."""
+    here, parts = Owner.this_process(), name.split("-")
+    owner = ":".join((here.boot, *parts[1:3])) if len(parts) == 4 else ""
+    return _Record(host=here.host, owner=owner, backend=backend, labels={})

@@ -18,6 +18,7 @@ from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.events import Event, EventLog
 from heats.executors.shard import Shard, Update, order_of, said
 from heats.files import slug, write_bytes
+from heats.grading import ungraded
 from heats.records import Charge, TaskResult
 from heats.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.store import RunStore
@@ -124,7 +125,7 @@ class _Drive:
     async def play(self) -> list[TaskResult]:
         """Play every task, those that infrastructure prevented once more at the end."""
         tasks = list(self._request.chosen)
-        waiting = list(enumerate(tasks))
+        waiting = [(order, task) for order, task in enumerate(tasks) if not self._done(task)]
         async with asyncio.TaskGroup() as group:
             feeders = [group.create_task(self._feed(node, group)) for node in self.shards]
             for number in range(1 + self._request.config.retries.task):
@@ -137,9 +138,20 @@ class _Drive:
                 feeder.cancel()
         return [self._results[task.id] for task in tasks]
 
+    def _done(self, task: Task) -> bool:
+        """Whether nothing is left to do for a task; its result is taken over."""
+        files, config = self._store.task(task.id), self._request.config
+        result = files.result()
+        if result is None or (config.grade and any(ungraded(config, task, files, self._store.grades))):
+            return False
+        self._results[task.id] = result
+        return True
+
     async def _settle(self, waiting: list[tuple[int, Task]]) -> None:
         """Hand the tasks out and wait until each has its result."""
         self._left = len(waiting)
+        if not waiting:
+            return
         self._settled.clear()
         for place in waiting:
             self._queue.put_nowait(place)

@@ -20,7 +20,7 @@ from envs.base import MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.events import Event
-from heats.files import read_lines, slug, write_bytes
+from heats.files import slug, write_bytes
 from heats.records import Charge
 from heats.run import RunRequest, Work, at_work, open_player, task_digest
 from heats.schedule import Player, guarded
@@ -28,6 +28,7 @@ from heats.sweep.dataset import Dataset
 from heats.sweep.images import ImageKeeper
 
 _log = logging.getLogger(__name__)
+_PREFIX = "heats-shard-"
 
 Update = dict[str, Any]
 """`files`: bytes by path below the run directory; `charges`, `events`: JSON texts; at last `result` or `fatal`."""
@@ -43,13 +44,14 @@ class Shard:
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._order = order
         self._config = HeatsConfig.model_validate_json(order["config"])
-        self._folder = Path(tempfile.mkdtemp(prefix="heats-shard-"))
+        self._folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self._directory = self._folder / str(order["run_id"])
         self._ledger = Ledger("run", self._config.limits.run)
         self._others = Usage()
         self._events: dict[str, asyncio.Queue[Event]] = {}
         self._images = ImageKeeper(pull=order["pull"], prune=order["prune"], say=_log.info)
         self._stop, self._ready = asyncio.Event(), asyncio.Event()
+        self._playing: set[asyncio.Future[Any]] = set()
         self._tickets = 0
         self._failed = ""
         self._work: Work
@@ -67,6 +69,7 @@ class Shard:
 
     async def _hold(self) -> None:
         try:
+            await asyncio.to_thread(_sweep_up)
             dataset = Dataset(**self._order["dataset"])
             env = await asyncio.to_thread(dataset.open)
             wanted: Mapping[str, str] = self._order["tasks"]
@@ -130,6 +133,7 @@ class Shard:
         watch = _Changes(self._directory, task.id)
         queue = self._events[task.id] = asyncio.Queue()
         playing = asyncio.ensure_future(self._play(task, order, charges))
+        self._playing.add(playing)
         try:
             while not playing.done() or not queue.empty():
                 waiting = asyncio.ensure_future(queue.get())
@@ -145,6 +149,7 @@ class Shard:
                 yield {**watch.update([]), "fatal": (type(error).__name__, said(error))}
         finally:
             self._events.pop(task.id, None)
+            self._playing.discard(playing)
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
 
@@ -170,6 +175,10 @@ class Shard:
 
     async def stop(self) -> None:
         """Close everything; sandboxes of tasks in work are closed by their own cancellation."""
+        playing = list(self._playing)
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
         self._stop.set()
         if self._host is not None:
             await asyncio.wait({self._host}, timeout=30)
@@ -181,7 +190,8 @@ class _Changes:
     def __init__(self, directory: Path, task_id: str) -> None:
         self._directory, self._task_id = directory, task_id
         self._seen: dict[str, tuple[int, int]] = {}
-        self._charged = len(list(read_lines(directory / "ledger.jsonl", Charge)))
+        self._read = 0
+        self._charges()
         for name, stamp in self._stamps():
             self._seen[name] = stamp
 
@@ -198,10 +208,19 @@ class _Changes:
                 except FileNotFoundError:
                     continue
         self._seen = now
-        charges = list(read_lines(self._directory / "ledger.jsonl", Charge))
-        new, self._charged = charges[self._charged :], len(charges)
-        mine = [one.model_dump_json() for one in new if one.scope.startswith(f"{self._task_id}/")]
-        return {"files": files, "charges": mine, "events": [event.model_dump_json() for event in events]}
+        return {"files": files, "charges": self._charges(), "events": [event.model_dump_json() for event in events]}
+
+    def _charges(self) -> list[str]:
+        """This task's charges since the last time."""
+        path = self._directory / "ledger.jsonl"
+        if not path.exists():
+            return []
+        with path.open("rb") as lines:
+            lines.seek(self._read)
+            new = [line for line in lines if line.endswith(b"\n")]
+        self._read += sum(len(line) for line in new)
+        charges = [Charge.model_validate_json(line) for line in new]
+        return [one.model_dump_json() for one in charges if one.scope.startswith(f"{self._task_id}/")]
 
     def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for place in ("tasks", "grades"):
@@ -214,6 +233,14 @@ class _Changes:
                         continue
                     if not name.startswith("."):
                         yield path.relative_to(self._directory).as_posix(), (about.st_mtime_ns, about.st_size)
+
+
+def _sweep_up() -> None:
+    """Remove what shards of dead processes left here."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists() and left.stat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def said(error: BaseException) -> str:
