@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 import openai
 
 from agents.errors import ModelConfigError
+from agents.llm.chat_http import ChatHttp
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
-from agents.llm.plain_http import NotPlain, PlainHttp
 from agents.llm.replies import InBandError, UnusableReply, decode
 
 _ASIDE_S = 10.0
@@ -64,26 +64,18 @@ class Server:
             timeout=openai.Timeout(config.request_timeout_s, connect=min(10.0, config.request_timeout_s)),
             http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
         )
-        plain = PlainHttp.reachable(config.base_url, proxies=not loopback)
-        self._plain = PlainHttp(config.base_url, api_key) if plain else None
+        headers = {name: value for name, value in self._client.default_headers.items() if isinstance(value, str)}
+        headers["Authorization"] = f"Bearer {api_key}"
+        self._chat = ChatHttp(config.base_url, headers, proxies=not loopback)
 
     async def chat(self, body: Mapping[str, Any]) -> str:
         """The text of the reply to one chat request.
 
-        Plain HTTP is spoken without the SDK; elsewhere its `post` is used, since its typed `create` walks the whole
-        history for every request. Both send the same bytes.
-
         Raises:
             openai.OpenAIError, TimeoutError.
         """
-        whole = {**body, **self.config.extra_body}
         async with asyncio.timeout(self.config.request_timeout_s):
-            if self._plain is not None:
-                try:
-                    return await self._plain.post("/chat/completions", whole)
-                except NotPlain:
-                    self._plain = None
-            return await self._client.post("/chat/completions", cast_to=str, body=whole)
+            return await self._chat.post("/chat/completions", {**body, **self.config.extra_body})
 
     async def models(self) -> dict[str, dict[str, Any]]:
         """What the server serves, by name; empty where it does not say.
@@ -145,8 +137,7 @@ class Server:
 
     async def close(self) -> None:
         """Release connections."""
-        if self._plain is not None:
-            await self._plain.close()
+        await self._chat.close()
         await self._client.close()
 
 

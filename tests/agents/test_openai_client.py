@@ -1,18 +1,15 @@
 """The OpenAI-compatible client against a real HTTP server: what is asked, and what is made of the replies."""
 
-import asyncio
 import json
-import time
 
 import pytest
 
 from agents.errors import LimitExceeded, ModelConfigError, ModelRefused, ModelUnavailable, ReplyInvalid
 from agents.llm import ModelConfig, Prices, open_model
-from agents.llm.base import ResponseSchema, Sampling, TokenLogprob
+from agents.llm.base import ResponseSchema, Sampling
 from agents.llm.fake import bash, calls, text
 from agents.llm.fake_wire import error_reply, json_reply
 from agents.llm.ledger import Ledger, Limits
-from agents.llm.replies import completions_of
 from agents.tools import BASH, SUBMIT
 
 USER = [{"role": "user", "content": "hello"}]
@@ -43,32 +40,6 @@ async def test_sampling_of_the_call_goes_before_that_of_the_model(bench, ledger)
     await client.complete(USER, ledger=ledger, sampling=Sampling(temperature=0.9, seed=3))
     sent = server.requests[0]
     assert (sent["temperature"], sent["max_tokens"], sent["seed"], sent["top_k"]) == (0.9, 50, 3, 5)
-
-
-async def test_log_probabilities_are_asked_for_and_read_where_somebody_wants_them(bench, ledger):
-    known = (TokenLogprob(token="QX", logprob=-0.25, top=(("QX", -0.25), ("K7", -1.5))),)
-    server = await bench.serve(lambda request: text("QX").model_copy(update={"logprobs": known}))
-    reply = await bench.client().complete(USER, ledger=ledger, sampling=Sampling(logprobs=2))
-    assert reply.first.logprobs == known
-    assert (server.requests[0]["logprobs"], server.requests[0]["top_logprobs"]) == (True, 2)
-    await bench.client().complete(USER, ledger=ledger)
-    assert "logprobs" not in server.requests[1]
-
-
-@pytest.mark.parametrize("odd", [7, {}, {"content": 7}, {"content": [7]}, {"content": [{"token": 1, "logprob": "x"}]}])
-def test_odd_log_probabilities_do_not_spoil_a_reply(odd):
-    choice = {"message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop", "logprobs": odd}
-    (completion,), _ = completions_of({"choices": [choice]})
-    assert (completion.content, completion.logprobs) == ("hi", ())
-
-
-async def test_a_server_by_the_hour_costs_the_time_in_which_it_was_asked(bench, ledger):
-    """Ten requests at once share the time; so the sum is what the server's hour costs, not ten times that."""
-    await bench.serve(latency_s=0.3)
-    client = bench.client(prices=Prices(server_hour=3600.0))
-    started = time.monotonic()
-    await asyncio.gather(*(client.complete(USER, ledger=ledger.child(str(index))) for index in range(10)))
-    assert 0.3 <= ledger.spent.cost_usd <= time.monotonic() - started
 
 
 async def test_votes_are_one_request_where_the_server_takes_n(bench, ledger):
