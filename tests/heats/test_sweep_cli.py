@@ -1,0 +1,70 @@
+"""`heats sweep` as a user types it: wrong input, what a run leaves, and a command of one's own as the agent."""
+
+import json
+import sys
+
+import pytest
+
+from heats.cli import main
+
+
+@pytest.fixture
+def heats(monkeypatch, capsys, tmp_path):
+    """Run `heats sweep` in this process; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def go(*arguments):
+        monkeypatch.setattr(sys, "argv", ["heats", "sweep", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return go
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere.jsonl", "--model", "builtin:repair"), "nowhere.jsonl: no such file"),
+        (("demo", "--filter", "no-such-task"), "no task is left of the 19"),
+        (("demo", "--executor", "cloud"), "--executor cloud: there are local, ray"),
+        (("demo", "-O", "nothing"), "expected key=value"),
+        (("demo", "--agent", "command:"), "which command?"),
+        (("no.such.module:Env", "--model", "builtin:repair"), "no env no.such.module:Env"),
+        (("demo", "-O", "image_template=x"), "do not fit the env demo"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):
+    code, _, err = heats(*arguments, "--sandbox", "local", "--unsafe", "--progress", "quiet")
+    assert (code, said in err, err.count("\n")) == (2, True, 1), err
+
+
+@pytest.mark.slow
+@pytest.mark.bubblewrap
+def test_a_command_of_ones_own_is_an_agent_like_any_other(heats, tmp_path):
+    tool = "command:sh -c 'cat $HEATS_INSTRUCTION > notes.txt; echo noted'"
+    flags = ("demo", "-i", "csv", "-i", "money", "-k", "2", "--iterations", "1", "--agent", tool)
+    more = ("--sandbox", "bubblewrap", "--out", tmp_path / "run", "--progress", "quiet", "--json")
+    code, out, err = heats(*flags, *more)
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["counts"] == {"not verified": 2}
+    assert [task["status"] for task in told["tasks"]] == ["unverified", "unverified"]
+    preds = json.loads((tmp_path / "run" / "preds.json").read_text())
+    assert all("notes.txt" in one["model_patch"] for one in preds.values())
+    assert len(told["predictions"]) == 4
+    again = heats(*flags, *more)
+    assert json.loads(again[1])["results"] == told["results"]
+
+
+@pytest.mark.slow
+@pytest.mark.bubblewrap
+def test_a_command_that_is_not_in_the_image_is_told_and_no_wrong_answer(heats, tmp_path):
+    flags = ("demo", "-i", "csv", "-k", "2", "--iterations", "1", "--agent", "command:no-such-tool {instruction}")
+    code, out, _ = heats(*flags, "--sandbox", "bubblewrap", "--out", tmp_path / "run", "--progress", "quiet")
+    assert code == 3
+    assert "1 cannot be attempted" in out
+    assert "no-such-tool" in out
