@@ -1,7 +1,10 @@
 """`heats sweep` as a user types it: wrong input, what a run leaves, and a command of one's own as the agent."""
 
 import json
+import re
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +71,14 @@ def test_a_command_that_is_not_in_the_image_is_told_and_no_wrong_answer(heats, t
     assert code == 3
     assert "1 cannot be attempted" in out
     assert "no-such-tool" in out
+
+
+def test_rays_environment_holds_all_that_heats_needs():
+    """Its pins are written down apart from uv.lock, so a new dependency has to be added there too."""
+    root = Path(__file__).resolve().parent.parent.parent
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    pinned = (root / "tests" / "tools" / "ray.txt").read_text().lower()
+    missing = [
+        name for name in (re.split(r"[<>=\[~! ]", one)[0].lower() for one in wanted) if f"\n{name}==" not in pinned
+    ]
+    assert not missing, "make tests/tools/ray.txt again, as its first lines say"
