@@ -65,6 +65,7 @@ class RunScreen(ListScreen):
         self.watcher = Watcher(run)
         self.basis: Basis = "none"
         self.tasks: dict[str, TaskFigures] = {}
+        self.reading = False
 
     def compose(self) -> ComposeResult:
         """Title, table, keys."""
@@ -77,34 +78,46 @@ class RunScreen(ListScreen):
         self.look()
         self.set_interval(LOOK_EVERY_S, self.look)
 
-    @work(thread=True, exclusive=True, group="look")
     def look(self) -> None:
-        """Read what changed since the last look."""
+        """Read what changed since the last look, unless that is still being read."""
+        if not self.reading:
+            self.reading = True
+            self.read()
+
+    @work(thread=True)
+    def read(self) -> None:
+        """Read what changed; a large run takes a while, and the screen stays awake meanwhile."""
         first = not self.tasks
         changed = self.watcher.look()
-        if not first and not changed:
-            return
-        basis = find_basis(self.run)
+        basis = find_basis(self.run) if first or changed else self.basis
         found = {
             task: TaskFigures.of(read_task(self.run, task), basis)
-            for task in task_ids(self.run)
+            for task in (task_ids(self.run) if first or changed else ())
             if first or task in changed or basis != self.basis
         }
-        self.app.call_from_thread(self._take, basis, found)
+        if self.is_running:
+            self.app.call_from_thread(self._take, basis, found)
 
     def _take(self, basis: Basis, found: dict[str, TaskFigures]) -> None:
+        self.reading = False
+        if not self.is_running:  # left while it was being read
+            return
         self.basis = basis
+        if found:
+            self._show(found)
+        view = self.watcher.view
+        title = Text.assemble((one_line(self.run.directory.name, 60), "bold"), "  ")
+        title.append(f"{sum(view.statuses.values())}/{len(self.tasks)} tasks ended  {say.spent(view.usage)}  ")
+        title.append("" if self.watcher.over else "not finished", style="cyan")
+        self.title_text(title)
+
+    def _show(self, found: dict[str, TaskFigures]) -> None:
         heats = max((len(task.heats) for task in (*self.tasks.values(), *found.values())), default=1)
         self.tasks |= found
         if len(self.table.columns) != len(header(heats)):
             self.table.clear(columns=True)
             self.table.add_columns(*header(heats))
         self.fill([self._line(task, heats) for task in self.tasks.values()])
-        view = self.watcher.view
-        title = Text.assemble((one_line(self.run.directory.name, 60), "bold"), "  ")
-        title.append(f"{sum(view.statuses.values())}/{len(self.tasks)} tasks ended  {say.spent(view.usage)}  ")
-        title.append("" if self.watcher.over else "not finished", style="cyan")
-        self.title_text(title)
 
     def _line(self, task: TaskFigures, heats: int) -> Line:
         said = cells(task, heats)

@@ -1,6 +1,7 @@
 """Going through a run with the keyboard."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from textual.widgets import DataTable, Input, Static
 from heats.errors import UsageError
 from heats.show.app import ViewApp, find_runs
 from heats.show.lists import ListScreen
+from heats.show.reading import TaskFacts, read_task
 from heats.show.screens import RunScreen, RunsScreen
 from heats.show.task_screens import RolloutScreen, TaskScreen
 from heats.store import RunStore
@@ -142,6 +144,28 @@ async def test_a_running_run_is_followed(make_run: MakeRun, monkeypatch: pytest.
             while "not finished" in said(pilot, "#title"):
                 await pilot.pause(0.02)
         assert str(screen(pilot).table.get_row("demo__task-001")[1]) != "not finished"
+
+
+async def test_a_slow_first_look_is_not_begun_again_and_may_be_left(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, going = threading.Event(), []
+
+    def slowly(run: RunStore, task: str) -> TaskFacts:
+        going.append(task)
+        read.wait(5)
+        return read_task(run, task)
+
+    monkeypatch.setattr("heats.show.screens.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("heats.show.screens.read_task", slowly)
+    async with opened(make_run("one", tasks=2), make_run("two", tasks=2)) as pilot:
+        await pilot.press("enter")
+        await pilot.pause(0.2)
+        assert len(going) == 1
+        await pilot.press("escape")
+        assert isinstance(pilot.app.screen, RunsScreen)
+        read.set()
+        await settle(pilot)
 
 
 async def test_a_hostile_run_is_shown_as_text(make_run: MakeRun) -> None:
