@@ -33,7 +33,7 @@ EventKind = Literal[
     "graded",  # outcome
     "task_finished",  # status, selected, detail
     "warning",  # text
-    "server",  # model, seconds and what its server counted meanwhile, whoever asked (`Counters`)
+    "server",  # model, vllm: version, context_length, seconds, what its server counted meanwhile (`Counters`)
     "run_finished",  # statuses: number of tasks by status
 ]
 

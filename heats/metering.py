@@ -30,7 +30,8 @@ async def metered(services: Services) -> AsyncIterator[None]:
             start, end = before[place], await meter.counters() if before[place] else None
             if start is not None and end is not None:
                 data = _between(start, end).model_dump(exclude={"running", "waiting"})
-                services.events.emit("server", model=name, seconds=round(seconds, 3), **data)
+                known = {key: value for key, value in services.facts.get(name, {}).items() if key != "model"}
+                services.events.emit("server", model=name, seconds=round(seconds, 3), **known, **data)
 
 
 def _between(start: Counters, end: Counters) -> Counters:

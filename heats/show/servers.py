@@ -14,6 +14,7 @@ class Served:
     """One server, over all processes that worked on the run. Its counters hold what others asked of it as well."""
 
     model: str
+    version: str
     seconds: float
     counted: Counters
 
@@ -27,7 +28,8 @@ class Served:
         ]
         if counted.preemptions:
             parts.append(f"{say.several(counted.preemptions, 'time')} out of KV cache")
-        return f"Server of {self.model}, by its own count: {', '.join(parts)}"
+        version = f" (vLLM {self.version})" if self.version else ""
+        return f"Server of {self.model}{version}, by its own count: {', '.join(parts)}"
 
 
 def served(events: Iterable[Event]) -> list[Served]:
@@ -38,6 +40,7 @@ def served(events: Iterable[Event]) -> list[Served]:
             continue
         name, data = word(event.data, "model"), event.data
         counted = Counters(**{key: int(number(data, key)) for key in Counters.model_fields})
-        known = found.get(name, Served(name, 0.0, Counters()))
-        found[name] = Served(name, known.seconds + number(data, "seconds"), known.counted + counted)
+        known = found.get(name, Served(name, "", 0.0, Counters()))
+        seconds = known.seconds + number(data, "seconds")
+        found[name] = Served(name, word(data, "vllm") or known.version, seconds, known.counted + counted)
     return list(found.values())

@@ -28,7 +28,8 @@ def counted(prompt, generated, hits):
 
 async def events_of(tmp_path, *models, error=None):
     log = EventLog(tmp_path / "events.jsonl")
-    services = SimpleNamespace(models=dict(enumerate(models)), events=log)
+    facts = {"m": {"model": "m", "vllm": "0.32.0"}}
+    services = SimpleNamespace(models=dict(enumerate(models)), events=log, facts=facts)
     try:
         async with metered(services):
             if error:
@@ -70,4 +71,6 @@ async def test_several_processes_are_summed(tmp_path):
     await events_of(tmp_path, first)
     (one,) = served(await events_of(tmp_path, second))
     assert (one.counted.prompt_tokens, one.counted.hit_rate) == (200, 0.85)
-    assert str(one).startswith("Server of m, by its own count: 85.0 % of prompt tokens from its prefix cache")
+    assert str(one).startswith(
+        "Server of m (vLLM 0.32.0), by its own count: 85.0 % of prompt tokens from its prefix cache"
+    )

@@ -81,7 +81,8 @@ def test_a_whole_run_fixes_nothing_and_accounts_for_everything(tiny, tmp_path, s
     assert counted.prompt_tokens == spent["prompt_tokens"] + 3 * sum(one.prompt_tokens for one in votes)
     assert len(votes) > 4
     for page in ("account.md", "report.html"):
-        assert "of prompt tokens from its prefix cache" in (tmp_path / "run" / page).read_text()
+        said = (tmp_path / "run" / page).read_text()
+        assert "(vLLM 0.32.0" in said and "of prompt tokens from its prefix cache" in said
 
 
 class FirstByScript:
