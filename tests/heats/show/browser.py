@@ -111,6 +111,13 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
+    def wait_for(self, event: str) -> None:
+        """Wait until the browser tells of an event."""
+        deadline = time.monotonic() + 30
+        while not any(one.get("method") == event for one in self.events) and time.monotonic() < deadline:
+            self.call("Log.enable")  # any command that a page between two pages answers as well
+            time.sleep(0.02)
+
     def click(self, selector: str, place: int = 0) -> None:
         """Click what a selector finds, as a person would: with the mouse, where it is in view."""
         found = f"document.querySelectorAll({json.dumps(selector)})[{place}]"
