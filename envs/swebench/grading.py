@@ -210,7 +210,7 @@ def _judge(bench: Bench, run: Run) -> Grade:
     elif failing:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
         reason = f"{len(failing)} of {expected} expected tests do not pass: {', '.join(failing[:3])}"
-    elif result.exit_code != 0 and not report.ids("failed", "error"):
+    elif result.exit_code != 0 and not {"failed", "error"} & set(run.tests.values()):
         reason = f"the test command ended with exit code {result.exit_code} although it reported no failure"
     else:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
@@ -225,11 +225,10 @@ def failing_tests(instance: Instance, tests: dict[str, TestOutcome]) -> list[str
 
 
 def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
-    """What came out, for the expected tests under their own ids and any other that failed."""
+    """What came out for the expected tests, under their own ids; those that were not reported are missing."""
     expected = (*bench.instance.fail_to_pass, *bench.instance.pass_to_pass)
     found = {test: find(test, run.tests) for test in expected}
     tests = {test: outcome for test, outcome in found.items() if outcome is not None}
-    tests |= {test: outcome for test, outcome in run.tests.items() if outcome in ("failed", "error")}
     status: str = result.status
     if status == "exited":
         status = "passed" if result.exit_code == 0 else "failed"
