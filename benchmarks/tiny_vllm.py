@@ -4,9 +4,11 @@
 constrained, and `CLOSES` makes it come to an end of strings and lists.
 """
 
+import ctypes
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +73,11 @@ def tiny_model() -> Path:
     return MODEL
 
 
+def _end_with_parent() -> None:
+    """Have the kernel send SIGTERM when the process that started the server dies, however it does."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 @contextmanager
 def tiny_server(*more: str) -> Iterator[str]:
     """Serve the model with `heats serve`; yields the base URL.
@@ -89,7 +96,15 @@ def tiny_server(*more: str) -> Iterator[str]:
     command = [*heats, *place, "--tool-parser", "hermes", "--context", str(CONTEXT), "--", *_EXTRA, *more]
     with LOG.open("w+") as log:
         environment = {**os.environ, **_ENVIRONMENT}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            preexec_fn=_end_with_parent,
+        )
         assert process.stdout is not None
         try:
             said = process.stdout.readline()
