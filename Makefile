@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-rest test-all lint types format image bench docs docs-check clean
 
-PYTEST := .venv/bin/python -m pytest
+PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
 NEEDS_MORE := docker or bubblewrap or vllm or browser or slow
 
 help: ## show this list
