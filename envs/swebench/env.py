@@ -4,8 +4,10 @@ The answer (gold patch, test patch, names of tests, evaluation script) stays in 
 any of it, and it enters a sandbox only when a patch is graded there.
 """
 
+import sys
 import weakref
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +41,7 @@ class SweBenchSource(Record):
         environment: name of the conda environment in the images.
         network: of the sandboxes that agents work in and that grade. With one, fixed releases can be downloaded.
         grader: `own`, or `official`: the `swebench` package, in an environment of its own.
-        swebench_python: the interpreter of that environment.
+        swebench_python: the interpreter of that environment; without it heats' own, where the package is installed.
         test_timeout_s: seconds for one run of an instance's tests.
         grade_limits: of grading sandboxes.
     """
@@ -151,7 +153,7 @@ class SweBenchEnv:
         """
         instance = self._instances[task.id]
         if self.source.grader == "official":
-            python = self.source.swebench_python
+            python = self.source.swebench_python or (Path(sys.executable) if find_spec("swebench") else None)
             return await grade_officially(instance, task, patch, python)
         place = Place(backend=backend, limits=self.source.grade_limits, prepare=self.prepare_to_grade)
         return await grade_here(task, instance, patch, place)
