@@ -24,8 +24,8 @@ def paper_run(tmp_path, monkeypatch):
 
     async def go(*ids, model, env=None, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
         backend = backend or PaperBackend()
-        settings = {"rollouts": 4, "select_k": 2, "workers": 8, "model.name": "fake:counting", "seed": 1, **keys}
-        config = load_config((), settings)
+        settings = {"rollouts": 4, "select_k": 2, "workers": 8, "model.name": "fake:counting", "seed": 1}
+        config = load_config((), {**settings, "retries.wait_s": 0, **keys})
         env = env or PaperEnv(*(ids or ("one",)))
 
         @asynccontextmanager
