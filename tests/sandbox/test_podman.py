@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,9 +25,10 @@ CAP_SYS_RESOURCE = 24
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def podman(request: pytest.FixtureRequest) -> Iterator[str]:
     """A Podman service with a storage of its own that holds the base image; yields its address."""
-    folder = tmp_path_factory.mktemp("podman")
+    folder = Path(tempfile.mkdtemp(prefix="podman-"))  # pytest's own folders have names longer than Podman takes
+    request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
     command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--cgroup-manager=cgroupfs"]
     address = f"unix://{folder}/podman.sock"
     with (
