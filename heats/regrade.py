@@ -86,6 +86,8 @@ class Grader:
     async def grade(self, wanted: Sequence[Submission], told: Listener) -> list[Graded]:
         """Grade all of them: equal patches of a task once; grades are kept as they come.
 
+        One that says nothing never takes the place of one that did.
+
         Raises:
             TaskError: the env cannot grade a task as it was opened.
         """
@@ -93,13 +95,15 @@ class Grader:
         running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
 
         async def one(submission: Submission) -> Graded:
-            grade = None if self.redo else self.grades.grade(submission.task.id, submission.name)
+            kept = self.grades.grade(submission.task.id, submission.name)
+            grade = None if self.redo else kept
             if grade is None or grade.outcome == "invalid":
                 key = submission.task.id, submission.patch.sha256
                 if key not in running:
                     running[key] = group.create_task(self._graded(submission, slots))
                 grade = await running[key]
-                if grade is not None:
+                said_something = kept is not None and kept.outcome != "invalid"
+                if grade is not None and not (grade.outcome == "invalid" and said_something):
                     self.grades.save(submission.name, grade)
             graded = Graded(submission=submission, grade=grade)
             told(graded)

@@ -98,6 +98,20 @@ def test_the_same_command_goes_on_and_redo_starts_over(env, tmp_path, monkeypatc
     assert "resolved 0 of 1 submitted" in capsys.readouterr().out.splitlines()[-2]
 
 
+def test_a_grade_that_says_nothing_takes_no_others_place(env, tmp_path, monkeypatch, capsys):
+    preds = predictions(tmp_path / "preds.json", a="right")
+    assert heats(monkeypatch, preds, "-d", "sums:Env") == 0
+
+    async def down(task, patch, backend):
+        raise SandboxStartError("no space left")
+
+    monkeypatch.setattr(env, "grade", down)
+    assert heats(monkeypatch, preds, "-d", "sums:Env", "--redo") == 3
+    capsys.readouterr()
+    assert heats(monkeypatch, preds, "-d", "sums:Env", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["resolved_ids"] == ["a"]
+
+
 def test_infrastructure_is_tried_again_told_and_counted(env, tmp_path, monkeypatch, capsys):
     preds = predictions(tmp_path / "preds.json", a="flaky", b="broken")
     assert heats(monkeypatch, preds, "-d", "sums:Env", "--json") == 3
