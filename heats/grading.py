@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from envs.base import Grade, Patch, Task
 from heats.config import HeatsConfig
+from heats.keptstates import drop, grade_from, is_kept, state_image
 from heats.services import Services
 from heats.store import GradeStore, TaskStore
 from sandbox.errors import SandboxError
@@ -13,18 +14,32 @@ from sandbox.errors import SandboxError
 async def grade_task(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int = 0) -> None:
     """Grade every finished rollout of a task: equal patches once. Grades are kept, but for those that say nothing.
 
+    A state was graded where it was, as a rule; one that was not is graded from its image, if it was kept. Images that
+    nobody needs any more are removed.
+
     Args:
         order: of the task, for the worker slots.
     """
-    if not services.config.grade:
-        return
+    if services.config.grade:
+        await _grade_missing(services, files, grades, task, order)
+    if task.submission == "state" and (services.config.within_timeout or services.config.keep_state != "none"):
+        await drop(services.backend, list(_spare(services, files, grades, task)))
+
+
+async def _grade_missing(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int) -> None:
     graded: dict[str, asyncio.Task[Grade | None]] = {}
 
     async def one(rollout: str) -> None:
         patch = files.rollout(rollout).patch()
-        if patch.sha256 not in graded:
-            graded[patch.sha256] = asyncio.ensure_future(_graded(services, task, patch, order))
-        grade = await graded[patch.sha256]
+        # Descriptions leave much out: equal ones may be of states that are not.
+        key = patch.sha256 if task.submission == "patch" else rollout
+        if key not in graded:
+            image = state_image(services.run_id, task.id, rollout) if task.submission == "state" else ""
+            gone = bool(image) and not await is_kept(services.backend, image, patch)
+            if gone and grades.grade(task.id, rollout) is not None:
+                return
+            graded[key] = asyncio.ensure_future(_graded(services, task, patch, order, "" if gone else image))
+        grade = await graded[key]
         if grade is not None:
             grades.save(rollout, grade)
             services.events.emit("graded", task=task.id, rollout=rollout, outcome=grade.outcome)
@@ -40,23 +55,47 @@ async def grade_task(services: Services, files: TaskStore, grades: GradeStore, t
 
 def ungraded(config: HeatsConfig, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
     """Finished rollouts of a task without a grade that says something."""
+    for rollout in _finished(config, files):
+        grade = grades.grade(task.id, rollout)
+        if grade is None or grade.outcome == "invalid":
+            yield rollout
+
+
+def _finished(config: HeatsConfig, files: TaskStore) -> Iterator[str]:
     for heat in range(config.iterations):
         for rollout in files.rollouts(heat):
-            grade = grades.grade(files.task_id, rollout)
-            # A state is graded where it is, once: its sandbox is gone.
-            again = grade is not None and grade.outcome == "invalid" and task.submission == "patch"
-            if files.rollout(rollout).outcome() is not None and (grade is None or again):
+            if files.rollout(rollout).outcome() is not None:
                 yield rollout
 
 
-async def _graded(services: Services, task: Task, patch: Patch, order: int) -> Grade | None:
-    """One patch's grade; one that says nothing is tried again before it is taken."""
-    attempts = 1 + services.config.retries.grading
+def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task) -> Iterator[str]:
+    """Images of states that wait for no grade and are not to be kept."""
+    config, result = services.config, files.result()
+    if config.keep_state == "all" or (config.keep_state == "winner" and result is None):
+        return
+    waiting = set(ungraded(config, task, files, grades)) if config.grade else set()
+    for rollout in _finished(config, files):
+        wanted = config.keep_state == "winner" and result is not None and rollout == result.selected
+        if rollout not in waiting and not wanted:
+            yield state_image(services.run_id, task.id, rollout)
+
+
+async def _graded(services: Services, task: Task, patch: Patch, order: int, image: str) -> Grade | None:
+    """One patch's grade, or that of the state in an image; one that says nothing is tried again before it is taken."""
+    gone = task.submission == "state" and not image
+    attempts = 1 + (0 if gone else services.config.retries.grading)
     while True:
         attempts -= 1
         try:
             async with services.slots.hold(order):
-                grade = await services.env.grade(task, patch, services.backend)
+                if image:
+                    labels = {"run": services.run_id}
+                    limits = services.config.sandbox.limits
+                    grade: Grade | None = await grade_from(
+                        image, services.env, task, patch, services.backend, labels=labels, limits=limits
+                    )
+                else:
+                    grade = await services.env.grade(task, patch, services.backend)
         except SandboxError as error:
             grade = Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
         if grade is None or grade.outcome != "invalid" or not attempts:

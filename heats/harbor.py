@@ -25,9 +25,9 @@ from envs.base import Task
 from envs.harbor.copied import CopiedEnv, pack, unpack_command
 from heats.config import load_config
 from heats.harbor_machine import Copied, EnvironmentSandbox, copy_machine
+from heats.keptstates import state_image
 from heats.mix import main_model
 from heats.run import RunRequest, play
-from heats.states import state_image
 from heats.store import RunStore
 from sandbox import SandboxConfig
 from sandbox.base import Sandbox, SandboxSpec

@@ -174,7 +174,7 @@ class Nodes:
             files.save_evidence(evidence)
         result = conclude(run, winner, evidence)
         if run.states is not None and run.task.submission == "state":
-            kept = await run.states.settle(winner, result.rollouts)
+            kept = await run.states.kept(winner, files.patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
         run.store.save_result(result)

@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from envs.base import Env, Grade, Patch, Task
 from heats.attempts import Attempt
 from heats.errors import UsageError
 from heats.files import slug
-from heats.store import GradeStore
-from sandbox.base import SandboxBackend
+from heats.keptstates import grade_from, is_kept, state_image
+from heats.store import GradeStore, RunStore
+from sandbox.base import SandboxBackend, SandboxLimits
 from sandbox.errors import SandboxError
 
 Listener = Callable[["Graded"], None]
@@ -18,20 +20,31 @@ Listener = Callable[["Graded"], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Submission:
-    """One patch to grade. `name` is its file in the grade store: the rollout, or who predicted which patch."""
+    """One patch to grade.
+
+    Attributes:
+        name: its file in the grade store: the rollout, or who predicted which patch.
+        image: that would keep the state which the patch describes, for tasks that hand in one.
+    """
 
     task: Task
     name: str
     source: str
     patch: Patch
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """A submission and its grade; None when the env has nothing to grade it by."""
+    """A submission and its grade; None when the env has nothing to grade it by.
+
+    Attributes:
+        gone: there is nothing left that could be graded; the grade is the one from before, if there was one.
+    """
 
     submission: Submission
     grade: Grade | None
+    gone: bool = False
 
 
 def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Sequence[str]) -> list[Submission]:
@@ -52,7 +65,13 @@ def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Seque
         if attempt.instance in by_task:
             by_task[attempt.instance].append(attempt)
     return [
-        Submission(task=task, name=_name(attempt), source=attempt.source, patch=Patch(attempt.patch))
+        Submission(
+            task=task,
+            name=_name(attempt),
+            source=attempt.source,
+            patch=Patch(attempt.patch),
+            image=_image(attempt, task),
+        )
         for task in tasks
         for attempt in by_task[task.id]
     ]
@@ -60,10 +79,21 @@ def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Seque
 
 def _name(attempt: Attempt) -> str:
     """The rollout where it is one of a run of heats; else the model and the patch: another patch is not the same."""
-    place = attempt.source.partition(f"/{attempt.instance}/")[2]
-    if place.startswith("heat-"):
-        return place
-    return f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
+    rollout = _place(attempt)[1]
+    return rollout or f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
+
+
+def _image(attempt: Attempt, task: Task) -> str:
+    directory, rollout = _place(attempt)
+    if task.submission == "patch" or not rollout:
+        return ""
+    return state_image(RunStore(Path(directory)).manifest.run_id, task.id, rollout)
+
+
+def _place(attempt: Attempt) -> tuple[str, str]:
+    """The run of heats and the rollout that an attempt is of; empty where it is of none."""
+    directory, _, rollout = attempt.source.partition(f"/{attempt.instance}/")
+    return (directory, rollout) if rollout.startswith("heat-") else ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +104,7 @@ class Grader:
         workers: submissions graded at the same time.
         retries: further tries of a grade that says nothing.
         redo: grade again what has a grade.
+        limits: of the sandboxes that states are started in again, where their tasks name none.
     """
 
     env: Env
@@ -82,6 +113,7 @@ class Grader:
     workers: int
     retries: int
     redo: bool = False
+    limits: SandboxLimits | None = None
 
     async def grade(self, wanted: Sequence[Submission], told: Listener) -> list[Graded]:
         """Grade all of them: equal patches of a task once; grades are kept as they come.
@@ -97,15 +129,19 @@ class Grader:
         async def one(submission: Submission) -> Graded:
             kept = self.grades.grade(submission.task.id, submission.name)
             grade = None if self.redo else kept
-            if grade is None or grade.outcome == "invalid":
-                key = submission.task.id, submission.patch.sha256
+            gone = await self._gone(submission)
+            if gone:
+                grade = kept or await self.env.grade(submission.task, submission.patch, self.backend)
+            elif grade is None or grade.outcome == "invalid":
+                # Descriptions of states leave much out: equal ones may be of states that are not.
+                key = submission.task.id, submission.image or submission.patch.sha256
                 if key not in running:
                     running[key] = group.create_task(self._graded(submission, slots))
                 grade = await running[key]
                 said_something = kept is not None and kept.outcome != "invalid"
                 if grade is not None and not (grade.outcome == "invalid" and said_something):
                     self.grades.save(submission.name, grade)
-            graded = Graded(submission=submission, grade=grade)
+            graded = Graded(submission=submission, grade=grade, gone=gone)
             told(graded)
             return graded
 
@@ -113,17 +149,29 @@ class Grader:
             tasks = [group.create_task(one(submission)) for submission in wanted]
         return [task.result() for task in tasks]
 
+    async def _gone(self, submission: Submission) -> bool:
+        """Whether it was a state of which nothing is left but its description."""
+        if submission.task.submission == "patch":
+            return False
+        return not await is_kept(self.backend, submission.image, submission.patch)
+
     async def _graded(self, submission: Submission, slots: asyncio.Semaphore) -> Grade | None:
         grade: Grade | None = None
         for _ in range(1 + self.retries):
             async with slots:
                 try:
-                    grade = await self.env.grade(submission.task, submission.patch, self.backend)
+                    grade = await self._grade_once(submission)
                 except SandboxError as error:
                     grade = Grade(task_id=submission.task.id, outcome="invalid", reason=str(error))
             if grade is None or grade.outcome != "invalid":
                 break
         return grade
+
+    async def _grade_once(self, submission: Submission) -> Grade | None:
+        task, patch = submission.task, submission.patch
+        if not submission.image:
+            return await self.env.grade(task, patch, self.backend)
+        return await grade_from(submission.image, self.env, task, patch, self.backend, limits=self.limits)
 
 
 def report_of(graded: Sequence[Graded], tasks: Sequence[Task]) -> dict[str, Any]:

@@ -131,7 +131,7 @@ class TaskRun:
             if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
-            waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox)
+            waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox, patch)
             return self._outcome(trajectory, patch), patch
         except PatchRejected as rejected:
             return self._outcome(trajectory, rejected=rejected.reasons), Patch(b"")

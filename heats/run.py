@@ -78,7 +78,7 @@ class Work:
         ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
         files, grades = self.store.task(task.id), self.store.grades
         # Only the way in: what was graded stays out of reach of whoever plays the task.
-        states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade))
+        states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = clock_for(task, self.services.config, files.directory / "clock.json")
         return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
 

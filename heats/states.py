@@ -1,5 +1,7 @@
 """Rollouts that hand in the state of their sandbox: graded before it closes, kept as an image where that is wanted.
 
+A sandbox that has to wait for its grading is kept as an image meanwhile: a kill takes the sandbox with it.
+
 A task's own time-out can hold for everything that is done for it (`within_timeout`): a `Clock` then says until when a
 heat's rollouts may work and until when its winners must be known.
 """
@@ -8,20 +10,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from agents.trajectory import Exit, Record, Trajectory
-from envs.base import Grade, GradesStates, Task
+from envs.base import Grade, GradesStates, Patch, Task
 from heats.config import HeatsConfig
-from heats.files import read_record, slug, write_record
+from heats.files import read_record, write_record
+from heats.keptstates import is_kept, keep, state_image
 from heats.services import Services
 from heats.store import RolloutStore
 from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
-from sandbox.images import Images, keep_state
 
 SaveGrade = Callable[[str, Grade], None]
 """Puts a grade where only reports read it: rollout id and grade. There is no way to read one through it."""
@@ -108,11 +109,15 @@ class States:
 
     Where time counts, sandboxes wait for their grading until the winner is known; else each is graded at once. Leaving
     the context closes all that wait.
+
+    Attributes:
+        order: of the task, for the worker slots.
     """
 
     services: Services
     task: Task
     save_grade: SaveGrade | None = None
+    order: int = 0
     _waiting: dict[str, Sandbox] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
@@ -123,47 +128,49 @@ class States:
     ) -> None:
         try:
             if kind is None:
-                for rollout, sandbox in self._waiting.items():
-                    await self._grade(rollout, sandbox)
+                async with asyncio.TaskGroup() as group:
+                    for rollout, sandbox in self._waiting.items():
+                        group.create_task(self._grade_waiting(rollout, sandbox))
         finally:
             for sandbox in self._waiting.values():
                 await sandbox.close()
             self._waiting.clear()
 
-    async def hand_in(self, rollout: str, sandbox: Sandbox) -> bool:
+    async def hand_in(self, rollout: str, sandbox: Sandbox, description: Patch) -> bool:
         """Keep and grade the state of a sandbox whose attempt is over; whether it now waits here and stays open."""
         if self.task.submission != "state":
             return False
         config = self.services.config
-        if config.keep_state != "none":
-            await self._keep(rollout, sandbox)
+        if config.keep_state != "none" or (config.within_timeout and config.grade):
+            await self._keep(rollout, sandbox, description)
         if config.within_timeout:
             self._waiting[rollout] = sandbox
             return True
         await self._grade(rollout, sandbox)
         return False
 
-    async def settle(self, winner: str, rollouts: tuple[str, ...]) -> str:
-        """Remove the images that are not to be kept; returns the winner's, empty when there is none."""
-        config = self.services.config
-        if self.task.submission != "state" or config.keep_state == "none":
+    async def kept(self, winner: str, description: Patch) -> str:
+        """The image that keeps the winner's state, where it was to be kept; else empty."""
+        if self.task.submission != "state" or self.services.config.keep_state == "none":
             return ""
-        images = Images.of(self.services.backend)
-        if config.keep_state == "winner":
-            for rollout in rollouts:
-                if rollout != winner:
-                    await images.remove(state_image(self.services.run_id, self.task.id, rollout))
-        kept = state_image(self.services.run_id, self.task.id, winner)
-        return kept if await images.has(kept) else ""
+        image = self._image(winner)
+        return image if await is_kept(self.services.backend, image, description) else ""
 
-    async def _keep(self, rollout: str, sandbox: Sandbox) -> None:
-        image = state_image(self.services.run_id, self.task.id, rollout)
+    def _image(self, rollout: str) -> str:
+        return state_image(self.services.run_id, self.task.id, rollout)
+
+    async def _keep(self, rollout: str, sandbox: Sandbox, description: Patch) -> None:
         try:
             labels = {"run": self.services.run_id, "task": self.task.id, "rollout": rollout}
-            await keep_state(sandbox, image, labels)
+            await keep(self.services.backend, sandbox, self._image(rollout), description, labels)
         except SandboxError as error:
             text = f"the state could not be kept: {error}"
             self.services.events.emit("warning", task=self.task.id, rollout=rollout, text=text)
+
+    async def _grade_waiting(self, rollout: str, sandbox: Sandbox) -> None:
+        async with self.services.slots.hold(self.order):
+            await self._grade(rollout, sandbox)
+            await sandbox.close()
 
     async def _grade(self, rollout: str, sandbox: Sandbox) -> None:
         env = self.services.env
@@ -172,13 +179,6 @@ class States:
         grade = await env.grade_state(self.task, sandbox)
         self.save_grade(rollout, grade)
         self.services.events.emit("graded", task=self.task.id, rollout=rollout, outcome=grade.outcome)
-
-
-def state_image(run_id: str, task_id: str, rollout: str) -> str:
-    """The image that keeps a rollout's state: the same name in every process of a run."""
-    digest = sha256(f"{run_id}\0{task_id}".encode()).hexdigest()[:8]
-    name = "".join(char if char.isalnum() else "-" for char in slug(task_id).lower()).strip("-")[:60]
-    return f"heats-state/{name or 'task'}-{digest}:{rollout.replace('/', '-')}"
 
 
 def clock_for(task: Task, config: HeatsConfig, path: Path) -> Clock:

@@ -32,6 +32,7 @@ for p in /proc/[0-9]*; do
   echo
 done 2>/dev/null
 """
+_RUNNING, _NONE = "processes still running:", "(none)"
 _TERMINAL = "tmux -L heats"
 _PORTS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == \"0A\" { print $2 }'"
 
@@ -69,10 +70,16 @@ async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
         return b""
     parts = [f"{STATE_MARK} of the sandbox, working directory {workdir}"]
     parts += ["", f"paths that are not as in the image ({len(changes)}):", *listed]
-    parts += ["", "processes still running:", *(running or ["(none)"])]
+    parts += ["", _RUNNING, *(running or [_NONE])]
     parts += ["", f"listening on TCP ports: {', '.join(map(str, ports)) or '(none)'}"]
-    parts += ["", "small texts of the working directory:", *(texts or ["(none)"])]
+    parts += ["", "small texts of the working directory:", *(texts or [_NONE])]
     return ("\n".join(parts) + "\n").encode("utf-8", "replace")
+
+
+def left_running(description: bytes) -> bool:
+    """Whether a description tells of processes that the attempt left running."""
+    lines = description.decode("utf-8", "replace").splitlines()
+    return _RUNNING in lines and lines[lines.index(_RUNNING) + 1 :][:1] != [_NONE]
 
 
 def interesting(changes: Iterable[PathChange]) -> list[PathChange]:

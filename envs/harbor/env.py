@@ -14,7 +14,7 @@ from pydantic import Field
 
 from envs.base import Grade, Machine, Patch, Record, Task
 from envs.errors import SetupFailed, TaskError
-from envs.harbor.endstate import describe, texts_before
+from envs.harbor.endstate import describe, left_running, texts_before
 from envs.harbor.layout import HarborTask, read_task, task_directories
 from envs.harbor.taskfile import Healthcheck, resolved
 from envs.harbor.verifier import LOGS, SOLUTION, grade_state, make_log_folders, upload
@@ -157,7 +157,22 @@ class HarborEnv:
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
         """A state that is gone cannot be graded any more."""
-        return Grade(task_id=task.id, outcome="invalid", reason="the sandbox was gone before its state was graded")
+        reason = (
+            "its sandbox is gone and its state was not kept, so it cannot be graded (--keep-state keeps the winner's)"
+        )
+        return Grade(task_id=task.id, outcome="invalid", reason=reason)
+
+    async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
+        """Run the hidden tests on the files that an attempt left; what it left running is not there.
+
+        A state of files alone is graded as it would have been. One whose processes are missing can pass, but not fail.
+        """
+        grade = await self.grade_state(task, sandbox)
+        reason = f"from the kept files: {grade.reason}"
+        if grade.outcome == "fail" and left_running(description.data):
+            reason = f"it fails without the processes that belonged to it ({grade.reason}), which says nothing of it"
+            return grade.model_copy(update={"outcome": "invalid", "reason": reason})
+        return grade.model_copy(update={"reason": reason})
 
     async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
         """Play the reference solution in a prepared sandbox, within the agent's own time.

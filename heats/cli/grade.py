@@ -141,6 +141,7 @@ async def _grade(
             workers=settings.workers,
             retries=settings.retries.grading,
             redo=redo,
+            limits=settings.sandbox.limits,
         )
         return await grader.grade(wanted, _tell)
     finally:
@@ -150,6 +151,9 @@ async def _grade(
 def _tell(graded: Graded) -> None:
     grade = graded.grade
     outcome = WORDS[grade.outcome] if grade else "nothing to grade by"
+    if graded.gone:
+        outcome += ", as before" if grade and grade.outcome != "invalid" else ""
+        outcome += ": its end state was not kept, so it cannot be graded again (heats sweep --keep-state)"
     say(f"{graded.submission.task.id}  {graded.submission.name}  {outcome}")
 
 

@@ -14,8 +14,9 @@ from envs.base import Grade, Patch
 from envs.errors import SetupFailed, TaskError
 from envs.patches import STATE_MARK
 from heats.errors import UsageError
+from heats.keptstates import state_image
 from heats.oracle import OracleAgent
-from heats.states import Clock, in_time, state_image
+from heats.states import Clock, in_time
 from heats.store import RolloutStore, RunStore
 from sandbox.fake import FakeSandbox, result
 
