@@ -1,18 +1,77 @@
 """Votes that early stopping saves, the fewest that any rule could do with, and what position bias costs."""
 
+import random
+from collections.abc import Callable, Sequence
 from functools import cache
 
+from agents.llm.ledger import Ledger
 from benchmarks.selection_field import IDS, N, choose, gap_for, passing, settings
-from tournament.base import Match
-from tournament.fake import BiasedJudge
+from tournament.base import Bracket, Candidate, Match, Vote
+from tournament.fake import BiasedJudge, FakeJudge
+from tournament.odds import quality_gap
 from tournament.rtv import RTVSelector
 
 VOTES = 8
-STOPS = (
-    ("balanced", ("earlier-block", "smaller-patch")),
-    ("lean", ("earlier-block", "smaller-patch")),
-    ("lean", ("earlier-vote", "smaller-patch")),
+ACCURACY = 0.7
+Rule = tuple[str, tuple[str, ...]]
+USUAL: Rule = ("lean", ("more-copies", "earlier-vote", "smaller-patch"))
+OTHERS: tuple[Rule, ...] = (
+    ("lean", ("more-copies", "earlier-block", "smaller-patch")),
+    ("balanced", ("more-copies", "earlier-block", "smaller-patch")),
 )
+Build = Callable[[frozenset[str], int], FakeJudge]
+
+
+class Strict(FakeJudge):
+    """Right about every pair with the same probability: candidates are in a strict order, passing ones first."""
+
+    def __init__(self, good: frozenset[str]) -> None:
+        super().__init__()
+        self.good = good
+
+    def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
+        """The better one, or by mistake the other."""
+        better, worse = sorted((one.id for one in order), key=lambda name: (name not in self.good, name))
+        return better if rng.random() < ACCURACY else worse
+
+
+class OneOrder(BiasedJudge):
+    """Sees every pair in the same order in all votes."""
+
+    def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
+        """As always, with the order set back."""
+        return super().choose(sorted(order, key=lambda one: one.id), rng, match)
+
+
+class Counting:
+    """A judge that counts its requests: votes of the same order share one where the server takes `n`."""
+
+    def __init__(self, judge: FakeJudge) -> None:
+        self.judge, self.requests, self.waves = judge, 0, 0
+
+    async def vote(
+        self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
+    ) -> list[Vote]:
+        """Count, and vote."""
+        self.requests += min(count, len(contestants))
+        self.waves += 1
+        return await self.judge.vote(problem, contestants, count=count, first=first, seed=seed, ledger=ledger)
+
+
+def _dice(gap: float, noise: float = 0.0) -> Build:
+    return lambda good, seed: BiasedJudge({name: gap * (name in good) for name in IDS}, 0, noise, seed)
+
+
+def judges() -> dict[str, tuple[Build, tuple[float, float] | None]]:
+    """Judges by what accuracy 0.7 is taken to mean; and chances in one vote, of mixed pairs and equals, if known."""
+    return {
+        "every pair alike": (lambda good, _: Strict(good), (ACCURACY, ACCURACY)),
+        "mixed pairs, a coin between equals": (_dice(gap_for(ACCURACY, 0.0)), (ACCURACY, 0.5)),
+        "the same, errors shared (1 logit)": (_dice(gap_for(ACCURACY, 1.0), 1.0), None),
+        "the same, errors shared (2 logits)": (_dice(gap_for(ACCURACY, 2.0), 2.0), None),
+        "8 votes together, errors shared (2 logits)": (_dice(quality_gap(ACCURACY, 2.0), 2.0), None),
+        "8 votes together, independent": (_dice(quality_gap(ACCURACY, 0.0)), None),
+    }
 
 
 def fewest(accuracy: float, votes: int = VOTES) -> float:
@@ -32,59 +91,75 @@ def fewest(accuracy: float, votes: int = VOTES) -> float:
 
 
 async def bias(seeds: int) -> None:
-    """What position bias costs with balanced orders."""
-    print(f"## bias: accuracy 0.7, rtv, {seeds} selections a cell, per cent passing\n")
-    names = [f"{stop}, {ties[0]}" for stop, ties in STOPS]
-    print("| bias | " + " | ".join(names) + " |\n|" + " --- |" * (1 + len(names)))
+    """What position bias costs with balanced orders, and without."""
+    print(f"## bias: accuracy {ACCURACY}, rtv, {seeds} selections a cell, per cent passing\n")
+    columns = [(rule[1][1], rule, BiasedJudge) for rule in (USUAL, OTHERS[0])] + [("one order", USUAL, OneOrder)]
+    print("| bias | " + " | ".join(name for name, _, _ in columns) + " |\n|" + " --- |" * (1 + len(columns)))
     for logits in (0.0, 0.5, 1.0, 2.0):
         cells = []
-        for stop, ties in STOPS:
+        for _, (stop, ties), kind in columns:
             won = 0
             for seed in range(seeds):
                 good = passing(seed)
-                judge = BiasedJudge({name: gap_for(0.7, 0.0) * (name in good) for name in IDS}, logits, 0.0, seed)
+                judge = kind({name: gap_for(ACCURACY, 0.0) * (name in good) for name in IDS}, logits, 0.0, seed)
                 selector = RTVSelector(settings(early_stop=stop, ties=ties), judge)
                 won += (await choose(selector, seed)).selected[0] in good
             cells.append(f"{100 * won / seeds:.1f}")
-        print(f"| {logits:g} logits | " + " | ".join(cells) + " |")
+        print(f"| {logits:g} logits | " + " | ".join(cells) + " |", flush=True)
     print()
 
 
 async def early_stop(seeds: int) -> None:
     """Votes saved by stopping, the most that can be saved, and whether any winner differs."""
-    print(f"## early stopping against V = {VOTES}, accuracy 0.7, {seeds} tournaments of {N} a row\n")
-    print("| judge | stop, tie-break | kept | votes | saved | most possible | on mixed pairs | other winners |")
-    print("|" + " --- |" * 8)
-    for noise in (0.0, 1.0, 2.0):
-        for keep in (1, 4) if not noise else (1,):
-            for stop, ties in STOPS:
-                await _stopping(seeds, noise, stop, ties, keep)
-    print(f"\nNo rule can save more of independent votes: {_saved(0.7)} of a mixed pair's, {_saved(0.5)} of equals'.\n")
+    print(f"## early stopping against V = {VOTES}, accuracy {ACCURACY}, {seeds} tournaments of {N} a row\n")
+    print("| accuracy is of | stop, tie-break | kept | saved | possible | mixed pairs | requests | waves | differ |")
+    print("|" + " --- |" * 9)
+    for name, (build, chances) in judges().items():
+        for rule in (USUAL, *OTHERS):
+            await _stopping(seeds, (name, build, chances), rule, 1)
+        if chances is not None:
+            await _stopping(seeds, (name, build, chances), USUAL, 4)
+    print(f"\nNo rule saves more of independent votes: {_saved(ACCURACY)} at 0.7, {_saved(0.5)} of a coin's.\n")
 
 
 def _saved(accuracy: float) -> str:
-    return f"{100 * (1 - fewest(accuracy) / VOTES):.1f} %"
+    return _percent(1 - fewest(accuracy) / VOTES)
 
 
-async def _stopping(seeds: int, noise: float, stop: str, ties: tuple[str, ...], keep: int) -> None:
-    gap, differ = gap_for(0.7, noise), 0
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+async def _stopping(seeds: int, judge: tuple[str, Build, tuple[float, float] | None], rule: Rule, keep: int) -> None:
+    (name, build, chances), (stop, ties), differ = judge, rule, 0
     played: list[Match] = []
     mixed: list[Match] = []
+    requests = waves = 0
     for seed in range(seeds):
         good = passing(seed)
-        worth = {name: gap * (name in good) for name in IDS}
-        full, short = BiasedJudge(worth, 0, noise, seed), BiasedJudge(worth, 0, noise, seed)
+        full, short = Counting(build(good, seed)), Counting(build(good, seed))
         whole = await choose(RTVSelector(settings(early_stop="never", ties=ties), full), seed, keep=keep)
         brief = await choose(RTVSelector(settings(early_stop=stop, ties=ties), short), seed, keep=keep)
-        for one, other in zip(whole.rounds, brief.rounds, strict=True):
-            differ += sum(a.winner != b.winner for a, b in zip(one, other, strict=True))
+        differ += _differences(whole, brief)
         matches = [match for matches in brief.rounds for match in matches]
         played += matches
         mixed += [match for match in matches if len(good.intersection(match.contestants)) == 1]
-    votes = sum(len(match.votes) for match in played) / seeds
-    of = VOTES * len(played) / seeds
-    on_mixed = 100 * (1 - sum(len(match.votes) for match in mixed) / len(mixed) / VOTES)
-    least = (len(mixed) * fewest(0.7) + (len(played) - len(mixed)) * fewest(0.5)) / seeds
-    judge, most = (f"noise {noise:g}", "-") if noise else ("independent votes", f"{100 * (1 - least / of):.1f} %")
-    cells = (judge, f"{stop}, {ties[0]}", str(keep), f"{votes:.1f} of {of:.0f}", f"{100 * (1 - votes / of):.1f} %")
-    print("| " + " | ".join((*cells, most, f"{on_mixed:.1f} %", str(differ))) + " |", flush=True)
+        requests += short.requests
+        waves += short.waves
+    cells = [name, f"{stop}, {ties[1]}", str(keep), _percent(_unspent(played)), "-", _percent(_unspent(mixed))]
+    if chances is not None:
+        least = len(mixed) * fewest(chances[0]) + (len(played) - len(mixed)) * fewest(chances[1])
+        cells[4] = _percent(1 - least / VOTES / len(played))
+    cells += [f"{requests / len(played):.2f}", f"{waves / len(played):.2f}", f"{differ} of {len(played)}"]
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def _unspent(matches: Sequence[Match]) -> float:
+    """Share of their votes that were not cast."""
+    return 1 - sum(len(match.votes) for match in matches) / len(matches) / VOTES
+
+
+def _differences(one: Bracket, other: Bracket) -> int:
+    """Matches with another winner."""
+    pairs = zip(one.rounds, other.rounds, strict=True)
+    return sum(a.winner != b.winner for first, second in pairs for a, b in zip(first, second, strict=True))

@@ -165,7 +165,11 @@ async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
         bracket = run.store.bracket(0)
         if bracket is None:
             coming = {name: run.candidate(Plan(rollout=name)) for name in names}
-            bracket = await hold_tournament(run, 0, coming, run.services.config.select_k)
+            bracket = await hold_tournament(run, 0, coming, 1)
+        kept = bracket.ranking[: run.services.config.select_k]
+        if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
+            bracket = bracket.model_copy(update={"selected": kept})
+            run.store.save_bracket(0, bracket)
         run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
         await nodes.verify(state)
 

@@ -161,33 +161,46 @@ def _group(
     return next(one for one in top if one.id == match.winner), match
 
 
-def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequence[str]) -> tuple[str, ...]:
+def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequence[str], k: int) -> tuple[str, ...]:
     """Order all candidates, best first.
 
     By evidence class; then those who played before those whose equal played for them; then by the round they were
-    beaten in; then by their share of the votes of their last judged match; then by `ties`.
+    beaten in. Of the others, who was beaten by somebody who got further comes first, then `ties` decide: who the first
+    `k` are does not depend on how many votes a match had, so that stopping early cannot change it. The places behind
+    them go by the share of the votes of the last judged match, then by `ties`.
 
     Args:
         ties: all candidates, who wins a tie first.
+        k: number of candidates that are selected.
     """
     out = equal_patches(slots)
     beaten: dict[str, int] = {}
+    victor: dict[str, str] = {}
     share: dict[str, float] = {}
     place = {name: index for index, name in enumerate(ties)}
     for number, matches in enumerate(rounds):
         for match in matches:
-            beaten.update({name: number for name in match.contestants if name != match.winner})
+            losers = [name for name in match.contestants if name != match.winner]
+            beaten.update(dict.fromkeys(losers, number))
+            victor.update(dict.fromkeys(losers, match.winner))
             valid = [vote.choice for vote in match.votes if vote.choice is not None]
             if valid:
                 share.update({name: valid.count(name) / len(valid) for name in match.votes[0].order})
 
-    def key(one: Candidate) -> tuple[object, ...]:
-        player = out.get(one.id, one.id)
-        stage = beaten.get(player, len(rounds))
-        return -one.evidence_rank, one.id in out, -stage, -share.get(player, 0.0), place[one.id]
+    def stage(name: str) -> int:
+        return beaten.get(name, len(rounds))
 
-    present = [slot for slot in slots if isinstance(slot, Candidate)]
-    return tuple(one.id for one in sorted(present, key=key))
+    def selecting(one: Candidate) -> tuple[object, ...]:
+        player = out.get(one.id, one.id)
+        beyond = stage(victor[player]) if player in victor else 0
+        return -one.evidence_rank, one.id in out, -stage(player), -beyond, place[one.id]
+
+    def telling(one: Candidate) -> tuple[object, ...]:
+        player = out.get(one.id, one.id)
+        return -one.evidence_rank, one.id in out, -stage(player), -share.get(player, 0.0), place[one.id]
+
+    present = sorted((slot for slot in slots if isinstance(slot, Candidate)), key=selecting)
+    return tuple(one.id for one in (*present[:k], *sorted(present[k:], key=telling)))
 
 
 def merged(slots: Sequence[Slot]) -> dict[str, tuple[str, ...]]:

@@ -72,8 +72,8 @@ class TournamentConfig(BaseModel):
         ties: who wins where votes do not say, the first that does. `more-copies`: whose patch more candidates made;
             `earlier-block`: who had its last vote a block of G votes earlier; `earlier-vote`: who had it earlier at
             all; `fewer-edits`: who changed fewer lines; `smaller-patch`: whose patch is smaller. Then a lot.
-        early_stop: `never` casts all V; `balanced` stops, after whole blocks of G votes, once the winner cannot change;
-            `lean` stops at the very vote.
+        early_stop: `lean` stops at the very vote that makes the winner sure; `balanced` after whole blocks of G votes;
+            `never` casts all V.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -55,7 +55,7 @@ class RTVSelector:
         async with arrivals(candidates) as futures:
             slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
         present = [slot for slot in slots if isinstance(slot, Candidate)]
-        ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties))
+        ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties), k)
         if not ranking:
             raise NoCandidates("no rollout gave a candidate")
         return Bracket(

@@ -233,7 +233,7 @@ class Simulation:
                 winner, cast = self._match(ids, [gap * passed[int(one)] for one in ids])
                 judged[name, ids] = Match(id=name, contestants=ids, winner=winner, decided_by="votes")
                 votes += cast
-        ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"))
+        ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"), keep)
         return [passed[int(one)] for one in ranking[:keep]], votes
 
     def _match(self, ids: tuple[str, ...], worth: list[float]) -> tuple[str, int]:
@@ -255,7 +255,7 @@ def _names(size: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def _wave(choices: tuple[str, ...], sizes: tuple[int, int], early_stop: bool) -> int:
-    return next_wave(choices, _rules(sizes), early_stop=early_stop, balanced=True)
+    return next_wave(choices, _rules(sizes), early_stop=early_stop, balanced=False)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -265,7 +265,7 @@ def _leader(choices: tuple[str, ...], sizes: tuple[int, int]) -> str:
 
 def _rules(sizes: tuple[int, int]) -> Rules:
     contestants, votes = sizes
-    return Rules(_names(contestants), _names(contestants), votes, contestants)
+    return Rules(_names(contestants), _names(contestants), votes, contestants, grain=1)
 
 
 def _between(table: Sequence[float], share: float) -> float:

@@ -14,7 +14,7 @@ from tournament.bracket import seeded_hash
 
 TieBreak = Literal["more-copies", "earlier-block", "earlier-vote", "fewer-edits", "smaller-patch"]
 
-USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-block", "smaller-patch")
+USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-vote", "smaller-patch")
 BY_VOTES: frozenset[TieBreak] = frozenset(("earlier-block", "earlier-vote"))
 
 _CHANGED = re.compile(r"^(?:\+(?!\+\+ )|-(?!-- ))", re.MULTILINE)

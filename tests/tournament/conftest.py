@@ -77,6 +77,11 @@ class Kit:
         return candidate
 
     @staticmethod
+    def case(seed: int = 0, journal: MemoryJournal | None = None) -> Case:
+        """What a selection is about."""
+        return Case("the issue", seed, Ledger("test"), journal or MemoryJournal())
+
+    @staticmethod
     async def play(
         selector: Selector,
         candidates: Sequence[Candidate] | Mapping[str, Awaitable[Candidate | None]],
@@ -87,7 +92,7 @@ class Kit:
         """One selection."""
         if not isinstance(candidates, Mapping):
             candidates = {one.id: Kit.at_once(one) for one in candidates}
-        return await selector.select(candidates, k, Case("the issue", seed, Ledger("test"), journal or MemoryJournal()))
+        return await selector.select(candidates, k, Kit.case(seed, journal))
 
     @staticmethod
     async def in_order(

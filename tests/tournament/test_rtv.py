@@ -1,6 +1,7 @@
 """RTV: K kept, evidence first, equal patches once, the same outcome whoever comes first."""
 
 import asyncio
+import itertools
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 
 from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger, Limits
-from tournament.base import Candidate
+from tournament.base import Bracket, Candidate
 from tournament.errors import NoCandidates
 from tournament.fake import AlwaysFirstJudge, BiasedJudge, GullibleJudge, PerfectJudge, RandomJudge, RefusingJudge
 from tournament.journal import MemoryJournal
+from tournament.match_votes import MatchVotes
+from tournament.tally import leader
 
 quick = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -86,19 +89,44 @@ def test_a_resumed_tournament_repeats_no_vote_and_ends_alike(slots, cut, early, 
 
 @quick
 @given(
-    count=st.integers(2, 9),
+    slots=fields(),
+    k=st.integers(1, 5),
     seed=st.integers(0, 1000),
     group=st.integers(2, 4),
-    mode=st.sampled_from(["balanced", "lean"]),
+    votes=st.integers(1, 9),
+    changes=st.sampled_from(
+        [{}, {"early_stop": "balanced"}, {"ties": ("earlier-block", "smaller-patch")}, {"ties": ("fewer-edits",)}]
+    ),
+    refuses=st.booleans(),
 )
-def test_early_stopping_selects_what_all_votes_select(count, seed, group, mode, rtv, kit) -> None:
-    quality = {one.id: index / 4 for index, one in enumerate(kit.field(count))}
-    plain, short = BiasedJudge(quality, bias=0.5), BiasedJudge(quality, bias=0.5)
-    full = asyncio.run(kit.play(rtv(plain, early_stop="never", group_size=group), kit.field(count), 1, seed))
-    brief = asyncio.run(kit.play(rtv(short, early_stop=mode, group_size=group), kit.field(count), 1, seed))
-    assert [m.winner for r in brief.rounds for m in r] == [m.winner for r in full.rounds for m in r]
+def test_early_stopping_selects_what_all_votes_select(slots, k, seed, group, votes, changes, refuses, rtv, kit) -> None:
+    """As shipped and with other settings: the same winner of every match and the same K, in the same order."""
+    if not any(slots.values()):
+        return
+    worth = {name: index / 4 for index, name in enumerate(slots)}
+
+    def play(early: dict[str, str]) -> tuple[Bracket, int]:
+        judge = RefusingJudge(["r01"]) if refuses else BiasedJudge(worth, bias=0.5)
+        selector = rtv(judge, group_size=group, votes=votes, **{**changes, **early})
+        return asyncio.run(kit.in_order(selector, slots, list(slots), k, seed)), len(judge.asked)
+
+    (full, most), (brief, cast) = play({"early_stop": "never"}), play({})
+    assert [(m.id, m.winner) for r in brief.rounds for m in r] == [(m.id, m.winner) for r in full.rounds for m in r]
     assert brief.selected == full.selected
-    assert len(short.asked) <= len(plain.asked)
+    assert cast <= most
+
+
+@pytest.mark.parametrize("changes", [{}, {"early_stop": "balanced"}, {"ties": ("earlier-block", "smaller-patch")}])
+def test_no_votes_of_a_pair_at_all_part_early_stopping_from_all_of_them(changes, rtv, kit) -> None:
+    """Every sequence of 8 votes and abstentions of a match as shipped, not a sample."""
+    judging = MatchVotes(rtv(RandomJudge(), **changes).config, RandomJudge(), kit.case())
+    rules = judging.rules("r0-m0", tuple(kit.field(2, patch="x")), judging.most)
+    a, b = rules.preference
+    for choices in itertools.product((a, b, None), repeat=judging.most):
+        cast: list[str | None] = []
+        while wave := judging.wave(cast, rules):
+            cast += choices[len(cast) : len(cast) + wave]
+        assert leader(cast, rules) == leader(choices, rules)
 
 
 async def test_the_best_wins_with_a_perfect_judge(rtv, kit) -> None:
@@ -165,7 +193,7 @@ async def test_votes_off_early_stopping_show_everyone_equally_often_in_every_pla
 
 async def test_the_orders_of_balanced_waves_are_balanced(rtv, kit) -> None:
     judge = BiasedJudge({one.id: i for i, one in enumerate(kit.field(16))})
-    await kit.play(rtv(judge), kit.field(16))
+    await kit.play(rtv(judge, early_stop="balanced"), kit.field(16))
     firsts = {}
     for seed, _, order in judge.asked:
         firsts.setdefault(seed, []).append(order[0])

@@ -1,12 +1,14 @@
 """Counting votes: stopping early never changes a winner."""
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tournament.base import Vote
 from tournament.tally import Rules, decided, leader, needed, next_wave
 
 names = ("a", "b", "c", "d")
+at_leisure = hypothesis_settings(deadline=None)
 
 
 @st.composite
@@ -20,6 +22,7 @@ def matches(draw: st.DrawFn) -> tuple[Rules, list[str | None]]:
     return Rules(tuple(contestants), tuple(contestants), votes, group, before, grain), choices
 
 
+@at_leisure
 @given(match=matches(), balanced=st.booleans())
 def test_stopping_early_gives_the_winner_of_all_votes(match: tuple[Rules, list[str | None]], balanced: bool) -> None:
     rules, choices = match
@@ -31,6 +34,7 @@ def test_stopping_early_gives_the_winner_of_all_votes(match: tuple[Rules, list[s
         assert len(cast) % rules.block == 0 or len(cast) == rules.votes
 
 
+@at_leisure
 @given(match=matches(), balanced=st.booleans(), cut=st.integers(0, 12))
 def test_a_resumed_match_casts_the_votes_of_an_uninterrupted_one(
     match: tuple[Rules, list[str | None]], balanced: bool, cut: int
@@ -46,6 +50,7 @@ def test_a_resumed_match_casts_the_votes_of_an_uninterrupted_one(
     assert finish(whole[:cut]) == whole
 
 
+@at_leisure
 @given(match=matches())
 def test_votes_beyond_the_decision_are_left_out(match: tuple[Rules, list[str | None]]) -> None:
     rules, choices = match
