@@ -44,6 +44,11 @@ class PositionReport(Record):
         return min(1.0, 2 * tail)
 
 
+def orders_disagree(match: Match) -> bool:
+    """Whether a pair was judged in both orders and most votes of each name another."""
+    return len(set(_by_order(match).values())) == 2
+
+
 def position_report(bracket: Bracket) -> PositionReport:
     """Count over all judged matches of a bracket; groups larger than two count for the votes alone."""
     compared = consistent = first = first_votes = votes = abstentions = sensitive = 0
@@ -56,7 +61,7 @@ def position_report(bracket: Bracket) -> PositionReport:
         chosen = _by_order(match)
         if len(chosen) == 2:
             compared += 1
-            consistent += len(set(chosen.values())) == 1
+            consistent += not orders_disagree(match)
             first += all(order[0] == choice for order, choice in chosen.items())
     return PositionReport(
         compared=compared,

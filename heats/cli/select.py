@@ -22,9 +22,11 @@ from heats.records import TaskResult
 from heats.run import RunRequest
 from heats.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
 from heats.show import export_preds, open_display, write_report
+from heats.show.positions import judge_line
 from heats.show.ranking import Place, ranking, ranking_text
 from heats.signals import run_interruptibly
 from heats.store import RunStore
+from tournament.positions import position_report
 
 SHOWN_TASKS = 20
 
@@ -201,15 +203,27 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "selected": places[0].source if result.selected and places else None,
         "ranking": [dataclasses.asdict(place) for place in places],
         "bracket": str(bracket) if bracket.exists() else None,
+        "judge": _judge(session, result),
         "ledger": result.usage.model_dump(),
     }
+
+
+def _judge(session: Session, result: TaskResult) -> dict[str, Any] | None:
+    """What the votes say of the judge."""
+    bracket = session.store.task(result.task).bracket(0)
+    if bracket is None:
+        return None
+    report = position_report(bracket)
+    return {**report.model_dump(), "consistency": report.consistency, "p_value": report.p_value}
 
 
 def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Path]) -> None:
     for result in session.results[:SHOWN_TASKS]:
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
-        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}\n")
+        bracket = session.store.task(result.task).bracket(0)
+        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}")
+        typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")
     if len(session.results) == 1:

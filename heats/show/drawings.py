@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from heats.show import words as say
 from tournament.base import Bracket, Match
+from tournament.positions import orders_disagree
 
 BOX_WIDTH = 168
 LINE_HEIGHT = 24
@@ -113,8 +115,8 @@ def decided(match: Match) -> str:
     """How a match was decided, in a word or two."""
     words = {"bye": "no opponent", "tie-break": "tie, settled by tie-breaks", "evidence": "by evidence"}
     abstained = sum(vote.choice is None for vote in match.votes)
-    votes = f"{len(match.votes) - abstained} votes" + (f", {abstained} abstained" if abstained else "")
-    return words.get(match.decided_by, votes)
+    votes = say.several(len(match.votes) - abstained, "vote") + (f", {abstained} abstained" if abstained else "")
+    return words.get(match.decided_by, votes) + (", orders disagree" if orders_disagree(match) else "")
 
 
 @dataclass(frozen=True, slots=True)

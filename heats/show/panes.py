@@ -15,6 +15,7 @@ from heats.show.bracket_text import bracket_text
 from heats.show.crossing import view_cross
 from heats.show.diffs import DiffView, Row, colour_diff, read_diff
 from heats.show.drawings import decided
+from heats.show.positions import judge_line
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, statement
 from heats.show.sanitize import clean, cut, one_line
 from summarizer.schema import Summary
@@ -88,6 +89,8 @@ def bracket_pane(task: TaskFacts, heat: int, basis: Basis) -> RenderableType:
     if CrossStore(task.store.directory).table(heat) is not None:
         parts += _cross(task, heat)
     parts.append(_title("Votes"))
+    if told := judge_line(bracket):
+        parts.append(Text(told, style="dim"))
     for match in (match for played in bracket.rounds for match in played):
         parts += _match(match)
     return Group(*parts)
@@ -120,7 +123,8 @@ def _match(match: Match) -> Iterator[Text]:
     for vote in match.votes:
         who = one_line(say.short(vote.choice), 30) if vote.choice else "abstained"
         style = "green" if vote.choice == match.winner else "dim"
-        yield Text.assemble(("        ", ""), (f"{who:<6}", style), " ", one_line(vote.reason, 600))
+        flips = "(another with comments shown) " if vote.presentation_sensitive else ""
+        yield Text.assemble(("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(vote.reason, 600))
 
 
 def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> RenderableType:

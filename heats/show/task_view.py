@@ -13,6 +13,7 @@ from heats.show import words as say
 from heats.show.crossing import CrossView, view_cross
 from heats.show.drawings import BracketDrawing, TimeLine, decided, draw_bracket, draw_timeline
 from heats.show.patches import PatchView, read_patches
+from heats.show.positions import judge_line
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, statement
 from heats.show.sanitize import cut, one_line
 from heats.show.steps import steps_html
@@ -55,7 +56,8 @@ class MatchView:
     match: Match
     how: str
     tally: tuple[tuple[str, int | None], ...]
-    reasons: tuple[tuple[str, str], ...]
+    reasons: tuple[tuple[str, str, bool], ...]
+    """Who was named, why, and whether it would be another with comments shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class HeatView:
     merged: tuple[tuple[str, tuple[str, ...]], ...]
     kept: tuple[str, ...]
     cross: CrossView | None
+    judge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +179,13 @@ def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView
         merged=tuple((one, tuple(others)) for one, others in bracket.merged.items() if others) if bracket else (),
         kept=bracket.selected if bracket is not None else (),
         cross=view_cross(how.task, number),
+        judge=judge_line(bracket) if bracket is not None else "",
     )
 
 
 def _match(place: str, heat: int, match: Match) -> MatchView:
     tally = {one: sum(vote.choice == one for vote in match.votes) for one in match.contestants}
-    reasons = tuple((vote.choice or "", cut(vote.reason, 1200)) for vote in match.votes)
+    reasons = tuple((vote.choice or "", cut(vote.reason, 1200), vote.presentation_sensitive) for vote in match.votes)
     shown = tuple((one, votes if match.votes else None) for one, votes in tally.items())
     return MatchView(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
 
