@@ -43,7 +43,24 @@ class ModelUnavailable(ModelError):
 
 
 class ContextOverflow(ModelError):
-    """The messages do not fit the model's context window."""
+    """The messages do not fit the model's context window.
+
+    Attributes:
+        prompt: tokens of the messages, where the server said so or was able to count them.
+        limit: tokens of the context window, likewise.
+        reply: tokens that the reply was to have.
+    """
+
+    def __init__(self, *said: object, prompt: int | None = None, limit: int | None = None, reply: int = 0) -> None:
+        self.prompt, self.limit, self.reply = prompt, limit, reply
+        super().__init__(*said)
+
+    @property
+    def fitting_share(self) -> float | None:
+        """Part of the prompt that leaves room for the reply, or for half a window of it; None where nobody counted."""
+        if not self.prompt or not self.limit:
+            return None
+        return min(1.0, max(self.limit - self.reply, self.limit // 2) / self.prompt)
 
 
 class ModelRefused(ModelError):

@@ -5,7 +5,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.families import Family, family_of
 
 _POLL_S, _TELL_S = 0.5, 30.0
+_GUARD = Path(__file__).with_name("guard.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,36 @@ def find_vllm(given: str | None) -> str:
         where = f"there is no program {given}" if given else "vLLM is not installed"
         raise PreflightFailed(f"{where}: install heats with its extra, heats[vllm], or name another with --vllm PATH")
     return found
+
+
+@asynccontextmanager
+async def guarded(command: list[str], *, grace_s: float) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a command that ends, with all its descendants, when the context or this process does, even by `kill -9`.
+
+    Signals sent to the process are passed on, a second one kills; its output goes to our stderr.
+
+    Args:
+        grace_s: seconds from the first signal to the end of a command that does not heed it.
+    """
+    theirs, ours = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(_GUARD), str(theirs), str(grace_s), *command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            pass_fds=(theirs,),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(theirs)
+    try:
+        yield process
+    finally:
+        os.close(ours)
+        await process.wait()
 
 
 async def wait_until_ready(

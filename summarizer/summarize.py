@@ -3,7 +3,9 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +21,7 @@ from summarizer.facts import facts
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.render import render
 from summarizer.schema import Summary, SummaryDraft, draft_schema
-from summarizer.text import cut, fill, sanitise
+from summarizer.text import EVENNESS, cut, fill, sanitise
 from summarizer.view import render_steps, windows
 
 _NO_SUMMARY = (SummaryInvalid, ReplyInvalid, ModelRefused)
@@ -65,6 +67,24 @@ async def summarize(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Characters that one request may hold of what others wrote."""
+
+    window: int
+    statement: int
+    patch: int
+
+
+class _TooLarge(Exception):
+    """A request did not fit; `fitting` is how many characters would, where somebody counted its tokens."""
+
+    def __init__(self, messages: Sequence[Message], share: float | None) -> None:
+        size = sum(len(str(message["content"])) for message in messages)
+        self.fitting = None if share is None else int(size * share * EVENNESS)
+        super().__init__(size)
+
+
 class _Writer:
     """One summary in the making."""
 
@@ -78,34 +98,57 @@ class _Writer:
         config: SummarizerConfig,
         seed: int,
     ) -> None:
-        self.trajectory, self.patch = trajectory, patch
+        self.trajectory, self.patch = trajectory, sanitise(patch.decode("utf-8", "replace"))
         self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
         self.statement = cut(sanitise(statement).strip(), config.statement_chars)
         self.steps = render_steps(trajectory, config.step_chars)
+        self.facts = render(Summary(rollout_id="", problem="", facts=facts(trajectory, patch)), 2000)
+        self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
 
     async def draft(self) -> SummaryDraft:
-        """The model's draft, from ever smaller windows while they do not fit its context.
+        """The model's draft: of every part of the attempt, then merged.
 
         Raises:
             SummaryInvalid, and the model's errors.
         """
-        limit = self.config.window_chars
+        drafts = await self._fitting(self._parts)
+        while len(drafts) > 1:
+            drafts = await self._fitting(partial(self._merged, drafts))
+        return drafts[0]
+
+    async def _fitting(self, ask: Callable[[], Awaitable[list[SummaryDraft]]]) -> list[SummaryDraft]:
+        """What `ask` gives, in less room when its requests do not fit the model's context."""
         while True:
             try:
-                return await self._draft(limit)
-            except ContextOverflow:
-                limit //= 2
-                if limit < _SMALLEST_WINDOW:
-                    raise
+                return await ask()
+            except _TooLarge as error:
+                self.room = self._smaller(error.fitting)
+                if self.room.window < _SMALLEST_WINDOW:
+                    assert error.__cause__ is not None
+                    raise error.__cause__ from None
 
-    async def _draft(self, limit: int) -> SummaryDraft:
-        parts = windows(self.steps, limit) or ("",)
-        drafts = await self._all([self._part(text, index, len(parts)) for index, text in enumerate(parts)])
-        while len(drafts) > 1:
-            size = self.config.merge_parts
-            groups = [drafts[start : start + size] for start in range(0, len(drafts), size)]
-            drafts = await self._all([self._merge(group, limit) for group in groups])
-        return drafts[0]
+    def _smaller(self, fitting: int | None) -> _Room:
+        """Half the window, or what fits: statement and patch get no more than a quarter each."""
+        longest = min(self.room.window, max(map(len, self._windows())))
+        if fitting is None:
+            return replace(self.room, window=longest // 2)
+        quarter = fitting // 4
+        least = _Room(0, min(self.room.statement, quarter), min(self.room.patch, quarter))
+        rest = len(fill(self.config.system)) + len(self._content("", 0, 1, least))
+        return replace(least, window=min(longest, fitting - rest))
+
+    def _windows(self) -> tuple[str, ...]:
+        return windows(self.steps, self.room.window) or ("",)
+
+    async def _parts(self) -> list[SummaryDraft]:
+        parts = self._windows()
+        contents = [self._content(text, index, len(parts), self.room) for index, text in enumerate(parts)]
+        return await self._all([self._ask(content, self.seed + index) for index, content in enumerate(contents)])
+
+    async def _merged(self, drafts: Sequence[SummaryDraft]) -> list[SummaryDraft]:
+        size = self.config.merge_parts
+        groups = [drafts[start : start + size] for start in range(0, len(drafts), size)]
+        return await self._all([self._merge(group) for group in groups])
 
     async def _all(self, requests: list[Any]) -> list[SummaryDraft]:
         """Drafts of all requests at once; one that came to nothing is left out unless all did."""
@@ -118,26 +161,26 @@ class _Writer:
             raise next(result for result in results if isinstance(result, BaseException))
         return drafts
 
-    async def _part(self, text: str, index: int, parts: int) -> SummaryDraft:
-        known = facts(self.trajectory, self.patch)
-        content = fill(
+    def _content(self, text: str, index: int, parts: int, room: _Room) -> str:
+        """The request about one part of the attempt."""
+        return fill(
             self.config.user,
-            statement=self.statement,
-            facts=render(Summary(rollout_id="", problem="", facts=known), 2000),
-            patch=cut(sanitise(self.patch.decode("utf-8", "replace")), self.config.patch_chars),
+            statement=cut(self.statement, room.statement),
+            facts=self.facts,
+            patch=cut(self.patch, room.patch),
             trajectory=text,
             part=index + 1,
             parts=parts,
             nonce=self._nonce(text),
         )
-        return await self._ask(content, self.seed + index)
 
-    async def _merge(self, drafts: Sequence[SummaryDraft], limit: int) -> SummaryDraft:
+    async def _merge(self, drafts: Sequence[SummaryDraft]) -> SummaryDraft:
         if len(drafts) == 1:
             return drafts[0]
-        share = max(limit // len(drafts), 200)
+        share = max(self.room.window // len(drafts), 200)
         texts = [cut(json.dumps(draft.model_dump(), ensure_ascii=False), share) for draft in drafts]
-        content = fill(self.config.merge, statement=self.statement, drafts=texts, nonce=self._nonce(*texts))
+        statement = cut(self.statement, self.room.statement)
+        content = fill(self.config.merge, statement=statement, drafts=texts, nonce=self._nonce(*texts))
         return await self._ask(content, self.seed)
 
     async def _ask(self, content: str, seed: int) -> SummaryDraft:
@@ -147,14 +190,17 @@ class _Writer:
             {"role": "user", "content": content},
         ]
         for _ in range(self.config.repairs + 1):
-            reply = await self.model.complete(
-                messages,
-                ledger=self.ledger,
-                response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
-                sampling=Sampling(
-                    temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
-                ),
-            )
+            try:
+                reply = await self.model.complete(
+                    messages,
+                    ledger=self.ledger,
+                    response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
+                    sampling=Sampling(
+                        temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
+                    ),
+                )
+            except ContextOverflow as error:
+                raise _TooLarge(messages, error.fitting_share) from error
             try:
                 return parse_draft(reply.first.content)
             except SummaryInvalid as error:

@@ -6,6 +6,8 @@ by which chat templates tell roles apart. `sanitise` makes all of them visible a
 
 import re
 import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable
 
 from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
@@ -23,6 +25,9 @@ _ROLE_TAG = re.compile(
 _BRACKETED = re.compile(
     r"\[(/?(?:INST|SYS|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|AVAILABLE_TOOLS|gMASK|THINK))\]"
 )
+
+EVENNESS = 0.95
+"""Share of the characters that surely holds its share of the tokens: these are not spread evenly."""
 
 
 def sanitise(text: str) -> str:
@@ -55,6 +60,21 @@ def cut(text: str, limit: int) -> str:
         return text[: max(limit, 0)]
     head, tail = (room + 1) // 2, room // 2
     return f"{text[:head]}\n[{len(text) - room} characters omitted]\n{text[-tail:]}"
+
+
+def smaller(budget: int, size: Callable[[int], int], share: float | None, *, least: int) -> int:
+    """The next budget of a request that did not fit its model's context; 0 where none from `least` on would.
+
+    Args:
+        budget: characters that were allowed to the texts which can be cut.
+        size: characters of the whole request by budget; never falls as the budget grows.
+        share: part of the request's tokens that fits; None where nobody counted, and half the budget is tried.
+    """
+    if share is None:
+        return budget // 2 if budget // 2 >= least else 0
+    most = int(size(budget) * share * EVENNESS)
+    fitting = bisect_right(range(least, budget), most, key=size)
+    return least + fitting - 1 if fitting else 0
 
 
 def fill(template: str, **values: object) -> str:

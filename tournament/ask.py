@@ -1,13 +1,14 @@
 """Puts candidates before a model as data, and reads its answer as data.
 
 Rules stand in the system message only. Everything that somebody else wrote is a JSON string in the one user message;
-candidates have labels that are drawn for each request and occur in no text shown, so that no text can name one.
+candidates have labels that are drawn for each question and occur in no text shown, so that no text can name one.
 """
 
 import json
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from agents.errors import ContextOverflow, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
 from agents.llm.ledger import Ledger
-from summarizer.text import cut, fill, sanitise
+from summarizer.text import cut, fill, sanitise, smaller
 from tournament.base import Candidate
 from tournament.bracket import seeded_hash
 from tournament.config import JudgeConfig
@@ -63,18 +64,31 @@ class Asker:
         self.model = model
 
     async def ask(
-        self, question: Question, problem: str, shown: Sequence[Candidate], *, n: int, seed: int, ledger: Ledger
+        self,
+        question: Question,
+        problem: str,
+        shown: Sequence[Candidate],
+        *,
+        n: int,
+        seed: int,
+        ledger: Ledger,
+        label_seed: int | None = None,
     ) -> Asked:
         """Get `n` replies of one request. A model that fails gives empty ones.
 
-        A request that does not fit the model's context is asked again with less of every candidate.
+        A request that does not fit the model's context is asked again with less of every candidate: as much less as
+        the tokens say that somebody counted, else half.
+
+        Args:
+            seed: of the sampling.
+            label_seed: of the labels, `seed` if not given. Requests that share it share their whole prompt.
 
         Raises:
             ModelConfigError, LimitExceeded.
         """
-        budget = self.config.candidate_chars
+        budget, drawn = self.config.candidate_chars, seed if label_seed is None else label_seed
         while True:
-            labels, messages = self.messages(question, problem, shown, seed=seed, budget=budget)
+            labels, messages = self.messages(question, problem, shown, seed=drawn, budget=budget)
             sampling = Sampling(
                 temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
             )
@@ -84,15 +98,21 @@ class Asker:
                 )
             except ModelConfigError:
                 raise
-            except ContextOverflow:
-                budget //= 2
-                if budget < _SMALLEST_VIEW:
+            except ContextOverflow as error:
+                size = partial(self._size, question, problem, shown, drawn)
+                budget = smaller(budget, size, error.fitting_share, least=_SMALLEST_VIEW)
+                if not budget:
                     return Asked(labels, ("",) * n)
                 continue
             except ModelError:
                 return Asked(labels, ("",) * n)
             texts = [completion.content for completion in reply.completions]
             return Asked(labels, tuple([*texts, *[""] * n][:n]))
+
+    def _size(self, question: Question, problem: str, shown: Sequence[Candidate], seed: int, budget: int) -> int:
+        """Characters of the request with this budget."""
+        _, messages = self.messages(question, problem, shown, seed=seed, budget=budget)
+        return sum(len(message["content"]) for message in messages)
 
     def messages(
         self, question: Question, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int
@@ -101,7 +121,7 @@ class Asker:
         view = [view_of(candidate, self.config, budget) for candidate in shown]
         statement = cut(sanitise(problem), self.config.problem_chars)
         labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
-        # A label is drawn anew for each request: behind the text, it leaves the text before it to the prefix cache.
+        # A label is drawn anew for each question: behind the text, it leaves the text before it to the prefix cache.
         entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
         data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
         return labels, [

@@ -70,7 +70,16 @@ class ModelJudge:
         shown = shown_order(contestants, numbers[0])
         askers = [self.asker, self.second] if self.second and self._differ(shown) else [self.asker]
         asked = await together(
-            one.ask(self.question, problem, shown, n=len(numbers), seed=request_seed(seed, numbers[0]), ledger=ledger)
+            one.ask(
+                self.question,
+                problem,
+                shown,
+                n=len(numbers),
+                seed=request_seed(seed, numbers[0]),
+                ledger=ledger,
+                # One for each order, so that later votes of it find the whole prompt in the prefix cache.
+                label_seed=request_seed(seed, numbers[0] % len(contestants)),
+            )
             for one in askers
         )
         votes, *again = [_votes(one, shown) for one in asked]

@@ -23,7 +23,11 @@ _LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, ReplyIn
 
 
 class Take(BaseModel):
-    """One line of a cassette: the reply to one request, or the failure that it always meets."""
+    """One line of a cassette: the reply to one request, or the failure that it always meets.
+
+    Attributes:
+        sizes: of a `ContextOverflow`: `prompt`, `limit` and `reply`, from which the next request is made.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +37,7 @@ class Take(BaseModel):
     completions: tuple[Completion, ...] = ()
     error: str = ""
     message: str = ""
+    sizes: tuple[int | None, int | None, int] | None = None
 
 
 class CassetteModel:
@@ -106,8 +111,9 @@ class CassetteModel:
         try:
             reply = await self.inner.complete(messages, ledger=spent, **asked)
         except _LASTING as error:
-            kind = type(error).__name__
-            self._keep(Take(key=key, model=self.name, usage=spent.spent, error=kind, message=str(error)))
+            kind, told = type(error).__name__, str(error)
+            sizes = (error.prompt, error.limit, error.reply) if isinstance(error, ContextOverflow) else None
+            self._keep(Take(key=key, model=self.name, usage=spent.spent, error=kind, message=told, sizes=sizes))
             raise
         self._keep(Take(key=key, model=reply.model, usage=reply.usage, completions=reply.completions))
         return reply
@@ -140,6 +146,9 @@ def _key(name: str, messages: Sequence[Message], asked: Mapping[str, Any]) -> st
 
 def _play(take: Take, ledger: Ledger) -> Reply:
     ledger.charge(take.usage)
+    if take.sizes is not None:
+        prompt, limit, reply = take.sizes
+        raise ContextOverflow(take.message, prompt=prompt, limit=limit, reply=reply)
     if take.error:
         kinds = {kind.__name__: kind for kind in _LASTING}
         raise kinds.get(take.error, ReplyInvalid)(take.message)

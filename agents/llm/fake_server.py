@@ -30,6 +30,7 @@ from agents.llm.fake_wire import (
     error_reply,
     faulty_reply,
     json_reply,
+    overflow,
     send,
     usage_of,
 )
@@ -46,6 +47,8 @@ class ServerOptions(BaseModel):
         max_in_flight: requests beyond this many at once get a 429.
         takes_n: False ignores `n`, as some servers do; None rejects `n` above 1.
         takes_schema: False rejects `response_format`.
+        context: tokens of prompt and reply together; None never rejects a request for its length.
+        tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
         drip_s: pause between the bytes of a slow reply.
     """
 
@@ -58,6 +61,8 @@ class ServerOptions(BaseModel):
     retry_after_s: float = 0.05
     takes_n: bool | None = True
     takes_schema: bool = True
+    context: int | None = None
+    tokenizes: bool = False
     drip_s: float = 1.0
     hang_s: float = 3600.0
 
@@ -156,7 +161,7 @@ class FakeServer:
         """Answer one request; False ends the connection."""
         if route == "POST /v1/chat/completions":
             return await self._chat(headers, body, reader, writer)
-        model = {"id": self.options.model, "object": "model", "max_model_len": 4096}
+        model = {"id": self.options.model, "object": "model", "max_model_len": self.options.context or 4096}
         replies = {
             "GET /v1/models": json_reply(200, {"object": "list", "data": [model]}),
             "GET /health": HttpReply(200, b"", "text/plain"),
@@ -164,6 +169,9 @@ class FakeServer:
             "POST /shutdown": json_reply(200, {"ok": True}),
         }
         reply = replies.get(route, error_reply(404, f"no route {route}"))
+        if route == "POST /tokenize" and self.options.tokenizes:
+            count = PrefixCache().count(json.loads(body)["messages"])[0]
+            reply = json_reply(200, {"count": count, "max_model_len": self.options.context or 4096})
         if not self._authorized(headers) and route == "GET /v1/models":
             reply = error_reply(401, "Incorrect API key provided", code="invalid_api_key")
         await send(reply, reader, writer, drip_s=self.options.drip_s, hang_s=self.options.hang_s)
@@ -212,7 +220,10 @@ class FakeServer:
             return error_reply(400, "response_format json_schema is not supported", param="response_format")
         if options.takes_n is False:
             request = {**request, "n": 1}
-        return self._answer(request)
+        too_long = overflow(request, options.context, counted=not options.tokenizes) if options.context else None
+        if too_long is not None:
+            self.counts["overflows"] += 1
+        return too_long or self._answer(request)
 
     def _answer(self, request: Mapping[str, Any]) -> HttpReply:
         made = self._responder(request)

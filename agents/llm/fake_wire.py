@@ -119,6 +119,25 @@ def billed(body: Mapping[str, Any], delivery: Delivery = "whole") -> HttpReply:
     return HttpReply(200, json.dumps(body).encode(), delivery=delivery, usage=counted if delivery == "whole" else {})
 
 
+def overflow(request: Mapping[str, Any], context: int, *, counted: bool) -> HttpReply | None:
+    """How a vLLM rejects a request that does not fit; None where it does.
+
+    Args:
+        counted: say how many tokens a prompt that is too long has, as older versions do.
+    """
+    prompt = PrefixCache().count(request["messages"])[0]
+    reply = request.get("max_tokens") or 0
+    says = f"This model's maximum context length is {context} tokens"
+    if prompt >= context:
+        tokens = f"{prompt}" if counted else f"at least {context + 1}"
+        return error_reply(400, f"{says}. However, your prompt contains {tokens} input tokens.")
+    if prompt + reply > context:
+        return error_reply(
+            400, f"'max_tokens' is too large: {reply}. {says} and your request has {prompt} input tokens."
+        )
+    return None
+
+
 def faulty_reply(fault: Fault, body: dict[str, Any], retry_after_s: float) -> HttpReply:
     """What a server with this fault sends in place of `body`."""
     if fault in _PLAIN:

@@ -43,12 +43,14 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
         ContextOverflow: the prompt itself is too long; says by how much, where anybody knows.
     """
     body, fit = call.body(1, server.config, quirks), fit_in(str(error))
-    if fit.prompt is None and not call.shortened:
+    if None in (fit.prompt, fit.limit) and not call.shortened:
         counted = await server.count_tokens(body)
         fit = Fit(*counted) if counted else fit
-    room = None if call.shortened else fit.room(body.get(quirks.max_tokens_key, 0))
+    wanted = body.get(quirks.max_tokens_key, 0)
+    room = None if call.shortened else fit.room(wanted)
     if room is None:
-        raise ContextOverflow(f"{fit} ({error})" if str(fit) else str(error)) from error
+        said = f"{fit} ({error})" if str(fit) else str(error)
+        raise ContextOverflow(said, prompt=fit.prompt, limit=fit.limit, reply=max(wanted, _LEAST_ROOM)) from error
     return replace(call, shortened=True, sampling=call.sampling.model_copy(update={"max_tokens": room}))
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import os
 import shlex
 import signal
 import sys
@@ -15,7 +14,7 @@ from agents.llm.server import Limits
 from heats.cli.options import spread
 from heats.cli.session import say
 from heats.errors import InfrastructureFailed
-from heats.serving import Wanted, find_vllm, wait_until_ready
+from heats.serving import Wanted, find_vllm, guarded, wait_until_ready
 from heats.show.words import duration
 
 _GRACE_S = 30.0
@@ -94,27 +93,18 @@ def _notes(wanted: Wanted) -> list[str]:
 
 async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
     """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr.fileno(), start_new_session=True
-    )
     received: list[int] = []
+    async with guarded(command, grace_s=_GRACE_S) as process:
 
-    def stop(number: int) -> None:
-        received.append(number)
-        if len(received) > 1:
-            _kill_all(process.pid)
-        elif process.returncode is None:
-            process.send_signal(number)
-            loop.call_later(_GRACE_S, _kill_all, process.pid)
+        def stop(number: int) -> None:
+            received.append(number)
+            if process.returncode is None:
+                process.send_signal(number)
 
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop, number)
-    try:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop, number)
         await _until_ended(process, wanted, limit_s, received)
-    finally:
-        _kill_all(process.pid)
-        await process.wait()
     return 128 + received[0] if received else process.returncode or 0
 
 
@@ -154,9 +144,3 @@ def _tell(wanted: Wanted, limits: Limits, seconds: float) -> None:
 
 def _version(limits: Limits) -> str:
     return f", vLLM {limits.version}" if limits.version else ""
-
-
-def _kill_all(group: int) -> None:
-    """End the whole process group of a vLLM; its workers outlive it otherwise."""
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)

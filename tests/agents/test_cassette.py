@@ -63,6 +63,14 @@ async def test_a_failure_of_the_request_itself_is_replayed_as_that_failure(tmp_p
             await tape(tmp_path, mode, ContextOverflow("too long")).complete(USER, ledger=ledger)
 
 
+async def test_a_replayed_overflow_has_the_sizes_from_which_the_next_request_is_made(tmp_path, ledger):
+    for mode in ("record", "replay"):
+        with pytest.raises(ContextOverflow) as caught:
+            long = ContextOverflow("too long", prompt=9000, limit=8192, reply=1024)
+            await tape(tmp_path, mode, long).complete(USER, ledger=ledger)
+        assert (caught.value.prompt, caught.value.limit, caught.value.reply) == (9000, 8192, 1024)
+
+
 async def test_limits_hold_on_replay(tmp_path, ledger):
     await tape(tmp_path, "record", "one").complete(USER, ledger=ledger)
     short = Ledger("short", Limits(calls=1), spent=ledger.spent)

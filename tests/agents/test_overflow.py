@@ -5,6 +5,7 @@ import pytest
 from agents.errors import ContextOverflow
 from agents.llm.base import Sampling
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
+from agents.llm.fake import count_tokens
 from agents.llm.fake_wire import error_reply
 from agents.llm.overflow import Fit, fit_in
 
@@ -66,6 +67,18 @@ async def test_what_stays_too_long_is_not_asked_again(bench, ledger, monkeypatch
     with pytest.raises(ContextOverflow):
         await bench.client().complete(USER, ledger=ledger, sampling=Sampling(max_tokens=300))
     assert len(server.requests) == ledger.spent.calls == 1
+
+
+@pytest.mark.parametrize("tokenizes", [True, False])
+async def test_who_asked_learns_how_much_of_the_prompt_would_fit(bench, ledger, tokenizes):
+    await bench.serve(lambda request: "fine", context=500, tokenizes=tokenizes)
+    long = [{"role": "user", "content": "word " * 800}]
+    with pytest.raises(ContextOverflow) as caught:
+        await bench.client().complete(long, ledger=ledger, sampling=Sampling(max_tokens=100))
+    error = caught.value
+    assert (error.prompt, error.limit, error.reply) == (count_tokens(long[0]), 500, 256)
+    assert error.fitting_share == 250 / error.prompt
+    assert ContextOverflow("nobody counted").fitting_share is None
 
 
 @pytest.mark.parametrize(("words", "most"), [(TOO_LONG, 8192), (OPENAI_TOO_LONG, 4096)])

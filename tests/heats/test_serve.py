@@ -128,6 +128,12 @@ class Serve:
             return False
         return True
 
+    def gone_within(self, seconds):
+        deadline = time.monotonic() + seconds
+        while self.stub_lives() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return not self.stub_lives()
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -141,10 +147,16 @@ def test_it_tells_what_the_server_can_do_and_ends_it_on_a_signal(tmp_path, numbe
     serve.process.send_signal(number)
     serve.process.communicate(timeout=30)
     assert serve.process.returncode == 128 + number
-    deadline = time.monotonic() + 5
-    while serve.stub_lives() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not serve.stub_lives()
+    assert serve.gone_within(5)
+
+
+@pytest.mark.slow
+def test_a_killed_heats_serve_takes_its_server_along(tmp_path):
+    serve = Serve(tmp_path)
+    assert serve.process.stdout.readline().startswith("ready")
+    serve.process.kill()
+    serve.process.communicate(timeout=30)
+    assert serve.gone_within(10)
 
 
 @pytest.mark.slow
