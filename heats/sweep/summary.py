@@ -25,9 +25,21 @@ def sweep_text(figures: Figures, results: Sequence[TaskResult], limit: int) -> s
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
         lines.append(f"  and {len(failed) - SHOWN_FAILURES} more")
-    if failed:
-        lines.append("the same command tries these again; nothing else is done twice")
+    lines += _next_steps(figures, results)
     return "\n".join(lines) + "\n"
+
+
+def _next_steps(figures: Figures, results: Sequence[TaskResult]) -> list[str]:
+    """What the same command would do about what is missing."""
+    statuses = {result.status for result in results}
+    lines = []
+    if figures.invalid_grades:
+        lines.append(f"{say.several(figures.invalid_grades, 'grade')} missing: infrastructure failed, see grades/")
+    if "error" in statuses or figures.invalid_grades:
+        lines.append("the same command tries these again; nothing else is done twice")
+    if "budget" in statuses:
+        lines.append("with a higher limit the same command goes on with what a limit ended")
+    return lines
 
 
 def counts(results: Sequence[TaskResult]) -> dict[str, int]:
