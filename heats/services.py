@@ -8,7 +8,7 @@ from typing import Any
 
 from agents import open_agent
 from agents.base import Agent
-from agents.llm import ModelConfig, open_model
+from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, Task
@@ -124,6 +124,7 @@ async def open_services(
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one)
                 stack.push_async_callback(model.close)
+        share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
         for model in opened.values():

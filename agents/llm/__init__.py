@@ -1,17 +1,18 @@
 """Chat models: the OpenAI-compatible client, the built-in repair policy, and scripted fakes."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from agents.errors import ModelConfigError
-from agents.llm.base import ChatModel
+from agents.llm.base import ChatModel, meter_of
 from agents.llm.config import ModelConfig, Prices
 
 BUILTINS: Mapping[str, str] = {"builtin:repair": "agents.llm.repair:RepairModel"}
 """Models that need no server: name -> `module:Class`, imported when opened."""
 
-__all__ = ["BUILTINS", "ModelConfig", "Prices", "open_model"]
+__all__ = ["BUILTINS", "ModelConfig", "Prices", "open_model", "share_servers"]
 
 
 def open_model(config: ModelConfig) -> ChatModel:
@@ -30,6 +31,15 @@ def open_model(config: ModelConfig) -> ChatModel:
     inner = _open(config) if config.cassette_mode != "replay" else None
     path = Path(config.cassette)
     return CassetteModel(path, config.cassette_mode, inner, name=config.name, text_protocol=config.text_protocol)
+
+
+def share_servers(models: Iterable[ChatModel]) -> None:
+    """Let the models of one server share its concurrency, circuit breaker and busy time: what it bears is its own."""
+    first: dict[str, Any] = {}
+    for model in models:
+        inner: Any = meter_of(model)
+        if hasattr(inner, "join") and first.setdefault(inner.place, inner) is not inner:
+            inner.join(first[inner.place])
 
 
 def _open(config: ModelConfig) -> ChatModel:

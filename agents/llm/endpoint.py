@@ -20,6 +20,11 @@ class AdaptiveLimit:
         self.peak = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    def lower(self, ceiling: int) -> None:
+        """Take a smaller ceiling; a larger one changes nothing."""
+        self.ceiling = min(self.ceiling, ceiling)
+        self.limit = min(self.limit, self.ceiling)
+
     @property
     def waiting(self) -> int:
         """Callers that wait for a slot."""

@@ -262,6 +262,11 @@ class OpenAIModel:
         """What the server counts itself; see `Metered.counters`."""
         return await self.server.counters()
 
+    def join(self, other: "OpenAIModel") -> None:
+        """Share what belongs to the server with another model of it; the smaller concurrency holds for both."""
+        other.limit.lower(self.limit.ceiling)
+        self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
+
     async def close(self) -> None:
         """Release connections."""
         await self.server.close()

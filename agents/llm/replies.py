@@ -11,6 +11,17 @@ from agents.llm.base import Completion, FinishReason, Message, TokenLogprob, Too
 from agents.llm.ledger import Usage
 
 _FINISH: frozenset[str] = frozenset(get_args(FinishReason))
+_OTHER_NAMES = {
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "function_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "model_length": "length",
+    "repetition": "length",
+}
+"""What other servers, and vLLM where it detects repetition, call the same ends of a reply."""
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _MOST_TOKENS = 1 << 32
 
@@ -109,7 +120,8 @@ def _completion(choice: object, send_reasoning: bool) -> Completion:
     if not isinstance(message, dict):
         raise UnusableReply("a choice without a message")
     finish = _item(choice, "finish_reason")
-    if finish not in _FINISH:
+    finish = _OTHER_NAMES.get(finish, finish) if isinstance(finish, str) else finish
+    if not isinstance(finish, str) or finish not in _FINISH:
         raise UnusableReply(f"finish_reason {finish!r}")
     refused = bool(message.get("refusal")) or finish == "content_filter"
     content = "" if refused else _content(message.get("content"))

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from agents.llm import share_servers
 from agents.llm.endpoint import AdaptiveLimit, CircuitBreaker
 from agents.llm.fake_server import FakeServer
 from agents.llm.ledger import Ledger
@@ -100,6 +101,17 @@ async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
     assert server.counts["peak_in_flight"] <= 64
     assert min(lowest) <= 48
     assert server.counts["requests"] <= 1.6 * 256
+
+
+async def test_models_of_one_server_share_what_it_bears(bench, ledger):
+    """A judge beside the agent's model, each with a limit of its own: the smaller one holds for both together."""
+    server = await bench.serve(latency_s=0.02)
+    models = [bench.client(max_concurrency=8), bench.client(max_concurrency=3, temperature=0.5)]
+    share_servers(models)
+    calls = [one.complete(USER, ledger=ledger) for one in models * 10]
+    await asyncio.gather(*calls)
+    assert server.counts["peak_in_flight"] == 3
+    assert models[0].breaker is models[1].breaker and models[0].busy is models[1].busy
 
 
 def test_retries_after_a_storm_do_not_come_back_together():
