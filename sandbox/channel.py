@@ -12,7 +12,7 @@ from sandbox.stream import Capture, RecordScanner
 from sandbox.supervisor import Request, signal_request
 from sandbox.wire import Wire, WireClosed
 
-_HELLO_S = 30.0
+_MOVE_S = 10.0
 _TERM_GRACE_S = 0.5
 _KILL_S = 5.0
 _QUIET_S = 0.25
@@ -71,14 +71,14 @@ class Channel:
         self.shell = ""
         self._crowded = True
 
-    async def hello(self) -> None:
+    async def hello(self, limit_s: float = 30.0) -> None:
         """Wait until the supervisor answers.
 
         Raises:
             ChannelBroken: it does not.
             SandboxStartError: the image lacks what the supervisor needs.
         """
-        words = await self._ask("H", limit_s=_HELLO_S)
+        words = await self._ask("H", limit_s=limit_s)
         self.shell = words[1] if len(words) > 1 else "?"
         if words[-1] == "none":
             raise SandboxStartError("the image has none of setsid, perl and python3; commands need one of them")
@@ -99,15 +99,7 @@ class Channel:
         """
         data = replace(request, look=self._crowded).encode()
         self._crowded = True
-        run = _Run(
-            nonce=request.nonce,
-            out=Capture(limit),
-            err=Capture(limit),
-            out_scan=RecordScanner(request.nonce),
-            err_scan=RecordScanner(request.nonce),
-            merged=request.merge_stderr,
-            began=time.monotonic(),
-        )
+        run = _new_run(request.nonce, limit, merged=request.merge_stderr)
         try:
             result = await self._run(run, data, timeout)
             await self._hear_out(run)
@@ -126,9 +118,9 @@ class Channel:
         """Kill everything that commands left behind; returns how many are still there."""
         return await self._repeat_kill("A")
 
-    async def switch_confirm(self, out: str, err: str) -> None:
-        """Tell the supervisor to write to other pipes, and wait until it does."""
-        await self._ask("N", out, err, limit_s=_HELLO_S)
+    async def move(self, wire: Wire, *pipes: str) -> None:
+        """Tell the supervisor to use other pipes (as it sees them), and hear it answer through the wire of these."""
+        await self._ask("N", *pipes, limit_s=_MOVE_S, onto=wire)
         self.tainted = False
 
     async def _run(self, run: _Run, data: bytes, timeout: float) -> ExecResult:
@@ -256,17 +248,17 @@ class Channel:
                 return left
             await asyncio.sleep(0.02)
 
-    async def _ask(self, op: str, *words: str, limit_s: float, run: _Run | None = None) -> list[str]:
+    async def _ask(
+        self, op: str, *words: str, limit_s: float, run: _Run | None = None, onto: Wire | None = None
+    ) -> list[str]:
         """Send a one-line request and wait for its answer; other output is captured or dropped."""
         if run is None:
-            nonce = secrets.token_hex(16)
-            run = _Run(
-                nonce, Capture(0), Capture(1024), RecordScanner(nonce), RecordScanner(nonce), True, time.monotonic()
-            )
+            run = _new_run(secrets.token_hex(16), 1024, merged=True)
         run.answers = {}
         try:
             async with asyncio.timeout(limit_s):
                 await self.wire.send(signal_request(op, run.nonce, *words))
+                self.wire = onto or self.wire
                 while op not in run.answers:
                     await self._take(run)
         except TimeoutError as error:
@@ -275,6 +267,11 @@ class Channel:
             said = run.err.value().decode("utf-8", "replace").strip()
             raise ChannelBroken(f"{error}: {said}" if said else str(error)) from error
         return run.answers.pop(op)
+
+
+def _new_run(nonce: str, limit: int, *, merged: bool) -> _Run:
+    scanners = RecordScanner(nonce), RecordScanner(nonce)
+    return _Run(nonce, Capture(limit), Capture(limit), *scanners, merged, time.monotonic())
 
 
 def _numbers(words: list[str] | None) -> list[int]:

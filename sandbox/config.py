@@ -40,8 +40,9 @@ class SandboxConfig(BaseModel):
     """Refuse a host whose container engine, runtime, bubblewrap or kernel is older than the last known way out."""
     docker_host: str | None = None
     """Address of the daemon; DOCKER_HOST or its default socket when not given."""
-    channel: Literal["auto", "socket", "cli"] = "auto"
-    """How commands reach a container: the daemon's socket, or a `docker exec -i` process."""
+    channel: Literal["auto", "pipes", "socket", "cli"] = "auto"
+    """How commands reach a container: named pipes past the daemon (`auto` where the daemon is on this machine), the
+    daemon's socket, or a `docker exec -i` process."""
     persistent: bool = True
     """False opens a channel per command: slower, for daemons behind proxies that cut long connections."""
     network: Network = "none"
@@ -54,8 +55,9 @@ class SandboxConfig(BaseModel):
     free_floor_mb: int = Field(1024, ge=0)
     """No sandbox is started while the disk that it would write to has less than this free, in MiB."""
     scratch_dir: Path | None = None
-    """Where bubblewrap and local sandboxes keep their files; by default in the system's temporary directory."""
+    """Where sandboxes keep what is theirs on this machine: containers their pipes, the others their files. By default
+    in the system's temporary directory."""
 
     def scratch(self) -> Path:
-        """The directory that holds the files of bubblewrap and local sandboxes."""
+        """The directory that holds what sandboxes have on this machine."""
         return self.scratch_dir or Path(tempfile.gettempdir()) / f"heats-{os.getuid()}"

@@ -1,55 +1,119 @@
 """One Docker container as a machine: ways into it, and its end."""
 
+import asyncio
 import logging
 import shutil
+from contextlib import AsyncExitStack
+from pathlib import Path
 
 from sandbox.channel import Channel
 from sandbox.config import SandboxConfig
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
+from sandbox.pipes import PipeFolder, PipeWire, ProcessWire
+from sandbox.scratch import remove_scratch
 from sandbox.supervisor import supervisor_script
-from sandbox.wire import PipeWire, SocketWire, Wire, WireClosed
+from sandbox.wire import SocketWire, Wire, WireClosed
 
 _log = logging.getLogger(__name__)
 
 CHANNEL_DIR = "/run/heats"
+PIPES = f"{CHANNEL_DIR}/pipes"
 LABEL = "heats."
+_FIRST_S = 10.0
+
+# As PID 1 of its name space it cannot be killed from inside, and `wait` takes care of orphans. Killing the sleep only
+# shortens the sandbox's own life.
+KEEPER = """[ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
+[ -z "$3" ] || sh -c "$3" >"$4" 2>"$5" <"$6" &
+n=0
+while [ "$n" -lt "$1" ]; do
+  sleep "$2" &
+  wait "$!"
+  n=$((n + 1))
+done"""
+"""Arguments: ticks of life, seconds of a tick, and maybe the supervisor's program and its pipes (`furnish`)."""
 
 
 class ContainerMachine:
-    """One container; see `sandbox.session.Machine`."""
+    """One container; see `sandbox.session.Machine`.
+
+    The supervisor starts with the container and speaks through named pipes in a folder of ours that the container sees;
+    a later one, and the first where there is no such folder, is started by the daemon (`docker exec`), which copies all
+    that goes back and forth unless there is a folder.
+
+    Args:
+        folder: seen in the container as `PIPES`; None where there is none. Its parent is removed with the container.
+    """
 
     def __init__(
-        self, engine: Engine, config: SandboxConfig, name: str, *, crowd: int = 1, user: str | None = None
+        self,
+        engine: Engine,
+        config: SandboxConfig,
+        name: str,
+        *,
+        crowd: int = 1,
+        user: str | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         self.engine = engine
         self.config = config
-        self._crowd = crowd
+        self._scratch = folder.parent if folder else None
+        self._pipes = PipeFolder(folder, PIPES) if folder else None
+        self._first: PipeWire | None = None
+        self._opening = AsyncExitStack()
+        self._program = supervisor_script(CHANNEL_DIR, crowd=crowd)
         self._user = user
         self._wires: list[Wire] = []
         self._gone = False
+
+    async def furnish(self) -> list[str]:
+        """Open pipes for a supervisor that starts with the container; returns what `KEEPER` needs for that."""
+        if self._pipes is None:
+            return []
+        self._first = PipeWire()
+        self._wires.append(self._first)
+        return [self._program, *await self._opening.enter_async_context(self._pipes.fresh(self._first, input_too=True))]
 
     async def connect(self) -> Channel:
         """See `Machine.connect`."""
         if self._gone:
             raise SandboxLost(f"{self.name} is removed")
+        if self._first is not None:
+            channel, self._first = Channel(self._first), None
+            async with self._opening:
+                await channel.hello(_FIRST_S)
+            return channel
         channel = Channel(await self._wire())
         self._wires.append(channel.wire)
         try:
             await channel.hello()
+            if self._pipes is not None:
+                await self._past_the_daemon(channel, self._pipes)
         except BaseException:
             await self.drop(channel)
             raise
         return channel
 
+    async def _past_the_daemon(self, channel: Channel, pipes: PipeFolder) -> None:
+        through, wire = channel.wire, PipeWire()
+        self._wires.append(wire)
+        try:
+            await pipes.move(channel, wire, input_too=True)
+        finally:
+            for other in {through, wire} - {channel.wire}:
+                await self._let_go(other)
+
     async def drop(self, channel: Channel) -> None:
         """See `Machine.drop`."""
-        self._wires.remove(channel.wire)
-        await channel.wire.close()
+        await self._let_go(channel.wire)
 
     async def refresh(self, channel: Channel) -> Channel:
         """See `Machine.refresh`: the former connection stays open, so that whoever writes to it is not blocked."""
+        if self._pipes is not None and isinstance(channel.wire, PipeWire):
+            await self._pipes.move(channel, channel.wire)
+            return channel
         fresh = await self.connect()
         await channel.wire.hang_up()
         return fresh
@@ -80,12 +144,19 @@ class ContainerMachine:
     async def leave(self) -> None:
         """Close the connections; the container goes on."""
         self._gone = True
+        await self._opening.aclose()
         for wire in self._wires:
             await wire.close()
         self._wires.clear()
+        if self._scratch is not None:
+            await asyncio.to_thread(remove_scratch, self._scratch)
+
+    async def _let_go(self, wire: Wire) -> None:
+        self._wires.remove(wire)
+        await wire.close()
 
     async def _wire(self) -> Wire:
-        argv = ["sh", "-c", supervisor_script(CHANNEL_DIR, crowd=self._crowd)]
+        argv = ["sh", "-c", self._program]
         if self.config.channel == "cli" or (self.config.channel == "auto" and self.engine.encrypted):
             return await self._cli_wire(argv)
         try:
@@ -102,6 +173,6 @@ class ContainerMachine:
         env = self.engine.cli_environment()
         user = ["-u", self._user] if self._user is not None else []
         try:
-            return await PipeWire.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env, cwd="/")
+            return await ProcessWire.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env, cwd="/")
         except OSError as error:
             raise WireClosed(str(error)) from error

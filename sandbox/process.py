@@ -1,15 +1,14 @@
 """Sandboxes that are child processes of the orchestrator: what bubblewrap and local have in common."""
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.channel import Channel
 from sandbox.errors import SandboxLost, SandboxStartError
+from sandbox.pipes import PipeFolder, ProcessWire
 from sandbox.scratch import remove_scratch
-from sandbox.wire import PipeWire
 
 MINIMAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -39,15 +38,15 @@ class ProcessMachine:
     def __init__(self, name: str, launch: Launch) -> None:
         self.name = name
         self._launch = launch
-        self._wire: PipeWire | None = None
+        self._wire: ProcessWire | None = None
         self._end: asyncio.TimerHandle | None = None
-        self._switches = 0
+        self._pipes = PipeFolder(launch.scratch / "pipes", launch.pipes)
 
     async def connect(self) -> Channel:
         """See `Machine.connect`. The process is started once: when it is gone, so is all that was in it."""
         if self._wire is None:
             try:
-                self._wire = await PipeWire.spawn(self._launch.argv, env=self._launch.env, cwd="/")
+                self._wire = await ProcessWire.spawn(self._launch.argv, env=self._launch.env, cwd="/")
             except OSError as error:
                 raise SandboxStartError(f"{self._launch.argv[0]} could not be started: {error.strerror}") from error
             self._end = asyncio.get_running_loop().call_later(self._launch.max_life_s, self._wire.process.kill)
@@ -63,15 +62,7 @@ class ProcessMachine:
     async def refresh(self, channel: Channel) -> Channel:
         """See `Machine.refresh`: the supervisor is moved to a fresh pair of named pipes."""
         assert self._wire is not None
-        self._switches += 1
-        names = [f"{stream}.{self._switches}" for stream in ("out", "err")]
-        folder = self._launch.scratch / "pipes"
-        for name in names:
-            os.mkfifo(folder / name, 0o600)
-        await self._wire.switch(*(str(folder / name) for name in names))
-        await channel.switch_confirm(*(f"{self._launch.pipes}/{name}" for name in names))
-        for name in names:
-            (folder / name).unlink()
+        await self._pipes.move(channel, self._wire)
         return channel
 
     async def drop(self, channel: Channel) -> None:

@@ -12,7 +12,7 @@ Requests are lines on its standard input:
     A <nonce>   kill everything that any command started
     Q <nonce>   who of them is still there, and holds our output
     P <nonce>   is the running command still watched
-    N <nonce> <out> <err>   write to these named pipes from now on
+    N <nonce> <out> <err> [<in>]   write to these named pipes from now on, and read from that one
     H <nonce>   say which shell is used
 
 Replies are records `RS nonce SP op SP fields RS` in the output stream itself. The nonce is fresh for every command,

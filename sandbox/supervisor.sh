@@ -216,6 +216,7 @@ while IFS= read -r _h_l; do
     ;;
   N)
     exec >"$3" 3>"$4"
+    [ -z "${5-}" ] || exec <"$5"
     printf '\036%s N\036' "$2"
     ;;
   H)

@@ -161,7 +161,7 @@ async def test_a_sandbox_that_fails_a_probe_is_refused_and_removed(
     monkeypatch.setattr(
         sandbox.docker.DockerBackend,
         "_host_config",
-        lambda self, spec, mounts: {**hardened(self, spec, mounts), "cap_drop": [], "cap_add": ["SYS_ADMIN"]},
+        lambda self, *args: {**hardened(self, *args), "cap_drop": [], "cap_add": ["SYS_ADMIN"]},
     )
     with pytest.raises(SandboxStartError, match="CapEff"):
         await start(labels={"run": "refused"})

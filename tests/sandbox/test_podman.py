@@ -65,8 +65,8 @@ def limits_that_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         return
     ours, lower = sandbox.docker.DockerBackend._host_config, Ulimit(name="nproc", soft=2000, hard=2000)
 
-    def with_fewer(self, spec, mounts):
-        config = ours(self, spec, mounts)
+    def with_fewer(self, *args):
+        config = ours(self, *args)
         return {**config, "ulimits": [*config["ulimits"], lower]}
 
     monkeypatch.setattr(sandbox.docker.DockerBackend, "_host_config", with_fewer)

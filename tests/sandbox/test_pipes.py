@@ -1,0 +1,126 @@
+"""Commands go past the daemon where it is on this machine, and through it where they cannot."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from sandbox import BackendUnavailable, Sandbox, SandboxConfig, SandboxSpec, SandboxStartError, open_backend
+from sandbox.docker import DockerBackend
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.docker]
+
+SPEC = SandboxSpec(image="heats-base:latest", labels={"run": "tests-sandbox"})
+SUPERVISOR = (
+    "grep -lsF 'R) shift && _h_run' /proc/[2-9]*/cmdline /proc/1[0-9]*/cmdline | cut -d/ -f3 | sort -n | head -1"
+)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def piped(tmp_path: Path) -> AsyncIterator[DockerBackend]:
+    backend = await open_backend(SandboxConfig(backend="docker", channel="pipes", scratch_dir=tmp_path / "scratch"))
+    assert isinstance(backend, DockerBackend)
+    yield backend
+    await backend.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sandbox(piped: DockerBackend) -> AsyncIterator[Sandbox]:
+    sandbox = await piped.start(SPEC)
+    yield sandbox
+    await sandbox.close()
+
+
+async def test_the_daemon_carries_no_byte_of_a_command(
+    piped: DockerBackend, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("the daemon was asked")
+
+    monkeypatch.setattr(piped.engine, "exec_stream", refused)
+    monkeypatch.setattr(piped.engine, "call", refused)
+    assert (await sandbox.exec("echo out; echo err >&2; exit 3", timeout=20)).text() == "out\nerr\n"
+    # Held by somebody who outlives the command: the next one gets other pipes, again without the daemon.
+    assert (await sandbox.exec("sleep 60 & echo begun", timeout=20)).left_running == 1
+    assert (await sandbox.exec("head -c 3000000 /dev/zero | wc -c", timeout=20)).stdout == b"3000000\n"
+    monkeypatch.undo()
+
+
+async def test_nothing_of_the_pipes_is_left_to_be_found(sandbox: Sandbox, tmp_path: Path) -> None:
+    seen = await sandbox.exec("ls -A /run/heats/pipes; touch /run/heats/pipes/x", timeout=20)
+    assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"", True)
+    folders = list((tmp_path / "scratch").glob("docker-*/pipes"))
+    assert [list(folder.iterdir()) for folder in folders] == [[]]
+    await sandbox.close()
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+async def test_a_command_that_kills_the_supervisor_is_indeterminate_and_the_next_one_works(sandbox: Sandbox) -> None:
+    victim = (await sandbox.exec(SUPERVISOR, timeout=20)).stdout
+    result = await sandbox.exec(f"echo before; sleep 777 & kill -9 {int(victim)}; sleep 777", timeout=20)
+    assert (result.status, result.exit_code) == ("indeterminate", None)
+    after = await sandbox.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 77[7]'", timeout=20)
+    assert after.stdout == b"0\n"
+
+
+async def test_the_supervisor_ends_when_nobody_speaks_to_it_any_more(sandbox: Any) -> None:
+    assert (await sandbox.exec(SUPERVISOR, timeout=20)).stdout
+    await sandbox.machine.leave()
+    other = await open_backend(SandboxConfig(backend="docker", channel="socket"))
+    again = await sandbox.machine.engine.exec_stream(sandbox.machine.name, ["sh", "-c", f"sleep 1; {SUPERVISOR}"])
+    said = await asyncio.wait_for(again[0].read(), 20)
+    again[1].transport.abort()
+    await other.close()
+    # The shell that asks has the words in its own command line.
+    assert len(said[8:].split()) <= 1
+
+
+async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = SandboxConfig(backend="docker", scratch_dir=tmp_path / "scratch")
+    backend = await open_backend(config)
+    assert isinstance(backend, DockerBackend)
+    inner = backend._create
+    folders = []
+
+    async def elsewhere(name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
+        folders.append(folder)
+        await inner(name, spec, supervisor, folder and Path("/nowhere/to/be/found"))
+
+    monkeypatch.setattr(backend, "_create", elsewhere)
+    for _ in range(2):
+        sandbox = await backend.start(SPEC)
+        assert (await sandbox.exec("echo hi", timeout=20)).stdout == b"hi\n"
+        await sandbox.close()
+    await backend.close()
+    # Tried once, not again.
+    assert [folder is not None for folder in folders] == [True, False, False]
+    assert "the long way from now on" in caplog.text
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+async def test_pipes_that_were_asked_for_are_never_replaced(
+    piped: DockerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piped, "_pipe_folder", lambda spec: Path("/nowhere/pipes"))
+    with pytest.raises(SandboxStartError):
+        await piped.start(SPEC)
+    with pytest.raises(BackendUnavailable, match="another machine"):
+        await open_backend(SandboxConfig(backend="docker", channel="pipes", docker_host="tcp://127.0.0.1:1"))
+
+
+async def test_a_network_of_its_own_has_a_loopback_and_a_name_for_it(sandbox: Sandbox) -> None:
+    serve = "import socket; s = socket.create_server(('localhost', 0)); socket.create_connection(s.getsockname()[:2])"
+    assert (await sandbox.exec(f'python3 -c "{serve}"', timeout=20)).ok
+    assert (await sandbox.exec("ls /sys/class/net", timeout=20)).stdout.split() == [b"lo"]
+    await sandbox.exec("echo 127.0.0.1 other >>/etc/hosts", timeout=20)
+    assert (await sandbox.exec("getent hosts other", timeout=20)).stdout.split() == [b"127.0.0.1", b"other"]
+    assert (
+        os.readlink("/proc/self/ns/net").encode()
+        not in (await sandbox.exec("readlink /proc/self/ns/net", timeout=20)).stdout
+    )
