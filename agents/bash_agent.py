@@ -14,6 +14,7 @@ from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Completion, Message, ToolCall
+from agents.llm.growth import PromptGrowth
 from agents.llm.ledger import Ledger, Usage
 from agents.prompting import Prompts, defused
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
@@ -74,6 +75,7 @@ class Attempt:
     messages: list[Message] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     format_errors: int = 0
+    growth: PromptGrowth = field(default_factory=PromptGrowth)
     started: float = field(default_factory=time.monotonic)
     spent_before: Usage = field(init=False)
 
@@ -197,6 +199,7 @@ class Attempt:
                 sampling=sampling,
                 **self._means(),
             )
+            self.growth.check(self.messages, reply.usage)
         except LimitExceeded as error:
             raise Finished(LIMIT_EXITS[error.kind], str(error)) from error
         except ModelConfigError:

@@ -147,12 +147,12 @@ class _Asker:
         choices = reply.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else {}
         if isinstance(first, dict) and first.get("logprobs"):
-            return Finding(feature="logprobs", works=True, detail="given")
+            return Finding(feature="logprobs", works=True, detail="given where they are asked for")
         return Finding(
             feature="logprobs",
             works=False,
             detail=refused or "not given",
-            instead="choices are counted, and not how sure each was",
+            instead="nothing: votes are counted, and not how sure each was",
         )
 
     async def _metrics(self) -> Finding:

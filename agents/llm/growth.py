@@ -1,0 +1,47 @@
+"""Servers that cut a conversation without a word."""
+
+from collections.abc import Sequence
+
+from agents.errors import ContextOverflow
+from agents.llm.base import Message
+from agents.llm.ledger import Usage
+
+_LEAST_GROWTH = 100
+"""Characters that surely are a token."""
+
+
+class PromptGrowth:
+    """Notices a server that leaves out part of a conversation without a word, as some do in place of an error.
+
+    An append-only history has more tokens each time. Only where templates drop earlier reasoning it may not; there
+    nothing is concluded.
+    """
+
+    def __init__(self) -> None:
+        self._tokens = self._chars = 0
+
+    def check(self, messages: Sequence[Message], usage: Usage) -> None:
+        """Compare a request with the one before it.
+
+        Args:
+            messages: what was sent.
+            usage: of the whole call; one that took several requests says nothing.
+
+        Raises:
+            ContextOverflow: the server counted no more tokens although the history grew.
+        """
+        tokens, chars = usage.prompt_tokens, sum(len(str(message)) for message in messages)
+        before, self._tokens = self._tokens, tokens if usage.calls == 1 else 0
+        grown, self._chars = chars - self._chars, chars
+        if usage.calls != 1 or not 0 < tokens <= before or grown < _LEAST_GROWTH or _drops_reasoning(messages):
+            return
+        raise ContextOverflow(
+            f"the server read {tokens} tokens of a conversation that had {before} before it grew by {grown} "
+            "characters: it leaves out what its context does not hold"
+        )
+
+
+def _drops_reasoning(messages: Sequence[Message]) -> bool:
+    if any(message.get("reasoning") or message.get("reasoning_content") for message in messages):
+        return True
+    return any("</think>" in str(message.get("content")) for message in messages if message["role"] == "assistant")
