@@ -189,7 +189,7 @@ def _hand_over(session: Session, contests: list[Contest], options: RunOptions) -
     write_bytes(directory / "ranking.json", json.dumps(whole, indent=1).encode() + b"\n", mode=0o644)
     if options.json:
         print_json(whole)
-    else:
+    elif len(session.results) > 1 or session.results[0].status != "error":
         _tell(session, places, paths)
     raise typer.Exit(_exit_code(session.results))
 

@@ -1,5 +1,6 @@
 """`heats solve`: one repository and one issue in, one verified patch out."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,9 @@ from heats.files import write_bytes
 from heats.mix import main_model
 from heats.show import account, write_report
 from sandbox.toolbox import TOOLBOX
+
+FILE_NAME = re.compile(r"\S+\.(md|markdown|rst|txt|jsonl?)")
+"""What is no text of an issue: a mistyped file must not be solved as one."""
 
 
 @spread
@@ -59,13 +63,15 @@ def read_issue(issue: str) -> str:
     """The issue's text from a file, stdin or the argument itself.
 
     Raises:
-        UsageError: it is empty, or the file is not readable text.
+        UsageError: it is empty, names a file that is not there, or the file is not readable text.
     """
     try:
         if issue == "-":
             text = sys.stdin.read()
         elif len(issue) < 1000 and "\n" not in issue and Path(issue).is_file():
             text = Path(issue).read_text(encoding="utf-8", errors="replace")
+        elif FILE_NAME.fullmatch(issue):
+            raise UsageError(f"--issue {issue}: no such file")
         else:
             text = issue
     except OSError as error:

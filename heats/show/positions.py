@@ -13,7 +13,7 @@ def judge_line(bracket: Bracket) -> str:
         told.append(f"both orders agree in {report.consistent} of {say.several(report.compared, 'pair')}")
         flipped = report.compared - report.consistent
         if flipped:
-            told.append(f"of the other {flipped}, {report.first} went to who was shown first (p {report.p_value:.2g})")
+            told.append(f"who was shown first won {report.first} of the other {flipped} (p {report.p_value:.2g})")
     if report.votes:
         told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes are for the first shown")
     if report.abstentions:

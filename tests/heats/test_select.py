@@ -156,10 +156,19 @@ def test_patches_are_judged_as_patches(select, tmp_path):
     patches(tmp_path / "some", "fixed", "wrong", "odd")
     code, out, err = select("some", "--issue", ISSUE, "--json")
     assert code == 0, err
+    assert chosen(out)["judge"]["votes"] > 0
     config = RunStore(tmp_path / "out").manifest.identity["config"]
     assert config["tournament"]["judge"]["view"] == "patch"
     assert len(chosen(out)["ranking"]) == 3
     assert "+" in (tmp_path / "out" / "patch.diff").read_text()
+
+
+def test_votes_name_the_winner_however_many_are_kept(select, tmp_path):
+    for number, line in enumerate(("fixed", "wrong", "odd", "even")):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
+    one, three = (chosen(select("runs", "--json", "--select-k", k, out=f"k{k}")[1])["ranking"] for k in (1, 3))
+    assert [place["kept"] for place in three] == [True, True, True, False]
+    assert [place["source"] for place in three] == [place["source"] for place in one]
 
 
 def test_builtin_repair_judges_as_well(select, tmp_path):
@@ -249,6 +258,8 @@ def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
         (lambda path: (path / "x.json").write_text('{"a": 1}'), ["x.json"], "unknown format"),
         (lambda path: (path / "x.txt").write_text("a"), ["x.txt"], "unknown format"),
         (lambda path: preds(path / "preds.json", t="fixed"), ["preds.json"], "--issue is needed"),
+        (lambda path: patches(path / "p", "a"), ["p", "--issue", "isue.md"], "--issue isue.md: no such file"),
+        (lambda path: patches(path / "p", "a"), ["p", "--issue", "isues.jsonl"], "isues.jsonl: no such file"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--repo", "."], "--test"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--view", "trajectory"], "no trajectory"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--selector", "lottery"], "rtv"),
@@ -265,6 +276,14 @@ def test_wrong_input_is_one_line_and_exit_2(select, tmp_path, make, arguments, t
     assert (code, out, len(lines)) == (2, "", 1), err
     assert told in lines[0]
     assert not (tmp_path / "out" / "tasks").exists()
+
+
+def test_a_test_command_that_is_not_there_is_told_once(select, tmp_path, make_repo):
+    patches(tmp_path / "some", "fixed")
+    told = ["--issue", ISSUE, "--repo", make_repo, "--test", "no-such-runner", "--sandbox", "local", "--unsafe"]
+    code, out, err = select("some", *told)
+    assert (code, out, len(err.strip().splitlines())) == (6, "", 1)
+    assert "no-such-runner" in err
 
 
 def test_no_model_and_an_unreachable_model_are_told(select, tmp_path):

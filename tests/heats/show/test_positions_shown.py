@@ -37,7 +37,7 @@ def test_a_pair_whose_orders_name_different_ones_is_marked():
 def test_the_judge_is_told_in_a_line():
     told = judge_line(bracket(match(A, B, A, B), match(A, A), match(B, A), match(A, None, sensitive=True)))
     assert told == (
-        "judge: both orders agree in 1 of 3 pairs; of the other 2, 1 went to who was shown first (p 1); "
+        "judge: both orders agree in 1 of 3 pairs; who was shown first won 1 of the other 2 (p 1); "
         "66.7 % of 9 votes are for the first shown; 1 abstention; 2 votes would change with comments shown"
     )
     assert judge_line(bracket()) == ""
