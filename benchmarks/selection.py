@@ -102,7 +102,8 @@ async def quality(seeds: int) -> None:
     for name, build in pairwise().items():
         for logits in BIASES:
             cells = [await measure(build, seeds, accuracy, logits) for accuracy in ACCURACIES]
-            print(f"| {name} | {logits:g} | " + " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells) + " |")
+            shown = " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells)
+            print(f"| {name} | {logits:g} | {shown} |", flush=True)
     cells = []
     for accuracy in ACCURACIES:
         wins = calls = 0
@@ -122,7 +123,7 @@ async def equal_votes(seeds: int) -> None:
         for noise in (0.0, 1.0):
             cells = [await measure(pairwise()[name], seeds, accuracy, 0.0, noise) for name in ("rtv V=8", "swiss")]
             shown = " | ".join(f"{won:.1f} ({votes:.0f})" for won, votes in cells)
-            print(f"| accuracy {accuracy}, noise {noise:g} | {shown} |")
+            print(f"| accuracy {accuracy}, noise {noise:g} | {shown} |", flush=True)
     print()
 
 
@@ -171,20 +172,22 @@ def _paths(seed: int, arrive: Mapping[str, float], durations: Mapping[int, float
 def schedule(seeds: int) -> None:
     """Virtual wall time against the critical path and against rounds."""
     print(f"## schedule: N = 16, G = 2, V = 8, call latency lognormal(sigma 1), median 10 s; {seeds} tournaments\n")
-    print("| candidates | judge calls at once | stop | wall / critical path | rounds / wall |\n|" + " --- |" * 5)
+    print("| candidates | judge calls at once | stop | wall, s | wall / critical path | rounds / wall |")
+    print("|" + " --- |" * 6)
     for spread, label in ((0.0, "all there"), (0.5, "600 s lognormal(0.5)")):
-        for slots, stop in ((None, "never"), (None, "balanced"), (16, "never")):
-            ratios, gains = [], []
+        for slots, stop in ((None, "never"), (None, "balanced"), (None, "lean"), (16, "never")):
+            walls, ratios, gains = [], [], []
             for seed in range(seeds):
                 rng = random.Random(seed)
                 arrive = {name: 600 * rng.lognormvariate(0, spread) if spread else 0.0 for name in IDS}
                 judge = SlowJudge(slots)
                 _, wall = run_virtually(_tournament(judge, stop, seed, arrive))
                 path, barrier = _paths(seed, arrive, judge.durations)
+                walls.append(wall)
                 ratios.append(wall / path)
                 gains.append(barrier / wall)
             shown = f"{statistics.mean(ratios):.3f} (max {max(ratios):.3f}) | {statistics.mean(gains):.2f}"
-            print(f"| {label} | {slots or 'any'} | {stop} | {shown} |")
+            print(f"| {label} | {slots or 'any'} | {stop} | {statistics.mean(walls):.0f} | {shown} |", flush=True)
     print()
 
 
