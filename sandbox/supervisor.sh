@@ -26,7 +26,7 @@ _h_mem=
 for _h_f in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do
   [ -r "$_h_f" ] && _h_mem=$_h_f
 done
-_h_old=' ' _h_seen=' ' _h_job=0
+_h_old=' ' _h_seen=' ' _h_ours= _h_job=0
 _h_full='heats: no room left in the sandbox for the command or its input'
 
 _h_lines() {
@@ -45,8 +45,10 @@ _h_body() {
   } | { cat >"$2" || { cat >/dev/null; false; }; }
 }
 
+# Who is there besides us, now and since the command began (`_h_old`). Those in `$1`, ours when they were last looked
+# at, are passed over: reading what a process is costs more than all the rest.
 _h_scan() {
-  _h_left=0 _h_pids= _h_seen=' '
+  _h_left=0 _h_pids= _h_seen=' ' _h_ours=' ' _h_known=${1-}
   if [ -z "$_h_mark" ]; then
     set -- /proc/[0-9]*
   else
@@ -57,13 +59,16 @@ _h_scan() {
     _h_p=${_h_f#/proc/}
     _h_p=${_h_p%%/*}
     [ "$_h_p" = 1 ] && continue
+    case $_h_known in *" $_h_p "*) continue ;; esac
     _h_s=
     IFS= read -r _h_s </proc/$_h_p/stat
     [ -n "$_h_s" ] || continue
     case $_h_s in *') '*) ;; *) _h_s='x) ? ? ? ?' ;; esac
     set -- ${_h_s##*) }
-    [ "$4" = "$_h_sid" ] && continue
-    [ "$4" = "$_h_sid1" ] && continue
+    if [ "$4" = "$_h_sid" ] || [ "$4" = "$_h_sid1" ]; then
+      _h_ours="$_h_ours$_h_p "
+      continue
+    fi
     _h_seen="$_h_seen$_h_p:${20-} "
     case $_h_old in *" $_h_p:${20-} "*) continue ;; esac
     _h_pids="$_h_pids $_h_p"
@@ -150,7 +155,7 @@ _h_go() {
   fi
   _h_was=$_h_ooms
   _h_oom
-  _h_scan
+  _h_scan "$_h_ours"
   _h_holders
   [ -z "$_h_file" ] || rm -f "$_h_file"
   [ "$_h_in" = /dev/null ] || rm -f "$_h_in"
