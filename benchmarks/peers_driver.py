@@ -51,6 +51,8 @@ def main() -> None:
 async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
     """All rollouts at once; how each ended."""
     keys = {"sandbox.backend": options.sandbox, "model.name": "fake-model", "model.base_url": options.base_url}
+    # All sandboxes are started at once, as the others do; by default heats starts four at a time.
+    keys["sandbox.slots.start"] = min(32, options.rollouts)
     config = load_config((), {**keys, "agent.step_limit": options.steps + 1})
     backend = await open_backend(config.sandbox)
     model = open_model(config.model or ModelConfig(name="fake-model"))

@@ -41,11 +41,12 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
     """
     config = config or SandboxConfig()
     found = list(await _containers(config, remove))
-    for backend in ("bubblewrap", "local"):
+    for backend in ("docker", "bubblewrap", "local"):
         for left in list(scratch_leftovers(config.scratch(), backend)):
             if remove:
                 await asyncio.to_thread(remove_scratch, left.path)
-            found.append(LeftOver(backend, str(left.path), left.labels, not left.path.exists()))
+            if backend != "docker":  # a container's pipes go with it, and are not told apart from it
+                found.append(LeftOver(backend, str(left.path), left.labels, not left.path.exists()))
     return tuple(found)
 
 

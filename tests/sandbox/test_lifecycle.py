@@ -124,11 +124,13 @@ async def test_only_directories_of_dead_owners_are_collected(tmp_path: Path, mon
     with monkeypatch.context() as patch:
         patch.setattr(Owner, "this_process", classmethod(lambda cls: Owner(mine.host, DEAD, mine.pid, mine.started)))
         dead = make_scratch(tmp_path, "local", {"run": "old"})
+        pipes = make_scratch(tmp_path, "docker", {"run": "old"})
     (tmp_path / "local-foreign").mkdir()
     assert [left.labels["run"] for left in scratch_leftovers(tmp_path, "local")] == ["old"]
     found = await collect_garbage(SandboxConfig(scratch_dir=tmp_path, docker_host="unix:///no/such.sock"))
     assert [(left.name, left.removed) for left in found] == [(str(dead), True)]
     assert living.is_dir()
+    assert not pipes.exists()
     assert (tmp_path / "local-foreign").is_dir()
 
 
