@@ -1,20 +1,34 @@
 """What the model servers of a run counted while this process worked, as one event each."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
 
 from agents.llm.base import Metered, meter_of
 from agents.llm.counters import Counters
 from heats.services import Services
 
+Tell = Callable[[str, Mapping[str, Any]], None]
+"""Takes where a server is, and the data of its event."""
+
 
 @asynccontextmanager
-async def metered(services: Services) -> AsyncIterator[None]:
+async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator[None]:
     """Read every server's counters before and after, and store the difference, however the work ends.
 
     Nothing is stored of a server that does not count, or does not answer.
+
+    Args:
+        tell: takes what would be stored, in the place of the run's events.
     """
+
+    def store(_: str, data: Mapping[str, Any]) -> None:
+        services.events.emit("server", **data)
+
+    told = tell or store
     meters: dict[str, tuple[str, Metered]] = {}
     for model in services.models.values():
         meter = meter_of(model)
@@ -31,7 +45,16 @@ async def metered(services: Services) -> AsyncIterator[None]:
             if start is not None and end is not None:
                 data = _between(start, end).model_dump(exclude={"running", "waiting"})
                 known = {key: value for key, value in services.facts.get(name, {}).items() if key != "model"}
-                services.events.emit("server", model=name, seconds=round(seconds, 3), **known, **data)
+                told(place, {"model": name, "seconds": round(seconds, 3), **known, **data})
+
+
+def is_local(place: str) -> bool:
+    """Whether a server's address means another server on each machine."""
+    host = urlsplit(place).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host in ("", "localhost") or host.endswith(".localhost")
 
 
 def _between(start: Counters, end: Counters) -> Counters:

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from envs.base import Task
 from heats.cli.options import METHOD, SANDBOX, RunOptions, spread
 from heats.cli.session import Session, play_session, print_config, print_json, say, set_aside
 from heats.config import HeatsConfig
-from heats.errors import ExitCode
+from heats.errors import ExitCode, UsageError
 from heats.executors import open_executor
 from heats.files import slug
 from heats.mix import main_model
@@ -120,17 +121,31 @@ def sweep(
     found = find_dataset(dataset, given, image=config.sandbox.image)
     env = found.open()
     choice = Choice(only=options.tasks or (), pattern=options.pattern, part=options.part, shuffle=options.shuffle)
+    tasks = choice.of(env.tasks())
+    _check_flags(config, tasks)
     request = RunRequest(
         command="sweep",
         directory=sweep_directory(found, options, config),
         config=config,
         env=env,
-        tasks=choice.of(env.tasks()),
+        tasks=tasks,
         extend=True,
         images=ImageKeeper(pull=options.pull, prune=options.prune_images, say=say),
     )
     executor = open_executor(options.executor, found, pull=options.pull, prune=options.prune_images)
     hand_over(play_session(request, options, executor.play), options)
+
+
+def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:
+    """Refuse what would do nothing for any of the tasks.
+
+    Raises:
+        UsageError
+    """
+    if config.within_timeout and all(task.agent_timeout_s is None for task in tasks):
+        raise UsageError("--within-timeout: none of the tasks has a time-out for its agent (Harbor tasks have)")
+    if config.keep_state != "none" and all(task.submission != "state" for task in tasks):
+        raise UsageError("--keep-state: none of the tasks hands in a state (Harbor tasks do)")
 
 
 def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) -> Path:

@@ -7,7 +7,9 @@ its environment; `--workers` is per machine. `RAY_ADDRESS` names the cluster; wi
 import asyncio
 import importlib
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from heats.events import Event, EventLog
 from heats.executors.shard import Shard, Update, order_of, said
 from heats.files import slug, write_bytes
 from heats.grading import ungraded
+from heats.metering import is_local
 from heats.records import Charge, TaskResult
 from heats.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.store import RunStore
@@ -51,7 +54,8 @@ class RayExecutor:
         store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
         try:
             charges = store.charges()
-            with listening(request, store) as events, charged(request, store, charges):
+            # Ray prints what happens to its machines on standard output, which is for the result.
+            with redirect_stdout(sys.stderr), listening(request, store) as events, charged(request, store, charges):
                 order = order_of(
                     request, self._dataset, run_id=store.manifest.run_id, pull=self._pull, prune=self._prune
                 )
@@ -189,7 +193,10 @@ class _Drive:
             return None
 
     def _lost(self, node: str, error: BaseException) -> None:
-        if self.shards.pop(node, None) is not None:
+        shard = self.shards.pop(node, None)
+        if shard is not None:
+            # It may only be out of reach: nobody would hear of what it goes on to spend.
+            self._ray.kill(shard)
             self._events.emit("warning", text=f"a machine of the cluster was lost: {said(error)[:200]}")
 
     async def _played(self, node: str, ticket: int, order: int, task: Task) -> bool:
@@ -258,17 +265,27 @@ class _Drive:
         return self._request.ledger.spent - self._spent[node]
 
     async def close(self) -> None:
-        """Have every machine close its sandboxes, then leave the cluster."""
-        stopping = [asyncio.ensure_future(_stopped(shard)) for shard in self.shards.values()]
+        """Have every machine close its sandboxes, store what the model servers counted, then leave the cluster."""
+        stopping = {node: asyncio.ensure_future(_stopped(shard)) for node, shard in self.shards.items()}
         if stopping:
-            await asyncio.wait(stopping, timeout=_CLOSE_S)
+            await asyncio.wait(stopping.values(), timeout=_CLOSE_S)
+        counted: dict[str, dict[str, Any]] = {}
+        for node, answer in stopping.items():
+            for place, data in answer.result() if answer.done() else ():
+                key = f"{node} {place}" if is_local(place) else place
+                # Every machine counts what a server did that they share; one of them is enough.
+                counted[key] = max(counted.get(key, data), data, key=lambda one: float(one["seconds"]))
+        for data in counted.values():
+            self._events.emit("server", **data)
         for shard in self.shards.values():
             self._ray.kill(shard)
         await asyncio.to_thread(self._ray.shutdown)
 
 
-async def _stopped(shard: Any) -> None:
+async def _stopped(shard: Any) -> list[tuple[str, dict[str, Any]]]:
     try:
-        await shard.stop.remote()
+        counted: list[tuple[str, dict[str, Any]]] = await shard.stop.remote()
+        return counted
     except Exception as error:  # whatever Ray makes of a machine that is gone
         said(error)
+        return []

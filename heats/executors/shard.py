@@ -21,6 +21,7 @@ from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.events import Event
 from heats.files import slug, write_bytes
+from heats.metering import metered
 from heats.records import Charge
 from heats.run import RunRequest, Work, at_work, open_player, task_digest
 from heats.schedule import Player, guarded
@@ -53,6 +54,7 @@ class Shard:
         self._stop, self._ready = asyncio.Event(), asyncio.Event()
         self._playing: set[asyncio.Future[Any]] = set()
         self._tickets = 0
+        self._counted: list[tuple[str, dict[str, Any]]] = []
         self._failed = ""
         self._work: Work
         self._player: Player
@@ -87,7 +89,7 @@ class Shard:
                 ledger=self._ledger,
             )
             self._tasks = {task.id: task for task in tasks}
-            async with at_work(request) as work, open_player(work) as player:
+            async with at_work(request) as work, metered(work.services, self._count), open_player(work) as player:
                 self._work, self._player = work, guarded(work.services, work.store, player)
                 self._images.needed(self._directory, tasks, set(self._tasks))
                 self._gate = asyncio.Semaphore(2 * work.services.slots.count + 2)
@@ -173,8 +175,15 @@ class Shard:
         if queue is not None:
             queue.put_nowait(event)
 
-    async def stop(self) -> None:
-        """Close everything; sandboxes of tasks in work are closed by their own cancellation."""
+    def _count(self, place: str, data: Mapping[str, Any]) -> None:
+        self._counted.append((place, dict(data)))
+
+    async def stop(self) -> list[tuple[str, dict[str, Any]]]:
+        """Close everything; sandboxes of tasks in work are closed by their own cancellation.
+
+        Returns:
+            What each model server counted meanwhile, and where it is.
+        """
         playing = list(self._playing)
         for task in playing:
             task.cancel()
@@ -182,6 +191,7 @@ class Shard:
         self._stop.set()
         if self._host is not None:
             await asyncio.wait({self._host}, timeout=30)
+        return self._counted
 
 
 class _Changes:

@@ -6,7 +6,7 @@ import pytest
 
 from agents.llm.counters import Counters
 from heats.events import EventLog, read_events
-from heats.metering import metered
+from heats.metering import is_local, metered
 from heats.show.servers import served
 
 
@@ -74,3 +74,9 @@ async def test_several_processes_are_summed(tmp_path):
     assert str(one).startswith(
         "Server of m (vLLM 0.32.0), by its own count: 85.0 % of prompt tokens from its prefix cache"
     )
+
+
+def test_a_server_of_each_machine_is_told_from_one_that_they_share():
+    own = ("http://localhost:8000", "http://127.0.0.1:1", "http://[::1]:80", "http://x.localhost", "")
+    assert all(is_local(place) for place in own)
+    assert not any(is_local(place) for place in ("http://10.0.0.7:8000", "https://models.example.org/v1"))

@@ -38,6 +38,8 @@ def heats(monkeypatch, capsys, tmp_path):
         (("demo", "--agent", "command:"), "which command?"),
         (("no.such.module:Env", "--model", "builtin:repair"), "no env no.such.module:Env"),
         (("demo", "-O", "image_template=x"), "do not fit the env demo"),
+        (("demo", "--within-timeout"), "none of the tasks has a time-out"),
+        (("demo", "--keep-state"), "none of the tasks hands in a state"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):

@@ -22,8 +22,13 @@ SCRIPT = {"rules": [{"variants": [["ls", "echo one > note.txt"], ["echo two > no
 def cluster(python, environment):
     command = [python, Path(__file__).with_name("ray_cluster.py")]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def lose_a_node():
+        process.stdin.write("\n")
+        process.stdin.flush()
+
     try:
-        yield process.stdout.readline().strip()
+        yield process.stdout.readline().strip(), lose_a_node
     finally:
         process.stdin.close()
         process.stdout.close()
@@ -54,10 +59,13 @@ def predictions(run):
     return {path.name: path.read_bytes() for path in [*run.glob("*preds.json*"), *run.glob("preds/*")]}
 
 
-def test_a_cluster_plays_what_one_machine_plays_and_goes_on_after_a_kill(tmp_path, tool_env):
+def test_a_cluster_plays_what_one_machine_plays_and_goes_on_after_a_kill_or_the_loss_of_a_machine(tmp_path, tool_env):
     python = tool_env("ray") / "bin" / "python"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": "none", "RAY_USAGE_STATS_ENABLED": "0"}
-    with model_server_of(tmp_path, SCRIPT, latency=0.1) as base_url, cluster(python, environment) as address:
+    with (
+        model_server_of(tmp_path, SCRIPT, latency=0.1) as base_url,
+        cluster(python, environment) as (address, lose_a_node),
+    ):
         sweep = Sweep(python, environment, base_url)
         code, here, said = sweep.finish(tmp_path / "here")
         assert code == 0, said
@@ -71,6 +79,15 @@ def test_a_cluster_plays_what_one_machine_plays_and_goes_on_after_a_kill(tmp_pat
         cut.communicate()
         code, there, said = sweep.finish(tmp_path / "there", *remote, RAY_ADDRESS=address)
         repeated = stats(base_url).get("repeated", 0)
+        losing = sweep.start(tmp_path / "lost", *remote, RAY_ADDRESS=address)
+        while losing.poll() is None and b"rollout_finished" not in events_of(tmp_path / "lost"):
+            time.sleep(0.05)
+        lose_a_node()
+        told, lost_said = losing.communicate(timeout=400)
+    assert losing.returncode == 0, lost_said
+    assert json.loads(told)["results"] == here["results"]
+    assert predictions(tmp_path / "lost") == predictions(tmp_path / "here")
+    assert b"a machine of the cluster was lost" in events_of(tmp_path / "lost")
     assert code == 0, said
     assert there["results"] == here["results"]
     assert predictions(tmp_path / "there") == predictions(tmp_path / "here") != {}
@@ -83,7 +100,11 @@ def test_a_cluster_plays_what_one_machine_plays_and_goes_on_after_a_kill(tmp_pat
     assert sorted(finished) == sorted(set(finished))
 
 
-def events_after_resume(run):
+def events_of(run):
     path = run / "events.jsonl"
-    content = path.read_bytes() if path.exists() else b""
+    return path.read_bytes() if path.exists() else b""
+
+
+def events_after_resume(run):
+    content = events_of(run)
     return content.rpartition(b'"run_resumed"')[2] if b'"run_resumed"' in content else b""
