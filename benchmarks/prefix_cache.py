@@ -1,22 +1,26 @@
 """How much of its prompts a vLLM server has in its prefix cache, by its own count, and whether it is kept busy.
 
-    python -m benchmarks.prefix_cache                   # starts a tiny model on the CPU; about two minutes
-    python -m benchmarks.prefix_cache ballot rollout    # parts: ballot, tournament, rollout, heat, flight
+    python -m benchmarks.prefix_cache                   # starts a tiny model on the CPU
+    python -m benchmarks.prefix_cache ballot rollout --seeds 1 2 3    # parts: ballot, bracket, rollout, heat, flight
     python -m benchmarks.prefix_cache --base-url http://localhost:8000/v1 --model NAME
 
-Every part uses texts of its own, so that it starts with a cold cache. `computed` are prompt tokens that the server
-had to compute; an `n` of 8 counts its prompt eight times, as the server does.
+Every measurement uses texts of its own, so that it starts without them in the cache. `computed` are prompt tokens that
+the server had to compute; an `n` of 8 counts its prompt eight times, as the server does. With several seeds, a table
+at the end has medians and ranges.
 """
 
 import argparse
 import asyncio
+import os
 import pydoc_data.topics
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 from agents import AgentConfig, Assignment, BashAgent
 from agents.llm.base import Sampling
@@ -36,6 +40,7 @@ WORDS = sorted(set(re.findall(r"[a-z]{2,10}", " ".join(pydoc_data.topics.topics.
 PROBLEM_WORDS, SUMMARY_WORDS, OUTPUT_WORDS = 250, 450, 110
 """About 1,600, 2,900 and 700 characters."""
 CONFIG = load_config(())
+LONG = ("--max-model-len", "16384")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,7 @@ class Bench:
     closes: dict[str, object]
     calls: dict[str, object]
     rng: random.Random
+    found: dict[str, list[Counters]]
 
     def client(self, **settings: object) -> OpenAIModel:
         """A model client."""
@@ -57,9 +63,9 @@ class Bench:
         """Prose that nothing else shares."""
         return " ".join(self.rng.choices(WORDS, k=words))
 
-    def candidates(self, count: int) -> list[Candidate]:
-        """Attempts with summaries of usual length."""
-        return [Candidate(id=f"r{index}", summary=self.text(SUMMARY_WORDS)) for index in range(count)]
+    def candidates(self, count: int, times: int = 1) -> list[Candidate]:
+        """Attempts with summaries of usual length, or that times as long."""
+        return [Candidate(id=f"r{index}", summary=self.text(times * SUMMARY_WORDS)) for index in range(count)]
 
 
 class Sandbox:
@@ -74,19 +80,23 @@ class Sandbox:
         return ExecResult("exited", 0, output, stdout_total=len(output))
 
 
-async def counted(client: OpenAIModel, what: str, work: Awaitable[object]) -> Counters:
-    """Do some work and say what the server counted meanwhile."""
+async def counted(bench: Bench, client: OpenAIModel, what: str, work: Awaitable[object]) -> None:
+    """Do some work, and note and say what the server counted meanwhile."""
     before = await client.counters()
     await work
     after = await client.counters()
     assert before is not None and after is not None, "the server has no /metrics"
-    found = after - before
-    computed = found.prefix_queries - found.prefix_hits
-    share = 100 * (found.hit_rate or 0)
-    print(
-        f"{what:58} {found.requests:4} requests {found.prompt_tokens:8,} prompt {computed:7,} computed {share:5.1f} %"
-    )
-    return found
+    bench.found.setdefault(what, []).append(found := after - before)
+    print(f"{what:60} {_row([found], ' ')}", flush=True)
+
+
+def _row(found: list[Counters], between: str) -> str:
+    """Medians, and the share from the cache with its range."""
+    shares = sorted(100 * (one.hit_rate or 0) for one in found)
+    computed = median(one.prefix_queries - one.prefix_hits for one in found)
+    numbers = (median(one.requests for one in found), median(one.prompt_tokens for one in found), computed)
+    spread = f" ({shares[0]:.1f} to {shares[-1]:.1f})" if len(shares) > 1 else ""
+    return between.join([*(f"{number:8,.0f}" for number in numbers), f"{median(shares):5.1f} %{spread}"])
 
 
 async def ballot(bench: Bench) -> None:
@@ -95,30 +105,33 @@ async def ballot(bench: Bench) -> None:
         client = bench.client()
         client.quirks.takes_n = takes_n
         judge, name = ModelJudge(CONFIG.tournament, client), "n" if takes_n else "single requests"
-        problem, pair = bench.text(PROBLEM_WORDS), bench.candidates(2)
-        ledger = Ledger("bench")
-        shown, ask = tuple(pair), judge.asker.ask
-        one = ask(judge.question, problem, shown, n=8, seed=1, ledger=ledger)
-        await counted(client, f"8 votes of one order, {name}", one)
-        pair = bench.candidates(2)
-        votes = judge.vote(problem, pair, count=8, first=0, seed=1, ledger=ledger)
-        await counted(client, f"8 votes, both orders, new candidates, {name}", votes)
-        other = [pair[0], *bench.candidates(1)]
-        votes = judge.vote(problem, other, count=8, first=0, seed=2, ledger=ledger)
-        await counted(client, f"8 votes, both orders, one candidate played before, {name}", votes)
+        problem, pair, ledger = bench.text(PROBLEM_WORDS), bench.candidates(2), Ledger("bench")
+        one = judge.asker.ask(judge.question, problem, tuple(pair), n=8, seed=1, ledger=ledger)
+        await counted(bench, client, f"8 votes, one order, {name}", one)
+        for what, fresh in (("new task", True), ("new pair of a known task", False)):
+            problem = bench.text(PROBLEM_WORDS) if fresh else problem
+            pair = bench.candidates(2)
+            votes = judge.vote(problem, pair, count=8, first=0, seed=1, ledger=ledger)
+            await counted(bench, client, f"8 votes, both orders, {what}, {name}", votes)
+        met = [pair[0], *bench.candidates(1)]
+        await judge.vote(problem, [met[1], *bench.candidates(1)], count=2, first=0, seed=2, ledger=ledger)
+        votes = judge.vote(problem, met, count=8, first=0, seed=3, ledger=ledger)
+        await counted(bench, client, f"8 votes, both orders, both played before, {name}", votes)
         await client.close()
 
 
-async def tournament(bench: Bench) -> None:
-    """RTV over 8 candidates, G = 2, V = 8, without `n`."""
-    client = bench.client()
-    client.quirks.takes_n = False
-    config = CONFIG.tournament.model_copy(update={"early_stop": "never"})
-    entrants = {one.id: asyncio.ensure_future(_given(one)) for one in bench.candidates(8)}
-    case = Case(problem=bench.text(PROBLEM_WORDS), seed=1, ledger=Ledger("bench"), journal=MemoryJournal())
-    selection = open_selector(config, client).select(entrants, 1, case)
-    await counted(client, "a tournament of 8, 56 votes, single requests", selection)
-    await client.close()
+async def bracket(bench: Bench) -> None:
+    """RTV over 16 candidates, G = 2, V = 8: the ballots of a heat as they come."""
+    for takes_n, early, times in ((False, "never", 1), (False, "balanced", 1), (True, "never", 1), (False, "never", 3)):
+        client = bench.client()
+        client.quirks.takes_n = takes_n
+        config = CONFIG.tournament.model_copy(update={"early_stop": early})
+        entrants = {one.id: asyncio.ensure_future(_given(one)) for one in bench.candidates(16, times)}
+        case = Case(problem=bench.text(PROBLEM_WORDS), seed=1, ledger=Ledger("bench"), journal=MemoryJournal())
+        selection = open_selector(config, client).select(entrants, 1, case)
+        how = f"{'n' if takes_n else 'single requests'}, early_stop {early}" + ", summaries x 3" * (times > 1)
+        await counted(bench, client, f"bracket of 16, {how}", selection)
+        await client.close()
 
 
 async def _given(candidate: Candidate) -> Candidate | None:
@@ -146,21 +159,21 @@ def assignment(bench: Bench, index: int, instruction: str, refinement: tuple[str
 
 async def rollout(bench: Bench) -> None:
     """The steps of one rollout."""
-    client = bench.client(extra_body=bench.calls)
-    task = assignment(bench, 0, bench.text(PROBLEM_WORDS))
-    await counted(client, "16 steps of one rollout", play(bench, client, Ledger("bench"), 16, task))
-    await client.close()
+    for steps in (16, 30):
+        client = bench.client(extra_body=bench.calls)
+        task = assignment(bench, 0, bench.text(PROBLEM_WORDS))
+        await counted(bench, client, f"{steps} steps of a rollout", play(bench, client, Ledger("bench"), steps, task))
+        await client.close()
 
 
 async def heat(bench: Bench) -> None:
     """Rollouts of a second heat, which share the task and two summaries."""
-    instruction, context = bench.text(PROBLEM_WORDS), (bench.text(SUMMARY_WORDS), bench.text(SUMMARY_WORDS))
     for steps in (1, 8):
+        instruction, context = bench.text(PROBLEM_WORDS), (bench.text(SUMMARY_WORDS), bench.text(SUMMARY_WORDS))
         client = bench.client(extra_body=bench.calls)
         task = [assignment(bench, index, instruction, context) for index in range(8)]
         work = asyncio.gather(*(play(bench, client, Ledger("bench"), steps, one) for one in task))
-        await counted(client, f"8 rollouts of a second heat, {steps} step(s) each", work)
-        instruction, context = bench.text(PROBLEM_WORDS), (bench.text(SUMMARY_WORDS), bench.text(SUMMARY_WORDS))
+        await counted(bench, client, f"8 rollouts of a second heat, {steps} step(s) each", work)
         await client.close()
 
 
@@ -190,7 +203,7 @@ async def flight(bench: Bench) -> None:
         for seed in range(96)
     )
     began = time.perf_counter()
-    await counted(client, "96 calls, 8 at once", asyncio.gather(*calls))
+    await counted(bench, client, "96 calls, 8 at once", asyncio.gather(*calls))
     for one in watching:
         one.cancel()
     mean = 100 * sum(shares) / len(shares)
@@ -202,9 +215,9 @@ async def flight(bench: Bench) -> None:
     await client.close()
 
 
-PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
+PARTS: dict[str, Callable[[Bench], Coroutine[Any, Any, None]]] = {
     "ballot": ballot,
-    "tournament": tournament,
+    "bracket": bracket,
     "rollout": rollout,
     "heat": heat,
     "flight": flight,
@@ -214,29 +227,34 @@ PARTS: dict[str, Callable[[Bench], Awaitable[None]]] = {
 @contextmanager
 def server(options: argparse.Namespace) -> Iterator[Bench]:
     """The server named, or a tiny one."""
-    rng = random.Random(options.seed)
+    rng = random.Random()
     if options.base_url and options.model != NAME:
-        yield Bench(options.base_url, options.model, {}, {"tool_choice": "required"}, rng)
+        yield Bench(options.base_url, options.model, {}, {"tool_choice": "required"}, rng, {})
         return
-    with nullcontext(options.base_url) if options.base_url else tiny_server() as base_url:
-        yield Bench(base_url, NAME, dict(CLOSES), never_submits(base_url), rng)
+    with nullcontext(options.base_url) if options.base_url else tiny_server(*LONG) as base_url:
+        yield Bench(base_url, NAME, dict(CLOSES), never_submits(base_url), rng, {})
 
 
 def main() -> None:
-    """Run the wanted parts."""
+    """Run the wanted parts with every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[])
     parser.add_argument("--base-url")
     parser.add_argument("--model", default=NAME)
-    parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[time.time_ns() % 10**6])
     options = parser.parse_args()
     if not options.base_url and missing():
         print(missing())
         return
-    print(f"seed {options.seed}")
     with server(options) as bench:
-        for name in options.parts or PARTS:
-            asyncio.run(PARTS[name](bench))
+        for seed in options.seeds:
+            print(f"seed {seed}, load {os.getloadavg()[0]:.1f}")
+            bench.rng.seed(seed)
+            for name in options.parts or PARTS:
+                asyncio.run(PARTS[name](bench))
+    if len(options.seeds) > 1:
+        for what, found in bench.found.items():
+            print(f"| {what} | {_row(found, ' | ')} |")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """R7: rollouts over a server that has a bad day: 1 request in 3 fails somehow, of every kind."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -10,13 +11,30 @@ from agents.llm.fake_faults import MIXED, PERMANENT, FaultMix
 from agents.llm.fake_persona import Persona, Rule, Script
 from agents.llm.ledger import Ledger
 
-CALLS = 10
+CALLS, AT_ONCE, TIMEOUT_S = 10, 32, 2
+
+
+class Stalls:
+    """Counts the times when this process stood still so long that time-outs ran off beside sound replies.
+
+    A request that timed out before the server read it is a call to the ledger and none to the server; a reply that was
+    sent too late has tokens that the server alone knows. Neither can be helped, and both take a machine that stalls.
+    """
+
+    def __init__(self):
+        self.count = 0
+
+    async def watch(self):
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.02)
+            self.count += time.monotonic() - before > TIMEOUT_S / 2
 
 
 async def rollouts_on_a_bad_day(bench, settings, sandbox_class, count, seed):
     persona = Persona(Script(rules=(Rule(commands=("true",) * (CALLS - 1)),)))
     server = await bench.serve(persona, FaultMix(MIXED, seed), retry_after_s=0.02)
-    client = bench.client(request_timeout_s=2, call_deadline_s=120, backoff_cap_s=0.05, max_concurrency=32)
+    client = bench.client(request_timeout_s=TIMEOUT_S, call_deadline_s=120, backoff_cap_s=0.05, max_concurrency=AT_ONCE)
     agent, run = BashAgent(AgentConfig.model_validate(settings)), Ledger("run")
 
     async def rollout(index):
@@ -24,19 +42,24 @@ async def rollouts_on_a_bad_day(bench, settings, sandbox_class, count, seed):
         ledger = run.child(f"rollout {index}")
         return await agent.run(told, sandbox_class(), client, ledger, lambda trajectory: None)
 
-    return server, run, await asyncio.gather(*(rollout(index) for index in range(count)))
+    stalls = Stalls()
+    watching = asyncio.create_task(stalls.watch())
+    trajectories = await asyncio.gather(*(rollout(index) for index in range(count)))
+    watching.cancel()
+    return server, run, trajectories, stalls.count
 
 
-def check(server, run, trajectories):
+def check(server, run, trajectories, stalls):
     ends = [trajectory.exit.kind for trajectory in trajectories]
     hit = sum(server.counts[f"faults.{fault}"] for fault in PERMANENT)
     ideal = sum(t.agent_steps + (t.exit.kind != "submitted") for t in trajectories)
     assert set(ends) <= {"submitted", "context_overflow", "model_error"}
     assert ends.count("submitted") >= 0.99 * (len(ends) - hit)
     assert server.counts["requests"] <= 1.5 * ideal
-    assert run.spent.calls == server.counts["requests"]
+    assert abs(run.spent.calls - server.counts["requests"]) <= stalls * AT_ONCE
     for kind in ("prompt_tokens", "cached_tokens", "completion_tokens"):
-        assert getattr(run.spent, kind) == server.counts[kind]
+        ours, theirs = getattr(run.spent, kind), server.counts[kind]
+        assert ours == theirs or (stalls and ours < theirs)
     assert run.spent == sum((t.usage for t in trajectories[1:]), trajectories[0].usage)
 
 

@@ -7,6 +7,7 @@ import pytest
 from agents import Assignment, BashAgent
 from agents.llm.base import Sampling
 from agents.llm.openai_client import OpenAIModel
+from benchmarks.tiny_vllm import CONTEXT
 from heats.config import load_config
 from summarizer import summarize
 from tournament.base import Candidate
@@ -83,6 +84,39 @@ async def test_what_does_not_fit_ends_the_rollout_after_one_rejected_request(tin
     assert "the model's context 8192" in done.exit.detail
     assert tiny.chats("4xx") == 1 and ledger.spent.calls == tiny.chats("2xx") + 1
     assert done.agent_steps == tiny.chats("2xx") > 0
+
+
+def numbers(count):
+    """Text of which nothing repeats, two or three characters a token."""
+    return " ".join(str(index * 7919 % 100_003) for index in range(count))
+
+
+async def test_candidates_that_do_not_fit_are_shown_cut_by_one_further_request(tiny, model, ledger):
+    long = [Candidate(id=name, summary=f"attempt {name}: {numbers(3000)}") for name in "ab"]
+    votes = await ModelJudge(CONFIG.tournament, model).vote("Fix it.", long, count=1, first=0, seed=1, ledger=ledger)
+    assert votes[0].choice in ("a", "b")
+    assert (tiny.chats("4xx"), tiny.chats("2xx")) == (1, 1)
+    room = CONTEXT - CONFIG.tournament.judge.max_tokens
+    assert 0.85 * room < ledger.spent.prompt_tokens <= room
+
+
+async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tiny, model, sandbox_class, ledger):
+    client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
+    done = await rollout(client, sandbox_class(numbers(700)), ledger, step_limit=5)
+    await client.close()
+    steps = [step.model_copy(update={"id": step.id + 9 * turn}) for turn in range(3) for step in done.steps]
+    before, spent = tiny.chats("2xx"), ledger.child("summary")
+    summary = await summarize(
+        done.model_copy(update={"steps": tuple(steps)}),
+        statement="Fix it.",
+        patch=b"",
+        model=model,
+        ledger=spent,
+        config=CONFIG.summarizer,
+        seed=1,
+    )
+    assert summary.source == "model"
+    assert tiny.chats("4xx") == 1 and tiny.chats("2xx") - before == spent.spent.calls - 1 >= 3
 
 
 async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, model, ledger):
