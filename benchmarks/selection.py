@@ -28,7 +28,7 @@ from tournament.bracket import plan_rounds, seeded_hash, seeded_order
 from tournament.fake import BiasedJudge
 from tournament.journal import MemoryJournal
 from tournament.rtv import AdaptiveSelector, RTVSelector
-from tournament.scored import PointwiseSelector
+from tournament.scored import PointwiseSelector, VerifySelector
 from tournament.swiss import SwissSelector
 
 ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
@@ -36,7 +36,7 @@ ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
 
 @dataclass
 class Scorer:
-    """A chat model that scores one candidate so that a passing one beats a failing one with the given accuracy."""
+    """A chat model that looks at one candidate: a passing one scores higher than a failing one with this accuracy."""
 
     good: frozenset[str]
     accuracy: float
@@ -47,15 +47,23 @@ class Scorer:
     async def complete(
         self, messages: Sequence[Message], *, n: int = 1, response_schema: ResponseSchema | None = None, **_: Any
     ) -> Reply:
-        """Scores around 4 and 6, further apart for better judges."""
+        """Scores around 4 and 6, further apart for better judges; verdicts that are right as often as it is."""
         shown, _end = json.JSONDecoder().raw_decode(messages[1]["content"])
-        distance = statistics.NormalDist().inv_cdf(self.accuracy) * math.sqrt(2)
-        middle = 5 + (distance if shown["candidates"][0]["summary"] in self.good else -distance)
-        scores = [min(10, max(0, round(self.rng.gauss(middle, 2)))) for _ in range(n)]
+        passes = shown["candidates"][0]["summary"] in self.good
+        verifies = response_schema is not None and "verdict" in response_schema.json_schema["properties"]
+        told = [self._verdict(passes) if verifies else self._score(passes) for _ in range(n)]
         self.calls += n
-        texts = [json.dumps({"reason": "", "score": score}) for score in scores]
+        texts = [json.dumps({"reason": "", **one}) for one in told]
         completions = tuple(Completion(message={"role": "assistant", "content": text}, content=text) for text in texts)
         return Reply(completions=completions, usage=Usage(), model=self.name)
+
+    def _score(self, passes: bool) -> dict[str, int]:
+        distance = statistics.NormalDist().inv_cdf(self.accuracy) * math.sqrt(2)
+        return {"score": min(10, max(0, round(self.rng.gauss(5 + (distance if passes else -distance), 2))))}
+
+    def _verdict(self, passes: bool) -> dict[str, str]:
+        right = self.rng.random() < self.accuracy
+        return {"verdict": "accept" if passes == right else "reject"}
 
     async def preflight(self) -> Mapping[str, Any]:
         """Always well."""
@@ -104,15 +112,20 @@ async def quality(seeds: int) -> None:
             cells = [await measure(build, seeds, accuracy, logits) for accuracy in ACCURACIES]
             shown = " | ".join(f"{won:.0f} ({votes:.0f})" for won, votes in cells)
             print(f"| {name} | {logits:g} | {shown} |", flush=True)
-    cells = []
-    for accuracy in ACCURACIES:
-        wins = calls = 0
-        for seed in range(seeds):
-            scorer = Scorer(passing(seed), accuracy, random.Random(seed))
-            wins += (await choose(PointwiseSelector(settings(), scorer), seed)).selected[0] in scorer.good
-            calls += scorer.calls
-        cells.append(f"{100 * wins / seeds:.0f} ({calls / seeds:.0f})")
-    print("| pointwise | - | " + " | ".join(cells) + " |\n")
+    for kind in (PointwiseSelector, VerifySelector):
+        cells = [await _alone(kind, seeds, accuracy) for accuracy in ACCURACIES]
+        print(f"| {kind.name} | - | " + " | ".join(cells) + " |", flush=True)
+    print()
+
+
+async def _alone(kind: type[PointwiseSelector | VerifySelector], seeds: int, accuracy: float) -> str:
+    """A selector that looks at one candidate at a time, as a cell."""
+    wins = calls = 0
+    for seed in range(seeds):
+        scorer = Scorer(passing(seed), accuracy, random.Random(seed))
+        wins += (await choose(kind(settings(), scorer), seed)).selected[0] in scorer.good
+        calls += scorer.calls
+    return f"{100 * wins / seeds:.0f} ({calls / seeds:.0f})"
 
 
 async def equal_votes(seeds: int) -> None:

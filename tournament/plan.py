@@ -25,6 +25,7 @@ class Prices:
     Attributes:
         steps: of a rollout, by heat; the last value holds for later heats, the first for rollouts without context.
         step: one step of an agent, its command included.
+        rollout: what a rollout costs besides its steps: starting and preparing a sandbox, running the tests.
         summary: the summary of one rollout.
         vote: one vote.
         workers: rollouts at the same time.
@@ -34,6 +35,7 @@ class Prices:
     step: Cost
     summary: Cost
     vote: Cost
+    rollout: Cost = Cost()
     workers: int = 4
 
 
@@ -110,11 +112,11 @@ def best(found: Sequence[Outlook], tasks: int) -> Outlook | None:
 def _outlook(method: Method, forecast: Forecast, prices: Prices, budget: Budget) -> Outlook:
     steps = [_steps(method, prices, heat) for heat in range(method.iterations)]
     ran, summaries, votes = method.rollouts * sum(steps), forecast.rollouts, forecast.votes
-    parts = ((ran, prices.step), (summaries, prices.summary), (votes, prices.vote))
+    parts = ((ran, prices.step), (summaries, prices.rollout), (summaries, prices.summary), (votes, prices.vote))
     calls = ran + summaries + votes
     tokens = sum(number * cost.tokens for number, cost in parts)
     usd = sum(number * cost.usd for number, cost in parts)
-    seconds = sum(_seconds(method, prices, heat, steps[heat]) for heat in range(method.iterations))
+    seconds = sum(_seconds(method, prices, heat, steps[heat], forecast.waves) for heat in range(method.iterations))
     limits = ((budget.calls, calls), (budget.tokens, tokens), (budget.usd, usd), (budget.seconds, seconds))
     within = all(limit is None or spent <= limit for limit, spent in limits)
     return Outlook(
@@ -130,9 +132,10 @@ def _steps(method: Method, prices: Prices, heat: int) -> float:
     return method.fresh_share * prices.steps[0] + (1 - method.fresh_share) * informed
 
 
-def _seconds(method: Method, prices: Prices, heat: int, steps: float) -> float:
+def _seconds(method: Method, prices: Prices, heat: int, steps: float, waves: float) -> float:
+    """Of one heat: rollouts in rows, a summary, and rounds of matches whose votes come in waves."""
     last = heat == method.iterations - 1
     entrants = method.rollouts + (method.keep and last) * method.select_k * heat
     rounds = len(plan_rounds(entrants, method.group_size, 1 if last else method.select_k))
-    rows = math.ceil(method.rollouts / prices.workers)
-    return rows * steps * prices.step.seconds + prices.summary.seconds + rounds * prices.vote.seconds
+    rows = math.ceil(method.rollouts / prices.workers) * (steps * prices.step.seconds + prices.rollout.seconds)
+    return rows + prices.summary.seconds + rounds * waves * prices.vote.seconds

@@ -81,6 +81,7 @@ class Forecast:
         first: passes of the candidate that RTV alone would return after the first heat.
         final: passes of the candidate returned at the end.
         rollouts, votes: per task.
+        waves: how many times after one another votes were asked for, per match.
     """
 
     heats: tuple[float, ...]
@@ -91,6 +92,7 @@ class Forecast:
     final: float
     rollouts: float
     votes: float
+    waves: float
 
 
 @dataclass(slots=True)
@@ -125,6 +127,8 @@ class Simulation:
     _pools: dict[float, list[float]] = field(init=False, default_factory=dict)
     _drawn: Counter[float] = field(init=False, default_factory=Counter)
     _even: dict[tuple[int, int], list[float]] = field(init=False, default_factory=dict)
+    _waves: list[int] = field(init=False, default_factory=lambda: [0, 0])
+    """Of all matches played, and how many these were."""
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -148,6 +152,7 @@ class Simulation:
             final=sums.final / tasks,
             rollouts=sums.rollouts / tasks,
             votes=sums.votes / tasks,
+            waves=self._waves[0] / max(self._waves[1], 1),
         )
 
     def _task(self, chance: float, sums: _Sums) -> None:
@@ -244,6 +249,8 @@ class Simulation:
         choices: tuple[str, ...] = ()
         while wave := _wave(choices, sizes, self.method.early_stop):
             choices += tuple(self._rng.choices(names, odds, k=wave))
+            self._waves[0] += 1
+        self._waves[1] += 1
         return ids[places[int(_leader(choices, sizes))]], len(choices)
 
 

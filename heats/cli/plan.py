@@ -1,6 +1,7 @@
 """`heats plan`: what N, K, G, V and T would give and cost, by simulation, before anything is spent."""
 
 import dataclasses
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,8 +69,14 @@ class PlanOptions:
     summary_tokens: Annotated[float | None, _option("--summary-tokens", COSTS, "Tokens of a summary.")] = None
     vote_tokens: Annotated[float | None, _option("--vote-tokens", COSTS, "Tokens of a vote.")] = None
     token_price: Annotated[float | None, _option("--token-price", COSTS, "USD for a million tokens.")] = None
+    rollout_cost: Annotated[float | None, _option("--rollout-cost", COSTS, "USD for a rollout besides its steps.")] = (
+        None
+    )
     step_cost: Annotated[float | None, _option("--step-cost", COSTS, "USD for a step, whatever its tokens.")] = None
     vote_cost: Annotated[float | None, _option("--vote-cost", COSTS, "USD for a vote, whatever its tokens.")] = None
+    rollout_seconds: Annotated[
+        float | None, _option("--rollout-seconds", COSTS, "Seconds of a rollout besides its steps: sandbox, tests.")
+    ] = None
     step_seconds: Annotated[float | None, _option("--step-seconds", COSTS, "Seconds of a step with its command.")] = (
         None
     )
@@ -89,6 +96,17 @@ class PlanOptions:
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
+    def check(self) -> None:
+        """See that every cost and limit is one.
+
+        Raises:
+            UsageError: a number is negative, or none.
+        """
+        for one in dataclasses.fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, float) and not 0 <= value < math.inf:
+                raise UsageError(f"--{one.name.replace('_', '-')} {value:g}: must be a number from 0")
+
     def budget(self) -> Budget:
         """The limits."""
         return Budget(
@@ -102,6 +120,7 @@ def plan(*, options: PlanOptions) -> None:
 
     Costs and limits are for one task. --pass-rate or --from says how good the model is.
     """
+    options.check()
     if options.reproduce is not None:
         table = reproduce_paper(tasks=options.tasks if options.tasks != 1000 else 3000, seed=options.seed)
         if options.json:
@@ -181,6 +200,7 @@ def _prices(options: PlanOptions, measured: Measured | None) -> Prices:
         steps=steps,
         step=_cost(options, known.step, options.step_tokens, options.step_cost, options.step_seconds),
         summary=_cost(options, known.summary, options.summary_tokens, None, options.vote_seconds),
+        rollout=Cost(usd=options.rollout_cost or 0.0, seconds=options.rollout_seconds or 0.0),
         vote=_cost(options, known.vote, options.vote_tokens, options.vote_cost, options.vote_seconds),
         workers=options.workers,
     )
@@ -212,12 +232,13 @@ def _assumed(options: PlanOptions, measured: Measured | None, world: World, pric
         notes.append("assumed: refined rollouts pass by their context as those of Opus do (the paper)")
     if options.steps is None and not (measured and measured.steps):
         notes.append("assumed: 40 steps a rollout, 15 a refined one (the paper's Opus)")
+    known = (prices.rollout, prices.step, prices.summary, prices.vote)
     for name, limit in (
         ("tokens", options.budget_tokens),
         ("usd", options.budget_usd),
         ("seconds", options.budget_seconds),
     ):
-        if limit is not None and not any(getattr(cost, name) for cost in (prices.step, prices.summary, prices.vote)):
+        if limit is not None and not any(getattr(cost, name) for cost in known):
             raise UsageError(f"--budget-{name} means nothing while no {name} are known: give costs, or --from RUN")
     return notes
 

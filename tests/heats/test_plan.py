@@ -155,6 +155,9 @@ def test_the_paper_is_printed_beside_the_simulation(plan):
         (["--pass-rate", "0.4", "--budget-usd", "3"], "--budget-usd"),
         (["--pass-rate", "0.4", "--concentration", "-1"], "--concentration"),
         (["--pass-rate", "0.4", "--refined", "0.5"], "at least 2"),
+        (["--pass-rate", "0.4", "--step-tokens", "-5"], "--step-tokens -5"),
+        (["--pass-rate", "0.4", "--vote-seconds", "inf"], "--vote-seconds inf"),
+        (["--pass-rate", "0.4", "--budget-usd", "nan", "--step-cost", "1"], "--budget-usd nan"),
         (["--from", "nowhere"], "nowhere"),
         (["--reproduce", "magic"], "magic"),
     ],
@@ -190,3 +193,12 @@ def test_a_plot_is_svg_or_png(plan, tmp_path, name, code):
     pytest.importorskip("matplotlib")
     assert plan("--pass-rate", 0.4, "--rollouts", "2,4", "--plot", tmp_path / name)[0] == code
     assert (tmp_path / name).exists() == (code == 0)
+
+
+def test_a_rollout_costs_more_than_its_steps_and_waves_of_votes_take_time(plan):
+    asked = ("--pass-rate", 0.4, "--rollouts", 4, "--iterations", 1, "--steps", 10, "--vote-seconds", 5, "--json")
+    dear = json.loads(plan(*asked, "--rollout-cost", 0.5, "--rollout-seconds", 30)[1])["best"]
+    cheap, never = (json.loads(plan(*asked, *more)[1])["best"] for more in ((), ("--no-early-stop",)))
+    assert (dear["cost_usd"], cheap["cost_usd"], dear["seconds"] - cheap["seconds"]) == (2.0, 0.0, pytest.approx(30.0))
+    assert never["seconds"] == pytest.approx(5 + 2 * 5)
+    assert 5 + 2 * 5 * 1.2 < cheap["seconds"] < 5 + 2 * 5 * 3
