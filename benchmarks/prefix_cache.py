@@ -140,7 +140,8 @@ async def _given(candidate: Candidate) -> Candidate | None:
 
 async def play(bench: Bench, client: OpenAIModel, ledger: Ledger, steps: int, task: Assignment) -> None:
     """One rollout."""
-    settings: AgentConfig = CONFIG.agent.model_copy(update={"step_limit": steps})
+    # Random weights break the form now and then; that is not to end a rollout here.
+    settings: AgentConfig = CONFIG.agent.model_copy(update={"step_limit": steps, "max_format_errors": steps})
     await BashAgent(settings).run(task, Sandbox(bench), client, ledger, lambda _: None)  # type: ignore[arg-type]
 
 

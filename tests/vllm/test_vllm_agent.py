@@ -102,9 +102,9 @@ async def test_candidates_that_do_not_fit_are_shown_cut_by_one_further_request(t
 
 async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tiny, model, sandbox_class, ledger):
     client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
-    done = await rollout(client, sandbox_class(numbers(700)), ledger, step_limit=5)
+    done = await rollout(client, sandbox_class(numbers(200)), ledger, step_limit=5)
     await client.close()
-    steps = [step.model_copy(update={"id": step.id + 9 * turn}) for turn in range(3) for step in done.steps]
+    steps = [step.model_copy(update={"id": step.id + 9 * turn}) for turn in range(4) for step in done.steps]
     before, spent = tiny.chats("2xx"), ledger.child("summary")
     summary = await summarize(
         done.model_copy(update={"steps": tuple(steps)}),
