@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger, Limits
 from tournament.base import Bracket, Candidate
+from tournament.bracket import seeded_order
 from tournament.errors import NoCandidates
 from tournament.fake import AlwaysFirstJudge, BiasedJudge, GullibleJudge, PerfectJudge, RandomJudge, RefusingJudge
 from tournament.journal import MemoryJournal
@@ -87,28 +89,26 @@ def test_a_resumed_tournament_repeats_no_vote_and_ends_alike(slots, cut, early, 
     assert len(again.asked) == len(judge.asked) - kept
 
 
+@st.composite
+def tables(draw: st.DrawFn) -> dict[str, Any]:
+    """Group size and votes; early stopping and ties as shipped or not."""
+    changes = [{}, {"early_stop": "balanced"}, {"ties": ("earlier-block", "smaller-patch")}, {"ties": ("fewer-edits",)}]
+    sizes = {"group_size": draw(st.integers(2, 4)), "votes": draw(st.integers(1, 9))}
+    return {**sizes, **draw(st.sampled_from(changes))}
+
+
 @quick
-@given(
-    slots=fields(),
-    k=st.integers(1, 5),
-    seed=st.integers(0, 1000),
-    group=st.integers(2, 4),
-    votes=st.integers(1, 9),
-    changes=st.sampled_from(
-        [{}, {"early_stop": "balanced"}, {"ties": ("earlier-block", "smaller-patch")}, {"ties": ("fewer-edits",)}]
-    ),
-    refuses=st.booleans(),
-)
-def test_early_stopping_selects_what_all_votes_select(slots, k, seed, group, votes, changes, refuses, rtv, kit) -> None:
+@given(slots=fields(), k=st.integers(1, 5), seed=st.integers(0, 1000), table=tables(), refuses=st.booleans())
+def test_early_stopping_selects_what_all_votes_select(slots, k, seed, table, refuses, rtv, kit) -> None:
     """As shipped and with other settings: the same winner of every match and the same K, in the same order."""
     if not any(slots.values()):
         return
     worth = {name: index / 4 for index, name in enumerate(slots)}
 
-    def play(early: dict[str, str]) -> tuple[Bracket, int]:
+    def play(changes: dict[str, Any]) -> tuple[Bracket, int]:
         judge = RefusingJudge(["r01"]) if refuses else BiasedJudge(worth, bias=0.5)
-        selector = rtv(judge, group_size=group, votes=votes, **{**changes, **early})
-        return asyncio.run(kit.in_order(selector, slots, list(slots), k, seed)), len(judge.asked)
+        bracket = asyncio.run(kit.in_order(rtv(judge, **table | changes), slots, list(slots), k, seed))
+        return bracket, len(judge.asked)
 
     (full, most), (brief, cast) = play({"early_stop": "never"}), play({})
     assert [(m.id, m.winner) for r in brief.rounds for m in r] == [(m.id, m.winner) for r in full.rounds for m in r]
@@ -127,6 +127,16 @@ def test_no_votes_of_a_pair_at_all_part_early_stopping_from_all_of_them(changes,
         while wave := judging.wave(cast, rules):
             cast += choices[len(cast) : len(cast) + wave]
         assert leader(cast, rules) == leader(choices, rules)
+
+
+async def test_a_loser_that_fills_the_k_is_the_same_however_early_votes_stopped(rtv, kit) -> None:
+    ids = [one.id for one in kit.field(8)]
+    for seed in range(30):
+        lost = seeded_order(ids, seed)[:2]
+        slots = {one.id: None if one.id in lost else one for one in kit.field(8)}
+        early = await kit.in_order(rtv(RandomJudge()), slots, ids, 4, seed)
+        full = await kit.in_order(rtv(RandomJudge(), early_stop="never"), slots, ids, 4, seed)
+        assert early.selected == full.selected and len(full.selected) == 4
 
 
 async def test_the_best_wins_with_a_perfect_judge(rtv, kit) -> None:
