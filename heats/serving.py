@@ -9,11 +9,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agents.llm import ModelConfig
-from agents.llm.server import Limits, Server
 from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.families import Family, family_of
+
+if TYPE_CHECKING:
+    from agents.llm.server import Limits
 
 _POLL_S, _TELL_S = 0.5, 30.0
 _GUARD = Path(__file__).with_name("guard.py")
@@ -131,7 +134,7 @@ async def guarded(command: list[str], *, grace_s: float) -> AsyncIterator[asynci
 
 async def wait_until_ready(
     wanted: Wanted, process: asyncio.subprocess.Process, limit_s: float, tell: Callable[[str], None]
-) -> Limits:
+) -> "Limits":
     """Wait until the server answers; returns what it can do.
 
     Args:
@@ -141,6 +144,8 @@ async def wait_until_ready(
     Raises:
         InfrastructureFailed: it ended, or did not answer in time.
     """
+    from agents.llm.server import Server  # openai takes long to import
+
     started = told = time.monotonic()
     server = Server(
         ModelConfig(name=wanted.name or wanted.model, base_url=wanted.base_url), os.environ.get("VLLM_API_KEY", "none")

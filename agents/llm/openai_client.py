@@ -245,7 +245,7 @@ class OpenAIModel:
             models = await self.server.models()
         except Exception as error:
             decision = self._without_key(classify(error))
-            raise _preflight_error(decision.error, str(self.config.base_url)) from error
+            raise _preflight_error(decision.error, self.config) from error
         if models and self.name not in models:
             raise ModelConfigError(
                 f"{self.config.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
@@ -272,11 +272,12 @@ class OpenAIModel:
         await self.server.close()
 
 
-def _preflight_error(error: Exception, base_url: str) -> Exception:
+def _preflight_error(error: Exception, config: ModelConfig) -> Exception:
     if isinstance(error, ModelConfigError):
-        return ModelConfigError(f"{base_url}: {error}")
+        hint = f" (the key is read from {config.api_key_env})" if "answered 401" in str(error) else ""
+        return ModelConfigError(f"{config.base_url}: {error}{hint}")
     if isinstance(error, ModelError):
-        return ModelUnavailable(f"cannot use the model server at {base_url}: {error}")
+        return ModelUnavailable(f"cannot use the model server at {config.base_url}: {error}")
     return error
 
 

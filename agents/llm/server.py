@@ -44,7 +44,7 @@ class Server:
         api_key: sent as bearer token; kept in memory only.
 
     Raises:
-        ModelConfigError: there is no base URL.
+        ModelConfigError: there is no base URL, or it is none of http.
     """
 
     def __init__(self, config: ModelConfig, api_key: str) -> None:
@@ -53,6 +53,8 @@ class Server:
                 f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
                 "(a local vLLM is http://localhost:8000/v1)"
             )
+        if urlsplit(config.base_url).scheme not in ("http", "https"):
+            raise ModelConfigError(f"--base-url {config.base_url}: give it with http:// or https:// in front")
         self.config = config
         self.root = config.base_url.rstrip("/").removesuffix("/v1")
         # Environment proxies serve the outside world; a server on this machine is never behind one.
@@ -81,12 +83,16 @@ class Server:
         """What the server serves, by name; empty where it does not say.
 
         Raises:
+            ModelConfigError: the base URL lacks the `/v1` below which the server answers.
             openai.OpenAIError, UnusableReply, InBandError, TimeoutError.
         """
         async with asyncio.timeout(_ASIDE_S):
             try:
                 served = decode(await self._client.get("/models", cast_to=str)).get("data")
             except openai.NotFoundError:
+                beside = f"{self.root}/v1" != str(self.config.base_url).rstrip("/")
+                if beside and await self._aside("GET", "/v1/models") is not None:
+                    raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
                 return {}
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
 

@@ -9,7 +9,7 @@ from typer.exceptions import TyperException
 
 from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
-from heats.errors import ExitCode
+from heats.errors import ExitCode, UsageError
 
 app = typer.Typer(
     name="heats",
@@ -51,7 +51,10 @@ def _root(
 def main() -> None:
     """Entry point: every failure is one line on stderr and an exit code."""
     try:
+        _check_encoding(sys.argv[1:])
         code = app(standalone_mode=False)
+        if code == ExitCode.SIGINT:  # typer's word for Ctrl-C outside of a run
+            _complain(code, "stopped by SIGINT")
     except TyperException as error:
         message = error.format_message()  # empty when the help was shown for want of a command
         code = _complain(ExitCode.USAGE, f"{message} (heats --help shows what there is)") if message else ExitCode.USAGE
@@ -60,6 +63,15 @@ def main() -> None:
     except BaseException as error:  # the outermost frame: nothing may leave as a traceback
         code = _complain(*explain(error))
     sys.exit(code or 0)
+
+
+def _check_encoding(arguments: list[str]) -> None:
+    """Everything given is written into records, which are UTF-8."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{argument[:200]!r} is not UTF-8, which all names and texts have to be") from None
 
 
 def _complain(code: int, line: str) -> int:

@@ -8,14 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 import envs
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
-from agents.llm.probe import ProbeReport, probe
 from agents.trajectory import Record
 from heats.cli.failures import explain
 from heats.cli.session import print_json
@@ -25,6 +24,9 @@ from heats.mix import policy_of
 from sandbox import open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components
+
+if TYPE_CHECKING:
+    from agents.llm.probe import ProbeReport
 
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
@@ -194,6 +196,8 @@ def shown_by_host_root(place: Path) -> Path | None:
 
 async def _model(name: str, config: ModelConfig) -> list[Line]:
     """Whether the model answers and, of one behind a server, what the server can do."""
+    from agents.llm.probe import probe  # openai takes long to import
+
     model = open_model(config)
     try:
         facts = await model.preflight()
@@ -206,7 +210,7 @@ async def _model(name: str, config: ModelConfig) -> list[Line]:
     return [line, *_findings(name, await probe(config))]
 
 
-def _findings(name: str, report: ProbeReport) -> Iterator[Line]:
+def _findings(name: str, report: "ProbeReport") -> Iterator[Line]:
     prefix = "" if name == "model" else f"{name} "
     for one in report.findings:
         state: Literal["ok", "warn", "missing"] = "ok" if one.works else "missing" if one.works is False else "warn"

@@ -2,8 +2,7 @@
 
 import errno
 import traceback
-from pathlib import Path
-from tempfile import gettempdir
+from tempfile import NamedTemporaryFile
 
 from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
 from envs.errors import EnvsError, SetupFailed, TestCommandMissing
@@ -25,6 +24,8 @@ def explain(error: BaseException) -> tuple[int, str]:
             return error.exit_code, str(error)
         case Interrupted():
             return error.exit_code, f"stopped by {error}; the same command goes on where this one stopped"
+        case KeyboardInterrupt():
+            return ExitCode.SIGINT, "stopped by SIGINT"
         case LimitExceeded():
             return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
         case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing() | AgentUnusable():
@@ -39,6 +40,14 @@ def explain(error: BaseException) -> tuple[int, str]:
             return ExitCode.INFRASTRUCTURE, "the disk is full; free some space and run the same command to go on"
         case OSError() if error.filename is not None:
             return ExitCode.USAGE, f"{error.filename}: {error.strerror}"
-    path = Path(gettempdir()) / "heats-crash.txt"
-    path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it with {path})"
+    return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it{_kept(error)})"
+
+
+def _kept(error: BaseException) -> str:
+    """Where the traceback is, if there is a place for it. A fixed name could be another user's file, or a link."""
+    try:
+        with NamedTemporaryFile("w", prefix="heats-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return ""
+    return f" with {file.name}"

@@ -11,9 +11,9 @@ import typer
 from agents.llm.ledger import Ledger
 from envs import RepositoryEnv, RepositorySource
 from heats.attempts import read_attempts
+from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
-from heats.cli.solve import read_issue
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.files import write_bytes

@@ -6,16 +6,18 @@ import shlex
 import signal
 import sys
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agents.llm.server import Limits
 from heats.cli.options import spread
 from heats.cli.session import say
 from heats.errors import InfrastructureFailed
 from heats.serving import Wanted, find_vllm, guarded, wait_until_ready
 from heats.show.words import duration
+
+if TYPE_CHECKING:
+    from agents.llm.server import Limits
 
 _GRACE_S = 30.0
 """Seconds between the first signal and the end of a vLLM that does not heed it."""
@@ -130,7 +132,7 @@ async def _until_ended(
         raise InfrastructureFailed(f"vllm ended with code {code}; it says why above")
 
 
-def _tell(wanted: Wanted, limits: Limits, seconds: float) -> None:
+def _tell(wanted: Wanted, limits: "Limits", seconds: float) -> None:
     typer.echo(f"ready    {wanted.base_url} after {duration(seconds)}" + _version(limits))
     if limits.context:
         typer.echo(f"context  {limits.context:,} tokens of prompt and reply together")
@@ -142,5 +144,5 @@ def _tell(wanted: Wanted, limits: Limits, seconds: float) -> None:
     sys.stdout.flush()
 
 
-def _version(limits: Limits) -> str:
+def _version(limits: "Limits") -> str:
     return f", vLLM {limits.version}" if limits.version else ""

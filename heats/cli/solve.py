@@ -1,7 +1,6 @@
 """`heats solve`: one repository and one issue in, one verified patch out."""
 
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +8,10 @@ import typer
 
 from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
+from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
-from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
+from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed
 from heats.files import write_bytes
 from heats.mix import main_model
 from heats.show import account, write_report
@@ -57,28 +57,6 @@ def solve(
         say(f"note: {note}")
     session = run_session("solve", options, config, env)
     hand_over(session, options)
-
-
-def read_issue(issue: str) -> str:
-    """The issue's text from a file, stdin or the argument itself.
-
-    Raises:
-        UsageError: it is empty, names a file that is not there, or the file is not readable text.
-    """
-    try:
-        if issue == "-":
-            text = sys.stdin.read()
-        elif len(issue) < 1000 and "\n" not in issue and Path(issue).is_file():
-            text = Path(issue).read_text(encoding="utf-8", errors="replace")
-        elif FILE_NAME.fullmatch(issue):
-            raise UsageError(f"--issue {issue}: no such file")
-        else:
-            text = issue
-    except OSError as error:
-        raise UsageError(f"--issue {issue}: {error.strerror}") from None
-    if not text.strip():
-        raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
-    return text
 
 
 def hand_over(session: Session, options: RunOptions) -> None:

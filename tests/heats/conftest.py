@@ -1,5 +1,7 @@
 """A whole run without machines or servers."""
 
+import json
+import subprocess
 import sys
 from collections import defaultdict
 from contextlib import asynccontextmanager
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.llm.ledger import Ledger
+from heats.cli import main
 from heats.config import load_config
 from heats.run import RunRequest, play
 from heats.services import Services
@@ -53,5 +56,56 @@ def paper_run(tmp_path, monkeypatch):
             command="test", directory=directory, config=config, env=env, listeners=listeners, ledger=ledger
         )
         return await play(request)
+
+    return go
+
+
+@pytest.fixture
+def repo(tmp_path):
+    """A repository whose only test fails until a text file says so."""
+    path = tmp_path / "repo"
+    path.mkdir()
+    (path / "README").write_text("a project\n")
+    git = ["git", "-C", path, "-c", "user.name=T", "-c", "user.email=t@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "add", "-A"], check=True)
+    subprocess.run([*git, "commit", "-qm", "base"], check=True)
+    return path
+
+
+@pytest.fixture
+def heats(monkeypatch, capsys, tmp_path):
+    """Run a command line in this process; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+    def go(*arguments):
+        monkeypatch.setattr(sys, "argv", ["heats", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return end.value.code, out, err
+
+    return go
+
+
+@pytest.fixture
+def solve(heats, repo, tmp_path):
+    """`heats solve` with sound arguments on the unsafe local backend; keywords replace or add options."""
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps({"rules": [{"commands": ["echo fixed > note.txt"]}]}))
+    sound = {
+        "repo": repo,
+        "issue": "write the note",
+        "test": "grep -rq fixed --include=*.txt .",
+        "model": f"fake:{script}",
+    }
+    sound |= {"sandbox": "local", "out": tmp_path / "run", "rollouts": 2, "select-k": 1, "progress": "quiet"}
+
+    def go(*more, **changes):
+        options = {**sound, **{name.replace("_", "-"): value for name, value in changes.items()}}
+        pairs = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]
+        return heats("solve", *pairs, "--unsafe", *more)
 
     return go

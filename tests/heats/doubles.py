@@ -103,3 +103,11 @@ class CountingModel(PersonaModel):
         schema, sampling = options.get("response_schema"), options.get("sampling")
         self.asked.append((schema.name if schema else "agent", str(messages), sampling and sampling.seed))
         return reply
+
+
+def one_line(err):
+    """The one line that a failed command says to a person."""
+    lines = [line for line in err.strip().splitlines() if not line.startswith("note:")]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("heats: ")
+    return lines[0]

@@ -4,72 +4,10 @@ import gc
 import json
 import socket
 import subprocess
-import sys
 import warnings
 
 import pytest
-
-from heats.cli import main
-
-SCRIPT = {"rules": [{"commands": ["echo fixed > note.txt"]}]}
-
-
-@pytest.fixture
-def repo(tmp_path):
-    """A repository whose only test fails until a text file says so."""
-    path = tmp_path / "repo"
-    path.mkdir()
-    (path / "README").write_text("a project\n")
-    git = ["git", "-C", path, "-c", "user.name=T", "-c", "user.email=t@example.org"]
-    subprocess.run([*git, "init", "-q"], check=True)
-    subprocess.run([*git, "add", "-A"], check=True)
-    subprocess.run([*git, "commit", "-qm", "base"], check=True)
-    return path
-
-
-@pytest.fixture
-def heats(monkeypatch, capsys, tmp_path):
-    """Run a command line in this process; returns exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-
-    def go(*arguments):
-        monkeypatch.setattr(sys, "argv", ["heats", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return end.value.code, out, err
-
-    return go
-
-
-@pytest.fixture
-def solve(heats, repo, tmp_path):
-    """`heats solve` with sound arguments on the unsafe local backend; keywords replace or add options."""
-    script = tmp_path / "script.json"
-    script.write_text(json.dumps(SCRIPT))
-    sound = {
-        "repo": repo,
-        "issue": "write the note",
-        "test": "grep -rq fixed --include=*.txt .",
-        "model": f"fake:{script}",
-    }
-    sound |= {"sandbox": "local", "out": tmp_path / "run", "rollouts": 2, "select-k": 1, "progress": "quiet"}
-
-    def go(*more, **changes):
-        options = {**sound, **{name.replace("_", "-"): value for name, value in changes.items()}}
-        pairs = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]
-        return heats("solve", *pairs, "--unsafe", *more)
-
-    return go
-
-
-def one_line(err):
-    lines = [line for line in err.strip().splitlines() if not line.startswith("note:")]
-    assert len(lines) == 1, err
-    assert lines[0].startswith("heats: ")
-    return lines[0]
+from doubles import one_line
 
 
 def test_sound_input_is_solved(solve, tmp_path):
@@ -90,6 +28,12 @@ def test_sound_input_is_solved(solve, tmp_path):
         ({"repo": "nowhere"}, "nowhere"),
         ({"repo": "."}, "git repository"),
         ({"issue": "  "}, "issue is empty"),
+        ({"issue": "isue.md"}, "isue.md: No such file"),
+        ({"issue": "./repo"}, "Is a directory"),
+        ({"issue": "repo"}, "Is a directory"),
+        ({"issue": "repo/.git/index"}, "not a text"),
+        ({"issue": "fault \udcff"}, "not UTF-8"),
+        ({"model": "qwen", "base-url": "localhost:8000/v1"}, "http://"),
         ({"model": "builtin:magic"}, "builtin:repair"),
         ({"model": "qwen"}, "--base-url"),
         ({"model": None}, "--model"),

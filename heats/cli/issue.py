@@ -1,0 +1,41 @@
+"""`--issue`: a file, standard input, or the text itself."""
+
+import re
+import sys
+from pathlib import Path
+
+from heats.errors import UsageError
+
+_FILE_NAME = re.compile(r"\S*(/\S*|\.\w{1,8})")
+"""A single word that can only be meant as a file: somebody mistyped it, and a run on its name is money lost."""
+
+
+def read_issue(issue: str) -> str:
+    """The issue's text from a file, stdin or the argument itself.
+
+    Raises:
+        UsageError: it is empty, no text, or plainly the name of a file that is not there or cannot be read.
+    """
+    if issue == "-":
+        data = sys.stdin.buffer.read()
+    else:
+        try:
+            data = Path(issue).read_bytes() if _names_a_file(issue) else issue.encode()
+        except OSError as error:
+            told = f"{error.strerror}: give a file, the text of the issue, or - for stdin"
+            raise UsageError(f"--issue {issue}: {told}") from None
+    if b"\0" in data:
+        raise UsageError(f"--issue {issue}: not a text")
+    text = data.decode("utf-8", errors="replace")
+    if not text.strip():
+        raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
+    return text
+
+
+def _names_a_file(issue: str) -> bool:
+    if _FILE_NAME.fullmatch(issue):
+        return True
+    try:
+        return Path(issue).exists()
+    except (OSError, ValueError):  # a text is too long for a name, or has characters that names have not
+        return False
