@@ -3,6 +3,7 @@
 Every record of a run goes through here. A reader finds the old content, the new content or nothing; never half.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -35,8 +36,10 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is not None:
+            error.filename = str(path)  # the temporary's name says nothing to anybody
         raise
     if durable:
         _sync_directory(path.parent)
@@ -76,8 +79,15 @@ class LineLog:
 
         Args:
             sync: False leaves it to the system when the line reaches the disk: it survives a kill, but no power cut.
+
+        Raises:
+            OSError: the disk is full; nothing of the record is in the file.
         """
-        os.write(self._file, record.model_dump_json(exclude_defaults=True).encode() + b"\n")
+        line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
+        written = os.write(self._file, line)
+        if written < len(line):  # a full disk takes part of a line, and the next one would be glued to it
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if sync:
             os.fsync(self._file)
 

@@ -31,6 +31,28 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_failed_write_names_the_file_and_not_its_temporary(tmp_path):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "file").mkdir()
+    with pytest.raises(OSError) as failed:
+        write_bytes(tmp_path / "closed" / "file", b"new")
+    assert failed.value.filename == str(tmp_path / "closed" / "file")
+
+
+def test_a_line_that_a_full_disk_cuts_leaves_nothing_for_the_next_one_to_be_glued_to(tmp_path, monkeypatch):
+    """`write` takes what fits and says how much: without a look at that, the record was lost and the log unreadable."""
+    log = LineLog(tmp_path / "log.jsonl")
+    log.append(charge("first"))
+    really = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: really(file, data[:5]))
+    with pytest.raises(OSError, match="No space"):
+        log.append(charge("lost"))
+    monkeypatch.undo()
+    log.append(charge("third"))
+    log.close()
+    assert [one.scope for one in read_lines(tmp_path / "log.jsonl", Charge)] == ["first", "third"]
+
+
 @pytest.mark.parametrize("cut", [0, 1, 10, -2])
 def test_a_torn_record_reads_as_absent(tmp_path, cut):
     path = tmp_path / "charge.json"
