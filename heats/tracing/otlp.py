@@ -7,7 +7,9 @@ The same run makes the same trace and span ids each time, so that exporting it t
 import base64
 import importlib
 import json
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from importlib import metadata
 from itertools import islice
@@ -118,14 +120,32 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
     url = endpoint if parts.path.endswith("/v1/traces") else f"{endpoint.rstrip('/')}/v1/traces"
     exporter = exporter or OTLPSpanExporter(endpoint=url, timeout=10)
     sent = 0
-    try:
-        for batch in _batches(readable_spans(run, content=content)):
-            if exporter.export(batch) is not SpanExportResult.SUCCESS:
-                raise RemoteFailed(f"{parts.hostname} did not take the spans ({sent} were sent before)")
-            sent += len(batch)
-    finally:
-        exporter.shutdown()
+    with _heard() as said:
+        try:
+            for batch in _batches(readable_spans(run, content=content)):
+                if exporter.export(batch) is not SpanExportResult.SUCCESS:
+                    why = f": {one_line(said[0])[:300]}" if said else ""
+                    raise RemoteFailed(f"{parts.hostname} did not take the spans ({sent} were sent before){why}")
+                sent += len(batch)
+        finally:
+            exporter.shutdown()
     return sent
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What the SDK logs meanwhile, in place of having it on a person's screen."""
+    said: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("opentelemetry")
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates
 
 
 def write_spans(run: RunStore, path: Path, *, content: bool = False) -> int:

@@ -184,10 +184,14 @@ def test_a_collector_gets_every_span_over_http(make_run: MakeRun, collector: HTT
     assert about["service.name"] == "heats"
 
 
-def test_a_collector_that_refuses_is_told(make_run: MakeRun, collector: HTTPServer) -> None:
+def test_a_collector_that_refuses_is_told(
+    make_run: MakeRun, collector: HTTPServer, caplog: pytest.LogCaptureFixture
+) -> None:
     collector.status = 400  # type: ignore[attr-defined]
-    with pytest.raises(RemoteFailed, match="did not take the spans"):
+    with pytest.raises(RemoteFailed, match=r"did not take the spans.*400") as told:
         send(make_run(tasks=1), f"http://127.0.0.1:{collector.server_port}/v1/traces")
+    assert "\n" not in str(told.value)
+    assert caplog.text == "", "what the SDK logs stood between our lines"
 
 
 def test_the_file_is_otlp_in_json_lines(make_run: MakeRun, tmp_path: Path) -> None:
