@@ -20,7 +20,7 @@ def gc(
     for left in found:
         state = "removed" if left.removed else "found" if dry_run else "could not be removed"
         typer.echo(f"{left.backend:10} {left.name}  {state}")
-    typer.echo(f"{len(found)} left-over(s)", err=True)
+    typer.echo("1 left-over" if len(found) == 1 else f"{len(found)} left-overs", err=True)
 
 
 async def _collect(*, remove: bool, states: bool) -> tuple[LeftOver, ...]:

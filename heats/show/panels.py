@@ -38,7 +38,8 @@ def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableT
 def _head(run: RunView, elapsed: float) -> Text:
     head = Text("", no_wrap=True, overflow="ellipsis").append("heats ", style="bold")
     model, sandbox = one_line(word(run.about, "model"), 60), one_line(word(run.about, "sandbox"), 30)
-    plan = f"{amount(run.about, 'rollouts')} rollouts x {amount(run.about, 'iterations')} heats"
+    rollouts, heats = amount(run.about, "rollouts"), amount(run.about, "iterations")
+    plan = f"{say.several(rollouts, 'rollout')} x {say.several(heats, 'heat')}"
     head.append(f"{say.clock(elapsed)}  ", style="bold cyan")
     head.append("  ".join(part for part in (model, sandbox, plan if run.about else "starting") if part), style="dim")
     return head

@@ -29,7 +29,7 @@ def _started(event: Event, run: RunView) -> str:
     data = event.data
     first = "run started" if event.kind == "run_started" else "run resumed"
     plan = (
-        f"{say.several(amount(data, 'tasks'), 'task')}, {amount(data, 'rollouts')} rollouts x "
+        f"{say.several(amount(data, 'tasks'), 'task')}, {say.several(amount(data, 'rollouts'), 'rollout')} x "
         f"{say.several(amount(data, 'iterations'), 'heat')}, keep {amount(data, 'select_k')}, "
         f"groups of {amount(data, 'group_size')}, {say.several(amount(data, 'votes'), 'vote')} a match"
     )

@@ -23,9 +23,10 @@ INFRASTRUCTURE_EXITS: tuple[ExitKind, ...] = ("model_error", "sandbox_lost")
 
 def count(number: float) -> str:
     """A count: `950`, `12.3 k`, `4.56 M`."""
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if abs(number) >= size:
-            return f"{number / (1e3 if unit == 'k' else size):.3g} {unit}"
+    if abs(number) >= 1e4:
+        shown = float(f"{number:.3g}")  # rounded first, or 999,600 would be `1e+03 k`
+        size, unit = next(one for one in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(shown) >= one[0])
+        return f"{shown / size:.4g} {unit}"
     return f"{number:g}" if number == int(number) else f"{number:.1f}"
 
 
