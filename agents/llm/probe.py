@@ -152,7 +152,7 @@ class _Asker:
             feature="logprobs",
             works=False,
             detail=refused or "not given",
-            instead="nothing: votes are counted, and not how sure each was",
+            instead="votes are counted, and not how sure each was",
         )
 
     async def _metrics(self) -> Finding:
@@ -166,8 +166,9 @@ class _Asker:
         body = {"model": self.config.name, "messages": [{"role": "user", "content": "hello"}]}
         counted = await self.server.count_tokens(body)
         if counted:
-            return Finding(feature="/tokenize", works=True, detail="says by how much a prompt is too long")
-        instead = "the server's words about a prompt that is too long"
+            detail = "says by how much a prompt is too long, so that votes and summaries are cut to fit"
+            return Finding(feature="/tokenize", works=True, detail=detail)
+        instead = "the server's words about a prompt that is too long; where they name no number, half is cut"
         return Finding(feature="/tokenize", works=False, detail="not there", instead=instead)
 
 
