@@ -38,6 +38,7 @@ COLUMNS = {
     "patch_sha256": "string",
     "seed": "int64",
     "model": "string",
+    "temperature": "float64",
     "detail": "string",
 }
 """Names of the columns and their Arrow types."""
@@ -104,7 +105,8 @@ def _row(one: RolloutFacts) -> dict[str, Any]:
         row |= outcome.model_dump(include={"exit", "steps", "duration_s", "seed", "patch_sha256", "patch_bytes"})
         row |= outcome.usage.model_dump()
         detail = outcome.error or outcome.detail
-        row |= {"model": one_line(outcome.model, 400) or None, "detail": one_line(detail, 400) or None}
+        row |= {"model": one_line(outcome.model, 400) or None, "temperature": outcome.temperature}
+        row |= {"detail": one_line(detail, 400) or None}
     if one.evidence is not None:
         evidence = one.evidence
         row |= {"verdict": evidence.verdict, "rank": evidence.rank}
