@@ -42,7 +42,7 @@ class DockerBackend:
         self.engine = engine
         self._root = Path("/nowhere")
         self._disk = DiskWatch(self._written, config.disk_check_s)
-        plain = config.channel == "auto" and config.runtime in (None, "runc")
+        plain = config.channel == "auto" and config.persistent and config.runtime in (None, "runc")
         self._short = engine.local and (plain or config.channel == "pipes")
 
     @classmethod
