@@ -130,3 +130,17 @@ def _cause(error):
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+async def test_the_first_that_finishes_ends_the_others(paper_run, tmp_path):
+    asked = []
+    wanted = {"tournament.selector": "first-finish", "iterations": 1, "workers": 1}
+    (result,) = await paper_run(model=CountingModel(asked), **wanted)
+    task = RunStore(tmp_path / "run").task("one")
+    outcomes = {one: task.rollout(one).outcome() for one in task.rollouts(0)}
+    ended = [one for one, outcome in outcomes.items() if outcome is not None and outcome.exit == "submitted"]
+    assert result.selected in ended
+    assert len(ended) < 4
+    calls = len(asked)
+    assert await paper_run(model=CountingModel(asked), **wanted) == [result]
+    assert len(asked) == calls
