@@ -35,6 +35,7 @@ RESAMPLED = 4000
 TIES: tuple[tuple[TieBreak, ...], ...] = (
     ("earlier-block", "smaller-patch"),
     ("more-copies", "earlier-block", "smaller-patch"),
+    ("more-copies", "earlier-vote", "smaller-patch"),
     ("more-copies", "fewer-edits"),
 )
 
