@@ -194,6 +194,18 @@ class GradesStates(Protocol):
 
 
 @runtime_checkable
+class GradesKeptStates(Protocol):
+    """An env that can grade a state from what was kept of it."""
+
+    async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
+        """Grade a sandbox that was started from an image of the state: its files are there, its processes are not.
+
+        `invalid` where the state may have failed for the lack of its processes; nothing is raised.
+        """
+        ...
+
+
+@runtime_checkable
 class MakesImages(Protocol):
     """An env that builds or fetches the images of its tasks."""
 

@@ -5,9 +5,8 @@ An image holds files. What ran in the sandbox is gone, so a grade from an image 
 
 from collections.abc import Collection, Mapping
 from hashlib import sha256
-from typing import Protocol, runtime_checkable
 
-from envs.base import Env, Grade, Patch, Task
+from envs.base import Env, Grade, GradesKeptStates, Patch, Task
 from envs.machine import spec_for
 from heats.files import slug
 from sandbox.base import Sandbox, SandboxBackend, SandboxLimits
@@ -16,18 +15,6 @@ from sandbox.images import Images, keep_state
 
 _DESCRIBED = "description"
 """Label with the digest of the state's description: runs in directories of the same name share names of images."""
-
-
-@runtime_checkable
-class GradesKeptStates(Protocol):
-    """An env that can grade a state from what was kept of it."""
-
-    async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
-        """Grade a sandbox that was started from an image of the state: its files are there, its processes are not.
-
-        `invalid` where the state may have failed for the lack of its processes; nothing is raised.
-        """
-        ...
 
 
 def state_image(run_id: str, task_id: str, rollout: str) -> str:
