@@ -18,6 +18,7 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules
 from heats.errors import UsageError
+from heats.files import there_is
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
 from sandbox import SandboxConfig
@@ -187,7 +188,7 @@ _BlockDumper.add_representer(str, _BlockDumper.represent_str)
 
 
 def _read_layer(layer: str) -> dict[str, Any]:
-    if "=" in layer and not Path(layer).exists():
+    if "=" in layer and not there_is(layer):
         key, _, value = layer.partition("=")
         try:
             return _nest(key.strip(), yaml.safe_load(value))

@@ -58,6 +58,20 @@ def read_record(path: Path, model: type[Model]) -> Model | None:
         return None
 
 
+def append_whole(file: int, data: bytes) -> None:
+    """Append to a file that nobody else writes to, in one write; all of it or nothing.
+
+    A full disk takes part of a line without a word, and the next line would be glued to it.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    written = os.write(file, data)
+    if written < len(data):
+        os.ftruncate(file, os.fstat(file).st_size - written)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 class LineLog:
     """An append-only file of JSON lines. One writer.
 
@@ -83,11 +97,7 @@ class LineLog:
         Raises:
             OSError: the disk is full; nothing of the record is in the file.
         """
-        line = record.model_dump_json(exclude_defaults=True).encode() + b"\n"
-        written = os.write(self._file, line)
-        if written < len(line):  # a full disk takes part of a line, and the next one would be glued to it
-            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        append_whole(self._file, record.model_dump_json(exclude_defaults=True).encode() + b"\n")
         if sync:
             os.fsync(self._file)
 
@@ -105,6 +115,14 @@ def read_lines(path: Path, model: type[Model]) -> Iterator[Model]:
         for line in lines:
             if line.endswith(b"\n"):
                 yield model.model_validate_json(line)
+
+
+def there_is(name: str) -> bool:
+    """Whether a text that may be anything names something on the disk; one too long for a name does not."""
+    try:
+        return Path(name).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def slug(name: str) -> str:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -37,7 +39,7 @@ def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
 
         def stop(number: int) -> None:
             if received:
-                os._exit(128 + number)
+                _leave(128 + number)
             received.append(number)
             task.cancel()
 
@@ -51,3 +53,11 @@ def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
         if received:
             raise Interrupted(received[0]) from None
         raise
+
+
+def _leave(code: int) -> None:
+    """End at once. A display that draws has hidden the terminal's cursor and cannot bring it back any more."""
+    if sys.stderr.isatty():
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
+    os._exit(code)

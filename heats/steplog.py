@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Record, Step, Trajectory
-from heats.files import write_bytes
+from heats.files import append_whole, write_bytes
 
 
 class StepLine(Record):
@@ -47,7 +47,7 @@ class StepLog:
         elif data := _lines(trajectory, _first_new(known, steps)):
             handle = os.open(self._path, os.O_WRONLY | os.O_APPEND)
             try:
-                os.write(handle, data)
+                append_whole(handle, data)
             finally:
                 os.close(handle)
         self._saved = list(steps)

@@ -1,6 +1,7 @@
 """Where every exception becomes one line and an exit code. The only place that maps foreign errors to both."""
 
 import errno
+import sqlite3
 import traceback
 from tempfile import NamedTemporaryFile
 
@@ -10,6 +11,8 @@ from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
 from tournament.errors import TournamentError, UnknownSelector
+
+DISK_FULL = "the disk is full; free some space and run the same command to go on"
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -37,7 +40,9 @@ def explain(error: BaseException) -> tuple[int, str]:
         case SandboxError() | TournamentError() | AgentsError():
             return ExitCode.INFRASTRUCTURE, f"{error}; the same command tries again"
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return ExitCode.INFRASTRUCTURE, "the disk is full; free some space and run the same command to go on"
+            return ExitCode.INFRASTRUCTURE, DISK_FULL
+        case sqlite3.OperationalError() if "full" in str(error):
+            return ExitCode.INFRASTRUCTURE, DISK_FULL
         case OSError() if error.filename is not None:
             return ExitCode.USAGE, f"{error.filename}: {error.strerror}"
     return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it{_kept(error)})"

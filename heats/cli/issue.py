@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from heats.errors import UsageError
+from heats.files import there_is
 
 _FILE_NAME = re.compile(r"\S*(/\S*|\.\w{1,8})")
 """A single word that can only be meant as a file: somebody mistyped it, and a run on its name is money lost."""
@@ -20,9 +21,10 @@ def read_issue(issue: str) -> str:
         data = sys.stdin.buffer.read()
     else:
         try:
-            data = Path(issue).read_bytes() if _names_a_file(issue) else issue.encode()
+            data = Path(issue).read_bytes() if _FILE_NAME.fullmatch(issue) or there_is(issue) else issue.encode()
         except OSError as error:
-            told = f"{error.strerror}: give a file, the text of the issue, or - for stdin"
+            why = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
+            told = f"{why}: give a file, the text of the issue, or - for stdin"
             raise UsageError(f"--issue {issue}: {told}") from None
     if b"\0" in data:
         raise UsageError(f"--issue {issue}: not a text")
@@ -30,12 +32,3 @@ def read_issue(issue: str) -> str:
     if not text.strip():
         raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
     return text
-
-
-def _names_a_file(issue: str) -> bool:
-    if _FILE_NAME.fullmatch(issue):
-        return True
-    try:
-        return Path(issue).exists()
-    except (OSError, ValueError):  # a text is too long for a name, or has characters that names have not
-        return False

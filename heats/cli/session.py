@@ -82,6 +82,9 @@ def set_aside(directory: Path) -> None:
         return
     if not (directory / "run.lock").exists():
         raise UsageError(f"--redo: {directory} holds no run of heats")
+    directory = directory.resolve()
+    if Path.cwd().is_relative_to(directory):
+        raise UsageError(f"--redo: leave {directory} first; this command would go on in the old run")
     RunStore.hold(directory).close()
     number = 1
     while (old := directory.with_name(f"{directory.name}.old-{number}")).exists():

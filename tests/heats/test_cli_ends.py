@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import pty
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,8 +15,11 @@ from types import SimpleNamespace
 import pytest
 from doubles import one_line
 
+from heats import signals
 from heats.__main__ import main as start
+from heats.cli.failures import explain
 from heats.cli.issue import read_issue
+from heats.store import RunStore
 
 
 @contextmanager
@@ -48,6 +54,50 @@ def test_a_long_issue_on_one_line_is_its_text_and_no_name_of_a_file(length):
 def test_an_issue_on_standard_input_may_have_any_encoding(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9 breaks")))
     assert read_issue("-") == "caf\N{REPLACEMENT CHARACTER} breaks"
+
+
+def test_a_long_value_of_a_key_is_a_value_and_no_name_of_a_file(heats):
+    code, out, err = heats(
+        "solve", "--repo", ".", "--issue", "x", "--print-config", "-c", f"propose.message={'w ' * 300}"
+    )
+    assert (code, err) == (0, "")
+    assert "w w w" in out
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), sqlite3.OperationalError("database or disk is full")]
+)
+def test_a_full_disk_is_told_whoever_notices_it_first(error):
+    code, line = explain(ExceptionGroup("group", [error]))
+    assert code == 3
+    assert "run the same command to go on" in line
+
+
+def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_path):
+    """The old run was moved with the shell standing in it, so that `.` was the old run again."""
+    assert solve()[0] == 0
+    monkeypatch.chdir(tmp_path / "run")
+    code, _, err = solve("--redo", out=".")
+    assert code == 2
+    assert "leave" in one_line(err)
+    assert (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_run_in_the_directory_one_stands_in_has_a_name(solve, monkeypatch, tmp_path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert solve(out=".")[0] == 0
+    assert RunStore(tmp_path / "here").manifest.run_id == "here"
+
+
+def test_a_second_ctrl_c_gives_the_cursor_back(monkeypatch):
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        monkeypatch.setattr(os, "_exit", lambda code: None)
+        signals._leave(130)
+        assert os.read(ours, 64).startswith(b"\x1b[?25h")
+    os.close(ours)
 
 
 def test_a_server_that_answers_below_v1_only_is_told_before_anything_is_spent(solve):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heats.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
+from heats.files import LineLog, read_lines, read_record, slug, there_is, write_bytes, write_record
 from heats.records import Charge
 
 
@@ -51,6 +51,13 @@ def test_a_line_that_a_full_disk_cuts_leaves_nothing_for_the_next_one_to_be_glue
     log.append(charge("third"))
     log.close()
     assert [one.scope for one in read_lines(tmp_path / "log.jsonl", Charge)] == ["first", "third"]
+
+
+def test_a_text_too_long_for_a_name_names_nothing(tmp_path):
+    assert there_is(str(tmp_path))
+    assert not there_is(str(tmp_path / "nothing"))
+    assert not there_is("word " * 100)
+    assert not there_is("a\0b")
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, -2])

@@ -55,6 +55,19 @@ def test_a_torn_line_is_left_out(tmp_path: Path, cut: int) -> None:
     assert read_steps(tmp_path / "log") == growing(2)
 
 
+def test_a_step_that_a_full_disk_cuts_does_not_cost_the_whole_trajectory(tmp_path: Path, monkeypatch) -> None:
+    """The next step was glued to what was left of it, and then nothing of the file could be read."""
+    log, so_far = StepLog(tmp_path / "log"), growing(2)
+    log.save(so_far)
+    really = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: really(file, data[:7]))
+    with pytest.raises(OSError, match="No space"):
+        log.save(growing(3).model_copy(update={"steps": (*so_far.steps, growing(3).steps[2])}))
+    monkeypatch.undo()
+    log.save(so_far := more(so_far, Step(id=3, source="agent", content="after")))
+    assert read_steps(tmp_path / "log") == so_far
+
+
 def test_an_attempt_that_starts_over_replaces_the_one_before(tmp_path: Path) -> None:
     files = RolloutStore(tmp_path / "r", "r")
     files.save_trajectory(growing(5).model_copy(update={"exit": Exit(kind="submitted")}))
