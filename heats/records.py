@@ -63,6 +63,11 @@ class Charge(Record):
     scope: str
     usage: Usage
 
+    @property
+    def task(self) -> str:
+        """Whose it is: charges are made in a heat of a task, by a rollout or by the tournament."""
+        return self.scope.rpartition("/heat-")[0]
+
 
 class TaskResult(Record):
     """`result.json`: how one task ended.

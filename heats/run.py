@@ -60,11 +60,15 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A run directory in this process's hands, and what is opened to work in it."""
+    """A run directory in this process's hands, and what is opened to work in it.
+
+    Attributes:
+        charges: of earlier processes, by task.
+    """
 
     services: Services
     store: RunStore
-    charges: list[Charge]
+    charges: dict[str, list[Charge]]
     request: RunRequest
 
     @property
@@ -74,7 +78,7 @@ class Work:
 
     def task_run(self, task: Task, order: int = 0) -> TaskRun:
         """One task of the run, with what it has spent before."""
-        spent = _spent([charge for charge in self.charges if charge.scope.startswith(f"{task.id}/")])
+        spent = _spent(self.charges.get(task.id, ()))
         ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
         files, grades = self.store.task(task.id), self.store.grades
         # Only the way in: what was graded stays out of reach of whoever plays the task.
@@ -137,7 +141,7 @@ def make_manifest(request: RunRequest) -> Manifest:
     tasks = {task.id: task_digest(task) for task in request.chosen}
     packages = ("heats", "docker", "langgraph", "openai")
     return Manifest(
-        run_id=request.directory.name,
+        run_id=request.directory.resolve().name,
         command=request.command,
         identity={"config": request.config.identity(), "env": request.env.name, "tasks": tasks},
         about={"python": platform.python_version(), **{name: _version(name) for name in packages}},
@@ -158,7 +162,7 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
         with charged(request, store, charges):
-            yield Work(services=services, store=store, charges=charges, request=request)
+            yield Work(services=services, store=store, charges=_by_task(charges), request=request)
 
 
 @contextmanager
@@ -215,13 +219,20 @@ async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
             await connection.close()
             if attempt == 2:
                 raise
-            await asyncio.to_thread(path.replace, path.with_suffix(".broken"))
+            await asyncio.to_thread(_set_aside, path)
             continue
         try:
             yield saver
         finally:
             await connection.close()
         return
+
+
+def _set_aside(database: Path) -> None:
+    """A write-ahead log that stayed behind would be played into the next database of the name."""
+    database.replace(database.with_suffix(".broken"))
+    for suffix in ("-wal", "-shm"):
+        database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 def _images(request: RunRequest, store: RunStore) -> set[str] | None:
@@ -248,6 +259,13 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
         "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
     events.emit("run_resumed" if resumed else "run_started", **data, sandbox=sandbox)
+
+
+def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:
+    found: dict[str, list[Charge]] = {}
+    for charge in charges:
+        found.setdefault(charge.task, []).append(charge)
+    return found
 
 
 def _spent(charges: Sequence[Charge]) -> Usage:

@@ -201,7 +201,7 @@ class _Drive:
 
     async def _played(self, node: str, ticket: int, order: int, task: Task) -> bool:
         """Have one task played; whether that is settled."""
-        mine = [one.model_dump_json() for one in self._charges if one.scope.startswith(f"{task.id}/")]
+        mine = [one.model_dump_json() for one in self._charges if one.task == task.id]
         files = await asyncio.to_thread(self._files_of, task)
         shard = self.shards.get(node)
         if shard is None:

@@ -162,9 +162,7 @@ class Shard:
             if isinstance(services.env, MakesImages):
                 await services.env.make_images({task.image}, services.backend)
             await services.backend.preflight([task.image])
-        known = self._work.charges
-        others = [one for one in known if not one.scope.startswith(f"{task.id}/")]
-        known[:] = others + [Charge.model_validate_json(one) for one in charges]
+        self._work.charges[task.id] = [Charge.model_validate_json(one) for one in charges]
         result = await self._player(task, order)
         if self._work.store.task(task.id).result() is not None:
             await self._images.done(task, services.backend)
@@ -230,7 +228,7 @@ class _Changes:
             new = [line for line in lines if line.endswith(b"\n")]
         self._read += sum(len(line) for line in new)
         charges = [Charge.model_validate_json(line) for line in new]
-        return [one.model_dump_json() for one in charges if one.scope.startswith(f"{self._task_id}/")]
+        return [one.model_dump_json() for one in charges if one.task == self._task_id]
 
     def _stamps(self) -> Iterator[tuple[str, tuple[int, int]]]:
         for place in ("tasks", "grades"):

@@ -184,7 +184,7 @@ class Figures:
         usage = charged if charged.calls else total_usage(task.usage for task in tasks)
         by_task: dict[str, list[Usage]] = defaultdict(list)
         for charge in charges:
-            by_task[charge.scope.partition("/heat-")[0]].append(charge.usage)
+            by_task[charge.task].append(charge.usage)
         told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
         return cls(run.manifest.run_id, basis, tuple(told), usage)
 
