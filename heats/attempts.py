@@ -4,6 +4,7 @@ The files are untrusted; one that is not what its name says ends the reading wit
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,15 +81,17 @@ def _directory(directory: Path) -> Iterator[Attempt]:
         return
     files = sorted(path for path in directory.rglob("*") if path.is_file() and not path.name.startswith("."))
     trajectories = [path for path in files if _is_trajectory(path)]
+    folders = Counter(path.parent for path in trajectories)
+    above = {parent for folder in folders for parent in (folder, *folder.parents)}
     taken: set[Path] = set()
     for path in trajectories:
-        beside = _patch_beside(path, trajectories)
+        beside = _patch_beside(path, alone=folders[path.parent] == 1)
         taken |= {beside} if beside else set()
         yield _trajectory(path, beside)
     for path in files:
         if path.suffix in PATCHES and path not in taken:
             yield _patch(path)
-        elif _may_hold_predictions(path) and not any(one.is_relative_to(path.parent) for one in trajectories):
+        elif _may_hold_predictions(path) and path.parent not in above:
             yield from _predictions(path)
 
 
@@ -104,8 +107,7 @@ def _file(path: Path) -> Iterator[Attempt]:
     elif path.suffix == ".jsonl" or (path.suffix == ".json" and not _is_trajectory(path)):
         yield from _predictions(path)
     elif path.suffix == ".json":
-        beside = _patch_beside(path, [path])
-        yield _trajectory(path, beside)
+        yield _trajectory(path, _patch_beside(path, alone=True))
     else:
         path.read_bytes()
         raise UsageError(
@@ -163,10 +165,9 @@ def _instance(path: Path, trajectory: Trajectory) -> str:
         return ""
 
 
-def _patch_beside(path: Path, trajectories: Sequence[Path]) -> Path | None:
+def _patch_beside(path: Path, *, alone: bool) -> Path | None:
     """`x.diff` or `x.patch` beside `x.json`, or `patch.diff` where the trajectory is the only one of its folder."""
     stem = path.name.removesuffix(MINI).removesuffix(".json")
-    alone = sum(one.parent == path.parent for one in trajectories) == 1
     names = [stem + suffix for suffix in PATCHES] + (["patch.diff"] if alone else [])
     return next((path.with_name(name) for name in names if path.with_name(name).exists()), None)
 
@@ -194,7 +195,7 @@ def _predictions(path: Path) -> Iterator[Attempt]:
     """SWE-bench predictions: one object a line, a list, or an object by instance id."""
     try:
         text = path.read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()] if path.suffix == ".jsonl" else None
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()] if path.suffix == ".jsonl" else None
         document = without_surrogates(json.loads(text) if rows is None else rows)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON ({error})") from None

@@ -94,7 +94,7 @@ def _issues(issue: str | None) -> dict[str, str]:
         return {}
     try:
         text = Path(issue).read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         if not issue.endswith(".jsonl"):
             rows = json.loads(text)
         return {str(row["instance_id"]): str(row["problem_statement"]) for row in rows}
