@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from agents.base import Assignment, SaveStep
+from agents.bash_agent import without_sandbox
 from agents.config import AgentConfig
 from agents.errors import AgentUnusable, LimitExceeded, TrajectoryFormatError, UnknownAgent
 from agents.importers import parse_trajectory
@@ -51,7 +52,7 @@ class CommandAgent:
         self.command = config.name.removeprefix(PREFIX).strip()
         if not self.command:
             raise UnknownAgent('which command? For example: --agent command:"mytool --task-file {instruction}"')
-        self.name = PREFIX + shlex.split(self.command, posix=False)[0].rsplit("/", 1)[-1]
+        self.name = PREFIX + self.command.split()[0].rsplit("/", 1)[-1]
 
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
@@ -93,7 +94,7 @@ class _Run:
             end = Exit(kind=LIMIT_EXITS[limit.kind], detail=str(limit))
             return self._close((opening, Step(id=2, source="agent", content="", timestamp=_now())), end)
         except SandboxError as error:
-            return self._close((opening,), Exit(kind="sandbox_lost", detail=str(error)))
+            return self._close((opening,), without_sandbox(error).exit)
         except asyncio.CancelledError:
             self._close((opening,), Exit(kind="cancelled"))
             raise

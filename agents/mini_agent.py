@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.base import Assignment, SaveStep
+from agents.bash_agent import without_sandbox
 from agents.command import instruction_of
 from agents.config import AgentConfig
 from agents.errors import (
@@ -103,7 +104,7 @@ class _Play:
             try:
                 await self._serve(driver)
             except SandboxError as error:
-                self.end = Exit(kind="sandbox_lost", detail=str(error))
+                self.end = without_sandbox(error).exit
             except asyncio.CancelledError:
                 self._close(Exit(kind="cancelled"))
                 raise

@@ -116,15 +116,16 @@ class HeatsAgent(_base()):  # type: ignore[misc]
         except SandboxError as error:
             _log.info("no Docker here: %s", error)
             return None, None
-        asked = await environment.exec(command=_IDENTITY)
-        found = re.search(r"[0-9a-f]{64}", asked.stdout or "")
-        if found is None:
-            return backend, None
         try:
-            return backend, await copy_machine(backend, found.group())
+            asked = await environment.exec(command=_IDENTITY)
+            found = re.search(r"[0-9a-f]{64}", asked.stdout or "")
+            return backend, await copy_machine(backend, found.group()) if found else None
         except SandboxError as error:
             _log.info("Harbor's machine is not on this Docker daemon: %s", error)
             return backend, None
+        except BaseException:
+            await backend.close()
+            raise
 
     async def _on_copies(
         self, instruction: str, environment: Any, context: Any, backend: DockerBackend, copied: Copied

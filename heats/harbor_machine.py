@@ -95,9 +95,10 @@ class EnvironmentSandbox:
         result = await self.exec(f"[ ! -L {shlex.quote(path)} ] && base64 <{shlex.quote(path)}", timeout=120)
         if not result.ok:
             raise SandboxFileNotFound(f"{path}: no such file")
-        data = b64decode(result.stdout)
-        if len(data) > max_bytes:
-            raise FileTooLarge(f"{path}: larger than {max_bytes} bytes")
+        whole = result.stdout_total == len(result.stdout)
+        data = b64decode(result.stdout) if whole else b""
+        if not whole or len(data) > max_bytes:
+            raise FileTooLarge(f"{path}: larger than {max_bytes if whole else _OUTPUT_LIMIT * 3 // 4} bytes")
         return data
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:

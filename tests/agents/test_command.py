@@ -10,7 +10,7 @@ from agents.errors import AgentUnusable, LimitExceeded
 from agents.llm.ledger import Limits, Usage
 from agents.trajectory import Exit, Step, Trajectory
 from sandbox.base import ExecResult
-from sandbox.errors import SandboxLost
+from sandbox.errors import DiskLimitExceeded, SandboxLost
 from sandbox.fake import FakeSandbox, result
 
 
@@ -47,6 +47,7 @@ async def test_a_command_without_a_place_for_the_task_reads_it_from_standard_inp
         (ExecResult("oom", 137, b""), "agent_failed"),
         (ExecResult("indeterminate", None, b""), "sandbox_lost"),
         (SandboxLost("gone"), "sandbox_lost"),
+        (DiskLimitExceeded("full"), "disk_limit"),
     ],
 )
 async def test_how_the_command_ends_is_how_the_rollout_ends(story, outcome, kind):
@@ -112,6 +113,12 @@ async def test_a_limit_that_is_reached_meanwhile_ends_the_command(story, monkeyp
     assert trajectory.exit.kind == "time_limit"
     with pytest.raises(LimitExceeded):
         story.ledger.check()
+
+
+def test_a_command_need_not_be_one_that_python_can_take_apart(agent_settings):
+    """A quote that a shell closes elsewhere, or never, was an internal error."""
+    config = AgentConfig.model_validate({**agent_settings, "name": "command:/opt/tool # it's mine"})
+    assert open_agent(config.name, config).name == "command:tool"
 
 
 def test_an_agent_without_a_command_is_refused(agent_settings):
