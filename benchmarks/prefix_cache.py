@@ -159,12 +159,14 @@ def assignment(bench: Bench, index: int, instruction: str, refinement: tuple[str
 
 
 async def rollout(bench: Bench) -> None:
-    """The steps of one rollout."""
+    """The steps of one rollout, of the first of a task and of another."""
     for steps in (16, 30):
-        client = bench.client(extra_body=bench.calls)
-        task = assignment(bench, 0, bench.text(PROBLEM_WORDS))
-        await counted(bench, client, f"{steps} steps of a rollout", play(bench, client, Ledger("bench"), steps, task))
-        await client.close()
+        instruction = bench.text(PROBLEM_WORDS)
+        for which in ("the first", "another"):
+            client = bench.client(extra_body=bench.calls)
+            work = play(bench, client, Ledger("bench"), steps, assignment(bench, 0, instruction))
+            await counted(bench, client, f"{steps} steps, {which} rollout of a task", work)
+            await client.close()
 
 
 async def heat(bench: Bench) -> None:

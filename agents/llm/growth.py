@@ -13,8 +13,8 @@ _LEAST_GROWTH = 100
 class PromptGrowth:
     """Notices a server that leaves out part of a conversation without a word, as some do in place of an error.
 
-    An append-only history has more tokens each time. Only where templates drop earlier reasoning it may not; there
-    nothing is concluded.
+    An append-only history has more tokens each time. Where templates drop earlier reasoning, or a server does not count
+    what it had in its cache, it may not; there nothing is concluded.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,9 @@ class PromptGrowth:
         tokens, chars = usage.prompt_tokens, sum(len(str(message)) for message in messages)
         before, self._tokens = self._tokens, tokens if usage.calls == 1 else 0
         grown, self._chars = chars - self._chars, chars
-        if usage.calls != 1 or not 0 < tokens <= before or grown < _LEAST_GROWTH or _drops_reasoning(messages):
+        # A server that counts only what it did not have in its cache counts no more than what is new.
+        explained = tokens <= grown or tokens > before
+        if usage.calls != 1 or explained or grown < _LEAST_GROWTH or _drops_reasoning(messages):
             return
         raise ContextOverflow(
             f"the server read {tokens} tokens of a conversation that had {before} before it grew by {grown} "

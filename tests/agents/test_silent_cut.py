@@ -19,26 +19,26 @@ def played(counts, calls=1, **more):
         messages += turn(number, **more)
 
 
-@pytest.mark.parametrize("counts", [(100, 250, 250), (100, 250, 180)])
+@pytest.mark.parametrize("counts", [(1000, 1250, 1250), (1000, 1250, 800)])
 def test_a_history_that_grows_without_more_tokens_was_cut(counts):
     with pytest.raises(ContextOverflow, match="leaves out what its context does not hold"):
         played(counts)
 
 
-@pytest.mark.parametrize("counts", [(100, 250, 400), (0, 0, 0), (100, 0, 50)])
-def test_a_server_that_counts_more_or_nothing_is_believed(counts):
+@pytest.mark.parametrize("counts", [(1000, 1250, 1400), (0, 0, 0), (1000, 0, 900), (1000, 120, 110)])
+def test_a_server_that_counts_more_or_nothing_or_what_is_new_alone_is_believed(counts):
     played(counts)
 
 
 def test_nothing_is_concluded_from_templates_that_drop_reasoning_or_calls_of_several_requests():
-    played((100, 250, 180), reasoning="because")
-    played((100, 250, 180), calls=2)
+    played((1000, 1250, 800), reasoning="because")
+    played((1000, 1250, 800), calls=2)
 
 
 async def test_a_rollout_ends_there_and_keeps_what_it_did(story, monkeypatch):
     from agents.llm import fake
     from agents.llm.fake import bash
 
-    monkeypatch.setattr(fake, "count_tokens", lambda value: 7)
+    monkeypatch.setattr(fake, "count_tokens", lambda value: 700)
     trajectory = await story.play(bash("one " * 50), bash("two " * 50), bash("three"))
     assert (trajectory.exit.kind, trajectory.agent_steps) == ("context_overflow", 1)
