@@ -8,6 +8,8 @@ from jinja2 import meta
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from heats.errors import UsageError
+
 VARIABLES = frozenset({"task", "issue", "rollout", "run", "model", "base", "verdict", "verified", "patch"})
 _AUTHOR = re.compile(r"^([^<>\n\0]*[^<>\n\0\s])\s+<([^<>\s]+@[^<>\s]+)>$")
 
@@ -67,8 +69,15 @@ def read_author(text: str) -> tuple[str, str]:
 
 
 def fill(template: str, variables: dict[str, object]) -> str:
-    """A template with its variables put in."""
-    return _environment().from_string(template).render(variables).strip()
+    """A template with its variables put in.
+
+    Raises:
+        UsageError: it asks of a variable what that does not have.
+    """
+    try:
+        return _environment().from_string(template).render(variables).strip()
+    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"the template {template[:80]!r} cannot be filled in: {error}") from None
 
 
 def _check_template(name: str, template: str) -> None:

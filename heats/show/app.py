@@ -6,6 +6,8 @@ from typing import ClassVar
 from textual.app import App
 
 from heats.errors import UsageError
+from heats.files import read_record
+from heats.records import Manifest
 from heats.show.reading import find_basis, task_ids
 from heats.show.screens import RunScreen, RunsScreen
 from heats.show.task_screens import TaskScreen
@@ -61,7 +63,8 @@ def find_runs(path: Path, task: str | None = None) -> list[Path]:
     if (path / "run.json").is_file():
         check_task(RunStore(path), task)
         return [path]
-    found = [one.parent for one in path.glob("*/run.json")] if path.is_dir() else []
+    heads = path.glob("*/run.json") if path.is_dir() else ()
+    found = [one.parent for one in heads if read_record(one, Manifest) is not None]
     if not found:
         raise UsageError(f"{path} holds no run and no directory in it does")
     if task is not None and len(found) > 1:

@@ -5,10 +5,11 @@ hash, and nothing from anywhere. A run too large for one page gets a page a task
 """
 
 import gc
-import shutil
+import signal
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -43,6 +44,7 @@ COLOURED, COLOURED_OF_MANY = 200_000, 20_000
 MANY_TASKS = 24
 """With more tasks than this they are read by several processes, and always get files of their own."""
 
+_MARK = b'<meta name="generator" content="heats">'
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -71,8 +73,8 @@ def write_report(run: RunStore, path: Path) -> Path:
 def build_report(run: RunStore, path: Path) -> RunFigures:
     """Write the report of a run, finished or not.
 
-    A large run's task pages go to the folder `<name>-files` beside `path`; one that an earlier report left there is
-    replaced.
+    A large run's task pages go to the folder `<name>-files` beside `path`; those that an earlier report left there are
+    removed.
 
     Returns:
         The figures that it shows.
@@ -84,8 +86,7 @@ def build_report(run: RunStore, path: Path) -> RunFigures:
     events = list(drawn_events(run))
     tasks, basis, grouped = task_ids(run, events), find_basis(run), by_task(events)
     beside = path.with_name(f"{path.stem}-files")
-    if beside.is_dir():
-        shutil.rmtree(beside)
+    _clear(beside)
     inline = len(tasks) <= MANY_TASKS
     maker = PageMaker(run.directory, basis, _budget(len(tasks)), tuple(tasks), None if inline else beside)
     whole: list[TaskPage] = []
@@ -109,6 +110,17 @@ def build_report(run: RunStore, path: Path) -> RunFigures:
     return figures
 
 
+def _clear(folder: Path) -> None:
+    """Remove our own pages from a folder, and it if nothing else is in it: somebody may have named theirs alike."""
+    for page in folder.glob("*.html"):
+        with page.open("rb") as file:
+            ours = _MARK in file.read(1000)
+        if ours:
+            page.unlink()
+    with suppress(OSError):
+        folder.rmdir()
+
+
 def _budget(tasks: int) -> Budget:
     if tasks > MANY_TASKS:
         return Budget(TASK_BUDGET, COLOURED_OF_MANY)
@@ -120,12 +132,16 @@ def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[Ta
     if maker.beside is None:
         yield from map(maker.make, work)
         return
-    with ProcessPoolExecutor(cpu_count() or 1, get_context("spawn"), collect_garbage_seldom) as pool:
+    with ProcessPoolExecutor(cpu_count() or 1, get_context("spawn"), begin_worker) as pool:
         yield from pool.map(maker.make, work, chunksize=4)
 
 
-def collect_garbage_seldom() -> None:
-    """Spare a worker the search for cycles among a page's records, which takes a quarter of its time and finds none."""
+def begin_worker() -> None:
+    """Spare a worker the search for cycles among a page's records, which takes a quarter of its time and finds none.
+
+    Ctrl-C is for the process that started it: its workers would each print a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
     gc.set_threshold(500_000)
 

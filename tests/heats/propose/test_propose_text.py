@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "show"))
 import synthetic
 from hostile import MARKDOWN, TERMINAL, XSS, HostileVoice
 
+from heats.errors import UsageError
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, fill
 from heats.propose.proposal import read_run
@@ -90,9 +91,10 @@ def test_a_large_run_fits_what_github_takes(make_run: MakeRun) -> None:
 
 def test_templates_know_their_variables_and_no_others(make_run: MakeRun) -> None:
     proposal, _ = read_run(make_run(tasks=1, rollouts=2, keep=1, steps=3))
-    assert fill("{{ task }}-{{ patch }}", variables(proposal)).startswith(
-        "demo__task-000-".replace("_", " ").strip()[:4]
-    )
+    filled = fill("{{ task }}-{{ patch }}", variables(proposal))
+    assert filled == f"demo task-000-{proposal.patch_sha256[:8]}"
+    with pytest.raises(UsageError, match="cannot be filled in"):
+        fill("{{ task.nothing }}", variables(proposal))
     for field in ("branch", "title", "message"):
         with pytest.raises(ValueError, match="unknown variables"):
             ProposeConfig(**{field: "{{ secret }}"})

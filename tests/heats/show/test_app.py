@@ -189,6 +189,9 @@ def test_what_is_no_run_is_told(tmp_path: Path, make_run: MakeRun) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         find_runs(tmp_path / "nothing")
     run = make_run("one")
-    assert find_runs(tmp_path) == [run.directory]
+    hurt = tmp_path / "hurt" / "run.json"
+    hurt.parent.mkdir()
+    hurt.write_text("{")
+    assert find_runs(tmp_path) == [run.directory], "one run that cannot be read must not keep the others from view"
     with pytest.raises(UsageError, match="no task nope"):
         find_runs(run.directory, "nope")

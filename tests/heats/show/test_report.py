@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from hostile import TERMINAL, XSS, HostileVoice, swell
+from markupsafe import Markup
 
 from heats.records import Manifest
 from heats.show import report
-from heats.show.report import write_report
+from heats.show.report import page_html, write_report
 from heats.store import RunStore
 
 MakeRun = Callable[..., RunStore]
@@ -163,12 +164,15 @@ def test_a_large_report_gets_a_page_a_task_beside_it(make_run: MakeRun, monkeypa
     run = make_run(tasks=3)
     stale = run.directory / "report-files" / "gone.html"
     stale.parent.mkdir()
-    stale.write_text("old")
+    stale.write_text(page_html("old", Markup()))
+    theirs = stale.with_name("theirs.html")
+    theirs.write_text("<html>made by somebody else</html>")
     path = write_report(run, run.directory / "report.html")
     front = check_inert(path)
     beside = [link for link in front.links if not link.startswith("#")]
     assert beside == [f"report-files/demo__task-00{number}.html" for number in range(3)]
     assert not stale.exists()
+    assert theirs.exists(), "a folder of that name may be somebody's own"
     for link in beside:
         page = check_inert(path.parent / link)
         assert {link for link in page.links if link.startswith("#")} <= {f"#{anchor}" for anchor in page.ids}
