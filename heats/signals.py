@@ -39,7 +39,7 @@ def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
 
         def stop(number: int) -> None:
             if received:
-                _leave(128 + number)
+                _leave(number)
             received.append(number)
             task.cancel()
 
@@ -55,9 +55,11 @@ def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
         raise
 
 
-def _leave(code: int) -> None:
+def _leave(number: int) -> None:
     """End at once. A display that draws has hidden the terminal's cursor and cannot bring it back any more."""
-    if sys.stderr.isatty():
-        with suppress(OSError):
-            os.write(sys.stderr.fileno(), b"\x1b[?25h\n")
-    os._exit(code)
+    cursor = b"\x1b[?25h\n" if sys.stderr.isatty() else b""
+    name = signal.Signals(number).name
+    line = f"heats: ended at once by {name}; the same command goes on, and `heats gc` removes what is left over\n"
+    with suppress(OSError):
+        os.write(sys.stderr.fileno(), cursor + line.encode())
+    os._exit(128 + number)

@@ -7,7 +7,7 @@ import typer
 from envs.demo import SAMPLE, DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
-from heats.errors import ExitCode
+from heats.errors import ExitCode, UsageError
 from heats.show import RunFigures, write_report
 from heats.show.table import figures_text
 
@@ -25,6 +25,8 @@ def demo(
     config = options.load({"model.name": "builtin:repair"})
     if options.print_config:
         print_config(config)
+    if everything and tasks:
+        raise UsageError("--all takes every task and --task only some: give one of them")
     env = DemoEnv(image=config.sandbox.image or "", only=() if everything else tuple(tasks or SAMPLE))
     session = run_session("demo", options, config, env)
     figures = RunFigures.of(session.store)

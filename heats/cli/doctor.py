@@ -132,6 +132,8 @@ async def _packages() -> str:
     )
     if clashes:
         raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in an environment of its own")
+    if shutil.which("git") is None:
+        raise PreflightFailed("git is not installed on this machine; repositories are read with it")
     return f"heats {metadata.version('heats')}, no import name clashes"
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -90,13 +91,15 @@ def test_a_run_in_the_directory_one_stands_in_has_a_name(solve, monkeypatch, tmp
     assert RunStore(tmp_path / "here").manifest.run_id == "here"
 
 
-def test_a_second_ctrl_c_gives_the_cursor_back(monkeypatch):
+def test_a_second_ctrl_c_gives_the_cursor_back_and_says_what_to_do(monkeypatch):
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setattr(os, "_exit", lambda code: None)
-        signals._leave(130)
-        assert os.read(ours, 64).startswith(b"\x1b[?25h")
+        signals._leave(signal.SIGINT)
+        said = os.read(ours, 200)
+        assert said.startswith(b"\x1b[?25h")
+        assert b"heats gc" in said
     os.close(ours)
 
 

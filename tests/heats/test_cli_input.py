@@ -63,6 +63,7 @@ def test_wrong_input_is_exit_2(solve, changes, told, tmp_path):
         (["sovle"], "sovle"),
         (["solve"], "--repo"),
         (["report", "nowhere"], "nowhere"),
+        (["demo", "--all", "--task", "roman"], "--all"),
     ],
 )
 def test_wrong_commands_and_flags_are_exit_2(heats, arguments, told):
