@@ -147,7 +147,7 @@ def test_it_tells_what_the_server_can_do_and_ends_it_on_a_signal(tmp_path, numbe
     serve.process.send_signal(number)
     serve.process.communicate(timeout=30)
     assert serve.process.returncode == 128 + number
-    assert serve.gone_within(5)
+    assert serve.gone_within(60)
 
 
 @pytest.mark.slow
@@ -156,13 +156,13 @@ def test_a_killed_heats_serve_takes_its_server_along(tmp_path):
     assert serve.process.stdout.readline().startswith("ready")
     serve.process.kill()
     serve.process.communicate(timeout=30)
-    assert serve.gone_within(10)
+    assert serve.gone_within(60)
 
 
 @pytest.mark.slow
 def test_a_vllm_that_fails_is_one_line_and_its_own_words(tmp_path):
     serve = Serve(tmp_path, "--", "--fail")
-    out, err = serve.process.communicate(timeout=60)
+    out, err = serve.process.communicate(timeout=100)
     assert (serve.process.returncode, out) == (3, "")
     assert "out of memory" in err and "heats: vllm ended with code 1; it says why above" in err
     assert "Traceback" not in err
