@@ -92,7 +92,7 @@ def _image(attempt: Attempt, task: Task) -> str:
 
 def _place(attempt: Attempt) -> tuple[str, str]:
     """The run of heats and the rollout that an attempt is of; empty where it is of none."""
-    directory, _, rollout = attempt.source.partition(f"/{attempt.instance}/")
+    directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
     return (directory, rollout) if rollout.startswith("heat-") else ("", "")
 
 

@@ -18,6 +18,7 @@ from heats.errors import ExitCode, UsageError
 from heats.files import write_bytes
 from heats.regrade import Graded, Grader, Submission, report_of, submissions
 from heats.show.sanitize import one_line
+from heats.show.words import several
 from heats.signals import run_interruptibly
 from heats.store import GradeStore, RunStore
 from heats.sweep.dataset import Choice, find_dataset, read_options
@@ -119,7 +120,7 @@ def _dataset_of(attempts: Sequence[Path]) -> str:
 
 
 def _place(attempts: Sequence[Path], grader: str) -> Path:
-    first = attempts[0]
+    first = attempts[0] if attempts[0].name not in ("", "..") else attempts[0].resolve()
     if (first / "run.json").is_file():
         if len(attempts) > 1:
             raise UsageError("--out is needed: the attempts come from several places")
@@ -165,7 +166,7 @@ def _hand_over(graded: Sequence[Graded], tasks: Sequence[Task], place: Path, as_
     else:
         typer.echo(_table(graded))
         submitted, resolved = report["submitted_instances"], report["resolved_instances"]
-        typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {len(tasks)} tasks")
+        typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {several(len(tasks), 'task')}")
         typer.echo(f"grades   {place}")
     failed = any(one.grade is None or one.grade.outcome == "invalid" for one in graded)
     raise typer.Exit(ExitCode.INFRASTRUCTURE if failed else ExitCode.DONE)

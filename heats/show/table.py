@@ -151,7 +151,7 @@ def total_cells(figures: Figures) -> list[str]:
     verified = sum(task.status == "verified" for task in figures.tasks)
     status = f"{verified}/{len(figures.tasks)} verified"
     infra = str(totals.infrastructure_failed or "")
-    return [f"{len(figures.tasks)} tasks", status, *said, steps_text(totals.steps), *usage, infra]
+    return [say.several(len(figures.tasks), "task"), status, *said, steps_text(totals.steps), *usage, infra]
 
 
 def steps_text(steps: "list[float | None] | tuple[float | None, ...]") -> str:
@@ -172,4 +172,4 @@ def _rows(figures: Figures, limit: int) -> Iterator[list[str]]:
 
 def cells_of_nothing(figures: Figures) -> list[str]:
     """The total's cells of a run that has no rollout yet."""
-    return [f"{len(figures.tasks)} tasks", "nothing yet", *["\u2013"] * (len(header(1)) - 2)]
+    return [say.several(len(figures.tasks), "task"), "nothing yet", *["\u2013"] * (len(header(1)) - 2)]

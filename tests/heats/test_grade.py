@@ -123,7 +123,7 @@ def test_infrastructure_is_tried_again_told_and_counted(env, tmp_path, monkeypat
 def test_only_chosen_tasks_are_graded(env, tmp_path, monkeypatch, capsys):
     preds = predictions(tmp_path / "preds.json", a="right", b="right")
     assert heats(monkeypatch, preds, "-d", "sums:Env", "-i", "b") == 0
-    assert "resolved 1 of 1 submitted, of 1 tasks" in capsys.readouterr().out
+    assert "resolved 1 of 1 submitted, of 1 task\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,17 @@ async def test_equal_patches_are_graded_once_and_empty_ones_are_counted(tmp_path
     assert (report["resolved_instances"], report["empty_patch_ids"], report["submitted_instances"]) == (1, ["b"], 2)
 
 
-def test_rollouts_of_a_run_keep_their_names():
-    attempt = Attempt(source="runs/x/a/heat-0/rollout-03", instance="a", patch=b"x")
+def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, monkeypatch, capsys):
+    predictions(tmp_path / "preds.json", a="right")
+    monkeypatch.chdir(tmp_path)
+    assert heats(monkeypatch, ".", "-d", "sums:Env") == 0
+    assert (tmp_path.with_name(f"{tmp_path.name}.grades") / "own" / "report.json").exists()
+
+
+@pytest.mark.parametrize("directory", ["runs/x", "runs/a", "/a/runs/a"])
+def test_rollouts_of_a_run_keep_their_names(directory):
+    """Also in a run directory that is named after its task."""
+    attempt = Attempt(source=f"{directory}/a/heat-0/rollout-03", instance="a", patch=b"x")
     [one] = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
     assert (one.name, one.patch) == ("heat-0/rollout-03", Patch(b"x"))
     with pytest.raises(UsageError, match="no task note"):
