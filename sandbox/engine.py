@@ -64,8 +64,10 @@ class Engine:
                 # The SDK leaks a socket whenever it cannot connect.
                 await self._knock()
                 self.api = await asyncio.get_running_loop().run_in_executor(self._pool, self._client)
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-            raise BackendUnavailable(f"no Docker daemon answers at {self.address}: {_short(error)}") from error
+        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError) as error:
+            raise BackendUnavailable(
+                f"no Docker daemon answers at {self.address}: {_short(error)}; start it, or set sandbox.docker_host"
+            ) from error
 
     @property
     def address(self) -> str:
@@ -138,7 +140,7 @@ class Engine:
         return reader, writer
 
     async def _knock(self) -> None:
-        if self.local:
+        if not self.encrypted:
             _, writer = await self._open_stream()
             writer.close()
             await writer.wait_closed()
@@ -174,4 +176,5 @@ class Engine:
 
 
 def _short(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return said.splitlines()[0][:200]
