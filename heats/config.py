@@ -18,9 +18,9 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules
 from heats.errors import UsageError
-from heats.files import there_is
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
+from heats.rundir.files import there_is
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig

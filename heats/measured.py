@@ -9,9 +9,9 @@ from statistics import fmean
 
 from agents.llm.ledger import Usage
 from heats.errors import UsageError
+from heats.rundir.store import RunStore
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
 from heats.show.words import several
-from heats.store import RunStore
 from tournament.paper import usual_concentration
 from tournament.plan import Cost
 

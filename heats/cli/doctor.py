@@ -20,7 +20,7 @@ from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
-from heats.mix import policy_of
+from heats.play.mix import policy_of
 from sandbox import open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components

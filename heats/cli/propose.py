@@ -11,12 +11,12 @@ from heats.cli.options import spread
 from heats.cli.session import print_json, say
 from heats.config import load_config
 from heats.errors import UsageError
-from heats.files import write_bytes
 from heats.propose.config import ProposeConfig
 from heats.propose.proposal import Proposal, check, is_bundle, read_bundle, read_run, write_bundle
 from heats.propose.steps import Made, Wish
 from heats.propose.steps import propose as carry_out
-from heats.store import RunStore
+from heats.rundir.files import write_bytes
+from heats.rundir.store import RunStore
 
 COMMIT, PUBLISH, ALLOW, OUTPUT = "Commit", "Publish", "Allow", "Configuration and output"
 

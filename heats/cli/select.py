@@ -10,22 +10,22 @@ import typer
 
 from agents.llm.ledger import Ledger
 from envs import RepositoryEnv, RepositorySource
-from heats.attempts import read_attempts
+from heats.attempts.read import read_attempts
+from heats.attempts.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
-from heats.files import write_bytes
-from heats.mix import main_model
-from heats.records import TaskResult
-from heats.run import RunRequest
-from heats.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.play.mix import main_model
+from heats.play.run import RunRequest
+from heats.rundir.files import write_bytes
+from heats.rundir.records import TaskResult
+from heats.rundir.store import RunStore
 from heats.show import export_preds, open_display, write_report
 from heats.show.positions import judge_line
 from heats.show.ranking import Place, ranking, ranking_text
 from heats.signals import run_interruptibly
-from heats.store import RunStore
 from tournament.positions import position_report
 
 SHOWN_TASKS = 20

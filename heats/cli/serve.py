@@ -13,7 +13,7 @@ import typer
 from heats.cli.options import spread
 from heats.cli.session import say
 from heats.errors import InfrastructureFailed
-from heats.serving import Wanted, find_vllm, guarded, wait_until_ready
+from heats.serving.server import Wanted, find_vllm, guarded, wait_until_ready
 from heats.show.words import duration
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from heats.errors import UsageError
-from heats.records import TaskResult
-from heats.run import RunRequest, play
+from heats.play.run import RunRequest, play
+from heats.rundir.records import TaskResult
 from heats.sweep.dataset import Dataset
 
 EXECUTORS: Mapping[str, str] = {"local": "this machine", "ray": "every machine of a Ray cluster"}
@@ -18,7 +18,7 @@ class Executor(Protocol):
         """Play every task; results in the tasks' order.
 
         Raises:
-            as `heats.run.play`.
+            as `heats.play.run.play`.
         """
         ...
 

@@ -17,14 +17,14 @@ from agents.errors import ModelConfigError
 from agents.llm.ledger import Usage
 from envs.base import Task
 from heats.errors import InfrastructureFailed, PreflightFailed
-from heats.events import Event, EventLog
 from heats.executors.shard import Shard, Update, order_of, said
-from heats.files import slug, write_bytes
-from heats.grading import ungraded
-from heats.metering import is_local
-from heats.records import Charge, TaskResult
-from heats.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
-from heats.store import RunStore
+from heats.play.grading import ungraded
+from heats.play.metering import is_local
+from heats.play.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
+from heats.rundir.events import Event, EventLog
+from heats.rundir.files import slug, write_bytes
+from heats.rundir.records import Charge, TaskResult
+from heats.rundir.store import RunStore
 from heats.sweep.dataset import Dataset
 
 _LOSSES = 3

@@ -19,12 +19,12 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.events import Event
-from heats.files import slug, write_bytes
-from heats.metering import metered
-from heats.records import Charge
-from heats.run import RunRequest, Work, at_work, open_player, task_digest
-from heats.schedule import Player, guarded
+from heats.play.metering import metered
+from heats.play.run import RunRequest, Work, at_work, open_player, task_digest
+from heats.play.schedule import Player, guarded
+from heats.rundir.events import Event
+from heats.rundir.files import slug, write_bytes
+from heats.rundir.records import Charge
 from heats.sweep.dataset import Dataset
 from heats.sweep.images import ImageKeeper
 

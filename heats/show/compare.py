@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from heats.errors import UsageError
-from heats.files import write_bytes
+from heats.rundir.files import write_bytes
+from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.charts import Scatter, draw_scatter
 from heats.show.figures import TaskFigures
@@ -17,7 +18,6 @@ from heats.show.sanitize import one_line
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures
 from heats.show.timeline import drawn_events
-from heats.store import RunStore
 
 MAX_TASK_ROWS = 1000
 

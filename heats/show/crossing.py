@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heats.cross_store import CrossStore
-from heats.records import CrossRow
+from heats.rundir.cross_store import CrossStore
+from heats.rundir.records import CrossRow
 from heats.show import words as say
 from heats.show.reading import TaskFacts
 from heats.show.sanitize import one_line

@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from agents.llm.ledger import Usage
-from heats.events import Event
+from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.panels import draw
 from heats.show.plain import plain_line

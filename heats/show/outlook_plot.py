@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heats.errors import UsageError
-from heats.files import write_bytes
+from heats.rundir.files import write_bytes
 from heats.show import words as say
 from heats.show.report import render
 from tournament.plan import Budget, Outlook

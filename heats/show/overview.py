@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.llm.ledger import Usage
-from heats.events import Event
-from heats.records import Charge
+from heats.rundir.events import Event
+from heats.rundir.records import Charge
+from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.charts import draw_chart, draw_spreads
 from heats.show.drawings import draw_timeline
@@ -15,7 +16,6 @@ from heats.show.spending import HeatWork, spending
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.show.timeline import run_rows, seconds
-from heats.store import RunStore
 
 TONES = {
     "verified": "good",

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from agents.trajectory import Observation, Step
 from envs.base import Evidence, TestReport
-from heats.cross_store import CrossStore
+from heats.rundir.cross_store import CrossStore
 from heats.show import words as say
 from heats.show.bracket_text import bracket_text
 from heats.show.crossing import view_cross

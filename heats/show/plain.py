@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from heats.events import Event
+from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.sanitize import ci_lines, one_line
 from heats.show.state import MatchView, RunView, TaskView, amount, number, word, words

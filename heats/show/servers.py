@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents.llm.counters import Counters
-from heats.events import Event
+from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.state import number, word
 

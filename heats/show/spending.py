@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.llm.ledger import Usage
-from heats.records import Charge
+from heats.rundir.records import Charge
 from heats.show.figures import total_usage
 from heats.show.reading import TaskFacts
 

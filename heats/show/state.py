@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from agents.llm.ledger import Usage
-from heats.events import Event
+from heats.rundir.events import Event
 from heats.show import words as say
 
 

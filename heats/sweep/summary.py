@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from heats.records import TaskResult
+from heats.rundir.records import TaskResult
 from heats.show import words as say
 from heats.show.figures import Figures
 from heats.show.table import figures_text

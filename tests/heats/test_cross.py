@@ -12,13 +12,13 @@ import pytest
 
 from envs.base import Patch, Task, TestReport
 from envs.verify import PatchedRun
-from heats import cross
 from heats.cli import main
-from heats.cross import command_for, crossed, voices_of
+from heats.play import cross
+from heats.play.cross import command_for, crossed, voices_of
+from heats.play.slots import Slots
 from heats.retries import RetriesConfig
+from heats.rundir.store import RunStore, TaskStore
 from heats.show.account import account
-from heats.slots import Slots
-from heats.store import RunStore, TaskStore
 from sandbox.errors import SandboxLost
 from tournament.base import Candidate
 

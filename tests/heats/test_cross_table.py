@@ -2,8 +2,8 @@
 
 import pytest
 
-from heats.cross_table import Voice, tabulate, with_cross
-from heats.records import CrossCell
+from heats.rundir.cross_table import Voice, tabulate, with_cross
+from heats.rundir.records import CrossCell
 from tournament.base import Candidate
 
 P, F = "passed", "failed"

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from heats import guard
+from heats.serving import guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what descends from a process is found in /proc")
 

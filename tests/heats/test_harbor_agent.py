@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from agents.atif import from_atif
-from heats.harbor import HeatsAgent
-from heats.harbor_machine import Copied, EnvironmentSandbox
+from heats.harbor.agent import HeatsAgent
+from heats.harbor.machine import Copied, EnvironmentSandbox
 from sandbox import SandboxConfig, open_backend
 from sandbox.base import SandboxSpec
 from sandbox.errors import FileTooLarge, SandboxFileNotFound

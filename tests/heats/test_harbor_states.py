@@ -14,10 +14,10 @@ from envs.base import Grade, Patch
 from envs.errors import SetupFailed, TaskError
 from envs.patches import STATE_MARK
 from heats.errors import UsageError
-from heats.keptstates import state_image
-from heats.oracle import OracleAgent
-from heats.states import Clock, in_time
-from heats.store import RolloutStore, RunStore
+from heats.play.keptstates import state_image
+from heats.play.oracle import OracleAgent
+from heats.play.states import Clock, in_time
+from heats.rundir.store import RolloutStore, RunStore
 from sandbox.fake import FakeSandbox, result
 
 sys.path.insert(0, str(Path(__file__).parent))

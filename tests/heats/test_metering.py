@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from agents.llm.counters import Counters
-from heats.events import EventLog, read_events
-from heats.metering import is_local, metered
+from heats.play.metering import is_local, metered
+from heats.rundir.events import EventLog, read_events
 from heats.show.servers import served
 
 

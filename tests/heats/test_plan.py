@@ -10,9 +10,9 @@ from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch
 from heats.cli import main
 from heats.measured import fit_concentration, measure
-from heats.records import Charge, Manifest, Outcome, TaskResult
+from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
+from heats.rundir.store import RunStore
 from heats.show.outlook_plot import frontier
-from heats.store import RunStore
 from tournament.plan import Budget, Cost, Prices, best, outlooks, settings
 from tournament.simulate import Method, World
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from heats.cli import main
-from heats.store import RunStore
+from heats.rundir.store import RunStore
 
 ISSUE = "note.txt has to say fixed"
 

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from heats.errors import PreflightFailed
-from heats.families import FAMILIES, family_of
-from heats.serving import Wanted, find_vllm
+from heats.serving.families import FAMILIES, family_of
+from heats.serving.server import Wanted, find_vllm
 
 STUB = f"""#!{sys.executable}
 import json, os, sys

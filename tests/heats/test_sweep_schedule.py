@@ -6,12 +6,12 @@ import json
 import pytest
 from doubles import CountingModel, PaperBackend
 
+from heats.play.run import RunRequest, make_manifest
+from heats.play.slots import Slots
 from heats.retries import Attempts, RetriesConfig
-from heats.run import RunRequest, make_manifest
+from heats.rundir.store import RunStore
 from heats.show.export import export_preds
 from heats.show.figures import Figures
-from heats.slots import Slots
-from heats.store import RunStore
 
 NO_WAIT = {"retries.wait_s": 0}
 

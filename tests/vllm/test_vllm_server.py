@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from benchmarks.tiny_vllm import CLOSES, CONTEXT, NAME, TOOL
-from heats.families import FAMILIES
+from heats.serving.families import FAMILIES
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

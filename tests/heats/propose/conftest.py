@@ -10,11 +10,11 @@ import pytest
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch, Task, TestReport
-from heats.files import write_record
 from heats.propose.config import ProposeConfig
 from heats.propose.steps import Wish
-from heats.records import Manifest, Outcome, TaskResult
-from heats.store import RunStore
+from heats.rundir.files import write_record
+from heats.rundir.records import Manifest, Outcome, TaskResult
+from heats.rundir.store import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 from forge import Forge, serve_forge

@@ -11,7 +11,7 @@ from shop_repository import BUG, git
 from heats.errors import PatchRefused, UsageError
 from heats.propose.proposal import read_run
 from heats.propose.steps import Made, Wish, propose
-from heats.store import RunStore
+from heats.rundir.store import RunStore
 
 RunOf, Wishes = Callable[..., RunStore], Callable[..., Wish]
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from heats.propose.github import find_api, open_github, push_token
 from heats.propose.proposal import read_run
 from heats.propose.remote import read_url
 from heats.propose.steps import Made, Wish, propose
-from heats.store import RunStore
+from heats.rundir.store import RunStore
 
 RunOf, Wishes = Callable[..., RunStore], Callable[..., Wish]
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heats.store import RunStore
+from heats.rundir.store import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent))  # for synthetic.py: test folders are no packages
 

@@ -2,7 +2,7 @@
 
 from agents.trajectory import Observation, Step
 from envs.base import Patch
-from heats.store import RolloutStore
+from heats.rundir.store import RolloutStore
 
 XSS = [
     "<script>alert(1)</script>",

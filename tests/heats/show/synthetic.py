@@ -14,10 +14,10 @@ from synthetic_parts import START, Plan, make_evidence, make_patch, make_steps, 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
 from envs.base import Grade, Patch, Task
-from heats.events import Event, EventKind
-from heats.files import LineLog, write_record
-from heats.records import Charge, Manifest, Outcome, TaskResult
-from heats.store import RolloutStore, RunStore, TaskStore
+from heats.rundir.events import Event, EventKind
+from heats.rundir.files import LineLog, write_record
+from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
+from heats.rundir.store import RolloutStore, RunStore, TaskStore
 from tournament.base import Bracket
 
 

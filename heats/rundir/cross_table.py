@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.sentinel import candidates as files_of
-from heats.records import CrossCell, CrossRow, CrossTable
+from heats.rundir.records import CrossCell, CrossRow, CrossTable
 from tournament.base import Candidate
 
 QUORUM = 2

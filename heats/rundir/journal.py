@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from heats.events import EventLog
-from heats.files import LineLog, read_lines
-from heats.records import StoredVotes
+from heats.rundir.events import EventLog
+from heats.rundir.files import LineLog, read_lines
+from heats.rundir.records import StoredVotes
 from tournament.base import Match, Vote
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from agents.llm import ModelConfig
 from heats.errors import InfrastructureFailed, PreflightFailed
-from heats.families import Family, family_of
+from heats.serving.families import Family, family_of
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits

@@ -19,11 +19,11 @@ from envs.errors import SetupFailed
 from envs.protect import holds_tests, is_test
 from envs.verify import run_patched
 from envs.worktree import apply_patch
-from heats.cross_store import CrossStore
-from heats.cross_table import Voice, tabulate, with_cross
-from heats.records import CrossCell, CrossTable
+from heats.play.rollout import TaskRun
 from heats.retries import Attempts, class_of
-from heats.rollout import TaskRun
+from heats.rundir.cross_store import CrossStore
+from heats.rundir.cross_table import Voice, tabulate, with_cross
+from heats.rundir.records import CrossCell, CrossTable
 from sandbox.errors import FileAccessError, SandboxError
 from tournament.base import Candidate
 

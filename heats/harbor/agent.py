@@ -24,11 +24,11 @@ from agents.trajectory import Trajectory
 from envs.base import Task
 from envs.harbor.copied import CopiedEnv, pack, unpack_command
 from heats.config import load_config
-from heats.harbor_machine import Copied, EnvironmentSandbox, copy_machine
-from heats.keptstates import state_image
-from heats.mix import main_model
-from heats.run import RunRequest, play
-from heats.store import RunStore
+from heats.harbor.machine import Copied, EnvironmentSandbox, copy_machine
+from heats.play.keptstates import state_image
+from heats.play.mix import main_model
+from heats.play.run import RunRequest, play
+from heats.rundir.store import RunStore
 from sandbox import SandboxConfig
 from sandbox.base import Sandbox, SandboxSpec
 from sandbox.docker import DockerBackend

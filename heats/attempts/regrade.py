@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import Env, Grade, Patch, Task
-from heats.attempts import Attempt
+from heats.attempts.read import Attempt
 from heats.errors import UsageError
-from heats.files import slug
-from heats.keptstates import grade_from, is_kept, state_image
-from heats.store import GradeStore, RunStore
+from heats.play.keptstates import grade_from, is_kept, state_image
+from heats.rundir.files import slug
+from heats.rundir.store import GradeStore, RunStore
 from sandbox.base import SandboxBackend, SandboxLimits
 from sandbox.errors import SandboxError
 

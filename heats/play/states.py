@@ -17,10 +17,10 @@ from typing import Self
 from agents.trajectory import Exit, Record, Trajectory
 from envs.base import Grade, GradesStates, Patch, Task
 from heats.config import HeatsConfig
-from heats.files import read_record, write_record
-from heats.keptstates import is_kept, keep, state_image
-from heats.services import Services
-from heats.store import RolloutStore
+from heats.play.keptstates import is_kept, keep, state_image
+from heats.play.services import Services
+from heats.rundir.files import read_record, write_record
+from heats.rundir.store import RolloutStore
 from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
 

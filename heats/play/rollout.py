@@ -15,12 +15,12 @@ from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
-from heats.mix import Policy, policy_of
-from heats.records import Outcome
+from heats.play.mix import Policy, policy_of
+from heats.play.services import Services
+from heats.play.states import Clock, States, in_time
 from heats.retries import FAILED_EXITS, Attempts, FailureClass, class_of
-from heats.services import Services
-from heats.states import Clock, States, in_time
-from heats.store import RolloutStore, TaskStore
+from heats.rundir.records import Outcome
+from heats.rundir.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
 from summarizer import render, render_trajectory, summarize
 from summarizer.schema import Summary

@@ -15,15 +15,15 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.events import EventLog, Listener
-from heats.grading import grade_task
-from heats.metering import metered
-from heats.records import Charge, Manifest, TaskResult
-from heats.rollout import TaskRun
-from heats.schedule import Player, play_tasks
-from heats.services import Services, open_services
-from heats.states import States, clock_for
-from heats.store import RunStore
+from heats.play.grading import grade_task
+from heats.play.metering import metered
+from heats.play.rollout import TaskRun
+from heats.play.schedule import Player, play_tasks
+from heats.play.services import Services, open_services
+from heats.play.states import States, clock_for
+from heats.rundir.events import EventLog, Listener
+from heats.rundir.records import Charge, Manifest, TaskResult
+from heats.rundir.store import RunStore
 from heats.sweep.images import ImageKeeper
 
 
@@ -187,7 +187,7 @@ async def _play_tasks(work: Work) -> list[TaskResult]:
 @asynccontextmanager
 async def open_player(work: Work) -> AsyncIterator[Player]:
     """What plays and grades one task of the run."""
-    from heats.pipeline import play_task  # langgraph takes a second to import
+    from heats.play.pipeline import play_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
 

@@ -12,10 +12,10 @@ from agents.errors import LimitExceeded, ModelConfigError
 from agents.llm.ledger import Ledger
 from envs.base import Task
 from heats.errors import HeatsError
-from heats.files import write_bytes
-from heats.records import TaskResult
-from heats.services import Services
-from heats.store import RunStore
+from heats.play.services import Services
+from heats.rundir.files import write_bytes
+from heats.rundir.records import TaskResult
+from heats.rundir.store import RunStore
 
 Player = Callable[[Task, int], Awaitable[TaskResult]]
 """Plays one task, given its place among the run's tasks, to a result."""

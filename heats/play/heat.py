@@ -8,10 +8,10 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from heats.cross import crossed, is_on
-from heats.cross_store import CrossStore
-from heats.cross_table import with_cross
-from heats.rollout import Plan, TaskRun, make_candidate
+from heats.play.cross import crossed, is_on
+from heats.play.rollout import Plan, TaskRun, make_candidate
+from heats.rundir.cross_store import CrossStore
+from heats.rundir.cross_table import with_cross
 from summarizer import harness_summary
 from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates

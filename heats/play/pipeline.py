@@ -19,9 +19,9 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
-from heats.heat import play_heat
-from heats.records import TaskResult
-from heats.rollout import TaskRun
+from heats.play.heat import play_heat
+from heats.play.rollout import TaskRun
+from heats.rundir.records import TaskResult
 from sandbox.errors import SandboxError
 from tournament.errors import NoCandidates
 

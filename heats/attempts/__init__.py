@@ -1,0 +1,1 @@
+"""Attempts that are there already: read, judged and graded."""

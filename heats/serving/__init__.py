@@ -1,0 +1,1 @@
+"""A vLLM of our own: started, looked after and ended."""
