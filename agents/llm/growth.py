@@ -18,7 +18,8 @@ class PromptGrowth:
     """
 
     def __init__(self) -> None:
-        self._tokens = self._chars = 0
+        self._tokens = self._chars = self._count = 0
+        self._newest: Message | None = None
 
     def check(self, messages: Sequence[Message], usage: Usage) -> None:
         """Compare a request with the one before it.
@@ -30,9 +31,8 @@ class PromptGrowth:
         Raises:
             ContextOverflow: the server counted no more tokens although the history grew.
         """
-        tokens, chars = usage.prompt_tokens, sum(len(str(message)) for message in messages)
+        tokens, grown = usage.prompt_tokens, self._grown(messages)
         before, self._tokens = self._tokens, tokens if usage.calls == 1 else 0
-        grown, self._chars = chars - self._chars, chars
         # A server that counts only what it did not have in its cache counts no more than what is new.
         explained = tokens <= grown or tokens > before
         if usage.calls != 1 or explained or grown < _LEAST_GROWTH or _drops_reasoning(messages):
@@ -41,6 +41,16 @@ class PromptGrowth:
             f"the server read {tokens} tokens of a conversation that had {before} before it grew by {grown} "
             "characters: it leaves out what its context does not hold"
         )
+
+    def _grown(self, messages: Sequence[Message]) -> int:
+        """Characters more than in the request before; of a history that was only appended to, the new ones are read."""
+        count, chars = self._count, self._chars
+        if count > len(messages) or (count and messages[count - 1] is not self._newest):
+            count = chars = 0
+        chars += sum(len(str(message)) for message in messages[count:])
+        grown = chars - self._chars
+        self._count, self._chars, self._newest = len(messages), chars, messages[-1] if messages else None
+        return grown
 
 
 def _drops_reasoning(messages: Sequence[Message]) -> bool:

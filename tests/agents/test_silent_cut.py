@@ -35,6 +35,15 @@ def test_nothing_is_concluded_from_templates_that_drop_reasoning_or_calls_of_sev
     played((1000, 1250, 800), calls=2)
 
 
+def test_what_was_counted_is_counted_anew_when_a_history_was_shortened_or_is_another_one():
+    growth, first = PromptGrowth(), [{"role": "user", "content": "Fix it."}, *turn(0), *turn(1)]
+    growth.check(first, Usage(calls=1, prompt_tokens=1000))
+    growth.check(first[:1], Usage(calls=1, prompt_tokens=900))
+    growth.check([{"role": "user", "content": "Fix that."}, *turn(0)[:1]], Usage(calls=1, prompt_tokens=800))
+    with pytest.raises(ContextOverflow, match="had 800 before it grew by 431 "):
+        growth.check([{"role": "user", "content": "Fix that."}, *turn(0)], Usage(calls=1, prompt_tokens=700))
+
+
 async def test_a_rollout_ends_there_and_keeps_what_it_did(story, monkeypatch):
     from agents.llm import fake
     from agents.llm.fake import bash
