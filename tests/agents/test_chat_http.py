@@ -58,6 +58,12 @@ async def test_requests_share_a_connection_and_carry_the_key() -> None:
     assert seen[1].endswith('{"a":"é"}'.encode())
 
 
+async def test_lone_surrogates_do_not_stop_a_request() -> None:
+    async with answering(sized(b"one")) as (client, seen):
+        assert await client.post("/x", {"a": "é \ud800\n"}) == "one"
+    assert seen[1].endswith('{"a":"é ?\\n"}'.encode())
+
+
 @pytest.mark.parametrize(
     "answer",
     [
