@@ -21,6 +21,8 @@ from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
+from sandbox.launcher import NAME as LAUNCHER
+from sandbox.launcher import place
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
@@ -151,7 +153,7 @@ class BubblewrapBackend:
 
 
 def _keeper(spec: SandboxSpec) -> list[str]:
-    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
+    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2, launcher=f"{PIPES}/{LAUNCHER}")
     return ["/bin/sh", "-c", _KEEPER, "keeper", script, str(spec.limits.pids)]
 
 
@@ -213,6 +215,7 @@ def _furnish(scratch: Path, spec: SandboxSpec) -> None:
     """The writable directories, and the names of the two users."""
     for name in ("home", "pipes", "etc"):
         (scratch / name).mkdir()
+    place(scratch / "pipes")
     uid = 0 if spec.user in ("root", "0", "0:0") else 1234
     name = "root" if uid == 0 else "agent"
     (scratch / "etc" / "passwd").write_text(

@@ -10,6 +10,7 @@ from sandbox.channel import Channel
 from sandbox.config import SandboxConfig
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
+from sandbox.launcher import NAME as LAUNCHER
 from sandbox.pipes import PipeFolder, PipeWire, ProcessWire
 from sandbox.scratch import remove_scratch
 from sandbox.supervisor import supervisor_script
@@ -63,7 +64,8 @@ class ContainerMachine:
         self._pipes = PipeFolder(folder, PIPES) if folder else None
         self._first: PipeWire | None = None
         self._opening = AsyncExitStack()
-        self._program = supervisor_script(CHANNEL_DIR, crowd=crowd)
+        launcher = f"{PIPES}/{LAUNCHER}" if folder else ""
+        self._program = supervisor_script(CHANNEL_DIR, crowd=crowd, launcher=launcher)
         self._user = user
         self._wires: list[Wire] = []
         self._gone = False

@@ -14,6 +14,8 @@ from sandbox.base import SandboxSpec
 from sandbox.channel import Channel, ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.errors import BackendUnavailable, SandboxStartError
+from sandbox.launcher import NAME as LAUNCHER
+from sandbox.launcher import place
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
@@ -43,9 +45,15 @@ class LocalBackend:
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         for name in ("work", "home", "pipes", "stage"):
             (scratch / name).mkdir()
+        place(scratch / "pipes")
         mark = secrets.token_hex(8)
         env = {"PATH": MINIMAL_PATH, "HOME": str(scratch / "home"), "LANG": "C.UTF-8", **spec.env, _MARK: mark}
-        script = supervisor_script(str(scratch / "stage"), crowd=spec.limits.pids // 2, mark=f"{_MARK}={mark}")
+        script = supervisor_script(
+            str(scratch / "stage"),
+            crowd=spec.limits.pids // 2,
+            mark=f"{_MARK}={mark}",
+            launcher=str(scratch / "pipes" / LAUNCHER),
+        )
         launch = Launch(["/bin/sh", "-c", script], env, scratch, str(scratch / "pipes"), spec.limits.max_life_s)
         machine = LocalMachine(scratch.name, launch)
         try:

@@ -1,8 +1,8 @@
 """The shell program at the far end of the channel (supervisor.sh), and how requests to it are written.
 
-It needs a POSIX `sh` with `dd` and `cat`, and `setsid` (or perl or python3 in its place); commands run in bash where
-the image has it. It forks only to run a command, so that it still answers while a fork bomb has used up every process
-slot.
+It needs a POSIX `sh` with `dd` and `cat`, and our own launcher or `setsid` (or perl or python3 in its place); commands
+run in bash where the image has it. It forks only to run a command, so that it still answers while a fork bomb has used
+up every process slot.
 
 Requests are lines on its standard input:
 
@@ -33,7 +33,7 @@ INLINE_BYTES = 2048
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
-def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
+def supervisor_script(directory: str, *, crowd: int, mark: str = "", launcher: str = "") -> str:
     """The program text for `sh -c`.
 
     Args:
@@ -42,7 +42,7 @@ def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
         mark: `NAME=value` found in the environment of this sandbox's processes; only where there is no process
             namespace of its own to go by.
     """
-    values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark}
+    values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark, "_h_launcher": launcher}
     program = files("sandbox").joinpath("supervisor.sh").read_text(encoding="ascii")
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + program
 

@@ -2,14 +2,18 @@
 #
 # Nothing in here may fork except where a command is run, so that it still answers while a fork bomb has used up every
 # process slot. `_h_` keeps the names apart from those of the image's environment. Positions in /proc/PID/stat are
-# counted after the `)` that ends the command name. _h_dir, _h_crowd and _h_mark are set by whoever starts it.
+# counted after the `)` that ends the command name. _h_dir, _h_crowd, _h_mark and _h_launcher are set by whoever starts it.
 
 exec 3>&2 2>/dev/null
 cd /
 _h_nl='
 '
 _h_sh=$(command -v bash) || _h_sh=$(command -v sh)
-_h_setsid=$(command -v setsid) || _h_setsid=
+if [ -n "$_h_launcher" ] && "$_h_launcher"; then
+  _h_setsid=$_h_launcher
+else
+  _h_setsid=$(command -v setsid) || _h_setsid=
+fi
 _h_perl=$(command -v perl) || _h_perl=
 _h_python=$(command -v python3) || _h_python=
 read -r _h_s </proc/self/stat
