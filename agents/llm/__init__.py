@@ -53,7 +53,7 @@ def _open(config: ModelConfig) -> ChatModel:
             return PersonaModel.from_file(config.name, Path(rest))
         except (OSError, ValueError) as error:
             raise ModelConfigError(f"cannot read the persona {rest!r}: {error}") from error
-    from agents.llm.openai_client import open_endpoint  # openai takes long to import
+    from agents.llm.openai_client import open_endpoint  # aiohttp takes long to import
 
     return open_endpoint(config)
 

@@ -1,17 +1,15 @@
 """Chat requests over HTTP, by aiohttp.
 
 The SDK's HTTP layers take several times the processor time for a request, and more with every open connection, while
-all other rollouts wait. This sends the same bytes and raises the SDK's errors.
+all other rollouts wait.
 """
 
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
-import openai
 from pydantic_core import PydanticSerializationError, to_json
 
 _CONNECT_S = 10.0
@@ -20,21 +18,31 @@ _KEPT_S = 4.0
 _MOST_BYTES = 1 << 28
 
 
-class ConnectError(ConnectionError):
+class HttpFailed(Exception):
+    """A request got no answer of use; what it means is said in `retry.py`."""
+
+
+class ConnectError(HttpFailed):
     """The server was not reached: nothing was sent."""
 
 
-class BrokenReply(ConnectionError):
+class BrokenReply(HttpFailed):
     """The reply ended early, or was no HTTP."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, as far as the SDK's errors look at it."""
+class StatusError(HttpFailed):
+    """The server answered with another status than 2xx.
 
-    status_code: int
-    headers: Mapping[str, str]
-    request: None = None
+    Args:
+        status: of HTTP.
+        headers: of the answer, by names of any case.
+        body: its text, or the JSON that it holds; of an error object, what is in it.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: Any) -> None:
+        self.status, self.headers = status, headers
+        self.body = body.get("error", body) if isinstance(body, dict) else body
+        super().__init__(f"Error code: {status} - {body}")
 
 
 class ChatHttp:
@@ -47,7 +55,7 @@ class ChatHttp:
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], *, proxies: bool) -> None:
-        self._url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._headers, self._proxies = dict(headers), proxies
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,21 +63,18 @@ class ChatHttp:
         """The text of the answer to one JSON request.
 
         Raises:
-            openai.APIStatusError: another status than 2xx.
-            openai.APIConnectionError: no connection, or no whole answer; the cause is a `ConnectError` when nothing
-                was sent.
+            StatusError, ConnectError, BrokenReply.
         """
         data = _encoded(body)
         try:
-            async with self._opened().post(self._url + path, data=data) as response:
-                answer = Answer(response.status, response.headers)
+            async with self._opened().post(self.base_url + path, data=data) as response:
                 text = (await _content(response)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise _failed(error) from ConnectError(str(error))
+            raise ConnectError(_said(error)) from error
         except (aiohttp.ClientError, OSError, EOFError, ValueError) as error:
-            raise _failed(error) from BrokenReply(str(error))
-        if not 200 <= answer.status_code < 300:
-            raise _refusal(answer, text)
+            raise BrokenReply(_said(error)) from error
+        if not 200 <= response.status < 300:
+            raise StatusError(response.status, response.headers, _json_or(text))
         return text
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -107,14 +112,11 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
     return bytes(content)
 
 
-def _failed(error: Exception) -> openai.APIConnectionError:
-    return openai.APIConnectionError(message=str(error) or type(error).__name__, request=cast(Any, None))
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
-def _refusal(answer: Answer, text: str) -> openai.APIStatusError:
-    body: Any = text
+def _json_or(text: str) -> Any:
     with contextlib.suppress(ValueError, RecursionError):
-        body = json.loads(text)
-    error = body.get("error", body) if isinstance(body, dict) else body
-    said = f"Error code: {answer.status_code} - {body}"
-    return openai.APIStatusError(said, response=cast(Any, answer), body=error)
+        return json.loads(text)
+    return text

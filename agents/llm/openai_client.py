@@ -13,8 +13,6 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-import openai
-
 from agents.errors import (
     ContextOverflow,
     ModelConfigError,
@@ -24,6 +22,7 @@ from agents.errors import (
     ReplyInvalid,
 )
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
+from agents.llm.chat_http import ConnectError, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters
 from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
@@ -32,7 +31,7 @@ from agents.llm.overflow import made_to_fit
 from agents.llm.quirks import Quirks
 from agents.llm.replies import completions_of, decode, usage_of
 from agents.llm.requests import Call
-from agents.llm.retry import RequestFailed, RetryDecision, classify, never_sent, retrying
+from agents.llm.retry import RequestFailed, RetryDecision, classify, retrying
 from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
 
@@ -194,11 +193,11 @@ class OpenAIModel:
         try:
             payload = decode(await self.server.chat(body))
             usage = usage_of(payload)
-        except openai.APIConnectionError as error:
-            usage = Usage() if never_sent(error) else usage
+        except ConnectError:
+            usage = Usage()
             raise
-        except openai.APIStatusError as error:
-            if error.status_code in (400, 422) and self.quirks.learn(str(error.body or error), body):
+        except StatusError as error:
+            if error.status in (400, 422) and self.quirks.learn(str(error.body or error), body):
                 raise _AskDifferently from error
             raise
         finally:

@@ -5,9 +5,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import openai
 from pydantic import BaseModel, ConfigDict
 
+from agents.llm.chat_http import HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.replies import InBandError, UnusableReply, completions_of, decode, usage_of
 from agents.llm.retry import classify
@@ -66,7 +66,7 @@ async def probe(config: ModelConfig) -> ProbeReport:
     asker = _Asker(config, Server(config.model_copy(update={"base_url": base_url}), key))
     try:
         return await asker.report()
-    except (openai.OpenAIError, UnusableReply, InBandError, TimeoutError) as error:
+    except (HttpFailed, UnusableReply, InBandError, TimeoutError) as error:
         raise type(found := classify(error).error)(str(found).replace(key, "<key>")) from error
     finally:
         await asker.server.close()
@@ -98,8 +98,8 @@ class _Asker:
         """The reply, or an empty one and the server's words of refusal."""
         try:
             return await self._ask(text, **more), ""
-        except openai.APIStatusError as error:
-            if error.status_code >= 500 or error.status_code in (401, 403, 429):
+        except StatusError as error:
+            if error.status >= 500 or error.status in (401, 403, 429):
                 raise
             return {}, str(classify(error).error)[:200]
 

@@ -1,6 +1,6 @@
 """Which failures are worth another request, as data, and the one policy that acts on it.
 
-Foreign exceptions (openai's and its HTTP library's) become this room's errors here and nowhere else.
+What went wrong with HTTP becomes one of this room's errors here and nowhere else.
 """
 
 import random
@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
-import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
@@ -26,6 +25,7 @@ from agents.errors import (
     ModelUnavailable,
     ReplyInvalid,
 )
+from agents.llm.chat_http import ConnectError, HttpFailed, StatusError
 from agents.llm.replies import InBandError, UnusableReply
 
 Kind = Literal["rate_limit", "transient", "permanent"]
@@ -73,15 +73,14 @@ def classify(error: Exception) -> RetryDecision:
         case InBandError():
             status = error.code if isinstance(error.code, int) else 500
             return _by_status(status, str(error), None)
-        case openai.APIStatusError():
-            return _by_status(error.status_code, _message_of(error), _retry_after(error.response.headers))
-        case openai.APITimeoutError() | TimeoutError():
+        case StatusError():
+            return _by_status(error.status, _message_of(error), _retry_after(error.headers))
+        case TimeoutError():
             late = ModelUnavailable("the model server did not answer in time")
-            return RetryDecision(True, "transient", late, server_down=True, sent=not never_sent(error))
-        case openai.APIConnectionError():
-            cause = type(error.__cause__).__name__
-            lost = ModelUnavailable(f"the connection to the model server failed ({cause})")
-            return RetryDecision(True, "transient", lost, server_down=True, sent=not never_sent(error))
+            return RetryDecision(True, "transient", late, server_down=True)
+        case HttpFailed():
+            lost = ModelUnavailable(f"the connection to the model server failed ({type(error).__name__})")
+            return RetryDecision(True, "transient", lost, server_down=True, sent=not isinstance(error, ConnectError))
     return RetryDecision(False, "permanent", error)
 
 
@@ -99,18 +98,10 @@ def _by_status(status: int, message: str, retry_after: float | None) -> RetryDec
     return RetryDecision(True, "transient", ModelUnavailable(said), retry_after, server_down=down)
 
 
-def _message_of(error: openai.APIStatusError) -> str:
-    body = error.body
-    if isinstance(body, dict):
-        body = body.get("error", body)
-    if isinstance(body, dict):
-        return " ".join(str(body[key]) for key in ("message", "code") if body.get(key))
+def _message_of(error: StatusError) -> str:
+    if isinstance(error.body, dict):
+        return " ".join(str(error.body[key]) for key in ("message", "code") if error.body.get(key))
     return str(error)
-
-
-def never_sent(error: Exception) -> bool:
-    """Whether a failed request cannot have reached the server, so that nobody counted it."""
-    return type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

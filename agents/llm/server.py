@@ -4,18 +4,20 @@ Everything but chat is optional: where a server has it not, the answer is None a
 """
 
 import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import openai
-
 from agents.errors import ModelConfigError
-from agents.llm.chat_http import ChatHttp
+from agents.llm.chat_http import BrokenReply, ChatHttp, ConnectError, HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
 from agents.llm.replies import InBandError, UnusableReply, decode
+
+if TYPE_CHECKING:
+    import openai
 
 _ASIDE_S = 10.0
 """Seconds for a question that is not a chat request."""
@@ -58,23 +60,16 @@ class Server:
         self.config = config
         self.root = config.base_url.rstrip("/").removesuffix("/v1")
         # Environment proxies serve the outside world; a server on this machine is never behind one.
-        loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=config.base_url,
-            max_retries=0,
-            timeout=openai.Timeout(config.request_timeout_s, connect=min(10.0, config.request_timeout_s)),
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if loopback else None,
-        )
-        headers = {name: value for name, value in self._client.default_headers.items() if isinstance(value, str)}
-        headers["Authorization"] = f"Bearer {api_key}"
-        self._chat = ChatHttp(config.base_url, headers, proxies=not loopback)
+        self._loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+        self._api_key = api_key
+        self._sdk: openai.AsyncOpenAI | None = None
+        self._chat = ChatHttp(config.base_url, _headers(api_key), proxies=not self._loopback)
 
     async def chat(self, body: Mapping[str, Any]) -> str:
         """The text of the reply to one chat request.
 
         Raises:
-            openai.OpenAIError, TimeoutError.
+            HttpFailed, TimeoutError.
         """
         async with asyncio.timeout(self.config.request_timeout_s):
             return await self._chat.post("/chat/completions", {**body, **self.config.extra_body})
@@ -84,16 +79,17 @@ class Server:
 
         Raises:
             ModelConfigError: the base URL lacks the `/v1` below which the server answers.
-            openai.OpenAIError, UnusableReply, InBandError, TimeoutError.
+            HttpFailed, UnusableReply, InBandError, TimeoutError.
         """
-        async with asyncio.timeout(_ASIDE_S):
-            try:
-                served = decode(await self._client.get("/models", cast_to=str)).get("data")
-            except openai.NotFoundError:
-                beside = f"{self.root}/v1" != str(self.config.base_url).rstrip("/")
-                if beside and await self._aside("GET", "/v1/models") is not None:
-                    raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
-                return {}
+        try:
+            served = decode(await self._asked("GET", "/models")).get("data")
+        except StatusError as error:
+            if error.status != 404:
+                raise
+            beside = f"{self.root}/v1" != str(self.config.base_url).rstrip("/")
+            if beside and await self._aside("GET", "/v1/models") is not None:
+                raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
+            return {}
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
 
     async def healthy(self) -> bool:
@@ -132,19 +128,49 @@ class Server:
 
     async def _aside(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> str | None:
         """The answer to a question outside the API, which lies beside `/v1`; None where there is none."""
-        url = self.root + path
+        try:
+            return await self._asked(method, self.root + path, body)
+        except (HttpFailed, TimeoutError):
+            return None
+
+    async def _asked(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> str:
+        """The answer to a question that is no chat request, by the SDK, whose errors become ours here."""
+        import openai  # takes a third of a second, which chat can do without
+
+        self._sdk = client = self._sdk or openai.AsyncOpenAI(
+            api_key=self._api_key,
+            base_url=self.config.base_url,
+            max_retries=0,
+            timeout=_ASIDE_S,
+            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if self._loopback else None,
+        )
         try:
             async with asyncio.timeout(_ASIDE_S):
                 if method == "GET":
-                    return await self._client.get(url, cast_to=str)
-                return await self._client.post(url, cast_to=str, body=body)
-        except (openai.OpenAIError, TimeoutError):
-            return None
+                    return await client.get(url, cast_to=str)
+                return await client.post(url, cast_to=str, body=body)
+        except openai.APIStatusError as error:
+            raise StatusError(error.status_code, error.response.headers, error.body) from error
+        except openai.APITimeoutError as error:
+            raise TimeoutError from error
+        except openai.OpenAIError as error:
+            unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
+            raise (ConnectError if unsent else BrokenReply)(str(error)) from error
 
     async def close(self) -> None:
         """Release connections."""
         await self._chat.close()
-        await self._client.close()
+        if self._sdk is not None:
+            await self._sdk.close()
+
+
+def _headers(api_key: str) -> dict[str, str]:
+    """What the SDK would send, from the same variables of the environment, but for what it says of itself."""
+    names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
+    named = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
+    lines = [line.partition(":") for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()]
+    custom = {header.strip(): value.strip() for header, colon, value in lines if colon}
+    return {"User-Agent": "heats", **named, **custom, "Authorization": f"Bearer {api_key}"}
 
 
 def _object(text: str | None) -> Mapping[str, Any]:

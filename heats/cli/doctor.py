@@ -198,7 +198,7 @@ def shown_by_host_root(place: Path) -> Path | None:
 
 async def _model(name: str, config: ModelConfig) -> list[Line]:
     """Whether the model answers and, of one behind a server, what the server can do."""
-    from agents.llm.probe import probe  # openai takes long to import
+    from agents.llm.probe import probe  # aiohttp takes long to import
 
     model = open_model(config)
     try:

@@ -144,7 +144,7 @@ async def wait_until_ready(
     Raises:
         InfrastructureFailed: it ended, or did not answer in time.
     """
-    from agents.llm.server import Server  # openai takes long to import
+    from agents.llm.server import Server  # aiohttp takes long to import
 
     started = told = time.monotonic()
     server = Server(

@@ -1,14 +1,15 @@
-"""Chat requests over HTTP: what is sent, and that every odd answer is one of the SDK's errors."""
+"""Chat requests over HTTP: what is sent, and that every odd answer is an error."""
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import openai
 import pytest
 
-from agents.llm.chat_http import ChatHttp, ConnectError
+from agents.llm.chat_http import BrokenReply, ChatHttp, ConnectError, StatusError
+from agents.llm.config import ModelConfig
+from agents.llm.server import Server
 
 
 @asynccontextmanager
@@ -64,6 +65,20 @@ async def test_lone_surrogates_do_not_stop_a_request() -> None:
     assert seen[1].endswith('{"a":"é ?\\n"}'.encode())
 
 
+async def test_headers_that_the_sdk_takes_from_the_environment_go_with_chat_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Team: red: one\nbroken\nAuthorization: Bearer other")
+    async with answering(sized(b"one")) as (client, seen):
+        server = Server(ModelConfig(name="m", base_url=client.base_url), "key")
+        await server.chat({})
+        await server.close()
+    for line in (b"OpenAI-Organization: org", b"X-Team: red: one", b"Authorization: Bearer key"):
+        assert b"\r\n" + line + b"\r\n" in seen[1]
+    assert b"OpenAI-Project" not in seen[1]
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -93,19 +108,18 @@ async def test_every_way_to_say_where_an_answer_ends(answer: bytes) -> None:
 )
 async def test_half_answers_and_other_protocols_are_failed_connections(answer: bytes) -> None:
     async with answering(answer) as (client, _):
-        with pytest.raises(openai.APIConnectionError) as caught:
+        with pytest.raises(BrokenReply):
             await client.post("/x", {})
-    assert not isinstance(caught.value.__cause__, ConnectError)
 
 
-async def test_a_refusal_is_the_sdks_error_with_its_body_and_headers() -> None:
+async def test_a_refusal_has_its_status_body_and_headers() -> None:
     body = b'{"error": {"message": "slow down", "code": 7}}'
     async with answering(sized(body, "429 Too Many", "Retry-After: 3")) as (client, _):
-        with pytest.raises(openai.APIStatusError, match="slow down") as caught:
+        with pytest.raises(StatusError, match="slow down") as caught:
             await client.post("/x", {})
     error = caught.value
-    assert (error.status_code, error.body) == (429, {"message": "slow down", "code": 7})
-    assert error.response.headers.get("retry-after") == "3"
+    assert (error.status, error.body) == (429, {"message": "slow down", "code": 7})
+    assert error.headers.get("retry-after") == "3"
 
 
 async def test_a_redirect_is_followed_with_the_whole_request() -> None:
@@ -123,10 +137,9 @@ async def test_a_compressed_answer_is_read() -> None:
 async def test_a_server_that_is_not_there_was_sent_nothing() -> None:
     async with answering() as (client, _):
         pass
-    with pytest.raises(openai.APIConnectionError) as caught:
+    with pytest.raises(ConnectError):
         await client.post("/x", {})
     await client.close()
-    assert isinstance(caught.value.__cause__, ConnectError)
 
 
 async def test_a_request_that_is_given_up_leaves_no_answer_to_the_next_one() -> None:

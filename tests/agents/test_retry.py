@@ -3,20 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx2
-import openai
 import pytest
 
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError, ModelRefused
+from agents.llm.chat_http import BrokenReply, ConnectError, StatusError
 from agents.llm.replies import InBandError, UnusableReply
 from agents.llm.retry import classify
 
-REQUEST = httpx2.Request("POST", "http://server/v1/chat/completions")
-
 
 def status_error(status, message="no", **headers):
-    response = httpx2.Response(status, headers=headers, request=REQUEST)
-    return openai.APIStatusError(message, response=response, body={"error": {"message": message}})
+    return StatusError(status, headers, {"error": {"message": message}})
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529])
@@ -28,12 +24,11 @@ def test_every_status_becomes_a_decision_with_an_error_of_this_room(status):
     assert decision.server_down == (status in (502, 503, 504, 529))
 
 
-@pytest.mark.parametrize(
-    "error", [openai.APITimeoutError(REQUEST), openai.APIConnectionError(request=REQUEST), TimeoutError()]
-)
-def test_connection_failures_are_waited_for(error):
+@pytest.mark.parametrize(("error", "sent"), [(BrokenReply(), True), (ConnectError(), False), (TimeoutError(), True)])
+def test_connection_failures_are_waited_for(error, sent):
     decision = classify(error)
     assert (decision.retry, decision.kind, decision.server_down) == (True, "transient", True)
+    assert decision.sent is sent
 
 
 def test_useless_replies_are_worth_another_request_but_do_not_open_the_circuit():
