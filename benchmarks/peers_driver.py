@@ -8,6 +8,7 @@ through the OpenAI client, the ledger and every step written to a run directory.
 
 import argparse
 import asyncio
+import gc
 import json
 import tempfile
 import time
@@ -29,6 +30,7 @@ TASK = "Benchmark task {i}: the function in module {i} returns the wrong value f
 
 def main() -> None:
     """Run the rollouts; exit 0 when all of them submitted."""
+    gc.freeze()  # as `heats` does once it has its imports
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--image", required=True)
