@@ -70,6 +70,7 @@ class Channel:
         self.tainted = False
         self.shell = ""
         self._crowded = True
+        self._setup = b""  # of the last command, as the supervisor has it
 
     async def hello(self, limit_s: float = 30.0) -> None:
         """Wait until the supervisor answers.
@@ -97,12 +98,14 @@ class Channel:
         Raises:
             ValueError: the request cannot be written down.
         """
-        data = replace(request, look=self._crowded).encode()
-        self._crowded = True
+        setup = request.setup()
+        data = replace(request, look=self._crowded, again=setup == self._setup).encode()
+        self._crowded, self._setup = True, b""
         run = _new_run(request.nonce, limit, merged=request.merge_stderr)
         try:
             result = await self._run(run, data, timeout)
             await self._hear_out(run)
+            self._setup = setup
             return result
         except (WireClosed, ChannelBroken) as error:
             self.broken = str(error)

@@ -1,8 +1,9 @@
-"""A program of some seventy bytes that does what setsid(1) does, for images of any kind.
+"""A program of a few instructions that starts a command.
 
-Every command starts in a session of its own. The image's `setsid` is a dynamic executable, whose loading takes a
-third of the time of a whole command; this one needs no library. It makes a session, becomes the program it is given,
-and ends with 126 where one of them is refused. Without a program it ends with 0, which shows that it runs here.
+The image's `setsid` is a dynamic executable, and loading one takes a third of the time of a whole command; this one
+needs no library. It moves descriptor 3 to 2, offers itself as the first to be ended when memory is short (an
+`oom_score_adj` of 500), makes a session, becomes the program it is given, and ends with 126 where one of the last two
+is refused. Without a program it ends with 0, which shows that it runs here.
 
 An executable (System V ABI, ELF-64) of one read-only segment is put together below; `tests/sandbox/test_launcher.py`
 runs it.
@@ -12,9 +13,27 @@ import platform
 import struct
 from pathlib import Path
 
-NAME = "setsid"
+NAME = "launcher"
 
 _X86_64 = (
+    "bf 03 00 00 00"  # mov   edi, 3
+    "be 02 00 00 00"  # mov   esi, 2
+    "b8 21 00 00 00"  # mov   eax, 33             dup2
+    "0f 05"  #          syscall
+    "bf 03 00 00 00"  # mov   edi, 3
+    "b8 03 00 00 00"  # mov   eax, 3              close
+    "0f 05"  #          syscall
+    "48 8d 3d 62 00 00 00"  # lea rdi, [rip+98]   the path below
+    "be 01 00 00 00"  # mov   esi, 1              write only
+    "b8 02 00 00 00"  # mov   eax, 2              open
+    "0f 05"  #          syscall
+    "89 c7"  #          mov   edi, eax
+    "48 8d 35 4a 00 00 00"  # lea rsi, [rip+74]   the score below
+    "ba 03 00 00 00"  # mov   edx, 3
+    "b8 01 00 00 00"  # mov   eax, 1              write
+    "0f 05"  #          syscall
+    "b8 03 00 00 00"  # mov   eax, 3              close
+    "0f 05"  #          syscall
     "b8 70 00 00 00"  # mov   eax, 112            setsid
     "0f 05"  #          syscall
     "85 c0"  #          test  eax, eax
@@ -33,6 +52,27 @@ _X86_64 = (
     "0f 05"  #          syscall
 )
 _AARCH64 = (
+    "60 00 80 d2"  # mov  x0, 3
+    "41 00 80 d2"  # mov  x1, 2
+    "02 00 80 d2"  # mov  x2, 0
+    "08 03 80 d2"  # mov  x8, 24         dup3
+    "01 00 00 d4"  # svc  0
+    "60 00 80 d2"  # mov  x0, 3
+    "28 07 80 d2"  # mov  x8, 57         close
+    "01 00 00 d4"  # svc  0
+    "60 0c 80 92"  # mov  x0, -100
+    "81 03 00 70"  # adr  x1, path
+    "22 00 80 d2"  # mov  x2, 1          write only
+    "08 07 80 d2"  # mov  x8, 56         openat
+    "01 00 00 d4"  # svc  0
+    "ea 03 00 aa"  # mov  x10, x0
+    "e1 02 00 10"  # adr  x1, score
+    "62 00 80 d2"  # mov  x2, 3
+    "08 08 80 d2"  # mov  x8, 64         write
+    "01 00 00 d4"  # svc  0
+    "e0 03 0a aa"  # mov  x0, x10
+    "28 07 80 d2"  # mov  x8, 57         close
+    "01 00 00 d4"  # svc  0
     "a8 13 80 d2"  # mov  x8, 157        setsid
     "01 00 00 d4"  # svc  0
     "60 01 f8 b7"  # tbnz x0, 63, fail
@@ -50,6 +90,7 @@ _AARCH64 = (
     "a8 0b 80 d2"  # end:  mov x8, 93    exit
     "01 00 00 d4"  # svc  0
 )
+_SCORE_AND_PATH = b"500/proc/self/oom_score_adj\0"
 _CODE = {"x86_64": (62, _X86_64), "aarch64": (183, _AARCH64)}
 """By machine: its number in ELF, and the instructions."""
 
@@ -65,7 +106,7 @@ def launcher(machine: str) -> bytes | None:
     if machine not in _CODE:
         return None
     number, text = _CODE[machine]
-    code = bytes.fromhex(text)
+    code = bytes.fromhex(text) + _SCORE_AND_PATH
     size = _HEADERS + len(code)
     start = _BASE + _HEADERS
     ident = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")

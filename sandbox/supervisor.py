@@ -6,7 +6,7 @@ up every process slot.
 
 Requests are lines on its standard input:
 
-    R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge> <look>   run
+    R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge> <look>   run; 0 setup lines: as before
     T <nonce>   ask what the running command started to end (SIGTERM)
     K <nonce>   kill what the running command started
     A <nonce>   kill everything that any command started
@@ -31,6 +31,8 @@ INLINE_BYTES = 2048
 """Longer commands are sent as a counted body: the shell's `read` takes them byte by byte."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
+"""Names that bash, which may be an image's `sh`, lets nobody set."""
 
 
 def supervisor_script(directory: str, *, crowd: int, mark: str = "", launcher: str = "") -> str:
@@ -59,6 +61,7 @@ class Request:
         stdin: None or empty for /dev/null.
         merge_stderr: write both streams to standard output.
         look: earlier commands may have left processes running, which are not this one's.
+        again: directory and environment are those of the supervisor's last command, and are not sent.
     """
 
     nonce: str
@@ -68,6 +71,7 @@ class Request:
     stdin: bytes | None = None
     merge_stderr: bool = False
     look: bool = True
+    again: bool = False
 
     def encode(self) -> bytes:
         """The bytes to send.
@@ -75,17 +79,29 @@ class Request:
         Raises:
             ValueError: an environment name is not a shell identifier, or a value holds a NUL.
         """
-        setup = self._setup()
+        setup = b"" if self.again else self.setup()
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
         fed = self.stdin or b""
-        counts = (setup.count(10) + 1, lines.count(10) + 1, len(body), len(fed), int(self.merge_stderr), int(self.look))
+        counts = (
+            0 if self.again else setup.count(10) + 1,
+            lines.count(10) + 1,
+            len(body),
+            len(fed),
+            int(self.merge_stderr),
+            int(self.look),
+        )
         head = " ".join(("R", self.nonce, *map(str, counts))) + "\n"
-        return b"".join((head.encode(), setup, b"\n", lines, b"\n", body, fed))
+        return b"".join((head.encode(), setup, b"" if self.again else b"\n", lines, b"\n", body, fed))
 
-    def _setup(self) -> bytes:
-        parts = [f"cd -- {shlex.quote(self.cwd)} || exit 126"]
+    def setup(self) -> bytes:
+        """Shell code that goes to the directory and exports the environment.
+
+        Raises:
+            ValueError: as `encode`.
+        """
+        parts = [f"cd -- {shlex.quote(self.cwd)} || return 126"]
         for name, value in self.env.items():
-            if not _NAME.match(name) or name.startswith("_h_"):
+            if not _NAME.match(name) or name.startswith("_h_") or name in _READ_ONLY:
                 raise ValueError(f"not usable as an environment name: {name!r}")
             parts.append(f"export {name}={shlex.quote(value)}")
         setup = "\n".join(parts).encode("utf-8", "surrogateescape")

@@ -9,11 +9,8 @@ cd /
 _h_nl='
 '
 _h_sh=$(command -v bash) || _h_sh=$(command -v sh)
-if [ -n "$_h_launcher" ] && "$_h_launcher"; then
-  _h_setsid=$_h_launcher
-else
-  _h_setsid=$(command -v setsid) || _h_setsid=
-fi
+[ -n "$_h_launcher" ] && "$_h_launcher" || _h_launcher=
+_h_setsid=$(command -v setsid) || _h_setsid=
 _h_perl=$(command -v perl) || _h_perl=
 _h_python=$(command -v python3) || _h_python=
 read -r _h_s </proc/self/stat
@@ -132,11 +129,23 @@ _h_oom() {
   done <"$_h_mem"
 }
 
-_h_child() (
+# A shell that only has to start a program does not copy itself for that (`vfork`). The redirections are the command's
+# own: what the shell says of a killed one goes to its own standard error, which is nowhere.
+_h_start() {
+  if [ "$_h_merge" = 1 ]; then
+    eval "$_h_pro" 2>&1
+    "$_h_launcher" "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"} <"$_h_in" 3>&1
+  else
+    eval "$_h_pro" 2>&3
+    "$_h_launcher" "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"} <"$_h_in"
+  fi
+}
+
+# The same without the launcher.
+_h_start_slowly() (
   echo 500 >/proc/self/oom_score_adj
   if [ "$_h_merge" = 1 ]; then exec 2>&1 3>&-; else exec 2>&3 3>&-; fi
   eval "$_h_pro"
-  if [ -n "$_h_file" ]; then _h_cmd='. "$0"'; fi
   if [ -n "$_h_setsid" ]; then exec "$_h_setsid" "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"}; fi
   if [ -n "$_h_perl" ]; then
     exec "$_h_perl" -e 'use POSIX; POSIX::setsid(); exec { $ARGV[0] } @ARGV' \
@@ -148,10 +157,13 @@ os.execv(sys.argv[1], sys.argv[1:])' "$_h_sh" -c "$_h_cmd" ${_h_file:+"$_h_file"
 )
 
 _h_go() {
-  _h_rc=125
+  _h_rc=125 _h_path=$PATH
+  [ -z "$_h_file" ] || _h_cmd='. "$0"'
   if [ -z "$_h_bad" ]; then
-    _h_child <"$_h_in"
+    if [ -n "$_h_launcher" ]; then _h_start; else _h_start_slowly <"$_h_in"; fi
     _h_rc=$?
+    [ -z "$_h_path" ] || PATH=$_h_path
+    unset IFS
   elif [ "$_h_merge" = 1 ]; then
     echo "$_h_full"
   else
@@ -170,8 +182,10 @@ _h_go() {
 
 _h_run() {
   _h_n=$1 _h_merge=$6 _h_in=/dev/null _h_file= _h_bad= _h_cmd=
-  _h_lines "$2"
-  _h_pro=$_h_v
+  if [ "$2" -gt 0 ]; then
+    _h_lines "$2"
+    _h_pro=$_h_v
+  fi
   _h_lines "$3"
   _h_cmd=$_h_v
   if [ "$4" -gt 0 ]; then
@@ -229,7 +243,7 @@ while IFS= read -r _h_l; do
     printf '\036%s N\036' "$2"
     ;;
   H)
-    _h_new=${_h_setsid:-${_h_perl:-$_h_python}}
+    _h_new=${_h_launcher:-${_h_setsid:-${_h_perl:-$_h_python}}}
     printf '\036%s H %s %s %s\036' "$2" "$_h_sid" "$_h_sh" "${_h_new:-none}"
     ;;
   esac

@@ -52,9 +52,9 @@ async def test_the_daemon_carries_no_byte_of_a_command(
 
 async def test_nothing_of_the_pipes_is_left_to_be_found(sandbox: Sandbox, tmp_path: Path) -> None:
     seen = await sandbox.exec("ls -A /run/heats/pipes; touch /run/heats/pipes/x", timeout=20)
-    assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"setsid\n", True)
+    assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"launcher\n", True)
     folders = list((tmp_path / "scratch").glob("docker-*/pipes"))
-    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["setsid"]]
+    assert [[path.name for path in folder.iterdir()] for folder in folders] == [["launcher"]]
     await sandbox.close()
     assert not list((tmp_path / "scratch").iterdir())
 
