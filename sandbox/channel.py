@@ -70,6 +70,7 @@ class Channel:
         self.tainted = False
         self.shell = ""
         self._crowded = True
+        self._busy = False
         self._setup = b""  # of the last command, as the supervisor has it
 
     async def hello(self, limit_s: float = 30.0) -> None:
@@ -100,12 +101,12 @@ class Channel:
         """
         setup = request.setup()
         data = replace(request, look=self._crowded, again=setup == self._setup).encode()
-        self._crowded, self._setup = True, b""
+        self._crowded, self._setup, self._busy = True, b"", True
         run = _new_run(request.nonce, limit, merged=request.merge_stderr)
         try:
             result = await self._run(run, data, timeout)
             await self._hear_out(run)
-            self._setup = setup
+            self._setup, self._busy = setup, False
             return result
         except (WireClosed, ChannelBroken) as error:
             self.broken = str(error)
@@ -120,6 +121,16 @@ class Channel:
     async def kill_all(self) -> int:
         """Kill everything that commands left behind; returns how many are still there."""
         return await self._repeat_kill("A")
+
+    async def end(self) -> bool:
+        """Ask the supervisor to have the sandbox end; returns whether that could be asked, which is when it is idle."""
+        if self._busy or self.broken:
+            return False
+        try:
+            await self.wire.send(signal_request("E", secrets.token_hex(16)))
+        except WireClosed as error:
+            self.broken = str(error)
+        return not self.broken
 
     async def move(self, wire: Wire, *pipes: str) -> None:
         """Tell the supervisor to use other pipes (as it sees them), and hear it answer through the wire of these."""

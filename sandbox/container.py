@@ -22,10 +22,12 @@ CHANNEL_DIR = "/run/heats"
 PIPES = f"{CHANNEL_DIR}/pipes"
 LABEL = "heats."
 _FIRST_S = 10.0
+_END_S = 5
 
-# As PID 1 of its name space it cannot be killed from inside, and `wait` takes care of orphans. Killing the sleep only
-# shortens the sandbox's own life.
-KEEPER = """[ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
+# As PID 1 of its name space it is killed from inside by the one signal that it listens to alone, and `wait` takes care
+# of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
+KEEPER = """trap 'exit 0' USR2
+[ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 [ -z "$3" ] || sh -c "$3" >"$4" 2>"$5" <"$6" &
 n=0
 while [ "$n" -lt "$1" ]; do
@@ -63,6 +65,7 @@ class ContainerMachine:
         self._scratch = folder.parent if folder else None
         self._pipes = PipeFolder(folder, PIPES) if folder else None
         self._first: PipeWire | None = None
+        self._channel: Channel | None = None
         self._opening = AsyncExitStack()
         launcher = f"{PIPES}/{LAUNCHER}" if folder else ""
         self._program = supervisor_script(CHANNEL_DIR, crowd=crowd, launcher=launcher)
@@ -83,10 +86,10 @@ class ContainerMachine:
         if self._gone:
             raise SandboxLost(f"{self.name} is removed")
         if self._first is not None:
-            channel, self._first = Channel(self._first), None
+            self._channel, self._first = Channel(self._first), None
             async with self._opening:
-                await channel.hello(_FIRST_S)
-            return channel
+                await self._channel.hello(_FIRST_S)
+            return self._channel
         channel = Channel(await self._wire())
         self._wires.append(channel.wire)
         try:
@@ -131,7 +134,10 @@ class ContainerMachine:
         return bool(about["State"]["Running"])
 
     async def destroy(self) -> None:
-        """See `Machine.destroy`."""
+        """See `Machine.destroy`. A container that ends by itself costs a process less than one that is killed."""
+        if await self._ends_by_itself():
+            await self.leave()
+            return
         await self.leave()
         try:
             await self.engine.call("remove", self.engine.api.remove_container, self.name, force=True, v=True)
@@ -142,6 +148,19 @@ class ContainerMachine:
                 _log.warning("%s was not removed: %s", self.name, error)
         except SandboxError as error:
             _log.warning("%s was not removed, and ends by itself: %s", self.name, error)
+
+    async def _ends_by_itself(self) -> bool:
+        channel, self._channel = self._channel, None
+        if channel is None or not await channel.end():
+            return False
+        try:
+            # The daemon removes it then, since it was started with `auto_remove`.
+            done = await self.engine.call("remove", self.engine.api.wait, self.name, _END_S, "removed")
+        except NoSuchObject:
+            return True
+        except SandboxError:
+            return False
+        return not done.get("Error")
 
     async def leave(self) -> None:
         """Close the connections; the container goes on."""

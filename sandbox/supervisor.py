@@ -13,6 +13,7 @@ Requests are lines on its standard input:
     Q <nonce>   who of them is still there, and holds our output
     P <nonce>   is the running command still watched
     N <nonce> <out> <err> [<in>]   write to these named pipes from now on, and read from that one
+    E <nonce>   have the sandbox end, where its first process listens for that (SIGUSR2); no answer
     H <nonce>   say which shell is used
 
 Replies are records `RS nonce SP op SP fields RS` in the output stream itself. The nonce is fresh for every command,
@@ -111,5 +112,5 @@ class Request:
 
 
 def signal_request(op: str, nonce: str, *words: str) -> bytes:
-    """A one-line request: T, K, A, Q, P, N or H."""
+    """A one-line request: T, K, A, Q, P, N, E or H."""
     return " ".join((op, nonce, *words)).encode() + b"\n"

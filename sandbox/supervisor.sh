@@ -242,6 +242,10 @@ while IFS= read -r _h_l; do
     [ -z "${5-}" ] || exec <"$5"
     printf '\036%s N\036' "$2"
     ;;
+  E)
+    kill -USR2 1
+    exit
+    ;;
   H)
     _h_new=${_h_launcher:-${_h_setsid:-${_h_perl:-$_h_python}}}
     printf '\036%s H %s %s %s\036' "$2" "$_h_sid" "$_h_sh" "${_h_new:-none}"

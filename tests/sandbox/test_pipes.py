@@ -1,6 +1,7 @@
 """Commands go past the daemon where it is on this machine, and through it where they cannot."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -124,3 +125,27 @@ async def test_a_network_of_its_own_has_a_loopback_and_a_name_for_it(sandbox: Sa
         os.readlink("/proc/self/ns/net").encode()
         not in (await sandbox.exec("readlink /proc/self/ns/net", timeout=20)).stdout
     )
+
+
+async def test_a_container_that_is_idle_ends_without_being_killed(
+    piped: DockerBackend, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("it was killed")
+
+    await sandbox.exec("sleep 700 & trap '' TERM USR2; sleep 700 &", timeout=20)
+    monkeypatch.setattr(piped.engine.api, "remove_container", refused)
+    await sandbox.close()
+    assert await sandbox.machine.alive() is False
+    monkeypatch.undo()
+
+
+async def test_one_that_is_busy_or_does_not_listen_is_killed(piped: DockerBackend) -> None:
+    busy, deaf = await piped.start(SPEC), await piped.start(SPEC)
+    await deaf.exec("kill -STOP $PPID; kill -STOP $(cut -d' ' -f4 /proc/$PPID/stat)", timeout=1)
+    task = asyncio.create_task(busy.exec("sleep 700", timeout=600))
+    await asyncio.sleep(0.3)
+    await asyncio.gather(busy.close(), deaf.close())
+    with contextlib.suppress(Exception):
+        await task
+    assert [await one.machine.alive() for one in (busy, deaf)] == [False, False]
