@@ -1,4 +1,4 @@
-"""Entry point of the program, which imports nothing before it can tell Ctrl-C in one line: imports take a second."""
+"""Entry point of the program, which imports nothing before it can tell Ctrl-C in one line: imports take half a second."""
 
 import gc
 import os
@@ -9,7 +9,7 @@ def main() -> None:
     """Run the command line; see `heats.cli.main`."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # else the import fails where git is missing
     try:
-        # What imports make is no garbage: to look for some among it, again and again, is a third of a command's time.
+        # What imports make is no garbage: to look for some among it, again and again, is a fifth of its start.
         gc.disable()
         from heats.cli import main as run
 
