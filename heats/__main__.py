@@ -1,4 +1,4 @@
-"""Entry point of the program, which imports nothing before it can tell Ctrl-C in one line: imports take half a second."""
+"""Entry point of the program, which imports nothing before it can tell Ctrl-C in one line: imports are slow."""
 
 import gc
 import os
