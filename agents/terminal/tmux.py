@@ -113,7 +113,9 @@ class Terminal:
             load = f"{_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d -b heats {_TARGET}"
             await self._run(load, stdin=text.encode("utf-8", "replace"))
         if keys:
-            await self._run(f"{_TMUX} send-keys {_TARGET} -- {' '.join(map(shlex.quote, keys))}")
+            # A word that ends with a `;` would end the command.
+            words = [f"{key[:-1]}\\;" if key.endswith(";") else key for key in keys]
+            await self._run(f"{_TMUX} send-keys {_TARGET} -- {' '.join(map(shlex.quote, words))}")
 
     async def settle(self, wait_s: float, *, early: bool) -> None:
         """Wait.

@@ -202,6 +202,7 @@ async def test_a_real_terminal_keeps_its_state_and_its_programs(play, tmp_path):
             typed(here + 'cat it.txt; echo "$X" "${PWD##*/}"\n', wait_s=5),
             typed("bash -c 'sleep 0.6; cat'\n", wait_s=2),
             typed("echoed\n", ["C-d"]),
+            typed("echo keyed", [";", "e", "c", "h", "o", "Space", "k", "Enter"]),
             SUBMIT,
             SUBMIT,
         )
@@ -212,3 +213,4 @@ async def test_a_real_terminal_keeps_its_state_and_its_programs(play, tmp_path):
     assert "odd; -l $(text)\nkept d\n" in seen[1]
     assert "in the foreground: " in seen[2]
     assert seen[3].count("echoed") == 2
+    assert "echo keyed;echo k\nkeyed\nk\n" in seen[4]
