@@ -37,7 +37,7 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
         remove: False only lists them.
 
     Returns:
-        Every left-over found. A Docker daemon that does not answer has none.
+        Every left-over found. Of a Docker daemon that does not answer there are none, and a warning says so.
     """
     config = config or SandboxConfig()
     found = list(await _containers(config, remove))
@@ -62,7 +62,7 @@ async def kept_states(config: SandboxConfig | None = None, *, remove: bool = Tru
     try:
         backend = await DockerBackend.open(config or SandboxConfig())
     except SandboxError as error:
-        _log.info("%s", error)
+        _log.warning("kept states were not looked for: %s", error)
         return ()
     try:
         images = Images.of(backend)
@@ -80,7 +80,7 @@ async def _containers(config: SandboxConfig, remove: bool) -> list[LeftOver]:
     try:
         backend = await DockerBackend.open(config)
     except SandboxError as error:
-        _log.info("%s", error)
+        _log.warning("containers were not looked for: %s", error)
         return []
     try:
         found = await backend.leftovers()
