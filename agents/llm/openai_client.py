@@ -13,6 +13,8 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
+from tenacity import AsyncRetrying
+
 from agents.errors import (
     ContextOverflow,
     ModelConfigError,
@@ -31,7 +33,7 @@ from agents.llm.overflow import made_to_fit
 from agents.llm.quirks import Quirks
 from agents.llm.replies import completions_of, decode, usage_of
 from agents.llm.requests import Call
-from agents.llm.retry import RequestFailed, RetryDecision, classify, retrying
+from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, retrying
 from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
 
@@ -134,15 +136,18 @@ class OpenAIModel:
             call.problems.append(str(decision.error))
             _log.info("asking %s again: %s", self.name, decision.error)
 
-        policy = retrying(
-            max_attempts=self.config.max_attempts,
-            deadline=call.deadline,
-            base_s=min(_BACKOFF_BASE_S, self.config.backoff_cap_s),
-            cap_s=self.config.backoff_cap_s,
-            notice=notice,
-        )
+        def policy() -> AsyncRetrying:
+            return retrying(
+                max_attempts=self.config.max_attempts,
+                deadline=call.deadline,
+                base_s=min(_BACKOFF_BASE_S, self.config.backoff_cap_s),
+                cap_s=self.config.backoff_cap_s,
+                notice=notice,
+            )
+
+        body = call.body(n, self.config, self.quirks)
         try:
-            return await policy(self._attempt, call.body(n, self.config, self.quirks), ledger)
+            return await persist(lambda: self._attempt(body, ledger), policy)
         except RequestFailed as failed:
             raise failed.decision.error from failed.__cause__
 
