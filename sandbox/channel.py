@@ -168,9 +168,11 @@ class Channel:
 
     async def _hear_out(self, run: _Run) -> None:
         """Wait for an answer that the command's end was faster than: later it would be the next command's output."""
+        if run.asked is None:
+            return
         try:
             async with asyncio.timeout(_PONG_S):
-                while run.asked is not None and "P" not in run.answers and not self.tainted:
+                while "P" not in run.answers and not self.tainted:
                     await self._take(run)
         except (TimeoutError, WireClosed, ChannelBroken):
             self.tainted = True
