@@ -110,10 +110,10 @@ class TaskStore:
         return RolloutStore(self.directory / rollout, rollout)
 
     def rollouts(self, heat: int) -> list[str]:
-        """Ids of the rollouts of one heat that have files."""
-        return sorted(
-            f"heat-{heat}/{path.name}" for path in (self.directory / f"heat-{heat}").glob("rollout-*") if path.is_dir()
-        )
+        """Ids of the rollouts of one heat that have files, by number."""
+        folder = self.directory / f"heat-{heat}"
+        names = (f"heat-{heat}/{path.name}" for path in folder.glob("rollout-*") if path.is_dir())
+        return sorted(names, key=lambda name: (len(name), name))
 
     def baseline(self) -> TestReport | None:
         """The task's own tests on the untouched tree."""

@@ -86,7 +86,8 @@ class TaskView:
     def heat_rollouts(self) -> list[RolloutView]:
         """Rollouts of the heat that runs now."""
         prefix = f"heat-{self.heat}/"
-        return sorted((one for one in self.rollouts.values() if one.id.startswith(prefix)), key=lambda one: one.id)
+        here = (one for one in self.rollouts.values() if one.id.startswith(prefix))
+        return sorted(here, key=lambda one: (len(one.id), one.id))
 
     def heat_matches(self) -> list[MatchView]:
         """Matches of the heat that runs now, by their ids."""

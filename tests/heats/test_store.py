@@ -10,7 +10,7 @@ from envs.base import Patch
 from heats.errors import RunInUse, UsageError
 from heats.rundir.events import EventLog
 from heats.rundir.records import Manifest, Outcome
-from heats.rundir.store import RunStore
+from heats.rundir.store import RunStore, TaskStore
 from tournament.base import Vote
 
 
@@ -74,6 +74,13 @@ def test_a_rollout_is_finished_only_with_outcome_and_matching_patch(tmp_path):
     assert files.outcome().exit == "submitted"
     (files.directory / "patch.diff").write_bytes(b"something else")
     assert files.outcome() is None
+
+
+def test_rollouts_are_listed_by_number_also_beyond_a_hundred(tmp_path):
+    task = TaskStore(tmp_path, "t")
+    for number in (100, 11, 99, 2):
+        (tmp_path / "heat-0" / f"rollout-{number:02d}").mkdir(parents=True)
+    assert [name.rpartition("-")[2] for name in task.rollouts(0)] == ["02", "11", "99", "100"]
 
 
 def test_votes_survive_in_order_and_by_contestants(tmp_path):
