@@ -19,7 +19,7 @@ FORBIDDEN_BELOW = {
     "summarizer": {"sandbox", "envs"},
 }
 # A library whose exceptions cross in one place may be imported in one room.
-OWNERS = {"docker": "sandbox", "openai": "agents", "langgraph": "heats", "typer": "heats"}
+OWNERS = {"docker": "sandbox", "aiohttp": "agents", "langgraph": "heats", "typer": "heats"}
 CODE_LOADERS = {"pickle", "shelve", "marshal", "dill", "cloudpickle"}
 HOST_SIDE_ARCHIVES = {"get_archive", "put_archive", "extractall"}
 

@@ -5,19 +5,17 @@ Everything but chat is optional: where a server has it not, the answer is None a
 
 import asyncio
 import os
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any, Literal
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from agents.errors import ModelConfigError
-from agents.llm.chat_http import BrokenReply, ChatHttp, ConnectError, HttpFailed, StatusError
+from agents.llm.chat_http import ChatHttp, HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
 from agents.llm.replies import InBandError, UnusableReply, decode
-
-if TYPE_CHECKING:
-    import openai
 
 _ASIDE_S = 10.0
 """Seconds for a question that is not a chat request."""
@@ -55,15 +53,13 @@ class Server:
                 f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
                 "(a local vLLM is http://localhost:8000/v1)"
             )
-        if urlsplit(config.base_url).scheme not in ("http", "https"):
-            raise ModelConfigError(f"--base-url {config.base_url}: give it with http:// or https:// in front")
+        parts = _parts(config.base_url)
         self.config = config
-        self.root = config.base_url.rstrip("/").removesuffix("/v1")
         # Environment proxies serve the outside world; a server on this machine is never behind one.
-        self._loopback = urlsplit(config.base_url).hostname in ("localhost", "127.0.0.1", "::1")
-        self._api_key = api_key
-        self._sdk: openai.AsyncOpenAI | None = None
-        self._chat = ChatHttp(config.base_url, _headers(api_key), proxies=not self._loopback)
+        loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        self._http = ChatHttp(bare, _headers(api_key, parts), proxies=not loopback)
+        self.root = self._http.base_url.removesuffix("/v1")
 
     async def chat(self, body: Mapping[str, Any]) -> str:
         """The text of the reply to one chat request.
@@ -72,7 +68,7 @@ class Server:
             HttpFailed, TimeoutError.
         """
         async with asyncio.timeout(self.config.request_timeout_s):
-            return await self._chat.post("/chat/completions", {**body, **self.config.extra_body})
+            return await self._http.post("/chat/completions", {**body, **self.config.extra_body})
 
     async def models(self) -> dict[str, dict[str, Any]]:
         """What the server serves, by name; empty where it does not say.
@@ -82,12 +78,11 @@ class Server:
             HttpFailed, UnusableReply, InBandError, TimeoutError.
         """
         try:
-            served = decode(await self._asked("GET", "/models")).get("data")
+            served = decode(await self._asked("GET", f"{self._http.base_url}/models")).get("data")
         except StatusError as error:
             if error.status != 404:
                 raise
-            beside = f"{self.root}/v1" != str(self.config.base_url).rstrip("/")
-            if beside and await self._aside("GET", "/v1/models") is not None:
+            if self.root == self._http.base_url and await self._aside("GET", "/v1/models") is not None:
                 raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
             return {}
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
@@ -126,51 +121,54 @@ class Server:
         count, limit = said.get("count"), said.get("max_model_len")
         return (count, limit) if isinstance(count, int) and isinstance(limit, int) else None
 
-    async def _aside(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> str | None:
+    async def _aside(
+        self, method: Literal["GET", "POST"], path: str, body: Mapping[str, Any] | None = None
+    ) -> str | None:
         """The answer to a question outside the API, which lies beside `/v1`; None where there is none."""
         try:
             return await self._asked(method, self.root + path, body)
         except (HttpFailed, TimeoutError):
             return None
 
-    async def _asked(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> str:
-        """The answer to a question that is no chat request, by the SDK, whose errors become ours here."""
-        import openai  # takes a third of a second, which chat can do without
-
-        self._sdk = client = self._sdk or openai.AsyncOpenAI(
-            api_key=self._api_key,
-            base_url=self.config.base_url,
-            max_retries=0,
-            timeout=_ASIDE_S,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False) if self._loopback else None,
-        )
-        try:
-            async with asyncio.timeout(_ASIDE_S):
-                if method == "GET":
-                    return await client.get(url, cast_to=str)
-                return await client.post(url, cast_to=str, body=body)
-        except openai.APIStatusError as error:
-            raise StatusError(error.status_code, error.response.headers, error.body) from error
-        except openai.APITimeoutError as error:
-            raise TimeoutError from error
-        except openai.OpenAIError as error:
-            unsent = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout", "PoolTimeout")
-            raise (ConnectError if unsent else BrokenReply)(str(error)) from error
+    async def _asked(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
+        """The answer to a question that is no chat request, and so a short one."""
+        async with asyncio.timeout(_ASIDE_S):
+            return await self._http.ask(method, url, body)
 
     async def close(self) -> None:
         """Release connections."""
-        await self._chat.close()
-        if self._sdk is not None:
-            await self._sdk.close()
+        await self._http.close()
 
 
-def _headers(api_key: str) -> dict[str, str]:
-    """What the SDK would send, from the same variables of the environment, but for what it says of itself."""
+def _parts(base_url: str) -> SplitResult:
+    """A base URL in parts.
+
+    Raises:
+        ModelConfigError: it names no server of http.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https"):
+        raise ModelConfigError(f"--base-url {base_url}: give it with http:// or https:// in front")
+    try:
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number
+        named = False
+    if not named:
+        raise ModelConfigError(f"--base-url {base_url}: it names no host, or no port; such as http://localhost:8000/v1")
+    return parts
+
+
+def _headers(api_key: str, parts: SplitResult) -> dict[str, str]:
+    """What OpenAI's own client would send, from the same variables, but for what it says of itself."""
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     named = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
     lines = [line.partition(":") for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()]
     custom = {header.strip(): value.strip() for header, colon, value in lines if colon}
-    return {"User-Agent": "heats", **named, **custom, "Authorization": f"Bearer {api_key}"}
+    proof = f"Bearer {api_key}"
+    if parts.username is not None:  # https://user:password@host/v1: what stands in front of the server wants to know
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        proof = f"Basic {b64encode(pair.encode()).decode()}"
+    return {"User-Agent": "heats", **named, **custom, "Authorization": proof}
 
 
 def _object(text: str | None) -> Mapping[str, Any]:

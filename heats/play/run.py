@@ -139,7 +139,7 @@ def announce_end(events: EventLog, results: Sequence[TaskResult]) -> None:
 def make_manifest(request: RunRequest) -> Manifest:
     """What decides the results of a request (identity), and what else is worth knowing."""
     tasks = {task.id: task_digest(task) for task in request.chosen}
-    packages = ("heats", "docker", "langgraph", "openai")
+    packages = ("heats", "docker", "langgraph", "aiohttp")
     return Manifest(
         run_id=request.directory.resolve().name,
         command=request.command,

@@ -1,12 +1,14 @@
-"""Chat requests over HTTP: what is sent, and that every odd answer is an error."""
+"""Requests to a model server over HTTP: what is sent, and that every odd answer is an error."""
 
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from agents.errors import ModelConfigError
 from agents.llm.chat_http import BrokenReply, ChatHttp, ConnectError, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.server import Server
@@ -23,7 +25,7 @@ async def answering(*answers: bytes) -> AsyncIterator[tuple[ChatHttp, list[bytes
         while left:
             try:
                 head = await reader.readuntil(b"\r\n\r\n")
-                size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                size = int((*head.lower().split(b"content-length: "), b"0")[1].split(b"\r\n")[0])
                 seen.append(head + await reader.readexactly(size))
             except asyncio.IncompleteReadError:
                 break
@@ -59,13 +61,84 @@ async def test_requests_share_a_connection_and_carry_the_key() -> None:
     assert seen[1].endswith('{"a":"é"}'.encode())
 
 
+async def test_questions_beside_chat_go_over_the_same_connection() -> None:
+    async with answering(sized(b"{}"), sized(b"{}"), sized(b'{"version": "0.20"}')) as (client, seen):
+        server = Server(ModelConfig(name="m", base_url=client.base_url), "key")
+        await server.chat({})
+        assert await server.models() == {}
+        assert await server.version() == "0.20"
+        await server.close()
+    assert seen.count(b"connection") == 1
+    assert [request.split(b" HTTP")[0] for request in seen[2:]] == [b"GET /v1/models", b"GET /version"]
+    assert all(b"\r\nAuthorization: Bearer key\r\n" in request for request in seen[2:])
+
+
+async def test_questions_beside_chat_are_not_waited_for_longer_than_short_ones_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agents.llm.server._ASIDE_S", 0.02)
+    async with answering(b"", b"", b"") as (client, _):
+        server = Server(ModelConfig(name="m", base_url=client.base_url), "key")
+        assert not await server.healthy()
+        with pytest.raises(TimeoutError):
+            await server.models()
+        await server.close()
+
+
+async def test_a_password_in_the_base_url_goes_in_place_of_the_key() -> None:
+    async with answering(sized(b"one"), sized(b'{"version": "0.20"}')) as (client, seen):
+        base_url = client.base_url.replace("http://", "http://us%40er:pass@")
+        server = Server(ModelConfig(name="m", base_url=base_url), "key")
+        assert await server.chat({}) == "one"
+        assert await server.version() == "0.20"
+        assert "pass" not in server.root
+        await server.close()
+    assert all(b"\r\nAuthorization: Basic dXNAZXI6cGFzcw==\r\n" in request for request in seen[1:])
+
+
+@pytest.mark.parametrize(
+    "base_url", ["localhost:8000/v1", "http:///v1", "http://localhost:abc/v1", "http://a:99999/v1"]
+)
+def test_a_base_url_that_names_no_server_is_an_error_at_once(base_url: str) -> None:
+    with pytest.raises(ModelConfigError, match=f"--base-url {base_url}: "):
+        Server(ModelConfig(name="m", base_url=base_url), "key")
+
+
+async def test_a_proxy_is_asked_for_servers_elsewhere_and_netrc_is_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("no_proxy", "other.test")
+    async with answering(sized(b"one"), sized(b"{}")) as (client, seen):
+        place = client.base_url.removesuffix("/v1").replace("http://", "http://user:pass@")
+        monkeypatch.setenv("http_proxy", place)
+        server = Server(ModelConfig(name="m", base_url="http://model.test/v1"), "key")
+        assert await server.chat({}) == "one"
+        assert await server.models() == {}
+        await server.close()
+        assert ChatHttp("http://other.test:80/v1", {}, proxies=True)._proxy is None
+    assert seen[1].startswith(b"POST http://model.test/v1/chat/completions ")
+    assert seen[2].startswith(b"GET http://model.test/v1/models ")
+    for line in (b"Proxy-Authorization: Basic dXNlcjpwYXNz", b"Authorization: Bearer key"):
+        assert b"\r\n" + line + b"\r\n" in seen[1]
+
+
+async def test_a_server_on_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with answering(sized(b"{}")) as (client, _):
+        server = Server(ModelConfig(name="m", base_url=client.base_url), "key")
+        assert await server.models() == {}
+        await server.close()
+
+
 async def test_lone_surrogates_do_not_stop_a_request() -> None:
     async with answering(sized(b"one")) as (client, seen):
         assert await client.post("/x", {"a": "é \ud800\n"}) == "one"
     assert seen[1].endswith('{"a":"é ?\\n"}'.encode())
 
 
-async def test_headers_that_the_sdk_takes_from_the_environment_go_with_chat_too(
+async def test_headers_that_openais_own_client_takes_from_the_environment_go_with_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_ORG_ID", "org")
@@ -127,6 +200,19 @@ async def test_a_redirect_is_followed_with_the_whole_request() -> None:
         assert await client.post("/x", {"a": 1}) == "here"
     assert seen[-1].startswith(b"POST /v2/x ")
     assert seen[-1].endswith(b'{"a":1}')
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirected_question_is_asked_there_and_the_key_stays_at_home(status: int) -> None:
+    async with answering(sized(b"here")) as (elsewhere, seen_elsewhere):
+        moved = sized(b"", f"{status} There", "Location: /v2/x"), sized(b"home")
+        away = sized(b"", f"{status} There", f"Location: {elsewhere.base_url}/x")
+        async with answering(*moved, away) as (client, seen):
+            assert await client.ask("GET", f"{client.base_url}/x") == "home"
+            assert await client.ask("GET", f"{client.base_url}/x") == "here"
+    assert seen[2].startswith(b"GET /v2/x ")
+    assert b"\r\nAuthorization: Bearer key\r\n" in seen[2]
+    assert b"Authorization" not in seen_elsewhere[1]
 
 
 async def test_a_compressed_answer_is_read() -> None:

@@ -142,11 +142,11 @@ def test_ctrl_c_while_the_program_is_being_imported_is_one_line(monkeypatch, cap
     assert "SIGINT" in one_line(capsys.readouterr().err)
 
 
-def test_starting_needs_neither_the_openai_package_nor_git(tmp_path):
-    """The import of the one took a second of every command; for want of the other there was a traceback."""
+def test_starting_needs_neither_the_http_client_nor_git(tmp_path):
+    """The import of the one takes a third of a second; for want of the other there was a traceback."""
     program = "import sys; sys.argv = ['heats', '--version']\n"
     program += "try: from heats.__main__ import main; main()\n"
-    program += "finally: import gc; print(gc.isenabled(), 'openai' in sys.modules)"
+    program += "finally: import gc; print(gc.isenabled(), 'aiohttp' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", program], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
     assert told.stderr == ""
     assert told.stdout.split()[-2:] == ["True", "False"]
