@@ -28,6 +28,8 @@ from sandbox.wire import WireClosed
 _log = logging.getLogger(__name__)
 
 _TICK_S = 15
+_OURS = (None, "runc", "crun")
+"""Runtimes whose containers share this machine's kernel, and so its pipes and its system call filters."""
 _ROOT = ("root", "0", "0:0", "root:root")
 _SHM_MB = 64
 
@@ -43,7 +45,7 @@ class DockerBackend:
         self.engine = engine
         self._root = Path("/nowhere")
         self._disk = DiskWatch(self._written, config.disk_check_s)
-        plain = config.channel == "auto" and config.persistent and config.runtime in (None, "runc")
+        plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
         self._short = engine.local and (plain or config.channel == "pipes")
 
     @classmethod
@@ -112,7 +114,7 @@ class DockerBackend:
         try:
             await self._create(name, spec, await machine.furnish(), folder)
             channel = await machine.connect()
-            await attest(channel, spec, secrets.token_hex(16), seccomp=self._config.runtime is None)
+            await attest(channel, spec, secrets.token_hex(16), seccomp=self._config.runtime in _OURS)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
