@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=1)
     parser.add_argument("--steps", type=int, default=50, help="only a limit: the server ends the episode")
     parser.add_argument("--sandbox", default="docker")
+    parser.add_argument("--runtime", help="of the containers, such as crun")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     began = time.perf_counter()
@@ -55,6 +56,8 @@ async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
     keys = {"sandbox.backend": options.sandbox, "model.name": "fake-model", "model.base_url": options.base_url}
     # All sandboxes are started at once, as the others do; by default heats starts four at a time.
     keys["sandbox.slots.start"] = min(32, options.rollouts)
+    if options.runtime:
+        keys["sandbox.runtime"] = options.runtime
     config = load_config((), {**keys, "agent.step_limit": options.steps + 1})
     backend = await open_backend(config.sandbox)
     model = open_model(config.model or ModelConfig(name="fake-model"))
