@@ -29,10 +29,10 @@ class CommandConfig(BaseModel):
 
 
 class MiniConfig(BaseModel):
-    """Of mini-swe-agent, `mini`, which lives in an environment of its own.
+    """Of mini-swe-agent, `mini`: installed with heats (`heats[mini]`) or in an environment of its own.
 
     Attributes:
-        python: interpreter of that environment; else the one that `mini` on PATH runs on.
+        python: interpreter of the environment it is in; else heats' own where it is there, else that of `mini` on PATH.
         config: its configuration: a file of its own (`mini.yaml`, `benchmarks/swebench.yaml`) or a path.
     """
 

@@ -1,7 +1,7 @@
 """mini-swe-agent as an agent: its loop and its prompts, heats' model client, ledger and sandbox.
 
-It pins another openai than heats, so it lives in an environment of its own (`uv tool install mini-swe-agent==2.4.6`).
-For each rollout its interpreter runs `mini_driver.py`, which asks for replies and commands over its standard streams.
+It is installed with heats (`pip install 'heats[mini]'`) or in an environment of its own, since it brings a lot along.
+For each rollout that interpreter runs `mini_driver.py`, which asks for replies and commands over its standard streams.
 A rollout that was cut off starts over: mini-swe-agent cannot go on in the middle.
 """
 
@@ -10,10 +10,12 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ class MiniAgent:
     """An `Agent` that is mini-swe-agent.
 
     Raises:
-        UnknownAgent: its environment is not there.
+        UnknownAgent: it is not installed, or not where the configuration says.
     """
 
     name = "mini"
@@ -56,8 +58,8 @@ class MiniAgent:
         self.python = config.mini.python or _installed()
         if self.python is None or not Path(self.python).exists():
             raise UnknownAgent(
-                "mini-swe-agent is not installed: `uv tool install mini-swe-agent==2.4.6`, or name the interpreter of "
-                "its environment with -c agent.mini.python=PATH"
+                f"mini-swe-agent is not {'installed' if self.python is None else f'at {self.python}'}: "
+                "pip install 'heats[mini]', or name the interpreter of its environment with -c agent.mini.python=PATH"
             )
 
     async def run(
@@ -72,7 +74,9 @@ class MiniAgent:
 
 
 def _installed() -> Path | None:
-    """The interpreter that `mini` on PATH names in its first line."""
+    """Ours where it can import mini-swe-agent, else the one that `mini` on PATH names in its first line."""
+    if find_spec("minisweagent") is not None:
+        return Path(sys.executable)
     program = shutil.which("mini")
     if program is None:
         return None

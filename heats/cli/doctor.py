@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 import envs
+from agents import open_agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
 from agents.trajectory import Record
@@ -21,6 +22,7 @@ from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
 from heats.play.mix import policy_of
+from heats.play.oracle import NAME as ORACLE
 from sandbox import open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components
@@ -53,6 +55,7 @@ class Doubt(Exception):
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model to probe.")] = None,
     base_url: Annotated[str | None, typer.Option("--base-url", help="Server to probe.")] = None,
+    agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
     config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
@@ -61,7 +64,7 @@ def doctor(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check the sandbox, the model, the disk and the installation; one line each, exit 6 if something is missing.
+    """Check sandbox, agent, model, disk and installation; one line each, exit 6 if something is missing.
 
     A model server is asked for everything that heats can make use of; for what it has not, the line says what is used
     instead.
@@ -69,6 +72,7 @@ def doctor(
     options = {
         "model.name": model,
         "model.base_url": base_url,
+        "agent.name": agent,
         "sandbox.backend": sandbox,
         "sandbox.image": image,
         "sandbox.strict_host": strict_host or None,
@@ -80,6 +84,7 @@ def doctor(
         ("host", lambda: _host(loaded)),
         ("sandbox", lambda: _sandbox(loaded)),
         ("location", lambda: _location(loaded)),
+        ("agent", lambda: _agent(loaded)),
     ]
     checks += [(name, partial(_model, name, one)) for name, one in models_of(loaded).items()]
     fine = asyncio.run(_examine(checks, json))
@@ -194,6 +199,16 @@ def shown_by_host_root(place: Path) -> Path | None:
     """The directory that a bubblewrap sandbox of image `host` binds and that holds `place`, if there is one."""
     bound = [Path("/usr"), Path(sys.base_prefix).resolve(), *(Path("/") / name for name in ("bin", "sbin", "lib"))]
     return next((folder for folder in bound if place.is_relative_to(folder)), None)
+
+
+async def _agent(config: HeatsConfig) -> str:
+    """Whether the agent can be loaded; the one that knows the answers comes with its tasks."""
+    if config.agent.name == ORACLE:
+        return ORACLE
+    from agents.mini_agent import MiniAgent  # other agents do without it
+
+    made = open_agent(config.agent.name, config.agent)
+    return f"{made.name}, played by {made.python}" if isinstance(made, MiniAgent) else made.name
 
 
 async def _model(name: str, config: ModelConfig) -> list[Line]:

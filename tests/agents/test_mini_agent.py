@@ -54,7 +54,7 @@ async def test_limits_and_lost_sandboxes_end_it_as_they_end_every_agent(story, b
 
 
 async def test_what_cannot_be_run_is_told_before_anything_or_as_no_attempt(story, bench, sandbox, tool_env):
-    with pytest.raises(UnknownAgent, match="uv tool install"):
+    with pytest.raises(UnknownAgent, match="not at /nowhere/python: pip install"):
         await play(story, bench, sandbox, "/nowhere/python")
     with pytest.raises(AgentUnusable, match=r"no-such\.yaml"):
         python = tool_env("mini") / "bin" / "python"
