@@ -11,9 +11,8 @@ import os
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypeVar
-
-from tenacity import AsyncRetrying
 
 from agents.errors import (
     ContextOverflow,
@@ -136,15 +135,14 @@ class OpenAIModel:
             call.problems.append(str(decision.error))
             _log.info("asking %s again: %s", self.name, decision.error)
 
-        def policy() -> AsyncRetrying:
-            return retrying(
-                max_attempts=self.config.max_attempts,
-                deadline=call.deadline,
-                base_s=min(_BACKOFF_BASE_S, self.config.backoff_cap_s),
-                cap_s=self.config.backoff_cap_s,
-                notice=notice,
-            )
-
+        policy = partial(
+            retrying,
+            max_attempts=self.config.max_attempts,
+            deadline=call.deadline,
+            base_s=min(_BACKOFF_BASE_S, self.config.backoff_cap_s),
+            cap_s=self.config.backoff_cap_s,
+            notice=notice,
+        )
         body = call.body(n, self.config, self.quirks)
         try:
             return await persist(lambda: self._attempt(body, ledger), policy)
