@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sandbox.base import ExecResult, ExecStatus
 from sandbox.errors import SandboxStartError
-from sandbox.stream import Capture, RecordScanner
+from sandbox.exchange import Exchange
 from sandbox.supervisor import Request, signal_request
 from sandbox.wire import Wire, WireClosed
 
@@ -29,28 +29,6 @@ class ChannelBroken(Exception):
 
 class _Unwatched(Exception):
     """The command killed the shell that would have written its record."""
-
-
-@dataclass(slots=True)
-class _Run:
-    """What is known so far of the command under way."""
-
-    nonce: str
-    out: Capture
-    err: Capture
-    out_scan: RecordScanner
-    err_scan: RecordScanner
-    merged: bool
-    began: float
-    record: list[str] | None = None
-    err_done: bool = False
-    answers: dict[str, list[str]] = field(default_factory=dict)
-    asked: float | None = None  # when; whether the command is still watched, and no answer yet
-    last_data: float = 0.0
-
-    @property
-    def complete(self) -> bool:
-        return self.record is not None and (self.merged or self.err_done)
 
 
 class Channel:
@@ -102,7 +80,7 @@ class Channel:
         setup = request.setup()
         data = replace(request, look=self._crowded, again=setup == self._setup).encode()
         self._crowded, self._setup, self._busy = True, b"", True
-        run = _new_run(request.nonce, limit, merged=request.merge_stderr)
+        run = Exchange.begin(request.nonce, limit, merged=request.merge_stderr)
         try:
             result = await self._run(run, data, timeout)
             await self._hear_out(run)
@@ -110,7 +88,7 @@ class Channel:
             return result
         except (WireClosed, ChannelBroken) as error:
             self.broken = str(error)
-            return _result(run, "indeterminate", None, 0)
+            return run.result("indeterminate", None, 0)
         except asyncio.CancelledError:
             try:
                 await asyncio.shield(self._abandon(run))
@@ -137,7 +115,7 @@ class Channel:
         await self._ask("N", *pipes, limit_s=_MOVE_S, onto=wire)
         self.tainted = False
 
-    async def _run(self, run: _Run, data: bytes, timeout: float) -> ExecResult:
+    async def _run(self, run: Exchange, data: bytes, timeout: float) -> ExecResult:
         try:
             async with asyncio.timeout(timeout):
                 await self.wire.send(data)
@@ -147,10 +125,10 @@ class Channel:
                 return await self._stop(run)
         except _Unwatched:
             await self._repeat_kill("K", run)
-            return _result(run, "indeterminate", None, 0)
+            return run.result("indeterminate", None, 0)
         return await self._settle(run)
 
-    async def _until_complete(self, run: _Run) -> None:
+    async def _until_complete(self, run: Exchange) -> None:
         while not run.complete:
             try:
                 async with asyncio.timeout(_PING_S):
@@ -166,7 +144,7 @@ class Channel:
             if run.asked is not None and time.monotonic() - run.asked > _PONG_S:
                 raise ChannelBroken(f"no answer for {_PONG_S:.0f} s")
 
-    async def _hear_out(self, run: _Run) -> None:
+    async def _hear_out(self, run: Exchange) -> None:
         """Wait for an answer that the command's end was faster than: later it would be the next command's output."""
         if run.asked is None:
             return
@@ -177,40 +155,25 @@ class Channel:
         except (TimeoutError, WireClosed, ChannelBroken):
             self.tainted = True
 
-    async def _take(self, run: _Run) -> None:
+    async def _take(self, run: Exchange) -> None:
         stream, data = await self.wire.receive()
-        scanner, capture = (run.out_scan, run.out) if stream == 1 else (run.err_scan, run.err)
         try:
-            for item in scanner.feed(data):
-                if isinstance(item, bytes):
-                    capture.add(item)
-                    run.last_data = time.monotonic()
-                else:
-                    self._note(run, stream, item)
+            total = run.feed(stream, data)
         except ValueError as error:
             raise ChannelBroken(str(error)) from error
-        if capture.total > _FLOOD_BYTES and not run.complete:
+        if total > _FLOOD_BYTES and not run.complete:
             await asyncio.sleep(len(data) / _FLOOD_BYTES_PER_S)
 
-    def _note(self, run: _Run, stream: int, words: list[str]) -> None:
-        op, *values = words or ["?"]
-        if op == "X" and stream == 2:
-            run.err_done = True
-        elif op == "X":
-            run.record = values
-        else:
-            run.answers[op] = values
-
-    async def _settle(self, run: _Run) -> ExecResult:
+    async def _settle(self, run: Exchange) -> ExecResult:
         """Give what the shell left running a moment to finish writing."""
         code, left, held, ooms, others = _numbers(run.record)
         self._crowded = bool(others)
         if held:
             await self._drain(run)
         status: ExecStatus = "oom" if ooms > 0 and code != 0 else "exited"
-        return _result(run, status, None if status == "oom" else code, left)
+        return run.result(status, None if status == "oom" else code, left)
 
-    async def _drain(self, run: _Run) -> None:
+    async def _drain(self, run: Exchange) -> None:
         """Wait for holders of our output until they are gone, or quiet, or the time is up."""
         began = time.monotonic()
         run.answers = {}
@@ -227,7 +190,7 @@ class Channel:
                 return
         self.tainted = True
 
-    async def _stop(self, run: _Run) -> ExecResult:
+    async def _stop(self, run: Exchange) -> ExecResult:
         """End a command whose time is up, and keep what it wrote."""
         await self.wire.send(signal_request("T", run.nonce))
         await self._collect(run, _TERM_GRACE_S)
@@ -237,15 +200,15 @@ class Channel:
                 await self._until_complete(run)
         if left:
             raise ChannelBroken("the command could not be ended")
-        return _result(run, "timeout", None, 0)
+        return run.result("timeout", None, 0)
 
-    async def _collect(self, run: _Run, limit_s: float) -> None:
+    async def _collect(self, run: Exchange, limit_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 while not run.complete:
                     await self._take(run)
 
-    async def _abandon(self, run: _Run) -> None:
+    async def _abandon(self, run: Exchange) -> None:
         """The caller was cancelled: leave no process behind, bounded."""
         try:
             async with asyncio.timeout(_KILL_S):
@@ -256,7 +219,7 @@ class Channel:
         if not run.complete:
             self.broken = "cancelled, and the command could not be ended"
 
-    async def _repeat_kill(self, op: str, run: _Run | None = None) -> int:
+    async def _repeat_kill(self, op: str, run: Exchange | None = None) -> int:
         deadline = time.monotonic() + _KILL_S
         while True:
             left = _numbers(await self._ask(op, run=run, limit_s=_KILL_S))[0]
@@ -265,11 +228,11 @@ class Channel:
             await asyncio.sleep(0.02)
 
     async def _ask(
-        self, op: str, *words: str, limit_s: float, run: _Run | None = None, onto: Wire | None = None
+        self, op: str, *words: str, limit_s: float, run: Exchange | None = None, onto: Wire | None = None
     ) -> list[str]:
         """Send a one-line request and wait for its answer; other output is captured or dropped."""
         if run is None:
-            run = _new_run(secrets.token_hex(16), 1024, merged=True)
+            run = Exchange.begin(secrets.token_hex(16), 1024, merged=True)
         run.answers = {}
         try:
             async with asyncio.timeout(limit_s):
@@ -285,27 +248,9 @@ class Channel:
         return run.answers.pop(op)
 
 
-def _new_run(nonce: str, limit: int, *, merged: bool) -> _Run:
-    scanners = RecordScanner(nonce), RecordScanner(nonce)
-    return _Run(nonce, Capture(limit), Capture(limit), *scanners, merged, time.monotonic())
-
-
 def _numbers(words: list[str] | None) -> list[int]:
     try:
         values = [int(word) for word in words or []]
     except ValueError as error:
         raise ChannelBroken(f"an unreadable record: {words}") from error
     return values + [0] * (5 - len(values))
-
-
-def _result(run: _Run, status: ExecStatus, code: int | None, left: int) -> ExecResult:
-    return ExecResult(
-        status=status,
-        exit_code=code,
-        stdout=run.out.value(),
-        stderr=run.err.value(),
-        stdout_total=run.out.total,
-        stderr_total=run.err.total,
-        duration_s=time.monotonic() - run.began,
-        left_running=left,
-    )
