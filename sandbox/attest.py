@@ -15,12 +15,13 @@ _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _DOCKERS_OWN = 0xA80425FB
 """Capabilities of an ordinary container, as a bit set."""
 _ALIVE, _NO_WORKDIR = 7, 8
+_DEVICES = "Inter-|"
+"""How the table of network interfaces begins."""
 _PROBE_S = 30.0
 
 # Each file in one piece: a shell that reads line by line goes back to where it was, in a text that is made anew for
 # every read and may be shorter or longer by then.
-PROBE = f"""cat /proc/$$/status
-cat /proc/net/dev | while IFS= read -r line; do echo "net $line"; done
+PROBE = f"""cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
 exit {_ALIVE}
@@ -39,7 +40,8 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
     Raises:
         SandboxStartError: naming every probe that failed.
     """
-    command = f"mkdir -p -- {shlex.quote(spec.workdir)} || exit {_NO_WORKDIR}\n{PROBE}"
+    workdir = shlex.quote(spec.workdir)
+    command = f"[ -d {workdir} ] || mkdir -p -- {workdir} || exit {_NO_WORKDIR}\n{PROBE}"
     request = Request(nonce, command.encode(), "/", {"BASH_ENV": ""})
     result = await channel.run(request, timeout=_PROBE_S, limit=1 << 18)
     if result.exit_code == _NO_WORKDIR:
@@ -54,7 +56,8 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
 def judge(report: str, *, network: Network, seccomp: bool, profile: Profile = "strict") -> list[str]:
     """The probes that failed, in words; empty when the boundary is as it should be."""
     allowed = 0 if profile == "strict" else _DOCKERS_OWN
-    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in report.splitlines())}
+    status, _, network_devices = report.partition(_DEVICES)
+    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in status.splitlines())}
     missed = [
         f"{name} is {fields.get(name)}" for name in _CAPABILITIES if int(fields.get(name) or "f" * 16, 16) & ~allowed
     ]
@@ -62,8 +65,10 @@ def judge(report: str, *, network: Network, seccomp: bool, profile: Profile = "s
         missed.append(f"NoNewPrivs is {fields.get('NoNewPrivs')}")
     if seccomp and fields.get("Seccomp") != "2":
         missed.append(f"Seccomp is {fields.get('Seccomp')}")
-    missed += [line.removeprefix("found: ") + " is there" for line in report.splitlines() if line.startswith("found: ")]
-    interfaces = {key.removeprefix("net ").strip() for key in fields if key.startswith("net ") and "|" not in key}
+    found = [line.removeprefix("found: ") for line in report.splitlines() if line.startswith("found: ")]
+    missed += [f"{one} is there" for one in found]
+    rows = [line.partition(":") for line in network_devices.splitlines() if not line.startswith("found: ")]
+    interfaces = {name.strip() for name, colon, _ in rows if colon}
     if "lo" not in interfaces and network == "none":
         missed.append("the network probe said nothing")
     if network == "none" and interfaces - {"lo"}:

@@ -9,10 +9,11 @@ cd /
 _h_nl='
 '
 _h_sh=$(command -v bash) || _h_sh=$(command -v sh)
-[ -n "$_h_launcher" ] && "$_h_launcher" || _h_launcher=
-_h_setsid=$(command -v setsid) || _h_setsid=
-_h_perl=$(command -v perl) || _h_perl=
-_h_python=$(command -v python3) || _h_python=
+_h_setsid= _h_perl= _h_python=
+if [ -z "$_h_launcher" ] || ! "$_h_launcher"; then
+  _h_launcher=
+  _h_setsid=$(command -v setsid) || _h_perl=$(command -v perl) || _h_python=$(command -v python3)
+fi
 read -r _h_s </proc/self/stat
 set -f
 set -- ${_h_s##*) }

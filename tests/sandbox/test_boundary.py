@@ -28,9 +28,9 @@ CapBnd:\t0000000000000000
 CapAmb:\t0000000000000000
 NoNewPrivs:\t1
 Seccomp:\t2
-net Inter-|   Receive                                                |  Transmit
-net  face |bytes    packets errs drop fifo frame compressed multicast|bytes
-net     lo:       0       0    0    0
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes
+    lo:       0       0    0    0
 """
 
 
@@ -45,8 +45,8 @@ async def test_the_probes_pass_on_a_good_report() -> None:
         ("CapBnd:\t0000000000000000\n", "", "CapBnd"),
         ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs"),
         ("Seccomp:\t2", "Seccomp:\t0", "Seccomp"),
-        ("net     lo:", "net   eth0: 0\nnet     lo:", "eth0"),
-        ("net     lo:", "net", "said nothing"),
+        ("    lo:", "  eth0: 0\n    lo:", "eth0"),
+        ("    lo:", "", "said nothing"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: /var/run/docker.sock", "docker.sock"),
     ],
 )
