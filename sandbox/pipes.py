@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from sandbox.channel import Channel
 from sandbox.wire import WireClosed
@@ -193,8 +194,8 @@ class _Outlet(asyncio.Protocol):
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.ReadTransport)
-        self._transport = transport
+        # Those of other event loops, such as uvloop's, are no subclasses.
+        self._transport = cast(asyncio.ReadTransport, transport)
 
     def data_received(self, data: bytes) -> None:
         if self._wire is not None and not self._wire.arrived(self._stream, data) and self._transport is not None:
