@@ -22,7 +22,7 @@ CHANNEL_DIR = "/run/heats"
 PIPES = f"{CHANNEL_DIR}/pipes"
 LABEL = "heats."
 _FIRST_S = 10.0
-_END_S = 5
+_END_WAITS, _END_WAIT_S = 5, 1
 
 # As PID 1 of its name space it is killed from inside by the one signal that it listens to alone, and `wait` takes care
 # of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
@@ -153,14 +153,18 @@ class ContainerMachine:
         channel, self._channel = self._channel, None
         if channel is None or not await channel.end():
             return False
-        try:
-            # The daemon removes it then, since it was started with `auto_remove`.
-            done = await self.engine.call("remove", self.engine.api.wait, self.name, _END_S, "removed")
-        except NoSuchObject:
-            return True
-        except SandboxError:
-            return False
-        return not done.get("Error")
+        for _ in range(_END_WAITS):
+            try:
+                # The daemon removes it then, since it was started with `auto_remove`. Once in some hundred times it
+                # has done so in the same moment, and never answers.
+                done = await self.engine.call("remove", self.engine.api.wait, self.name, _END_WAIT_S, "removed")
+                return not done.get("Error")
+            except NoSuchObject:
+                return True
+            except SandboxError:
+                if await self.alive() is False:
+                    return True
+        return False
 
     async def leave(self) -> None:
         """Close the connections; the container goes on."""

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import requests.exceptions
 
 from sandbox import BackendUnavailable, Sandbox, SandboxConfig, SandboxSpec, SandboxStartError, open_backend
 from sandbox.docker import DockerBackend
@@ -137,6 +139,21 @@ async def test_a_container_that_is_idle_ends_without_being_killed(
     monkeypatch.setattr(piped.engine.api, "remove_container", refused)
     await sandbox.close()
     assert await sandbox.machine.alive() is False
+    monkeypatch.undo()
+
+
+async def test_a_daemon_that_does_not_tell_of_the_end_is_asked_again(
+    piped: DockerBackend, sandbox: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(*args: Any) -> None:
+        time.sleep(1)
+        raise requests.exceptions.ReadTimeout("nothing came")
+
+    monkeypatch.setattr(piped.engine.api, "wait", deaf)
+    monkeypatch.setattr(piped.engine.api, "remove_container", deaf)
+    began = time.monotonic()
+    await sandbox.close()
+    assert (await sandbox.machine.alive(), time.monotonic() - began < 4) == (False, True)
     monkeypatch.undo()
 
 
