@@ -28,7 +28,7 @@ _h_mem=
 for _h_f in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do
   [ -r "$_h_f" ] && _h_mem=$_h_f
 done
-_h_old=' ' _h_seen=' ' _h_ours= _h_job=0
+_h_old=' ' _h_seen=' ' _h_ours= _h_job=0 _h_me=
 _h_full='heats: no room left in the sandbox for the command or its input'
 
 _h_lines() {
@@ -60,7 +60,7 @@ _h_scan() {
   for _h_f do
     _h_p=${_h_f#/proc/}
     _h_p=${_h_p%%/*}
-    [ "$_h_p" = 1 ] && continue
+    case $_h_p in 1 | "$_h_me") continue ;; esac
     case $_h_known in *" $_h_p "*) continue ;; esac
     _h_s=
     IFS= read -r _h_s </proc/$_h_p/stat
@@ -170,6 +170,9 @@ _h_go() {
   else
     echo "$_h_full" >&3
   fi
+  # The number of this process, for less than reading it from a file a byte at a time.
+  cd -P /proc/self && _h_me=${PWD##*/}
+  cd /
   _h_was=$_h_ooms
   _h_oom
   _h_scan "$_h_ours"
@@ -203,7 +206,7 @@ _h_run() {
   [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
   _h_old=$_h_seen
   _h_oom
-  _h_go </dev/null &
+  _h_go &
   _h_job=$!
 }
 

@@ -33,6 +33,11 @@ class StepLog:
         self._path = path
         self._saved: list[Step] = []
 
+    @property
+    def begun(self) -> bool:
+        """Whether this process has written any of it."""
+        return bool(self._saved)
+
     def save(self, trajectory: Trajectory) -> None:
         """Write what is not in the file yet.
 

@@ -51,8 +51,10 @@ class RolloutStore:
             write_record(whole, trajectory)
             self._steps.clear()
             return
+        first = not self._steps.begun
         self._steps.save(trajectory)
-        whole.unlink(missing_ok=True)
+        if first:
+            whole.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:
         """The outcome; None while the rollout is not finished or its patch does not match it."""
