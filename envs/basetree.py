@@ -17,7 +17,7 @@ from typing import Any
 
 import git
 
-from envs.errors import TaskError
+from envs.errors import GitMissing, TaskError
 
 _AUTHOR = "heats <heats@localhost> 1700000000 +0000"
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
@@ -160,7 +160,7 @@ def _git_errors(what: str) -> Iterator[None]:
             hint = " (it belongs to another user: `git config --global --add safe.directory PATH` if you trust it)"
         raise TaskError(f"{what}: {line}{hint}") from None
     except git.GitCommandNotFound:
-        raise TaskError("git is not installed on this machine") from None
+        raise GitMissing("git is not installed on this machine") from None
 
 
 def _without_password(text: str) -> str:

@@ -6,7 +6,7 @@ import traceback
 from tempfile import NamedTemporaryFile
 
 from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
-from envs.errors import EnvsError, SetupFailed, TestCommandMissing
+from envs.errors import EnvsError, GitMissing, SetupFailed, TestCommandMissing
 from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
@@ -31,7 +31,14 @@ def explain(error: BaseException) -> tuple[int, str]:
             return ExitCode.SIGINT, "stopped by SIGINT"
         case LimitExceeded():
             return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
-        case BackendUnavailable() | ImageMissing() | SetupFailed() | TestCommandMissing() | AgentUnusable():
+        case (
+            BackendUnavailable()
+            | ImageMissing()
+            | SetupFailed()
+            | TestCommandMissing()
+            | GitMissing()
+            | AgentUnusable()
+        ):
             return ExitCode.PREFLIGHT, str(error)
         case ModelConfigError() | EnvsError() | UnknownAgent() | UnknownSelector():
             return ExitCode.USAGE, str(error)
