@@ -155,7 +155,7 @@ def test_starting_needs_neither_the_http_client_nor_git(tmp_path):
 def test_without_git_one_line_says_so(solve, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     code, _, err = solve()
-    assert code == 2
+    assert code == 6
     assert "git is not installed" in one_line(err)
 
 
