@@ -33,19 +33,18 @@ class StepLog:
         self._path = path
         self._saved: list[Step] = []
 
-    @property
-    def begun(self) -> bool:
-        """Whether this process has written any of it."""
-        return bool(self._saved)
-
-    def save(self, trajectory: Trajectory) -> None:
+    def save(self, trajectory: Trajectory) -> bool:
         """Write what is not in the file yet.
+
+        Returns:
+            Whether the file was made anew for that.
 
         Raises:
             OSError: the disk is full, or the directory is not writable.
         """
         known, steps = self._saved, trajectory.steps
-        if not known or len(steps) < len(known) or steps[0] is not known[0]:
+        anew = not known or len(steps) < len(known) or steps[0] is not known[0]
+        if anew:
             head = trajectory.model_copy(update={"steps": ()}).model_dump_json(exclude_defaults=True)
             data = head.encode() + b"\n" + _lines(trajectory, 0)
             write_bytes(self._path, data, durable=False)
@@ -56,6 +55,7 @@ class StepLog:
             finally:
                 os.close(handle)
         self._saved = list(steps)
+        return anew
 
     def clear(self) -> None:
         """Remove the file: the trajectory is kept elsewhere now."""

@@ -51,9 +51,7 @@ class RolloutStore:
             write_record(whole, trajectory)
             self._steps.clear()
             return
-        first = not self._steps.begun
-        self._steps.save(trajectory)
-        if first:
+        if self._steps.save(trajectory):
             whole.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:

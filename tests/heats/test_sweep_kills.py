@@ -1,6 +1,6 @@
 """`heats sweep` killed at random times and started again: nothing lost, nothing repeated, nothing left over.
 
-A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the whole of it, three to thirty minutes;
+A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the whole of it, some minutes;
 HEATS_KILL_MODEL=builtin:repair takes the built-in model in place of the scripted one.
 """
 
