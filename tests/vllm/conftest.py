@@ -1,6 +1,7 @@
 """One real vLLM on the CPU for all tests that are marked so: a tiny model, started once by `heats serve`."""
 
 import re
+import time
 import urllib.request
 
 import pytest
@@ -35,7 +36,8 @@ class Tiny:
         return read_counters(self._page()).running
 
     def chats(self, status):
-        """HTTP requests for chat completions that were answered so."""
+        """HTTP requests for chat completions that were answered so; the server counts one after it has answered."""
+        time.sleep(0.3)
         now, before = (dict(CHATS.findall(page)) for page in (self._page(), self.before))
         return int(float(now.get(status, 0)) - float(before.get(status, 0)))
 
