@@ -9,6 +9,11 @@ cd /
 _h_nl='
 '
 _h_sh=$(command -v bash) || _h_sh=$(command -v sh)
+# To busybox's shell, `sh` may be itself; the launcher wants a path.
+case $_h_sh in
+/*) ;;
+*) if [ -x /bin/sh ]; then _h_sh=/bin/sh; else _h_launcher=; fi ;;
+esac
 _h_setsid= _h_perl= _h_python=
 if [ -z "$_h_launcher" ] || ! "$_h_launcher"; then
   _h_launcher=

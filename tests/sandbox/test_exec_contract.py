@@ -36,6 +36,11 @@ async def test_every_command_gets_a_fresh_shell_in_its_own_session(sbx: Sandbox)
     assert (await sbx.exec('echo "[$x$Y]"', timeout=20)).stdout == b"[]\n"
 
 
+async def test_commands_start_through_our_own_program_wherever_it_runs(sbx: Any) -> None:
+    words = await (await sbx._ready())._ask("H", limit_s=20)
+    assert words[-1].endswith("/launcher")
+
+
 async def test_cwd_is_the_workdir_or_what_the_caller_says(kind: Any, sbx: Sandbox) -> None:
     home = (await sbx.exec("pwd", timeout=20)).stdout.decode().strip()
     if kind.isolated:
