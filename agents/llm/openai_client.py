@@ -247,10 +247,10 @@ class OpenAIModel:
             models = await self.server.models()
         except Exception as error:
             decision = self._without_key(classify(error))
-            raise _preflight_error(decision.error, self.config) from error
+            raise _preflight_error(decision.error, self.config, self.server.base_url) from error
         if models and self.name not in models:
             raise ModelConfigError(
-                f"{self.config.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
+                f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
             )
         facts = {"context_length": models.get(self.name, {}).get("max_model_len"), "vllm": await self.server.version()}
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
@@ -274,12 +274,12 @@ class OpenAIModel:
         await self.server.close()
 
 
-def _preflight_error(error: Exception, config: ModelConfig) -> Exception:
+def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Exception:
     if isinstance(error, ModelConfigError):
         hint = f" (the key is read from {config.api_key_env})" if "answered 401" in str(error) else ""
-        return ModelConfigError(f"{config.base_url}: {error}{hint}")
+        return ModelConfigError(f"{place}: {error}{hint}")
     if isinstance(error, ModelError):
-        return ModelUnavailable(f"cannot use the model server at {config.base_url}: {error}")
+        return ModelUnavailable(f"cannot use the model server at {place}: {error}")
     return error
 
 

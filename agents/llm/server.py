@@ -57,9 +57,13 @@ class Server:
         self.config = config
         # Environment proxies serve the outside world; a server on this machine is never behind one.
         loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        self._http = ChatHttp(bare, _headers(api_key, parts), proxies=not loopback)
+        self._http = ChatHttp(_bare(parts), _headers(api_key, parts), proxies=not loopback)
         self.root = self._http.base_url.removesuffix("/v1")
+
+    @property
+    def base_url(self) -> str:
+        """Where it is, without a password."""
+        return self._http.base_url
 
     async def chat(self, body: Mapping[str, Any]) -> str:
         """The text of the reply to one chat request.
@@ -148,14 +152,21 @@ def _parts(base_url: str) -> SplitResult:
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https"):
-        raise ModelConfigError(f"--base-url {base_url}: give it with http:// or https:// in front")
+        raise ModelConfigError(f"--base-url {_bare(parts)}: give it with http:// or https:// in front")
     try:
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number
         named = False
     if not named:
-        raise ModelConfigError(f"--base-url {base_url}: it names no host, or no port; such as http://localhost:8000/v1")
+        raise ModelConfigError(
+            f"--base-url {_bare(parts)}: it names no host, or no port; such as http://localhost:8000/v1"
+        )
     return parts
+
+
+def _bare(parts: SplitResult) -> str:
+    """The URL to show, and to ask: a password in it is nobody's business."""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _headers(api_key: str, parts: SplitResult) -> dict[str, str]:
