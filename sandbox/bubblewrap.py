@@ -21,8 +21,7 @@ from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
-from sandbox.launcher import NAME as LAUNCHER
-from sandbox.launcher import place
+from sandbox.launcher import LAUNCHER, place_launcher
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
@@ -215,7 +214,7 @@ def _furnish(scratch: Path, spec: SandboxSpec) -> None:
     """The writable directories, and the names of the two users."""
     for name in ("home", "pipes", "etc"):
         (scratch / name).mkdir()
-    place(scratch / "pipes")
+    place_launcher(scratch / "pipes")
     uid = 0 if spec.user in ("root", "0", "0:0") else 1234
     name = "root" if uid == 0 else "agent"
     (scratch / "etc" / "passwd").write_text(

@@ -10,7 +10,7 @@ from sandbox.channel import Channel
 from sandbox.config import SandboxConfig
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
-from sandbox.launcher import NAME as LAUNCHER
+from sandbox.launcher import LAUNCHER
 from sandbox.pipes import PipeFolder, PipeWire, ProcessWire
 from sandbox.scratch import remove_scratch
 from sandbox.supervisor import supervisor_script
@@ -24,8 +24,8 @@ LABEL = "heats."
 _FIRST_S = 10.0
 _END_WAITS, _END_WAIT_S = 5, 1
 
-# As PID 1 of its name space it is killed from inside by the one signal that it listens to alone, and `wait` takes care
-# of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
+# As PID 1 of its name space it hears, of what is sent from inside, only the one signal that it listens to, and `wait`
+# takes care of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
 KEEPER = """trap 'exit 0' USR2
 [ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 [ -z "$3" ] || sh -c "$3" >"$4" 2>"$5" <"$6" &

@@ -19,7 +19,7 @@ from sandbox.container import CHANNEL_DIR, KEEPER, LABEL, PIPES, ContainerMachin
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxLost, SandboxStartError
-from sandbox.launcher import place
+from sandbox.launcher import place_launcher
 from sandbox.owner import Owner
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
@@ -171,7 +171,7 @@ class DockerBackend:
     def _pipe_folder(self, spec: SandboxSpec) -> Path:
         folder = make_scratch(self._config.scratch(), self.name, spec.labels) / "pipes"
         folder.mkdir()
-        place(folder)
+        place_launcher(folder)
         folder.chmod(0o755)
         return folder
 

@@ -13,7 +13,7 @@ import platform
 import struct
 from pathlib import Path
 
-NAME = "launcher"
+LAUNCHER = "launcher"
 
 _X86_64 = (
     "bf 03 00 00 00"  # mov   edi, 3
@@ -117,7 +117,7 @@ def launcher(machine: str) -> bytes | None:
     return head + load + stack + code
 
 
-def place(folder: Path) -> None:
+def place_launcher(folder: Path) -> None:
     """Put the executable for this machine into a folder that a sandbox sees, if there is one for it.
 
     Raises:
@@ -125,6 +125,6 @@ def place(folder: Path) -> None:
     """
     program = launcher(platform.machine())
     if program is not None:
-        path = folder / NAME
+        path = folder / LAUNCHER
         path.write_bytes(program)
         path.chmod(0o555)

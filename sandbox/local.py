@@ -14,8 +14,7 @@ from sandbox.base import SandboxSpec
 from sandbox.channel import Channel, ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.errors import BackendUnavailable, SandboxStartError
-from sandbox.launcher import NAME as LAUNCHER
-from sandbox.launcher import place
+from sandbox.launcher import LAUNCHER, place_launcher
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
@@ -45,7 +44,7 @@ class LocalBackend:
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         for name in ("work", "home", "pipes", "stage"):
             (scratch / name).mkdir()
-        place(scratch / "pipes")
+        place_launcher(scratch / "pipes")
         mark = secrets.token_hex(8)
         env = {"PATH": MINIMAL_PATH, "HOME": str(scratch / "home"), "LANG": "C.UTF-8", **spec.env, _MARK: mark}
         script = supervisor_script(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.launcher import NAME, launcher, place
+from sandbox.launcher import LAUNCHER, launcher, place_launcher
 
 WHO = "import os, sys; print(os.getsid(0) == os.getpid(), sys.argv[1:], os.environ['HEATS_TEST'])"
 AARCH64 = shutil.which("qemu-aarch64-static")
@@ -16,10 +16,10 @@ AARCH64 = shutil.which("qemu-aarch64-static")
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    place(tmp_path)
-    if not (tmp_path / NAME).exists():
+    place_launcher(tmp_path)
+    if not (tmp_path / LAUNCHER).exists():
         pytest.skip(f"there is none for {platform.machine()}")
-    return str(tmp_path / NAME)
+    return str(tmp_path / LAUNCHER)
 
 
 def ended(*argv: str) -> int:

@@ -15,6 +15,11 @@ def test_a_short_command_is_sent_as_lines() -> None:
     assert lines == [b"cd -- /w || return 126", b"echo a", b"echo b", b""]
 
 
+def test_directory_and_environment_are_sent_only_where_they_change() -> None:
+    again = Request(NONCE, b"echo a", "/w", {"A": "x"}, again=True).encode()
+    assert again == f"R {NONCE} 0 1 0 0 0 1\necho a\n".encode()
+
+
 def test_a_long_command_and_input_are_sent_by_length() -> None:
     command = b"#" * (INLINE_BYTES + 1)
     sent = Request(NONCE, command, "/w", stdin=b"\0\n", merge_stderr=True).encode()
