@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import secrets
 import time
-from dataclasses import replace
 
 from sandbox.base import ExecResult, ExecStatus
 from sandbox.errors import SandboxStartError
 from sandbox.exchange import Exchange
+from sandbox.pipes import PipeWire
 from sandbox.supervisor import Request, signal_request
 from sandbox.wire import Wire, WireClosed
 
@@ -49,7 +49,10 @@ class Channel:
         self.shell = ""
         self._crowded = True
         self._busy = False
-        self._setup = b""  # of the last command, as the supervisor has it
+        self._setup = b""  # of the last command that the supervisor ran itself, as it has it
+        self._prior = b""  # of the last command
+        self._worker: PipeWire | None = None
+        self._worker_setup = b""
 
     async def hello(self, limit_s: float = 30.0) -> None:
         """Wait until the supervisor answers.
@@ -77,14 +80,17 @@ class Channel:
         Raises:
             ValueError: the request cannot be written down.
         """
-        setup = request.setup()
-        data = replace(request, look=self._crowded, again=setup == self._setup).encode()
-        self._crowded, self._setup, self._busy = True, b"", True
-        run = Exchange.begin(request.nonce, limit, merged=request.merge_stderr)
+        setup, worker = request.setup, self._worker_for(request)
+        data = request.encode(look=self._crowded, again=worker is not None or setup == self._setup)
+        run = Exchange.begin(request.nonce, limit, merged=request.merge_stderr, worker=worker)
+        before = self._setup, self._worker
+        self._crowded, self._setup, self._prior, self._worker, self._busy = True, b"", b"", None, True
         try:
             result = await self._run(run, data, timeout)
             await self._hear_out(run)
-            self._setup, self._busy = setup, False
+            self._setup, self._prior, self._busy = before[0] if worker else setup, setup, False
+            # A worker that did not get to the end of a command is not waited for again.
+            self._worker = before[1] if run.complete or worker is None else None
             return result
         except (WireClosed, ChannelBroken) as error:
             self.broken = str(error)
@@ -113,12 +119,40 @@ class Channel:
     async def move(self, wire: Wire, *pipes: str) -> None:
         """Tell the supervisor to use other pipes (as it sees them), and hear it answer through the wire of these."""
         await self._ask("N", *pipes, limit_s=_MOVE_S, onto=wire)
-        self.tainted = False
+        self.tainted, self._worker = False, None
+
+    def wants_worker(self, request: Request) -> bool:
+        """Whether this is one of several commands from the same directory and environment, which a worker runs faster.
+
+        Raises:
+            ValueError: the request cannot be written down.
+        """
+        return not self._crowded and self._prior == self._setup == request.setup and self._worker_for(request) is None
+
+    async def hire(self, wire: PipeWire, pipe: str) -> None:
+        """Have the supervisor start a worker in place of the former one: a shell that runs commands itself.
+
+        Commands from the directory and environment of the last one go to it while nothing else runs. It is not started
+        anew for each, which takes longer than a small command; the supervisor watches meanwhile.
+
+        Args:
+            wire: this channel's, which sends to the worker, too.
+            pipe: where the worker reads, as it sees it.
+
+        Raises:
+            ChannelBroken: the supervisor does not answer.
+        """
+        await self._ask("W", pipe, limit_s=_MOVE_S)
+        self._worker, self._worker_setup = wire, self._setup
+
+    def _worker_for(self, request: Request) -> PipeWire | None:
+        fits = not self._crowded and self._worker_setup == request.setup
+        return self._worker if fits and self._worker is not None and self._worker.staffed else None
 
     async def _run(self, run: Exchange, data: bytes, timeout: float) -> ExecResult:
         try:
             async with asyncio.timeout(timeout):
-                await self.wire.send(data)
+                await (run.worker.send(data, worker=True) if run.worker else self.wire.send(data))
                 await self._until_complete(run)
         except TimeoutError:
             if not run.complete:
@@ -135,7 +169,7 @@ class Channel:
                     await self._take(run)
             except TimeoutError:
                 if run.asked is None:
-                    await self.wire.send(signal_request("P", run.nonce))
+                    await self.wire.send(signal_request("P", run.nonce, *(["worker"] if run.worker else [])))
                     run.asked = time.monotonic()
             if "P" in run.answers:
                 run.asked = None
@@ -213,7 +247,10 @@ class Channel:
         try:
             async with asyncio.timeout(_KILL_S):
                 await self._repeat_kill("K", run)
-                await self._collect(run, _KILL_S)
+                await self._collect(run, _TERM_GRACE_S)
+                while not run.complete:  # it had not begun, maybe
+                    await self._repeat_kill("K", run)
+                    await self._collect(run, _TERM_GRACE_S)
         except (TimeoutError, WireClosed, ChannelBroken) as error:
             self.broken = f"cancelled: {error}"
         if not run.complete:

@@ -11,7 +11,8 @@ from sandbox.config import SandboxConfig
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.launcher import LAUNCHER
-from sandbox.pipes import PipeFolder, PipeWire, ProcessWire
+from sandbox.pipefolder import OUTPUTS, PipeFolder
+from sandbox.pipes import PipeWire, ProcessWire
 from sandbox.scratch import remove_scratch
 from sandbox.supervisor import supervisor_script
 from sandbox.wire import SocketWire, Wire, WireClosed
@@ -79,7 +80,10 @@ class ContainerMachine:
             return []
         self._first = PipeWire()
         self._wires.append(self._first)
-        return [self._program, *await self._opening.enter_async_context(self._pipes.fresh(self._first, input_too=True))]
+        return [
+            self._program,
+            *await self._opening.enter_async_context(self._pipes.fresh(self._first, (*OUTPUTS, "in"))),
+        ]
 
     async def connect(self) -> Channel:
         """See `Machine.connect`."""
@@ -105,7 +109,7 @@ class ContainerMachine:
         through, wire = channel.wire, PipeWire()
         self._wires.append(wire)
         try:
-            await pipes.move(channel, wire, input_too=True)
+            await pipes.move(channel, wire, (*OUTPUTS, "in"))
         finally:
             for other in {through, wire} - {channel.wire}:
                 await self._let_go(other)
@@ -122,6 +126,11 @@ class ContainerMachine:
         fresh = await self.connect()
         await channel.wire.hang_up()
         return fresh
+
+    async def hire(self, channel: Channel) -> None:
+        """See `Machine.hire`."""
+        if self._pipes is not None:
+            await self._pipes.hire(channel)
 
     async def alive(self) -> bool | None:
         """See `Machine.alive`."""

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from sandbox.base import ExecResult, ExecStatus
+from sandbox.pipes import PipeWire
 from sandbox.stream import Capture, RecordScanner
 
 
@@ -14,6 +15,7 @@ class Exchange:
     Attributes:
         nonce: of the request; records with another one are output.
         merged: both streams come as one.
+        worker: whom it was sent to, where that is not the supervisor itself.
         began: when, by `time.monotonic`.
         record: the fields of its completion record, once that is there.
         answers: fields of other records, by their letter.
@@ -27,6 +29,7 @@ class Exchange:
     out_scan: RecordScanner
     err_scan: RecordScanner
     merged: bool
+    worker: PipeWire | None
     began: float
     record: list[str] | None = None
     err_done: bool = False
@@ -35,10 +38,10 @@ class Exchange:
     last_data: float = 0.0
 
     @classmethod
-    def begin(cls, nonce: str, limit: int, *, merged: bool) -> "Exchange":
+    def begin(cls, nonce: str, limit: int, *, merged: bool, worker: PipeWire | None = None) -> "Exchange":
         """One that starts now, of which `limit` bytes of each stream are kept."""
         scanners = RecordScanner(nonce), RecordScanner(nonce)
-        return cls(nonce, Capture(limit), Capture(limit), *scanners, merged, time.monotonic())
+        return cls(nonce, Capture(limit), Capture(limit), *scanners, merged, worker, time.monotonic())
 
     @property
     def complete(self) -> bool:

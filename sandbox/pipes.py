@@ -1,24 +1,19 @@
-"""Pipes as a wire: those of a child process, or named ones in a folder that both sides see."""
+"""Pipes as a wire: those of a child process, or others that it is given."""
 
 import asyncio
 import contextlib
 import os
 import subprocess
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import cast
 
-from sandbox.channel import Channel
 from sandbox.wire import WireClosed
 
 _FLUSH_S = 30.0
 _LAST_WORDS_S = 0.2
 _BUFFERED = 1 << 20
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PipeWire:
@@ -26,6 +21,7 @@ class PipeWire:
 
     def __init__(self) -> None:
         self._inlet: asyncio.StreamWriter | None = None
+        self._desk: asyncio.StreamWriter | None = None
         self._outlets: list[_Outlet] = []
         self._retired: list[_Outlet] = []
         self._ready: deque[tuple[int, bytes]] = deque()
@@ -36,10 +32,17 @@ class PipeWire:
 
     async def take_input(self, fd: int) -> None:
         """Send through this pipe from now on."""
-        loop = asyncio.get_running_loop()
-        pipe = os.fdopen(fd, "wb", buffering=0)
-        transport, protocol = await loop.connect_write_pipe(lambda: _Inlet(self), pipe)
-        self._inlet = asyncio.StreamWriter(transport, protocol, None, loop)
+        self._inlet = await _writer(fd, partial(self.ended, 0))
+
+    async def take_desk(self, fd: int) -> None:
+        """Send what is for the worker through this pipe from now on."""
+        former, self._desk = self._desk, await _writer(fd)
+        _abort(former)
+
+    @property
+    def staffed(self) -> bool:
+        """Whether there is a worker who reads what is sent to it."""
+        return self._desk is not None and not self._desk.is_closing()
 
     async def take_outputs(self, out: int, err: int) -> None:
         """Receive from these two from now on; what still comes through the former ones is thrown away."""
@@ -54,13 +57,14 @@ class PipeWire:
         for outlet, fd in zip(self._outlets, (out, err), strict=True):
             await loop.connect_read_pipe(partial(_same, outlet), os.fdopen(fd, "rb", buffering=0))
 
-    async def send(self, data: bytes) -> None:
-        """See `Wire.send`."""
-        if self._inlet is None or self._inlet.is_closing():
+    async def send(self, data: bytes, *, worker: bool = False) -> None:
+        """See `Wire.send`; to the worker where asked."""
+        pipe = self._desk if worker else self._inlet
+        if pipe is None or pipe.is_closing():
             raise WireClosed("nobody reads any more")
         try:
-            self._inlet.write(data)
-            await self._inlet.drain()
+            pipe.write(data)
+            await pipe.drain()
         except (OSError, RuntimeError) as error:
             raise WireClosed(str(error)) from error
 
@@ -80,15 +84,16 @@ class PipeWire:
 
     async def hang_up(self) -> None:
         """See `Wire.hang_up`."""
-        if self._inlet is not None:
-            self._inlet.close()
+        for pipe in (self._inlet, self._desk):
+            if pipe is not None:
+                pipe.close()
         for outlet in self._outlets:
             outlet.retire()
 
     async def close(self) -> None:
         """See `Wire.close`."""
-        if self._inlet is not None and not self._inlet.is_closing():
-            self._inlet.transport.abort()
+        _abort(self._inlet)
+        _abort(self._desk)
         for outlet in (*self._outlets, *self._retired):
             outlet.close()
 
@@ -173,15 +178,27 @@ class ProcessWire(PipeWire):
 
 
 class _Inlet(asyncio.streams.FlowControlMixin):
-    """Tells the wire when the far end is gone."""
+    """Tells when the far end is gone."""
 
-    def __init__(self, wire: PipeWire) -> None:
+    def __init__(self, ended: Callable[[], None]) -> None:
         super().__init__()
-        self._wire = wire
+        self._tell = ended
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._wire.ended(0)
+        self._tell()
+
+
+async def _writer(fd: int, ended: Callable[[], None] = lambda: None) -> asyncio.StreamWriter:
+    loop = asyncio.get_running_loop()
+    pipe = os.fdopen(fd, "wb", buffering=0)
+    transport, protocol = await loop.connect_write_pipe(lambda: _Inlet(ended), pipe)
+    return asyncio.StreamWriter(transport, protocol, None, loop)
+
+
+def _abort(writer: asyncio.StreamWriter | None) -> None:
+    if writer is not None and not writer.is_closing():
+        writer.transport.abort()
 
 
 class _Outlet(asyncio.Protocol):
@@ -225,62 +242,3 @@ class _Outlet(asyncio.Protocol):
 
 def _same(outlet: _Outlet) -> _Outlet:
     return outlet
-
-
-class PipeFolder:
-    """Named pipes between the orchestrator and a supervisor that sees their folder, too.
-
-    A pipe has a name only until both sides have opened it: what runs in the sandbox later finds an empty folder.
-    """
-
-    def __init__(self, host: Path, inside: str) -> None:
-        """`host` is the folder's path on this side, `inside` the one on the far side."""
-        self._host = host
-        self._inside = inside
-        self._made = 0
-
-    @asynccontextmanager
-    async def fresh(self, wire: PipeWire, *, input_too: bool = False) -> AsyncIterator[list[str]]:
-        """New pipes in the hands of a wire; within the context the supervisor has to open its ends.
-
-        Each side opens while the other's end is there, so that neither waits: we first.
-
-        Yields:
-            As the supervisor sees them, the pipes for its output, its errors and, where asked, its input.
-
-        Raises:
-            WireClosed: they cannot be made.
-        """
-        self._made += 1
-        paths = [self._host / f"{word}.{self._made}" for word in ("out", "err", "in")[: 3 if input_too else 2]]
-        held = []
-        try:
-            try:
-                for path in paths:
-                    os.mkfifo(path)
-                    path.chmod(0o666)  # the sandbox's user may be somebody else; nobody else gets to this folder
-                await wire.take_outputs(*(os.open(path, _READ) for path in paths[:2]))
-                if input_too:
-                    held.append(os.open(paths[2], os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
-                    await wire.take_input(os.open(paths[2], _WRITE))
-            except OSError as error:
-                raise WireClosed(f"no pipes in {self._host}: {error.strerror}") from error
-            yield [f"{self._inside}/{path.name}" for path in paths]
-        finally:
-            for fd in held:
-                os.close(fd)
-            for path in paths:
-                path.unlink(missing_ok=True)
-
-    async def move(self, channel: Channel, wire: PipeWire, *, input_too: bool = False) -> None:
-        """Have the supervisor write to a fresh pair of pipes, and read from a fresh one, too, where asked.
-
-        Args:
-            channel: a channel whose supervisor answers.
-            wire: what the pipes are for; it becomes the channel's wire.
-
-        Raises:
-            ChannelBroken, WireClosed: the supervisor did not follow; the channel is unusable.
-        """
-        async with self.fresh(wire, input_too=input_too) as names:
-            await channel.move(wire, *names)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sandbox.channel import Channel
 from sandbox.errors import SandboxLost, SandboxStartError
-from sandbox.pipes import PipeFolder, ProcessWire
+from sandbox.pipefolder import PipeFolder
+from sandbox.pipes import ProcessWire
 from sandbox.scratch import remove_scratch
 
 MINIMAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -64,6 +65,10 @@ class ProcessMachine:
         assert self._wire is not None
         await self._pipes.move(channel, self._wire)
         return channel
+
+    async def hire(self, channel: Channel) -> None:
+        """See `Machine.hire`."""
+        await self._pipes.hire(channel)
 
     async def drop(self, channel: Channel) -> None:
         """See `Machine.drop`: the same pipes serve the next channel."""

@@ -40,6 +40,14 @@ class Machine(Protocol):
         """Give the next command streams that no earlier process holds. Raises as `connect`."""
         ...
 
+    async def hire(self, channel: Channel) -> None:
+        """Give the channel a worker, where that can be done (`Channel.hire`).
+
+        Raises:
+            ChannelBroken: it is unusable now.
+        """
+        ...
+
     async def drop(self, channel: Channel) -> None:
         """Let go of a broken channel. Never raises."""
         ...
@@ -141,7 +149,7 @@ class ChannelSandbox:
 
     async def _run(self, request: Request, timeout: float, limit: int) -> ExecResult:
         async with self._lock:
-            channel = await self._ready()
+            channel = await self._ready(request)
             result = await channel.run(request, timeout=timeout, limit=limit)
             if channel.broken and self._sentence is not None:
                 raise self._sentence
@@ -159,12 +167,17 @@ class ChannelSandbox:
             await asyncio.sleep(_LOOK_PAUSE_S)
         return False
 
-    async def _ready(self) -> Channel:
-        """A channel that works: the present one, or a new one."""
+    async def _ready(self, request: Request | None = None) -> Channel:
+        """A channel that works, for this request: the present one, or a new one."""
         channel = self._channel
         self._check_open()
         if not channel.broken and not channel.tainted:
-            return channel
+            try:
+                if request is not None and channel.wants_worker(request):
+                    await self.machine.hire(channel)
+                return channel
+            except ChannelBroken as error:
+                channel.broken = str(error)
         for pause in _REOPEN_PAUSES_S:
             self._check_open()
             await asyncio.sleep(pause)

@@ -7,12 +7,13 @@ up every process slot.
 Requests are lines on its standard input:
 
     R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge> <look>   run; 0 setup lines: as before
+    W <nonce> <in>   start a worker, which reads the likes of R from that named pipe, and does not fork for them
     T <nonce>   ask what the running command started to end (SIGTERM)
     K <nonce>   kill what the running command started
     A <nonce>   kill everything that any command started
     Q <nonce>   who of them is still there, and holds our output
-    P <nonce>   is the running command still watched
-    N <nonce> <out> <err> [<in>]   write to these named pipes from now on, and read from that one
+    P <nonce> [<worker>]   is the running command still watched, by the worker if there is a third word
+    N <nonce> <out> <err> [<in>]   write to these named pipes from now on, read from that one, and have no worker
     E <nonce>   have the sandbox end, where its first process listens for that (SIGUSR2); no answer
     H <nonce>   say which shell is used
 
@@ -25,6 +26,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 
 RECORD_SEPARATOR = b"\x1e"
@@ -50,7 +52,7 @@ def supervisor_script(directory: str, *, crowd: int, mark: str = "", launcher: s
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + program
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """One command as the supervisor gets it.
 
@@ -61,8 +63,6 @@ class Request:
         env: exported before the command's shell starts.
         stdin: None or empty for /dev/null.
         merge_stderr: write both streams to standard output.
-        look: earlier commands may have left processes running, which are not this one's.
-        again: directory and environment are those of the supervisor's last command, and are not sent.
     """
 
     nonce: str
@@ -71,29 +71,32 @@ class Request:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes | None = None
     merge_stderr: bool = False
-    look: bool = True
-    again: bool = False
 
-    def encode(self) -> bytes:
+    def encode(self, *, look: bool = True, again: bool = False) -> bytes:
         """The bytes to send.
+
+        Args:
+            look: earlier commands may have left processes running, which are not this one's.
+            again: directory and environment are those of the supervisor's last command, and are not sent.
 
         Raises:
             ValueError: an environment name is not a shell identifier, or a value holds a NUL.
         """
-        setup = b"" if self.again else self.setup()
+        setup = b"" if again else self.setup + b"\n"
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
         fed = self.stdin or b""
         counts = (
-            0 if self.again else setup.count(10) + 1,
+            setup.count(10),
             lines.count(10) + 1,
             len(body),
             len(fed),
             int(self.merge_stderr),
-            int(self.look),
+            int(look),
         )
         head = " ".join(("R", self.nonce, *map(str, counts))) + "\n"
-        return b"".join((head.encode(), setup, b"" if self.again else b"\n", lines, b"\n", body, fed))
+        return b"".join((head.encode(), setup, lines, b"\n", body, fed))
 
+    @cached_property
     def setup(self) -> bytes:
         """Shell code that goes to the directory and exports the environment.
 
@@ -112,5 +115,5 @@ class Request:
 
 
 def signal_request(op: str, nonce: str, *words: str) -> bytes:
-    """A one-line request: T, K, A, Q, P, N, E or H."""
+    """A one-line request: T, K, A, Q, P, W, N, E or H."""
     return " ".join((op, nonce, *words)).encode() + b"\n"

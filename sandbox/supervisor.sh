@@ -33,7 +33,7 @@ _h_mem=
 for _h_f in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do
   [ -r "$_h_f" ] && _h_mem=$_h_f
 done
-_h_old=' ' _h_seen=' ' _h_ours= _h_job=0 _h_me=
+_h_old=' ' _h_seen=' ' _h_ours= _h_job=0 _h_worker=0 _h_alone= _h_me=
 _h_full='heats: no room left in the sandbox for the command or its input'
 
 _h_lines() {
@@ -66,7 +66,12 @@ _h_scan() {
     _h_p=${_h_f#/proc/}
     _h_p=${_h_p%%/*}
     case $_h_p in 1 | "$_h_me") continue ;; esac
-    case $_h_known in *" $_h_p "*) continue ;; esac
+    case $_h_known in
+    *" $_h_p "*)
+      _h_ours="$_h_ours$_h_p "
+      continue
+      ;;
+    esac
     _h_s=
     IFS= read -r _h_s </proc/$_h_p/stat
     [ -n "$_h_s" ] || continue
@@ -176,7 +181,7 @@ _h_go() {
     echo "$_h_full" >&3
   fi
   # The number of this process, for less than reading it from a file a byte at a time.
-  cd -P /proc/self && _h_me=${PWD##*/}
+  [ -n "$_h_me" ] || { cd -P /proc/self && _h_me=${PWD##*/}; }
   cd /
   _h_was=$_h_ooms
   _h_oom
@@ -211,53 +216,84 @@ _h_run() {
   [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
   _h_old=$_h_seen
   _h_oom
-  _h_go &
-  _h_job=$!
+  if [ -n "$_h_alone" ]; then
+    _h_go
+  else
+    _h_go &
+    _h_job=$!
+  fi
 }
 
-while IFS= read -r _h_l; do
-  set -f
-  set -- $_h_l
-  set +f
-  case $1 in
-  R) shift && _h_run "$@" ;;
-  T)
-    _h_scan
-    [ -z "$_h_pids" ] || kill -TERM $_h_pids
-    ;;
-  K)
-    _h_kill
-    printf '\036%s K %s\036' "$2" "$_h_left"
-    ;;
-  A)
-    _h_old=' '
-    _h_kill
-    printf '\036%s A %s\036' "$2" "$_h_left"
-    ;;
-  Q)
-    _h_scan
-    [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
-    _h_holders
-    printf '\036%s Q %s %s\036' "$2" "$_h_left" "$_h_held"
-    ;;
-  P)
-    _h_s= _h_alive=0
-    IFS= read -r _h_s </proc/$_h_job/stat
-    case ${_h_s##*) } in '' | Z* | X*) ;; *) _h_alive=1 ;; esac
-    printf '\036%s P %s\036' "$2" "$_h_alive"
-    ;;
-  N)
-    exec >"$3" 3>"$4"
-    [ -z "${5-}" ] || exec <"$5"
-    printf '\036%s N\036' "$2"
-    ;;
-  E)
-    kill -USR2 1
-    exit
-    ;;
-  H)
-    _h_new=${_h_launcher:-${_h_setsid:-${_h_perl:-$_h_python}}}
-    printf '\036%s H %s %s %s\036' "$2" "$_h_sid" "$_h_sh" "${_h_new:-none}"
-    ;;
-  esac
-done
+_h_dismiss() {
+  [ "$_h_worker" -gt 0 ] || return 0
+  kill -KILL "$_h_worker"
+  wait "$_h_worker"
+  _h_worker=0
+}
+
+_h_lives() {
+  _h_s= _h_alive=0
+  IFS= read -r _h_s </proc/$1/stat
+  case ${_h_s##*) } in '' | Z* | X*) ;; *) _h_alive=1 ;; esac
+}
+
+# What comes in, to the end of it. A worker does the same, but runs each command itself.
+_h_serve() {
+  while IFS= read -r _h_l; do
+    set -f
+    set -- $_h_l
+    set +f
+    case $1 in
+    R) shift && _h_run "$@" ;;
+    T)
+      _h_scan
+      [ -z "$_h_pids" ] || kill -TERM $_h_pids
+      ;;
+    K)
+      _h_kill
+      printf '\036%s K %s\036' "$2" "$_h_left"
+      ;;
+    A)
+      _h_old=' '
+      _h_kill
+      printf '\036%s A %s\036' "$2" "$_h_left"
+      ;;
+    Q)
+      _h_scan
+      [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
+      _h_holders
+      printf '\036%s Q %s %s\036' "$2" "$_h_left" "$_h_held"
+      ;;
+    P)
+      if [ -n "${3-}" ]; then _h_lives "$_h_worker"; else _h_lives "$_h_job"; fi
+      printf '\036%s P %s\036' "$2" "$_h_alive"
+      ;;
+    W)
+      _h_dismiss
+      {
+        _h_alone=1
+        exec <"$3"
+        printf '\036%s W\036' "$2"
+        _h_serve
+      } &
+      _h_worker=$!
+      ;;
+    N)
+      _h_dismiss
+      exec >"$3" 3>"$4"
+      [ -z "${5-}" ] || exec <"$5"
+      printf '\036%s N\036' "$2"
+      ;;
+    E)
+      kill -USR2 1
+      exit
+      ;;
+    H)
+      _h_new=${_h_launcher:-${_h_setsid:-${_h_perl:-$_h_python}}}
+      printf '\036%s H %s %s %s\036' "$2" "$_h_sid" "$_h_sh" "${_h_new:-none}"
+      ;;
+    esac
+  done
+}
+
+_h_serve

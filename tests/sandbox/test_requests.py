@@ -16,7 +16,7 @@ def test_a_short_command_is_sent_as_lines() -> None:
 
 
 def test_directory_and_environment_are_sent_only_where_they_change() -> None:
-    again = Request(NONCE, b"echo a", "/w", {"A": "x"}, again=True).encode()
+    again = Request(NONCE, b"echo a", "/w", {"A": "x"}).encode(look=True, again=True)
     assert again == f"R {NONCE} 0 1 0 0 0 1\necho a\n".encode()
 
 
@@ -40,7 +40,7 @@ def test_a_value_with_a_nul_is_refused() -> None:
 
 @pytest.mark.parametrize("value", ["plain", "a'b\"c$d`e\\", "two\nlines\n", "*", "-n", "", "é\udcff"])
 def test_values_and_directories_cannot_break_out_of_their_quotes(value: str) -> None:
-    setup = Request(NONCE, b"true", "/", {"A": value}).setup()
+    setup = Request(NONCE, b"true", "/", {"A": value}).setup
     script = setup + b'\nprintf %s "$A"'
     assert subprocess.run(["sh", "-c", script], capture_output=True).stdout == value.encode("utf-8", "surrogateescape")
 
