@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
-from agents.llm.base import ChatModel, Completion, Message, ToolCall
+from agents.llm.base import ChatModel, Completion, History, Message, ToolCall
 from agents.llm.growth import PromptGrowth
 from agents.llm.ledger import Ledger, Usage
 from agents.prompting import Prompts, defused
@@ -72,7 +72,7 @@ class Attempt:
     model: ChatModel
     ledger: Ledger
     save: SaveStep
-    messages: list[Message] = field(default_factory=list)
+    messages: History = field(default_factory=History)
     steps: list[Step] = field(default_factory=list)
     format_errors: int = 0
     growth: PromptGrowth = field(default_factory=PromptGrowth)

@@ -7,7 +7,7 @@ it back without loss.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from agents.llm.base import ToolCall
 from agents.llm.ledger import Usage
@@ -97,7 +97,7 @@ class Trajectory(Record):
     duration_s: float = 0.0
     parents: tuple[str, ...] = ()
     """Rollouts whose summaries were this one's refinement context."""
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def agent_steps(self) -> int:

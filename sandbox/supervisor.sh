@@ -184,7 +184,7 @@ _h_go() {
   [ -n "$_h_me" ] || { cd -P /proc/self && _h_me=${PWD##*/}; }
   cd /
   _h_was=$_h_ooms
-  _h_oom
+  [ "$_h_rc" -eq 0 ] || _h_oom
   _h_scan "$_h_ours"
   _h_holders
   [ -z "$_h_file" ] || rm -f "$_h_file"

@@ -5,7 +5,7 @@
 server's prefix cache can be used.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +15,25 @@ from agents.llm.ledger import Ledger, Usage
 
 Message = dict[str, Any]
 """An OpenAI chat message, as sent and as stored."""
+
+
+class History(list[Message]):
+    """A conversation that is only ever appended to, which keeps its JSON: the whole of it is sent at every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._json = bytearray(b"[")
+        self._known = 0
+
+    def encoded(self, encode: Callable[[Message], bytes]) -> bytes:
+        """The JSON array, to which `encode` adds the messages that are new."""
+        for message in self[self._known :]:
+            if self._known:
+                self._json += b","
+            self._json += encode(message)
+            self._known += 1
+        return bytes(self._json) + b"]"
+
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 

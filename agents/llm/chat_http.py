@@ -13,6 +13,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from pydantic_core import PydanticSerializationError, to_json
 
+from agents.llm.base import History
+
 _CONNECT_S = 10.0
 _KEPT_S = 4.0
 """Seconds for which an idle connection is kept: vLLM's server closes them after five."""
@@ -110,11 +112,19 @@ def _proxy(url: str) -> str | None:
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
-    """A request as JSON: the whole history at every step, so by the fastest encoder there is."""
+    """A request as JSON."""
+    history = body.get("messages")
+    if not isinstance(history, History):
+        return _json(body)
+    rest = _json({key: value for key, value in body.items() if key != "messages"})
+    return b'{"messages":%b,%b' % (history.encoded(_json), rest[1:])
+
+
+def _json(value: Mapping[str, Any]) -> bytes:
     try:
-        return to_json(body)
+        return to_json(value)
     except PydanticSerializationError:  # lone surrogates, which it does not take
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 async def _content(response: aiohttp.ClientResponse) -> bytes:

@@ -38,7 +38,7 @@ class Call:
 
     def body(self, n: int, config: ModelConfig, quirks: Quirks) -> dict[str, Any]:
         """The request for `n` choices as this server takes it."""
-        body: dict[str, Any] = {"model": config.name, "messages": list(self.messages)}
+        body: dict[str, Any] = {"model": config.name, "messages": self.messages}
         for key in ("temperature", "top_p", "max_tokens"):
             value = getattr(self.sampling, key)
             value = getattr(config, key) if value is None else value

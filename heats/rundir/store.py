@@ -37,22 +37,22 @@ class RolloutStore:
     def __init__(self, directory: Path, rollout: str) -> None:
         self.directory = directory
         self.rollout = rollout
+        self._whole = directory / "trajectory.json"
         self._steps = StepLog(directory / "trajectory.jsonl")
 
     def trajectory(self) -> Trajectory | None:
         """The trajectory so far or at the end."""
-        ended = read_record(self.directory / "trajectory.json", Trajectory)
+        ended = read_record(self._whole, Trajectory)
         return ended or read_steps(self.directory / "trajectory.jsonl")
 
     def save_trajectory(self, trajectory: Trajectory) -> None:
         """Keep the trajectory; called after every step. One that has ended is written whole, and durably."""
-        whole = self.directory / "trajectory.json"
         if trajectory.exit is not None:
-            write_record(whole, trajectory)
+            write_record(self._whole, trajectory)
             self._steps.clear()
             return
         if self._steps.save(trajectory):
-            whole.unlink(missing_ok=True)
+            self._whole.unlink(missing_ok=True)
 
     def outcome(self) -> Outcome | None:
         """The outcome; None while the rollout is not finished or its patch does not match it."""

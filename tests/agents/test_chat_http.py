@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from agents.errors import ModelConfigError
+from agents.llm.base import History
 from agents.llm.chat_http import BrokenReply, ChatHttp, ConnectError, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.server import Server
@@ -136,6 +138,17 @@ async def test_lone_surrogates_do_not_stop_a_request() -> None:
     async with answering(sized(b"one")) as (client, seen):
         assert await client.post("/x", {"a": "é \ud800\n"}) == "one"
     assert seen[1].endswith('{"a":"é ?\\n"}'.encode())
+
+
+async def test_a_history_that_grows_is_sent_whole_each_time() -> None:
+    history, sent = History(), []
+    async with answering(*[sized(b"{}")] * 4) as (client, seen):
+        for content in ("first", "a \ud800 b", 'é"\\\n', None):
+            history.append({"role": "user", "content": content})
+            sent.append({"model": "m", "messages": list(history), "seed": 1})
+            await client.post("/chat/completions", {"model": "m", "messages": history, "seed": 1})
+    received = [json.loads(request.split(b"\r\n\r\n", 1)[1]) for request in seen[1:]]
+    assert received == json.loads(json.dumps(sent).replace("\\ud800", "?"))
 
 
 async def test_headers_that_openais_own_client_takes_from_the_environment_go_with_requests(
