@@ -1,8 +1,8 @@
 """The shell program at the far end of the channel (supervisor.sh), and how requests to it are written.
 
-It needs a POSIX `sh` with `dd` and `cat`, and our own launcher or `setsid` (or perl or python3 in its place); commands
-run in bash where the image has it. It forks only to run a command, so that it still answers while a fork bomb has used
-up every process slot.
+It needs a POSIX `sh` with `dd` and `cat`, and our own launcher or `setsid` (or perl or python3 in its place);
+commands run in bash where the image has it. It forks only to run a command or to start a worker, so that it still
+answers while a fork bomb has used up every process slot.
 
 Requests are lines on its standard input:
 

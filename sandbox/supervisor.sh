@@ -1,8 +1,9 @@
 # The program at the far end of a command channel; requests and replies are described in supervisor.py.
 #
-# Nothing in here may fork except where a command is run, so that it still answers while a fork bomb has used up every
-# process slot. `_h_` keeps the names apart from those of the image's environment. Positions in /proc/PID/stat are
-# counted after the `)` that ends the command name. _h_dir, _h_crowd, _h_mark and _h_launcher are set by whoever starts it.
+# Nothing in here may fork except where a command is run or a worker started, so that it still answers while a fork
+# bomb has used up every process slot. `_h_` keeps the names apart from those of the image's environment. Positions in
+# /proc/PID/stat are counted after the `)` that ends the command name. _h_dir, _h_crowd, _h_mark and _h_launcher are
+# set by whoever starts it.
 
 exec 3>&2 2>/dev/null
 cd /
