@@ -5,6 +5,9 @@ It takes the least processor time for a request, in which all other rollouts wai
 
 import contextlib
 import json
+import os
+import socket
+import ssl
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -81,7 +84,7 @@ class ChatHttp:
             async with self._opened().request(method, url, data=data, proxy=self._proxy) as response:
                 text = (await _content(response)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise ConnectError(_said(error)) from error
+            raise ConnectError(_reason(error)) from error
         except (aiohttp.ClientError, OSError, EOFError, ValueError) as error:
             raise BrokenReply(_said(error)) from error
         if not 200 <= response.status < 300:
@@ -138,6 +141,18 @@ async def _content(response: aiohttp.ClientResponse) -> bytes:
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
+
+
+def _reason(error: Exception) -> str:
+    """Why a server was not reached, without its address, which whoever reports this names."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not valid: {getattr(error.certificate_error, 'verify_message', '') or 'refused'}"
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS there: {cause.reason or cause}"
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, socket.gaierror):
+        return os.strerror(cause.errno)
+    return str(cause.strerror or cause) if isinstance(cause, OSError) else f"no connection within {_CONNECT_S:.0f} s"
 
 
 def _json_or(text: str) -> Any:

@@ -80,7 +80,8 @@ def classify(error: Exception) -> RetryDecision:
             late = ModelUnavailable("the model server did not answer in time")
             return RetryDecision(True, "transient", late, server_down=True)
         case HttpFailed():
-            lost = ModelUnavailable(f"the connection to the model server failed ({type(error).__name__})")
+            why = " ".join(str(error).split())[:200]
+            lost = ModelUnavailable(f"the connection to the model server failed: {why}")
             return RetryDecision(True, "transient", lost, server_down=True, sent=not isinstance(error, ConnectError))
     return RetryDecision(False, "permanent", error)
 

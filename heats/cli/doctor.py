@@ -23,7 +23,7 @@ from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
 from heats.play.mix import policy_of
 from heats.play.oracle import NAME as ORACLE
-from sandbox import open_backend
+from sandbox import SandboxBackend, SandboxConfig, open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components
 
@@ -78,11 +78,12 @@ def doctor(
         "sandbox.strict_host": strict_host or None,
     }
     loaded = load_config(config or (), options)
+    place = _Place(loaded.sandbox)
     checks: list[Check] = [
         ("packages", _packages),
         ("disk", lambda: _disk(loaded)),
-        ("host", lambda: _host(loaded)),
-        ("sandbox", lambda: _sandbox(loaded)),
+        ("host", partial(_host, place)),
+        ("sandbox", partial(_sandbox, place)),
         ("location", lambda: _location(loaded)),
         ("agent", lambda: _agent(loaded)),
     ]
@@ -149,9 +150,21 @@ async def _disk(config: HeatsConfig) -> str:
     return f"{free_mb} MiB free"
 
 
-async def _host(config: HeatsConfig) -> str:
+class _Place:
+    """Where sandboxes are started; which one `auto` comes to is found out, and said, once."""
+
+    def __init__(self, config: SandboxConfig) -> None:
+        self.config = config
+
+    async def open(self) -> SandboxBackend:
+        backend = await open_backend(self.config)
+        self.config = self.config.model_copy(update={"backend": backend.name})
+        return backend
+
+
+async def _host(place: _Place) -> str:
     """What holds the sandboxes; an old part is a doubt, since its distribution may have fixed it."""
-    backend = await open_backend(config.sandbox)
+    backend = await place.open()
     try:
         components = await host_components(backend)
     finally:
@@ -162,10 +175,10 @@ async def _host(config: HeatsConfig) -> str:
     return said
 
 
-async def _sandbox(config: HeatsConfig) -> str:
-    backend = await open_backend(config.sandbox)
+async def _sandbox(place: _Place) -> str:
+    backend = await place.open()
     try:
-        image = config.sandbox.image or ""
+        image = place.config.image or ""
         await backend.preflight([image])
         sandbox = await backend.start(SandboxSpec(image=image, labels={"run": "doctor"}))
         try:

@@ -86,7 +86,9 @@ class PlanOptions:
     budget_tokens: Annotated[float | None, _option("--budget-tokens", LIMITS, "Tokens.")] = None
     budget_usd: Annotated[float | None, _option("--budget-usd", LIMITS, "USD.")] = None
     budget_seconds: Annotated[float | None, _option("--budget-seconds", LIMITS, "Seconds.")] = None
-    tasks: Annotated[int, typer.Option("--tasks", min=1, help="Simulated for each setting.")] = 1000
+    tasks: Annotated[
+        int | None, typer.Option("--tasks", min=1, help="Simulated for each setting: 1000, or 3000 to reproduce.")
+    ] = None
     seed: Annotated[int, typer.Option("--seed", help="Of the dice.")] = 0
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw success against cost: FILE.svg, or FILE.png (matplotlib).")
@@ -122,7 +124,7 @@ def plan(*, options: PlanOptions) -> None:
     """
     options.check()
     if options.reproduce is not None:
-        table = reproduce_paper(tasks=options.tasks if options.tasks != 1000 else 3000, seed=options.seed)
+        table = reproduce_paper(tasks=options.tasks or 3000, seed=options.seed)
         if options.json:
             print_json({"markdown": table})
         else:
@@ -130,9 +132,9 @@ def plan(*, options: PlanOptions) -> None:
         return
     measured = measure(options.run) if options.run is not None else None
     methods, world, prices = _methods(options), _world(options, measured), _prices(options, measured)
-    budget = options.budget()
-    found = list(outlooks(methods, world, prices, budget, tasks=options.tasks, seed=options.seed))
-    chosen = best(found, options.tasks)
+    budget, tasks = options.budget(), options.tasks or 1000
+    found = list(outlooks(methods, world, prices, budget, tasks=tasks, seed=options.seed))
+    chosen = best(found, tasks)
     if options.plot is not None:
         write_plot(options.plot, found, chosen, budget)
     notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]

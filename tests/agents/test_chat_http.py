@@ -236,9 +236,28 @@ async def test_a_compressed_answer_is_read() -> None:
 async def test_a_server_that_is_not_there_was_sent_nothing() -> None:
     async with answering() as (client, _):
         pass
-    with pytest.raises(ConnectError):
+    with pytest.raises(ConnectError, match=r"^Connection refused$"):
         await client.post("/x", {})
     await client.close()
+
+
+async def test_what_keeps_a_client_from_a_server_is_said() -> None:
+    async def no_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for scheme, host, reason in [
+        ("https", "127.0.0.1", "no TLS there: "),
+        ("http", "no-such-host.invalid", "not known|resol"),
+    ]:
+        client = ChatHttp(f"{scheme}://{host}:{port}/v1", {}, proxies=False)
+        with pytest.raises(ConnectError, match=reason) as raised:
+            await client.post("/x", {})
+        assert host not in str(raised.value)
+        await client.close()
+    server.close()
 
 
 async def test_a_request_that_is_given_up_leaves_no_answer_to_the_next_one() -> None:

@@ -20,6 +20,13 @@ def test_the_parts_of_the_host_are_named():
     assert (code, "bubblewrap" in line, "Linux" in line) == (0, True, True)
 
 
+def test_what_auto_comes_to_is_found_out_once(monkeypatch, caplog):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    done = CliRunner().invoke(app, ["doctor"])
+    assert [line.split()[0] for line in done.output.splitlines() if line[8:15] == "sandbox"] == ["ok"]
+    assert (done.output + caplog.text).count("no Docker daemon; using bubblewrap") == 1
+
+
 def test_an_old_kernel_is_a_doubt_and_with_strict_host_a_failure(monkeypatch):
     monkeypatch.setattr("sandbox.versions.platform.release", lambda: "4.4.0-generic")
     code, line = host_line()
