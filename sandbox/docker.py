@@ -114,7 +114,8 @@ class DockerBackend:
         try:
             await self._create(name, spec, await machine.furnish(), folder)
             channel = await machine.connect()
-            await attest(channel, spec, secrets.token_hex(16), seccomp=self._config.runtime in _OURS)
+            ours = self._config.runtime in _OURS
+            await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -83,6 +84,7 @@ async def backend(kind: Kind, scratch: Path) -> AsyncIterator[SandboxBackend]:
     if kind.image == BUSYBOX_IMAGE:
         make_busybox_image()
     config: dict[str, Any] = {"backend": kind.backend, "unsafe": kind.backend == "local", "scratch_dir": scratch}
+    config["runtime"] = os.environ.get("HEATS_TESTS_RUNTIME") if kind.container else None
     opened = await open_backend(SandboxConfig.model_validate(config))
     yield opened
     await opened.close()

@@ -54,6 +54,17 @@ async def test_each_probe_that_fails_is_named(before: str, after: str, why: str)
     assert why in "; ".join(judge(GOOD.replace(before, after), network="none", seccomp=True))
 
 
+async def test_what_gvisors_kernel_has_no_word_for_is_no_miss_there() -> None:
+    silent = GOOD.replace("CapAmb:\t0000000000000000\n", "").replace("NoNewPrivs:\t1\n", "")
+    silent = silent.replace("Seccomp:\t2", "Seccomp:\t0")
+    assert judge(silent, network="none", seccomp=False, own_kernel=True) == []
+    assert judge(silent, network="none", seccomp=False) == ["NoNewPrivs is None"]
+    refused = GOOD.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0")
+    assert judge(refused, network="none", seccomp=False, own_kernel=True) == ["NoNewPrivs is 0"]
+    able = silent.replace("CapInh:\t0000000000000000", "CapInh:\t0000000000000400")
+    assert judge(able, network="none", seccomp=False, own_kernel=True) == ["CapInh is 0000000000000400"]
+
+
 @isolated
 async def test_no_privilege_is_held_or_can_be_gained(sbx: Sandbox, kind: Any) -> None:
     report = (await sbx.exec(PROBE, timeout=20)).stdout.decode()
