@@ -49,6 +49,11 @@ class DockerBackend:
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
         self._short = engine.local and (plain or config.channel == "pipes")
 
+    @property
+    def runtime(self) -> str | None:
+        """The runtime that is asked for; None for the daemon's own."""
+        return self._config.runtime
+
     @classmethod
     async def open(cls, config: SandboxConfig) -> "DockerBackend":
         """Connect to the daemon.
