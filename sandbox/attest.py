@@ -26,7 +26,13 @@ _PROBE_S = 30.0
 PROBE = f"""cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
-exit {_ALIVE}
+"""
+
+# What is written to an overlay of gVisor's own, its default, is one file of a GiB or more to the daemon: the disk limit
+# would end the sandbox at once, and a state that is kept as an image would have nothing of it.
+_OVERLAY_PROBE = """case $(cat /proc/$$/mounts) in
+"none / overlay "*) echo "found: gVisor's overlay, which hides from the daemon what is written (--overlay2=none)" ;;
+esac
 """
 
 
@@ -44,7 +50,8 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
         SandboxStartError: naming every probe that failed.
     """
     workdir = shlex.quote(spec.workdir)
-    command = f"[ -d {workdir} ] || mkdir -p -- {workdir} || exit {_NO_WORKDIR}\n{PROBE}"
+    probes = PROBE + _OVERLAY_PROBE * own_kernel
+    command = f"[ -d {workdir} ] || mkdir -p -- {workdir} || exit {_NO_WORKDIR}\n{probes}exit {_ALIVE}\n"
     request = Request(nonce, command.encode(), "/", {"BASH_ENV": ""})
     result = await channel.run(request, timeout=_PROBE_S, limit=1 << 18)
     if result.exit_code == _NO_WORKDIR:

@@ -8,7 +8,16 @@ import docker
 import pytest
 import pytest_asyncio
 
-from sandbox import BackendUnavailable, Sandbox, SandboxConfig, SandboxLimits, SandboxLost, SandboxSpec, open_backend
+from sandbox import (
+    BackendUnavailable,
+    DiskLimitExceeded,
+    Sandbox,
+    SandboxConfig,
+    SandboxLimits,
+    SandboxLost,
+    SandboxSpec,
+    open_backend,
+)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.docker]
 
@@ -27,7 +36,7 @@ async def start(runtime: str) -> AsyncIterator[Start]:
     known = client.info()["Runtimes"]
     client.close()
     if runtime not in known:
-        how = f"dockerd --add-runtime {runtime}=/usr/bin/{runtime}"
+        how = "see docs/sandboxes.md" if runtime == "runsc" else f"dockerd --add-runtime {runtime}=/usr/bin/{runtime}"
         pytest.skip(f"the Docker daemon has no runtime named {runtime} ({how})")
     backend = await open_backend(SandboxConfig(backend="docker", runtime=runtime))
     await backend.preflight(["heats-base:latest"])
@@ -92,6 +101,14 @@ async def test_gvisors_kernel_is_another_and_gives_no_set_uid_program_another_us
     asked = f"[ -u /bin/su ] && {{ sleep 2 | su root & sleep 1; {look}; }}"
     said = await sandbox.exec(asked, timeout=20)
     assert said.stdout.split() == [b"Uid:"] + [b"1234"] * 4, said
+
+
+@runsc
+async def test_the_daemon_sees_what_is_written_in_gvisor(start: Start) -> None:
+    sandbox = await start(disk_mb=64)
+    assert (await sandbox.exec("head -c 20000000 /dev/zero >/opt/x; sleep 3", timeout=20)).ok
+    with pytest.raises(DiskLimitExceeded):
+        await sandbox.exec("for i in 1 2 3 4; do head -c 20000000 /dev/zero >/opt/$i; done; sleep 15", timeout=30)
 
 
 @runsc
