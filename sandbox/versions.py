@@ -113,7 +113,7 @@ def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Comp
 
     A runtime of any other name, such as NVIDIA's, may be runc with something around it.
     """
-    if not any(word in (runtime or "") for word in _NO_RUNC) or runtime in (one.name for one in found):
+    if not runtime or not any(word in runtime for word in _NO_RUNC) or runtime in {one.name for one in found}:
         return found
     return (*(one for one in found if one.name != "runc"), Component(f"runtime {runtime}", "of unknown version"))
 
