@@ -12,6 +12,8 @@ from sandbox.supervisor import Request
 
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+_IMPLIED = "CapAmb"
+"""No more than what is both inheritable and permitted, so nothing is missed where gVisor's kernel does not tell it."""
 _DOCKERS_OWN = 0xA80425FB
 """Capabilities of an ordinary container, as a bit set."""
 _ALIVE, _NO_WORKDIR = 7, 8
@@ -24,11 +26,17 @@ _PROBE_S = 30.0
 PROBE = f"""cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
-exit {_ALIVE}
+"""
+
+# What is written to an overlay of gVisor's own, its default, is one file of a GiB or more to the daemon: the disk limit
+# would end the sandbox at once, and a state that is kept as an image would have nothing of it.
+_OVERLAY_PROBE = """case $(cat /proc/$$/mounts) in
+"none / overlay "*) echo "found: gVisor's overlay, which hides from the daemon what is written (--overlay2=none)" ;;
+esac
 """
 
 
-async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool) -> None:
+async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool, own_kernel: bool = False) -> None:
     """Run the probes and refuse the sandbox on any miss.
 
     Args:
@@ -36,12 +44,14 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
         spec: what it was started with; its workdir is made if it is not there, and so belongs to its user.
         nonce: fresh, for the probe command.
         seccomp: whether a system call filter is expected.
+        own_kernel: as in `judge`.
 
     Raises:
         SandboxStartError: naming every probe that failed.
     """
     workdir = shlex.quote(spec.workdir)
-    command = f"[ -d {workdir} ] || mkdir -p -- {workdir} || exit {_NO_WORKDIR}\n{PROBE}"
+    probes = PROBE + _OVERLAY_PROBE * own_kernel
+    command = f"[ -d {workdir} ] || mkdir -p -- {workdir} || exit {_NO_WORKDIR}\n{probes}exit {_ALIVE}\n"
     request = Request(nonce, command.encode(), "/", {"BASH_ENV": ""})
     result = await channel.run(request, timeout=_PROBE_S, limit=1 << 18)
     if result.exit_code == _NO_WORKDIR:
@@ -49,19 +59,29 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
     if result.exit_code != _ALIVE:
         raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
     said = result.stdout.decode("utf-8", "replace")
-    if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile):
+    if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
         raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
 
 
-def judge(report: str, *, network: Network, seccomp: bool, profile: Profile = "strict") -> list[str]:
-    """The probes that failed, in words; empty when the boundary is as it should be."""
+def judge(
+    report: str, *, network: Network, seccomp: bool, profile: Profile = "strict", own_kernel: bool = False
+) -> list[str]:
+    """The probes that failed, in words; empty when the boundary is as it should be.
+
+    Args:
+        report: what `PROBE` printed.
+        network: what the sandbox was asked to have.
+        seccomp: whether a system call filter is expected.
+        profile: what the sandbox was asked to be.
+        own_kernel: the kernel in there is not this machine's; gVisor's has no word for no-new-privileges.
+    """
     allowed = 0 if profile == "strict" else _DOCKERS_OWN
     status, _, network_devices = report.partition(_DEVICES)
     fields = {key: value.strip() for key, _, value in (line.partition(":") for line in status.splitlines())}
-    missed = [
-        f"{name} is {fields.get(name)}" for name in _CAPABILITIES if int(fields.get(name) or "f" * 16, 16) & ~allowed
-    ]
-    if profile == "strict" and fields.get("NoNewPrivs") != "1":
+    told = [name for name in _CAPABILITIES if name in fields or name != _IMPLIED]
+    missed = [f"{name} is {fields.get(name)}" for name in told if int(fields.get(name) or "f" * 16, 16) & ~allowed]
+    unspoken = own_kernel and "NoNewPrivs" not in fields
+    if profile == "strict" and not unspoken and fields.get("NoNewPrivs") != "1":
         missed.append(f"NoNewPrivs is {fields.get('NoNewPrivs')}")
     if seccomp and fields.get("Seccomp") != "2":
         missed.append(f"Seccomp is {fields.get('Seccomp')}")

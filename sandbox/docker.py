@@ -19,6 +19,7 @@ from sandbox.container import CHANNEL_DIR, KEEPER, LABEL, PIPES, ContainerMachin
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxLost, SandboxStartError
+from sandbox.gvisor import is_gvisor, limited, outer_pids
 from sandbox.launcher import place_launcher
 from sandbox.owner import Owner
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
@@ -47,6 +48,11 @@ class DockerBackend:
         self._disk = DiskWatch(self._written, config.disk_check_s)
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
         self._short = engine.local and (plain or config.channel == "pipes")
+
+    @property
+    def runtime(self) -> str | None:
+        """The runtime that is asked for; None for the daemon's own."""
+        return self._config.runtime
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "DockerBackend":
@@ -114,7 +120,8 @@ class DockerBackend:
         try:
             await self._create(name, spec, await machine.furnish(), folder)
             channel = await machine.connect()
-            await attest(channel, spec, secrets.token_hex(16), seccomp=self._config.runtime in _OURS)
+            ours = self._config.runtime in _OURS
+            await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
@@ -181,20 +188,23 @@ class DockerBackend:
         if mounts and not self.engine.local:
             raise SandboxStartError("read-only mounts need a Docker daemon on this machine")
         host_config = api.create_host_config(**self._host_config(spec, mounts, folder))
+        gvisor = is_gvisor(self._config.runtime)
+        keeper = limited(KEEPER, spec.limits.pids) if gvisor else KEEPER
         tick = max(1, min(_TICK_S, int(spec.limits.max_life_s)))
         ticks = max(1, int(spec.limits.max_life_s) // tick)
 
         def create_and_start() -> None:
             api.create_container(
                 spec.image,
-                entrypoint=["sh", "-c", KEEPER, "keeper"],
+                entrypoint=["sh", "-c", keeper, "keeper"],
                 command=[str(ticks), str(tick), *supervisor],
                 name=name,
                 hostname="sandbox",
                 # By number: an image without /etc/passwd knows no names.
                 user="0" if spec.user == "root" else spec.user or None,
-                # A workdir that the daemon makes is root's; for others it is made from inside.
-                working_dir=spec.workdir if spec.user in _ROOT else "/",
+                # A workdir that the daemon makes is root's, and one below /tmp is not found by gVisor, which mounts
+                # that first; then it is made from inside.
+                working_dir=spec.workdir if spec.user in _ROOT and not gvisor else "/",
                 environment=dict(spec.env),
                 labels=_labels(spec),
                 host_config=host_config,
@@ -225,7 +235,7 @@ class DockerBackend:
         return {
             **(strict if spec.profile == "strict" else {"tmpfs": staging}),
             "network_mode": spec.network,
-            "pids_limit": limits.pids,
+            "pids_limit": outer_pids(limits.pids) if is_gvisor(self._config.runtime) else limits.pids,
             "mem_limit": memory,
             "memswap_limit": memory,
             "nano_cpus": int(limits.cpus * 1e9),

@@ -25,6 +25,8 @@ _FLOORS: dict[str, tuple[Version, str]] = {
 _LATER_FLOORS: dict[str, dict[Version, Version]] = {"runc": {(1, 3): (1, 3, 3)}}
 """Release series that are newer than the floor and were fixed in a later release of their own."""
 _TRY_S = 20.0
+_NO_RUNC = ("crun", "runsc", "kata")
+"""In the names of runtimes that do not need runc."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
         from sandbox.docker import DockerBackend
 
         if isinstance(backend, DockerBackend):
-            return _engine_components(await backend.engine.call("ask", backend.engine.api.version))
+            found = _engine_components(await backend.engine.call("ask", backend.engine.api.version))
+            return _in_runtime(backend.runtime, found)
     kernel = judged("Linux", platform.release())
     if backend.name != "bubblewrap":
         return (kernel,)
@@ -103,6 +106,16 @@ def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
         if name in ("Engine", "Podman Engine", "containerd", "runc", "crun"):
             found.append(judged("Docker Engine" if name == "Engine" else name, version))
     return (*found, judged("Linux", str(about.get("KernelVersion") or platform.release())))
+
+
+def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Component, ...]:
+    """Without runc, where the sandboxes run in something else, whose version the daemon does not tell.
+
+    A runtime of any other name, such as NVIDIA's, may be runc with something around it.
+    """
+    if not runtime or not any(word in runtime for word in _NO_RUNC) or runtime in {one.name for one in found}:
+        return found
+    return (*(one for one in found if one.name != "runc"), Component(f"runtime {runtime}", "of unknown version"))
 
 
 def _bubblewrap_version() -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import shutil
 import subprocess
 import tarfile
@@ -19,6 +20,8 @@ from sandbox import ExecResult, Sandbox, SandboxBackend, SandboxConfig, SandboxL
 BASE_IMAGE = "heats-base:latest"
 BUSYBOX_IMAGE = "heats-test-busybox:latest"
 LABELS = {"run": "tests-sandbox"}
+RUNTIME = os.environ.get("HEATS_TESTS_RUNTIME")
+"""The containers' runtime, where it is not to be the daemon's own: `HEATS_TESTS_RUNTIME=runsc pytest tests/sandbox`."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Kind:
     @property
     def container(self) -> bool:
         return self.backend == "docker"
+
+    @property
+    def own_kernel(self) -> bool:
+        """Whether it does not share this machine's."""
+        return self.container and RUNTIME not in (None, "runc", "crun")
 
     def spec(self, **changes: Any) -> SandboxSpec:
         """What to start, with some of it changed."""
@@ -91,6 +99,7 @@ async def backend(kind: Kind, scratch: Path) -> AsyncIterator[SandboxBackend]:
     if kind.image == BUSYBOX_IMAGE:
         make_busybox_image()
     config: dict[str, Any] = {"backend": kind.backend, "unsafe": kind.backend == "local", "scratch_dir": scratch}
+    config["runtime"] = RUNTIME if kind.container else None
     opened = await open_backend(SandboxConfig.model_validate(config))
     yield opened
     await opened.close()

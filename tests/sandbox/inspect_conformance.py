@@ -90,7 +90,7 @@ class HeatsEnvironment(SandboxEnvironment):
 async def sandbox_env() -> AsyncIterator[SandboxEnvironment]:
     """One sandbox for the whole suite, as their own runner does it."""
     name, image, user = KINDS[os.environ["HEATS_KIND"]]
-    backend = await open_backend(SandboxConfig(backend=name))  # type: ignore[arg-type]
+    backend = await open_backend(SandboxConfig(backend=name, runtime=os.environ.get("HEATS_TESTS_RUNTIME")))  # type: ignore[arg-type]
     limits = SandboxLimits(memory_mb=2048, tmp_mb=256, output_bytes=10 * _MIB, max_life_s=600)
     workdir = "/testbed" if user == "root" else "/tmp/work"
     labels = {"run": "tests-sandbox"}

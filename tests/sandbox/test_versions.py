@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sandbox import BackendUnavailable, SandboxConfig, open_backend
-from sandbox.versions import _engine_components, host_components, judged, numbers
+from sandbox.versions import _engine_components, _in_runtime, host_components, judged, numbers
 
 
 @pytest.mark.parametrize(
@@ -47,6 +47,15 @@ def test_podman_names_its_runtime_too() -> None:
     ]
     found: dict[str, Any] = {"Components": parts, "KernelVersion": "6.1.0"}
     assert [str(one) for one in _engine_components(found)] == ["Podman Engine 4.3.1", "crun 1.8.1", "Linux 6.1.0"]
+
+
+def test_runc_is_not_held_against_sandboxes_that_run_in_something_else() -> None:
+    found = (judged("Docker Engine", "29.0.0"), judged("runc", "1.1.5"))
+    assert _in_runtime(None, found) == _in_runtime("nvidia", found) == found
+    assert [str(one) for one in _in_runtime("runsc", found)] == [
+        "Docker Engine 29.0.0",
+        "runtime runsc of unknown version",
+    ]
 
 
 @pytest.mark.docker
