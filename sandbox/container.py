@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 CHANNEL_DIR = "/run/heats"
 PIPES = f"{CHANNEL_DIR}/pipes"
 LABEL = "heats."
+_SUPERVISOR = "supervisor"
 _FIRST_S = 10.0
 _END_WAITS, _END_WAIT_S = 5, 1
 
@@ -29,14 +30,14 @@ _END_WAITS, _END_WAIT_S = 5, 1
 # takes care of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
 KEEPER = """trap 'exit 0' USR2
 [ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
-[ -z "$3" ] || sh -c "$3" >"$4" 2>"$5" <"$6" &
+[ -z "$3" ] || { . "$3"; } >"$4" 2>"$5" <"$6" &
 n=0
 while [ "$n" -lt "$1" ]; do
   sleep "$2" &
   wait "$!"
   n=$((n + 1))
 done"""
-"""Arguments: ticks of life, seconds of a tick, and maybe the supervisor's program and its pipes (`furnish`)."""
+"""Arguments: ticks of life, seconds of a tick, and maybe the supervisor's file and its pipes (`furnish`)."""
 
 
 class ContainerMachine:
@@ -63,7 +64,7 @@ class ContainerMachine:
         self.name = name
         self.engine = engine
         self.config = config
-        self._scratch = folder.parent if folder else None
+        self._folder = folder
         self._pipes = PipeFolder(folder, PIPES) if folder else None
         self._first: PipeWire | None = None
         self._channel: Channel | None = None
@@ -75,15 +76,25 @@ class ContainerMachine:
         self._gone = False
 
     async def furnish(self) -> list[str]:
-        """Open pipes for a supervisor that starts with the container; returns what `KEEPER` needs for that."""
-        if self._pipes is None:
+        """Open pipes for a supervisor that starts with the container; returns what `KEEPER` needs for that.
+
+        Its program is a file of the folder: engine and runtime read a container's arguments a dozen times.
+
+        Raises:
+            WireClosed: pipes or file cannot be made.
+        """
+        if self._pipes is None or self._folder is None:
             return []
+        file = self._folder / _SUPERVISOR
+        try:
+            file.write_text(self._program, encoding="ascii")
+            file.chmod(0o444)
+        except OSError as error:
+            raise WireClosed(f"{self._folder}: {error.strerror}") from error
         self._first = PipeWire()
         self._wires.append(self._first)
-        return [
-            self._program,
-            *await self._opening.enter_async_context(self._pipes.fresh(self._first, (*OUTPUTS, "in"))),
-        ]
+        pipes = await self._opening.enter_async_context(self._pipes.fresh(self._first, (*OUTPUTS, "in")))
+        return [f"{PIPES}/{_SUPERVISOR}", *pipes]
 
     async def connect(self) -> Channel:
         """See `Machine.connect`."""
@@ -182,8 +193,8 @@ class ContainerMachine:
         for wire in self._wires:
             await wire.close()
         self._wires.clear()
-        if self._scratch is not None:
-            await asyncio.to_thread(remove_scratch, self._scratch)
+        if self._folder is not None:
+            await asyncio.to_thread(remove_scratch, self._folder.parent)
 
     async def _let_go(self, wire: Wire) -> None:
         self._wires.remove(wire)
