@@ -14,7 +14,7 @@ import pytest
 
 import sandbox.docker
 from sandbox import Sandbox, SandboxStartError
-from sandbox.attest import PROBE, checked_mounts, judge
+from sandbox.attest import _ENDS, PROBE, checked_mounts, judge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,10 +48,18 @@ async def test_the_probes_pass_on_a_good_report() -> None:
         ("    lo:", "  eth0: 0\n    lo:", "eth0"),
         ("    lo:", "", "said nothing"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: /var/run/docker.sock", "docker.sock"),
+        ("Seccomp:\t2", "Seccomp:\t2\nfound: a security rule against ending", "against ending"),
     ],
 )
 async def test_each_probe_that_fails_is_named(before: str, after: str, why: str) -> None:
     assert why in "; ".join(judge(GOOD.replace(before, after), network="none", seccomp=True))
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+async def test_a_shell_that_may_signal_nobody_says_so(shell: str) -> None:
+    for before, found in (("", False), ("kill() { return 1; }\n", True)):
+        done = subprocess.run([shell, "-c", before + _ENDS], capture_output=True, text=True, check=True)
+        assert ("found: a security rule against ending" in done.stdout) is found
 
 
 @isolated
