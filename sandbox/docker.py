@@ -44,6 +44,7 @@ class DockerBackend:
         self._config = config
         self.engine = engine
         self._root = Path("/nowhere")
+        self._own_cgroup_view = False
         self._disk = DiskWatch(self._written, config.disk_check_s)
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
         self._short = engine.local and (plain or config.channel == "pipes")
@@ -61,8 +62,10 @@ class DockerBackend:
                 raise BackendUnavailable(f"sandbox.channel pipes: the daemon at {engine.address} is on another machine")
             await engine.connect()
             backend = cls(config, engine)
+            info = await engine.call("ask", engine.api.info)
+            backend._own_cgroup_view = str(info.get("CgroupVersion")) == "2"
             if engine.local:
-                backend._root = Path(str((await engine.call("ask", engine.api.info)).get("DockerRootDir")))
+                backend._root = Path(str(info.get("DockerRootDir")))
         except BaseException:
             await engine.close()
             raise
@@ -235,6 +238,8 @@ class DockerBackend:
                 Ulimit(name="fsize", soft=limits.disk_mb << 20, hard=limits.disk_mb << 20),
             ],
             "ipc_mode": "private",
+            # In the host's view, some daemons' default, all the machine's groups are seen, and an OOM is not.
+            "cgroupns": "private" if self._own_cgroup_view else None,
             "shm_size": min(_SHM_MB << 20, memory // 4),
             "log_config": LogConfig(type="none"),
             "auto_remove": True,

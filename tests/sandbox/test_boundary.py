@@ -154,6 +154,7 @@ async def test_the_container_has_the_flags_and_nothing_else(
     assert (host["Privileged"], host["CapAdd"], host["CapDrop"]) == (False, None, ["ALL"])
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert (host["NetworkMode"], host["LogConfig"]["Type"], host["IpcMode"]) == ("none", "none", "private")
+    assert host["CgroupnsMode"] == "private" or daemon.info().get("CgroupVersion") != "2"
     assert host["Memory"] == host["MemorySwap"] == 2048 << 20
     assert (host["PidsLimit"], host["NanoCpus"]) == (256, 10**9)
     assert about["NetworkSettings"]["Ports"] == {}
