@@ -45,9 +45,11 @@ class DockerBackend:
         self._config = config
         self.engine = engine
         self._root = Path("/nowhere")
+        self._own_cgroup_view = False
         self._disk = DiskWatch(self._written, config.disk_check_s)
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
         self._short = engine.local and (plain or config.channel == "pipes")
+        self._short_works = False
 
     @property
     def runtime(self) -> str | None:
@@ -67,8 +69,10 @@ class DockerBackend:
                 raise BackendUnavailable(f"sandbox.channel pipes: the daemon at {engine.address} is on another machine")
             await engine.connect()
             backend = cls(config, engine)
+            info = await engine.call("ask", engine.api.info)
+            backend._own_cgroup_view = str(info.get("CgroupVersion")) == "2"
             if engine.local:
-                backend._root = Path(str((await engine.call("ask", engine.api.info)).get("DockerRootDir")))
+                backend._root = Path(str(info.get("DockerRootDir")))
         except BaseException:
             await engine.close()
             raise
@@ -103,15 +107,18 @@ class DockerBackend:
             about = await self._image(spec.image) or {}
             spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
         refuse_below_floor(self._root, self._config.free_floor_mb)
+        short = self._short
         try:
-            return await self._start(spec, short=self._short)
+            sandbox = await self._start(spec, short=short)
+            self._short_works |= short
         except SandboxStartError as error:
-            if not self._short or self._config.channel == "pipes":
+            if not short or self._config.channel == "pipes":
                 raise
             sandbox = await self._start(spec, short=False)
-            _log.warning("containers start the long way from now on: %s", error)
-            self._short = False
-            return sandbox
+            if not self._short_works:  # otherwise it was one that took too long, on a machine with too much to do
+                _log.warning("containers start the long way from now on: %s", error)
+                self._short = False
+        return sandbox
 
     async def _start(self, spec: SandboxSpec, *, short: bool) -> ChannelSandbox:
         name = f"heats-{secrets.token_hex(8)}"
@@ -245,6 +252,8 @@ class DockerBackend:
                 Ulimit(name="fsize", soft=limits.disk_mb << 20, hard=limits.disk_mb << 20),
             ],
             "ipc_mode": "private",
+            # In the host's view, some daemons' default, all the machine's groups are seen, and an OOM is not.
+            "cgroupns": "private" if self._own_cgroup_view else None,
             "shm_size": min(_SHM_MB << 20, memory // 4),
             "log_config": LogConfig(type="none"),
             "auto_remove": True,

@@ -14,7 +14,7 @@ import pytest
 
 import sandbox.docker
 from sandbox import Sandbox, SandboxStartError
-from sandbox.attest import PROBE, checked_mounts, judge
+from sandbox.attest import _ENDS, PROBE, checked_mounts, judge
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -48,6 +48,7 @@ async def test_the_probes_pass_on_a_good_report() -> None:
         ("    lo:", "  eth0: 0\n    lo:", "eth0"),
         ("    lo:", "", "said nothing"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: /var/run/docker.sock", "docker.sock"),
+        ("Seccomp:\t2", "Seccomp:\t2\nfound: a security rule against ending", "against ending"),
     ],
 )
 async def test_each_probe_that_fails_is_named(before: str, after: str, why: str) -> None:
@@ -63,6 +64,13 @@ async def test_what_gvisors_kernel_has_no_word_for_is_no_miss_there() -> None:
     assert judge(refused, network="none", seccomp=False, own_kernel=True) == ["NoNewPrivs is 0"]
     able = silent.replace("CapInh:\t0000000000000000", "CapInh:\t0000000000000400")
     assert judge(able, network="none", seccomp=False, own_kernel=True) == ["CapInh is 0000000000000400"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "sh"])
+async def test_a_shell_that_may_signal_nobody_says_so(shell: str) -> None:
+    for before, found in (("", False), ("kill() { return 1; }\n", True)):
+        done = subprocess.run([shell, "-c", before + _ENDS], capture_output=True, text=True, check=True)
+        assert ("found: a security rule against ending" in done.stdout) is found
 
 
 @isolated
@@ -159,6 +167,7 @@ async def test_the_container_has_the_flags_and_nothing_else(
     assert (host["Privileged"], host["CapAdd"], host["CapDrop"]) == (False, None, ["ALL"])
     assert host["SecurityOpt"] == ["no-new-privileges"]
     assert (host["NetworkMode"], host["LogConfig"]["Type"], host["IpcMode"]) == ("none", "none", "private")
+    assert host["CgroupnsMode"] == "private" or daemon.info().get("CgroupVersion") != "2"
     assert host["Memory"] == host["MemorySwap"] == 2048 << 20
     assert (host["PidsLimit"], host["NanoCpus"]) == (1152 if kind.own_kernel else 256, 10**9)
     assert about["NetworkSettings"]["Ports"] == {}
