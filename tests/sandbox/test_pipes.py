@@ -105,6 +105,26 @@ async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
     assert not list((tmp_path / "scratch").iterdir())
 
 
+async def test_one_start_that_fails_where_others_worked_does_not_end_the_short_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await open_backend(SandboxConfig(backend="docker", scratch_dir=tmp_path / "scratch"))
+    assert isinstance(backend, DockerBackend)
+    inner, folders = backend._create, []
+
+    async def late(name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
+        folders.append(folder)
+        await inner(name, spec, supervisor, Path("/nowhere/to/be/found") if len(folders) == 2 else folder)
+
+    monkeypatch.setattr(backend, "_create", late)
+    for _ in range(3):
+        sandbox = await backend.start(SPEC)
+        assert (await sandbox.exec("echo hi", timeout=20)).stdout == b"hi\n"
+        await sandbox.close()
+    await backend.close()
+    assert [folder is not None for folder in folders] == [True, True, False, True]
+
+
 async def test_pipes_that_were_asked_for_are_never_replaced(
     piped: DockerBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
