@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50, help="only a limit: the server ends the episode")
     parser.add_argument("--sandbox", default="docker")
     parser.add_argument("--runtime", help="of the containers, such as crun")
+    parser.add_argument(
+        "--together", action="store_true", help="begin when all sandboxes are there: no start falls into a step"
+    )
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     began = time.perf_counter()
@@ -61,7 +64,7 @@ async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
     config = load_config((), {**keys, "agent.step_limit": options.steps + 1})
     backend = await open_backend(config.sandbox)
     model = open_model(config.model or ModelConfig(name="fake-model"))
-    bench = Bench(config, backend, model, folder)
+    bench = Bench(config, backend, model, folder, asyncio.Barrier(options.rollouts if options.together else 1))
     try:
         await backend.preflight([options.image])
         async with asyncio.TaskGroup() as group:
@@ -77,8 +80,10 @@ async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
 class Bench:
     """What the rollouts share, as in a run."""
 
-    def __init__(self, config: HeatsConfig, backend: SandboxBackend, model: ChatModel, folder: Path) -> None:
-        self.config, self.backend, self.model, self.folder = config, backend, model, folder
+    def __init__(
+        self, config: HeatsConfig, backend: SandboxBackend, model: ChatModel, folder: Path, ready: asyncio.Barrier
+    ) -> None:
+        self.config, self.backend, self.model, self.folder, self.ready = config, backend, model, folder, ready
         self.agent = BashAgent(config.agent)
         self.events = EventLog(folder / "events.jsonl")
         self.charges = LineLog(folder / "ledger.jsonl")
@@ -100,6 +105,7 @@ class Bench:
                 self.events.emit("rollout_step", task="bench", rollout=name, step=so_far.agent_steps)
 
         try:
+            await self.ready.wait()
             assignment = Assignment(
                 rollout_id=name, task_id="bench", instruction=TASK.format(i=name), workdir="/", seed=0
             )
