@@ -277,6 +277,9 @@ class Channel:
                 self.wire = onto or self.wire
                 while op not in run.answers:
                     await self._take(run)
+        except asyncio.CancelledError:
+            self.tainted = True  # the answer would be taken for output of the next command
+            raise
         except TimeoutError as error:
             raise ChannelBroken(f"the supervisor did not answer within {limit_s:.0f} s") from error
         except WireClosed as error:

@@ -18,7 +18,7 @@ _WRITE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 class PipeFolder:
     """Named pipes between the orchestrator and a supervisor that sees their folder, too.
 
-    A pipe has a name only until both sides have opened it: what runs in the sandbox later finds an empty folder.
+    A pipe has a name only until both sides have opened it: what runs in the sandbox later finds none.
     """
 
     def __init__(self, host: Path, inside: str) -> None:

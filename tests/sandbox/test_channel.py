@@ -72,3 +72,13 @@ async def test_where_the_answer_never_comes_the_next_command_gets_other_streams(
     channel = Channel(ScriptedWire(lambda op, nonce: [record(nonce, "X", 3, 0, 0, 0, 0)] if op == "P" else []))
     result = await channel.run(request("a"), timeout=5, limit=1000)
     assert (result.status, result.exit_code, channel.tainted) == ("exited", 3, True)
+
+
+async def test_an_answer_that_nobody_waits_for_any_more_is_kept_from_the_next_command() -> None:
+    channel = Channel(ScriptedWire(lambda op, nonce: []))
+    task = asyncio.create_task(channel.kill_all())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert channel.tainted

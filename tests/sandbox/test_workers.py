@@ -88,6 +88,20 @@ async def test_a_cancelled_command_leaves_a_worker_or_none_but_never_a_late_comm
         assert (await sbx.exec("echo mine", timeout=20)).stdout == b"mine\n"
 
 
+async def test_a_caller_who_leaves_while_a_worker_is_hired_leaves_no_word_of_that(sbx: Sandbox) -> None:
+    for number in range(12):
+        folder = ("/usr", "/etc")[number % 2]
+        await sbx.exec(":", timeout=20, cwd=folder)
+        task = asyncio.create_task(sbx.exec("echo early", timeout=60, cwd=folder))
+        for _ in range(number):
+            await asyncio.sleep(0)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        seen = await sbx.exec("echo mine", timeout=20, cwd=folder)
+        assert (seen.status, seen.stdout) == ("exited", b"mine\n")
+
+
 @pytest.mark.kinds("local")
 async def test_a_worker_ends_with_its_sandbox(kind: Any, backend: Any) -> None:
     sandbox = await backend.start(kind.spec())
