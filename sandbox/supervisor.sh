@@ -187,6 +187,8 @@ _h_go() {
   _h_was=$_h_ooms
   [ "$_h_rc" -eq 0 ] || _h_oom
   _h_scan "$_h_ours"
+  # What is just becoming another program shows no mark.
+  [ -z "$_h_mark" ] || [ "$_h_left" -gt 0 ] || _h_scan "$_h_ours"
   _h_holders
   [ -z "$_h_file" ] || rm -f "$_h_file"
   [ "$_h_in" = /dev/null ] || rm -f "$_h_in"
@@ -217,12 +219,9 @@ _h_run() {
   [ "$_h_left" -lt "$_h_crowd" ] || _h_kill
   _h_old=$_h_seen
   _h_oom
-  if [ -n "$_h_alone" ]; then
-    _h_go
-  else
-    _h_go &
-    _h_job=$!
-  fi
+  [ -z "$_h_alone" ] || { _h_go; return; }
+  _h_go &
+  _h_job=$!
 }
 
 _h_dismiss() {

@@ -165,7 +165,8 @@ def own_processes(listing: str) -> list[str]:
     def below_supervisor(pid: str) -> bool:
         seen: set[str] = set()
         while pid in command and pid not in seen:
-            if "_h_dir=" in command[pid]:
+            # The supervisor is a fork of the first process, or was started with its program in its arguments.
+            if "_h_dir=" in command[pid] or (pid != "1" and command[pid] == command.get("1")):
                 return True
             seen.add(pid)
             pid = parent[pid]
