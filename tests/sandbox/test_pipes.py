@@ -80,27 +80,31 @@ async def test_the_supervisor_ends_when_nobody_speaks_to_it_any_more(sandbox: An
     assert not said
 
 
-async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    config = SandboxConfig(backend="docker", scratch_dir=tmp_path / "scratch")
-    backend = await open_backend(config)
+async def ways(scratch: Path, monkeypatch: pytest.MonkeyPatch, starts: int, *, unseen: range) -> list[bool]:
+    """Start sandboxes one after another; by try, whether it was the short way. The daemon does not see some folders."""
+    backend = await open_backend(SandboxConfig(backend="docker", scratch_dir=scratch))
     assert isinstance(backend, DockerBackend)
-    inner = backend._create
-    folders = []
+    inner, short = backend._create, []
 
-    async def elsewhere(name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
-        folders.append(folder)
-        await inner(name, spec, supervisor, folder and Path("/nowhere/to/be/found"))
+    async def create(name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
+        short.append(folder is not None)
+        elsewhere = folder and Path("/nowhere/to/be/found")
+        await inner(name, spec, supervisor, elsewhere if len(short) in unseen else folder)
 
-    monkeypatch.setattr(backend, "_create", elsewhere)
-    for _ in range(2):
+    monkeypatch.setattr(backend, "_create", create)
+    for _ in range(starts):
         sandbox = await backend.start(SPEC)
         assert (await sandbox.exec("echo hi", timeout=20)).stdout == b"hi\n"
         await sandbox.close()
     await backend.close()
+    return short
+
+
+async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     # Tried once, not again.
-    assert [folder is not None for folder in folders] == [True, False, False]
+    assert await ways(tmp_path / "scratch", monkeypatch, 2, unseen=range(1, 9)) == [True, False, False]
     assert "the long way from now on" in caplog.text
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -108,21 +112,7 @@ async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
 async def test_one_start_that_fails_where_others_worked_does_not_end_the_short_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = await open_backend(SandboxConfig(backend="docker", scratch_dir=tmp_path / "scratch"))
-    assert isinstance(backend, DockerBackend)
-    inner, folders = backend._create, []
-
-    async def late(name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
-        folders.append(folder)
-        await inner(name, spec, supervisor, Path("/nowhere/to/be/found") if len(folders) == 2 else folder)
-
-    monkeypatch.setattr(backend, "_create", late)
-    for _ in range(3):
-        sandbox = await backend.start(SPEC)
-        assert (await sandbox.exec("echo hi", timeout=20)).stdout == b"hi\n"
-        await sandbox.close()
-    await backend.close()
-    assert [folder is not None for folder in folders] == [True, True, False, True]
+    assert await ways(tmp_path / "scratch", monkeypatch, 3, unseen=range(2, 3)) == [True, True, False, True]
 
 
 async def test_pipes_that_were_asked_for_are_never_replaced(
