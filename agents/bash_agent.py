@@ -14,8 +14,8 @@ from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Completion, History, Message, ToolCall
-from agents.llm.growth import PromptGrowth
 from agents.llm.ledger import Ledger, Usage
+from agents.llm.truncation import PromptGrowth
 from agents.prompting import Prompts, defused
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
 from agents.text_protocol import calls_in_text

@@ -27,7 +27,7 @@ from envs.base import Grade, Task
 from envs.harbor import HarborEnv
 from envs.machine import spec_for
 from heats.config import HeatsConfig, load_config
-from heats.play.oracle import OracleAgent
+from heats.runner.oracle import OracleAgent
 from sandbox import SandboxConfig, open_backend
 from sandbox.base import SandboxBackend
 

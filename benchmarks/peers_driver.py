@@ -19,10 +19,10 @@ from agents.llm import ModelConfig, open_model
 from agents.llm.base import ChatModel
 from agents.llm.ledger import Ledger, Usage
 from heats.config import HeatsConfig, load_config
-from heats.rundir.events import EventLog
-from heats.rundir.files import LineLog
-from heats.rundir.records import Charge
-from heats.rundir.store import RolloutStore
+from heats.store.events import EventLog
+from heats.store.files import LineLog
+from heats.store.records import Charge
+from heats.store.store import RolloutStore
 from sandbox import SandboxBackend, SandboxSpec, open_backend
 
 TASK = "Benchmark task {i}: the function in module {i} returns the wrong value for empty input. " * 4

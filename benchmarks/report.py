@@ -50,8 +50,8 @@ def main() -> None:
     from synthetic import build_run
     from synthetic_parts import Plan
 
-    from heats.rundir.store import RunStore
     from heats.show.report import build_report
+    from heats.store.store import RunStore
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", type=int, default=500)

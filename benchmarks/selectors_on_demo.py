@@ -21,10 +21,10 @@ from agents.llm import ModelConfig, open_model
 from agents.llm.base import ChatModel
 from agents.llm.ledger import Ledger
 from heats.config import HeatsConfig, load_config
-from heats.play.rollout import make_candidate
-from heats.rundir.events import read_events
-from heats.rundir.store import RunStore
+from heats.runner.rollout import make_candidate
 from heats.show.reading import task_ids
+from heats.store.events import read_events
+from heats.store.store import RunStore
 from tournament import SELECTORS, TournamentConfig, open_selector
 from tournament.base import Candidate, Case
 from tournament.bracket import seeded_hash

@@ -26,11 +26,11 @@ from envs.base import Grade, Patch, Task
 from envs.basetree import make_base_tree
 from envs.worktree import put_tree, take_patch
 from heats.config import HeatsConfig, load_config
-from heats.play.run import RunRequest, play
-from heats.rundir.events import Event
-from heats.rundir.records import TaskResult
-from heats.rundir.store import RunStore
+from heats.runner.run import RunRequest, play
 from heats.show.reading import read_events
+from heats.store.events import Event
+from heats.store.records import TaskResult
+from heats.store.store import RunStore
 from sandbox.base import Sandbox, SandboxBackend
 
 COMMANDS = ("cat notes.txt", "ls -la", "echo {} >> notes.txt", "wc notes.txt", "git status --short", "git diff", "true")

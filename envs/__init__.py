@@ -1,8 +1,8 @@
 """Tasks and their grading: what an agent may see, what its patch is worth, and who may know the answer."""
 
 from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
+from envs.factory import open_env
 from envs.machine import prepared, spec_for
-from envs.opening import open_env
 from envs.patches import check_patch, patch_key, patch_stats
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
 from envs.verify import Bench, VerifyRules, baseline, verify

@@ -20,7 +20,7 @@ from envs import VerifyRules
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
-from heats.rundir.files import there_is
+from heats.store.files import there_is
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig

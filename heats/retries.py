@@ -42,7 +42,7 @@ class RetriesConfig(BaseModel):
         return 0 if failure in ("image", "budget") else int(getattr(self, failure))
 
 
-class Attempts:
+class RetryBudget:
     """The attempts of one rollout: counts its failures by class."""
 
     def __init__(self, config: RetriesConfig) -> None:

@@ -19,8 +19,8 @@ from sandbox.errors import (
     SandboxLost,
     SandboxStartError,
 )
+from sandbox.factory import open_backend
 from sandbox.garbage import LeftOver, collect_garbage
-from sandbox.opening import open_backend
 
 __all__ = [
     "BackendUnavailable",

@@ -23,7 +23,7 @@ from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
 from sandbox.wire import WireClosed
 
-Made = Literal["task", "state"]
+ProposeResult = Literal["task", "state"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
 
 
@@ -102,7 +102,7 @@ class Images:
             return False
         return True
 
-    async def made(self, what: Made) -> list[KeptImage]:
+    async def made(self, what: ProposeResult) -> list[KeptImage]:
         """The images of one kind that heats made, by name.
 
         Raises:

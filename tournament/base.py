@@ -111,7 +111,7 @@ class Judge(Protocol):
         ...
 
 
-Coming = Mapping[str, Awaitable[Candidate | None]]
+PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
 """Candidates by id, each as soon as its rollout ends. None means: no candidate came of it."""
 
 
@@ -130,7 +130,7 @@ class Selector(Protocol):
 
     name: str
 
-    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
+    async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Select; every awaitable may take as long as its rollout does.
 
         Raises:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from tournament.arrivals import arrivals
-from tournament.base import Bracket, Candidate, Case, Coming
+from tournament.base import Bracket, Candidate, Case, PendingCandidates
 from tournament.bracket import seeded_hash
 from tournament.errors import NoCandidates
 from tournament.ranker import Assessment, Key, Ranker, ranked
@@ -51,7 +51,7 @@ class FirstFinishSelector:
 
     name = "first-finish"
 
-    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
+    async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Take candidates as they come.
 
         Raises:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from agents.llm.ledger import Ledger
 from tournament.base import Candidate, Vote
 from tournament.bracket import seeded_hash
-from tournament.orders import shown_order
+from tournament.presentation_order import shown_order
 
 
 class FakeJudge(ABC):

@@ -7,10 +7,10 @@ from agents.llm.ledger import Ledger
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
 from tournament.arrivals import together
-from tournament.ask import Asked, Asker, Question, object_schema, read, request_seed, view_of
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
-from tournament.orders import shown_order
+from tournament.presentation_order import shown_order
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, view_of
 
 _REASON_CHARS = 1500
 

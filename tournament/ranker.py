@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tournament.arrivals import everybody
-from tournament.base import Bracket, Candidate, Case, Coming, Match
+from tournament.base import Bracket, Candidate, Case, Match, PendingCandidates
 from tournament.bracket import counted, merged, seeded_order
 
 Key = tuple[float, ...]
@@ -44,7 +44,7 @@ class Ranker(ABC):
 
     name: str
 
-    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
+    async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Rank all candidates once they are there.
 
         Raises:

@@ -11,7 +11,7 @@ import asyncio
 from typing import Any
 
 from tournament.arrivals import Arrival, arrivals
-from tournament.base import Bracket, Candidate, Case, Coming, Judge, Match
+from tournament.base import Bracket, Candidate, Case, Judge, Match, PendingCandidates
 from tournament.bracket import (
     MatchKey,
     Resolution,
@@ -44,7 +44,7 @@ class RTVSelector:
         self.config = config
         self.judge = judge
 
-    async def select(self, candidates: Coming, k: int, case: Case) -> Bracket:
+    async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` are left and rank everybody.
 
         Fewer than `k` candidates are all selected. The final is the same with `k` = 1.

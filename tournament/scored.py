@@ -15,10 +15,10 @@ from agents.llm.base import ChatModel, ResponseSchema
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
 from tournament.arrivals import together
-from tournament.ask import Asker, Question, object_schema, read
 from tournament.base import Candidate, Case, Vote
 from tournament.bracket import equal_patches, seeded_hash
 from tournament.config import TournamentConfig
+from tournament.prompt_judge import Asker, Question, object_schema, read
 from tournament.ranker import Assessment, Key, Ranker
 from tournament.ties import preference
 

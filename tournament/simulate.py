@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from tournament.base import Candidate, Match
 from tournament.bracket import MatchKey, plan_rounds, rank, resolve
-from tournament.odds import quality_gap
+from tournament.calibration import quality_gap
 from tournament.tally import Rules, leader, next_wave
 from tournament.ties import preference
 

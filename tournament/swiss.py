@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from tournament.arrivals import together
 from tournament.base import Candidate, Case, Judge, Match
 from tournament.bracket import equal_patches, seeded_hash
+from tournament.bradley_terry import Strength, strengths
 from tournament.config import TournamentConfig
 from tournament.match_votes import MatchVotes
 from tournament.ranker import Assessment, Key, Ranker
-from tournament.strength import Strength, strengths
 from tournament.tally import leader
 from tournament.ties import preference
 

@@ -21,8 +21,8 @@ from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
-from heats.play.mix import policy_of
-from heats.play.oracle import NAME as ORACLE
+from heats.runner.model_mix import policy_of
+from heats.runner.oracle import NAME as ORACLE
 from sandbox import SandboxBackend, SandboxConfig, open_backend
 from sandbox.base import SandboxSpec
 from sandbox.versions import host_components

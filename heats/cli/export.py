@@ -10,8 +10,8 @@ import typer
 
 from heats.cli.runs import RunArgument
 from heats.errors import PreflightFailed
-from heats.rundir.store import RunStore
 from heats.show import export_atif, export_csv, export_harbor, export_parquet, export_preds
+from heats.store.store import RunStore
 
 
 class Format(StrEnum):

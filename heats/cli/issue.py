@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from heats.errors import UsageError
-from heats.rundir.files import there_is
+from heats.store.files import there_is
 
 _FILE_NAME = re.compile(r"\S*(/\S*|\.\w{1,8})")
 """A single word that can only be meant as a file: somebody mistyped it, and a run on its name is money lost."""

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from heats.calibrate import Measured, measure
 from heats.cli.options import spread
 from heats.cli.session import print_json
 from heats.errors import UsageError
-from heats.measured import Measured, measure
 from heats.show.outlook import as_dict, outlook_text
 from heats.show.outlook_plot import write_plot
-from tournament.paper import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from tournament.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
+from tournament.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from tournament.simulate import Method, World
 
 MOST_SETTINGS = 500

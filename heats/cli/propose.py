@@ -13,16 +13,16 @@ from heats.config import load_config
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.propose.proposal import Proposal, check, is_bundle, read_bundle, read_run, write_bundle
-from heats.propose.steps import Made, Wish
+from heats.propose.steps import ProposeOptions, ProposeResult
 from heats.propose.steps import propose as carry_out
-from heats.rundir.files import write_bytes
-from heats.rundir.store import RunStore
+from heats.store.files import write_bytes
+from heats.store.store import RunStore
 
 COMMIT, PUBLISH, ALLOW, OUTPUT = "Commit", "Publish", "Allow", "Configuration and output"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProposeOptions:
+class ProposeFlags:
     """Flags of `heats propose`. None leaves the configuration's value."""
 
     repo: Annotated[
@@ -124,7 +124,7 @@ class ProposeOptions:
 def propose(
     *,
     run: Annotated[Path, typer.Argument(help="A run directory, or a bundle.", show_default=False)],
-    options: ProposeOptions,
+    options: ProposeFlags,
 ) -> None:
     """Make a branch with a commit of a run's verified patch; push it and open a pull request if asked to.
 
@@ -138,7 +138,7 @@ def propose(
         write_bundle(options.bundle, proposal, patch)
         _tell_bundle(proposal, options)
         return
-    wish = Wish(
+    wish = ProposeOptions(
         repository=options.repo,
         config=config,
         onto=options.onto,
@@ -158,7 +158,7 @@ def propose(
     _tell(proposal, made, path, options)
 
 
-def _tell_bundle(proposal: Proposal, options: ProposeOptions) -> None:
+def _tell_bundle(proposal: Proposal, options: ProposeFlags) -> None:
     if options.json:
         print_json(
             {"bundle": str(options.bundle), "verified": proposal.verified, "patch_sha256": proposal.patch_sha256}
@@ -167,7 +167,7 @@ def _tell_bundle(proposal: Proposal, options: ProposeOptions) -> None:
         typer.echo(f"bundle   {options.bundle}")
 
 
-def _tell(proposal: Proposal, made: Made, path: Path | None, options: ProposeOptions) -> None:
+def _tell(proposal: Proposal, made: ProposeResult, path: Path | None, options: ProposeFlags) -> None:
     pull = made.pull_request
     if options.json:
         print_json(

@@ -10,23 +10,23 @@ import typer
 
 from agents.llm.ledger import Ledger
 from envs import RepositoryEnv, RepositorySource
-from heats.attempts.read import read_attempts
-from heats.attempts.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
-from heats.play.mix import main_model
-from heats.play.run import RunRequest
-from heats.rundir.files import write_bytes
-from heats.rundir.records import TaskResult
-from heats.rundir.store import RunStore
+from heats.importing.read import read_attempts
+from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.runner.model_mix import main_model
+from heats.runner.run import RunRequest
 from heats.show import export_preds, open_display, write_report
 from heats.show.positions import judge_line
 from heats.show.ranking import Place, ranking, ranking_text
 from heats.signals import run_interruptibly
-from tournament.positions import position_report
+from heats.store.files import write_bytes
+from heats.store.records import TaskResult
+from heats.store.store import RunStore
+from tournament.position_bias import position_report
 
 SHOWN_TASKS = 20
 

@@ -16,11 +16,11 @@ from envs.base import Env
 from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
-from heats.play.run import RunRequest, make_manifest, play
-from heats.rundir.records import TaskResult
-from heats.rundir.store import RunStore
+from heats.runner.run import RunRequest, make_manifest, play
 from heats.show import open_display
 from heats.signals import run_interruptibly
+from heats.store.records import TaskResult
+from heats.store.store import RunStore
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,
@@ -32,7 +32,7 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 
 
 Executor = Callable[[RunRequest], Coroutine[Any, Any, list[TaskResult]]]
-"""Plays a request's tasks: `heats.play.run.play` on this machine, or one that has others do it."""
+"""Plays a request's tasks: `heats.runner.run.play` on this machine, or one that has others do it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from heats.rundir.store import RunStore
 from heats.show.view import view_run
+from heats.store.store import RunStore
 
 
 def view(

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from heats.errors import UsageError
-from heats.play.run import RunRequest, play
-from heats.rundir.records import TaskResult
+from heats.runner.run import RunRequest, play
+from heats.store.records import TaskResult
 from heats.sweep.dataset import Dataset
 
 EXECUTORS: Mapping[str, str] = {"local": "this machine", "ray": "every machine of a Ray cluster"}
@@ -18,7 +18,7 @@ class Executor(Protocol):
         """Play every task; results in the tasks' order.
 
         Raises:
-            as `heats.play.run.play`.
+            as `heats.runner.run.play`.
         """
         ...
 
@@ -44,7 +44,7 @@ def open_executor(name: str, dataset: Dataset, *, pull: bool = False, prune: boo
     if name == "local":
         return LocalExecutor()
     if name == "ray":
-        from heats.executors.cluster import RayExecutor
+        from heats.executors.ray_executor import RayExecutor
 
         return RayExecutor(dataset, pull=pull, prune=prune)
     raise UsageError(f"--executor {name}: there are {', '.join(EXECUTORS)}")

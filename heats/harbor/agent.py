@@ -25,10 +25,10 @@ from envs.base import Task
 from envs.harbor.copied import CopiedEnv, pack, unpack_command
 from heats.config import load_config
 from heats.harbor.machine import Copied, EnvironmentSandbox, copy_machine
-from heats.play.keptstates import state_image
-from heats.play.mix import main_model
-from heats.play.run import RunRequest, play
-from heats.rundir.store import RunStore
+from heats.runner.model_mix import main_model
+from heats.runner.run import RunRequest, play
+from heats.runner.snapshots import state_image
+from heats.store.store import RunStore
 from sandbox import SandboxConfig
 from sandbox.base import Sandbox, SandboxSpec
 from sandbox.docker import DockerBackend

@@ -17,10 +17,10 @@ from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
-from heats.rundir.files import read_record, write_bytes, write_record
-from heats.rundir.store import RunStore
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.show.sanitize import cut, one_line
+from heats.store.files import read_record, write_bytes, write_record
+from heats.store.store import RunStore
 
 MAX_FACTS_BYTES = 4 << 20
 MAX_NAMES = 400

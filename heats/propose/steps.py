@@ -29,7 +29,7 @@ from heats.propose.rules import Rules, check_changes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class ProposeOptions:
     """What a user wants of one call.
 
     Attributes:
@@ -52,7 +52,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class ProposeResult:
     """What came of it, or with `dry_run` would have.
 
     Attributes:
@@ -71,7 +71,7 @@ class Made:
     notes: tuple[str, ...] = ()
 
 
-def propose(proposal: Proposal, patch: Patch, wish: Wish) -> Made:
+def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeResult:
     """Make a branch of a patch, and push it and open a pull request where that is wished. Blocks.
 
     Raises:
@@ -104,7 +104,7 @@ def propose(proposal: Proposal, patch: Patch, wish: Wish) -> Made:
         return _publish(user, made, wish, proposal, (remote, github))
 
 
-def _targets(user: Git, wish: Wish) -> tuple[Remote | None, GitHub | None]:
+def _targets(user: Git, wish: ProposeOptions) -> tuple[Remote | None, GitHub | None]:
     """Where it goes, found before anything is done."""
     if not (wish.push or wish.pr):
         return None, None
@@ -113,7 +113,7 @@ def _targets(user: Git, wish: Wish) -> tuple[Remote | None, GitHub | None]:
     return remote, github
 
 
-def _base(user: Git, proposal: Proposal, wish: Wish) -> str:
+def _base(user: Git, proposal: Proposal, wish: ProposeOptions) -> str:
     base = user.find(proposal.base_commit)
     if base is None:
         raise UsageError(
@@ -130,7 +130,7 @@ def _onto(user: Git, name: str) -> str:
     return found
 
 
-def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: Wish) -> Made:
+def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: ProposeOptions) -> ProposeResult:
     branch = fill(wish.config.branch, _for_branch(text.variables(proposal)))
     check_branch(user, branch)
     tip = present(user, branch, commit)
@@ -138,7 +138,7 @@ def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: Wish) -> Made
         check_free(user, branch, force=wish.force)
     head = user.find("HEAD")
     note = moved(user, proposal.base_commit, head) if head and wish.onto is None else None
-    return Made(
+    return ProposeResult(
         branch=branch,
         commit=commit if tip is None else Commit(tip, commit.tree, commit.parent, commit.changes),
         title=text.title(proposal, wish.config),
@@ -158,7 +158,7 @@ def _for_branch(variables: dict[str, object]) -> dict[str, object]:
     }
 
 
-def _check(made: Made, message: str, patch: Patch, config: ProposeConfig) -> None:
+def _check(made: ProposeResult, message: str, patch: Patch, config: ProposeConfig) -> None:
     rules = Rules(
         allow_ci=config.allow_ci,
         allow_lock_files=config.allow_lock_files,
@@ -176,8 +176,12 @@ def _check(made: Made, message: str, patch: Patch, config: ProposeConfig) -> Non
 
 
 def _publish(
-    user: Git, made: Made, wish: Wish, proposal: Proposal, targets: tuple[Remote | None, GitHub | None]
-) -> Made:
+    user: Git,
+    made: ProposeResult,
+    wish: ProposeOptions,
+    proposal: Proposal,
+    targets: tuple[Remote | None, GitHub | None],
+) -> ProposeResult:
     remote, github = targets
     pull: PullRequest | None = None
     if remote is not None:
@@ -195,7 +199,7 @@ def _publish(
                 "draft": wish.config.draft or not proposal.verified,
             }
         )
-    return Made(
+    return ProposeResult(
         branch=made.branch,
         commit=made.commit,
         title=made.title,

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from envs.base import Evidence, TestReport
-from heats.rundir.cross_store import CrossStore
-from heats.rundir.cross_table import said_of
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.markdown import code, fence
 from heats.show.reading import RolloutFacts, TaskFacts, read_events, read_task, statement
 from heats.show.sanitize import from_bytes
 from heats.show.servers import served
+from heats.store.cross_store import CrossStore
+from heats.store.cross_table import said_of
+from heats.store.store import RunStore
 from summarizer.schema import Summary
 from tournament.base import Bracket, Match
 

@@ -6,13 +6,13 @@ from typing import ClassVar
 from textual.app import App
 
 from heats.errors import UsageError
-from heats.rundir.files import read_record
-from heats.rundir.records import Manifest
-from heats.rundir.store import RunStore
 from heats.show.reading import find_basis, task_ids
 from heats.show.screens import RunScreen, RunsScreen
 from heats.show.task_screens import TaskScreen
 from heats.show.view import check_task
+from heats.store.files import read_record
+from heats.store.records import Manifest
+from heats.store.store import RunStore
 
 
 class ViewApp(App[None]):

@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from heats.errors import UsageError
-from heats.rundir.files import write_bytes
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.charts import Scatter, draw_scatter
 from heats.show.figures import TaskFigures
@@ -18,6 +16,8 @@ from heats.show.sanitize import one_line
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures
 from heats.show.timeline import drawn_events
+from heats.store.files import write_bytes
+from heats.store.store import RunStore
 
 MAX_TASK_ROWS = 1000
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heats.rundir.cross_store import CrossStore
-from heats.rundir.records import CrossRow
 from heats.show import words as say
 from heats.show.reading import TaskFacts
 from heats.show.sanitize import one_line
+from heats.store.cross_store import CrossStore
+from heats.store.records import CrossRow
 
 MAX_ROWS, MAX_COLUMNS = 200, 40
 _TONES = {"passed": "yes", "failed": "no", "error": "no", "skipped": "none", "missing": "none"}

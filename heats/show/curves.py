@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median_low
 
-from heats.rundir.store import RunStore
 from heats.show.figures import pass_at_k
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
+from heats.store.store import RunStore
 from tournament.base import Bracket
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from heats.show import words as say
 from tournament.base import Bracket, Match
-from tournament.positions import orders_disagree
+from tournament.position_bias import orders_disagree
 
 BOX_WIDTH = 168
 LINE_HEIGHT = 24

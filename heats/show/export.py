@@ -6,9 +6,9 @@ from pathlib import Path
 
 from agents.atif import to_atif
 from envs.patches import STATE_MARK
-from heats.rundir.files import slug, write_bytes
-from heats.rundir.store import RunStore
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
+from heats.store.files import slug, write_bytes
+from heats.store.store import RunStore
 
 Prediction = dict[str, str]
 """A line of SWE-bench predictions."""

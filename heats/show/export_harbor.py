@@ -16,13 +16,13 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from agents.atif import to_atif
-from heats.rundir.files import slug, write_bytes
-from heats.rundir.records import Outcome
-from heats.rundir.store import RunStore
 from heats.show.figures import pass_at_k
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.show.sanitize import clean, one_line
 from heats.show.timeline import by_task, drawn_events
+from heats.store.files import slug, write_bytes
+from heats.store.records import Outcome
+from heats.store.store import RunStore
 
 _EXCEPTIONS = {
     None: "SandboxLostError",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from heats.errors import PreflightFailed
-from heats.rundir.files import write_bytes
-from heats.rundir.store import RunStore
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.show.sanitize import one_line
+from heats.store.files import write_bytes
+from heats.store.store import RunStore
 
 COLUMNS = {
     "task": "string",

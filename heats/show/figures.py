@@ -12,9 +12,9 @@ from statistics import fmean, median_low
 from typing import Any, Self
 
 from agents.llm.ledger import Usage
-from heats.rundir.records import Charge
-from heats.rundir.store import RunStore
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
+from heats.store.records import Charge
+from heats.store.store import RunStore
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:

@@ -19,11 +19,11 @@ from rich.live import Live
 from rich.text import Text
 
 from agents.llm.ledger import Usage
-from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.panels import draw
 from heats.show.plain import plain_line
 from heats.show.state import RunView
+from heats.store.events import Event
 
 DisplayMode = Literal["auto", "live", "plain", "quiet", "json"]
 REFRESHES_PER_SECOND = 4

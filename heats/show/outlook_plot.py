@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heats.errors import UsageError
-from heats.rundir.files import write_bytes
 from heats.show import words as say
 from heats.show.report import render
+from heats.store.files import write_bytes
 from tournament.plan import Budget, Outlook
 
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 700.0, 34.0, 380.0

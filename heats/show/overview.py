@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.llm.ledger import Usage
-from heats.rundir.events import Event
-from heats.rundir.records import Charge
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.charts import draw_chart, draw_spreads
 from heats.show.drawings import draw_timeline
@@ -16,6 +13,9 @@ from heats.show.spending import HeatWork, spending
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.show.timeline import run_rows, seconds
+from heats.store.events import Event
+from heats.store.records import Charge
+from heats.store.store import RunStore
 
 TONES = {
     "verified": "good",

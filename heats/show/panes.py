@@ -9,7 +9,6 @@ from rich.text import Text
 
 from agents.trajectory import Observation, Step
 from envs.base import Evidence, TestReport
-from heats.rundir.cross_store import CrossStore
 from heats.show import words as say
 from heats.show.bracket_text import bracket_text
 from heats.show.crossing import view_cross
@@ -18,6 +17,7 @@ from heats.show.drawings import decided
 from heats.show.positions import judge_line
 from heats.show.reading import Basis, RolloutFacts, TaskFacts, statement
 from heats.show.sanitize import clean, cut, one_line
+from heats.store.cross_store import CrossStore
 from summarizer.schema import Summary
 from tournament.base import Match
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.sanitize import ci_lines, one_line
 from heats.show.state import MatchView, RunView, TaskView, amount, number, word, words
+from heats.store.events import Event
 
 MANY_TASKS = 3
 """With more tasks than this, matches, single pieces of evidence and rollouts that went well are not told in lines."""

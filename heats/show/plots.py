@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heats.errors import UsageError
-from heats.rundir.files import write_bytes
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.compare import Comparison
 from heats.show.curves import HeatCurves, heat_curves
 from heats.show.intervals import estimate
 from heats.show.table import MEANING
+from heats.store.files import write_bytes
+from heats.store.store import RunStore
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,7 +2,7 @@
 
 from heats.show import words as say
 from tournament.base import Bracket
-from tournament.positions import position_report
+from tournament.position_bias import position_report
 
 
 def judge_line(bracket: Bracket) -> str:

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from agents.trajectory import Trajectory
 from envs.base import Evidence, Grade, Task, TestReport
-from heats.rundir.events import Event
-from heats.rundir.files import read_record, slug
-from heats.rundir.records import Outcome, TaskResult
-from heats.rundir.store import RunStore, TaskStore
 from heats.show.words import INFRASTRUCTURE_EXITS
+from heats.store.events import Event
+from heats.store.files import read_record, slug
+from heats.store.records import Outcome, TaskResult
+from heats.store.store import RunStore, TaskStore
 from tournament.base import Bracket
 
 Basis = Literal["pass", "verified", "none"]

@@ -22,9 +22,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from heats.rundir.events import Event
-from heats.rundir.files import slug, write_bytes
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.diffs import Row
 from heats.show.figures import TaskFigures
@@ -35,6 +32,9 @@ from heats.show.spending import HeatWork, sum_work, work_by_heat
 from heats.show.table import RunFigures
 from heats.show.task_view import Budget, view_task
 from heats.show.timeline import by_task, drawn_events
+from heats.store.events import Event
+from heats.store.files import slug, write_bytes
+from heats.store.store import RunStore
 
 INLINE_LIMIT = 8_000_000
 """Characters of task pages that are put into the one file; above it they become files of their own."""

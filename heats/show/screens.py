@@ -7,7 +7,6 @@ from textual import work
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer
 
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.figures import TaskFigures
 from heats.show.lists import LOOK_EVERY_S, Line, ListScreen
@@ -17,6 +16,7 @@ from heats.show.sanitize import one_line
 from heats.show.table import cells, header
 from heats.show.task_screens import TaskScreen
 from heats.show.watch import Watcher
+from heats.store.store import RunStore
 
 
 class RunsScreen(ListScreen):

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agents.llm.counters import Counters
-from heats.rundir.events import Event
 from heats.show import words as say
 from heats.show.state import number, word
+from heats.store.events import Event
 
 
 @dataclass(frozen=True, slots=True)

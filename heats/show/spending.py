@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from agents.llm.ledger import Usage
-from heats.rundir.records import Charge
 from heats.show.figures import total_usage
 from heats.show.reading import TaskFacts
+from heats.store.records import Charge
 
 _HEAT = re.compile(r"/heat-(\d+)/(tournament$)?")
 

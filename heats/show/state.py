@@ -11,8 +11,8 @@ from math import isfinite
 from typing import Any
 
 from agents.llm.ledger import Usage
-from heats.rundir.events import Event
 from heats.show import words as say
+from heats.store.events import Event
 
 
 def number(data: dict[str, Any], name: str) -> float:

@@ -12,13 +12,13 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
 from agents.trajectory import Step
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.lists import LOOK_EVERY_S, Line, ListScreen
 from heats.show.panes import bracket_pane, evidence_pane, mark, patch_pane, step_pane, summary_pane, verdict_pane
 from heats.show.reading import Basis, TaskFacts, read_task
 from heats.show.sanitize import one_line
 from heats.show.watch import Watcher
+from heats.store.store import RunStore
 
 
 class TaskScreen(ListScreen):

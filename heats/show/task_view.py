@@ -7,9 +7,6 @@ from markupsafe import Markup
 
 from agents.trajectory import Trajectory
 from envs.base import Evidence
-from heats.rundir.events import Event
-from heats.rundir.files import slug
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.crossing import CrossView, view_cross
 from heats.show.drawings import BracketDrawing, TimeLine, decided, draw_bracket, draw_timeline
@@ -19,6 +16,9 @@ from heats.show.reading import Basis, RolloutFacts, TaskFacts, statement
 from heats.show.sanitize import cut, one_line
 from heats.show.steps import steps_html
 from heats.show.timeline import task_rows
+from heats.store.events import Event
+from heats.store.files import slug
+from heats.store.store import RunStore
 from summarizer.schema import Summary
 from tournament.base import Match
 

@@ -6,11 +6,11 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from heats.rundir.events import Event
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.drawings import Span
 from heats.show.state import number, word
+from heats.store.events import Event
+from heats.store.store import RunStore
 
 MAX_ROWS = 200
 

@@ -6,12 +6,12 @@ from rich.table import Table
 from rich.text import Text
 
 from heats.errors import UsageError
-from heats.rundir.store import RunStore
 from heats.show import words as say
 from heats.show.panes import bracket_pane, mark, patch_pane, verdict_pane
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
 from heats.show.sanitize import one_line
 from heats.show.table import RunFigures
+from heats.store.store import RunStore
 
 
 def view_run(run: RunStore, console: Console, task: str | None = None) -> None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from heats.rundir.events import Event
-from heats.rundir.store import RunStore
 from heats.show.state import RunView
+from heats.store.events import Event
+from heats.store.store import RunStore
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Literal
 from agents.trajectory import Record
 from envs.base import Env, MakesImages, Task
 from heats.errors import PreflightFailed
-from heats.rundir.files import LineLog, read_lines
+from heats.store.files import LineLog, read_lines
 from sandbox.base import SandboxBackend
 from sandbox.errors import SandboxError
 from sandbox.images import Images

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from heats.rundir.records import TaskResult
 from heats.show import words as say
 from heats.show.figures import Figures
 from heats.show.table import figures_text
+from heats.store.records import TaskResult
 
 SHOWN_FAILURES = 10
 _CAUSES = {"task": "cannot be attempted", "infrastructure": "infrastructure failed", "internal": "internal error"}

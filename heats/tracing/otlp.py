@@ -27,8 +27,8 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from heats.errors import RemoteFailed, UsageError
-from heats.rundir.store import RunStore
 from heats.show.sanitize import one_line
+from heats.store.store import RunStore
 from heats.tracing.spans import Span, spans_of
 
 BATCH = 512

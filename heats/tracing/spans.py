@@ -11,12 +11,12 @@ from datetime import datetime
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step, Trajectory
-from heats.rundir.events import Event
-from heats.rundir.store import RunStore
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.show.sanitize import cut, one_line
 from heats.show.timeline import by_task, drawn_events, seconds
 from heats.show.words import INFRASTRUCTURE_EXITS
+from heats.store.events import Event
+from heats.store.store import RunStore
 from heats.tracing import names
 
 MAX_CONTENT = 32_000

@@ -3,8 +3,8 @@
 import pytest
 
 from agents.errors import ContextOverflow
-from agents.llm.growth import PromptGrowth
 from agents.llm.ledger import Usage
+from agents.llm.truncation import PromptGrowth
 
 
 def turn(number, **more):

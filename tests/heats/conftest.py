@@ -12,9 +12,9 @@ import pytest
 from agents.llm.ledger import Ledger
 from heats.cli import main
 from heats.config import load_config
-from heats.play.run import RunRequest, play
-from heats.play.services import Services
-from heats.play.slots import Slots
+from heats.runner.run import RunRequest, play
+from heats.runner.services import Services
+from heats.runner.slots import Slots
 
 sys.path.insert(0, str(Path(__file__).parent))
 from doubles import PaperBackend, PaperEnv
@@ -23,7 +23,7 @@ from doubles import PaperBackend, PaperEnv
 @pytest.fixture
 def paper_run(tmp_path, monkeypatch):
     """Play a run on paper; returns its results. Keyword arguments change the configuration by dotted keys."""
-    import heats.play.run as run_module
+    import heats.runner.run as run_module
 
     async def go(*ids, model, env=None, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
         backend = backend or PaperBackend()

@@ -20,7 +20,7 @@ from heats import signals
 from heats.__main__ import main as start
 from heats.cli.failures import explain
 from heats.cli.issue import read_issue
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def test_local_without_unsafe_is_refused(heats, repo):
 
 
 def test_a_second_run_in_one_directory_is_refused(solve, tmp_path):
-    from heats.rundir.store import RunStore
+    from heats.store.store import RunStore
 
     assert solve()[0] == 0
     holder = RunStore.hold(tmp_path / "run")

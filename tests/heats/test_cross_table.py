@@ -2,8 +2,8 @@
 
 import pytest
 
-from heats.rundir.cross_table import Voice, tabulate, with_cross
-from heats.rundir.records import CrossCell
+from heats.store.cross_table import AuthoredTests, tabulate, with_cross
+from heats.store.records import CrossCell
 from tournament.base import Candidate
 
 P, F = "passed", "failed"
@@ -15,7 +15,7 @@ def field(*names):
 
 def table_of(names, tests, base=None, known=()):
     """`tests`: author -> {test: the names that pass it}; `base`: tests that pass on the base."""
-    voices = [Voice(f"by-{author}", (author,), (f"tests/test_{author}.py",)) for author in tests]
+    voices = [AuthoredTests(f"by-{author}", (author,), (f"tests/test_{author}.py",)) for author in tests]
     cells = {}
     for author, written in tests.items():
         for one in ["", *names]:
@@ -70,12 +70,12 @@ def test_copies_of_a_patch_bear_nobody_out():
     copies = [one.model_copy(update={"patch_key": "same"}) for one in field("a", "b")] + field("c")
     cells = {("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": P}) for key in ("same",)}
     cells |= {("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": F}) for key in ("", "key-c")}
-    table = tabulate(copies, [Voice("t", ("a", "b"), ("test_t.py",))], cells, ())
+    table = tabulate(copies, [AuthoredTests("t", ("a", "b"), ("test_t.py",))], cells, ())
     assert [row.counts for row in table.rows] == [False]
 
 
 def test_a_voice_whose_tests_could_not_run_everywhere_is_left_out():
-    voices = [Voice("t", ("a",), ("test_t.py",))]
+    voices = [AuthoredTests("t", ("a",), ("test_t.py",))]
     cells = {("t", ""): CrossCell(tests="t", patch="", outcomes={"test_t.py::x": F})}
     assert tabulate(field("a", "b"), voices, cells, ()).rows == ()
 

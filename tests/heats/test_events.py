@@ -1,6 +1,6 @@
 """The event stream: ordered, durable, readable while it is written."""
 
-from heats.rundir.events import EventLog, read_events
+from heats.store.events import EventLog, read_events
 
 
 def test_events_are_numbered_on_over_a_restart(tmp_path):

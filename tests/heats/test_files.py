@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heats.rundir.files import LineLog, read_lines, read_record, slug, there_is, write_bytes, write_record
-from heats.rundir.records import Charge
+from heats.store.files import LineLog, read_lines, read_record, slug, there_is, write_bytes, write_record
+from heats.store.records import Charge
 
 
 def charge(scope):

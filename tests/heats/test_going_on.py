@@ -2,8 +2,8 @@
 
 from doubles import CountingModel
 
-from heats.play.run import Work, _by_task
-from heats.rundir.store import RunStore
+from heats.runner.run import Work, _by_task
+from heats.store.store import RunStore
 
 
 async def test_the_log_of_a_broken_database_is_not_played_into_the_next(paper_run, tmp_path):

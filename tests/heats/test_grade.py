@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from envs.base import Grade, Patch, Task
-from heats.attempts.read import Attempt
-from heats.attempts.regrade import Grader, report_of, submissions
 from heats.cli import grade as command
 from heats.cli import main
 from heats.errors import UsageError
-from heats.rundir.store import GradeStore
+from heats.importing.read import Attempt
+from heats.importing.regrade import Grader, report_of, submissions
+from heats.store.store import GradeStore
 from sandbox.errors import SandboxStartError
 
 

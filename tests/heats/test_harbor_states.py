@@ -14,10 +14,10 @@ from envs.base import Grade, Patch
 from envs.errors import SetupFailed, TaskError
 from envs.patches import STATE_MARK
 from heats.errors import UsageError
-from heats.play.keptstates import state_image
-from heats.play.oracle import OracleAgent
-from heats.play.states import Clock, in_time
-from heats.rundir.store import RolloutStore, RunStore
+from heats.runner.oracle import OracleAgent
+from heats.runner.snapshots import state_image
+from heats.runner.time_budget import TimeBudget, in_time
+from heats.store.store import RolloutStore, RunStore
 from sandbox.fake import FakeSandbox, result
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -126,7 +126,7 @@ async def test_an_agent_out_of_time_keeps_what_it_did(tmp_path):
 
 
 async def test_a_clock_shares_what_is_left_and_remembers_what_was_spent(tmp_path):
-    clock = Clock(100, 2, 0.2, tmp_path / "clock.json")
+    clock = TimeBudget(100, 2, 0.2, tmp_path / "clock.json")
     clock.start_heat(0)
     assert clock.rollout_s(None) == pytest.approx(40, abs=1)
     assert clock.winners_s() == pytest.approx(50, abs=1)
@@ -134,13 +134,13 @@ async def test_a_clock_shares_what_is_left_and_remembers_what_was_spent(tmp_path
     clock.start_heat(1)
     assert clock.winners_s() == pytest.approx(100, abs=1)
     (tmp_path / "clock.json").write_text('{"spent_s": 90.0}')
-    later = Clock(100, 2, 0.2, tmp_path / "clock.json")
+    later = TimeBudget(100, 2, 0.2, tmp_path / "clock.json")
     later.start_heat(1)
     assert later.winners_s() == pytest.approx(10, abs=1)
 
 
 def test_without_a_limit_a_clock_has_nothing_to_say(tmp_path):
-    clock = Clock(None, 2, 0.2, tmp_path / "clock.json")
+    clock = TimeBudget(None, 2, 0.2, tmp_path / "clock.json")
     clock.start_heat(0)
     clock.save()
     assert (clock.rollout_s(None), clock.rollout_s(7), clock.winners_s()) == (None, 7, None)

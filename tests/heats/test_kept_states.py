@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs.harbor.endstate import left_running
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 sys.path.append(str(Path(__file__).parent.parent / "envs"))
 from tiny_harbor import write_task

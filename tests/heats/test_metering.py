@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from agents.llm.counters import Counters
-from heats.play.metering import is_local, metered
-from heats.rundir.events import EventLog, read_events
+from heats.runner.server_metrics import is_local, metered
 from heats.show.servers import served
+from heats.store.events import EventLog, read_events
 
 
 class CountingModel:

@@ -7,8 +7,8 @@ from doubles import CountingModel
 
 from heats.config import load_config
 from heats.errors import UsageError
-from heats.play.mix import main_model, policy_of
-from heats.rundir.store import RunStore
+from heats.runner.model_mix import main_model, policy_of
+from heats.store.store import RunStore
 
 TWO = {"models": [{"name": "a", "weight": 3, "base_url": "http://a/v1"}, {"name": "b"}], "model.name": "main"}
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 from doubles import CountingModel, Killed, PaperBackend
 
-from heats.rundir.events import read_events
-from heats.rundir.store import RunStore
+from heats.store.events import read_events
+from heats.store.store import RunStore
 
 
 async def test_the_whole_method_leaves_a_complete_run_directory(paper_run, tmp_path):

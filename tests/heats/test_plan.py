@@ -8,11 +8,11 @@ import pytest
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch
+from heats.calibrate import fit_concentration, measure
 from heats.cli import main
-from heats.measured import fit_concentration, measure
-from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
-from heats.rundir.store import RunStore
 from heats.show.outlook_plot import frontier
+from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.store import RunStore
 from tournament.plan import Budget, Cost, Prices, best, outlooks, settings
 from tournament.simulate import Method, World
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from heats.cli import main
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 ISSUE = "note.txt has to say fixed"
 

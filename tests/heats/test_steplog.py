@@ -7,8 +7,8 @@ import pytest
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Observation, Step, Trajectory
-from heats.rundir.steplog import StepLog, read_steps
-from heats.rundir.store import RolloutStore
+from heats.store.steplog import StepLog, read_steps
+from heats.store.store import RolloutStore
 
 
 def growing(count: int, usage: int = 0) -> Trajectory:

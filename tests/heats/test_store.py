@@ -8,9 +8,9 @@ import pytest
 
 from envs.base import Patch
 from heats.errors import RunInUse, UsageError
-from heats.rundir.events import EventLog
-from heats.rundir.records import Manifest, Outcome
-from heats.rundir.store import RunStore, TaskStore
+from heats.store.events import EventLog
+from heats.store.records import Manifest, Outcome
+from heats.store.store import RunStore, TaskStore
 from tournament.base import Vote
 
 
@@ -21,8 +21,8 @@ def manifest(**identity):
 def test_a_second_process_is_refused_and_told_who_holds_the_run(tmp_path):
     store = RunStore.open(tmp_path / "run", manifest())
     code = (
-        "import sys; from pathlib import Path; from heats.rundir.store import RunStore\n"
-        "from heats.rundir.records import Manifest\n"
+        "import sys; from pathlib import Path; from heats.store.store import RunStore\n"
+        "from heats.store.records import Manifest\n"
         "from heats.errors import RunInUse\n"
         "try: RunStore.open(Path(sys.argv[1]), Manifest(run_id='r', command='solve', identity={}))\n"
         "except RunInUse as error: print(error)"

@@ -17,7 +17,7 @@ from collections import Counter
 import pytest
 from processes import containers, model_server_of, stats
 
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from processes import model_server_of, stats
 
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.bubblewrap, pytest.mark.tool("ray"), pytest.mark.timeout(600)]
 

@@ -6,12 +6,12 @@ import json
 import pytest
 from doubles import CountingModel, PaperBackend
 
-from heats.play.run import RunRequest, make_manifest
-from heats.play.slots import Slots
-from heats.retries import Attempts, RetriesConfig
-from heats.rundir.store import RunStore
+from heats.retries import RetriesConfig, RetryBudget
+from heats.runner.run import RunRequest, make_manifest
+from heats.runner.slots import Slots
 from heats.show.export import export_preds
 from heats.show.figures import Figures
+from heats.store.store import RunStore
 
 NO_WAIT = {"retries.wait_s": 0}
 
@@ -54,7 +54,7 @@ async def test_cancelling_a_waiter_loses_no_slot():
 
 
 async def test_failures_are_counted_by_class():
-    attempts = Attempts(RetriesConfig(sandbox_start=2, sandbox_lost=1, endpoint=0, wait_s=0))
+    attempts = RetryBudget(RetriesConfig(sandbox_start=2, sandbox_lost=1, endpoint=0, wait_s=0))
     assert [await attempts.again("sandbox_start") for _ in range(3)] == [True, True, False]
     assert [await attempts.again("sandbox_lost") for _ in range(2)] == [True, False]
     assert not await attempts.again("endpoint")

@@ -1,7 +1,7 @@
 """What the votes say of the judge."""
 
 from tournament.fake import AlwaysFirstJudge, PerfectJudge, RefusingJudge
-from tournament.positions import position_report
+from tournament.position_bias import position_report
 
 
 async def test_a_judge_that_names_the_first_is_never_consistent(rtv, kit) -> None:

@@ -8,7 +8,7 @@ from agents.llm.ledger import Ledger
 from tournament.base import Bracket, Candidate, Match
 from tournament.config import TournamentConfig
 from tournament.judge import ModelJudge
-from tournament.positions import position_report
+from tournament.position_bias import position_report
 
 DIFF = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-x = 1\n+x = {}{}\n"
 PLAIN = [

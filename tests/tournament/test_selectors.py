@@ -8,12 +8,12 @@ import pytest
 from tournament import SELECTORS, open_selector
 from tournament.base import Candidate
 from tournament.baselines import FirstFinishSelector, MajoritySelector, RandomSelector
+from tournament.bradley_terry import strengths
 from tournament.errors import NoCandidates, UnknownSelector
 from tournament.fake import AccuracyJudge, BiasedJudge, PerfectJudge, RandomJudge, RefusingJudge
 from tournament.journal import MemoryJournal
 from tournament.rtv import AdaptiveSelector
 from tournament.scored import PointwiseSelector, VerifySelector
-from tournament.strength import strengths
 from tournament.swiss import SwissSelector
 
 

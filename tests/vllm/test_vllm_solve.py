@@ -13,8 +13,8 @@ from agents.llm.openai_client import OpenAIModel
 from benchmarks.tiny_vllm import CLOSES, NAME
 from envs import RepositoryEnv, RepositorySource
 from heats.config import load_config
-from heats.play.run import RunRequest, play
-from heats.rundir.store import RunStore
+from heats.runner.run import RunRequest, play
+from heats.store.store import RunStore
 
 pytestmark = [pytest.mark.vllm, pytest.mark.bubblewrap, pytest.mark.timeout(600)]
 
@@ -110,7 +110,7 @@ class FirstByScript:
 async def test_a_patch_made_before_an_overflow_is_a_candidate_and_can_win(tiny, tmp_path, repository, monkeypatch):
     fix = bash("sed -i 's/a - b/a + b/' calc.py && seq 20000")
     real = OpenAIModel(tiny.config(extra_body=CLOSES))
-    monkeypatch.setattr("heats.play.services.open_model", lambda config: FirstByScript(real, fix))
+    monkeypatch.setattr("heats.runner.services.open_model", lambda config: FirstByScript(real, fix))
     settings = {"model.name": NAME, "sandbox.backend": "bubblewrap", "agent.observation_head": 60_000}
     config = load_config((), {**settings, "rollouts": 1, "iterations": 1, "select_k": 1})
     source = RepositorySource(

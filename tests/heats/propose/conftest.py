@@ -11,10 +11,10 @@ import pytest
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch, Task, TestReport
 from heats.propose.config import ProposeConfig
-from heats.propose.steps import Wish
-from heats.rundir.files import write_record
-from heats.rundir.records import Manifest, Outcome, TaskResult
-from heats.rundir.store import RunStore
+from heats.propose.steps import ProposeOptions
+from heats.store.files import write_record
+from heats.store.records import Manifest, Outcome, TaskResult
+from heats.store.store import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent))
 from forge import Forge, serve_forge
@@ -124,12 +124,12 @@ def run_of(shop: Path, tmp_path: Path) -> Callable[..., RunStore]:
 
 
 @pytest.fixture
-def wish(shop: Path) -> Callable[..., Wish]:
-    """What is wished; keyword arguments of `Wish`, and of `ProposeConfig` where they are named there."""
+def wish(shop: Path) -> Callable[..., ProposeOptions]:
+    """What is wished; keyword arguments of `ProposeOptions`, and of `ProposeConfig` where they are named there."""
 
-    def make(**given: object) -> Wish:
+    def make(**given: object) -> ProposeOptions:
         config = {name: given.pop(name) for name in list(given) if name in ProposeConfig.model_fields}
-        return Wish(repository=shop, config=ProposeConfig(**config), **given)  # type: ignore[arg-type]
+        return ProposeOptions(repository=shop, config=ProposeConfig(**config), **given)  # type: ignore[arg-type]
 
     return make
 

@@ -15,7 +15,7 @@ from forge import Forge
 from shop_repository import git
 
 from heats.propose.proposal import read_run, write_bundle
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[3]
 ACTION = ROOT / "action"

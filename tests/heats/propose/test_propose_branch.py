@@ -10,10 +10,10 @@ from shop_repository import BUG, git
 
 from heats.errors import PatchRefused, UsageError
 from heats.propose.proposal import read_run
-from heats.propose.steps import Made, Wish, propose
-from heats.rundir.store import RunStore
+from heats.propose.steps import ProposeOptions, ProposeResult, propose
+from heats.store.store import RunStore
 
-RunOf, Wishes = Callable[..., RunStore], Callable[..., Wish]
+RunOf, Wishes = Callable[..., RunStore], Callable[..., ProposeOptions]
 pytestmark = pytest.mark.slow
 
 
@@ -29,7 +29,7 @@ def state(repo: Path) -> dict[str, str]:
     }
 
 
-def go(run: RunStore, wish: Wish) -> Made:
+def go(run: RunStore, wish: ProposeOptions) -> ProposeResult:
     return propose(*read_run(run), wish)
 
 
@@ -202,5 +202,5 @@ def test_every_kind_of_repository_will_do(
         depth = ("--depth=2",) if kind == "shallow" else ()
         git(tmp_path, "clone", "-q", flag, *depth, f"file://{shop}", str(other))
     plan = wish(author="A B <a@b.c>", onto="HEAD")
-    made = go(run, Wish(repository=other, config=plan.config, onto="HEAD"))
+    made = go(run, ProposeOptions(repository=other, config=plan.config, onto="HEAD"))
     assert "100 - discount" in git(other, "show", f"{made.branch}:price.py")

@@ -14,7 +14,7 @@ from shop_repository import git
 from heats.cli import app
 from heats.config import load_config
 from heats.errors import PatchRefused, UsageError
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 RunOf, DiffOf = Callable[..., RunStore], Callable[..., bytes]
 pytestmark = pytest.mark.slow

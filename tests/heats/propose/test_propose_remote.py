@@ -13,14 +13,14 @@ from heats.errors import PreflightFailed, RemoteFailed, UsageError
 from heats.propose.github import find_api, open_github, push_token
 from heats.propose.proposal import read_run
 from heats.propose.remote import read_url
-from heats.propose.steps import Made, Wish, propose
-from heats.rundir.store import RunStore
+from heats.propose.steps import ProposeOptions, ProposeResult, propose
+from heats.store.store import RunStore
 
-RunOf, Wishes = Callable[..., RunStore], Callable[..., Wish]
+RunOf, Wishes = Callable[..., RunStore], Callable[..., ProposeOptions]
 pytestmark = pytest.mark.slow
 
 
-def go(run: RunStore, wish: Wish) -> Made:
+def go(run: RunStore, wish: ProposeOptions) -> ProposeResult:
     return propose(*read_run(run), wish)
 
 

@@ -13,10 +13,10 @@ from heats.errors import PatchRefused, UsageError
 from heats.propose.leaks import check_leaks
 from heats.propose.proposal import is_bundle, read_bundle, read_run, write_bundle
 from heats.propose.rules import Change, Rules, check_changes
-from heats.propose.steps import Wish, propose
-from heats.rundir.store import RunStore
+from heats.propose.steps import ProposeOptions, propose
+from heats.store.store import RunStore
 
-RunOf, Wishes, DiffOf = Callable[..., RunStore], Callable[..., Wish], Callable[..., bytes]
+RunOf, Wishes, DiffOf = Callable[..., RunStore], Callable[..., ProposeOptions], Callable[..., bytes]
 SECRET = "s3cr3t-value-of-the-canary"
 
 

@@ -18,7 +18,7 @@ from heats.propose.config import ProposeConfig, fill
 from heats.propose.proposal import read_run
 from heats.propose.rules import Change
 from heats.propose.text import MAX_TEXT, message, plain, pull_request, title, variables
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 COMMIT = Commit("c" * 40, "t" * 40, "0" * 40, (Change(b"a [x](http://y) @me `.py", "100644", "100644"),))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 
 sys.path.insert(0, str(Path(__file__).parent))  # for synthetic.py: test folders are no packages
 

@@ -2,7 +2,7 @@
 
 from agents.trajectory import Observation, Step
 from envs.base import Patch
-from heats.rundir.store import RolloutStore
+from heats.store.store import RolloutStore
 
 XSS = [
     "<script>alert(1)</script>",

@@ -14,10 +14,10 @@ from synthetic_parts import START, Plan, make_evidence, make_patch, make_steps, 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
 from envs.base import Grade, Patch, Task
-from heats.rundir.events import Event, EventKind
-from heats.rundir.files import LineLog, write_record
-from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
-from heats.rundir.store import RolloutStore, RunStore, TaskStore
+from heats.store.events import Event, EventKind
+from heats.store.files import LineLog, write_record
+from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.store import RolloutStore, RunStore, TaskStore
 from tournament.base import Bracket
 
 

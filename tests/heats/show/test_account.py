@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from heats.rundir.store import RunStore
 from heats.show.account import account
 from heats.show.markdown import code, fence
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 TASK = "demo__task-000"

@@ -14,12 +14,12 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
 from heats.errors import UsageError
-from heats.rundir.store import RunStore
 from heats.show.app import ViewApp, find_runs
 from heats.show.lists import ListScreen
 from heats.show.reading import TaskFacts, read_task
 from heats.show.screens import RunScreen, RunsScreen
 from heats.show.task_screens import RolloutScreen, TaskScreen
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 

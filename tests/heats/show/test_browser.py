@@ -10,10 +10,10 @@ import pytest
 from browser import Browser, find_chromium
 from hostile import HostileVoice, swell
 
-from heats.rundir.store import RunStore
 from heats.show import report
 from heats.show.reading import task_ids
 from heats.show.report import write_report
+from heats.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[3]
 MakeRun = Callable[..., RunStore]

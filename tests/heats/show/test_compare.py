@@ -9,10 +9,10 @@ from hostile import HostileVoice
 from test_report import check_inert
 
 from heats.errors import UsageError
-from heats.rundir.records import TaskResult
-from heats.rundir.store import RunStore
 from heats.show.compare import compare, comparison_text, write_comparison
 from heats.show.intervals import estimate
+from heats.store.records import TaskResult
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 SMALL = {"rollouts": 3, "keep": 1, "steps": 2}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from heats.rundir.store import RunStore
 from heats.show.export import export_atif, export_preds
 from heats.show.export_table import export_csv
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from heats.rundir.store import RunStore
 from heats.show.export_harbor import export_harbor
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 MODELS = Path(__file__).resolve().parents[2] / "tools" / "harbor_models.py"

@@ -9,8 +9,8 @@ import pytest
 from hostile import HostileVoice
 
 from heats.errors import PreflightFailed
-from heats.rundir.store import RunStore
 from heats.show.export_table import COLUMNS, export_csv, export_parquet
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Grade, Patch
-from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
-from heats.rundir.store import RunStore
 from heats.show.figures import pass_at_k
 from heats.show.table import RunFigures, notes
+from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.store import RunStore
 from tournament.base import Bracket
 
 MakeRun = Callable[..., RunStore]

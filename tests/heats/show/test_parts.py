@@ -7,15 +7,15 @@ from hostile import HostileVoice
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step
-from heats.rundir.cross_store import CrossStore
-from heats.rundir.records import Charge, CrossRow, CrossTable
-from heats.rundir.store import RunStore
 from heats.show.crossing import view_cross
 from heats.show.patches import letter, read_patches
 from heats.show.reading import read_task
 from heats.show.report import write_report
 from heats.show.spending import spending, sum_work, work_by_heat
 from heats.show.steps import steps_html
+from heats.store.cross_store import CrossStore
+from heats.store.records import Charge, CrossRow, CrossTable
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 

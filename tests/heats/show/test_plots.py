@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from heats.errors import UsageError
-from heats.rundir.store import RunStore
 from heats.show.compare import compare
 from heats.show.curves import heat_curves
 from heats.show.plots import write_comparison_plot, write_plots
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 

@@ -11,10 +11,10 @@ import pytest
 from hostile import TERMINAL, XSS, HostileVoice, swell
 from markupsafe import Markup
 
-from heats.rundir.records import Manifest
-from heats.rundir.store import RunStore
 from heats.show import report
 from heats.show.report import page_html, write_report
+from heats.store.records import Manifest
+from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
 ATTACKS = [*XSS, *TERMINAL]

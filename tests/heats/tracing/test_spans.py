@@ -24,7 +24,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from heats.cli import app
 from heats.errors import PreflightFailed, RemoteFailed, UsageError
-from heats.rundir.store import RunStore
+from heats.store.store import RunStore
 from heats.tracing import names
 from heats.tracing.otlp import readable_spans, send, write_spans
 from heats.tracing.spans import Span, spans_of

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from heats.rundir.events import EventLog
-from heats.rundir.files import LineLog, read_lines
-from heats.rundir.records import StoredVotes
+from heats.store.events import EventLog
+from heats.store.files import LineLog, read_lines
+from heats.store.records import StoredVotes
 from tournament.base import Match, Vote
 
 

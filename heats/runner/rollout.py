@@ -15,12 +15,13 @@ from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
-from heats.play.mix import Policy, policy_of
-from heats.play.services import Services
-from heats.play.states import Clock, States, in_time
-from heats.retries import FAILED_EXITS, Attempts, FailureClass, class_of
-from heats.rundir.records import Outcome
-from heats.rundir.store import RolloutStore, TaskStore
+from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
+from heats.runner.end_states import States
+from heats.runner.model_mix import Policy, policy_of
+from heats.runner.services import Services
+from heats.runner.time_budget import TimeBudget, in_time
+from heats.store.records import Outcome
+from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
 from summarizer import render, render_trajectory, summarize
 from summarizer.schema import Summary
@@ -53,7 +54,7 @@ class TaskRun:
     ledger: Ledger
     order: int = 0
     states: States | None = None
-    clock: Clock | None = None
+    clock: TimeBudget | None = None
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -80,7 +81,7 @@ class TaskRun:
         emit = self.services.events.emit
         outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
         resume = resumable(files.trajectory())
-        attempts, trying = Attempts(self.services.config.retries), True
+        attempts, trying = RetryBudget(self.services.config.retries), True
         while trying:
             async with self.services.slots.hold(self.order):
                 emit("rollout_started", task=self.task.id, rollout=plan.rollout)

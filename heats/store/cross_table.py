@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.sentinel import candidates as files_of
-from heats.rundir.records import CrossCell, CrossRow, CrossTable
+from heats.store.records import CrossCell, CrossRow, CrossTable
 from tournament.base import Candidate
 
 QUORUM = 2
@@ -23,7 +23,7 @@ CLASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class AuthoredTests:
     """Test files that somebody wrote.
 
     Attributes:
@@ -39,7 +39,7 @@ class Voice:
 
 def tabulate(
     field: Sequence[Candidate],
-    voices: Sequence[Voice],
+    voices: Sequence[AuthoredTests],
     cells: Mapping[tuple[str, str], CrossCell],
     known: Collection[str],
 ) -> CrossTable:
@@ -69,7 +69,7 @@ def tabulate(
     )
 
 
-def _tests(voice: Voice, ran: Collection[CrossCell], known: Collection[str]) -> list[str]:
+def _tests(voice: AuthoredTests, ran: Collection[CrossCell], known: Collection[str]) -> list[str]:
     own = {
         test
         for cell in ran
@@ -79,7 +79,7 @@ def _tests(voice: Voice, ran: Collection[CrossCell], known: Collection[str]) -> 
     return sorted(own)[:MOST_TESTS]
 
 
-def _row(voice: Voice, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
+def _row(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
     outcomes = {key: cell.outcomes.get(test, "missing") for key, cell in ran.items()}
     passing = {key for key, outcome in outcomes.items() if outcome == "passed"}
     return CrossRow(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from heats.rundir.files import LineLog, read_lines, read_record, write_record
-from heats.rundir.records import CrossCell, CrossTable
+from heats.store.files import LineLog, read_lines, read_record, write_record
+from heats.store.records import CrossCell, CrossTable
 
 
 class CrossStore:

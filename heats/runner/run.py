@@ -15,15 +15,16 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.play.grading import grade_task
-from heats.play.metering import metered
-from heats.play.rollout import TaskRun
-from heats.play.schedule import Player, play_tasks
-from heats.play.services import Services, open_services
-from heats.play.states import States, clock_for
-from heats.rundir.events import EventLog, Listener
-from heats.rundir.records import Charge, Manifest, TaskResult
-from heats.rundir.store import RunStore
+from heats.runner.end_states import States
+from heats.runner.grading import grade_task
+from heats.runner.rollout import TaskRun
+from heats.runner.schedule import Player, run_tasks
+from heats.runner.server_metrics import metered
+from heats.runner.services import Services, open_services
+from heats.runner.time_budget import time_budget_for
+from heats.store.events import EventLog, Listener
+from heats.store.records import Charge, Manifest, TaskResult
+from heats.store.store import RunStore
 from heats.sweep.images import ImageKeeper
 
 
@@ -83,7 +84,7 @@ class Work:
         files, grades = self.store.task(task.id), self.store.grades
         # Only the way in: what was graded stays out of reach of whoever plays the task.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
-        clock = clock_for(task, self.services.config, files.directory / "clock.json")
+        clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
         return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
 
 
@@ -181,18 +182,18 @@ def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> 
 
 async def _play_tasks(work: Work) -> list[TaskResult]:
     async with open_player(work) as player:
-        return await play_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
+        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
 
 
 @asynccontextmanager
 async def open_player(work: Work) -> AsyncIterator[Player]:
     """What plays and grades one task of the run."""
-    from heats.play.pipeline import play_task  # langgraph takes a second to import
+    from heats.runner.pipeline import run_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
 
     async def player(task: Task, order: int) -> TaskResult:
-        result = await play_task(work.task_run(task, order), checkpointer)
+        result = await run_task(work.task_run(task, order), checkpointer)
         await grade_task(services, store.task(task.id), store.grades, task, order)
         if work.request.images is not None and store.task(task.id).result() is not None:
             await work.request.images.done(task, services.backend)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Record, Step, Trajectory
-from heats.rundir.files import append_whole, write_bytes
+from heats.store.files import append_whole, write_bytes
 
 
 class StepLine(Record):

@@ -19,18 +19,18 @@ from envs.errors import SetupFailed
 from envs.protect import holds_tests, is_test
 from envs.verify import run_patched
 from envs.worktree import apply_patch
-from heats.play.rollout import TaskRun
-from heats.retries import Attempts, class_of
-from heats.rundir.cross_store import CrossStore
-from heats.rundir.cross_table import Voice, tabulate, with_cross
-from heats.rundir.records import CrossCell, CrossTable
+from heats.retries import RetryBudget, class_of
+from heats.runner.rollout import TaskRun
+from heats.store.cross_store import CrossStore
+from heats.store.cross_table import AuthoredTests, tabulate, with_cross
+from heats.store.records import CrossCell, CrossTable
 from sandbox.errors import FileAccessError, SandboxError
 from tournament.base import Candidate
 
 T = TypeVar("T")
 
 MOST_FILES, MOST_BYTES = 50, 1 << 20
-Coming = Mapping[str, Coroutine[Any, Any, Candidate | None]]
+PendingCandidates = Mapping[str, Coroutine[Any, Any, Candidate | None]]
 
 
 def is_on(run: TaskRun) -> bool:
@@ -39,7 +39,7 @@ def is_on(run: TaskRun) -> bool:
     return run.services.config.cross_execution and task.test_command is not None and task.submission == "patch"
 
 
-def crossed(run: TaskRun, heat: int, coming: Coming) -> Coming:
+def crossed(run: TaskRun, heat: int, coming: PendingCandidates) -> PendingCandidates:
     """The same candidates, each ranked by the table of all; so none is there before the last has come."""
     field = _Field(run, heat, len(coming))
     return {name: field.entrant(name, one) for name, one in coming.items()}
@@ -89,9 +89,9 @@ async def cross_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> Cr
     return table
 
 
-def voices_of(patches: Mapping[str, Patch]) -> list[Voice]:
+def voices_of(patches: Mapping[str, Patch]) -> list[AuthoredTests]:
     """Who wrote which tests; rollouts that wrote the same ones share a voice."""
-    found: dict[str, Voice] = {}
+    found: dict[str, AuthoredTests] = {}
     for rollout, patch in patches.items():
         tests = _tests_in(patch)
         files = tuple(path for path in tests if holds_tests(path))
@@ -99,7 +99,7 @@ def voices_of(patches: Mapping[str, Patch]) -> list[Voice]:
             continue
         written = repr([(path, tests[path].old_mode, [h.lines for h in tests[path].hunks]) for path in sorted(tests)])
         digest = sha256(written.encode()).hexdigest()
-        voice = found.setdefault(digest, Voice(digest, (), files))
+        voice = found.setdefault(digest, AuthoredTests(digest, (), files))
         found[digest] = replace(voice, authors=(*voice.authors, rollout))
     return list(found.values())
 
@@ -129,7 +129,7 @@ class _Runner:
         self.task_run, self.store, self.patches, self.before = run, store, patches, before
         self.cells = store.cells()
 
-    async def run(self, voices: Sequence[Voice], columns: Mapping[str, Patch]) -> None:
+    async def run(self, voices: Sequence[AuthoredTests], columns: Mapping[str, Patch]) -> None:
         """Run every voice's tests on the base and on every different patch."""
         trees = {"": Patch(b""), **columns}
         async with asyncio.TaskGroup() as group:
@@ -138,20 +138,20 @@ class _Runner:
                 if missing:
                     group.create_task(self._voice(voice, missing))
 
-    async def _voice(self, voice: Voice, trees: Mapping[str, Patch]) -> None:
+    async def _voice(self, voice: AuthoredTests, trees: Mapping[str, Patch]) -> None:
         files = await self._surely(lambda: self._read(voice))
         if files:
             async with asyncio.TaskGroup() as group:
                 for key, patch in trees.items():
                     group.create_task(self._keep(voice, files, key, patch))
 
-    async def _keep(self, voice: Voice, files: Mapping[str, bytes], key: str, patch: Patch) -> None:
+    async def _keep(self, voice: AuthoredTests, files: Mapping[str, bytes], key: str, patch: Patch) -> None:
         cell = await self._surely(lambda: self._cell(voice, files, key, patch))
         if cell is not None:
             self.cells[voice.digest, key] = cell
             self.store.add(cell)
 
-    async def _read(self, voice: Voice) -> dict[str, bytes]:
+    async def _read(self, voice: AuthoredTests) -> dict[str, bytes]:
         """The voice's test files as they are once its author's patch is applied; empty where it does not apply."""
         run, patch = self.task_run, self.patches[voice.authors[0]]
         services, task, bench = run.services, run.task, self._bench()
@@ -169,7 +169,7 @@ class _Runner:
             except FileAccessError:
                 return {}
 
-    async def _cell(self, voice: Voice, files: Mapping[str, bytes], key: str, patch: Patch) -> CrossCell:
+    async def _cell(self, voice: AuthoredTests, files: Mapping[str, bytes], key: str, patch: Patch) -> CrossCell:
         run = self.task_run
         services, command = run.services, command_for(run.task.test_command or "", voice.files)
         cell = CrossCell(tests=voice.digest, patch=key)
@@ -186,7 +186,7 @@ class _Runner:
 
     async def _surely(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """Try again as rollouts are; None where no sandbox could be had: that is no reason to lose a task."""
-        attempts = Attempts(self.task_run.services.config.retries)
+        attempts = RetryBudget(self.task_run.services.config.retries)
         while True:
             try:
                 return await work()

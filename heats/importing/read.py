@@ -17,8 +17,8 @@ from agents.trajectory import Trajectory
 from envs.base import Evidence
 from envs.diffparse import DiffSyntaxError, parse_diff
 from heats.errors import UsageError
-from heats.rundir.store import RunStore
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
+from heats.store.store import RunStore
 from summarizer.schema import Summary
 
 PATCHES, MINI = (".diff", ".patch"), ".traj.json"

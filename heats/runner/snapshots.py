@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from envs.base import Env, Grade, GradesKeptStates, Patch, Task
 from envs.machine import spec_for
-from heats.rundir.files import slug
+from heats.store.files import slug
 from sandbox.base import Sandbox, SandboxBackend, SandboxLimits
 from sandbox.errors import BackendUnavailable, SandboxError
 from sandbox.images import Images, keep_state

@@ -12,7 +12,7 @@ else in the table is simulated.
 
 from dataclasses import dataclass
 
-from tournament.odds import concentration_for
+from tournament.calibration import concentration_for
 from tournament.simulate import Forecast, Method, Simulation, World
 
 OPUS_REFINED = (0.001, 0.334, 0.555, 0.854, 0.992)

@@ -2,7 +2,7 @@
 
 import json
 
-from heats.attempts.read import read_attempts
+from heats.importing.read import read_attempts
 
 DIFF = "diff --git a/note.txt b/note.txt\n--- a/note.txt\n+++ b/note.txt\n@@ -1 +1 @@\n-old\n+{}\n"
 

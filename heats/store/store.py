@@ -22,11 +22,11 @@ from typing import Any
 from agents.trajectory import Trajectory
 from envs.base import Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
-from heats.rundir.events import EventLog
-from heats.rundir.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
-from heats.rundir.journal import TournamentJournal
-from heats.rundir.records import Charge, Manifest, Outcome, TaskResult
-from heats.rundir.steplog import StepLog, read_steps
+from heats.store.events import EventLog
+from heats.store.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
+from heats.store.journal import TournamentJournal
+from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
 

@@ -14,15 +14,15 @@ from envs import RepositoryEnv
 from envs.base import Grade, Patch, Task
 from envs.errors import PatchRejected
 from envs.patches import check_patch
-from heats.attempts.read import Attempt, summary_key
 from heats.config import HeatsConfig
 from heats.errors import UsageError
-from heats.play.heat import hold_tournament, rollout_ids
-from heats.play.metering import metered
-from heats.play.rollout import Plan, TaskRun
-from heats.play.run import RunRequest, announce_end, at_work
-from heats.rundir.records import Outcome, TaskResult
-from heats.rundir.store import RolloutStore
+from heats.importing.read import Attempt, summary_key
+from heats.runner.heat import hold_tournament, rollout_ids
+from heats.runner.rollout import Plan, TaskRun
+from heats.runner.run import RunRequest, announce_end, at_work
+from heats.runner.server_metrics import metered
+from heats.store.records import Outcome, TaskResult
+from heats.store.store import RolloutStore
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import BackendUnavailable
 from summarizer.fallback import baseline_summary, harness_summary
@@ -134,7 +134,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
         request: its env is the `AttemptsEnv` of the contests; the configuration's `select_k` are kept of each.
 
     Raises:
-        as `heats.play.run.play`.
+        as `heats.runner.run.play`.
     """
     async with at_work(request) as work:
         at_once = asyncio.Semaphore(request.config.workers + 2)
@@ -152,7 +152,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
 
 
 async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
-    from heats.play.pipeline import Nodes, State, bring_to_result  # langgraph takes a second to import
+    from heats.runner.pipeline import Nodes, State, run_to_result  # langgraph takes a second to import
 
     state, nodes = State(heat=0, stop=True), Nodes(run)
 
@@ -173,7 +173,7 @@ async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
         run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
         await nodes.verify(state)
 
-    return await bring_to_result(run, drive)
+    return await run_to_result(run, drive)
 
 
 def _admit_all(run: TaskRun, contest: Contest) -> None:

@@ -13,11 +13,11 @@ from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, Task
 from heats.config import HeatsConfig
-from heats.play.mix import main_model, policy_of
-from heats.play.oracle import NAME as ORACLE
-from heats.play.oracle import OracleAgent
-from heats.play.slots import Slots
-from heats.rundir.events import EventLog
+from heats.runner.model_mix import main_model, policy_of
+from heats.runner.oracle import NAME as ORACLE
+from heats.runner.oracle import OracleAgent
+from heats.runner.slots import Slots
+from heats.store.events import EventLog
 from sandbox import open_backend
 from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
 from sandbox.errors import BackendUnavailable

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from envs.base import Env, Grade, Patch, Task
-from heats.attempts.read import Attempt
 from heats.errors import UsageError
-from heats.play.keptstates import grade_from, is_kept, state_image
-from heats.rundir.files import slug
-from heats.rundir.store import GradeStore, RunStore
+from heats.importing.read import Attempt
+from heats.runner.snapshots import grade_from, is_kept, state_image
+from heats.store.files import slug
+from heats.store.store import GradeStore, RunStore
 from sandbox.base import SandboxBackend, SandboxLimits
 from sandbox.errors import SandboxError
 

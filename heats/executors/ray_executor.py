@@ -17,14 +17,14 @@ from agents.errors import ModelConfigError
 from agents.llm.ledger import Usage
 from envs.base import Task
 from heats.errors import InfrastructureFailed, PreflightFailed
-from heats.executors.shard import Shard, Update, order_of, said
-from heats.play.grading import ungraded
-from heats.play.metering import is_local
-from heats.play.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
-from heats.rundir.events import Event, EventLog
-from heats.rundir.files import slug, write_bytes
-from heats.rundir.records import Charge, TaskResult
-from heats.rundir.store import RunStore
+from heats.executors.ray_worker import Shard, Update, order_of, said
+from heats.runner.grading import ungraded
+from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
+from heats.runner.server_metrics import is_local
+from heats.store.events import Event, EventLog
+from heats.store.files import slug, write_bytes
+from heats.store.records import Charge, TaskResult
+from heats.store.store import RunStore
 from heats.sweep.dataset import Dataset
 
 _LOSSES = 3

@@ -19,12 +19,12 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.play.metering import metered
-from heats.play.run import RunRequest, Work, at_work, open_player, task_digest
-from heats.play.schedule import Player, guarded
-from heats.rundir.events import Event
-from heats.rundir.files import slug, write_bytes
-from heats.rundir.records import Charge
+from heats.runner.run import RunRequest, Work, at_work, open_player, task_digest
+from heats.runner.schedule import Player, guarded
+from heats.runner.server_metrics import metered
+from heats.store.events import Event
+from heats.store.files import slug, write_bytes
+from heats.store.records import Charge
 from heats.sweep.dataset import Dataset
 from heats.sweep.images import ImageKeeper
 

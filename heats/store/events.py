@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from agents.llm.replies import without_surrogates
 from agents.trajectory import Record
-from heats.rundir.files import LineLog, read_lines
+from heats.store.files import LineLog, read_lines
 
 EventKind = Literal[
     "run_started",  # command, tasks: ids, rollouts, iterations, select_k, group_size, votes, model, sandbox

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from agents.llm.base import Metered, meter_of
 from agents.llm.counters import Counters
-from heats.play.services import Services
+from heats.runner.services import Services
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 """Takes where a server is, and the data of its event."""

@@ -12,16 +12,16 @@ from agents.errors import LimitExceeded, ModelConfigError
 from agents.llm.ledger import Ledger
 from envs.base import Task
 from heats.errors import HeatsError
-from heats.play.services import Services
-from heats.rundir.files import write_bytes
-from heats.rundir.records import TaskResult
-from heats.rundir.store import RunStore
+from heats.runner.services import Services
+from heats.store.files import write_bytes
+from heats.store.records import TaskResult
+from heats.store.store import RunStore
 
 Player = Callable[[Task, int], Awaitable[TaskResult]]
 """Plays one task, given its place among the run's tasks, to a result."""
 
 
-async def play_tasks(
+async def run_tasks(
     services: Services, store: RunStore, ledger: Ledger, tasks: Sequence[Task], player: Player
 ) -> list[TaskResult]:
     """Play every task; results in the tasks' order. Those that infrastructure prevented are played again at the end.

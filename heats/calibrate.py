@@ -9,11 +9,11 @@ from statistics import fmean
 
 from agents.llm.ledger import Usage
 from heats.errors import UsageError
-from heats.rundir.store import RunStore
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
 from heats.show.words import several
-from tournament.paper import usual_concentration
+from heats.store.store import RunStore
 from tournament.plan import Cost
+from tournament.reproduce import usual_concentration
 
 FEWEST_MATCHES, FEWEST_TASKS = 20, 5
 _DRAWS = 32

@@ -19,9 +19,9 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
-from heats.play.heat import play_heat
-from heats.play.rollout import TaskRun
-from heats.rundir.records import TaskResult
+from heats.runner.heat import run_heat
+from heats.runner.rollout import TaskRun
+from heats.store.records import TaskResult
 from sandbox.errors import SandboxError
 from tournament.errors import NoCandidates
 
@@ -33,7 +33,7 @@ class State(TypedDict):
     stop: bool
 
 
-async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> TaskResult:
+async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> TaskResult:
     """Run the whole method on one task; a task that has its result is returned as it is.
 
     Raises:
@@ -47,12 +47,12 @@ async def play_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> T
             await _drive(run, checkpointer)
 
     if run.states is None:
-        return await bring_to_result(run, drive)
+        return await run_to_result(run, drive)
     async with run.states:
-        return await bring_to_result(run, drive)
+        return await run_to_result(run, drive)
 
 
-async def bring_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
+async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
     """Do the work that stores a task's result, unless it is stored; failures become results that say why.
 
     Raises:
@@ -148,13 +148,13 @@ class Nodes:
 
     async def heat(self, state: State) -> dict[str, Any]:
         """Play the heat whose number the state holds."""
-        await play_heat(self._run, state["heat"])
+        await run_heat(self._run, state["heat"])
         return {}
 
     async def select(self, state: State) -> dict[str, Any]:
         """Announce what the heat's tournament kept and decide whether another heat follows."""
         run, heat = self._run, state["heat"]
-        bracket = await play_heat(run, heat)
+        bracket = await run_heat(run, heat)
         stop = heat + 1 >= run.services.config.iterations or (
             run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0])
         )
@@ -165,7 +165,7 @@ class Nodes:
     async def verify(self, state: State) -> dict[str, Any]:
         """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
         run = self._run
-        bracket = await play_heat(run, state["heat"])
+        bracket = await run_heat(run, state["heat"])
         winner = bracket.ranking[0]
         files = run.store.rollout(winner)
         evidence = files.evidence()

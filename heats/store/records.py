@@ -1,4 +1,4 @@
-"""What a run directory holds, record by record. `heats/rundir/store.py` says where each lies.
+"""What a run directory holds, record by record. `heats/store/store.py` says where each lies.
 
 Rooms below bring their own records: `Trajectory`, `Summary`, `Evidence`, `TestReport`, `Bracket`, `Vote`, `Grade`.
 """

@@ -8,10 +8,10 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from heats.play.cross import crossed, is_on
-from heats.play.rollout import Plan, TaskRun, make_candidate
-from heats.rundir.cross_store import CrossStore
-from heats.rundir.cross_table import with_cross
+from heats.runner.cross_tests import crossed, is_on
+from heats.runner.rollout import Plan, TaskRun, make_candidate
+from heats.store.cross_store import CrossStore
+from heats.store.cross_table import with_cross
 from summarizer import harness_summary
 from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates
@@ -44,7 +44,7 @@ def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     return plans
 
 
-async def play_heat(run: TaskRun, heat: int) -> Bracket:
+async def run_heat(run: TaskRun, heat: int) -> Bracket:
     """Play a heat and its tournament: K are kept, or one in the last heat.
 
     Raises:
@@ -75,7 +75,7 @@ async def hold_tournament(
     """Let candidates come and select among them while they do; the bracket is stored.
 
     Raises:
-        as `play_heat`.
+        as `run_heat`.
     """
     if is_on(run):
         coming = crossed(run, heat, coming)

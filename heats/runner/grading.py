@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from envs.base import Grade, Patch, Task
 from heats.config import HeatsConfig
-from heats.play.keptstates import drop, grade_from, is_kept, state_image
-from heats.play.services import Services
-from heats.rundir.store import GradeStore, TaskStore
+from heats.runner.services import Services
+from heats.runner.snapshots import drop, grade_from, is_kept, state_image
+from heats.store.store import GradeStore, TaskStore
 from sandbox.errors import SandboxError
 
 

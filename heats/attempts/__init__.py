@@ -1,1 +1,0 @@
-"""Attempts that are there already: read, judged and graded."""

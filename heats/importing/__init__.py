@@ -1,0 +1,1 @@
+"""Attempts made elsewhere: read, judged and graded."""
