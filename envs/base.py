@@ -182,6 +182,26 @@ class Env(Protocol):
 
 
 @runtime_checkable
+class ChecksTasks(Protocol):
+    """An env that can tell from its files, before anything is spent, which of its tasks cannot be used."""
+
+    def listing(self) -> Sequence[str]:
+        """Ids of everything that the source holds, usable or not, in its order."""
+        ...
+
+    async def unusable(self, *, grading: bool) -> Mapping[str, str]:
+        """Why tasks cannot be played, by their ids, one line each. Some of them may be missing from `tasks`.
+
+        Args:
+            grading: also say which could be played but not graded.
+
+        Raises:
+            TaskError: something is missing that every task needs.
+        """
+        ...
+
+
+@runtime_checkable
 class GradesStates(Protocol):
     """An env whose tasks hand in the state of their sandbox."""
 

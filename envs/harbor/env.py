@@ -49,10 +49,10 @@ class HarborOptions(Record):
 
 
 class HarborEnv:
-    """The tasks of a directory; see `HarborOptions` for the arguments.
+    """The tasks of a directory; see `HarborOptions` for the arguments. A task that cannot be used here is left out.
 
     Raises:
-        TaskError: no task there, an unknown id in `only`, or tasks that cannot be used here, all of them named.
+        TaskError: no task there, an unknown id in `only`, or none of the tasks can be used here.
     """
 
     name = "harbor"
@@ -64,19 +64,40 @@ class HarborEnv:
         unknown = [task for task in self.options.only if task not in known]
         if unknown:
             raise TaskError(f"no task {', '.join(unknown)} in {self.options.path}")
-        self._found = self._read({task: known[task] for task in self.options.only or known})
-        self._tasks = {task.id: self._task(task) for task in self._found.values()}
+        self._order = tuple(self.options.only or known)
+        self._left_out: dict[str, str] = {}
+        self._found: dict[str, HarborTask] = {}
+        self._tasks: dict[str, Task] = {}
+        for name in self._order:
+            self._read(name, known[name])
+        if not self._tasks:
+            first = next(iter(self._left_out.items()))
+            more = f" (and {len(self._order) - 1} more)" if len(self._order) > 1 else ""
+            raise TaskError(f"none of the tasks can be used: {first[0]}: {first[1]}{more}")
         self._before: dict[str, dict[str, str]] = {}
 
-    def _read(self, directories: Mapping[str, Path]) -> dict[str, HarborTask]:
-        found, problems = {}, []
-        for name, directory in directories.items():
-            try:
-                found[name] = read_task(directory, force_build=self.options.force_build)
-            except TaskError as error:
-                problems.append(str(error))
-        if problems:
-            raise TaskError(f"{len(problems)} of {len(directories)} tasks cannot be used: {'; '.join(problems)}")
+    def _read(self, name: str, directory: Path) -> None:
+        try:
+            found = read_task(directory, force_build=self.options.force_build)
+            self._tasks[found.id] = self._task(found)
+            self._found[name] = found
+        except TaskError as error:
+            self._left_out[name] = str(error).removeprefix(f"{name}: ")
+
+    def listing(self) -> Sequence[str]:
+        """Ids of all task directories, by name."""
+        return self._order
+
+    async def unusable(self, *, grading: bool) -> Mapping[str, str]:
+        """Tasks that need what heats cannot do, or whose files or values are missing."""
+        found = dict(self._left_out)
+        if grading:
+            for name, task in self._found.items():
+                try:
+                    resolved(task.file.verifier.env, self.options.env_values)
+                    task.tests()
+                except (TaskError, OSError) as error:
+                    found[name] = str(error)
         return found
 
     def _task(self, task: HarborTask) -> Task:

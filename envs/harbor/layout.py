@@ -11,6 +11,7 @@ from pathlib import Path
 
 from envs.errors import TaskError
 from envs.harbor.taskfile import TaskFile, read_task_file
+from envs.textfile import decode, read_text
 from sandbox.images import directory_digest
 
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
@@ -83,8 +84,8 @@ def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
     """
     name = directory.resolve().name
     try:
-        file = read_task_file((directory / "task.toml").read_text(encoding="utf-8"))
-        instruction = (directory / "instruction.md").read_text(encoding="utf-8")
+        file = read_task_file(read_text(directory / "task.toml"))
+        instruction = read_text(directory / "instruction.md")
         problems = list(_problems(directory, file))
         if problems:
             raise TaskError(f"not supported: {'; '.join(problems)}")
@@ -108,7 +109,7 @@ def workdir_of(dockerfile: Path) -> str:
     if not dockerfile.is_file():
         return ""
     workdir = ""
-    for line in dockerfile.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in decode(dockerfile.read_bytes(), "replace").splitlines():
         word, _, rest = line.strip().partition(" ")
         if word.upper() == "FROM":
             workdir = ""

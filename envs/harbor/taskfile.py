@@ -147,7 +147,7 @@ def read_task_file(text: str) -> TaskFile:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise TaskError(f"task.toml: {where}: {first['msg']}") from None
+        raise TaskError(f"task.toml: {where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
@@ -161,7 +161,8 @@ def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]
     found = [match for value in env.values() for match in _TEMPLATE.finditer(value)]
     missing = sorted({match[1] for match in found if match[2] is None and match[1] not in given})
     if missing:
-        raise TaskError(f"the task wants values for {', '.join(missing)}: give them in the env's option env_values")
+        example = ", ".join(f"{name}: ..." for name in missing)
+        raise TaskError(f"the task wants values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
     return {key: _TEMPLATE.sub(lambda match: given.get(match[1], match[2] or ""), value) for key, value in env.items()}
 
 

@@ -6,7 +6,7 @@ any of it, and it enters a sandbox only when a patch is graded there.
 
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,10 @@ from envs.base import Grade, Patch, Record, Task
 from envs.errors import TaskError
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
-from envs.swebench.official import grade_officially
+from envs.swebench.official import find_harness, grade_officially, row_for
 from envs.swebench.place import activate, activation_file
-from envs.swebench.rows import Instance, image_name, make_instance, read_rows
+from envs.swebench.plan import make_plan
+from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, image_name, make_instance, read_rows
 from envs.worktree import take_patch
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
 
@@ -39,6 +40,7 @@ class SweBenchSource(Record):
         test_command: runs tests that an agent may see, for evidence; rows name none that an agent may know of.
         history: `past`: agents get the commits before the starting one; `none`: that one alone, which is quicker.
         environment: name of the conda environment in the images.
+        workdir: where images keep the tree; else what the data set says, else `/testbed`.
         network: of the sandboxes that agents work in and that grade. With one, fixed releases can be downloaded.
         grader: `own`, or `official`: the `swebench` package, in an environment of its own.
         swebench_python: the interpreter of that environment; without it heats' own, where the package is installed.
@@ -54,7 +56,7 @@ class SweBenchSource(Record):
     test_command: str | None = None
     history: Literal["past", "none"] = "past"
     environment: str = "testbed"
-    workdir: str = "/testbed"
+    workdir: str | None = None
     network: Network = "none"
     grader: Literal["own", "official"] = "own"
     swebench_python: Path | None = None
@@ -67,8 +69,16 @@ class SweBenchEnv:
 
     name = "swebench"
 
-    def __init__(self, source: SweBenchSource, instances: Sequence[Instance]) -> None:
+    def __init__(
+        self,
+        source: SweBenchSource,
+        instances: Sequence[Instance],
+        left_out: Mapping[str, str] | None = None,
+        order: Sequence[str] = (),
+    ) -> None:
         self.source = source
+        self._left_out = dict(left_out or {})
+        self._order = tuple(order) or tuple(instance.id for instance in instances)
         self._instances = {instance.id: instance for instance in instances}
         self._clean: dict[str, str] = {}
         self._bases: dict[int, Base] = {}
@@ -79,10 +89,43 @@ class SweBenchEnv:
         """Read the rows and choose. Blocks: call it in a thread.
 
         Raises:
-            TaskError: nothing to read, or an id that is not there.
+            TaskError: nothing to read, no row that can be used, or an id that is not there.
         """
-        instances = [make_instance(row) for row in read_rows(source.source, source.split)]
-        return cls(source, choose(instances, source))
+        found = read_rows(source.source, source.split)
+        instances = [make_instance(row) for row in found.rows]
+        wanted = set(source.only) or {*found.order}
+        left_out = {name: why for name, why in found.left_out.items() if name in wanted}
+        order = [name for name in found.order if name in wanted]
+        return cls(source, choose(instances, source, found.left_out), left_out, order)
+
+    def listing(self) -> Sequence[str]:
+        """Ids of all rows, in the source's order; of a row without an id its place."""
+        return self._order
+
+    async def unusable(self, *, grading: bool) -> Mapping[str, str]:
+        """Rows that cannot be read or, where grading is asked for, not be graded by the chosen grader.
+
+        Raises:
+            TaskError: the official grader is not there.
+        """
+        found = dict(self._left_out)
+        if not grading:
+            return found
+        official = self.source.grader == "official"
+        harness = await find_harness(self._swebench_python()) if official else None
+        for instance in self._instances.values():
+            try:
+                if harness is None:
+                    make_plan(instance)
+                else:
+                    task = self._task(instance)
+                    row_for(harness, instance, task.image, task.workdir)
+            except TaskError as error:
+                found[instance.id] = str(error).removeprefix(f"{instance.id}: ")
+        return found
+
+    def _swebench_python(self) -> Path | None:
+        return self.source.swebench_python or (Path(sys.executable) if find_spec("swebench") else None)
 
     def tasks(self) -> Sequence[Task]:
         """What agents may know of the instances."""
@@ -91,14 +134,18 @@ class SweBenchEnv:
     def _task(self, instance: Instance) -> Task:
         source = self.source
         hints = f"\n\n{instance.hints}" if source.hints and instance.hints.strip() else ""
+        workdir = source.workdir or instance.workdir or "/testbed"
+        template = source.image_template
+        if template is None and not any(instance.row.get(key) for key in IMAGE_KEYS):
+            template = IMAGE_TEMPLATES.get(ALIASES.get(source.source, source.source))
         return Task(
             id=instance.id,
             statement=instance.problem_statement + hints,
             image=image_name(instance.row, source.image_template),
-            workdir=source.workdir,
+            workdir=workdir,
             base_commit=instance.base_commit,
             test_command=source.test_command,
-            env={"BASH_ENV": activation_file(source.workdir)},
+            env={"BASH_ENV": activation_file(workdir)},
             network=source.network,
             test_timeout_s=source.test_timeout_s,
         )
@@ -153,8 +200,7 @@ class SweBenchEnv:
         """
         instance = self._instances[task.id]
         if self.source.grader == "official":
-            python = self.source.swebench_python or (Path(sys.executable) if find_spec("swebench") else None)
-            return await grade_officially(instance, task, patch, python)
+            return await grade_officially(instance, task, patch, self._swebench_python())
         place = Place(backend=backend, limits=self.source.grade_limits, prepare=self.prepare_to_grade)
         return await grade_here(task, instance, patch, place)
 
@@ -170,7 +216,7 @@ class SweBenchEnv:
             raise TaskError(f"{task_id}: the row has no reference patch")
         command = "git apply --whitespace=nowarn -"
         return await sandbox.exec(
-            command, timeout=120, cwd=self.source.workdir, stdin=instance.patch.encode(), merge_stderr=True
+            command, timeout=120, cwd=self._task(instance).workdir, stdin=instance.patch.encode(), merge_stderr=True
         )
 
     def reference(self, task_id: str) -> Patch:
@@ -178,13 +224,18 @@ class SweBenchEnv:
         return Patch(self._instances[task_id].patch.encode())
 
 
-def choose(instances: Sequence[Instance], source: SweBenchSource) -> list[Instance]:
+def choose(
+    instances: Sequence[Instance], source: SweBenchSource, left_out: Mapping[str, str] | None = None
+) -> list[Instance]:
     """The instances that a source's `only` names, in the source's order.
+
+    Args:
+        left_out: rows that are there and cannot be used.
 
     Raises:
         TaskError: an id does not exist.
     """
-    unknown = sorted(set(source.only) - {instance.id for instance in instances})
+    unknown = sorted(set(source.only) - {instance.id for instance in instances} - set(left_out or {}))
     if unknown:
         raise TaskError(f"{source.source} has no instance {', '.join(unknown[:5])}")
     return [instance for instance in instances if not source.only or instance.id in source.only]

@@ -19,8 +19,8 @@ from typing import Any
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.errors import TaskError
 from envs.swebench.logs import BY_REPOSITORY
-from envs.swebench.plan import make_eval_script, make_plan
-from envs.swebench.rows import IMAGE_TEMPLATE, Instance, image_name
+from envs.swebench.plan import make_eval_script
+from envs.swebench.rows import IMAGE_KEYS, IMAGE_TEMPLATE, Instance, image_name
 from envs.testing import OUTPUT_TAIL
 
 _VERSION = "from importlib.metadata import version; print(version('swebench'))"
@@ -62,7 +62,7 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
     harness = await find_harness(python)
     if not patch:
         return Grade(task_id=instance.id, outcome="fail", reason="no patch")
-    row, arguments = _row_for(harness, instance, task.image, task.workdir)
+    row, arguments = row_for(harness, instance, task.image, task.workdir)
     run_id = f"heats-{secrets.token_hex(8)}"
     prediction = {"instance_id": instance.id, "model_name_or_path": _MODEL}
     try:
@@ -118,8 +118,14 @@ async def find_harness(python: Path | None) -> Harness:
     return Harness(python, int(version.split(".")[0]))
 
 
-def _row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> tuple[dict[str, Any], list[str]]:
-    """The row as this version reads it, and what more it is told on its command line."""
+def row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> tuple[dict[str, Any], list[str]]:
+    """The row as this version reads it, and what more it is told on its command line.
+
+    Raises:
+        TaskError: this version cannot grade the row.
+    """
+    if instance.harness and not (instance.eval_script or instance.test_command):
+        raise TaskError(f"{instance.id}: {instance.harness}")
     row = dict(instance.row)
     for name in ("FAIL_TO_PASS", "PASS_TO_PASS"):
         row[name] = list(instance.fail_to_pass if name == "FAIL_TO_PASS" else instance.pass_to_pass)
@@ -128,13 +134,15 @@ def _row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> 
         row["eval_type"] = instance.eval_type
         parser = instance.log_parser or BY_REPOSITORY.get(instance.repo, "pytest")
         row["log_parser"] = f"parse_log_{parser}"
-        row["eval_script"] = instance.eval_script or make_eval_script(instance, make_plan(instance), workdir)
+        if not (instance.eval_script or instance.test_command):
+            raise TaskError(f"{instance.id}: swebench 5 needs the row's eval_script; swebench 4.1 grades rows without")
+        row["eval_script"] = instance.eval_script or make_eval_script(instance, workdir)
         return row, []
     namespace, name = image.rpartition("/")[::2]
     tag = name.rpartition(":")[2] if ":" in name else "latest"
     wanted = image_name(instance.row, f"{namespace}/{IMAGE_TEMPLATE.partition('/')[2]}" if namespace else "-")
     if not namespace or wanted.rpartition(":")[0] != image.rpartition(":")[0]:
-        example = image_name({**instance.row, "image": None, "image_name": None, "docker_image": None})
+        example = image_name({**instance.row, **dict.fromkeys(IMAGE_KEYS)})
         raise TaskError(f"swebench 4.1 makes up the image's name itself: tag {image} as {example}, or use swebench 5")
     return row, ["--namespace", namespace, "--instance_image_tag", tag, "--cache_level", "instance"]
 

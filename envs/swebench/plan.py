@@ -1,15 +1,26 @@
 """How an instance's tests are run: from the row's evaluation script, or from its test command."""
 
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.base import TestOutcome
 from envs.diffparse import DiffSyntaxError, parse_diff
 from envs.errors import TaskError
 from envs.patches import touched
-from envs.swebench.logs import BY_REPOSITORY, PARSERS, Parser
+from envs.swebench.logs import (
+    BY_REPOSITORY,
+    PARSERS,
+    Parser,
+    parse_django,
+    parse_matplotlib,
+    parse_pytest,
+    parse_pytest_options,
+    parse_sympy,
+)
 from envs.swebench.rows import Instance
+from envs.swebench.shapes import with_files
 
 START = ">>>>> Start Test Output"
 END = ">>>>> End Test Output"
@@ -74,18 +85,69 @@ def make_plan(instance: Instance) -> Plan:
     """
     if not (instance.fail_to_pass or instance.pass_to_pass):
         raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS): nothing to grade by")
-    name = instance.log_parser or BY_REPOSITORY.get(instance.repo, "pytest")
+    if not (instance.eval_script or instance.test_command):
+        why = instance.harness or "the row has neither eval_script nor test_cmd: use --grader official"
+        raise TaskError(f"{instance.id}: {why}")
+    parser = find_parser(instance)
+    restore, added = changed_files(instance)
+    if instance.eval_script:
+        before, commands = split_script(instance)
+    else:
+        before, commands = (), (test_command(instance),)
+    return Plan(before, commands, parser, restore, added)
+
+
+def test_command(instance: Instance) -> str:
+    """The test command of a row that names one, with the test files where the data set wants them appended.
+
+    Raises:
+        TaskError: the test patch cannot be read.
+    """
+    restore, added = changed_files(instance)
+    command = instance.test_command
+    return with_files(command, (*restore, *added)) if instance.with_files else command
+
+
+def find_parser(instance: Instance) -> Parser:
+    """The parser of the tests' output: the one that the row names, else its repository's, else its command's.
+
+    Raises:
+        TaskError: there is no such parser here, or it can report none of the tests that the row names.
+    """
+    name = instance.log_parser or BY_REPOSITORY.get(instance.repo) or _parser_of(instance)
     if instance.eval_type != "pass_and_fail" or name not in PARSERS:
         what = f"log parser {name}" if name not in PARSERS else f"evaluation type {instance.eval_type}"
         raise TaskError(f"{instance.id}: {what} is not known here: use --grader official")
-    if instance.eval_script:
-        before, commands = split_script(instance)
-    elif instance.test_command:
-        before, commands = (), (instance.test_command,)
-    else:
-        raise TaskError(f"{instance.id}: the row has neither eval_script nor test_cmd: use --grader official")
-    restore, added = changed_files(instance)
-    return Plan(before, commands, PARSERS[name], restore, added)
+    parser = PARSERS[name]
+    tests = (*instance.fail_to_pass, *instance.pass_to_pass)
+    if parser in _FORMS and not any(_FORMS[parser](test) for test in tests):
+        raise TaskError(
+            f"{instance.id}: the log parser {name} never reports a test by a name like {tests[0][:80]!r}: name the "
+            "row's log_parser, or correct FAIL_TO_PASS and PASS_TO_PASS"
+        )
+    return parser
+
+
+def _parser_of(instance: Instance) -> str:
+    """By what the test command starts, for rows of unknown repositories that name no parser."""
+    text = instance.eval_script or instance.test_command
+    return "django" if "unittest" in text and "pytest" not in text else "pytest"
+
+
+def _has_space(test: str) -> bool:
+    return " " in test
+
+
+def _has_no_space(test: str) -> bool:
+    return " " not in test
+
+
+_FORMS: Mapping[Parser, Callable[[str], bool]] = {
+    **dict.fromkeys((parse_pytest, parse_pytest_options, parse_matplotlib), _has_no_space),  # they cut ids at a space
+    parse_django: _has_space,  # `test_a (module.Class)`, or the first line of a docstring
+    parse_sympy: lambda test: re.fullmatch(r"test_\w+", test) is not None,
+}
+"""What a test's id looks like that a parser can report; anything where none is given."""
 
 
 def split_script(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -115,9 +177,14 @@ def changed_files(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]
     return tuple(sorted(restore)), tuple(sorted(added))
 
 
-def make_eval_script(instance: Instance, plan: Plan, workdir: str) -> str:
-    """An evaluation script, as 5.x rows have one, for a row that has a test command only."""
-    back = _checkout(instance.base_commit, plan.restore)
+def make_eval_script(instance: Instance, workdir: str) -> str:
+    """An evaluation script, as 5.x rows have one, for a row that has a test command only.
+
+    Raises:
+        TaskError: the row's test patch cannot be read.
+    """
+    restore, added = changed_files(instance)
+    back = _checkout(instance.base_commit, restore)
     lines = [
         "#!/bin/bash",
         "set -uxo pipefail",
@@ -127,12 +194,12 @@ def make_eval_script(instance: Instance, plan: Plan, workdir: str) -> str:
         f"cd {shlex.quote(workdir)}",
         f"git config --global --add safe.directory {shlex.quote(workdir)}",
         *back,
-        *(f"rm -f {shlex.quote(path)}" for path in plan.added),
+        *(f"rm -f {shlex.quote(path)}" for path in added),
         "git apply -v - <<'EOF_HEATS_TEST_PATCH'",
         instance.test_patch.rstrip("\n"),
         "EOF_HEATS_TEST_PATCH",
         f": '{START}'",
-        *plan.commands,
+        test_command(instance),
         f": '{END}'",
         *back,
     ]

@@ -4,9 +4,11 @@ A row is what the data set says of one instance. `Instance` is the whole of it, 
 see is put into a `Task` by `env.py`, and nothing else leaves this package.
 """
 
+import csv
+import io
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,9 @@ from typing import Any
 import yaml
 
 from envs.errors import TaskError
+from envs.swebench.shapes import classic, strings
 from envs.swebench.tables import read_arrow, read_hub, read_parquet
+from envs.textfile import decode, json_lines, read_text
 
 ALIASES = {
     "full": "SWE-bench/SWE-bench",
@@ -24,10 +28,15 @@ ALIASES = {
     "multilingual": "SWE-bench/SWE-bench_Multilingual",
     "smith": "SWE-bench/SWE-smith",
     "rebench": "nebius/SWE-rebench",
+    "gym": "SWE-Gym/SWE-Gym",
+    "pro": "ScaleAI/SWE-bench_Pro",
 }
+IMAGE_TEMPLATES = {"SWE-Gym/SWE-Gym": "xingyaoww/sweb.eval.x86_64.{instance_id_s}:latest"}
+"""Of data sets on the Hub whose rows do not name their images and whose images are not SWE-bench's."""
 IMAGE_TEMPLATE = "swebench/sweb.eval.{arch}.{instance_id}:latest"
 """The published images. With a namespace in front, `__` of an id is written `_1776_`, as registries want it."""
 
+IMAGE_KEYS = ("image", "image_name", "docker_image")
 _REQUIRED = ("instance_id", "repo", "base_commit", "problem_statement")
 _TASK_FILES = {
     "patch": "gold.patch",
@@ -46,6 +55,9 @@ class Instance:
         fail_to_pass: ids of tests that fail on the base and must pass; `pass_to_pass` must go on passing.
         eval_script: of a 5.x row; `test_command` of a row that names one instead. One of them is needed to grade here.
         log_parser: name of the parser of the tests' output, without `parse_log_`.
+        with_files: the test command has to be given the test files.
+        workdir: where the image keeps the tree, if the data set says so.
+        harness: why only the data set's own harness can grade the row; empty where it can be graded here.
         assets: binary test files that the test patch cannot carry, by path in the tree.
         row: as it came, for the official grader.
     """
@@ -64,21 +76,39 @@ class Instance:
     test_command: str = ""
     test_files: tuple[str, ...] = ()
     log_parser: str = ""
+    with_files: bool = False
+    workdir: str = ""
+    harness: str = ""
     eval_type: str = "pass_and_fail"
     assets: Mapping[str, Path] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_rows(source: str, split: str = "test") -> list[dict[str, Any]]:
-    """Read the rows of a data set, in its order.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a data set holds, in its order.
+
+    Attributes:
+        rows: those that can be used, under SWE-bench's names.
+        left_out: why each of the others cannot, by its id, or by its place where it has none.
+        order: ids and places of all of them.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    left_out: Mapping[str, str]
+    order: tuple[str, ...]
+
+
+def read_rows(source: str, split: str = "test") -> Rows:
+    """Read the rows of a data set. A row that cannot be used is left out with the reason.
 
     Args:
-        source: a `.json`, `.jsonl` or `.parquet` file; a directory with such files, with a saved data set or with a
-            task repository (`tasks/<id>/task.yaml`); `full`, `verified`, `lite` ..., or a name on the Hub.
+        source: a `.json`, `.jsonl`, `.csv` or `.parquet` file; a directory with such files, with a saved data set or
+            with a task repository (`tasks/<id>/task.yaml`); `full`, `verified`, `lite` ..., or a name on the Hub.
         split: of a source that has several.
 
     Raises:
-        TaskError: nothing there, not readable, a row without what every row needs, an id twice.
+        TaskError: nothing is there, it cannot be read, or none of its rows can be used.
     """
     path = Path(source).expanduser()
     try:
@@ -96,33 +126,63 @@ def read_rows(source: str, split: str = "test") -> list[dict[str, Any]]:
     return _checked(source, rows)
 
 
-def _checked(source: str, rows: Any) -> list[dict[str, Any]]:
-    if not isinstance(rows, list) or not rows:
+def _checked(source: str, rows: Any) -> Rows:
+    if not isinstance(rows, Sequence) or isinstance(rows, str) or not rows:
         raise TaskError(f"the data set {source} has no rows")
-    seen: set[str] = set()
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict):
-            raise TaskError(f"{source}: row {number} is no object")
-        missing = [name for name in _REQUIRED if not isinstance(row.get(name), str) or not row[name]]
-        if missing:
-            raise TaskError(f"{source}: row {row.get('instance_id', number)} has no {', '.join(missing)}")
-        if row["instance_id"] in seen:
-            raise TaskError(f"{source}: {row['instance_id']} is there twice")
-        seen.add(row["instance_id"])
-    return rows
+    usable: dict[str, dict[str, Any]] = {}
+    left_out: dict[str, str] = {}
+    order: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        found = classic(row) if isinstance(row, Mapping) else {}
+        name, why = _problem(row, found, f"row {number}")
+        if name in usable or name in left_out:
+            name, why = f"{name} (row {number})", "the id is there twice; the first row counts"
+        order.append(name)
+        if why:
+            left_out[name] = why
+        else:
+            usable[name] = found
+    if not usable:
+        first, why = next(iter(left_out.items()))
+        more = f" (and {len(left_out) - 1} more rows that cannot be used)" if len(left_out) > 1 else ""
+        raise TaskError(f"{source}: no row can be used: {first}: {why}{more}")
+    return Rows(tuple(usable.values()), left_out, tuple(order))
+
+
+def _problem(row: Any, found: Mapping[str, Any], place: str) -> tuple[str, str]:
+    """The name of a row, and why it cannot be used, or nothing."""
+    if isinstance(row, ValueError):
+        return place, str(row)
+    if not isinstance(row, Mapping):
+        return place, "not an object with fields"
+    name = found.get("instance_id")
+    missing = [key for key in _REQUIRED if not isinstance(found.get(key), str) or not found[key]]
+    if missing:
+        return str(name) if isinstance(name, str) and name else place, f"it has no {', '.join(missing)}"
+    try:
+        make_instance(found)
+    except TaskError as error:
+        return str(name), str(error).removeprefix(f"{name}: ")
+    return str(name), ""
 
 
 def _read_file(path: Path) -> Any:
     if path.suffix == ".parquet":
         return read_parquet([path])
-    text = path.read_text(encoding="utf-8")
     if path.suffix == ".jsonl":
-        # Only LF ends a line: other separators may stand in a statement.
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
+        return [value for _, value in json_lines(path.read_bytes())]
+    if path.suffix == ".csv":
+        return list(_csv_rows(read_text(path)))
     if path.suffix != ".json":
-        raise TaskError(f"{path}: expected .json, .jsonl or .parquet")
-    data = json.loads(text)
+        raise TaskError(f"{path}: expected .json, .jsonl, .csv or .parquet")
+    data = json.loads(read_text(path))
     return list(data.values()) if isinstance(data, dict) else data
+
+
+def _csv_rows(text: str) -> Iterator[dict[str, str]]:
+    csv.field_size_limit(1 << 30)  # patches are longer than the library's default for a field
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        yield {name: value for name, value in row.items() if name}
 
 
 def _read_directory(path: Path, split: str) -> Any:
@@ -134,37 +194,48 @@ def _read_directory(path: Path, split: str) -> Any:
     for folder in (path / split, path):
         if (folder / "dataset_info.json").is_file():
             return read_arrow(sorted(folder.glob("*.arrow")))
-    named = [path / f"{split}{suffix}" for suffix in (".jsonl", ".json") if (path / f"{split}{suffix}").is_file()]
-    single = [one for suffix in ("*.jsonl", "*.json", "*.parquet") for one in sorted(path.glob(suffix))]
+    suffixes = (".jsonl", ".json", ".csv")
+    named = [path / f"{split}{suffix}" for suffix in suffixes if (path / f"{split}{suffix}").is_file()]
+    single = [one for suffix in (*suffixes, ".parquet") for one in sorted(path.glob(f"*{suffix}"))]
     if named or len(single) == 1:
         return _read_file((named or single)[0])
     raise TaskError(f"{path} holds no data set: no tasks/*/task.yaml, no {split}.parquet, .jsonl or .json")
 
 
-def _read_task_repository(path: Path, split: str) -> list[dict[str, Any]]:
-    """SWE-bench 5.x: one directory an instance. Tasks of other splits are left out."""
-    rows = []
+def _read_task_repository(path: Path, split: str) -> list[Any]:
+    """SWE-bench 5.x: one directory an instance. Tasks of other splits are left out; a `ValueError` is a bad one."""
+    rows: list[Any] = []
+    splits: set[str] = set()
     for folder in sorted(one.parent for one in path.glob("tasks/*/task.yaml")):
-        row: Any = yaml.safe_load((folder / "task.yaml").read_text(encoding="utf-8"))
-        if not isinstance(row, dict):
-            raise TaskError(f"{folder}/task.yaml: expected keys and values")
-        for name, file in _TASK_FILES.items():
-            if (folder / file).is_file():
-                row[name] = (folder / file).read_bytes().decode("utf-8")  # line ends stay as they are
-        tests = folder / "tests.json"
-        row |= json.loads(tests.read_text(encoding="utf-8")) if tests.is_file() else {}
-        row.setdefault("instance_id", folder.name)
-        row["_assets"] = {
-            one.relative_to(folder / "test_assets").as_posix(): str(one)
-            for one in sorted((folder / "test_assets").rglob("*"))
-            if one.is_file()
-        }
-        rows.append(row)
-    wanted = [row for row in rows if row.get("split", split) == split]
-    if rows and not wanted:
-        there = ", ".join(sorted({str(row["split"]) for row in rows}))
-        raise TaskError(f"{path} has no task in split {split}; it has {there}")
-    return wanted
+        try:
+            row = _read_task_folder(folder)
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            rows.append(ValueError(f"{folder.name}: {' '.join(str(error).split())[:300]}"))
+            continue
+        splits.add(str(row.get("split", split)))
+        if row.get("split", split) == split:
+            rows.append(row)
+    if not rows:
+        raise TaskError(f"{path} has no task in split {split}; it has {', '.join(sorted(splits))}")
+    return rows
+
+
+def _read_task_folder(folder: Path) -> dict[str, Any]:
+    row: Any = yaml.safe_load(read_text(folder / "task.yaml"))
+    if not isinstance(row, dict):
+        raise ValueError("task.yaml: expected keys and values")
+    for name, file in _TASK_FILES.items():
+        if (folder / file).is_file():
+            row[name] = decode((folder / file).read_bytes())  # line ends stay as they are
+    tests = folder / "tests.json"
+    row |= json.loads(read_text(tests)) if tests.is_file() else {}
+    row.setdefault("instance_id", folder.name)
+    row["_assets"] = {
+        one.relative_to(folder / "test_assets").as_posix(): str(one)
+        for one in sorted((folder / "test_assets").rglob("*"))
+        if one.is_file()
+    }
+    return row
 
 
 def make_instance(row: Mapping[str, Any]) -> Instance:
@@ -193,44 +264,41 @@ def make_instance(row: Mapping[str, Any]) -> Instance:
         test_command=text("test_cmd"),
         test_files=_strings(row, "test_files"),
         log_parser=text("log_parser").removeprefix("parse_log_"),
+        with_files=bool(row.get("_with_files")),
+        workdir=text("_workdir"),
+        harness=text("_harness"),
         eval_type=text("eval_type") or "pass_and_fail",
         assets={path: Path(file) for path, file in row.get("_assets", {}).items()},
-        row={name: value for name, value in row.items() if name != "_assets"},
+        row={name: value for name, value in row.items() if not name.startswith("_")},
     )
 
 
 def _strings(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A list of strings, which the Hub keeps as JSON text."""
-    value = row.get(name)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value) if value.strip() else []
-        except ValueError:
-            value = None
-    elif value is None:
-        value = []
-    if value is None or isinstance(value, Mapping) or not all(isinstance(one, str) for one in value):
+    found = strings(row.get(name))
+    if found is None:
         raise TaskError(f"{row['instance_id']}: {name} is no list of names")
-    return tuple(value)
+    return found
 
 
 def image_name(row: Mapping[str, Any], template: str | None = None) -> str:
     """The image of a row: by the template where one is given, else by the row itself, else the published one.
 
     Args:
-        template: `{instance_id}`, `{repo}`, `{version}` and `{arch}` are filled in; a plain name is the same for all.
+        template: `{instance_id}`, `{instance_id_s}` (with `_s_` for `__`, as SWE-Gym names images), `{repo}`,
+            `{version}` and `{arch}` are filled in; a plain name is the same for all.
 
     Raises:
         TaskError: the template has another placeholder.
     """
     if template is None:
-        named = next((row[key] for key in ("image", "image_name", "docker_image") if row.get(key)), None)
+        named = next((row[key] for key in IMAGE_KEYS if row.get(key)), None)
         if named is not None:
             return str(named)
     template = template or IMAGE_TEMPLATE
     instance = str(row["instance_id"])
     filled = {
         "instance_id": (instance.replace("__", "_1776_") if "/" in template else instance).lower(),
+        "instance_id_s": instance.replace("__", "_s_").lower(),
         "repo": str(row["repo"]).replace("/", "__").lower(),
         "version": str(row.get("version") or ""),
         "arch": {"amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine(), platform.machine()),
@@ -239,5 +307,6 @@ def image_name(row: Mapping[str, Any], template: str | None = None) -> str:
         return template.format_map(filled)
     except (LookupError, ValueError):
         raise TaskError(
-            f"--image-template {template}: expected {{instance_id}}, {{repo}}, {{version}} or {{arch}}"
+            f"--image-template {template}: expected {{instance_id}}, {{instance_id_s}}, {{repo}}, {{version}} or "
+            "{{arch}}"
         ) from None

@@ -98,6 +98,11 @@ def print_config(config: HeatsConfig) -> None:
     raise typer.Exit(ExitCode.DONE)
 
 
+def left_out_rows(left_out: Mapping[str, str]) -> list[dict[str, str]]:
+    """What could not be used, for `--json`: a name and a reason each."""
+    return [{"name": name, "reason": why} for name, why in left_out.items()]
+
+
 def say(text: str) -> None:
     """A line for a person, to stderr."""
     typer.echo(text, err=True)

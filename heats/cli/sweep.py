@@ -1,7 +1,7 @@
 """`heats sweep`: a data set x a configuration; the same command goes on where it stopped."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ import typer
 
 from envs.base import Task
 from heats.cli.options import METHOD, SANDBOX, RunOptions, spread
-from heats.cli.session import Session, play_session, print_config, print_json, say, set_aside
+from heats.cli.session import Session, left_out_rows, play_session, print_config, print_json, say, set_aside
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, UsageError
 from heats.executors import open_executor
@@ -20,7 +20,8 @@ from heats.runner.run import RunRequest
 from heats.show import RunFigures, export_preds, write_report
 from heats.store.files import slug
 from heats.store.records import TaskResult
-from heats.sweep.dataset import Choice, Dataset, find_dataset, read_options
+from heats.signals import run_interruptibly
+from heats.sweep.dataset import Choice, Dataset, choose, find_dataset, read_options
 from heats.sweep.images import ImageKeeper
 from heats.sweep.summary import counts, sweep_text
 
@@ -110,8 +111,9 @@ def sweep(
 ) -> None:
     """Run the method on every task of a data set: predictions, grades, figures and a report.
 
-    Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks, 5 a limit was reached, 2 wrong input,
-    6 something needed is missing. The same command tries again what failed and does nothing twice.
+    Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks or some could not be used, 5 a limit was
+    reached, 2 wrong input, 6 something needed is missing. The same command tries again what failed and does nothing
+    twice.
     """
     config = options.configuration(dataset)
     if options.print_config:
@@ -121,19 +123,20 @@ def sweep(
     found = find_dataset(dataset, given, image=config.sandbox.image)
     env = found.open()
     choice = Choice(only=options.tasks or (), pattern=options.pattern, part=options.part, shuffle=options.shuffle)
-    tasks = choice.of(env.tasks())
-    _check_flags(config, tasks)
+    chosen = run_interruptibly(choose(env, choice, grading=config.grade))
+    _check_flags(config, chosen.tasks)
     request = RunRequest(
         command="sweep",
         directory=sweep_directory(found, options, config),
         config=config,
         env=env,
-        tasks=tasks,
+        tasks=chosen.tasks,
+        left_out=chosen.left_out,
         extend=True,
         images=ImageKeeper(pull=options.pull, prune=options.prune_images, say=say),
     )
     executor = open_executor(options.executor, found, pull=options.pull, prune=options.prune_images)
-    hand_over(play_session(request, options, executor.play), options)
+    hand_over(play_session(request, options, executor.play), options, chosen.left_out)
 
 
 def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:
@@ -160,17 +163,21 @@ def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) ->
     return directory
 
 
-def hand_over(session: Session, options: RunOptions) -> None:
-    """Write predictions and the report, tell the figures, and end with the code."""
+def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]) -> None:
+    """Write predictions and the report, tell the figures, and end with the code.
+
+    Args:
+        left_out: tasks that could not be used, with the reasons.
+    """
     store, directory = session.store, session.store.directory
     figures = RunFigures.of(store)
     predictions = export_preds(store, directory)
     report = write_report(store, directory / "report.html")
-    code = exit_code(session.results, figures)
+    code = exit_code(session.results, figures, left_out)
     if options.json:
-        print_json(as_json(session, figures, predictions, report))
+        print_json({**as_json(session, figures, predictions, report), "left_out": left_out_rows(left_out)})
     else:
-        typer.echo(sweep_text(figures, session.results, SHOWN_TASKS))
+        typer.echo(sweep_text(figures, session.results, SHOWN_TASKS, left_out))
         typer.echo(f"preds    {predictions[0]}")
         typer.echo(f"report   {report}")
     raise typer.Exit(code)
@@ -191,8 +198,8 @@ def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], 
 _TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256"}
 
 
-def exit_code(results: Sequence[TaskResult], figures: RunFigures) -> ExitCode:
-    """What a script may do next: nothing, run the same command again, or raise a limit first."""
+def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapping[str, str]) -> ExitCode:
+    """What a script may do next: nothing, run the same command again, raise a limit, or look at what was left out."""
     causes = {result.cause for result in results if result.status == "error"}
     if "internal" in causes:
         return ExitCode.INTERNAL
@@ -200,4 +207,4 @@ def exit_code(results: Sequence[TaskResult], figures: RunFigures) -> ExitCode:
         return ExitCode.INFRASTRUCTURE
     if any(result.status == "budget" for result in results):
         return ExitCode.BUDGET
-    return ExitCode.DONE
+    return ExitCode.INFRASTRUCTURE if left_out else ExitCode.DONE

@@ -3,7 +3,7 @@
 import asyncio
 import platform
 import shutil
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -40,6 +40,7 @@ class RunRequest:
         tasks: those of the env to play; None for all.
         extend: tasks may join a run that holds others, as long as those that are in it are the same.
         images: fetches and removes the tasks' images; they have to be there without it.
+        left_out: what was asked for and cannot be used, with the reasons; announced at the start.
     """
 
     command: str
@@ -52,6 +53,7 @@ class RunRequest:
     tasks: Sequence[Task] | None = None
     extend: bool = False
     images: ImageKeeper | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Sequence[Task]:
@@ -247,7 +249,7 @@ def _images(request: RunRequest, store: RunStore) -> set[str] | None:
 
 
 def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sandbox: str) -> None:
-    """The run's first event."""
+    """The run's first events: what is to be done, and what is left out."""
     config = request.config
     data: dict[str, Any] = {
         "command": request.command,
@@ -260,6 +262,8 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
         "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
     events.emit("run_resumed" if resumed else "run_started", **data, sandbox=sandbox)
+    if request.left_out:
+        events.emit("left_out", reasons=dict(request.left_out))
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from heats.show import words as say
 from heats.show.sanitize import ci_lines, one_line
-from heats.show.state import MatchView, RunView, TaskView, amount, number, word, words
+from heats.show.state import MatchView, RunView, TaskView, amount, number, pairs, word, words
 from heats.store.events import Event
 
 MANY_TASKS = 3
@@ -115,6 +115,13 @@ def _task_finished(event: Event, run: RunView) -> str:
     return f"finished: {said}{': ' + detail if detail else ''}{done}"
 
 
+def _left_out(event: Event, run: RunView) -> str:
+    found = pairs(event.data, "reasons")
+    told = [f"{one_line(name, 60)}: {one_line(why, 160)}" for name, why in found[:MANY_TASKS]]
+    more = [f"and {len(found) - MANY_TASKS} more"] if len(found) > MANY_TASKS else []
+    return f"left out: {'; '.join([*told, *more])}"
+
+
 def _warning(event: Event, run: RunView) -> str:
     return f"warning: {one_line(word(event.data, 'text'), 400)}"
 
@@ -128,6 +135,7 @@ def _finished(event: Event, run: RunView) -> str:
 _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
     "run_started": _started,
     "run_resumed": _started,
+    "left_out": _left_out,
     "baseline": _baseline,
     "heat_started": _heat,
     "rollout_finished": _rollout,

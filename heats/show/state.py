@@ -33,6 +33,12 @@ def words(data: dict[str, Any], name: str) -> tuple[str, ...]:
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
 
 
+def pairs(data: dict[str, Any], name: str) -> list[tuple[str, str]]:
+    """The texts by name in an object of an event."""
+    value = data.get(name)
+    return [(str(key), str(text)) for key, text in value.items()] if isinstance(value, dict) else []
+
+
 def amount(data: dict[str, Any], name: str) -> int:
     """A count given as a number or as a list of things."""
     value = data.get(name)
@@ -138,6 +144,8 @@ class RunView:
             self.pace_from = self.now, len(self.ended)
         elif event.kind == "warning":
             self.warnings.append(word(event.data, "text"))
+        elif event.kind == "left_out":
+            self.warnings.extend(f"left out: {name}: {why}" for name, why in pairs(event.data, "reasons")[:2])
         elif event.kind == "run_finished":
             self.status = word(event.data, "status") or "finished"
         elif event.kind == "rollout_finished":

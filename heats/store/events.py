@@ -17,6 +17,7 @@ from heats.store.files import LineLog, read_lines
 EventKind = Literal[
     "run_started",  # command, tasks: ids, rollouts, iterations, select_k, group_size, votes, model, sandbox
     "run_resumed",  # the same
+    "left_out",  # reasons: by the name of what was asked for and cannot be used
     "task_started",
     "baseline",  # status, passed, failed: the task's own tests on the untouched tree
     "heat_started",  # heat, rollouts, context: ids of the refinement context

@@ -10,10 +10,11 @@ from typing import Any
 import yaml
 
 from envs import open_env
-from envs.base import Env, Task
+from envs.base import ChecksTasks, Env, Task
 from heats.errors import UsageError
 
-_FILES = (".json", ".jsonl", ".parquet", ".arrow")
+_FILES = (".json", ".jsonl", ".csv", ".parquet", ".arrow")
+SHOWN_REASONS = 3
 _SHUFFLE = 42
 """The same order whatever `--seed` is, so that `--slice` means the same tasks for every seed."""
 
@@ -107,23 +108,76 @@ class Choice:
         Raises:
             UsageError: a pattern or slice that is none, an unknown id, or nothing is left.
         """
-        chosen = list(tasks)
-        unknown = sorted(set(self.only) - {task.id for task in chosen})
+        by_id = {task.id: task for task in tasks}
+        return [by_id[name] for name in self.among(list(by_id))]
+
+    def among(self, names: Sequence[str]) -> list[str]:
+        """The chosen ids.
+
+        Raises:
+            UsageError: as `of`.
+        """
+        chosen = list(names)
+        unknown = sorted(set(self.only) - set(chosen))
         if unknown:
             raise UsageError(f"--task: the data set has no task {', '.join(unknown[:5])}")
         if self.shuffle:
-            chosen.sort(key=lambda task: task.id)
+            chosen.sort()
             random.Random(_SHUFFLE).shuffle(chosen)
         if self.only:
-            chosen = [task for task in chosen if task.id in self.only]
+            chosen = [name for name in chosen if name in self.only]
         if self.pattern is not None:
             pattern = _pattern(self.pattern)
-            chosen = [task for task in chosen if pattern.match(task.id)]
+            chosen = [name for name in chosen if pattern.match(name)]
         if self.part is not None:
             chosen = chosen[_slice(self.part)]
         if not chosen:
-            raise UsageError(f"no task is left of the {len(tasks)} of the data set: check --filter, --slice and --task")
+            raise UsageError(f"no task is left of the {len(names)} of the data set: check --filter, --slice and --task")
         return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The tasks to use, and those that were chosen and cannot be used, with the reasons.
+
+    Attributes:
+        every: ids of everything that the data set holds.
+    """
+
+    tasks: tuple[Task, ...]
+    left_out: Mapping[str, str]
+    every: tuple[str, ...]
+
+
+async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
+    """Choose tasks, and ask each of them for everything that its files can tell.
+
+    Args:
+        grading: leave out what could not be graded.
+
+    Raises:
+        UsageError: as `Choice.of`, or none of the chosen tasks can be used.
+        TaskError: something is missing that every task needs.
+    """
+    tasks = {task.id: task for task in env.tasks()}
+    order, unusable = list(tasks), dict[str, str]()
+    if isinstance(env, ChecksTasks):
+        order, unusable = list(env.listing()), dict(await env.unusable(grading=grading))
+    names = choice.among(order)
+    left_out = {name: unusable[name] for name in names if name in unusable}
+    chosen = tuple(tasks[name] for name in names if name not in unusable)
+    if not chosen:
+        playable = isinstance(env, ChecksTasks) and grading and not set(names) <= {*await env.unusable(grading=False)}
+        hint = " (-c grade=false plays without grading)" if playable else ""
+        raise UsageError(f"no chosen task can be used: {reasons(left_out)}{hint}")
+    return Chosen(chosen, left_out, tuple(order))
+
+
+def reasons(left_out: Mapping[str, str]) -> str:
+    """The first few of what was left out, and why, on one line."""
+    told = [f"{name}: {why}" for name, why in list(left_out.items())[:SHOWN_REASONS]]
+    more = [f"and {len(left_out) - SHOWN_REASONS} more"] if len(left_out) > SHOWN_REASONS else []
+    return "; ".join([*told, *more])
 
 
 def _pattern(text: str) -> re.Pattern[str]:

@@ -1,10 +1,11 @@
 """What a sweep came to, for people: counts by ending, then the figures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from heats.show import words as say
 from heats.show.figures import Figures
+from heats.show.sanitize import one_line
 from heats.show.table import figures_text
 from heats.store.records import TaskResult
 
@@ -12,8 +13,10 @@ SHOWN_FAILURES = 10
 _CAUSES = {"task": "cannot be attempted", "infrastructure": "infrastructure failed", "internal": "internal error"}
 
 
-def sweep_text(figures: Figures, results: Sequence[TaskResult], limit: int) -> str:
-    """A table of at most `limit` tasks, pass@k by heat, what failed and why."""
+def sweep_text(
+    figures: Figures, results: Sequence[TaskResult], limit: int, left_out: Mapping[str, str] | None = None
+) -> str:
+    """A table of at most `limit` tasks, pass@k by heat, what failed and why, and what was left out and why."""
     lines = [figures_text(figures, limit).rstrip("\n"), *_curves(figures)]
     totals = figures.totals
     if totals.final is not None:
@@ -25,8 +28,19 @@ def sweep_text(figures: Figures, results: Sequence[TaskResult], limit: int) -> s
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
         lines.append(f"  and {len(failed) - SHOWN_FAILURES} more")
+    lines += left_out_lines(left_out or {}, "task")
     lines += _next_steps(figures, results)
     return "\n".join(lines) + "\n"
+
+
+def left_out_lines(left_out: Mapping[str, str], noun: str) -> list[str]:
+    """What could not be used and why: a heading and a line each, for as many as a person reads."""
+    if not left_out:
+        return []
+    lines = [f"left out: {say.several(len(left_out), noun)} that cannot be used; in no figure"]
+    lines += [f"  {one_line(name, 80)}: {one_line(why, 300)}" for name, why in list(left_out.items())[:SHOWN_FAILURES]]
+    more = len(left_out) - SHOWN_FAILURES
+    return [*lines, f"  and {more} more"] if more > 0 else lines
 
 
 def _next_steps(figures: Figures, results: Sequence[TaskResult]) -> list[str]:

@@ -140,7 +140,7 @@ def test_only_what_stands_between_the_unguessable_marks_is_read() -> None:
 
 def test_a_row_with_a_test_command_gets_an_evaluation_script_for_the_official_grader() -> None:
     given = instance(test_patch=NEW + OLD)
-    script = make_eval_script(given, make_plan(given), "/testbed")
+    script = make_eval_script(given, "/testbed")
     restored = f"git checkout {'c' * 40} t/old.py"
     assert script.count(restored) == 2
     assert "rm -f t/new.py" in script

@@ -27,7 +27,7 @@ ROW: dict[str, Any] = {
 
 
 def ids(source: Path, split: str = "test") -> list[str]:
-    return [row["instance_id"] for row in read_rows(str(source), split)]
+    return [row["instance_id"] for row in read_rows(str(source), split).rows]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def task_repository(root: Path) -> Path:
 
 
 def test_a_task_repository_is_read_split_by_split_and_byte_by_byte(tmp_path: Path) -> None:
-    [row] = read_rows(str(task_repository(tmp_path)))
+    [row] = read_rows(str(task_repository(tmp_path))).rows
     instance = make_instance(row)
     assert (instance.id, instance.log_parser, instance.fail_to_pass) == ("pallets__flask-1", "pytest", ("a",))
     assert instance.patch.endswith("\r\n")
@@ -97,9 +97,9 @@ def test_a_task_repository_is_read_split_by_split_and_byte_by_byte(tmp_path: Pat
     ("rows", "message"),
     [
         ([], "has no rows"),
-        ([ROW, ROW], "pallets__flask-1 is there twice"),
-        ([{**ROW, "base_commit": None}], "row pallets__flask-1 has no base_commit"),
-        (["x"], "row 0 is no object"),
+        ([{**ROW, "base_commit": None}], "pallets__flask-1: it has no base_commit"),
+        (["x"], "row 1: not an object"),
+        ([{**ROW, "FAIL_TO_PASS": "all of them"}], "FAIL_TO_PASS is no list of names"),
         ("not json", "cannot read the data set"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_name_on_the_hub_is_read_from_its_parquet_files(monkeypatch: pytest.Mo
             return str(tmp_path)
 
     monkeypatch.setitem(sys.modules, "huggingface_hub", Hub)
-    assert [row["instance_id"] for row in read_rows("org/data")] == ["pallets__flask-1"]
+    assert [row["instance_id"] for row in read_rows("org/data").rows] == ["pallets__flask-1"]
 
 
 def test_a_file_that_is_not_there_is_no_name_on_the_hub() -> None:
