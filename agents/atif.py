@@ -1,7 +1,7 @@
 """Trajectories as ATIF v1.7 documents, without loss.
 
 What ATIF has no field for goes into its `extra` objects under `heats`; reading it back gives an equal `Trajectory`.
-Documents of other tools are read by `agents/importers.py`.
+Documents of other tools are read by `agents/importers`.
 """
 
 import json

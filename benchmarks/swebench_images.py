@@ -90,7 +90,9 @@ def main() -> None:
     parser.add_argument("--ca", type=Path, help="certificate bundle for pip, used while building only")
     parser.add_argument("--network", default="default", help="network of the builds, as docker build takes it")
     options = parser.parse_args()
-    rows = [row for row in read_rows(options.rows).rows if not options.instances or row["instance_id"] in options.instances]
+    rows = [
+        row for row in read_rows(options.rows).rows if not options.instances or row["instance_id"] in options.instances
+    ]
     pins = yaml.safe_load(options.pins.read_text(encoding="utf-8"))
     failed = [row["instance_id"] for row in rows if not build(row, pins, options)]
     print(f"{len(rows) - len(failed)} of {len(rows)} images are there", *(["without:", *failed] if failed else []))

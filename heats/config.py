@@ -17,6 +17,7 @@ from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from envs import VerifyRules
+from envs.textfile import read_text
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
@@ -201,7 +202,7 @@ def _read_layer(layer: str) -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(path))
     except OSError as error:
         known = ", ".join(presets())
         raise UsageError(f"-c {path}: {error.strerror or error}; presets are {known}") from None

@@ -9,19 +9,22 @@ from typing import Annotated, Any
 
 import typer
 
-from envs.base import Env, Task
-from heats.cli.options import spread
-from heats.cli.session import print_json, say
+from envs.base import Env
+from heats.cli.options import TasksFrom, spread
+from heats.cli.session import left_out_rows, print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, UsageError
+from heats.importing.attempts import LeftOut
 from heats.importing.read import read_attempts
 from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
+from heats.importing.tasks import at_tasks
 from heats.show.sanitize import one_line
 from heats.show.words import several
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore
-from heats.sweep.dataset import Choice, find_dataset, read_options
+from heats.sweep.dataset import Choice, choose, find_dataset, read_options
+from heats.sweep.summary import left_out_lines
 from sandbox import open_backend
 
 WORDS = {"pass": "resolved", "fail": "not resolved", "invalid": "not graded"}
@@ -48,6 +51,7 @@ class GradeOptions:
         str | None,
         typer.Option("--image-template", help="Image of an instance: {instance_id}, {repo}, {version} are filled in."),
     ] = None
+    tasks_from: TasksFrom = None
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None
     workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Patches graded at once.")] = None
     config: Annotated[
@@ -75,7 +79,7 @@ def grade(
     attempts: Annotated[
         list[Path],
         typer.Argument(
-            help="Predictions (preds.json, *.jsonl), runs of heats, trajectories, or directories of these.",
+            help="Predictions (preds.json, *.jsonl), runs of heats, trajectories, logs, or directories of these.",
             show_default=False,
         ),
     ],
@@ -96,20 +100,25 @@ def grade(
 ) -> None:
     """Grade patches by the hidden tests of a data set. The same command goes on where it stopped.
 
-    Exit codes: 0 everything graded, whatever the grades; 3 infrastructure failed some; 2 wrong input; 6 something
-    needed is missing.
+    Exit codes: 0 everything graded, whatever the grades; 3 infrastructure failed some, or some could not be read or
+    graded; 2 wrong input; 6 something needed is missing.
     """
     for_env = {**({"split": split} if split else {}), **options.for_env(), **read_options(option or ())}
     settings = load_config(options.config or (), {"sandbox.backend": options.sandbox, "workers": options.workers})
     env = find_dataset(dataset or _dataset_of(attempts), for_env, image=settings.sandbox.image).open()
-    every = env.tasks()
-    chosen = Choice(only=tasks or (), pattern=pattern, part=part).of(every)
-    wanted = submissions(read_attempts(attempts), chosen, [task.id for task in every])
+    choice = Choice(only=tasks or (), pattern=pattern, part=part)
+    chosen = run_interruptibly(choose(env, choice, grading=True))
+    reading = read_attempts(attempts)
+    named = at_tasks(reading.attempts, tasks or (), options.tasks_from)
+    wanted, left_out = submissions(named, chosen.tasks, chosen.every, chosen.left_out)
+    left_out = [*reading.left_out, *left_out]
     if not wanted:
-        raise UsageError("nothing to grade: no attempt is at one of the chosen tasks")
+        why = f" ({left_out[0].source}: {left_out[0].reason})" if left_out else ""
+        raise UsageError(f"nothing to grade: no attempt is at one of the chosen tasks{why}")
     place = options.out or _place(attempts, str(for_env.get("grader", "own")))
     graded = run_interruptibly(_grade(env, settings, wanted, GradeStore(place), options.redo))
-    _hand_over(graded, chosen, place, options.json)
+    ids = [task.id for task in chosen.tasks] + list(chosen.left_out)
+    _hand_over(graded, report_of(graded, ids, left_out), left_out, place, options)
 
 
 def _dataset_of(attempts: Sequence[Path]) -> str:
@@ -158,18 +167,23 @@ def _tell(graded: Graded) -> None:
     say(f"{graded.submission.task.id}  {graded.submission.name}  {outcome}")
 
 
-def _hand_over(graded: Sequence[Graded], tasks: Sequence[Task], place: Path, as_json: bool) -> None:
-    report = report_of(graded, tasks)
+def _hand_over(
+    graded: Sequence[Graded], report: dict[str, Any], left_out: Sequence[LeftOut], place: Path, options: GradeOptions
+) -> None:
     write_bytes(place / "report.json", json.dumps(report, indent=1).encode() + b"\n", mode=0o644)
-    if as_json:
-        print_json({**report, "grades": [_row(one) for one in graded], "grades_dir": str(place)})
+    reasons = {one.source: one.reason for one in left_out}
+    if options.json:
+        grades = [_row(one) for one in graded]
+        print_json({**report, "grades": grades, "left_out": left_out_rows(reasons), "grades_dir": str(place)})
     else:
         typer.echo(_table(graded))
         submitted, resolved = report["submitted_instances"], report["resolved_instances"]
-        typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {several(len(tasks), 'task')}")
+        typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {several(report['total_instances'], 'task')}")
+        for line in left_out_lines(reasons, "attempt"):
+            typer.echo(line)
         typer.echo(f"grades   {place}")
     failed = any(one.grade is None or one.grade.outcome == "invalid" for one in graded)
-    raise typer.Exit(ExitCode.INFRASTRUCTURE if failed else ExitCode.DONE)
+    raise typer.Exit(ExitCode.INFRASTRUCTURE if failed or left_out else ExitCode.DONE)
 
 
 def _row(one: Graded) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from envs.textfile import decode
 from heats.errors import UsageError
 from heats.store.files import there_is
 
@@ -26,9 +27,12 @@ def read_issue(issue: str) -> str:
             why = "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror).lower()
             told = f"{why}: give a file, the text of the issue, or - for stdin"
             raise UsageError(f"--issue {issue}: {told}") from None
-    if b"\0" in data:
+    try:
+        text = decode(data, "replace")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
         raise UsageError(f"--issue {issue}: not a text")
-    text = data.decode("utf-8", errors="replace")
     if not text.strip():
         raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
     return text

@@ -10,9 +10,19 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from heats.config import HeatsConfig, load_config
+from heats.importing.tasks import NamedBy
 from heats.show import DisplayMode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+TasksFrom = Annotated[
+    NamedBy | None,
+    typer.Option(
+        "--tasks-from",
+        help="folder or file: its name is the task's id, for attempts that name none.",
+        show_default=False,
+    ),
+]
 
 MODEL, METHOD, SANDBOX, LIMITS, OUTPUT = "Model", "Method", "Sandbox", "Limits", "Configuration and output"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +11,15 @@ import typer
 
 from agents.llm.ledger import Ledger
 from envs import RepositoryEnv, RepositorySource
+from envs.textfile import decode, json_lines
 from heats.cli.issue import read_issue
-from heats.cli.options import RunOptions, spread_without
-from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
+from heats.cli.options import RunOptions, TasksFrom, spread_without
+from heats.cli.session import EXIT_BY_STATUS, Session, left_out_rows, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.importing.read import read_attempts
 from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.importing.tasks import at_tasks
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.show import export_preds, open_display, write_report
@@ -26,6 +29,7 @@ from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
+from heats.sweep.summary import left_out_lines
 from tournament.position_bias import position_report
 
 SHOWN_TASKS = 20
@@ -40,14 +44,25 @@ class View(StrEnum):
     EVIDENCE = "summary+evidence"
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SelectOptions(RunOptions):
+    """What `select` takes beside its input and what every command takes."""
+
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-i", help="Only this task; a single one is that of attempts which name none."),
+    ] = None
+    tasks_from: TasksFrom = None
+
+
 @spread_without("agent", "rollouts", "iterations")
 def select(
     *,
     attempts: Annotated[
         list[Path],
         typer.Argument(
-            help="Trajectories (mini-swe-agent *.traj.json, ATIF), patches, predictions (preds.json, *.jsonl), "
-            "runs of heats, or directories of these.",
+            help="Trajectories and logs of many tools, patches, predictions (preds.json, *.jsonl), runs of heats, or "
+            "directories of these.",
             show_default=False,
         ),
     ],
@@ -67,25 +82,29 @@ def select(
     test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
     setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag that the patches apply to.")] = "HEAD",
-    options: RunOptions,
+    options: SelectOptions,
 ) -> None:
     """Choose among attempts that are already there: the tournament alone, without a rollout.
 
     Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
-    marked as kept (1). Exit codes: 0 selected, 4 tests were run and the winner is not verified, 2 wrong input, 6
-    something needed is missing.
+    marked as kept (1). Exit codes: 0 selected, 4 tests were run and the winner is not verified, 3 selected, but some of
+    the attempts could not be read, 2 wrong input, 6 something needed is missing.
     """
     if (repo is None) != (test is None):
         raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
-    found = read_attempts(attempts)
+    reading = read_attempts(attempts)
+    named = at_tasks(reading.attempts, options.tasks or (), options.tasks_from, nameless=True)
+    if not named:
+        raise UsageError(f"--task: no attempt is at {', '.join(options.tasks or ())}")
     texts = _issues(issue)
-    contests = make_contests(found, None if issue is None or texts else read_issue(issue), texts)
+    contests = make_contests(named, None if issue is None or texts else read_issue(issue), texts)
+    left_out = {one.source: one.reason for one in reading.left_out}
     config = _configure(options, contests, view)
     if options.print_config:
         print_config(config)
     _check(config, contests)
     env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests))
-    _hand_over(_run(options, config, env, contests), contests, options)
+    _hand_over(_run(options, config, env, contests, left_out), contests, options, left_out)
 
 
 def _issues(issue: str | None) -> dict[str, str]:
@@ -93,10 +112,9 @@ def _issues(issue: str | None) -> dict[str, str]:
     if issue is None or not issue.endswith((".json", ".jsonl")) or not Path(issue).is_file():
         return {}
     try:
-        text = Path(issue).read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
-        if not issue.endswith(".jsonl"):
-            rows = json.loads(text)
+        data = Path(issue).read_bytes()
+        lines = issue.endswith(".jsonl")
+        rows = [row for _, row in json_lines(data)] if lines else json.loads(decode(data))
         return {str(row["instance_id"]): str(row["problem_statement"]) for row in rows}
     except (ValueError, LookupError, TypeError):
         raise UsageError(f"--issue {issue}: expected rows with instance_id and problem_statement") from None
@@ -155,7 +173,13 @@ def _repository(
     return env
 
 
-def _run(options: RunOptions, config: HeatsConfig, env: AttemptsEnv, contests: list[Contest]) -> Session:
+def _run(
+    options: RunOptions,
+    config: HeatsConfig,
+    env: AttemptsEnv,
+    contests: list[Contest],
+    left_out: Mapping[str, str],
+) -> Session:
     directory = run_directory("select", options, config, env)
     ledger = Ledger("run", config.limits.run)
     with open_display(options.progress, ledger=lambda: ledger.spent) as display:
@@ -167,12 +191,13 @@ def _run(options: RunOptions, config: HeatsConfig, env: AttemptsEnv, contests: l
             listeners=(display,),
             ledger=ledger,
             sandboxes=env.repository is not None,
+            left_out=left_out,
         )
         results = run_interruptibly(play_selection(request, contests))
     return Session(RunStore(directory), config, tuple(results))
 
 
-def _hand_over(session: Session, contests: list[Contest], options: RunOptions) -> None:
+def _hand_over(session: Session, contests: list[Contest], options: RunOptions, left_out: Mapping[str, str]) -> None:
     """Write the winners' patches, predictions, ranking and report, tell them, and end with the code."""
     store, directory = session.store, session.store.directory
     paths = {"preds": export_preds(store, directory)[0], "report": write_report(store, directory / "report.html")}
@@ -185,13 +210,14 @@ def _hand_over(session: Session, contests: list[Contest], options: RunOptions) -
         for contest in contests
     }
     told = [_as_json(session, result, places[result.task]) for result in session.results]
-    whole = {**{key: str(path) for key, path in paths.items()}, "tasks": told, "run_dir": str(directory)}
+    whole = {**{key: str(path) for key, path in paths.items()}, "tasks": told, "left_out": left_out_rows(left_out)}
+    whole["run_dir"] = str(directory)
     write_bytes(directory / "ranking.json", json.dumps(whole, indent=1).encode() + b"\n", mode=0o644)
     if options.json:
         print_json(whole)
     elif len(session.results) > 1 or session.results[0].status != "error":
-        _tell(session, places, paths)
-    raise typer.Exit(_exit_code(session.results))
+        _tell(session, places, paths, left_out)
+    raise typer.Exit(_exit_code(session.results, left_out))
 
 
 def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[str, Any]:
@@ -217,7 +243,9 @@ def _judge(session: Session, result: TaskResult) -> dict[str, Any] | None:
     return {**report.model_dump(), "consistency": report.consistency, "p_value": report.p_value}
 
 
-def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Path]) -> None:
+def _tell(
+    session: Session, places: dict[str, list[Place]], paths: dict[str, Path], left_out: Mapping[str, str]
+) -> None:
     for result in session.results[:SHOWN_TASKS]:
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
@@ -228,12 +256,14 @@ def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Pat
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")
     if len(session.results) == 1:
         paths = {"bracket": session.store.task(session.results[0].task).directory / "heat-0/tournament.json", **paths}
+    for line in left_out_lines(left_out, "attempt"):
+        typer.echo(line)
     for name in ("patch", "bracket", "preds", "report"):
         if name in paths and paths[name].exists():
             typer.echo(f"{name:8} {paths[name]}")
 
 
-def _exit_code(results: tuple[TaskResult, ...]) -> int:
+def _exit_code(results: tuple[TaskResult, ...], left_out: Mapping[str, str]) -> int:
     """Without tests a selection is all that was asked for; with them it has to be verified."""
     failed = [result for result in results if result.status in ("error", "budget")]
     if len(results) == 1 and failed and failed[0].status == "error":
@@ -243,4 +273,6 @@ def _exit_code(results: tuple[TaskResult, ...]) -> int:
         return EXIT_BY_STATUS[failed[0].status]
     executed = any(result.evidence is not None for result in results)
     unverified = any(result.status != "verified" for result in results)
-    return ExitCode.NOT_VERIFIED if executed and unverified else ExitCode.DONE
+    if executed and unverified:
+        return ExitCode.NOT_VERIFIED
+    return ExitCode.INFRASTRUCTURE if left_out else ExitCode.DONE

@@ -18,9 +18,9 @@ from heats.executors import open_executor
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.show import RunFigures, export_preds, write_report
+from heats.signals import run_interruptibly
 from heats.store.files import slug
 from heats.store.records import TaskResult
-from heats.signals import run_interruptibly
 from heats.sweep.dataset import Choice, Dataset, choose, find_dataset, read_options
 from heats.sweep.images import ImageKeeper
 from heats.sweep.summary import counts, sweep_text

@@ -1,72 +1,51 @@
-"""Attempts that somebody else made, read from files: trajectories, patches, predictions, another run of heats.
+"""Attempts that somebody else made, read from files: trajectories, patches, predictions, logs, other runs of heats.
 
-The files are untrusted; one that is not what its name says ends the reading with a `UsageError` that names it.
+The files are untrusted. What cannot be read is left out and named; the rest is used.
 """
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from agents.errors import TrajectoryFormatError
-from agents.importers import read_trajectory
-from agents.llm.replies import without_surrogates
-from agents.trajectory import Trajectory
-from envs.base import Evidence
-from envs.diffparse import DiffSyntaxError, parse_diff
 from heats.errors import UsageError
+from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, Reading, stem_of
+from heats.importing.documents import SUFFIXES, WHOLE, documents
+from heats.importing.folders import read_files
+from heats.importing.rows import why_unknown
 from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore
-from summarizer.schema import Summary
 
-PATCHES, MINI = (".diff", ".patch"), ".traj.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """One attempt at a task.
-
-    Attributes:
-        source: where it was read, as a person would point at it.
-        instance: the task's id where the file says it, else empty.
-        patch: exact bytes; empty when the attempt left none.
-        statement: the task's text where the attempt tells it.
-        summary, evidence: of an attempt that heats itself made.
-        summarized_by: who wrote `summary`, as `summary_key` names it.
-    """
-
-    source: str
-    instance: str = ""
-    trajectory: Trajectory | None = None
-    patch: bytes = b""
-    statement: str = ""
-    model: str = ""
-    summary: Summary | None = None
-    summarized_by: str = ""
-    evidence: Evidence | None = None
+KNOWN = (
+    "*.traj.json, *.traj, ATIF and other trajectories as *.json, *.eval, preds.json, *.jsonl, *.diff, *.patch, "
+    "and runs of heats"
+)
 
 
-def read_attempts(paths: Sequence[Path]) -> list[Attempt]:
+def read_attempts(paths: Sequence[Path]) -> Reading:
     """All attempts under the paths, in the paths' order, those of a directory by name.
 
     Raises:
-        UsageError: a path that does not exist, cannot be read or is of no known format, or a directory without any.
+        UsageError: a path that does not exist or is of no known format, a directory without any attempt, or nothing of
+            all that can be used.
+        PreflightFailed: a library is missing.
     """
-    attempts: list[Attempt] = []
+    found: list[Found] = []
     for path in paths:
         try:
-            found = list(_directory(path) if path.is_dir() else _file(path))
+            read = list(_directory(path) if path.is_dir() else _file(path))
         except OSError as error:
             raise UsageError(f"{error.filename or path}: {error.strerror or error}") from None
-        if not found:
-            raise UsageError(
-                f"{path}: nothing to select from (looked for *.traj.json, ATIF trajectories, preds.json, *.jsonl, "
-                "*.diff, *.patch, and a run of heats)"
-            )
-        attempts += found
-    return attempts
+        if not read:
+            raise UsageError(f"{path}: nothing to select from (looked for {KNOWN})")
+        found += read
+    reading = Reading.of(found)
+    if not reading.attempts:
+        first = reading.left_out[0]
+        more = f" (and {len(reading.left_out) - 1} more)" if len(reading.left_out) > 1 else ""
+        raise UsageError(f"{first.source}: {first.reason}{more}")
+    return reading
 
 
 def summary_key(identity: dict[str, Any]) -> str:
@@ -75,141 +54,37 @@ def summary_key(identity: dict[str, Any]) -> str:
     return json.dumps([identity.get("summarizer"), model], sort_keys=True)
 
 
-def _directory(directory: Path) -> Iterator[Attempt]:
-    if (directory / "run.json").exists():
-        yield from _run(directory)
-        return
+def _directory(directory: Path) -> Iterator[Found]:
     files = sorted(path for path in directory.rglob("*") if path.is_file() and not path.name.startswith("."))
-    trajectories = [path for path in files if _is_trajectory(path)]
-    folders = Counter(path.parent for path in trajectories)
-    above = {parent for folder in folders for parent in (folder, *folder.parents)}
-    taken: set[Path] = set()
-    for path in trajectories:
-        beside = _patch_beside(path, alone=folders[path.parent] == 1)
-        taken |= {beside} if beside else set()
-        yield _trajectory(path, beside)
-    for path in files:
-        if path.suffix in PATCHES and path not in taken:
-            yield _patch(path)
-        elif _may_hold_predictions(path) and path.parent not in above:
-            yield from _predictions(path)
+    runs = [path.parent for path in files if path.name == "run.json" and (path.parent / "tasks").is_dir()]
+    for run in runs:
+        yield from _run(run)
+    yield from read_files([path for path in files if not any(path.is_relative_to(run) for run in runs)])
 
 
-def _may_hold_predictions(path: Path) -> bool:
-    """By name; `all_preds.jsonl` beside `preds.json` says the same again."""
-    again = path.name == "all_preds.jsonl" and path.with_name("preds.json").exists()
-    return path.name == "preds.json" or (path.suffix == ".jsonl" and not again)
-
-
-def _file(path: Path) -> Iterator[Attempt]:
-    if path.suffix in PATCHES:
-        yield _patch(path)
-    elif path.suffix == ".jsonl" or (path.suffix == ".json" and not _is_trajectory(path)):
-        yield from _predictions(path)
-    elif path.suffix == ".json":
-        yield _trajectory(path, _patch_beside(path, alone=True))
-    else:
+def _file(path: Path) -> Iterator[Found]:
+    if path.suffix not in (*PATCHES, *SUFFIXES):
         path.read_bytes()
-        raise UsageError(
-            f"{path}: unknown format (known: *.traj.json, ATIF *.json, preds.json, *.jsonl, *.diff, *.patch)"
-        )
+        raise UsageError(f"{path}: unknown format (known: {KNOWN})")
+    read = read_files([path, *(_beside(path) if path.suffix in WHOLE else ())])
+    own = [one for one in read if isinstance(one, LeftOut) or stem_of(one.file) == stem_of(path)]
+    if own:
+        yield from own
+        return
+    first = next((row for _, row in documents(path)), None)
+    first = first[0] if isinstance(first, list) and first else first
+    raise UsageError(f"{path}: unknown format ({why_unknown(first)}; known: {KNOWN})")
 
 
-def _is_trajectory(path: Path) -> bool:
-    """By its name, or by the keys at its top."""
-    if path.suffix != ".json" or path.name == "preds.json":
-        return False
-    if path.name.endswith(MINI):
-        return True
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(document, dict) and (
-        str(document.get("schema_version", "")).startswith("ATIF-")
-        or "trajectory_format" in document
-        or ("steps" in document and "task_id" in document)
-        or ("messages" in document and "info" in document)
-    )
-
-
-def _trajectory(path: Path, beside: Path | None) -> Attempt:
-    try:
-        trajectory = read_trajectory(path)
-    except TrajectoryFormatError as error:
-        raise UsageError(str(error)) from None
-    submitted = _ended(str(trajectory.extra.get("submission") or "").encode("utf-8", "surrogatepass"))
-    patch = submitted if _is_diff(submitted) else b""
-    if beside is not None and not patch:
-        patch = _patch(beside).patch
-    said = next((step.content for step in trajectory.steps if step.source == "user"), "")
-    return Attempt(
-        source=str(path),
-        instance=_instance(path, trajectory),
-        trajectory=trajectory,
-        patch=patch,
-        statement=said,
-        model=trajectory.model,
-    )
-
-
-def _instance(path: Path, trajectory: Trajectory) -> str:
-    """The task's id: ATIF has no field for it, so for other tools' documents it is what Harbor wrote beside them."""
-    if trajectory.task_id == "imported":
-        return ""
-    if "imported_from" not in trajectory.extra:
-        return trajectory.task_id
-    try:
-        return str(json.loads((path.parent.parent / "result.json").read_bytes()).get("task_name") or "")
-    except (OSError, ValueError, AttributeError):
-        return ""
-
-
-def _patch_beside(path: Path, *, alone: bool) -> Path | None:
-    """`x.diff` or `x.patch` beside `x.json`, or `patch.diff` where the trajectory is the only one of its folder."""
-    stem = path.name.removesuffix(MINI).removesuffix(".json")
-    names = [stem + suffix for suffix in PATCHES] + (["patch.diff"] if alone else [])
-    return next((path.with_name(name) for name in names if path.with_name(name).exists()), None)
-
-
-def _patch(path: Path) -> Attempt:
-    data = _ended(path.read_bytes())
-    if data and not _is_diff(data):
-        raise UsageError(f"{path}: not a diff that could be read to its end")
-    return Attempt(source=str(path), patch=data)
-
-
-def _is_diff(data: bytes) -> bool:
-    try:
-        return bool(parse_diff(data))
-    except DiffSyntaxError:
-        return False
-
-
-def _ended(data: bytes) -> bytes:
-    """With the line end that `git apply` wants and other tools strip."""
-    return data if not data.strip() or data.endswith(b"\n") else data + b"\n"
-
-
-def _predictions(path: Path) -> Iterator[Attempt]:
-    """SWE-bench predictions: one object a line, a list, or an object by instance id."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        rows = [json.loads(line) for line in text.split("\n") if line.strip()] if path.suffix == ".jsonl" else None
-        document = without_surrogates(json.loads(text) if rows is None else rows)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not JSON ({error})") from None
-    if isinstance(document, dict):
-        document = [{"instance_id": key, **one} if isinstance(one, dict) else one for key, one in document.items()]
-    for place, row in enumerate(document if isinstance(document, list) else [None], start=1):
-        if not isinstance(row, dict) or "instance_id" not in row or "model_patch" not in row:
-            raise UsageError(f"{path}: unknown format (entry {place} has no instance_id and model_patch)")
-        yield Attempt(
-            source=f"{path}:{place}",
-            instance=str(row["instance_id"]),
-            patch=_ended(str(row["model_patch"] or "").encode()),
-            model=str(row.get("model_name_or_path") or ""),
-        )
+def _beside(path: Path) -> Iterator[Path]:
+    """Files that belong to the attempt of one that was named: of the same name, its patch, and its trial's result."""
+    for other in sorted(path.parent.iterdir()):
+        same = stem_of(other) == stem_of(path) and other.suffix in (*PATCHES, ".pred", ".traj")
+        if other != path and (same or other.name == "patch.diff"):
+            yield other
+    result = path.parent.parent / "result.json"
+    if path.name == "trajectory.json" and path.parent.name == "agent" and result.is_file():
+        yield result
 
 
 def _run(directory: Path) -> Iterator[Attempt]:
@@ -229,6 +104,7 @@ def _rollout(directory: Path, task: TaskFacts, facts: RolloutFacts) -> Attempt:
     trajectory = files.trajectory()
     return Attempt(
         source=f"{directory}/{task.id}/{facts.id}",
+        file=files.directory,
         instance=task.id,
         trajectory=trajectory,
         patch=files.patch().data,

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from envs.base import Env, Grade, Patch, Task
-from heats.errors import UsageError
-from heats.importing.read import Attempt
+from heats.importing.attempts import Attempt, LeftOut
 from heats.runner.snapshots import grade_from, is_kept, state_image
 from heats.store.files import slug
 from heats.store.store import GradeStore, RunStore
@@ -47,24 +47,29 @@ class Graded:
     gone: bool = False
 
 
-def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Sequence[str]) -> list[Submission]:
-    """What there is to grade, by task in the tasks' order. Attempts at tasks that were not chosen are left out.
+def submissions(
+    attempts: Sequence[Attempt],
+    tasks: Sequence[Task],
+    known: Sequence[str],
+    unusable: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[list[Submission], list[LeftOut]]:
+    """What there is to grade, by task in the tasks' order, and what cannot be. Attempts at other tasks are left away.
 
     Args:
         known: ids of all the tasks of the data set, chosen or not.
-
-    Raises:
-        UsageError: an attempt at a task that the data set does not have, or at none.
+        unusable: chosen tasks that cannot be graded, with the reasons.
     """
-    strangers = sorted({attempt.instance or attempt.source for attempt in attempts} - set(known))
-    if strangers:
-        more = f" and {len(strangers) - 5} more" if len(strangers) > 5 else ""
-        raise UsageError(f"the data set has no task {', '.join(strangers[:5])}{more}")
+    every = set(known)
     by_task: Mapping[str, list[Attempt]] = {task.id: [] for task in tasks}
+    left_out = []
     for attempt in attempts:
         if attempt.instance in by_task:
             by_task[attempt.instance].append(attempt)
-    return [
+        elif attempt.instance in unusable:
+            left_out.append(LeftOut(attempt.source, unusable[attempt.instance], attempt.instance))
+        elif attempt.instance not in every:
+            left_out.append(LeftOut(attempt.source, f"the data set has no task {attempt.instance}"))
+    found = [
         Submission(
             task=task,
             name=_name(attempt),
@@ -75,6 +80,7 @@ def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Seque
         for task in tasks
         for attempt in by_task[task.id]
     ]
+    return found, left_out
 
 
 def _name(attempt: Attempt) -> str:
@@ -174,20 +180,27 @@ class Grader:
         return await grade_from(submission.image, self.env, task, patch, self.backend, limits=self.limits)
 
 
-def report_of(graded: Sequence[Graded], tasks: Sequence[Task]) -> dict[str, Any]:
+def report_of(graded: Sequence[Graded], tasks: Sequence[str], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
     """Counts and ids in the form of SWE-bench's run report; a task of several submissions counts by its first one.
 
-    What could not be graded stays in the denominator: it is an error, never left out.
+    What could not be read or graded stays in the denominator: it is an error, never left away.
+
+    Args:
+        tasks: ids of the chosen tasks, those that cannot be graded among them.
     """
-    first: dict[str, Graded] = {}
+    first: dict[str, Graded | None] = {}
     for one in graded:
         first.setdefault(one.submission.task.id, one)
+    for lost in left_out:
+        if lost.instance in tasks:
+            first.setdefault(lost.instance, None)
+    outcomes = {task: one.grade.outcome if one and one.grade else "invalid" for task, one in first.items()}
     ids: dict[str, list[str]] = {
         "submitted": list(first),
-        "empty_patch": [task for task, one in first.items() if not one.submission.patch],
-        "resolved": [task for task, one in first.items() if one.grade is not None and one.grade.outcome == "pass"],
-        "error": [task for task, one in first.items() if one.grade is None or one.grade.outcome == "invalid"],
-        "incomplete": [task.id for task in tasks if task.id not in first],
+        "empty_patch": [task for task, one in first.items() if one is not None and not one.submission.patch],
+        "resolved": [task for task, outcome in outcomes.items() if outcome == "pass"],
+        "error": [task for task, outcome in outcomes.items() if outcome == "invalid"],
+        "incomplete": [task for task in tasks if task not in first],
     }
     apart = {*ids["empty_patch"], *ids["resolved"], *ids["error"]}
     ids["unresolved"] = [task for task in first if task not in apart]

@@ -16,7 +16,8 @@ from envs.errors import PatchRejected
 from envs.patches import check_patch
 from heats.config import HeatsConfig
 from heats.errors import UsageError
-from heats.importing.read import Attempt, summary_key
+from heats.importing.attempts import Attempt
+from heats.importing.read import summary_key
 from heats.runner.heat import hold_tournament, rollout_ids
 from heats.runner.rollout import Plan, TaskRun
 from heats.runner.run import RunRequest, announce_end, at_work
@@ -60,24 +61,22 @@ def make_contests(
     """Sort attempts by their tasks, in the order in which these first appear.
 
     Args:
+        attempts: as `at_tasks` returns them: all of them name a task, or none does.
         issue: text of the one task there is.
         issues: texts by task id; otherwise attempts tell what they know.
 
     Raises:
-        UsageError: one text for several tasks, or attempts of which nobody can say at which task they were made.
+        UsageError: one text for several tasks.
     """
-    ids = list(dict.fromkeys(one.instance for one in attempts if one.instance))
-    if len(ids) > 1 and any(not one.instance for one in attempts):
-        lost = next(one for one in attempts if not one.instance)
-        raise UsageError(f"{lost.source} does not say which of the {len(ids)} tasks it is an attempt at")
+    ids = list(dict.fromkeys(one.instance for one in attempts))
     if len(ids) > 1 and issue is not None:
         raise UsageError(
             f"--issue is one text, but the attempts are at {len(ids)} tasks ({', '.join(ids[:3])} ...): "
             "give a .json or .jsonl file with instance_id and problem_statement"
         )
     contests = []
-    for name in ids or [""]:
-        own = tuple(one for one in attempts if len(ids) < 2 or one.instance == name)
+    for name in ids:
+        own = tuple(one for one in attempts if one.instance == name)
         told = next((one.statement for one in own if one.statement.strip()), "")
         contests.append(Contest(name or "attempts", issue or (issues or {}).get(name) or told, own))
     return contests

@@ -2,13 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
 from envs.base import Grade, Patch, Task
 from heats.cli import grade as command
 from heats.cli import main
-from heats.errors import UsageError
 from heats.importing.read import Attempt
 from heats.importing.regrade import Grader, report_of, submissions
 from heats.store.store import GradeStore
@@ -144,12 +144,21 @@ def test_wrong_input_is_one_line_and_exit_code_2(env, tmp_path, monkeypatch, cap
 async def test_equal_patches_are_graded_once_and_empty_ones_are_counted(tmp_path):
     env = SumEnv()
     attempts = [Attempt(source=f"p:{n}", instance="a", patch=b"+right\n", model=f"m{n}") for n in (1, 2)]
-    wanted = submissions([*attempts, Attempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
+    wanted, _ = submissions([*attempts, Attempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
     grader = Grader(env=env, backend=NoBackend(), grades=GradeStore(tmp_path), workers=2, retries=0)
     graded = await grader.grade(wanted, lambda one: None)
     assert env.graded == [b"+right\n", b""]
-    report = report_of(graded, env.tasks())
+    report = report_of(graded, [task.id for task in env.tasks()])
     assert (report["resolved_instances"], report["empty_patch_ids"], report["submitted_instances"]) == (1, ["b"], 2)
+
+
+def test_one_unreadable_prediction_is_an_error_in_the_report_and_voids_no_other(env, tmp_path, monkeypatch, capsys):
+    path = Path(predictions(tmp_path / "preds.json", a="right"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "b": {"model_patch": ["no text"]}}))
+    assert heats(monkeypatch, str(path), "-d", "sums:Env", "--json") == 3
+    told = json.loads(capsys.readouterr().out)
+    assert (told["resolved_ids"], told["error_ids"], told["submitted_instances"]) == (["a"], ["b"], 2)
+    assert told["left_out"][0]["name"].endswith("preds.json:2")
 
 
 def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, monkeypatch, capsys):
@@ -163,7 +172,12 @@ def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, mo
 def test_rollouts_of_a_run_keep_their_names(directory):
     """Also in a run directory that is named after its task."""
     attempt = Attempt(source=f"{directory}/a/heat-0/rollout-03", instance="a", patch=b"x")
-    [one] = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
+    [one], _ = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
     assert (one.name, one.patch) == ("heat-0/rollout-03", Patch(b"x"))
-    with pytest.raises(UsageError, match="no task note"):
-        submissions([Attempt(source="note", patch=b"x")], SumEnv().tasks(), ["a"])
+
+
+def test_an_attempt_at_a_task_that_the_data_set_lacks_does_not_void_the_others():
+    given = [Attempt(source="p:1", instance="a", patch=b"x"), Attempt(source="p:2", instance="zz", patch=b"x")]
+    found, left_out = submissions(given, SumEnv().tasks(), ["a", "b", "c"])
+    assert [one.task.id for one in found] == ["a"]
+    assert [(one.source, one.reason) for one in left_out] == [("p:2", "the data set has no task zz")]

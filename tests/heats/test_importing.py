@@ -11,7 +11,7 @@ def test_line_ends_of_unicode_inside_a_prediction_do_not_end_its_line(tmp_path):
     """JSON holds U+2028 and U+0085 as they are, and `splitlines` breaks rows there."""
     row = {"instance_id": "t", "model_patch": DIFF.format("a\N{LINE SEPARATOR}b\x85c")}
     (tmp_path / "all_preds.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n")
-    (attempt,) = read_attempts([tmp_path / "all_preds.jsonl"])
+    (attempt,) = read_attempts([tmp_path / "all_preds.jsonl"]).attempts
     assert "a\N{LINE SEPARATOR}b\x85c".encode() in attempt.patch
 
 
@@ -22,4 +22,4 @@ def test_a_lone_patch_belongs_to_the_only_trajectory_of_its_folder(tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({"schema_version": "ATIF-v1.7", "agent": {"name": "x"}, "steps": steps}))
         path.with_name("patch.diff").write_text(DIFF.format("new"))
-    assert [bool(one.patch) for one in read_attempts([tmp_path]) if one.trajectory] == [True, False, False]
+    assert [bool(one.patch) for one in read_attempts([tmp_path]).attempts if one.trajectory] == [True, False, False]

@@ -241,6 +241,28 @@ def make_repo(tmp_path):
     return path
 
 
+def test_a_damaged_attempt_is_left_out_and_named_and_the_others_play(select, tmp_path):
+    for number, line in enumerate(("fixed", "wrong")):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
+    (tmp_path / "runs" / "2.traj.json").write_text('{"messages": [')
+    code, out, _ = select("runs", "--json")
+    assert (code, len(chosen(out)["ranking"])) == (3, 2)
+    assert [one["name"] for one in json.loads(out)["left_out"]] == ["runs/2.traj.json"]
+    assert "left out: 1 attempt" in select("runs")[1]
+
+
+def test_patches_of_several_folders_are_asked_for_their_tasks(select, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "some").mkdir(exist_ok=True)
+        patches(tmp_path / "some" / name, "fixed", "wrong")
+    code, out, err = select("some", "--selector", "majority", model=None)
+    assert (code, out, "--tasks-from folder" in err) == (2, "", True)
+    code, out, err = select("some", "--selector", "majority", "--tasks-from", "folder", "--json", model=None)
+    assert (code, [task["task"] for task in json.loads(out)["tasks"]]) == (0, ["one", "two"]), err
+    code, out, err = select("some", "--selector", "majority", "--task", "mine", "--json", model=None, out="third")
+    assert (code, [len(task["ranking"]) for task in json.loads(out)["tasks"]]) == (0, [4]), err
+
+
 def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
     mini(tmp_path / "runs" / "0.traj.json", "a", "")
     mini(tmp_path / "runs" / "1.traj.json", "a", "wrong")

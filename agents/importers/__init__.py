@@ -1,0 +1,5 @@
+"""Trajectories that other tools wrote, read only."""
+
+from agents.importers.reading import parse_document, parse_trajectory, read_trajectory
+
+__all__ = ["parse_document", "parse_trajectory", "read_trajectory"]

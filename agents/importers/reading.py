@@ -1,0 +1,98 @@
+"""Which format a trajectory has, by the keys at its top, and the reader of that format.
+
+The files are untrusted: whatever is not as its format says is a `TrajectoryFormatError`, never a traceback.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agents.atif import from_atif, is_ours
+from agents.errors import TrajectoryFormatError
+from agents.importers.foreign_atif import from_foreign_atif
+from agents.importers.inspect_log import from_inspect_sample
+from agents.importers.mini import from_mini
+from agents.importers.openhands import from_openhands
+from agents.importers.swe_agent import from_swe_agent
+from agents.importers.trae import from_trae
+from agents.llm.replies import without_surrogates
+from agents.trajectory import Trajectory
+
+_KNOWN = "heats' own, ATIF v1.x, mini-swe-agent, SWE-agent, OpenHands, inspect_ai and Trae Agent"
+
+
+def read_trajectory(path: Path) -> Trajectory:
+    """Read a trajectory of any known format.
+
+    Raises:
+        TrajectoryFormatError: the file is none.
+        OSError: it cannot be read.
+    """
+    return parse_trajectory(path.read_bytes(), str(path))
+
+
+def parse_trajectory(data: bytes, path: str) -> Trajectory:
+    """As `read_trajectory`, from a file's bytes.
+
+    Args:
+        path: where they are from, for messages.
+
+    Raises:
+        TrajectoryFormatError: they are no trajectory.
+    """
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise TrajectoryFormatError(f"{path}: not JSON ({error})") from error
+    return parse_document(document, path)
+
+
+def parse_document(document: object, path: str) -> Trajectory:
+    """As `parse_trajectory`, from what is no text any more.
+
+    Raises:
+        TrajectoryFormatError: it is no trajectory.
+    """
+    read = reader_of(document)
+    if read is None:
+        raise TrajectoryFormatError(f"{path}: no trajectory of a known format (known: {_KNOWN})")
+    try:
+        return read(without_surrogates(document))
+    except TrajectoryFormatError as error:
+        raise TrajectoryFormatError(f"{path}: {error}") from error
+    except (ValidationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise TrajectoryFormatError(f"{path}: a field is not as the format says ({what})") from error
+
+
+def reader_of(document: object) -> Callable[[Any], Trajectory] | None:
+    """What reads a document; None where it is no trajectory."""
+    if _are_events(document):
+        return from_openhands
+    if not isinstance(document, Mapping):
+        return None
+    if str(document.get("schema_version", "")).startswith("ATIF-v1."):
+        return from_atif if is_ours(document) else from_foreign_atif
+    if {"messages", "id", "epoch"} <= set(document):
+        return from_inspect_sample
+    if str(document.get("trajectory_format", "")).startswith("mini-swe-agent") or "messages" in document:
+        return from_mini
+    if isinstance(document.get("trajectory"), Sequence) and {"info", "history"} & set(document):
+        return from_swe_agent
+    if {"agent_steps", "llm_interactions"} <= set(document):
+        return from_trae
+    return Trajectory.model_validate if {"steps", "task_id"} <= set(document) else None
+
+
+def _are_events(document: object) -> bool:
+    """Whether a list begins as OpenHands' do."""
+    first = document[0] if isinstance(document, list) and document else None
+    while isinstance(first, list) and first:
+        first = first[0]
+    if not isinstance(first, Mapping):
+        return False
+    typed = str(first.get("kind", "")).endswith(("Event", "Observation"))
+    return typed or ("source" in first and bool({"action", "observation"} & set(first)))

@@ -1,0 +1,86 @@
+"""The JSON documents of a file: the one of a `.json`, each line of a `.jsonl`, each sample of inspect_ai's `.eval`."""
+
+import importlib
+import json
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from envs.textfile import decode, json_lines
+from heats.errors import PreflightFailed
+
+WHOLE = (".json", ".traj", ".pred")
+SUFFIXES = (*WHOLE, ".jsonl", ".eval")
+MODEL = "_model"
+"""Key under which a sample of an `.eval` file is told the model that the file's head names."""
+_ZSTD = 93
+_LARGEST_SAMPLE = 512 << 20
+
+
+def documents(path: Path) -> Iterator[tuple[str, Any]]:
+    """Each document of a file with the words that point at it; a `ValueError` is one that cannot be read.
+
+    Raises:
+        OSError: the file cannot be read.
+        PreflightFailed: it is compressed in a way for which a library is missing.
+    """
+    if path.suffix == ".eval":
+        yield from _samples(path)
+    elif path.suffix == ".jsonl":
+        yield from ((f"{path}:{number}", value) for number, value in json_lines(path.read_bytes()))
+    else:
+        try:
+            yield str(path), json.loads(decode(path.read_bytes()))
+        except (ValueError, RecursionError) as error:
+            yield str(path), ValueError(f"not JSON ({error})")
+
+
+def _samples(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
+            model = _model(archive, raw)
+            for member in archive.infolist():
+                if member.filename.startswith("samples/") and member.filename.endswith(".json"):
+                    yield f"{path}:{Path(member.filename).stem}", _sample(archive, raw, member, model)
+    except zipfile.BadZipFile as error:
+        yield str(path), ValueError(f"not an .eval log ({error})")
+
+
+def _sample(archive: zipfile.ZipFile, raw: BinaryIO, member: zipfile.ZipInfo, model: str) -> Any:
+    try:
+        sample = json.loads(_content(archive, raw, member))
+    except (ValueError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+        return ValueError(f"not JSON ({error})")
+    return {**sample, MODEL: model} if isinstance(sample, dict) else sample
+
+
+def _model(archive: zipfile.ZipFile, raw: BinaryIO) -> str:
+    for name in ("header.json", "_journal/start.json"):
+        try:
+            return str(json.loads(_content(archive, raw, archive.getinfo(name)))["eval"]["model"])
+        except (KeyError, ValueError, TypeError, RecursionError, zipfile.BadZipFile):
+            continue
+    return ""
+
+
+def _content(archive: zipfile.ZipFile, raw: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a member. Python's zipfile knows Zstandard, in which inspect_ai writes, only from 3.14 on."""
+    if member.file_size > _LARGEST_SAMPLE:
+        raise ValueError(f"{member.file_size >> 20} MiB, more than is read of one sample")
+    if member.compress_type != _ZSTD:
+        with archive.open(member) as file:
+            return file.read(_LARGEST_SAMPLE)
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ImportError:
+        raise PreflightFailed("this .eval log is compressed with Zstandard: install heats[inspect]") from None
+    raw.seek(member.header_offset)
+    name_length, extra_length = struct.unpack("<HH", raw.read(30)[26:30])
+    raw.seek(name_length + extra_length, 1)
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(raw.read(member.compress_size)) as reader:
+            return bytes(reader.read(_LARGEST_SAMPLE))
+    except zstandard.ZstdError as error:
+        raise ValueError(f"damaged: {error}") from None

@@ -1,0 +1,163 @@
+"""The files of a folder, put together to attempts as the tools that wrote them lay them out.
+
+Files of one name beside each other are one attempt's: `x.traj`, `x.pred`, `x.patch`. In a trial of Harbor only
+`agent/trajectory.json` is the attempt's, and `result.json` names its task. A summary such as `preds.json` tells again
+what lies below it.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, ended, is_diff, stem_of
+from heats.importing.documents import SUFFIXES, documents
+from heats.importing.rows import read_document, read_rows
+
+SUMMARIES = ("preds.json", "predictions.json", "output.swebench.jsonl", "all_preds.jsonl")
+"""Files that tell again what others beside and below them hold, in the order in which they are believed."""
+_CRITIC = re.compile(r"output\.critic_attempt_\d+\.jsonl")
+_OURS = frozenset({"result.json", "config.json", "lock.json", "run.json", "summary.json", "evidence.json", "task.json"})
+
+
+@dataclass
+class _Files:
+    """What the files of a folder hold, before it is put together.
+
+    Attributes:
+        single: attempts that had a file to themselves, `rows` those of files with many.
+        trials: trials of Harbor, and their tasks.
+    """
+
+    single: dict[tuple[Path, str], list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    rows: dict[Path, list[Found]] = field(default_factory=dict)
+    patches: list[Path] = field(default_factory=list)
+    trials: dict[Path, str] = field(default_factory=dict)
+    bad: list[LeftOut] = field(default_factory=list)
+
+
+def read_files(paths: Sequence[Path]) -> list[Found]:
+    """The attempts in files, which are those of one folder and of the folders below it.
+
+    Raises:
+        OSError: one cannot be read.
+        PreflightFailed: a library is missing.
+    """
+    files = _Files()
+    for path in paths:
+        if path.suffix in PATCHES:
+            files.patches.append(path)
+        elif path.suffix in SUFFIXES:
+            _take(files, path)
+    found: list[Found] = [*_joined(files)]
+    for path in sorted(files.rows, key=_belief):
+        found = _with_rows(found, path, files.rows[path], again=_is_summary(path, files.rows))
+    return [*found, *files.bad]
+
+
+def _take(files: _Files, path: Path) -> None:
+    pairs = list(documents(path))
+    many = path.suffix in (".jsonl", ".eval")
+    first = pairs[0][1] if len(pairs) == 1 else None
+    if path.name == "result.json" and isinstance(first, dict) and {"trial_name", "task_name"} <= set(first):
+        files.trials[path.parent] = str(first["task_name"]).rpartition("/")[2]
+        return
+    if path.name in _OURS:
+        return
+    if not many and isinstance(first, ValueError):
+        files.bad.append(LeftOut(str(path), str(first)))
+        return
+    found = read_rows(pairs, path) if many else read_document(first, str(path), path)
+    if found is None and path.suffix == ".eval":
+        found = [LeftOut(source, str(row)) for source, row in pairs]
+    if found is None:
+        return
+    if len(found) == 1 and isinstance(found[0], Attempt) and found[0].source == str(path):
+        files.single[path.parent, stem_of(path)].append(found[0])
+    else:
+        files.rows[path] = found
+
+
+def _joined(files: _Files) -> Iterable[Found]:
+    """One attempt for all files of one name, in the order of their names."""
+    groups = {key: list(found) for key, found in files.single.items() if not _is_beside_the_point(files, key)}
+    per_folder: dict[Path, int] = defaultdict(int)
+    for folder, _ in groups:
+        per_folder[folder] += 1
+    taken: dict[tuple[Path, str], Path] = {}
+    for path in files.patches:
+        key = path.parent, stem_of(path)
+        only = next((one for one in groups if one[0] == path.parent), None)
+        if key not in groups and path.name == "patch.diff" and only and per_folder[path.parent] == 1:
+            key = only
+        if _trial_of(files, path) is not None and key not in groups:
+            continue
+        taken.setdefault(key, path)
+    for key in sorted({*groups, *taken}):
+        yield _one(files, key, groups.get(key, []), taken.get(key))
+    with_record = {_trial_of(files, one[0]) for one in groups}
+    for trial in sorted(set(files.trials) - with_record):
+        yield LeftOut(str(trial), "a trial of Harbor without agent/trajectory.json: its agent wrote no ATIF record")
+
+
+def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: Path | None) -> Found:
+    record = next((one for one in found if one.trajectory is not None), None)
+    told = next((one for one in found if one.trajectory is None), None)
+    data = ended(patch.read_bytes()) if patch is not None else b""
+    if data and not is_diff(data):
+        if not found:
+            return LeftOut(str(patch), "not a diff that could be read to its end")
+        data = b""
+    base = record or told or Attempt(source=str(patch), file=patch or Path())
+    named = next((one.instance for one in (told, record) if one is not None and one.instance), "")
+    whole = next((one.patch for one in (told, record) if one is not None and one.patch), b"")
+    model = base.model or (told.model if told else "")
+    return replace(base, instance=named or _by_layout(files, key, base), patch=whole or data, model=model)
+
+
+def _by_layout(files: _Files, key: tuple[Path, str], attempt: Attempt) -> str:
+    """The task's id where the tool's own way of laying out files says it: `<id>/<id>.traj`, or a trial of Harbor."""
+    folder, stem = key
+    trial = _trial_of(files, folder)
+    if trial is not None:
+        return files.trials[trial]
+    return stem if folder.name == stem else ""
+
+
+def _trial_of(files: _Files, path: Path) -> Path | None:
+    return next((one for one in (path, *path.parents) if one in files.trials), None)
+
+
+def _is_beside_the_point(files: _Files, key: tuple[Path, str]) -> bool:
+    """Other records in a trial of Harbor, such as the agent's own from which the trial's was made."""
+    folder, stem = key
+    trial = _trial_of(files, folder)
+    return trial is not None and (folder, stem) != (trial / "agent", "trajectory")
+
+
+def _belief(path: Path) -> tuple[int, Path]:
+    return (SUMMARIES.index(path.name) + 2 if path.name in SUMMARIES else path.name == "output.jsonl", path)
+
+
+def _is_summary(path: Path, rows: Mapping[Path, object]) -> bool:
+    if path.name == "output.jsonl":
+        return any(other.parent == path.parent and _CRITIC.fullmatch(other.name) for other in rows)
+    return path.name in SUMMARIES
+
+
+def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: bool) -> list[Found]:
+    """What was found, and the rows of one more file: of a summary only what nothing else told.
+
+    An attempt whose own files hold no patch gets the one that the summary has for it.
+    """
+    if not again:
+        return [*found, *rows]
+    below = [one for one in found if isinstance(one, Attempt) and one.file.is_relative_to(path.parent)]
+    for row in rows:
+        same = [one for one in below if isinstance(row, Attempt) and one.instance == row.instance]
+        if not same:
+            found = [*found, row]
+        elif isinstance(row, Attempt) and len(same) == 1 and not same[0].patch and row.patch:
+            found = [replace(one, patch=row.patch) if one is same[0] else one for one in found]
+    return found
