@@ -15,7 +15,6 @@ app = typer.Typer(
     name="heats",
     help="Test-time scaling for coding agents: many rollouts, a tournament, a refinement, one verified patch.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
