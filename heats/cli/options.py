@@ -11,7 +11,7 @@ import typer
 
 from heats.config import HeatsConfig, load_config
 from heats.importing.tasks import NamedBy
-from heats.show import DisplayMode
+from heats.view.live import DisplayMode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, Reading, 
 from heats.importing.documents import SUFFIXES, WHOLE, documents
 from heats.importing.folders import read_files
 from heats.importing.rows import why_unknown
-from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
+from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore
 
 KNOWN = (

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from heats.show import words as say
-from heats.show.figures import Figures
+from heats import formatting as say
+from heats.report.figures import Figures
+from heats.report.table import figures_text
 from heats.show.sanitize import one_line
-from heats.show.table import figures_text
 from heats.store.records import TaskResult
 
 SHOWN_FAILURES = 10
