@@ -50,6 +50,7 @@ class Task(Record):
         submission: what an attempt hands in: a `patch`, or the `state` of its sandbox. Of a state only a description
             is kept (as a `Patch` that is never applied), and it is graded where it is, by `GradesStates`.
         workdir: empty for the image's own, for a `state`.
+        folder: below `workdir`, where commands run; empty for `workdir` itself. Patches are always of the whole tree.
         agent_timeout_s: how long one attempt may take, for tasks that say so.
     """
 
@@ -69,6 +70,12 @@ class Task(Record):
     submission: Literal["patch", "state"] = "patch"
     machine: Machine = Machine()
     agent_timeout_s: float | None = None
+    folder: str = ""
+
+    @property
+    def runs_in(self) -> str:
+        """The directory in which set-up, tests and agents start."""
+        return f"{self.workdir}/{self.folder}" if self.folder else self.workdir
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,13 @@ class BaseTree:
         commit: full commit id; HEAD in the sandbox.
         pack: a git pack with the commit, its trees and its blobs.
         notes: what is not as a user may expect, one line each: uncommitted changes, submodules, LFS pointers.
+        folder: below the top, of the directory that was asked for; empty for the top itself.
     """
 
     commit: str
     pack: bytes
     notes: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
@@ -52,7 +54,7 @@ def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
     Works on work trees, bare, shallow and linked-worktree repositories. Blocks: call it in a thread.
 
     Args:
-        source: the repository's top directory (or a bare repository), or a URL that git can fetch.
+        source: a repository's top directory, a folder in it, a bare repository, or a URL that git can fetch.
         ref: commit id, branch or tag.
 
     Raises:
@@ -61,22 +63,35 @@ def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
     if _URL.match(source):
         return _fetch(source, ref)
     path = Path(source).expanduser()
+    repo, folder = _find(path, source)
+    with closing(repo):
+        return _read(repo, source, ref, folder)
+
+
+def _find(path: Path, source: str) -> tuple[git.Repo, str]:
+    """The repository at a path or above it, and the folder in it that the path is."""
     try:
-        repo = git.Repo(path, search_parent_directories=False)
+        return git.Repo(path, search_parent_directories=False), ""
     except git.NoSuchPathError:
         raise TaskError(f"no such repository: {source}") from None
     except git.InvalidGitRepositoryError:
-        raise TaskError(f"not a git repository: {source} (give its top directory, or run `git init` there)") from None
-    with closing(repo):
-        return _read(repo, source, ref)
+        pass
+    try:
+        repo = git.Repo(path, search_parent_directories=True)
+        folder = path.resolve().relative_to(Path(repo.working_tree_dir or "").resolve()).as_posix()
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
+        raise TaskError(f"not a git repository: {source} (run `git init` there)") from None
+    return repo, "" if folder == "." else folder
 
 
-def _read(repo: git.Repo, source: str, ref: str) -> BaseTree:
+def _read(repo: git.Repo, source: str, ref: str, folder: str = "") -> BaseTree:
     # By name: a bare repository without a configuration file would be looked for in the directory above it.
     repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
     with _git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
-        return BaseTree(commit, _pack(repo, commit), (*_uncommitted(repo), *_limits(repo, commit)))
+        if folder and not _run(repo, "ls-tree", "-d", commit, "--", folder).strip():
+            raise TaskError(f"{source} is in the repository {repo.working_tree_dir}, but not in its commit {commit[:12]}")
+        return BaseTree(commit, _pack(repo, commit), (*_uncommitted(repo), *_limits(repo, commit)), folder)
 
 
 def _resolve(repo: git.Repo, source: str, ref: str) -> str:

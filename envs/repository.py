@@ -19,7 +19,7 @@ class RepositorySource(Record):
     """What to work on.
 
     Attributes:
-        repository: directory or URL.
+        repository: directory or URL; a folder of a repository is where commands run.
         issue: the issue's text.
         ref: commit, branch or tag that attempts start from.
         test_command: None when there are no tests to verify with.
@@ -67,6 +67,7 @@ class RepositoryEnv:
             id=task_id(source.repository, tree.commit, source.issue),
             statement=source.issue,
             base_commit=tree.commit,
+            folder=tree.folder,
             **fields,
         )
         return cls(task, tree)
@@ -115,7 +116,7 @@ async def run_setup(task: Task, sandbox: Sandbox) -> None:
     """
     if not task.setup:
         return
-    result = await sandbox.exec(task.setup, timeout=task.setup_timeout_s, cwd=task.workdir, merge_stderr=True)
+    result = await sandbox.exec(task.setup, timeout=task.setup_timeout_s, cwd=task.runs_in, merge_stderr=True)
     await sandbox.kill_all()
     if not result.ok:
         raise SetupFailed(f"the set-up command failed in the sandbox: {task.setup} ({describe(result)})")

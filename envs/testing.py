@@ -43,7 +43,7 @@ async def run_tests(
     options = [task.env.get("PYTEST_ADDOPTS", ""), *addopts, f"--junitxml={junit}", "-o", "junit_family=xunit1"]
     env = {"PYTEST_ADDOPTS": " ".join(option for option in options if option)}
     result = await sandbox.exec(
-        verbose(command), timeout=task.test_timeout_s, cwd=task.workdir, env=env, merge_stderr=True
+        verbose(command), timeout=task.test_timeout_s, cwd=task.runs_in, env=env, merge_stderr=True
     )
     await sandbox.kill_all()
     tests: Mapping[str, TestOutcome] = {}
@@ -53,7 +53,15 @@ async def run_tests(
         except FileAccessError:
             tests = {} if result.stdout_total > len(result.stdout) else parse_unittest(result.text())
         await sandbox.exec(f"rm -f {junit}", timeout=60)
-    return _report(command, result, tests)
+    return _report(command, result, {from_the_top(test, task.folder): outcome for test, outcome in tests.items()})
+
+
+def from_the_top(test: str, folder: str) -> str:
+    """A test's id as it is when tests are run at the top of the tree, which is what patches are relative to."""
+    if not folder or test.startswith((f"{folder}/", folder.replace("/", ".") + ".")):
+        return test
+    file = test.partition("::")[0]
+    return f"{folder}/{test}" if "/" in file or file.endswith(".py") else f"{folder.replace('/', '.')}.{test}"
 
 
 def _report(command: str, result: ExecResult, tests: Mapping[str, TestOutcome]) -> TestReport:

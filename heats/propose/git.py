@@ -119,19 +119,26 @@ def without_password(text: str) -> str:
     return _PASSWORD.sub(r"\1", text)
 
 
+def _repository(path: Path) -> git.Repo:
+    try:
+        return git.Repo(path, search_parent_directories=False)
+    except git.InvalidGitRepositoryError:
+        return git.Repo(path, search_parent_directories=True)
+
+
 @contextmanager
 def user_repository(path: Path) -> Iterator[Git]:
-    """The user's repository: a work tree's top, a linked work tree, or a bare one.
+    """The user's repository: a work tree or a folder in it, a linked work tree, or a bare one.
 
     Raises:
         UsageError: there is none.
     """
     try:
-        repo = git.Repo(path.expanduser(), search_parent_directories=False)
+        repo = _repository(path.expanduser())
     except git.NoSuchPathError:
         raise UsageError(f"--repo: no such directory: {path}") from None
     except git.InvalidGitRepositoryError:
-        raise UsageError(f"--repo: not a git repository: {path} (give its top directory)") from None
+        raise UsageError(f"--repo: not a git repository: {path}") from None
     with closing(repo):
         yield Git(repo)
 

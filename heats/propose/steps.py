@@ -3,11 +3,11 @@
 Nothing is changed anywhere before every check has passed. Each step finds what an earlier, broken-off call has done.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from envs.base import Patch
-from heats.errors import PatchRefused, UsageError
+from heats.errors import PatchRefused, PreflightFailed, UsageError
 from heats.propose import text
 from heats.propose.commit import (
     Commit,
@@ -86,7 +86,7 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
         )
     check(patch)
     with user_repository(wish.repository) as user:
-        remote, github = _targets(user, wish)
+        remote, github, lacking = _targets(user, wish)
         base = _base(user, proposal, wish)
         onto = base if wish.onto is None else _onto(user, wish.onto)
         with scratch_repository(user) as scratch:
@@ -95,6 +95,7 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
             source = Source(patch=patch, base=base, onto=onto, message=message, author=config.author)
             commit = make_commit(user, scratch, source)
             made = _prepared(user, proposal, commit, wish)
+            made = replace(made, notes=(*made.notes, *lacking))
             _check(made, message, patch, config)
             if wish.dry_run:
                 return made
@@ -104,13 +105,19 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
         return _publish(user, made, wish, proposal, (remote, github))
 
 
-def _targets(user: Git, wish: ProposeOptions) -> tuple[Remote | None, GitHub | None]:
-    """Where it goes, found before anything is done."""
+def _targets(user: Git, wish: ProposeOptions) -> tuple[Remote | None, GitHub | None, tuple[str, ...]]:
+    """Where it goes, found before anything is done, and what a dry run lacks for it."""
     if not (wish.push or wish.pr):
-        return None, None
+        return None, None, ()
     remote = find_remote(user, wish.config.remote)
-    github = open_github(remote, api_url=wish.config.api_url, slug=wish.github_repo) if wish.pr else None
-    return remote, github
+    if not wish.pr:
+        return remote, None, ()
+    try:
+        return remote, open_github(remote, api_url=wish.config.api_url, slug=wish.github_repo), ()
+    except PreflightFailed as error:
+        if not wish.dry_run:
+            raise
+        return remote, None, (f"opening the pull request would fail: {error}",)
 
 
 def _base(user: Git, proposal: Proposal, wish: ProposeOptions) -> str:

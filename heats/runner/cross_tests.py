@@ -5,6 +5,7 @@ like) stays behind. `cross_table.py` says what follows from the outcomes.
 """
 
 import asyncio
+import posixpath
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -171,7 +172,9 @@ class _Runner:
 
     async def _cell(self, voice: AuthoredTests, files: Mapping[str, bytes], key: str, patch: Patch) -> CrossCell:
         run = self.task_run
-        services, command = run.services, command_for(run.task.test_command or "", voice.files)
+        services, folder = run.services, run.task.folder
+        files_there = [posixpath.relpath(path, folder) if folder else path for path in voice.files]
+        command = command_for(run.task.test_command or "", files_there)
         cell = CrossCell(tests=voice.digest, patch=key)
         async with services.slots.hold(run.order):
             try:

@@ -3,8 +3,10 @@
 Every piece is stored when it is done and read instead of done again when it is there.
 """
 
+import posixpath
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -22,6 +24,7 @@ from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
+from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError
 from summarizer import render, render_trajectory, summarize
 from summarizer.schema import Summary
@@ -36,6 +39,34 @@ class Plan:
     index: int = 0
     refinement: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartsIn:
+    """A sandbox whose commands start in another directory than its own."""
+
+    sandbox: Sandbox
+    directory: str
+
+    async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
+        """As `Sandbox.exec`."""
+        return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
+
+    async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
+        """As `Sandbox.read_file`."""
+        return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """As `Sandbox.write_file`."""
+        await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
+
+    async def kill_all(self) -> None:
+        """As `Sandbox.kill_all`."""
+        await self.sandbox.kill_all()
+
+    async def close(self) -> None:
+        """As `Sandbox.close`."""
+        await self.sandbox.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +144,10 @@ class TaskRun:
         waits = False
         try:
             await services.env.prepare(task, sandbox)
-            workdir = task.workdir or (await sandbox.exec("pwd", timeout=60)).text().strip()
+            workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
             running = services.agent.run(
                 self._assignment(plan, policy, resume, workdir),
-                sandbox,
+                StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
                 lambda so_far: self._step(files, so_far),

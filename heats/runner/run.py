@@ -153,7 +153,8 @@ def make_manifest(request: RunRequest) -> Manifest:
 
 def task_digest(task: Task) -> str:
     """Digest of everything that an agent may know of a task."""
-    return sha256(task.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    later = None if task.folder else {"folder"}  # a field that runs of earlier versions did not have
+    return sha256(task.model_dump_json(exclude=later).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @asynccontextmanager

@@ -2,9 +2,12 @@
 
 import gc
 import json
+import os
 import socket
 import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import pytest
 from doubles import one_line
@@ -176,3 +179,11 @@ def test_help_and_version_are_on_stdout(heats):
     code, out, _ = heats("solve", "-h")
     assert code == 0
     assert "--issue" in out
+
+
+@pytest.mark.parametrize(("words", "offered"), [("heats sw", "sweep"), ("heats sweep --roll", "--rollouts")])
+def test_the_shell_completes_commands_and_flags(words, offered):
+    program = str(Path(sys.executable).with_name("heats"))
+    asked = {"_HEATS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+    assert offered in done.stdout.split()

@@ -13,7 +13,7 @@ from shop_repository import git
 
 from heats.cli import app
 from heats.config import load_config
-from heats.errors import PatchRefused, UsageError
+from heats.errors import PatchRefused, PreflightFailed, UsageError
 from heats.store.store import RunStore
 
 RunOf, DiffOf = Callable[..., RunStore], Callable[..., bytes]
@@ -92,6 +92,23 @@ def test_wrong_input_is_named(shop: Path, fix: bytes, run_of: RunOf, flags: tupl
 
 def test_how_a_patch_is_proposed_is_no_part_of_what_a_run_is() -> None:
     assert load_config((), {"propose.branch": "x"}).identity() == load_config().identity()
+
+
+def test_a_folder_of_the_repository_will_do(shop: Path, fix: bytes, run_of: RunOf) -> None:
+    (shop / "docs").mkdir()
+    propose(run_of(fix).directory, "--repo", shop / "docs", "--branch", "from-a-folder")
+    assert git(shop, "rev-parse", "--verify", "from-a-folder")
+
+
+def test_a_dry_run_of_a_pull_request_needs_no_token(
+    shop: Path, fix: bytes, run_of: RunOf, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("GH_TOKEN", "GITHUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    propose(run_of(fix).directory, "--repo", shop, "--pr", "--dry-run")
+    assert "opening the pull request would fail: --pr needs a token" in capsys.readouterr().err
+    with pytest.raises(PreflightFailed, match="token"):
+        propose(run_of(fix).directory, "--repo", shop, "--pr")
 
 
 def test_what_is_no_run_or_no_repository_is_told(shop: Path, fix: bytes, run_of: RunOf, tmp_path: Path) -> None:
