@@ -90,7 +90,9 @@ def _read(repo: git.Repo, source: str, ref: str, folder: str = "") -> BaseTree:
     with _git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
         if folder and not _run(repo, "ls-tree", "-d", commit, "--", folder).strip():
-            raise TaskError(f"{source} is in the repository {repo.working_tree_dir}, but not in its commit {commit[:12]}")
+            raise TaskError(
+                f"{source} is in the repository {repo.working_tree_dir}, but not in its commit {commit[:12]}"
+            )
         return BaseTree(commit, _pack(repo, commit), (*_uncommitted(repo), *_limits(repo, commit)), folder)
 
 

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from collections.abc import Collection, Sequence
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, ExitKind
@@ -110,3 +112,62 @@ def command(arguments: str) -> str:
 
 
 _CUT_COMMAND = re.compile(r'\s*\{\s*"command"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)')
+
+
+_ROOM = 120
+"""Columns of a line that goes into a file or a pipe."""
+_LEAST = 8
+
+
+def columns() -> int:
+    """How wide a printed table may be: as wide as the terminal, or 120."""
+    return max(shutil.get_terminal_size((_ROOM, 24)).columns, 40)
+
+
+def aligned(
+    rows: Sequence[Sequence[str]],
+    width: int,
+    *,
+    right: Collection[int] = (),
+    cut: Sequence[int] = (),
+    drop: Sequence[str] = (),
+) -> list[str]:
+    """Rows as lines of at most `width` characters, with two spaces between their columns; the first row is the head.
+
+    Args:
+        right: places of the columns that are set to the right.
+        cut: places of columns that may be shortened, the first of them first.
+        drop: beginnings of the names of columns that may be left out, the first of them first. A last line says which
+            ones were.
+    """
+    shown = list(range(len(rows[0])))
+    widths = [max(len(row[place]) for row in rows) for place in shown]
+    gone: list[str] = []
+
+    def excess() -> int:
+        return sum(widths[place] + 2 for place in shown) - 2 - width
+
+    def shorten(least: int) -> None:
+        for place in cut:
+            if excess() > 0 and place in shown:
+                widths[place] = min(widths[place], max(widths[place] - excess(), least, len(rows[0][place])))
+
+    shorten(3 * _LEAST)
+    for name in drop:
+        for place in [one for one in shown if rows[0][one].startswith(name)]:
+            if excess() > 0:
+                shown.remove(place)
+                gone.append(rows[0][place])
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    shorten(3 * _LEAST)
+    shorten(_LEAST)
+    lines = []
+    for row in rows:
+        cells = [_cell(row[place], widths[place], place in right) for place in shown]
+        lines.append("  ".join(cells).rstrip())
+    return [*lines, f"(not shown, for want of room: {', '.join(gone)})"] if gone else lines
+
+
+def _cell(text: str, width: int, right: bool) -> str:
+    text = text if len(text) <= width else text[: max(width - 1, 0)] + "\u2026"
+    return text.rjust(width) if right else text.ljust(width)

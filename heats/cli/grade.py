@@ -14,7 +14,7 @@ from heats.cli.options import TasksFrom, spread
 from heats.cli.session import left_out_rows, print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, UsageError
-from heats.formatting import several
+from heats.formatting import aligned, columns, several
 from heats.importing.attempts import LeftOut
 from heats.importing.read import read_attempts
 from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
@@ -214,5 +214,4 @@ def _table(graded: Sequence[Graded]) -> str:
                 one_line(grade.reason if grade else "nothing to grade by", 100),
             )
         )
-    widths = [max(len(row[place]) for row in rows) for place in range(4)]
-    return "\n".join("  ".join([*map(str.ljust, row[:4], widths), row[4]]).rstrip() for row in rows)
+    return "\n".join(aligned(rows, columns(), cut=(4, 1, 0)))

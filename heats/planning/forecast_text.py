@@ -8,8 +8,12 @@ from heats.planning.plan import Outlook
 _BAR = 20
 
 
-def outlook_text(found: list[Outlook], best: Outlook | None) -> str:
-    """A row a setting, the cheapest first, with a bar of its final pass@1; `*` is the best, `-` is over a limit."""
+def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None = None) -> str:
+    """A row a setting, the cheapest first, with a bar of its final pass@1; `*` is the best, `-` is over a limit.
+
+    Args:
+        width: characters of a line; as many as the terminal has, or 120, when None.
+    """
     rows = [
         ["", "N", "K", "G", "V", "T", "pass@1", "Sel-K", "final", "", "pass@N", "calls", "tokens", "cost", "time"],
     ]
@@ -18,14 +22,8 @@ def outlook_text(found: list[Outlook], best: Outlook | None) -> str:
     for one in sorted(found, key=lambda one: (one.usd, one.calls)):
         mark = "*" if one is best else "" if one.within else "-"
         rows.append([mark, *_cells(one, low, high)])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if column in (0, 9) else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
+    numbers = [column for column in range(len(rows[0])) if column not in (0, 9)]
+    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(9,), drop=("calls", "Sel-K", "tokens"))
     told = "* the cheapest of those as good as the best, up to one standard error; - over a limit"
     return "\n".join([*lines, "", told if best else "no setting is within the limits"])
 

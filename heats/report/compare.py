@@ -174,14 +174,17 @@ def write_comparison(found: Comparison, path: Path) -> Path:
     return path
 
 
-def comparison_text(found: Comparison) -> str:
-    """A row a run, columns aligned by spaces."""
+def comparison_text(found: Comparison, width: int | None = None) -> str:
+    """A row a run, columns aligned by spaces.
+
+    Args:
+        width: characters of a line; as many as the terminal has, or 120, when None.
+    """
     rows = [
         ["run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"]
     ]
     rows += [_row(run) for run in found.runs]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=("pass@", "cost", "tokens", "95 %", "better"))
     tasks = say.several(len(found.by_task), "common task")
     notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are of a task; * no run is cheaper and better"]
     if found.left_out:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from heats.formatting import aligned, columns
 from heats.show.sanitize import one_line
 from heats.store.store import TaskStore
 
@@ -69,8 +70,12 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
     return places
 
 
-def ranking_text(places: list[Place]) -> str:
-    """A row an attempt, columns aligned by spaces."""
+def ranking_text(places: list[Place], width: int | None = None) -> str:
+    """A row an attempt, columns aligned by spaces.
+
+    Args:
+        width: characters of a line; as many as the terminal has, or 120, when None.
+    """
     rows = [["", "attempt", "kept", "won", "votes", "patch", "tests"]]
     for place in places[:MOST_ROWS]:
         same = f" (same patch as {one_line(place.same_as, 60)})" if place.same_as else ""
@@ -85,7 +90,6 @@ def ranking_text(places: list[Place]) -> str:
                 place.verdict.replace("_", " "),
             ]
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows, width or columns(), cut=(1,), drop=("patch",))
     more = len(places) - MOST_ROWS
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])

@@ -11,6 +11,8 @@ from heats import formatting as say
 from heats.report.figures import Figures, TaskFigures
 from heats.show.sanitize import one_line
 
+_LEAST_TELLING = ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat")
+"""Columns that are left out where there is no room, the first of them first."""
 MEANING = {
     "pass": "pass rates by the hidden tests",
     "verified": "no grades: shares verified by the tests that were given",
@@ -71,7 +73,7 @@ def _fitting(rows: list[list[str]], width: int) -> list[int]:
     """Places of the columns to show: the least telling are dropped until the row fits."""
     widths = [max(len(row[place]) for row in rows) + 3 for place in range(len(rows[0]))]
     shown = list(range(len(rows[0])))
-    for name in ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat"):
+    for name in _LEAST_TELLING:
         while sum(widths[place] for place in shown) + 2 > width:
             found = next((place for place in reversed(shown) if rows[0][place].startswith(name)), None)
             if found is None:
@@ -86,18 +88,16 @@ def _style(cell: str) -> str:
     )
 
 
-def figures_text(figures: Figures, limit: int = 1000) -> str:
-    """The same as plain text, columns aligned by spaces, with the notes under it."""
+def figures_text(figures: Figures, limit: int = 1000, width: int | None = None) -> str:
+    """The same as plain text, columns aligned by spaces, with the notes under it.
+
+    Args:
+        width: characters of a line; as many as the terminal has, or 120, when None.
+    """
     rows = list(_rows(figures, limit))
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = [MEANING[figures.basis]]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if place < 2 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join([*lines, *notes(figures)]) + "\n"
+    numbers = range(2, len(rows[0]))
+    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(0,), drop=_LEAST_TELLING)
+    return "\n".join([MEANING[figures.basis], *lines, *notes(figures)]) + "\n"
 
 
 def notes(figures: Figures) -> list[str]:

@@ -10,8 +10,11 @@ from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
 from heats.show.sanitize import clean
+from heats.view.help_screen import HelpScreen
 
 LOOK_EVERY_S = 1.0
+_KEYS = {"slash": "/", "escape,backspace": "Escape, Backspace"}
+"""Names of keys as a person reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class ListScreen(Screen[None]):
         Binding("j", "cursor(1)", "Down", show=False),
         Binding("k", "cursor(-1)", "Up", show=False),
         Binding("q", "app.quit", "Quit"),
+        Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
     def __init__(self) -> None:
@@ -77,6 +81,15 @@ class ListScreen(Screen[None]):
         if not table.row_count:
             return None
         return table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value
+
+    def action_help(self) -> None:
+        """Show the keys of this screen."""
+        found: dict[str, str] = {}
+        for kind in reversed(type(self).__mro__):
+            for binding in kind.__dict__.get("BINDINGS", ()):
+                if isinstance(binding, Binding) and binding.show:
+                    found[binding.key_display or _KEYS.get(binding.key, binding.key)] = binding.description
+        self.app.push_screen(HelpScreen(found.items()))
 
     def action_search(self) -> None:
         """Ask what to search for."""

@@ -195,3 +195,15 @@ def test_what_is_no_run_is_told(tmp_path: Path, make_run: MakeRun) -> None:
     assert find_runs(tmp_path) == [run.directory], "one run that cannot be read must not keep the others from view"
     with pytest.raises(UsageError, match="no task nope"):
         find_runs(run.directory, "nope")
+
+
+async def test_a_question_mark_shows_the_keys_of_the_screen_and_goes_away(make_run: MakeRun) -> None:
+    async with opened(make_run()) as pilot:
+        before = pilot.app.screen
+        await pilot.press("question_mark")
+        await settle(pilot)
+        told = said(pilot, "#help")
+        assert all(word in told for word in ("/", "Search", "Quit", "Enter", "pass@1"))
+        await pilot.press("question_mark")
+        await settle(pilot)
+        assert pilot.app.screen is before

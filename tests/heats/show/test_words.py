@@ -66,3 +66,17 @@ def test_no_arguments_are_too_odd(arguments: str) -> None:
 )
 def test_figures_in_words(said: str, expected: str) -> None:
     assert said == expected
+
+
+ROWS = st.lists(st.lists(st.text("abc 1", max_size=60), min_size=4, max_size=4), max_size=4)
+
+
+@given(ROWS, st.integers(40, 160))
+def test_a_table_never_leaves_the_terminal(rows: list[list[str]], width: int) -> None:
+    lines = say.aligned([["task", "why", "tokens", "cost"], *rows], width, cut=(1, 0), drop=("tokens", "cost"))
+    assert all(len(line) <= width or line.startswith("(not shown") for line in lines)
+
+
+def test_what_a_table_left_out_is_said() -> None:
+    lines = say.aligned([["task", "tokens"], ["a" * 30, "b" * 30]], 40, cut=(0,), drop=("tokens",))
+    assert lines == ["task", "a" * 30, "(not shown, for want of room: tokens)"]
