@@ -8,8 +8,8 @@ NEEDS_MORE := docker or bubblewrap or vllm or browser or slow
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: ## make .venv as uv.lock says
-	@scripts/setup
+setup: ## make .venv as uv.lock says, and say where heats is
+	@scripts/setup $(if $(filter setup,$(MAKECMDGOALS)),,--quiet)
 
 demo: setup ## run the main job on built-in tasks (ARGS="--seed 1" adds flags)
 	@flags=$$(scripts/sandbox-setup) && .venv/bin/heats demo $$flags $(ARGS)

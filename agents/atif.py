@@ -146,7 +146,7 @@ def from_atif(document: Mapping[str, Any]) -> Trajectory:
             {**ours, "steps": steps, "agent": agent["name"], "model": agent.get("model_name", "")}
         )
     except (KeyError, TypeError, AttributeError, ValidationError) as error:
-        raise TrajectoryFormatError(f"not an ATIF document of heats: {_line(error)}") from error
+        raise TrajectoryFormatError(f"not an ATIF document of heats: {fault_of(error)}") from error
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:
@@ -155,11 +155,12 @@ def is_ours(document: Mapping[str, Any]) -> bool:
     return isinstance(extra, Mapping) and isinstance(extra.get(_OURS), Mapping)
 
 
-def _line(error: Exception) -> str:
+def fault_of(error: Exception) -> str:
+    """What was wrong with a document, in one line: the field and its fault."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return f"{type(error).__name__} {error}"
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+    return f"missing {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
 
 
 def _is_placeholder(step: Mapping[str, Any]) -> bool:

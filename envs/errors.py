@@ -8,6 +8,8 @@
   + PatchRejected          a patch that must not be stored or applied (carries every reason)
 """
 
+from pydantic import ValidationError
+
 
 class EnvsError(Exception):
     """Base of this room's errors."""
@@ -41,3 +43,10 @@ class PatchRejected(EnvsError):
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
         super().__init__("; ".join(reasons))
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first fault that a model's validation found, for a message: the field, and what is wrong with it."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from envs.base import Env
-from envs.errors import TaskError
+from envs.errors import TaskError, first_problem
 from envs.repository import RepositoryEnv, RepositorySource
 
 
@@ -45,6 +45,8 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
             return env
     except (ImportError, AttributeError) as error:
         raise TaskError(f"no env {name}: {error}") from error
-    except (ValidationError, TypeError) as error:
+    except ValidationError as error:
+        raise TaskError(f"the options do not fit the env {name}: {first_problem(error)}") from error
+    except TypeError as error:
         raise TaskError(f"the options do not fit the env {name}: {error}") from error
     raise TaskError(f"no env named {name}; there are: demo, harbor, repository, swebench, or module:Class")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agents.atif import from_atif, is_ours
+from agents.atif import fault_of, from_atif, is_ours
 from agents.errors import TrajectoryFormatError
 from agents.importers.foreign_atif import from_foreign_atif
 from agents.importers.inspect_log import from_inspect_sample
@@ -64,8 +64,7 @@ def parse_document(document: object, path: str) -> Trajectory:
     except TrajectoryFormatError as error:
         raise TrajectoryFormatError(f"{path}: {error}") from error
     except (ValidationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError) as error:
-        what = " ".join(str(error).split())[:200]
-        raise TrajectoryFormatError(f"{path}: a field is not as the format says ({what})") from error
+        raise TrajectoryFormatError(f"{path}: a field is not as the format says ({fault_of(error)})") from error
 
 
 def reader_of(document: object) -> Callable[[Any], Trajectory] | None:

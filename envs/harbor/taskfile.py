@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from envs.errors import TaskError
+from envs.errors import TaskError, first_problem
 
 NetworkMode = Literal["public", "no-network", "allowlist"]
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
@@ -145,9 +145,7 @@ def read_task_file(text: str) -> TaskFile:
     except tomllib.TOMLDecodeError as error:
         raise TaskError(f"task.toml is not valid TOML: {error}") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TaskError(f"task.toml: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise TaskError(f"task.toml: {first_problem(error)}") from None
 
 
 def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,11 @@ def report(
     compare: Annotated[bool, typer.Option("--compare", help="Compare runs with the first of them.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="HTML file; RUN/report.html if not given, compare.html with --compare."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="HTML file; RUN/report.html if not given; with --compare, compare.html beside the first.",
+        ),
     ] = None,
     plots: Annotated[
         Path | None, typer.Option("--plots", help="Directory for plots as PNG and SVG (extra `plots`).")
@@ -36,7 +40,7 @@ def report(
     for store in stores:
         store.manifest  # noqa: B018 - says what is wrong with a directory before anything is written
     if compare:
-        _compare(stores, out or Path("compare.html"), plots, json=json)
+        _compare(stores, out or stores[0].directory.parent / "compare.html", plots, json=json)
         return
     if len(stores) > 1:
         raise UsageError("several runs can only be compared: add --compare")

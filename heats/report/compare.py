@@ -20,6 +20,8 @@ from heats.store.store import RunStore
 from heats.view.live_model import amount, word
 
 MAX_TASK_ROWS = 1000
+LEAST_DIFFERENT = 6
+"""Tasks that must end differently before a sign test at 5 % can tell two runs apart: 2 x 0.5^6 is 0.03, 2 x 0.5^5 is 0.06."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +59,27 @@ class Comparison:
     left_out: int
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """Which runs cannot be told from the first one, whatever their intervals are, because too few tasks differ."""
+        found = []
+        for run in self.runs[1:]:
+            different = run.better + run.worse
+            if different < LEAST_DIFFERENT:
+                found.append(
+                    f"too few tasks to tell {run.name} from {self.runs[0].name}: {different} of {len(self.by_task)} end "
+                    f"differently, and chance alone explains fewer than {LEAST_DIFFERENT} (sign test, 5 %)"
+                )
+        return tuple(found)
+
+    @property
     def unit(self) -> str:
         """What costs are drawn in: `usd` where anything cost money, else `tokens`."""
         return "usd" if any(run.cost_usd for run in self.runs) else "tokens"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return {"tasks": len(self.by_task), "left_out": self.left_out, "runs": [asdict(run) for run in self.runs]}
+        runs = [asdict(run) for run in self.runs]
+        return {"tasks": len(self.by_task), "left_out": self.left_out, "runs": runs, "doubts": list(self.doubts)}
 
 
 def compare(runs: Sequence[RunStore]) -> Comparison:
@@ -189,7 +205,7 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
     notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are of a task; * no run is cheaper and better"]
     if found.left_out:
         notes.append(f"{say.several(found.left_out, 'task')} not finished in every run: left out")
-    return "\n".join([*lines, "", *notes]) + "\n"
+    return "\n".join([*lines, "", *notes, *found.doubts]) + "\n"
 
 
 def _row(run: Compared) -> list[str]:

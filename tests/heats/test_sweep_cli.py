@@ -47,6 +47,23 @@ def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):
     assert (code, said in err, err.count("\n")) == (2, True, 1), err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("demo", "-c", "select_k=9", "-c", "rollouts=2"), "select_k (9) is larger than rollouts (2)"),
+        (("demo", "-c", "agent.templates.task='{{ nope }}'"), "unknown variables ['nope']"),
+        (("demo", "-c", "propose.author=me"), "write it as `Name <email>`"),
+        (("ROWS", "-O", "network=all"), "the options do not fit the env swebench: network: Input should be"),
+    ],
+)
+def test_no_message_shows_how_a_fault_was_found(heats, tmp_path, arguments, said):
+    """Messages of validators came with "Value error," in front, or with a page of the library's own."""
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    given = [str(tmp_path / "rows.jsonl") if one == "ROWS" else one for one in arguments]
+    code, _, err = heats(*given, "--model", "builtin:repair")
+    assert (code, said in err, err.count("\n"), "Value error" in err) == (2, True, 1, False), err
+
+
 @pytest.mark.slow
 @pytest.mark.bubblewrap
 def test_a_command_of_ones_own_is_an_agent_like_any_other(heats, tmp_path):

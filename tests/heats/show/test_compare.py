@@ -2,14 +2,17 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer.main
 from hostile import HostileVoice
 from test_report import check_inert
 
+from heats.cli import app
 from heats.errors import UsageError
-from heats.report.compare import compare, comparison_text, write_comparison
+from heats.report.compare import LEAST_DIFFERENT, compare, comparison_text, write_comparison
 from heats.report.intervals import estimate
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
@@ -60,6 +63,21 @@ def test_a_run_that_is_cheaper_and_no_worse_puts_the_other_off_the_frontier(make
     found = compare([dear, cheap])
     assert [run.frontier for run in found.runs] == [False, True]
     assert "cheap*" in comparison_text(found)
+
+
+def test_too_few_tasks_for_a_statement_are_said_and_enough_are_not(make_run: MakeRun) -> None:
+    found = compare([make_run("first", tasks=3, **SMALL), make_run("second", tasks=3, seed=5, **SMALL)])
+    assert "too few tasks to tell second from first" in comparison_text(found)
+    assert found.as_dict()["doubts"]
+    enough = replace(found.runs[1], better=LEAST_DIFFERENT, worse=0)
+    assert replace(found, runs=(found.runs[0], enough)).doubts == ()
+
+
+def test_a_comparison_lies_beside_the_runs(make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [make_run(name, tasks=2, **SMALL).directory for name in ("a", "b")]
+    monkeypatch.chdir(tmp_path)
+    typer.main.get_command(app).main(["report", *map(str, runs), "--compare"], standalone_mode=False)
+    assert (runs[0].parent / "compare.html").is_file()
 
 
 def test_what_cannot_be_compared_is_told(make_run: MakeRun) -> None:
