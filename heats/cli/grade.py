@@ -11,7 +11,7 @@ import typer
 
 from envs.base import Env
 from heats.cli.options import TasksFrom, spread
-from heats.cli.session import left_out_rows, print_json, say
+from heats.cli.session import left_out_rows, print_json, telling
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, UsageError
 from heats.formatting import aligned, columns, several
@@ -153,18 +153,25 @@ async def _grade(
             redo=redo,
             limits=settings.sandbox.limits,
         )
-        return await grader.grade(wanted, _tell)
+        done: list[Graded] = []
+        with telling(lambda: f"still grading: {len(done)} of {several(len(wanted), 'attempt')} done") as tell:
+
+            def told(graded: Graded) -> None:
+                done.append(graded)
+                tell(_line(graded))
+
+            return await grader.grade(wanted, told)
     finally:
         await backend.close()
 
 
-def _tell(graded: Graded) -> None:
+def _line(graded: Graded) -> str:
     grade = graded.grade
     outcome = WORDS[grade.outcome] if grade else "nothing to grade by"
     if graded.gone:
         outcome += ", as before" if grade and grade.outcome != "invalid" else ""
         outcome += ": its end state was not kept, so it cannot be graded again (heats sweep --keep-state)"
-    say(f"{graded.submission.task.id}  {graded.submission.name}  {outcome}")
+    return f"{graded.submission.task.id}  {graded.submission.name}  {outcome}"
 
 
 def _hand_over(

@@ -2,15 +2,19 @@
 
 import dataclasses
 import math
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import track
 
 from heats.cli.options import spread
-from heats.cli.session import print_json
+from heats.cli.session import print_json, telling
 from heats.errors import UsageError
+from heats.formatting import several
 from heats.planning.calibrate import Measured, measure
 from heats.planning.forecast_plot import write_plot
 from heats.planning.forecast_text import as_dict, outlook_text
@@ -124,7 +128,9 @@ def plan(*, options: PlanOptions) -> None:
     """
     options.check()
     if options.reproduce is not None:
-        table = reproduce_paper(tasks=options.tasks or 3000, seed=options.seed)
+        with telling(lambda: "still simulating the paper's table") as tell:
+            tell("simulating the paper's table")
+            table = reproduce_paper(tasks=options.tasks or 3000, seed=options.seed)
         if options.json:
             print_json({"markdown": table})
         else:
@@ -133,12 +139,25 @@ def plan(*, options: PlanOptions) -> None:
     measured = measure(options.run) if options.run is not None else None
     methods, world, prices = _methods(options), _world(options, measured), _prices(options, measured)
     budget, tasks = options.budget(), options.tasks or 1000
-    found = list(outlooks(methods, world, prices, budget, tasks=tasks, seed=options.seed))
+    notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]
+    found = _simulated(outlooks(methods, world, prices, budget, tasks=tasks, seed=options.seed), len(methods))
     chosen = best(found, tasks)
     if options.plot is not None:
         write_plot(options.plot, found, chosen, budget)
-    notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]
     _show(options, found, chosen, notes)
+
+
+def _simulated(outlooks: Iterable[Outlook], count: int) -> list[Outlook]:
+    """All of them, showing on standard error that they are being computed."""
+    found: list[Outlook] = []
+    console = Console(stderr=True)
+    if console.is_terminal:
+        return list(track(outlooks, "simulating", total=count, console=console, transient=True))
+    with telling(lambda: f"still simulating: {len(found)} of {several(count, 'setting')} done") as tell:
+        tell(f"simulating {several(count, 'setting')}")
+        for one in outlooks:
+            found.append(one)
+    return found
 
 
 def _show(options: PlanOptions, found: list[Outlook], chosen: Outlook | None, notes: list[str]) -> None:

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ from heats.runner.run import RunRequest, make_manifest, play
 from heats.signals import run_interruptibly
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
-from heats.view.live import open_display
+from heats.view.live import SilenceBreaker, open_display
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,
@@ -106,6 +107,25 @@ def left_out_rows(left_out: Mapping[str, str]) -> list[dict[str, str]]:
 def say(text: str) -> None:
     """A line for a person, to stderr."""
     typer.echo(text, err=True)
+
+
+@contextmanager
+def telling(standing: Callable[[], str]) -> Iterator[Callable[[str], None]]:
+    """Say lines to a person, and where the work stands when there was none for a while.
+
+    Args:
+        standing: what to say then.
+
+    Yields:
+        What says a line.
+    """
+    with SilenceBreaker(lambda: say(standing())) as silence:
+
+        def tell(text: str) -> None:
+            silence.said()
+            say(text)
+
+        yield tell
 
 
 def print_json(data: Mapping[str, Any]) -> None:

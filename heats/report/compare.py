@@ -21,7 +21,7 @@ from heats.view.live_model import amount, word
 
 MAX_TASK_ROWS = 1000
 LEAST_DIFFERENT = 6
-"""Tasks that must end differently before a sign test at 5 % can tell two runs apart: 2 x 0.5^6 is 0.03, 2 x 0.5^5 is 0.06."""
+"""Tasks that must end differently before a sign test at 5 % can tell two runs apart: 2 x 0.5^5 is still 0.06."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class Comparison:
             different = run.better + run.worse
             if different < LEAST_DIFFERENT:
                 found.append(
-                    f"too few tasks to tell {run.name} from {self.runs[0].name}: {different} of {len(self.by_task)} end "
-                    f"differently, and chance alone explains fewer than {LEAST_DIFFERENT} (sign test, 5 %)"
+                    f"too few tasks to tell {run.name} from {self.runs[0].name}: {different} of {len(self.by_task)} "
+                    f"end differently, and fewer than {LEAST_DIFFERENT} can be chance (sign test, 5 %)"
                 )
         return tuple(found)
 

@@ -79,7 +79,7 @@ async def cross_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> Cr
     if stored is not None and stored.candidates == tuple(one.id for one in field):
         return stored
     voices, before = voices_of(patches), run.store.baseline()
-    runner = _Runner(run, store, patches, before or TestReport(command="", status="indeterminate"))
+    runner = _Runner(run, heat, store, patches, before or TestReport(command="", status="indeterminate"))
     try:
         await runner.run(voices, {one.patch_key: patches[one.id] for one in field})
     finally:
@@ -126,18 +126,31 @@ def command_for(command: str, files: Sequence[str]) -> str:
 class _Runner:
     """Runs the cells that are missing."""
 
-    def __init__(self, run: TaskRun, store: CrossStore, patches: Mapping[str, Patch], before: TestReport) -> None:
-        self.task_run, self.store, self.patches, self.before = run, store, patches, before
+    def __init__(
+        self, run: TaskRun, heat: int, store: CrossStore, patches: Mapping[str, Patch], before: TestReport
+    ) -> None:
+        self.task_run, self.heat, self.store, self.patches, self.before = run, heat, store, patches, before
         self.cells = store.cells()
+        self.done = self.total = 0
 
     async def run(self, voices: Sequence[AuthoredTests], columns: Mapping[str, Patch]) -> None:
         """Run every voice's tests on the base and on every different patch."""
         trees = {"": Patch(b""), **columns}
+        work = [
+            (voice, {key: patch for key, patch in trees.items() if (voice.digest, key) not in self.cells})
+            for voice in voices
+        ]
+        self.total = sum(len(missing) for _, missing in work)
+        self._tell()
         async with asyncio.TaskGroup() as group:
-            for voice in voices:
-                missing = {key: patch for key, patch in trees.items() if (voice.digest, key) not in self.cells}
+            for voice, missing in work:
                 if missing:
                     group.create_task(self._voice(voice, missing))
+
+    def _tell(self) -> None:
+        if self.total:
+            emit = self.task_run.services.events.emit
+            emit("crossing", task=self.task_run.task.id, heat=self.heat, done=self.done, total=self.total)
 
     async def _voice(self, voice: AuthoredTests, trees: Mapping[str, Patch]) -> None:
         files = await self._surely(lambda: self._read(voice))
@@ -151,6 +164,8 @@ class _Runner:
         if cell is not None:
             self.cells[voice.digest, key] = cell
             self.store.add(cell)
+        self.done += 1
+        self._tell()
 
     async def _read(self, voice: AuthoredTests) -> dict[str, bytes]:
         """The voice's test files as they are once its author's patch is applied; empty where it does not apply."""

@@ -44,13 +44,18 @@ async def _grade_missing(services: Services, files: TaskStore, grades: GradeStor
             grades.save(rollout, grade)
             services.events.emit("graded", task=task.id, rollout=rollout, outcome=grade.outcome)
 
+    missing = list(ungraded(services.config, task, files, grades))
+    if not missing:
+        return
+    services.events.emit("grading", task=task.id, rollouts=missing)
     try:
         async with asyncio.TaskGroup() as group:
-            for rollout in ungraded(services.config, task, files, grades):
+            for rollout in missing:
                 group.create_task(one(rollout))
     finally:
         for waiting in graded.values():
             waiting.cancel()
+        services.events.emit("grading", task=task.id, rollouts=[])
 
 
 def ungraded(config: HeatsConfig, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:

@@ -170,6 +170,7 @@ class Nodes:
         files = run.store.rollout(winner)
         evidence = files.evidence()
         if evidence is None and run.task.test_command is not None:
+            run.services.events.emit("verifying", task=run.task.id, rollout=winner)
             evidence = await run.verify(files.patch(), winner)
             files.save_evidence(evidence)
         result = conclude(run, winner, evidence)

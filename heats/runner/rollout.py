@@ -238,6 +238,7 @@ class TaskRun:
         wanted = self.services.config.evidence and self.task.test_command is not None
         if not wanted or files.evidence() is not None:
             return
+        self.services.events.emit("verifying", task=self.task.id, rollout=files.rollout)
         evidence = await self.verify(files.patch(), files.rollout)
         files.save_evidence(evidence)
         data = evidence.model_dump(include={"verdict", "rank", "reason"})

@@ -24,13 +24,16 @@ EventKind = Literal[
     "rollout_started",
     "rollout_step",  # step, command: first line, exit_code
     "rollout_finished",  # exit, detail, steps, duration_s, tokens, cost_usd, patch_bytes
+    "verifying",  # the tests run on this rollout's patch
     "evidence",  # verdict, rank, reason
     "summarized",  # source
+    "crossing",  # heat, done, total: runs of tests that attempts wrote, on the patches of others
     "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate
     "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote
     "match",  # heat, match, contestants, winner, decided_by
     "selected",  # heat, selected: ids, final: bool
     "verified",  # verdict, reason
+    "grading",  # rollouts: those that the hidden tests run on now; none when that is over
     "graded",  # outcome
     "task_finished",  # status, selected, detail
     "warning",  # text

@@ -23,10 +23,12 @@ from heats import formatting as say
 from heats.store.events import Event
 from heats.view.live_model import RunView
 from heats.view.panels import draw
-from heats.view.plain import plain_line
+from heats.view.plain import plain_line, standing
 
 DisplayMode = Literal["auto", "live", "plain", "quiet", "json"]
 REFRESHES_PER_SECOND = 4
+SILENCE_S = 14.0
+"""A log that says nothing for longer looks like a program that hangs."""
 
 
 class Display:
@@ -78,15 +80,79 @@ class Display:
             self._gone = True  # whoever read this went away: go on in silence
 
 
+class SilenceBreaker:
+    """Calls a function whenever nothing was said for a while, from a thread of its own.
+
+    Args:
+        break_silence: called without anything; it says something.
+        every_s: seconds of silence after which it is called.
+    """
+
+    def __init__(self, break_silence: Callable[[], None], every_s: float = SILENCE_S) -> None:
+        self._break, self._every_s = break_silence, every_s
+        self._said, self._over = time.monotonic(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="progress", daemon=True)
+
+    def __enter__(self) -> "SilenceBreaker":
+        self.said()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def said(self) -> None:
+        """Something was said just now."""
+        self._said = time.monotonic()
+
+    def _watch(self) -> None:
+        while not self._over.wait(min(0.5, self._every_s / 2)):
+            if time.monotonic() - self._said >= self._every_s:
+                self.said()
+                self._break()
+
+
 class PlainDisplay(Display):
-    """One line for each event that matters, with the time since the run began."""
+    """One line for each event that matters, with the time since the run began, and one when none came for a while.
+
+    Args:
+        every_s: seconds after which a line says where the run stands.
+    """
+
+    def __init__(self, stream: TextIO, ledger: Callable[[], Usage] | None = None, every_s: float = SILENCE_S) -> None:
+        super().__init__(stream, ledger)
+        self._opened = time.monotonic()
+        self._silence = SilenceBreaker(self._stand, every_s)
+
+    def __enter__(self) -> "PlainDisplay":
+        self._opened = time.monotonic()
+        self._silence.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._silence.__exit__(kind, error, trace)
 
     def _show(self, event: Event) -> None:
         text = plain_line(event, self.run)
         if text is not None:
-            self._write(f"{say.clock(self.run.now - (self.run.began or 0)):>7}  {text}")
+            self._say(self.run.now - (self.run.began or 0), text)
         if event.kind == "run_finished":
             self._write(f"{'':>7}  {say.spent(self.usage())}")
+
+    def _say(self, elapsed: float, text: str) -> None:
+        self._silence.said()
+        self._write(f"{say.clock(elapsed):>7}  {text}")
+
+    def _stand(self) -> None:
+        with self._lock:
+            began = self.run.began
+            elapsed = time.time() - began if began is not None else time.monotonic() - self._opened
+            self._say(elapsed, f"{standing(self.run)}; {say.spent(self.usage())}")
 
 
 class JsonDisplay(Display):
@@ -158,5 +224,10 @@ def open_display(
         env: environment variables, this process's unless given.
     """
     stream = sys.stderr if stream is None else stream
-    kinds = {"live": LiveDisplay, "plain": PlainDisplay, "json": JsonDisplay, "quiet": Display}
+    kinds: Mapping[str, type[Display]] = {
+        "live": LiveDisplay,
+        "plain": PlainDisplay,
+        "json": JsonDisplay,
+        "quiet": Display,
+    }
     return kinds[choose_mode(mode, stream, os.environ if env is None else env)](stream, ledger)

@@ -56,6 +56,7 @@ class RolloutView:
     exit_code: int | None = None
     patch_bytes: int = 0
     verdict: str = ""
+    verifying: bool = False
     summarized: bool = False
     grade: str = ""
 
@@ -83,6 +84,8 @@ class TaskView:
     tests: str = ""
     rollouts: dict[str, RolloutView] = field(default_factory=dict)
     matches: dict[tuple[int, str], MatchView] = field(default_factory=dict)
+    crossing: tuple[int, int] = (0, 0)
+    """Runs of tests that attempts wrote: done, and all."""
     selected: tuple[str, ...] = ()
     final: bool = False
     verdict: str = ""
@@ -113,6 +116,8 @@ class RunView:
     rollouts_finished: int = 0
     grades: "Counter[str]" = field(default_factory=Counter)
     """Graded rollouts by outcome."""
+    grading: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Tasks whose rollouts are being graded: how many are, of how many."""
     usage: Usage = field(default_factory=Usage)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     status: str = ""
@@ -152,8 +157,19 @@ class RunView:
             self._charge(event.data)
         elif event.kind == "graded":
             self.grades[word(event.data, "outcome")] += 1
+        if event.kind in {"grading", "graded"} and event.task is not None:
+            self._count_grades(event, event.task)
         if event.task is not None:
             self._apply_task(event, event.task)
+
+    def _count_grades(self, event: Event, task: str) -> None:
+        done, total = self.grading.pop(task, (0, 0))
+        if event.kind == "grading":
+            done, total = 0, amount(event.data, "rollouts")
+        else:
+            done += 1
+        if total:
+            self.grading[task] = done, total
 
     def _charge(self, data: dict[str, Any]) -> None:
         self.rollouts_finished += 1
@@ -170,7 +186,7 @@ class RunView:
             self.finished.append(task)
             return
         known = self.running.get(name) or next((one for one in self.finished if one.id == name), None)
-        if known is None and event.kind not in {"graded", "verified", "warning"}:
+        if known is None and event.kind not in {"grading", "graded", "verifying", "verified", "warning"}:
             known = self.running[name] = TaskView(name, self.now)
         if known is not None:
             _apply(known, event)
@@ -184,6 +200,10 @@ def _apply(task: TaskView, event: Event) -> None:
         task.tests = word(data, "status")
     elif event.kind == "heat_started":
         task.heat, task.planned = int(number(data, "heat")), amount(data, "rollouts")
+    elif event.kind == "crossing":
+        task.crossing = int(number(data, "done")), int(number(data, "total"))
+    elif event.kind == "crossed":
+        task.crossing = 0, 0
     elif event.kind in {"votes", "match"}:
         _apply_match(task, event)
     elif event.kind == "selected":
@@ -202,8 +222,10 @@ def _apply_rollout(rollout: RolloutView, event: Event) -> None:
         rollout.state = word(data, "exit") or "no attempt"
         rollout.steps = int(number(data, "steps")) or rollout.steps
         rollout.patch_bytes = int(number(data, "patch_bytes"))
+    elif event.kind == "verifying":
+        rollout.verifying = True
     elif event.kind == "evidence":
-        rollout.verdict = word(data, "verdict")
+        rollout.verdict, rollout.verifying = word(data, "verdict"), False
     elif event.kind == "summarized":
         rollout.summarized = True
     elif event.kind == "graded":

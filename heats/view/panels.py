@@ -11,7 +11,7 @@ from agents.llm.ledger import Usage
 from heats import formatting as say
 from heats.show.sanitize import one_line
 from heats.view.live_model import MatchView, RolloutView, RunView, TaskView, amount, word
-from heats.view.plain import progress
+from heats.view.plain import grading, progress
 
 _STATE_STYLES = {"running": "cyan", "submitted": "green"}
 _VERDICT_STYLES = {"verified": "bold green", "unverified": "yellow", "no_patch": "dim", "error": "red", "budget": "red"}
@@ -28,6 +28,7 @@ def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableT
     if run.planned_tasks <= 1:
         task = next(iter(run.running.values()), None) or (run.finished[-1] if run.finished else None)
         parts += _one_task(task, height - 6) if task is not None else []
+        parts += [Text(grading(counts), style="cyan") for counts in run.grading.values()]
     else:
         parts += _many_tasks(run, height - 6)
     parts += [Text(f"! {one_line(text, 200)}", style="yellow", no_wrap=True) for text in run.warnings]
@@ -74,12 +75,18 @@ def _rollout_table(rollouts: list[RolloutView], room: int) -> Table:
             Text(one_line(one.id.rpartition("/")[2], 30)),
             Text(one_line(one.state, 20).replace("_", " "), style=style),
             Text(str(one.steps)),
-            Text(say.STATUS_WORDS.get(one.verdict, ""), style=_VERDICT_STYLES.get(one.verdict, "dim")),
+            Text(_tests(one), style=_VERDICT_STYLES.get(one.verdict, "dim")),
             Text(mark + one_line(one.command, 160), style="dim"),
         )
     if len(rollouts) > len(shown):
         table.add_row(Text(f"and {len(rollouts) - len(shown)} more", style="dim"))
     return table
+
+
+def _tests(rollout: RolloutView) -> str:
+    if rollout.grade:
+        return {"pass": "passes", "fail": "fails", "invalid": "not graded"}.get(rollout.grade, "")
+    return "running" if rollout.verifying else say.STATUS_WORDS.get(rollout.verdict, "")
 
 
 def _bracket(matches: list[MatchView]) -> Iterable[Text]:
@@ -128,6 +135,8 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
         table.add_row(Text(one_line(task.id, 60), style="dim"), reason, "")
     for task in shown:
         table.add_row(Text(one_line(task.id, 60)), Text(progress(task)), Text(say.clock(run.now - task.started)))
+    for name, counts in list(run.grading.items())[: max(room // 4, 2)]:
+        table.add_row(Text(one_line(name, 60)), Text(grading(counts), style="cyan"), "")
     if len(run.running) > len(shown):
         table.add_row(Text(f"and {len(run.running) - len(shown)} more", style="dim"), "", "")
     bar = Table.grid(expand=True)  # a bar alone ends no line, and what follows would be drawn beyond the edge

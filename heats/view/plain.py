@@ -88,6 +88,26 @@ def match_text(match: MatchView) -> str:
     return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
 
 
+def _grading(event: Event, run: RunView) -> str | None:
+    rollouts = amount(event.data, "rollouts")
+    return f"grading {say.several(rollouts, 'rollout')}" if rollouts and run.planned_tasks <= MANY_TASKS else None
+
+
+def _graded(event: Event, run: RunView) -> str | None:
+    if run.planned_tasks > MANY_TASKS:
+        return None
+    outcome = word(event.data, "outcome")
+    told = {"pass": "passes the hidden tests", "fail": "fails the hidden tests", "invalid": "could not be graded"}
+    return f"graded: {told.get(outcome, one_line(outcome, 20))}"
+
+
+def _crossing(event: Event, run: RunView) -> str | None:
+    if run.planned_tasks > MANY_TASKS or number(event.data, "done"):
+        return None
+    total = amount(event.data, "total")
+    return f"heat {amount(event.data, 'heat')}: tests that rollouts wrote run on the others' patches, {total} runs"
+
+
 def _crossed(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
@@ -140,7 +160,10 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
     "heat_started": _heat,
     "rollout_finished": _rollout,
     "evidence": _evidence,
+    "crossing": _crossing,
     "crossed": _crossed,
+    "grading": _grading,
+    "graded": _graded,
     "match": _match,
     "selected": _selected,
     "verified": _verified,
@@ -151,12 +174,33 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
 
 
 def progress(task: TaskView) -> str:
-    """Where a running task stands, in a few words: `heat 1: 5/8 rollouts, 3/4 matches`."""
+    """Where a running task stands, in a few words: `heat 1: 5/8 rollouts, tests on 2 patches, 3/4 matches`."""
     rollouts, matches = task.heat_rollouts(), task.heat_matches()
     if not rollouts:
         return f"tests before: {one_line(task.tests, 20)}" if task.tests else "preparing"
     done = sum(one.state != "running" for one in rollouts)
-    text = f"heat {task.heat}: {done}/{max(task.planned, len(rollouts))} rollouts"
+    parts = [f"heat {task.heat}: {done}/{max(task.planned, len(rollouts))} rollouts"]
+    verifying = sum(one.verifying for one in task.rollouts.values())
+    if verifying:
+        parts.append(f"tests on {say.several(verifying, 'patch', 'patches')}")
+    if task.crossing[1]:
+        parts.append(f"cross-execution {task.crossing[0]}/{task.crossing[1]}")
     if matches:
-        text += f", {sum(bool(one.winner) for one in matches)}/{len(matches)} matches"
-    return text
+        parts.append(f"{sum(bool(one.winner) for one in matches)}/{len(matches)} matches")
+    return ", ".join(parts)
+
+
+def grading(counts: tuple[int, int]) -> str:
+    """`grading 2/8 rollouts`."""
+    return f"grading {counts[0]}/{say.several(counts[1], 'rollout')}"
+
+
+def standing(run: RunView) -> str:
+    """Where the whole run stands, for a log in which nothing has happened for a while."""
+    if run.began is None:
+        return "still preparing: images, model and sandboxes"
+    at_work = [f"{one_line(task.id, 48)} ({progress(task)})" for task in list(run.running.values())[:MANY_TASKS]]
+    at_work += [f"{one_line(name, 48)} ({grading(counts)})" for name, counts in list(run.grading.items())[:MANY_TASKS]]
+    more = len(run.running) + len(run.grading) - len(at_work)
+    done = f"{sum(run.statuses.values())}/{run.planned_tasks} tasks: " if run.planned_tasks > 1 else ""
+    return ci_lines(f"still at work: {done}{', '.join(at_work) or 'closing'}{f' and {more} more' if more > 0 else ''}")

@@ -202,3 +202,8 @@ def test_a_rollout_costs_more_than_its_steps_and_waves_of_votes_take_time(plan):
     assert (dear["cost_usd"], cheap["cost_usd"], dear["seconds"] - cheap["seconds"]) == (2.0, 0.0, pytest.approx(30.0))
     assert never["seconds"] == pytest.approx(5 + 2 * 5)
     assert 5 + 2 * 5 * 1.2 < cheap["seconds"] < 5 + 2 * 5 * 3
+
+
+def test_it_says_that_it_computes(plan):
+    code, _, err = plan("--pass-rate", "0.4", "--rollouts", "2", "--iterations", "1", "--select-k", "1", "--votes", "2")
+    assert (code, err) == (0, "simulating 1 setting\n")

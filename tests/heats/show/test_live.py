@@ -14,7 +14,7 @@ from rich.console import Console
 
 from agents.llm.ledger import Usage
 from heats.store.events import Event
-from heats.view.live import Display, LiveDisplay, choose_mode, open_display
+from heats.view.live import Display, LiveDisplay, PlainDisplay, choose_mode, open_display
 from heats.view.panels import draw
 
 MARKUP = [
@@ -276,3 +276,50 @@ def test_a_reader_that_goes_away_does_not_stop_the_run() -> None:
     display = open_display("plain", stream=Broken(), env={})
     for event in one_task():
         display(event)
+
+
+def at_tests() -> Iterator[Event]:
+    """A run whose rollouts have ended, at all that is done after that."""
+    event = Script()
+    first, second = "heat-0/rollout-00", "heat-0/rollout-01"
+    yield event("run_started", command="sweep", tasks=("fix-it",), model="m", sandbox="docker", rollouts=2)
+    yield event("heat_started", task="fix-it", heat=0, rollouts=[first, second], context=())
+    for rollout in (first, second):
+        yield event("rollout_finished", task="fix-it", rollout=rollout, exit="submitted", steps=1, patch_bytes=9)
+        yield event("verifying", task="fix-it", rollout=rollout)
+    yield event("crossing", task="fix-it", heat=0, done=0, total=12)
+    yield event("crossing", task="fix-it", heat=0, done=5, total=12)
+
+
+def test_tests_of_patches_cross_execution_and_grading_are_seen_while_they_run() -> None:
+    """The display was silent while it graded and cross-executed: 11 of 24 minutes."""
+    display = Display(io.StringIO())
+    events = Script()
+    for one in at_tests():
+        display(one)
+    assert "heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12" in picture(display, width=140)
+    display(events("evidence", task="fix-it", rollout="heat-0/rollout-00", verdict="verified"))
+    display(events("crossed", task="fix-it", heat=0, tests=3, counting=1))
+    assert "tests on 1 patch" in picture(display)
+    display(events("task_finished", task="fix-it", status="verified"))
+    display(events("grading", task="fix-it", rollouts=["heat-0/rollout-00", "heat-0/rollout-01"]))
+    display(events("graded", task="fix-it", rollout="heat-0/rollout-00", outcome="pass"))
+    assert "grading 1/2 rollouts" in picture(display)
+    display(events("grading", task="fix-it", rollouts=[]))
+    assert "grading" not in picture(display)
+
+
+def test_a_log_says_where_the_run_stands_when_nothing_happens() -> None:
+    stream = io.StringIO()
+
+    def said(words: str) -> bool:
+        end = time.monotonic() + 30
+        while words not in stream.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+        return words in stream.getvalue()
+
+    with PlainDisplay(stream, every_s=0.02) as display:
+        assert said("still preparing")
+        for one in at_tests():
+            display(one)
+        assert said("still at work: fix-it (heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12); ")
