@@ -50,6 +50,8 @@ class SandboxConfig(BaseModel):
     slots: Slots = Field(default_factory=lambda: Slots())
     call_timeout_s: float = Field(120.0, gt=0)
     """Deadline of one call to the daemon, in seconds."""
+    daemon_wait_s: float = Field(300.0, ge=0)
+    """Seconds to wait during a run for a daemon that went away, such as one that restarts."""
     disk_check_s: float = Field(2.0, gt=0)
     """Seconds between two looks at what sandboxes have written; see `limits.disk_mb`."""
     free_floor_mb: int = Field(1024, ge=0)

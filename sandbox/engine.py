@@ -1,7 +1,9 @@
 """The Docker SDK behind one door: own threads, own deadlines, own limits, own errors."""
 
 import asyncio
+import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, ParamSpec, TypeVar
@@ -22,6 +24,10 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 STREAM_LIMIT = 1 << 18
 _DEFAULT_SOCKET = "/var/run/docker.sock"
 _PING_S = 10.0
+_LOOK_S = 1.0
+_CALLS = 3
+"""Times that one call finds the daemon gone before its failure counts."""
+_log = logging.getLogger(__name__)
 
 
 class EngineError(SandboxError):
@@ -41,7 +47,7 @@ class Engine:
 
     def __init__(self, config: SandboxConfig) -> None:
         slots = config.slots
-        self._limit_s = config.call_timeout_s
+        self._limit_s, self._wait_s = config.call_timeout_s, config.daemon_wait_s
         self._slots: dict[Slot, asyncio.Semaphore] = {
             "start": asyncio.Semaphore(slots.start),
             "remove": asyncio.Semaphore(slots.remove),
@@ -89,12 +95,40 @@ class Engine:
         return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | self._environment()
 
     async def call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one SDK call.
+        """Run one SDK call. A daemon that went away, such as one that restarts, is waited for, except by removals.
 
         Raises:
             NoSuchObject, EngineError: the daemon's answer.
             BackendUnavailable: the daemon does not answer, or not in time.
         """
+        end = time.monotonic() + self._wait_s
+        for _ in range(_CALLS):
+            try:
+                return await self._call(slot, function, *args, **kwargs)
+            except BackendUnavailable as error:
+                if slot == "remove" or not _went_away(error) or not await self._is_back(end):
+                    raise
+        return await self._call(slot, function, *args, **kwargs)
+
+    async def _is_back(self, end: float) -> bool:
+        """Wait until the daemon answers; False when it does not until `end`, a time of the monotonic clock."""
+        told = False
+        while True:
+            try:
+                if not self.encrypted:  # the SDK leaks a socket whenever it cannot connect
+                    _, writer = await self._open_stream()
+                    writer.close()
+                await asyncio.get_running_loop().run_in_executor(self._pool, self.api.ping)
+                return True
+            except (docker.errors.DockerException, requests.exceptions.RequestException, OSError):
+                if time.monotonic() + _LOOK_S > end:
+                    return False
+            if not told:
+                _log.warning("the Docker daemon at %s is gone: waiting until it is back", self.address)
+                told = True
+            await asyncio.sleep(_LOOK_S)
+
+    async def _call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._slots[slot]:
             try:
                 async with asyncio.timeout(self._limit_s):
@@ -173,6 +207,13 @@ class Engine:
         names = ("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
         found = {name: os.environ[name] for name in names if name in os.environ}
         return {**found, **({"DOCKER_HOST": self._base_url} if self._base_url else {})}
+
+
+def _went_away(error: BackendUnavailable) -> bool:
+    """Whether nobody listened or the connection broke, which is another thing than a call that takes too long."""
+    cause = error.__cause__
+    timed_out = isinstance(cause, requests.exceptions.Timeout | TimeoutError)
+    return isinstance(cause, requests.exceptions.ConnectionError | OSError) and not timed_out
 
 
 def _short(error: BaseException) -> str:

@@ -247,8 +247,14 @@ class TaskRun:
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
         """Run the user's tests on a patch in a fresh sandbox. An empty patch needs none, and waits for none."""
         services, before = self.services, self.store.baseline()
-        async with services.slots.hold(self.order) if patch else nullcontext():
-            return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
+        attempts = RetryBudget(services.config.retries)
+        while True:
+            try:
+                async with services.slots.hold(self.order) if patch else nullcontext():
+                    return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
+            except SandboxError as error:
+                if not await attempts.again(class_of(error)):
+                    raise
 
     async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:
         stored, trajectory = files.summary(), files.trajectory()

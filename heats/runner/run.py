@@ -17,6 +17,7 @@ from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
+from heats.runner.host_limits import check_host_limits
 from heats.runner.rollout import TaskRun
 from heats.runner.schedule import Player, run_tasks
 from heats.runner.server_metrics import metered
@@ -114,6 +115,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
+        check_host_limits(request.config.workers)
         with listening(request, store) as events:
             async with _opened(request, store, events) as work:
                 yield work
