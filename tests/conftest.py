@@ -1,16 +1,23 @@
 """Tests whose tool is missing are skipped with the reason; where HEATS_TESTS_REQUIRE names it, they run and fail."""
 
+import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
 import docker
+import hypothesis
 import pytest
 from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
+
+# A busy machine takes longer for an example, or for making one, and nothing is wrong with that.
+hypothesis.settings.register_profile("heats", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("heats")
 
 BASE_IMAGE = "heats-base:latest"
 BWRAP_PROBE = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
@@ -96,3 +103,16 @@ def tool_env() -> Callable[[str], Path]:
         return TOOLS / name
 
     return find
+
+
+@pytest.fixture
+def until() -> Callable[..., Awaitable[None]]:
+    """Wait until something is so, however long a busy machine takes; only what never comes fails."""
+
+    async def wait(condition: Callable[[], object], seconds: float = 100.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it never came to that"
+            await asyncio.sleep(0.01)
+
+    return wait

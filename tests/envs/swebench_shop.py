@@ -131,7 +131,7 @@ class Shop:
         async with self.prepared() as box:
             for path, data in files.items():
                 if data is None:
-                    await box.exec(f"rm {path}", timeout=9)
+                    await box.exec(f"rm {path}", timeout=60)
                 else:
                     await box.write_file(f"{self.task.workdir}/{path}", data)
             return await self.env.collect(self.task, box)

@@ -40,7 +40,7 @@ class Shop:
         await put_tree(box, task.workdir, self.env.tree)
         for path, data in files.items():
             if data is None:
-                await box.exec(f"rm {path}", timeout=9)
+                await box.exec(f"rm {path}", timeout=60)
             else:
                 await box.write_file(f"{task.workdir}/{path}", data)
         patch = await take_patch(box, task.workdir, self.env.tree)

@@ -104,7 +104,7 @@ async def test_nothing_hidden_is_in_the_sandbox(env: DemoEnv, backend: Any, work
 
     async with prepared(env, task(env, "csv"), backend, spec_for(task(env, "csv"))) as sandbox:
         found = await sandbox.exec(
-            "find . -path ./.git -prune -o -type f -print | sort; git log --oneline | wc -l", timeout=9
+            "find . -path ./.git -prune -o -type f -print | sort; git log --oneline | wc -l", timeout=60
         )
     assert "hidden" not in found.text()
     assert "gold" not in found.text()

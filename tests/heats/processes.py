@@ -118,7 +118,7 @@ class Solve:
         if process.poll() is not None:
             return None
         process.send_signal(number)
-        return process.wait(30)
+        return process.wait(120)
 
 
 def containers(run: Path) -> set[str]:

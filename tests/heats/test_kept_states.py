@@ -44,7 +44,8 @@ class Heats:
 
     def events(self):
         path = self.run_dir / "events.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last one may be half written
+        return [json.loads(line) for line in whole]
 
     def grades(self, task):
         store = RunStore(self.run_dir)
