@@ -12,12 +12,14 @@ from envs.base import TestReport
 STATUS_WORDS = {
     "verified": "verified",
     "unverified": "not verified",
+    "solved": "solved",
+    "not_solved": "not solved",
     "no_patch": "no patch",
     "error": "infrastructure failed",
     "budget": "budget exhausted",
     "running": "not finished",
 }
-"""A task's status in words."""
+"""A task's status in words; `solved` and `not_solved` are hidden tests' verdict on the choice."""
 
 INFRASTRUCTURE_EXITS: tuple[ExitKind, ...] = ("model_error", "sandbox_lost")
 """Exits that say nothing about the attempt: the model or the machine failed."""

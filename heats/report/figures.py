@@ -65,6 +65,7 @@ class TaskFigures:
         final: whether the rollout handed over succeeded; None while there is none to judge. A task that was tried and
             has no result counts as no success.
         random_pick: expected success of one rollout drawn from the last heat.
+        ending: the status or, where hidden tests graded the choice, `solved` or `not_solved`.
     """
 
     task: str
@@ -77,6 +78,7 @@ class TaskFigures:
     usage: Usage
     selected: str | None = None
     invalid_grades: int = 0
+    ending: str = ""
 
     @property
     def random_pick(self) -> float | None:
@@ -98,6 +100,7 @@ class TaskFigures:
             unfinished=sum(one.outcome is None for one in task.rollouts()),
             usage=_usage(task, done),
             selected=task.selected,
+            ending=task.ending(basis),
             invalid_grades=sum(one.grade is not None and one.grade.outcome == "invalid" for one in done),
         )
 
@@ -221,6 +224,12 @@ class Figures:
         full = [one for one in found if one.known >= usual]
         return [fmean(pass_at_k(one.known, one.passed, k) for one in full) for k in range(1, usual + 1)]
 
+    @property
+    def succeeded(self) -> str:
+        """How many tasks succeeded by what was looked at: `2/2 solved` by hidden tests, else `1/2 verified`."""
+        word = "solved" if self.basis == "pass" else "verified"
+        return f"{sum((task.ending or task.status) == word for task in self.tasks)}/{len(self.tasks)} {word}"
+
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
         heats = range(self.totals.heats)
@@ -234,7 +243,11 @@ class Figures:
 
 
 def _task_dict(task: TaskFigures) -> dict[str, Any]:
-    plain = {field.name: getattr(task, field.name) for field in fields(task) if field.name not in {"heats", "usage"}}
+    plain = {
+        field.name: getattr(task, field.name)
+        for field in fields(task)
+        if field.name not in {"heats", "usage", "ending"}
+    }
     heats = [asdict(heat) | {"pass_at_1": heat.pass_at_1, "pass_at_n": heat.pass_at_n} for heat in task.heats]
     return plain | {"random_pick": task.random_pick, "heats": heats, "usage": task.usage.model_dump()}
 

@@ -12,14 +12,17 @@ from heats.report.servers import served
 from heats.report.spending import HeatWork, spending
 from heats.report.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.report.timeline import run_rows, seconds
+from heats.show.sanitize import one_line
 from heats.store.events import Event
 from heats.store.records import Charge
 from heats.store.store import RunStore
-from heats.view.live_model import amount, word
+from heats.view.live_model import amount, pairs, word
 
 TONES = {
     "verified": "good",
+    "solved": "good",
     "unverified": "weak",
+    "not_solved": "weak",
     "budget": "weak",
     "error": "bad",
     "no_patch": "",
@@ -59,7 +62,7 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
         "title": _title(facts.run, figures),
         "about": _about(facts.run, facts.events),
         "cards": _cards(figures),
-        "notes": [*notes(figures)[:-1], *map(str, served(facts.events))],
+        "notes": [*notes(figures)[:-1], *_left_out(facts.events), *map(str, served(facts.events))],
         "meaning": MEANING[figures.basis],
         "stages": _stages(figures),
         "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),
@@ -68,7 +71,7 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
         "total_usage": figures.usage,
         "header": header(heats),
         "rows": [
-            {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.status, "")}
+            {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.ending, "")}
             for task in figures.tasks
         ],
         "total": total_cells(figures) if figures.totals.heats else [""] * len(header(heats)),
@@ -80,9 +83,15 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
 def _title(run: RunStore, figures: RunFigures) -> str:
     if len(figures.tasks) == 1:
         task = figures.tasks[0]
-        return f"{task.task}: {say.STATUS_WORDS.get(task.status, task.status)}"
-    verified = sum(task.status == "verified" for task in figures.tasks)
-    return f"{run.manifest.run_id}: {verified} of {len(figures.tasks)} tasks verified"
+        return f"{task.task}: {say.STATUS_WORDS.get(task.ending, task.ending)}"
+    return f"{run.manifest.run_id}: {figures.succeeded.replace('/', ' of ', 1)}"
+
+
+def _left_out(events: Sequence[Event]) -> list[str]:
+    """What could not be used, as the run's last start said."""
+    last = next((event for event in reversed(events) if event.kind == "left_out"), None)
+    reasons = pairs(last.data, "reasons") if last is not None else []
+    return [f"left out: {one_line(name, 80)}: {one_line(why, 200)}" for name, why in reasons]
 
 
 def _about(run: RunStore, events: Sequence[Event]) -> list[str]:

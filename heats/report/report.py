@@ -191,7 +191,7 @@ def _section(page: TaskPage, tasks: Sequence[str]) -> Markup:
         "section.html.j2",
         task=page.task,
         place=slug(page.task),
-        status=page.figures.status,
+        status=page.figures.ending,
         alone=alone,
         crumbs=_crumbs(page, tasks, "", lambda task: f"#{slug(task)}") if not alone else "",
         body=page.body,
@@ -204,7 +204,7 @@ def _crumbs(page: TaskPage, tasks: Sequence[str], home: str, link: Callable[[str
     return render(
         "crumbs.html.j2",
         task=page.task,
-        status=page.figures.status,
+        status=page.figures.ending,
         home=f"{home}#tasks",
         places=page.places,
         before=[(one, link(one)) for one in before],

@@ -83,9 +83,8 @@ def _fitting(rows: list[list[str]], width: int) -> list[int]:
 
 
 def _style(cell: str) -> str:
-    return {"verified": "green", "not verified": "yellow", "infrastructure failed": "red", "no patch": "dim"}.get(
-        cell, ""
-    )
+    good, weak = dict.fromkeys(("verified", "solved"), "green"), dict.fromkeys(("not verified", "not solved"), "yellow")
+    return {**good, **weak, "infrastructure failed": "red", "no patch": "dim"}.get(cell, "")
 
 
 def figures_text(figures: Figures, limit: int = 1000, width: int | None = None) -> str:
@@ -136,7 +135,8 @@ def cells(task: TaskFigures, heats: int) -> list[str]:
             shares.append(None if heat is None else heat.kept)
     oracle = [None if heat is None else heat.pass_at_n for heat in (*task.heats, *nothing)]
     said = [say.percent(one) for one in (*shares, task.random_pick, task.final, *oracle)]
-    status = say.STATUS_WORDS.get(task.status, task.status)
+    ending = task.ending or task.status
+    status = say.STATUS_WORDS.get(ending, ending)
     steps = [None if heat is None else heat.steps for heat in (*task.heats, *nothing)]
     usage = [str(task.usage.calls), say.count(task.usage.tokens), say.money(task.usage.cost_usd)]
     return [one_line(task.task, 48), status, *said, steps_text(steps), *usage, str(task.infrastructure_failed or "")]
@@ -148,10 +148,8 @@ def total_cells(figures: Figures) -> list[str]:
     shares = [share for pair in zip(totals.pass_at_1, (*totals.kept, None), strict=False) for share in pair][:-1]
     said = [say.percent(one) for one in (*shares, totals.random_pick, totals.final, *totals.pass_at_n)]
     usage = [str(figures.usage.calls), say.count(figures.usage.tokens), say.money(figures.usage.cost_usd)]
-    verified = sum(task.status == "verified" for task in figures.tasks)
-    status = f"{verified}/{len(figures.tasks)} verified"
     infra = str(totals.infrastructure_failed or "")
-    return [say.several(len(figures.tasks), "task"), status, *said, steps_text(totals.steps), *usage, infra]
+    return [say.several(len(figures.tasks), "task"), figures.succeeded, *said, steps_text(totals.steps), *usage, infra]
 
 
 def steps_text(steps: "list[float | None] | tuple[float | None, ...]") -> str:

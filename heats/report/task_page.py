@@ -155,7 +155,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
     return TaskView(
         slug=place,
         facts=facts,
-        status=ended.status if ended is not None else "running",
+        status=facts.ending(basis),
         detail=ended.detail if ended is not None else "",
         statement=cut(statement(facts.store, first), MAX_STATEMENT),
         heats=tuple(heats),

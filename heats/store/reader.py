@@ -59,6 +59,17 @@ class TaskFacts:
     failed: TaskResult | None = None
     """Why there is no result, if the task was tried."""
 
+    def ending(self, basis: Basis) -> str:
+        """How the task ended: its status or, where hidden tests graded the choice, `solved` or `not_solved`."""
+        ended = self.result or self.failed
+        if ended is None:
+            return "running"
+        if basis != "pass" or ended.status in ("error", "budget", "no_patch"):
+            return ended.status
+        chosen = self.find(self.selected)
+        passed = chosen.passed(basis) if chosen is not None else None
+        return ended.status if passed is None else "solved" if passed else "not_solved"
+
     def rollouts(self) -> Iterator[RolloutFacts]:
         """All rollouts, in order."""
         for heat in self.heats:

@@ -10,6 +10,7 @@ from heats.show.sanitize import one_line
 from heats.store.records import TaskResult
 
 SHOWN_FAILURES = 10
+_GRADED = ("solved", "not_solved")
 _CAUSES = {"task": "cannot be attempted", "infrastructure": "infrastructure failed", "internal": "internal error"}
 
 
@@ -23,7 +24,7 @@ def sweep_text(
         stages = [f"pass@1 heat {heat}: {say.percent(share)}" for heat, share in enumerate(totals.pass_at_1)]
         stages += [f"oracle: {say.percent(totals.pass_at_n[-1])}", f"random: {say.percent(totals.random_pick)}"]
         lines.append(f"final choice: {say.percent(totals.final)} ({', '.join(stages)})")
-    lines.append(f"tasks: {counts_text(results)}")
+    lines.append(f"tasks: {counts_text(results, figures)}")
     failed = [result for result in results if result.status in ("error", "budget")]
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
@@ -61,9 +62,11 @@ def counts(results: Sequence[TaskResult]) -> dict[str, int]:
     return dict(sorted(Counter(_ending(result) for result in results).items()))
 
 
-def counts_text(results: Sequence[TaskResult]) -> str:
-    """`12 verified, 3 not verified, 1 infrastructure failed`."""
-    return ", ".join(f"{number} {ending}" for ending, number in counts(results).items())
+def counts_text(results: Sequence[TaskResult], figures: Figures) -> str:
+    """`12 solved, 3 not solved, 1 infrastructure failed`; `verified` where nothing was graded."""
+    graded = {task.task: say.STATUS_WORDS[task.ending] for task in figures.tasks if task.ending in _GRADED}
+    found = Counter(graded.get(result.task) or _ending(result) for result in results)
+    return ", ".join(f"{number} {ending}" for ending, number in sorted(found.items()))
 
 
 def _ending(result: TaskResult) -> str:

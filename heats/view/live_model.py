@@ -116,6 +116,10 @@ class RunView:
     rollouts_finished: int = 0
     grades: "Counter[str]" = field(default_factory=Counter)
     """Graded rollouts by outcome."""
+    chosen: dict[str, str] = field(default_factory=dict)
+    """The rollout that each ended task hands over."""
+    solved: dict[str, bool] = field(default_factory=dict)
+    """What hidden tests said of it."""
     grading: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Tasks whose rollouts are being graded: how many are, of how many."""
     usage: Usage = field(default_factory=Usage)
@@ -137,8 +141,9 @@ class RunView:
 
     @property
     def statuses(self) -> dict[str, int]:
-        """Number of ended tasks by status."""
-        return Counter(self.ended.values())
+        """Number of ended tasks by status; by the grade of what they hand over where there is one."""
+        words = {True: "solved", False: "not_solved"}
+        return Counter(words[self.solved[task]] if task in self.solved else one for task, one in self.ended.items())
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -168,6 +173,9 @@ class RunView:
             done, total = 0, amount(event.data, "rollouts")
         else:
             done += 1
+            outcome = word(event.data, "outcome")
+            if event.rollout is not None and event.rollout == self.chosen.get(task) and outcome in ("pass", "fail"):
+                self.solved[task] = outcome == "pass"
         if total:
             self.grading[task] = done, total
 
@@ -183,6 +191,7 @@ class RunView:
             task.selected = (word(event.data, "selected"),) if word(event.data, "selected") else task.selected
             task.reason = word(event.data, "detail") or task.reason
             self.ended[name] = task.status
+            self.chosen[name] = task.selected[0] if task.selected else ""
             self.finished.append(task)
             return
         known = self.running.get(name) or next((one for one in self.finished if one.id == name), None)

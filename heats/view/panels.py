@@ -14,7 +14,15 @@ from heats.view.live_model import MatchView, RolloutView, RunView, TaskView, amo
 from heats.view.plain import grading, progress
 
 _STATE_STYLES = {"running": "cyan", "submitted": "green"}
-_VERDICT_STYLES = {"verified": "bold green", "unverified": "yellow", "no_patch": "dim", "error": "red", "budget": "red"}
+_VERDICT_STYLES = {
+    "verified": "bold green",
+    "solved": "bold green",
+    "unverified": "yellow",
+    "not_solved": "yellow",
+    "no_patch": "dim",
+    "error": "red",
+    "budget": "red",
+}
 
 
 def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableType:

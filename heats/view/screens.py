@@ -121,7 +121,7 @@ class RunScreen(ListScreen):
 
     def _line(self, task: TaskFigures, heats: int) -> Line:
         said = cells(task, heats)
-        shown = [Text(said[0], style="bold"), Text(said[1], style=VERDICT_STYLES.get(task.status, ""))]
+        shown = [Text(said[0], style="bold"), Text(said[1], style=VERDICT_STYLES.get(task.ending, ""))]
         shown += [Text(cell, justify="right") for cell in said[2:]]
         return Line(task.task, tuple(shown), f"{task.task} {said[1]}")
 

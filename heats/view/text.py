@@ -24,7 +24,9 @@ from tournament.base import Match
 MAX_PATCH, MAX_TEXT, MAX_TESTS = 60_000, 20_000, 40
 VERDICT_STYLES = {
     "verified": "bold green",
+    "solved": "bold green",
     "unverified": "yellow",
+    "not_solved": "yellow",
     "no_patch": "dim",
     "error": "red",
     "budget": "red",
@@ -52,7 +54,7 @@ def mark(passed: bool | None) -> tuple[str, str]:
 def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
     """How the task ended, what was asked, the tests before and after."""
     ended = task.result or task.failed
-    status = ended.status if ended is not None else "running"
+    status = task.ending(basis)
     head = Text(one_line(say.STATUS_WORDS.get(status, status), 40).capitalize(), style=VERDICT_STYLES.get(status, ""))
     if ended is not None and ended.detail:
         head.append(f"  {one_line(ended.detail, 400)}", style="default")

@@ -103,7 +103,7 @@ def test_one_task_is_shown_unfolded_and_titled_by_its_verdict(make_run: MakeRun)
     run = make_run(tasks=1)
     html = write_report(run, run.directory / "report.html").read_text()
     assert '<details class="task" id="demo__task-000" open>' in html
-    assert re.search(r"<h1>demo__task-000: (verified|not verified|no patch)</h1>", html)
+    assert re.search(r"<h1>demo__task-000: (solved|not solved|no patch)</h1>", html)
     assert "All tasks" not in html
 
 
