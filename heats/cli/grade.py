@@ -1,6 +1,8 @@
 """`heats grade`: predictions and runs, by the hidden tests of a data set."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from envs.base import Env
+from envs.base import Env, Grade
 from heats.cli.options import TasksFrom, spread
 from heats.cli.session import left_out_rows, print_json, telling
 from heats.config import HeatsConfig, load_config
@@ -27,6 +29,9 @@ from heats.sweep.dataset import Choice, choose, find_dataset, read_options
 from heats.sweep.summary import left_out_lines
 from sandbox import open_backend
 
+_TEST_ID = re.compile(r"::|\btest\w*\b|\(\w+(\.\w+)+\)", re.IGNORECASE)
+_NAMING = ("do not pass", "not resolved", "other results")
+"""Ends of reasons after which the graders name tests."""
 WORDS = {"pass": "resolved", "fail": "not resolved", "invalid": "not graded"}
 
 
@@ -61,6 +66,7 @@ class GradeOptions:
         Path | None, typer.Option("--out", "-o", help="Where grades go; grades/ of a run, PREDS.grades of predictions.")
     ] = None
     redo: Annotated[bool, typer.Option("--redo", help="Grade again what has a grade.")] = False
+    show_tests: Annotated[bool, typer.Option("--show-tests", help="Name the hidden tests in what is printed.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
     def for_env(self) -> dict[str, Any]:
@@ -180,10 +186,10 @@ def _hand_over(
     write_bytes(place / "report.json", json.dumps(report, indent=1).encode() + b"\n", mode=0o644)
     reasons = {one.source: one.reason for one in left_out}
     if options.json:
-        grades = [_row(one) for one in graded]
+        grades = [_row(one, options.show_tests) for one in graded]
         print_json({**report, "grades": grades, "left_out": left_out_rows(reasons), "grades_dir": str(place)})
     else:
-        typer.echo(_table(graded))
+        typer.echo(_table(graded, options.show_tests))
         submitted, resolved = report["submitted_instances"], report["resolved_instances"]
         typer.echo(f"\nresolved {resolved} of {submitted} submitted, of {several(report['total_instances'], 'task')}")
         for line in left_out_lines(reasons, "attempt"):
@@ -193,20 +199,30 @@ def _hand_over(
     raise typer.Exit(ExitCode.INFRASTRUCTURE if failed or left_out else ExitCode.DONE)
 
 
-def _row(one: Graded) -> dict[str, Any]:
+def _row(one: Graded, show_tests: bool) -> dict[str, Any]:
     grade = one.grade
+    tests = dict(grade.report.tests) if grade and grade.report else {}
     return {
         "task": one.submission.task.id,
         "name": one.submission.name,
         "source": one.submission.source,
         "patch_sha256": one.submission.patch.sha256,
         "outcome": grade.outcome if grade else None,
-        "reason": grade.reason if grade else "the env has nothing to grade by",
-        "tests": dict(grade.report.tests) if grade and grade.report else {},
+        "reason": _reason(grade, show_tests) if grade else "the env has nothing to grade by",
+        "outcomes": dict(Counter(tests.values())),
+        **({"tests": tests} if show_tests else {}),
     }
 
 
-def _table(graded: Sequence[Graded]) -> str:
+def _reason(grade: Grade, show_tests: bool) -> str:
+    """Why a grade is as it is; without the names of hidden tests, whose sight spoils a benchmark for a developer."""
+    said, colon, names = grade.reason.partition(": ")
+    hidden = set(grade.report.tests) if grade.report else set()
+    named = bool(hidden & set(names.split(", "))) or _TEST_ID.search(names) is not None or said.endswith(_NAMING)
+    return said if colon and named and not show_tests else grade.reason
+
+
+def _table(graded: Sequence[Graded], show_tests: bool) -> str:
     rows = [("task", "attempt", "grade", "tests", "why")]
     for one in graded:
         grade = one.grade
@@ -218,7 +234,7 @@ def _table(graded: Sequence[Graded]) -> str:
                 one_line(one.submission.name, 48),
                 WORDS[grade.outcome] if grade else "not graded",
                 f"{passed}/{len(tests)}" if tests else "-",
-                one_line(grade.reason if grade else "nothing to grade by", 100),
+                one_line(_reason(grade, show_tests) if grade else "nothing to grade by", 100),
             )
         )
     return "\n".join(aligned(rows, columns(), cut=(4, 1, 0)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from envs.base import Grade, Patch, Task
+from envs.base import Grade, Patch, Task, TestReport
 from heats.cli import grade as command
 from heats.cli import main
 from heats.importing.read import Attempt
@@ -159,6 +159,28 @@ def test_one_unreadable_prediction_is_an_error_in_the_report_and_voids_no_other(
     told = json.loads(capsys.readouterr().out)
     assert (told["resolved_ids"], told["error_ids"], told["submitted_instances"]) == (["a"], ["b"], 2)
     assert told["left_out"][0]["name"].endswith("preds.json:2")
+
+
+class NamingEnv(SumEnv):
+    """Says in its grades which hidden tests there are, as the graders of SWE-bench do."""
+
+    async def grade(self, task, patch, backend):
+        tests = {"tests/test_secret.py::test_a": "failed", "A sentence of a docstring.": "passed"}
+        reason = "2 of 3 expected tests do not pass: tests/test_secret.py::test_a, Another sentence."
+        report = TestReport(command="pytest", status="failed", tests=tests)
+        return Grade(task_id=task.id, outcome="fail", reason=reason, report=report)
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_hidden_tests_are_named_only_when_asked_for(env, tmp_path, monkeypatch, capsys, more):
+    monkeypatch.setattr("heats.sweep.dataset.open_env", lambda name, options: NamingEnv())
+    path = predictions(tmp_path / "preds.json", a="wrong")
+    assert heats(monkeypatch, path, "-d", "sums:Env", *more) == 0
+    told = "".join(capsys.readouterr())
+    assert "2 of 3 expected tests do not pass" in told
+    assert "test_secret" not in told and "sentence" not in told
+    assert heats(monkeypatch, path, "-d", "sums:Env", "--show-tests", *more) == 0
+    assert "tests/test_secret.py::test_a" in "".join(capsys.readouterr())
 
 
 def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, monkeypatch, capsys):
