@@ -17,6 +17,7 @@ from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
+from heats.report.decision import Decision, read_decision
 from heats.show.sanitize import cut, one_line
 from heats.store.files import read_record, write_bytes, write_record
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
@@ -78,6 +79,7 @@ class Proposal(Record):
     same: int = Field(0, ge=0)
     omitted: int = Field(0, ge=0)
     usage: Usage = Usage()
+    decision: Decision = Decision()
 
 
 def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = None) -> tuple[Proposal, Patch]:
@@ -152,6 +154,7 @@ def _facts(run: RunStore, task: TaskFacts, chosen: RolloutFacts, patch: Patch) -
         same=sum(len(bracket.merged.get(chosen.id, ())) for bracket in task.brackets if bracket is not None),
         omitted=max(len(attempts) - MAX_NAMES, 0) + max(len(contests) - MAX_NAMES, 0),
         usage=result.usage if result is not None else Usage(),
+        decision=read_decision(task, chosen),
     )
 
 

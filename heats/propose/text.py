@@ -65,8 +65,9 @@ def message(proposal: Proposal, config: ProposeConfig) -> str:
 
 
 def pull_request(proposal: Proposal, commit: Commit) -> str:
-    """The pull request's text as Markdown: verdict first, then tests, why this patch, what else was tried, and cost."""
-    head = [_opening(proposal, commit), *_asked(proposal), *_files(commit), *_tests(proposal), *_why(proposal)]
+    """The pull request's text as Markdown: verdict, change and doubts first, then what they rest on, and the cost."""
+    head = [_opening(proposal, commit), *_change(proposal), *_doubts(proposal), *_tests(proposal), *_rival(proposal)]
+    head += [*_asked(proposal), *_files(commit), *_why(proposal)]
     tail = [_cost(proposal), _note()]
     room = MAX_TEXT - sum(len(part) + 2 for part in (*head, *tail))
     parts = [*head, *_tried(proposal, room), *tail]
@@ -90,6 +91,32 @@ def _opening(proposal: Proposal, commit: Commit) -> str:
 def _asked(proposal: Proposal) -> Iterator[str]:
     if proposal.issue.strip():
         yield f"## What was asked\n\n{fence(proposal.issue, limit=3000)}"
+
+
+def _change(proposal: Proposal) -> Iterator[str]:
+    found = proposal.decision
+    if found.change or found.decisions:
+        lines = [f"- {code(found.change, 1000)}"] if found.change else []
+        lines += [f"- It decided: {code(one, 300)}" for one in found.decisions]
+        yield "## The change, in its own words\n\n" + "\n".join(lines)
+
+
+def _doubts(proposal: Proposal) -> Iterator[str]:
+    found = proposal.decision
+    lines = [f"- Its own doubt: {code(one, 300)}" for one in found.doubts]
+    lines += [f"- {plain(one, 300)}" for one in found.unchecked]
+    if lines:
+        yield "## What was not checked, and what is in doubt\n\n" + "\n".join(lines)
+
+
+def _rival(proposal: Proposal) -> Iterator[str]:
+    rival = proposal.decision.rival
+    if rival is None:
+        return
+    lines = [f"- {code(rival.id)}, patch of {say.size(rival.patch_bytes)}: {code(rival.did, 400)}"]
+    lines += [f"- What was executed on it: {code(rival.evidence, 240)}"] if rival.evidence else []
+    judge = f". A judge: {code(rival.reason, 300)}" if rival.reason else ""
+    yield "## The strongest alternative\n\n" + "\n".join([*lines, f"- Not chosen: {plain(rival.lost, 300)}{judge}"])
 
 
 def _files(commit: Commit) -> Iterator[str]:

@@ -1,10 +1,15 @@
-"""A readable account of one task (`account.md`): verdict first, then why this patch, then what else was tried."""
+"""A readable account of one task (`account.md`), for the person who decides.
+
+First the verdict, the change, what was not checked, and the strongest alternative; then why this patch was chosen, its
+tests, and what else was tried.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from envs.base import Evidence, TestReport
 from heats import formatting as say
+from heats.report.decision import Decision, Rival, read_decision
 from heats.report.markdown import code, fence
 from heats.report.servers import served
 from heats.show.sanitize import from_bytes
@@ -35,13 +40,17 @@ def account(run: RunStore, task_id: str) -> str:
     """
     task = read_task(run, task_id)
     chosen = task.find(task.selected)
+    found = read_decision(task, chosen) if chosen is not None else None
     parts = [
         f"# {_verdict(task)}",
         f"Task {code(task_id)} in run {code(run.directory.name)}, base commit {_commit(task)}.",
+        *_change(found),
+        *_doubts(found),
+        *_tests(task, chosen),
+        *_alternative(found),
+        *_patch(task, chosen),
         *_asked(task),
         *_why(task, chosen),
-        *_patch(task, chosen),
-        *_tests(task, chosen),
         *_rollouts(task),
         *_failures(task),
         *_cost(run, task),
@@ -54,6 +63,12 @@ def _verdict(task: TaskFacts) -> str:
     result = task.result
     if result is None:
         return "Not finished"
+    graded = {
+        "solved": "Solved: what is handed over passes the hidden tests",
+        "not_solved": "Not solved: what is handed over fails the hidden tests",
+    }
+    if (ending := task.ending("pass")) in graded:
+        return graded[ending]
     said = {
         "verified": "Verified: the patch fixes what failed and breaks nothing",
         "unverified": "Not verified: the patch is the best there is, but the tests do not prove it",
@@ -67,6 +82,37 @@ def _verdict(task: TaskFacts) -> str:
 def _commit(task: TaskFacts) -> str:
     commit = task.result.base_commit if task.result else ""
     return code(commit) if commit else "not known"
+
+
+def _change(found: Decision | None) -> Iterator[str]:
+    if found is None or not (found.change or found.files):
+        return
+    yield "## The change"
+    files = ", ".join(code(one, 120) for one in found.files[:MAX_TESTS])
+    size = f"+{found.added} \u2212{found.removed} lines" + (f" in {files}" if files else "")
+    lines = [f"- In its own words: {code(found.change, 1000)}"] if found.change else []
+    lines += [f"- It decided: {code(one, 300)}" for one in found.decisions]
+    yield "\n".join([*lines, f"- Size: {size}"])
+
+
+def _doubts(found: Decision | None) -> Iterator[str]:
+    if found is not None and (found.doubts or found.unchecked):
+        yield "## What was not checked, and what is in doubt"
+        own = [f"- Its own doubt: {code(one, 300)}" for one in found.doubts]
+        yield "\n".join([*own, *(f"- {one}" for one in found.unchecked)])
+
+
+def _alternative(found: Decision | None) -> Iterator[str]:
+    if found is not None:
+        yield "## The strongest alternative"
+        yield _rival(found.rival) if found.rival is not None else "No other candidate made another change."
+
+
+def _rival(rival: Rival) -> str:
+    lines = [f"- {code(rival.id)}, patch of {say.size(rival.patch_bytes)}: {code(rival.did, 400)}"]
+    lines += [f"- What was executed on it: {code(rival.evidence, 240)}"] if rival.evidence else []
+    judge = f". A judge: {code(rival.reason, 300)}" if rival.reason else ""
+    return "\n".join([*lines, f"- Not chosen: {rival.lost}{judge}"])
 
 
 def _asked(task: TaskFacts) -> Iterator[str]:

@@ -9,6 +9,7 @@ from agents.trajectory import Trajectory
 from envs.base import Evidence
 from heats import formatting as say
 from heats.report.cross_view import CrossView, view_cross
+from heats.report.decision import Decision, read_decision
 from heats.report.drawings import BracketDrawing, TimeLine, decided, draw_bracket, draw_timeline
 from heats.report.judge_bias import judge_line
 from heats.report.patches import PatchView, read_patches
@@ -104,6 +105,7 @@ class TaskView:
     spent: str
     passed: dict[str, bool | None] = field(default_factory=dict)
     """By rollout id."""
+    decision: Decision | None = None
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
@@ -165,6 +167,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
         timeline=draw_timeline(task_rows(events)),
         spent=say.spent(ended.usage) if ended is not None else "",
         passed={one.id: one.passed for one in everyone},
+        decision=read_decision(facts, selected) if (selected := facts.find(facts.selected)) is not None else None,
     )
 
 

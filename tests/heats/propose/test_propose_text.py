@@ -45,6 +45,22 @@ def acts(markdown: str) -> list[str]:
     return found + [text for text in prose if re.search(r"@\w|#\d|https?:|www\.|<", text)]
 
 
+def test_change_and_doubts_and_the_best_alternative_come_before_the_rest(make_run: MakeRun) -> None:
+    run = make_run(tasks=1, seed=3)
+    (task,) = run.manifest.identity["tasks"]
+    files = run.task(task).rollout(run.task(task).result().selected)
+    files.save_summary(files.summary().model_copy(update={"doubts": ("Empty lists were not tried.",)}))
+    text = pull_request(read_run(run)[0], COMMIT)
+    heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert heads[:4] == [
+        "The change, in its own words",
+        "What was not checked, and what is in doubt",
+        "Tests before and after",
+        "The strongest alternative",
+    ]
+    assert "- Its own doubt: `Empty lists were not tried.`" in text
+
+
 def test_it_tells_what_was_tried_why_this_won_the_tests_and_the_cost(make_run: MakeRun) -> None:
     proposal, _ = read_run(make_run(tasks=1, seed=3))
     text = pull_request(proposal, COMMIT)

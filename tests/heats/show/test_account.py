@@ -10,8 +10,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from heats.report.account import account
+from heats.report.decision import read_decision
 from heats.report.markdown import code, fence
+from heats.report.table import RunFigures
+from heats.store.reader import read_task
 from heats.store.store import RunStore
+from heats.sweep.summary import sweep_text
 
 MakeRun = Callable[..., RunStore]
 TASK = "demo__task-000"
@@ -42,13 +46,56 @@ def test_no_text_escapes_its_span_or_fence(text: str) -> None:
 
 
 def test_the_verdict_is_the_first_line(make_run: MakeRun) -> None:
-    run = make_run(seed=1)
+    run = make_run(seed=1, graded=False)
     first = {account(run, f"demo__task-00{number}").splitlines()[0] for number in range(3)}
     assert first <= {
         "# Verified: the patch fixes what failed and breaks nothing",
         "# Not verified: the patch is the best there is, but the tests do not prove it",
         "# No patch: no rollout changed anything that can be handed over",
     }
+
+
+def test_a_graded_task_is_titled_by_its_grade_and_never_by_tests_that_nobody_gave(make_run: MakeRun) -> None:
+    """A sweep with 100 % passes was told as "0 of 2 tasks verified", and each of its rows as "not verified"."""
+    run = make_run(seed=1)
+    titles = {account(run, task).splitlines()[0].partition(":")[0] for task in run.manifest.identity["tasks"]}
+    assert titles <= {"# Solved", "# Not solved", "# No patch"}
+    figures = RunFigures.of(run)
+    solved = sum(task.final == 1 for task in figures.tasks)
+    assert f"{solved}/{len(figures.tasks)} solved" in figures.as_text()
+    assert "verified" not in "".join(line for line in figures.as_text().splitlines() if line.startswith("demo__"))
+    results = [result for task in figures.tasks if (result := run.task(task.task).result()) is not None]
+    assert f"{solved} solved" in sweep_text(figures, results, 9)
+
+
+def test_what_a_person_decides_by_comes_first(make_run: MakeRun) -> None:
+    run = make_run(infra_share=0.0)
+    winner = run.task(TASK).result().selected
+    files = run.task(TASK).rollout(winner)
+    told = {"progress": "Keeps the last element.", "decisions": ("Fix the loop, not its callers.",)}
+    files.save_summary(files.summary().model_copy(update={**told, "doubts": ("Empty lists were not tried.",)}))
+    text = account(run, TASK)
+    heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert heads[:4] == [
+        "The change",
+        "What was not checked, and what is in doubt",
+        "Tests before and after",
+        "The strongest alternative",
+    ]
+    assert "- In its own words: `Keeps the last element.`\n- It decided: `Fix the loop, not its callers.`" in text
+    assert "in doubt\n\n- Its own doubt: `Empty lists were not tried.`" in text
+    decision = read_decision(read_task(run, TASK), read_task(run, TASK).find(winner))
+    rival = decision.rival
+    assert rival is not None and rival.id != winner
+    assert run.task(TASK).rollout(rival.id).patch().data != files.patch().data
+    assert f"- `{rival.id}`, patch of" in text and "- Not chosen: " in text
+
+
+def test_what_was_not_executed_is_said_to_be_unchecked(make_run: MakeRun) -> None:
+    run = make_run()
+    files = run.task(TASK).rollout(run.task(TASK).result().selected)
+    (files.directory / "evidence.json").unlink()
+    assert "- Nothing was executed to check it" in account(run, TASK)
 
 
 def test_it_tells_the_whole_story(make_run: MakeRun) -> None:

@@ -1,0 +1,169 @@
+"""What somebody has to know who decides about a patch: the change, what was not checked, and the best alternative.
+
+Prose here is heats' own; what a model or a judge wrote stays in fields of its own, for code spans.
+"""
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from envs.base import Evidence
+from heats import formatting as say
+from heats.show.sanitize import one_line
+from heats.store.reader import RolloutFacts, TaskFacts
+from tournament.base import Bracket, Match
+
+MOST = 8
+
+
+class _Facts(BaseModel):
+    """Frozen, closed and small: they travel in the bundle of a proposal."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Rival(_Facts):
+    """The strongest candidate with another change.
+
+    Attributes:
+        did: its own account of itself.
+        evidence: what was executed on it, in one line.
+        lost: how the choice fell, in heats' words; `reason` is a judge's for the winner.
+    """
+
+    id: str = Field(max_length=400)
+    did: str = Field("", max_length=600)
+    patch_bytes: int = Field(0, ge=0)
+    evidence: str = Field("", max_length=400)
+    lost: str = Field("", max_length=400)
+    reason: str = Field("", max_length=400)
+
+
+class Decision(_Facts):
+    """One candidate, for the person who decides.
+
+    Attributes:
+        change: what it changes, in its own words, and `decisions` why so.
+        files: that it touches, with the numbers of lines added and removed.
+        doubts: its own.
+        unchecked: what heats did not check, or found and could not settle.
+    """
+
+    change: str = Field("", max_length=1200)
+    decisions: tuple[str, ...] = Field((), max_length=MOST)
+    files: tuple[str, ...] = Field((), max_length=40)
+    added: int = Field(0, ge=0)
+    removed: int = Field(0, ge=0)
+    doubts: tuple[str, ...] = Field((), max_length=MOST)
+    unchecked: tuple[str, ...] = Field((), max_length=20)
+    rival: Rival | None = None
+
+
+def read_decision(task: TaskFacts, chosen: RolloutFacts) -> Decision:
+    """Gather it from the records of a task."""
+    summary = task.store.rollout(chosen.id).summary()
+    told = {} if summary is None else {"change": one_line(summary.progress or summary.end_state, 1000)}
+    facts = summary.facts if summary is not None else None
+    return Decision(
+        **told,
+        decisions=tuple(one_line(one, 300) for one in summary.decisions[:MOST]) if summary is not None else (),
+        files=tuple(one_line(one, 160) for one in facts.files[:40]) if facts is not None else (),
+        added=facts.lines_added if facts is not None else 0,
+        removed=facts.lines_removed if facts is not None else 0,
+        doubts=tuple(one_line(one, 300) for one in summary.doubts[:MOST]) if summary is not None else (),
+        unchecked=tuple(_unchecked(task, chosen)),
+        rival=_rival(task, chosen),
+    )
+
+
+def _unchecked(task: TaskFacts, chosen: RolloutFacts) -> Iterator[str]:
+    evidence = chosen.evidence
+    if evidence is None:
+        yield "Nothing was executed to check it: there is no test command, or evidence is switched off."
+    else:
+        yield from _open_in(evidence)
+    if chosen.outcome is not None and chosen.outcome.exit not in ("submitted", None):
+        yield f"The attempt did not hand in its work by itself; it ended with: {say.ending(chosen.outcome.exit)}."
+    matches = [match for bracket in task.brackets if bracket is not None for match in _of(bracket, chosen.id)]
+    lost = sum(vote.choice is None for match in matches for vote in match.votes)
+    if lost:
+        every = sum(len(match.votes) for match in matches)
+        yield f"{lost} of the {say.several(every, 'vote')} in its matches could not be read."
+    if matches and matches[-1].decided_by == "tie-break":
+        yield "The votes of its last match were level, and a rule for ties settled it."
+
+
+def _open_in(evidence: Evidence) -> Iterator[str]:
+    """What the tests leave open."""
+    before, after = evidence.before, evidence.after
+    if evidence.verdict != "verified":
+        yield "The tests that were run do not prove it."
+    if before is not None and before.status == "passed":
+        yield "The tests pass without it too, so they do not see what it is about."
+    if after is not None and not after.tests:
+        yield "Of the tests only the command's exit code is known: no single test's result could be read."
+    if evidence.still_failing:
+        tests = say.several(len(evidence.still_failing), "test")
+        yield f"{tests} fail with it as they do without it, and say nothing about it."
+    if evidence.restored:
+        files = say.several(len(evidence.restored), "file")
+        yield f"What it changes in {files} of tests or test settings was put back for the check, and did not count."
+
+
+def _rival(task: TaskFacts, chosen: RolloutFacts) -> Rival | None:
+    """The last candidate with another change that it beat, else the next one of the ranking."""
+    for bracket in reversed(task.brackets):
+        if bracket is None or chosen.id not in bracket.ranking:
+            continue
+        same = _same(bracket, chosen.id)
+        won = [match for match in _of(bracket, chosen.id) if match.winner == chosen.id]
+        beaten = [(one, match) for match in reversed(won) for one in _losers(match) if one not in same]
+        others: list[tuple[str, Match | None]] = [*beaten, *((one, None) for one in bracket.ranking if one not in same)]
+        for name, match in others:
+            facts = task.find(name)
+            if facts is not None and facts.outcome is not None and facts.outcome.patch_bytes:
+                return _as_rival(task, chosen, facts, match)
+    return None
+
+
+def _as_rival(task: TaskFacts, chosen: RolloutFacts, rival: RolloutFacts, match: Match | None) -> Rival:
+    summary = task.store.rollout(rival.id).summary()
+    told = (summary.progress or summary.problem) if summary is not None else ""
+    return Rival(
+        id=rival.id,
+        did=one_line(told, 400),
+        patch_bytes=rival.outcome.patch_bytes if rival.outcome is not None else 0,
+        evidence=one_line(rival.evidence.reason, 240) if rival.evidence is not None else "",
+        lost=_lost(chosen.id, rival.id, match),
+        reason=_reason(chosen.id, match),
+    )
+
+
+def _lost(chosen: str, rival: str, match: Match | None) -> str:
+    if match is None:
+        return "it was placed behind; the two did not meet"
+    votes = [sum(vote.choice == one for vote in match.votes) for one in (chosen, rival)]
+    tally = f"votes {votes[0]} to {votes[1]}" if match.votes else "no votes"
+    how = {"evidence": "what was executed decided", "tie-break": f"a tie ({tally}), settled by a rule"}
+    return how.get(match.decided_by, tally)
+
+
+def _reason(chosen: str, match: Match | None) -> str:
+    votes = match.votes if match is not None else ()
+    return one_line(next((vote.reason for vote in votes if vote.choice == chosen and vote.reason), ""), 300)
+
+
+def _of(bracket: Bracket, rollout: str) -> list[Match]:
+    return [match for played in bracket.rounds for match in played if rollout in match.contestants]
+
+
+def _losers(match: Match) -> list[str]:
+    """The others of a match, those with the most votes first."""
+    others = [one for one in match.contestants if one != match.winner]
+    return sorted(others, key=lambda one: -sum(vote.choice == one for vote in match.votes))
+
+
+def _same(bracket: Bracket, rollout: str) -> set[str]:
+    """Those that made the same patch, itself among them."""
+    groups = ({first, *others} for first, others in bracket.merged.items())
+    return next((group for group in groups if rollout in group), {rollout})
