@@ -236,11 +236,14 @@ class GradesKeptStates(Protocol):
 class MakesImages(Protocol):
     """An env that builds or fetches the images of its tasks."""
 
-    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> None:
+    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> Mapping[str, str]:
         """Make those of the images that are not there; called before the backend's preflight.
 
+        Returns:
+            Images that could not be made, and why.
+
         Raises:
-            TaskError, SandboxError.
+            SandboxError: none of them could be made.
         """
         ...
 

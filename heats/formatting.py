@@ -132,6 +132,7 @@ def aligned(
     *,
     right: Collection[int] = (),
     cut: Sequence[int] = (),
+    middle: Collection[int] = (),
     drop: Sequence[str] = (),
 ) -> list[str]:
     """Rows as lines of at most `width` characters, with two spaces between their columns; the first row is the head.
@@ -139,6 +140,7 @@ def aligned(
     Args:
         right: places of the columns that are set to the right.
         cut: places of columns that may be shortened, the first of them first.
+        middle: those that are shortened in the middle, such as paths, whose ends say the most.
         drop: beginnings of the names of columns that may be left out, the first of them first. A last line says which
             ones were.
     """
@@ -165,11 +167,19 @@ def aligned(
     shorten(_LEAST)
     lines = []
     for row in rows:
-        cells = [_cell(row[place], widths[place], place in right) for place in shown]
+        cells = [
+            _cell(_cut(row[place], widths[place], place in middle), widths[place], place in right) for place in shown
+        ]
         lines.append("  ".join(cells).rstrip())
     return [*lines, f"(not shown, for want of room: {', '.join(gone)})"] if gone else lines
 
 
+def _cut(text: str, width: int, middle: bool) -> str:
+    if len(text) <= width:
+        return text
+    tail = 2 * (width - 1) // 3 if middle else 0
+    return f"{text[: max(width - 1 - tail, 0)]}\u2026{text[len(text) - tail :]}"
+
+
 def _cell(text: str, width: int, right: bool) -> str:
-    text = text if len(text) <= width else text[: max(width - 1, 0)] + "\u2026"
     return text.rjust(width) if right else text.ljust(width)

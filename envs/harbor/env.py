@@ -19,6 +19,7 @@ from envs.harbor.layout import HarborTask, read_task, task_directories
 from envs.harbor.taskfile import Healthcheck, resolved
 from envs.harbor.verifier import LOGS, SOLUTION, grade_state, make_log_folders, upload
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend
+from sandbox.errors import BackendUnavailable, SandboxError
 from sandbox.images import Images, as_user
 
 _MARGIN_S = 1800.0
@@ -132,23 +133,31 @@ class HarborEnv:
         """What is known of a task, hidden parts and all: for graders and people, never for selection."""
         return self._found[task_id]
 
-    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> None:
-        """Build or pull images that are not there, one after another.
+    async def make_images(self, images: Collection[str], backend: SandboxBackend) -> Mapping[str, str]:
+        """Build or pull images that are not there, one after another; see `MakesImages.make_images`.
 
         Raises:
-            BackendUnavailable: the sandboxes are no Docker containers.
-            ImageBuildFailed
+            BackendUnavailable: the sandboxes are no Docker containers, or the daemon does not answer.
+            SandboxError: none of them could be made.
         """
-        store = Images.of(backend)
+        store, failed = Images.of(backend), dict[str, SandboxError]()
         for image in dict.fromkeys(images):
             task = next((task for task in self._found.values() if task.image == image), None)
             if task is None or await store.has(image):
                 continue
             timeout_s = task.file.environment.build_timeout_sec
-            if task.built:
-                await store.build(task.context, image, timeout_s=timeout_s, labels={"task": task.id})
-            elif self.options.pull:
-                await store.pull(image, timeout_s=timeout_s)
+            try:
+                if task.built:
+                    await store.build(task.context, image, timeout_s=timeout_s, labels={"task": task.id})
+                elif self.options.pull:
+                    await store.pull(image, timeout_s=timeout_s)
+            except BackendUnavailable:
+                raise
+            except SandboxError as error:
+                failed[image] = error
+        if failed and set(failed) == set(images):
+            raise next(iter(failed.values()))
+        return {image: str(error) for image, error in failed.items()}
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
         """Make the log folders, wait for the health check, and remember the texts that are there.

@@ -17,7 +17,7 @@ from envs.base import Grade, Patch, Record, Task
 from envs.errors import TaskError
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
-from envs.swebench.official import find_harness, grade_officially, row_for
+from envs.swebench.official import find_harness, grade_officially, row_for, rows_without_specification
 from envs.swebench.place import activate, activation_file
 from envs.swebench.plan import make_plan
 from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, image_name, make_instance, read_rows
@@ -113,13 +113,19 @@ class SweBenchEnv:
             return found
         official = self.source.grader == "official"
         harness = await find_harness(self._swebench_python()) if official else None
-        for instance in self._instances.values():
+        instances = list(self._instances.values())
+        unknown = await rows_without_specification(harness, instances) if harness is not None else set[str]()
+        for instance in instances:
             try:
                 if harness is None:
                     make_plan(instance)
-                else:
-                    task = self._task(instance)
-                    row_for(harness, instance, task.image, task.workdir)
+                    continue
+                task = self._task(instance)
+                row_for(harness, instance, task.image, task.workdir)
+                if instance.id in unknown:
+                    found[instance.id] = (
+                        f"swebench 4.1 does not know {instance.repo} {instance.version or '(no version)'}"
+                    )
             except TaskError as error:
                 found[instance.id] = str(error).removeprefix(f"{instance.id}: ")
         return found

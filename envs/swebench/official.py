@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,10 @@ _WITHOUT_ENV_SCRIPTS = (
 _REMOVE = (
     "import sys, docker; found = docker.from_env().containers.list(all=True, filters={'name': sys.argv[1]}); "
     "[one.remove(force=True) for one in found]"
+)
+_SPECIFIED = (
+    "import json; from swebench.harness.constants import MAP_REPO_VERSION_TO_SPECS as known; "
+    "print(json.dumps({repository: list(versions) for repository, versions in known.items()}))"
 )
 _START_S = 120.0
 """Added to the tests' own time limit: the harness's start, the container's, and its end."""
@@ -92,6 +96,23 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
             await _remove_container(harness, run_id)
         logs = folder / "logs" / "run_evaluation" / run_id / _MODEL / instance.id
         return _read(instance, logs, code, output)
+
+
+async def rows_without_specification(harness: Harness, instances: Sequence[Instance]) -> set[str]:
+    """Ids of rows that version 4.1 has no specification for: it grades by tables of its own.
+
+    None where the tables could not be read; then the harness says it when it grades.
+    """
+    if harness.major >= 5 or not instances:
+        return set()
+    code, output = await _run([str(harness.python), "-c", _SPECIFIED], Path.cwd(), 120)
+    try:
+        known: Any = json.loads(output.strip().splitlines()[-1]) if code == 0 else None
+    except (ValueError, IndexError):
+        known = None
+    if not isinstance(known, dict):
+        return set()
+    return {instance.id for instance in instances if instance.version not in known.get(instance.repo, ())}
 
 
 async def _remove_container(harness: Harness, run_id: str) -> None:

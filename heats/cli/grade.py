@@ -237,4 +237,4 @@ def _table(graded: Sequence[Graded], show_tests: bool) -> str:
                 one_line(_reason(grade, show_tests) if grade else "nothing to grade by", 100),
             )
         )
-    return "\n".join(aligned(rows, columns(), cut=(4, 1, 0)))
+    return "\n".join(aligned(rows, columns(), cut=(4, 1, 0), middle=(0, 1)))

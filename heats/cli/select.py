@@ -102,6 +102,7 @@ def select(
     contests = make_contests(named, None if issue is None or texts else read_issue(issue), texts)
     left_out = {one.source: one.reason for one in reading.left_out}
     config = _configure(options, contests, view)
+    contests = _with_issue(config, contests, left_out)
     if options.print_config:
         print_config(config)
     _check(config, contests)
@@ -117,7 +118,14 @@ def _issues(issue: str | None) -> dict[str, str]:
         data = Path(issue).read_bytes()
         lines = issue.endswith(".jsonl")
         rows = [row for _, row in json_lines(data)] if lines else json.loads(decode(data))
-        return {str(row["instance_id"]): str(row["problem_statement"]) for row in rows}
+        texts = {
+            str(row["instance_id"]): str(row["problem_statement"])
+            for row in rows
+            if isinstance(row, Mapping) and {"instance_id", "problem_statement"} <= set(row)
+        }
+        if not texts:
+            raise ValueError
+        return texts
     except (ValueError, LookupError, TypeError):
         raise UsageError(f"--issue {issue}: expected rows with instance_id and problem_statement") from None
     except OSError as error:
@@ -135,6 +143,18 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
     if config.model is None and config.tournament.selector in ASK_NOBODY:
         return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
     return config
+
+
+def _with_issue(config: HeatsConfig, contests: list[Contest], left_out: dict[str, str]) -> list[Contest]:
+    """Contests that can be judged; those of whose task nothing is known are left out, unless none is left."""
+    if config.tournament.selector in ASK_NOBODY:
+        return contests
+    kept = [contest for contest in contests if contest.statement.strip()]
+    if kept:
+        left_out |= {
+            one.id: "no issue: --issue and the attempts say nothing of it" for one in contests if one not in kept
+        }
+    return kept or contests
 
 
 def _check(config: HeatsConfig, contests: list[Contest]) -> None:

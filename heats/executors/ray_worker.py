@@ -160,8 +160,9 @@ class Shard:
         if not self._work.request.chosen:
             await self._images.fetch(services.env, {task.image}, services.backend)
             if isinstance(services.env, MakesImages):
-                await services.env.make_images({task.image}, services.backend)
-            await services.backend.preflight([task.image])
+                services.unmade.update(await services.env.make_images({task.image}, services.backend))
+            if task.image not in services.unmade:
+                await services.backend.preflight([task.image])
         self._work.charges[task.id] = [Charge.model_validate_json(one) for one in charges]
         result = await self._player(task, order)
         if self._work.store.task(task.id).result() is not None:

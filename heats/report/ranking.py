@@ -90,6 +90,6 @@ def ranking_text(places: list[Place], width: int | None = None) -> str:
                 place.verdict.replace("_", " "),
             ]
         )
-    lines = aligned(rows, width or columns(), cut=(1,), drop=("patch",))
+    lines = aligned(rows, width or columns(), cut=(1,), middle=(1,), drop=("patch",))
     more = len(places) - MOST_ROWS
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])

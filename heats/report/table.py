@@ -95,7 +95,7 @@ def figures_text(figures: Figures, limit: int = 1000, width: int | None = None) 
     """
     rows = list(_rows(figures, limit))
     numbers = range(2, len(rows[0]))
-    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(0,), drop=_LEAST_TELLING)
+    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(0,), middle=(0,), drop=_LEAST_TELLING)
     return "\n".join([MEANING[figures.basis], *lines, *notes(figures)]) + "\n"
 
 

@@ -66,6 +66,7 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
     emit("task_started", task=run.task.id)
     try:
         run.ledger.check()
+        run.services.check_image(run.task)
         await drive()
         result = run.store.result()
         if result is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -12,6 +12,7 @@ from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, Task
+from envs.errors import SetupFailed
 from heats.config import HeatsConfig
 from heats.runner.model_mix import main_model, policy_of
 from heats.runner.oracle import NAME as ORACLE
@@ -35,6 +36,7 @@ class Services:
         models: those of the rollouts, by their configuration as JSON.
         slots: one for every sandbox that may be at work.
         facts: what the preflight learned of the models, for the manifest.
+        unmade: images that the env could not make, and why.
     """
 
     run_id: str
@@ -48,6 +50,16 @@ class Services:
     events: EventLog
     slots: Slots
     facts: Mapping[str, Any]
+    unmade: dict[str, str] = field(default_factory=dict)
+
+    def check_image(self, task: Task) -> None:
+        """See that the task's image was made.
+
+        Raises:
+            SetupFailed: it could not be, so no attempt can be made.
+        """
+        if task.image in self.unmade:
+            raise SetupFailed(self.unmade[task.image])
 
     def model_of(self, config: ModelConfig) -> ChatModel:
         """The opened model of a rollout's policy."""
@@ -133,9 +145,8 @@ async def open_services(
         stack.push_async_callback(backend.close)
         if fetch is not None:
             await fetch(env, images or (), backend)
-        if isinstance(env, MakesImages) and images:
-            await env.make_images(images, backend)
-        await backend.preflight(sorted(images or ()))
+        unmade = dict(await env.make_images(images, backend)) if isinstance(env, MakesImages) and images else {}
+        await backend.preflight(sorted(set(images or ()) - set(unmade)))
         await backend.reap()
         yield Services(
             run_id=run_id,
@@ -149,4 +160,5 @@ async def open_services(
             events=events,
             slots=Slots(config.workers),
             facts=facts,
+            unmade=unmade,
         )

@@ -170,6 +170,16 @@ async def test_a_build_that_fails_says_what_failed(machine):
             pass
 
 
+async def test_one_image_that_cannot_be_built_does_not_keep_the_others_from_it(tmp_path, backend):
+    write_task(tmp_path, "good")
+    write_task(tmp_path, "bad", {"environment/Dockerfile": "FROM heats-base:latest\nRUN exit 3\n"})
+    env = HarborEnv(path=tmp_path)
+    bad, good = (task.image for task in env.tasks())
+    failed = await env.make_images([bad, good], backend)
+    assert list(failed) == [bad]
+    assert await Images.of(backend).has(good)
+
+
 async def test_a_state_is_kept_as_an_image_and_found_again(machine, backend):
     images, name = Images.of(backend), "heats-state/test-of-states:one"
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from swebench_shop import RUNNERS, make_row
 
 from envs.base import Grade, Patch, Task
 from envs.errors import TaskError
-from envs.swebench.official import grade_officially
+from envs.swebench.official import find_harness, grade_officially, rows_without_specification
 from envs.swebench.rows import make_instance
 
 IMAGE = "swebench/sweb.eval.x86_64.shop_1776_shop-1:latest"
@@ -22,6 +23,9 @@ import json, os, pathlib, sys
 if "version(" in sys.argv[2]:
     print("{version}")
     sys.exit({has})
+if "MAP_REPO" in sys.argv[2]:
+    print(json.dumps({{"shop/shop": ["1"], "other/other": ["2"]}}))
+    sys.exit()
 if "remove" in sys.argv[2]:
     pathlib.Path("{notes}.removed").write_text(sys.argv[3])
     sys.exit()
@@ -170,3 +174,13 @@ async def test_the_container_of_a_harness_that_was_stopped_is_removed(fake: Fake
         await grading
     removed = Path(f"{fake.notes}.removed").read_text()
     assert removed == fake.told()[0][0]["--run_id"]
+
+
+async def test_rows_that_version_4_has_no_tables_for_are_known_before_anything_is_spent(fake: Fake) -> None:
+    fake.says("", version="4.1.0")
+    harness = await find_harness(fake.python)
+    known, unknown = (make_instance({**fake.row, "repo": "shop/shop", "version": one}) for one in ("1", "9"))
+    unknown = replace(unknown, id="shop__shop-9")
+    assert await rows_without_specification(harness, [known, unknown]) == {"shop__shop-9"}
+    fake.says("", version="5.0.2")
+    assert await rows_without_specification(await find_harness(fake.python), [unknown]) == set()

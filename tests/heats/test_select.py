@@ -200,6 +200,15 @@ def test_predictions_of_several_runs_are_one_tournament_per_task(select, tmp_pat
     assert (code, "2 tasks" in err) == (2, True)
 
 
+def test_a_task_without_an_issue_does_not_keep_the_others_from_being_judged(select, tmp_path):
+    preds(tmp_path / "r1" / "preds.json", t1="fixed", t2="wrong")
+    preds(tmp_path / "r2" / "preds.json", t1="odd", t2="fixed")
+    (tmp_path / "issues.jsonl").write_text(json.dumps({"instance_id": "t1", "problem_statement": ISSUE}) + "\n3\n{\n")
+    code, out, err = select("r1", "r2", "--issue", "issues.jsonl", "--json")
+    assert (code, [task["task"] for task in json.loads(out)["tasks"]]) == (3, ["t1"]), err
+    assert [one["name"] for one in json.loads(out)["left_out"]] == ["t2"]
+
+
 def test_majority_needs_neither_model_nor_issue(select, tmp_path):
     patches(tmp_path / "some", "wrong", "fixed", "odd", "fixed")
     code, out, err = select("some", "--selector", "majority", "--json", model=None)
