@@ -173,7 +173,7 @@ async def test_a_build_that_fails_says_what_failed(machine):
 async def test_one_image_that_cannot_be_built_does_not_keep_the_others_from_it(tmp_path, backend):
     write_task(tmp_path, "good")
     write_task(tmp_path, "bad", {"environment/Dockerfile": "FROM heats-base:latest\nRUN exit 3\n"})
-    env = HarborEnv(path=tmp_path)
+    env = open_env("harbor", {"path": tmp_path})
     bad, good = (task.image for task in env.tasks())
     failed = await env.make_images([bad, good], backend)
     assert list(failed) == [bad]
