@@ -1,4 +1,4 @@
-"""An attempt that somebody else made, and what could not be read beside it."""
+"""Imported attempts, and the parts of an import that could not be used."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ class Attempt:
     """One attempt at a task.
 
     Attributes:
-        source: where it was read, as a person would point at it.
+        source: where it was read, for messages.
         file: the file it was read from.
-        instance: the task's id where a file or a tool's way of naming files says it, else empty.
+        instance: the task's id, if the files or the tool's layout give it; else empty.
         patch: exact bytes; empty when the attempt left none.
-        statement: the task's text where the attempt tells it.
-        summary, evidence: of an attempt that heats itself made.
+        statement: the task's text, if the attempt holds it.
+        summary, evidence: only for attempts made by heats.
         summarized_by: who wrote `summary`, as `summary_key` names it.
     """
 
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that was given and cannot be used, and why. `instance` is its task's id, if that much is known."""
+    """A part of the input that cannot be used, and why. `instance` is the id of its task, if known."""
 
     source: str
     reason: str
@@ -53,26 +53,26 @@ Found = Attempt | LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Everything that was read from what was given, in its order."""
+    """What was read, in the order of the input."""
 
     attempts: tuple[Attempt, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
 
     @classmethod
     def of(cls, found: Sequence[Found]) -> "Reading":
-        """Sort what can be used from what cannot."""
+        """Separate attempts from what was left out."""
         attempts = tuple(one for one in found if isinstance(one, Attempt))
         return cls(attempts, tuple(one for one in found if isinstance(one, LeftOut)))
 
 
 def ended(data: bytes) -> bytes:
-    """With the line end that `git apply` wants and other tools strip, without a byte order mark."""
+    """A patch with its final newline, which `git apply` needs and other tools strip, and without a byte order mark."""
     data = data.removeprefix(_BOM)
     return data if not data.strip() or data.endswith(b"\n") else data + b"\n"
 
 
 def is_diff(data: bytes) -> bool:
-    """Whether the bytes are a diff that can be read to its end."""
+    """Whether the bytes parse as a complete diff."""
     try:
         return bool(parse_diff(data))
     except DiffSyntaxError:
@@ -80,10 +80,10 @@ def is_diff(data: bytes) -> bool:
 
 
 def encoded(text: object) -> bytes:
-    """A patch that stood in JSON as bytes; a lone surrogate stays what it is."""
+    """The bytes of a patch that was stored as JSON text; lone surrogates are kept."""
     return ended(str(text or "").encode("utf-8", "surrogatepass"))
 
 
 def stem_of(path: Path) -> str:
-    """A file's name without what says its kind: `a.traj.json`, `a.traj`, `a.pred` and `a.patch` are one attempt's."""
+    """A file's name without its suffixes: the same for `a.traj.json`, `a.traj`, `a.pred` and `a.patch`."""
     return path.name.removesuffix(".json").removesuffix(".traj") if path.name.endswith(".traj.json") else path.stem

@@ -1,4 +1,4 @@
-"""The JSON documents of a file: the one of a `.json`, each line of a `.jsonl`, each sample of inspect_ai's `.eval`."""
+"""Read the JSON documents in a file: a whole `.json`, each line of a `.jsonl`, each sample of inspect_ai's `.eval`."""
 
 import importlib
 import json
@@ -14,17 +14,17 @@ from heats.errors import PreflightFailed
 WHOLE = (".json", ".traj", ".pred")
 SUFFIXES = (*WHOLE, ".jsonl", ".eval")
 MODEL = "_model"
-"""Key under which a sample of an `.eval` file is told the model that the file's head names."""
+"""Key that carries the model named in the header of an `.eval` file into each of its samples."""
 _ZSTD = 93
 _LARGEST_SAMPLE = 512 << 20
 
 
 def documents(path: Path) -> Iterator[tuple[str, Any]]:
-    """Each document of a file with the words that point at it; a `ValueError` is one that cannot be read.
+    """Yield each document with its location; a document that cannot be read is yielded as its `ValueError`.
 
     Raises:
         OSError: the file cannot be read.
-        PreflightFailed: it is compressed in a way for which a library is missing.
+        PreflightFailed: the library for its compression is missing.
     """
     if path.suffix == ".eval":
         yield from _samples(path)
@@ -66,7 +66,7 @@ def _model(archive: zipfile.ZipFile, raw: BinaryIO) -> str:
 
 
 def _content(archive: zipfile.ZipFile, raw: BinaryIO, member: zipfile.ZipInfo) -> bytes:
-    """The bytes of a member. Python's zipfile knows Zstandard, in which inspect_ai writes, only from 3.14 on."""
+    """A member's bytes. inspect_ai compresses with Zstandard, which Python's zipfile supports from 3.14 on."""
     if member.file_size > _LARGEST_SAMPLE:
         raise ValueError(f"{member.file_size >> 20} MiB, more than is read of one sample")
     if member.compress_type != _ZSTD:

@@ -1,8 +1,8 @@
-"""The files of a folder, put together to attempts as the tools that wrote them lay them out.
+"""Group the files of a folder into attempts, following the layouts of the tools that write them.
 
-Files of one name beside each other are one attempt's: `x.traj`, `x.pred`, `x.patch`. In a trial of Harbor only
-`agent/trajectory.json` is the attempt's, and `result.json` names its task. A summary such as `preds.json` tells again
-what lies below it.
+Files with the same stem in one folder belong to one attempt: `x.traj`, `x.pred`, `x.patch`. In a Harbor trial the attempt
+is `agent/trajectory.json`, and `result.json` names its task. A summary file such as `preds.json` repeats what lies below
+it.
 """
 
 import re
@@ -16,18 +16,18 @@ from heats.importing.documents import SUFFIXES, documents
 from heats.importing.rows import read_document, read_rows
 
 SUMMARIES = ("preds.json", "predictions.json", "output.swebench.jsonl", "all_preds.jsonl")
-"""Files that tell again what others beside and below them hold, in the order in which they are believed."""
+"""Files that repeat the contents of files beside and below them; earlier names take precedence."""
 _CRITIC = re.compile(r"output\.critic_attempt_\d+\.jsonl")
 _OURS = frozenset({"result.json", "config.json", "lock.json", "run.json", "summary.json", "evidence.json", "task.json"})
 
 
 @dataclass
 class _Files:
-    """What the files of a folder hold, before it is put together.
+    """What was read from the files of a folder, before it is grouped.
 
     Attributes:
-        single: attempts that had a file to themselves, `rows` those of files with many.
-        trials: trials of Harbor, and their tasks.
+        single: attempts read from a file that holds one; `rows` those from files that hold many.
+        trials: folders of Harbor trials, with their tasks.
     """
 
     single: dict[tuple[Path, str], list[Attempt]] = field(default_factory=lambda: defaultdict(list))
@@ -38,10 +38,10 @@ class _Files:
 
 
 def read_files(paths: Sequence[Path]) -> list[Found]:
-    """The attempts in files, which are those of one folder and of the folders below it.
+    """Read the attempts in the files of one folder and the folders below it.
 
     Raises:
-        OSError: one cannot be read.
+        OSError: a file cannot be read.
         PreflightFailed: a library is missing.
     """
     files = _Files()
@@ -51,7 +51,7 @@ def read_files(paths: Sequence[Path]) -> list[Found]:
         elif path.suffix in SUFFIXES:
             _take(files, path)
     found: list[Found] = [*_joined(files)]
-    for path in sorted(files.rows, key=_belief):
+    for path in sorted(files.rows, key=_precedence):
         found = _with_rows(found, path, files.rows[path], again=_is_summary(path, files.rows))
     return [*found, *files.bad]
 
@@ -80,8 +80,8 @@ def _take(files: _Files, path: Path) -> None:
 
 
 def _joined(files: _Files) -> Iterable[Found]:
-    """One attempt for all files of one name, in the order of their names."""
-    groups = {key: list(found) for key, found in files.single.items() if not _is_beside_the_point(files, key)}
+    """One attempt for each group of files with the same stem, in order of folder and stem."""
+    groups = {key: list(found) for key, found in files.single.items() if not _is_duplicate_record(files, key)}
     per_folder: dict[Path, int] = defaultdict(int)
     for folder, _ in groups:
         per_folder[folder] += 1
@@ -117,7 +117,7 @@ def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: 
 
 
 def _by_layout(files: _Files, key: tuple[Path, str], attempt: Attempt) -> str:
-    """The task's id where the tool's own way of laying out files says it: `<id>/<id>.traj`, or a trial of Harbor."""
+    """The task's id, where the tool's layout gives it: `<id>/<id>.traj`, or a Harbor trial."""
     folder, stem = key
     trial = _trial_of(files, folder)
     if trial is not None:
@@ -129,14 +129,14 @@ def _trial_of(files: _Files, path: Path) -> Path | None:
     return next((one for one in (path, *path.parents) if one in files.trials), None)
 
 
-def _is_beside_the_point(files: _Files, key: tuple[Path, str]) -> bool:
-    """Other records in a trial of Harbor, such as the agent's own from which the trial's was made."""
+def _is_duplicate_record(files: _Files, key: tuple[Path, str]) -> bool:
+    """Whether this is another record of a Harbor trial, such as the one that the trial's ATIF was converted from."""
     folder, stem = key
     trial = _trial_of(files, folder)
     return trial is not None and (folder, stem) != (trial / "agent", "trajectory")
 
 
-def _belief(path: Path) -> tuple[int, Path]:
+def _precedence(path: Path) -> tuple[int, Path]:
     return (SUMMARIES.index(path.name) + 2 if path.name in SUMMARIES else path.name == "output.jsonl", path)
 
 
@@ -147,9 +147,9 @@ def _is_summary(path: Path, rows: Mapping[Path, object]) -> bool:
 
 
 def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: bool) -> list[Found]:
-    """What was found, and the rows of one more file: of a summary only what nothing else told.
+    """Add the rows of one more file to what was found; of a summary file only the rows found nowhere else.
 
-    An attempt whose own files hold no patch gets the one that the summary has for it.
+    An attempt whose own files hold no patch takes the patch from the summary.
     """
     if not again:
         return [*found, *rows]

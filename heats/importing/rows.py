@@ -1,4 +1,4 @@
-"""What a JSON document holds, by the keys at its top: a trajectory, a prediction, or rows of attempts.
+"""Recognise what a JSON document holds by its top-level keys: a trajectory, a prediction, or rows of attempts.
 
 | tool | a row |
 | --- | --- |
@@ -9,8 +9,7 @@
 | Multi-SWE-bench | `org`, `repo`, `number`, `fix_patch` |
 | SWE-bench Pro | `instance_id`, `patch` |
 
-What a row says of its attempt's success is never read: neither `success_id` nor a score, nor the reference patch that
-some of them carry.
+Nothing that reveals success is read: no `success_id`, no score, and no reference patch, which some rows carry.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +28,7 @@ Row = Mapping[str, Any]
 
 
 def read_document(document: object, source: str, path: Path) -> list[Found] | None:
-    """The attempts that a document holds; None where it is none of ours."""
+    """The attempts in a document; None if its format is not known."""
     if isinstance(document, Mapping) and reader_of(document) is None and _is_by_instance(document):
         document = [{"instance_id": name, **row} for name, row in document.items()]
     if not isinstance(document, list) or reader_of(document) is not None:
@@ -39,7 +38,7 @@ def read_document(document: object, source: str, path: Path) -> list[Found] | No
 
 
 def read_rows(pairs: Sequence[tuple[str, object]], path: Path) -> list[Found] | None:
-    """The attempts of many rows; one that cannot be read is left out. None where no row is one of ours."""
+    """The attempts in a list of rows, leaving out rows that cannot be read; None if no row has a known format."""
     found: list[Found] = []
     known = False
     for source, row in pairs:
@@ -53,12 +52,12 @@ def read_rows(pairs: Sequence[tuple[str, object]], path: Path) -> list[Found] | 
 
 
 def is_data_row(document: object) -> bool:
-    """Whether a document is a row of a data set, which holds the task and the answer, and no attempt."""
+    """Whether a document is a row of a data set: it holds a task and its reference patch, not an attempt."""
     return isinstance(document, Mapping) and ("base_commit" in document or "resolved_issues" in document)
 
 
 def why_unknown(row: object) -> str:
-    """Why a row is none of ours."""
+    """Why a row was not recognised, for messages."""
     if isinstance(row, ValueError):
         return str(row)
     if is_data_row(row):

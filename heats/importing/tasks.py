@@ -1,4 +1,4 @@
-"""Which task each attempt belongs to: what its files say, or what the user says. Nothing is assumed."""
+"""Assign attempts to tasks, by what their files or the user say. Nothing is guessed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 class NamedBy(StrEnum):
-    """Whose name is the task's id, for attempts whose files do not say it."""
+    """Whose name to take as the task id of attempts whose files do not name their task."""
 
     FOLDER = "folder"
     FILE = "file"
@@ -24,15 +24,15 @@ def at_tasks(
     *,
     nameless: bool = False,
 ) -> tuple[Attempt, ...]:
-    """The attempts, each with its task's id, and those at other tasks than `only` left away.
+    """Give every attempt its task id and keep those of the wanted tasks.
 
     Args:
-        only: ids of the tasks that are wanted; all when empty. A single one is the task of attempts that name none.
-        named_by: takes the name of the folder or of the file of attempts that name none.
-        nameless: attempts that name no task may lie together in one folder: then they are at one task without a name.
+        only: ids of the wanted tasks; all tasks when empty. A single id also applies to attempts that name no task.
+        named_by: take the name of an attempt's folder or file as its task id, if its files do not name one.
+        nameless: accept attempts without a task id if all of them lie in one folder and no other attempt has one.
 
     Raises:
-        UsageError: nothing says at which task an attempt was made.
+        UsageError: the task of an attempt is not known.
     """
     unnamed = only[0] if len(only) == 1 else ""
     told = [one if one.instance else replace(one, instance=_name(one, named_by) or unnamed) for one in attempts]

@@ -38,7 +38,7 @@ def left_out_lines(left_out: Mapping[str, str], noun: str) -> list[str]:
     """What could not be used and why: a heading and a line each, for as many as a person reads."""
     if not left_out:
         return []
-    lines = [f"left out: {say.several(len(left_out), noun)} that cannot be used; in no figure"]
+    lines = [f"left out: {say.several(len(left_out), noun)} that cannot be used"]
     lines += [f"  {one_line(name, 80)}: {one_line(why, 300)}" for name, why in list(left_out.items())[:SHOWN_FAILURES]]
     more = len(left_out) - SHOWN_FAILURES
     return [*lines, f"  and {more} more"] if more > 0 else lines

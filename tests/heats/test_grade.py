@@ -174,6 +174,7 @@ class NamingEnv(SumEnv):
 @pytest.mark.parametrize("more", [(), ("--json",)])
 def test_hidden_tests_are_named_only_when_asked_for(env, tmp_path, monkeypatch, capsys, more):
     monkeypatch.setattr("heats.sweep.dataset.open_env", lambda name, options: NamingEnv())
+    monkeypatch.setenv("COLUMNS", "200")
     path = predictions(tmp_path / "preds.json", a="wrong")
     assert heats(monkeypatch, path, "-d", "sums:Env", *more) == 0
     told = "".join(capsys.readouterr())

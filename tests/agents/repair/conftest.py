@@ -78,7 +78,7 @@ async def run(command: str, repo: Path) -> subprocess.CompletedProcess[str]:
     """Run a command as a sandbox would."""
 
     def work() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["bash", "-c", command], cwd=repo, capture_output=True, text=True, timeout=120)
+        return subprocess.run(["bash", "-c", command], cwd=repo, capture_output=True, text=True, timeout=300)
 
     return await asyncio.to_thread(work)
 

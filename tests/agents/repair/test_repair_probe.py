@@ -56,10 +56,10 @@ def repo(tmp_path: Path) -> Path:
 def call(repo: Path, verb: str, want: dict[str, Any], command: str = "unittest") -> str:
     path = repo.parent / f"{verb}.json"
     text = COMMANDS.get(command)
-    path.write_text(json.dumps({"command": f"{sys.executable} {text}" if text else command, "seconds": 20, **want}))
+    path.write_text(json.dumps({"command": f"{sys.executable} {text}" if text else command, "seconds": 100, **want}))
     script = str(repo.parent / "helpers/repair_run.py")
     done = subprocess.run(
-        [sys.executable, script, verb, str(path)], cwd=repo, capture_output=True, text=True, timeout=60
+        [sys.executable, script, verb, str(path)], cwd=repo, capture_output=True, text=True, timeout=300
     )
     assert not done.stderr, done.stderr
     return done.stdout
