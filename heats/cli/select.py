@@ -16,7 +16,7 @@ from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json,
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.importing.read import read_attempts
-from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.importing.select import AttemptsEnv, Contest, make_contests, play_selection
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.show import export_preds, open_display, write_report
@@ -27,6 +27,7 @@ from heats.store.files import write_bytes
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from tournament.position_bias import position_report
+from tournament.registry import needs_model
 
 SHOWN_TASKS = 20
 
@@ -112,7 +113,7 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
     if view is not None:
         options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
     config = options.load(defaults)
-    if config.model is None and config.tournament.selector in ASK_NOBODY:
+    if config.model is None and not needs_model(config.tournament):
         return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
     return config
 
@@ -120,7 +121,7 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
 def _check(config: HeatsConfig, contests: list[Contest]) -> None:
     if config.iterations != 1:
         raise UsageError("iterations must be 1: heats select plays no further heat")
-    asked = config.tournament.selector not in ASK_NOBODY
+    asked = needs_model(config.tournament)
     for contest in contests:
         if asked and not contest.statement.strip():
             which = f" of {contest.id}" if len(contests) > 1 else ""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.sanitize import one_line
 from heats.errors import UsageError
 from heats.show import words as say
 from heats.show.charts import Scatter, draw_scatter
@@ -12,7 +13,6 @@ from heats.show.figures import TaskFigures
 from heats.show.intervals import Estimate, estimate
 from heats.show.reading import Basis
 from heats.show.report import page_html, render
-from heats.show.sanitize import one_line
 from heats.show.state import amount, word
 from heats.show.table import MEANING, RunFigures
 from heats.show.timeline import drawn_events

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.sanitize import one_line
 from heats.show import words as say
 from heats.show.reading import TaskFacts
-from heats.show.sanitize import one_line
 from heats.store.cross_store import CrossStore
 from heats.store.records import CrossRow
 

@@ -1,21 +1,18 @@
 """A diff as rows that a template can colour: for reading only, never for applying."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from core.diff import FileDiff, Hunk, scan_diff
+from core.sanitize import one_line, screen_text
 from heats.show.colour import Pieces, colour
-from heats.show.sanitize import from_bytes, one_line
 
-_HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_STATUS = (
-    (re.compile(r"new file mode "), "new"),
-    (re.compile(r"deleted file mode "), "deleted"),
-    (re.compile(r"rename from "), "renamed"),
-    (re.compile(r"Binary files |GIT binary patch"), "binary"),
+_STATUS: Mapping[str, str] = {"add": "new", "delete": "deleted", "rename": "renamed", "copy": "copied"}
+_SAID_ELSEWHERE = re.compile(
+    rb"index [0-9a-f]|--- |\+\+\+ |new file mode 100644|deleted file mode 100644|Binary files "
 )
-_SAID_ELSEWHERE = re.compile(r"index [0-9a-f]|--- |\+\+\+ |new file mode 100644|deleted file mode 100644")
 MAX_LINE = 500
 
 RowKind = Literal["add", "del", "same", "hunk", "note"]
@@ -34,7 +31,7 @@ class Row:
 
 @dataclass(slots=True)
 class FileRows:
-    """The rows of one file. `status` is `new`, `deleted`, `renamed`, `binary` or empty."""
+    """The rows of one file. `status` is `new`, `deleted`, `renamed`, `copied`, `binary` or empty."""
 
     name: str
     rows: list[Row]
@@ -66,57 +63,45 @@ class DiffView:
         return sum(len(row.text) for file in self.files for row in file.rows)
 
 
-def read_diff(data: bytes, limit: int = 60_000) -> DiffView:
+def diff_view(data: bytes, limit: int = 60_000) -> DiffView:
     """Rows of a diff's first `limit` bytes. Whatever the bytes are, something readable comes out."""
     shown = data if len(data) <= limit else data[: max(data.rfind(b"\n", 0, limit), 0) + 1]
-    files: list[FileRows] = []
-    old = new = left_old = left_new = 0
-    for raw in shown.split(b"\n")[: -1 if shown.endswith(b"\n") else None]:
-        line = _text(raw)
-        inside = left_old > 0 or left_new > 0
-        if line.startswith("diff --git "):  # within a hunk every line has a sign before it
-            files.append(FileRows(_name(line), []))
-            left_old = left_new = 0
-            continue
-        if not files:
-            files.append(FileRows("", []))
-        file, hunk = files[-1], None if inside else _HUNK.match(line)
-        if hunk:
-            old, new = int(hunk[1]), int(hunk[3])
-            left_old, left_new = int(hunk[2] or 1), int(hunk[4] or 1)
-            file.rows.append(Row("hunk", line))
-        elif inside and line[:1] in {"+", "-", " ", ""}:
-            row, used_old, used_new = _row(line, old, new)
-            old, new, left_old, left_new = old + used_old, new + used_new, left_old - used_old, left_new - used_new
-            file.added, file.removed = file.added + (row.kind == "add"), file.removed + (row.kind == "del")
-            file.rows.append(row)
+    return DiffView(tuple(map(_rows, scan_diff(shown))), len(data) - len(shown))
+
+
+def _rows(file: FileDiff) -> FileRows:
+    status = "binary" if file.binary or (file.flaw and file.flaw.kind == "no data") else _STATUS.get(file.change, "")
+    shown = FileRows(one_line(file.name, 200), [], status=status)
+    for line in file.header[1 if file.path else 0 :]:
+        if not (file.path and _SAID_ELSEWHERE.match(line)):
+            shown.rows.append(Row("note", _text(line)))
+    if file.binary:
+        shown.rows.append(Row("note", f"GIT binary patch ({file.binary_size:,} bytes)"))
+    for hunk in file.hunks:
+        shown.added, shown.removed = shown.added + hunk.count(b"+"), shown.removed + hunk.count(b"-")
+        shown.rows += [Row("hunk", _text(hunk.header)), *_hunk_rows(hunk)]
+    shown.rows += [Row("note", _text(line)) for line in file.prose]
+    return shown
+
+
+def _hunk_rows(hunk: Hunk) -> Iterator[Row]:
+    old, new = hunk.old_start, hunk.new_start
+    for line in hunk.lines:
+        sign, text = line[:1], _text(line[1:])
+        if sign == b"\\":
+            yield Row("note", "\\ No newline at end of file")
+        elif sign == b"+":
+            yield Row("add", text, None, new)
+        elif sign == b"-":
+            yield Row("del", text, old, None)
         else:
-            _note(file, line)
-    return DiffView(tuple(files), len(data) - len(shown))
-
-
-def _note(file: FileRows, line: str) -> None:
-    file.status = next((status for start, status in _STATUS if start.match(line)), file.status)
-    if not (file.name and _SAID_ELSEWHERE.match(line)):
-        file.rows.append(Row("note", line))
+            yield Row("same", text, old, new)
+        old, new = old + (sign in b" -"), new + (sign in b" +")
 
 
 def _text(raw: bytes) -> str:
-    line = from_bytes(raw.removesuffix(b"\r"), MAX_LINE).replace("\n", "\N{SYMBOL FOR NEWLINE}")
+    line = screen_text(raw.removesuffix(b"\r"), MAX_LINE).replace("\n", "\N{SYMBOL FOR NEWLINE}")
     return line + (f" [... {len(raw) - MAX_LINE:,} bytes cut here]" if len(raw) > MAX_LINE else "")
-
-
-def _row(line: str, old: int, new: int) -> tuple[Row, int, int]:
-    if line.startswith("+"):
-        return Row("add", line[1:], None, new), 0, 1
-    if line.startswith("-"):
-        return Row("del", line[1:], old, None), 1, 0
-    return Row("same", line[1:], old, new), 1, 1
-
-
-def _name(header: str) -> str:
-    """The path of a file, as its `diff --git` line names it last."""
-    return one_line(header.rpartition(" b/")[2] or header, 200)
 
 
 def colour_diff(view: DiffView) -> None:

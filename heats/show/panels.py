@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.llm.ledger import Usage
+from core.sanitize import one_line
 from heats.show import words as say
 from heats.show.plain import progress
-from heats.show.sanitize import one_line
 from heats.show.state import MatchView, RolloutView, RunView, TaskView, amount, word
 
 _STATE_STYLES = {"running": "cyan", "submitted": "green"}

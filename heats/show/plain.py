@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from core.sanitize import ci_lines, one_line
 from heats.show import words as say
-from heats.show.sanitize import ci_lines, one_line
 from heats.show.state import MatchView, RunView, TaskView, amount, number, word, words
 from heats.store.events import Event
 

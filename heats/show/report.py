@@ -22,12 +22,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from core.sanitize import for_screen, one_line
 from heats.show import words as say
 from heats.show.diffs import Row
 from heats.show.figures import TaskFigures
 from heats.show.overview import SUCCESS_WORDS, TONES, OverviewFacts, overview
 from heats.show.reading import Basis, find_basis, read_task, task_ids
-from heats.show.sanitize import clean, one_line
 from heats.show.spending import HeatWork, sum_work, work_by_heat
 from heats.show.table import RunFigures
 from heats.show.task_view import Budget, view_task
@@ -260,7 +260,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: clean(value) if type(value) is str else value,
+        finalize=lambda value: for_screen(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -7,12 +7,12 @@ from textual import work
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer
 
+from core.sanitize import one_line
 from heats.show import words as say
 from heats.show.figures import TaskFigures
 from heats.show.lists import LOOK_EVERY_S, Line, ListScreen
 from heats.show.panes import VERDICT_STYLES
 from heats.show.reading import Basis, find_basis, read_task, task_ids
-from heats.show.sanitize import one_line
 from heats.show.table import cells, header
 from heats.show.task_screens import TaskScreen
 from heats.show.watch import Watcher

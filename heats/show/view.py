@@ -5,11 +5,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.sanitize import one_line
 from heats.errors import UsageError
 from heats.show import words as say
 from heats.show.panes import bracket_pane, mark, patch_pane, verdict_pane
 from heats.show.reading import Basis, TaskFacts, find_basis, read_task, task_ids
-from heats.show.sanitize import one_line
 from heats.show.table import RunFigures
 from heats.store.store import RunStore
 
