@@ -9,7 +9,9 @@ import typer
 
 from core.registry import optional_module
 from heats.cli.runs import RunArgument
-from heats.show import export_atif, export_csv, export_harbor, export_parquet, export_preds
+from heats.export.harbor import export_harbor
+from heats.export.predictions import export_atif, export_preds
+from heats.export.table import export_csv, export_parquet
 from heats.store.store import RunStore
 
 

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from core.record import Record
 from core.sanitize import one_line
-from heats.show import words as say
-from heats.show.reading import RolloutFacts, TaskFacts
+from heats import formatting as say
+from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Match
 
 

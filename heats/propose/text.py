@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from core.sanitize import for_screen, one_line
+from heats import formatting as say
 from heats.propose.attempts import Attempt, Contest
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import Proposal, Tests
-from heats.show import words as say
-from heats.show.markdown import code, fence
+from heats.report.markdown import code, fence
 
 MAX_TITLE = 120
 MAX_TEXT = 60_000  # GitHub takes 65,536 characters

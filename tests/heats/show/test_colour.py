@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.sanitize import for_screen
-from heats.show.colour import LANGUAGES, colour
-from heats.show.diffs import colour_diff, diff_view
-from heats.show.report import code_html
+from heats.report.colour import LANGUAGES, colour
+from heats.report.diffs import colour_diff, diff_view
+from heats.report.report import code_html
 
 ENDINGS = [ending for endings in LANGUAGES.values() for ending in endings.split()]
 KNOTS = ["'", '"', "\\", "(", "{", "<!--", "/*", "${", "r'", 'f"{', "a.", "[[", "%{", "<<E ", "class a "]

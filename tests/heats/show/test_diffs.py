@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heats.show.diffs import diff_view
+from heats.report.diffs import diff_view
 
 DIFF = b"""diff --git a/x.py b/x.py
 index 1..2 100644
