@@ -16,6 +16,7 @@ from agents.llm.base import ToolCall
 from agents.llm.ledger import Usage
 from agents.llm.replies import without_surrogates
 from agents.trajectory import Observation, Step, Trajectory
+from core.errors import first_problem
 
 VERSION = "ATIF-v1.7"
 _OURS = "heats"
@@ -158,8 +159,7 @@ def is_ours(document: Mapping[str, Any]) -> bool:
 def fault_of(error: Exception) -> str:
     """What was wrong with a document, in one line: the field and its fault."""
     if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
+        return first_problem(error)
     return f"missing {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
 
 

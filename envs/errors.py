@@ -8,10 +8,10 @@
   + PatchRejected          a patch that must not be stored or applied (carries every reason)
 """
 
-from pydantic import ValidationError
+from core.errors import ExpectedError
 
 
-class EnvsError(Exception):
+class EnvsError(ExpectedError):
     """Base of this room's errors."""
 
 
@@ -43,10 +43,3 @@ class PatchRejected(EnvsError):
     def __init__(self, reasons: tuple[str, ...]) -> None:
         self.reasons = reasons
         super().__init__("; ".join(reasons))
-
-
-def first_problem(error: ValidationError) -> str:
-    """The first fault that a model's validation found, for a message: the field, and what is wrong with it."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"

@@ -11,7 +11,7 @@ from base64 import urlsafe_b64encode
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("tournament", "summarizer", "envs", "agents", "sandbox", "configs")
+PACKAGES = ("core", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 """Top-level packages that ship with heats, beside `heats` itself."""
 _WAY_OUT = "install heats in an environment of its own (`uv tool install heats` or `pipx install heats`)"
 

@@ -9,9 +9,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.textfile import decode, read_text
 from envs.errors import TaskError
 from envs.harbor.taskfile import TaskFile, read_task_file
-from envs.textfile import decode, read_text
 from sandbox.images import directory_digest
 
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")

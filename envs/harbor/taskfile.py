@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from envs.errors import TaskError, first_problem
+from core.errors import first_problem
+from envs.errors import TaskError
 
 NetworkMode = Literal["public", "no-network", "allowlist"]
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")

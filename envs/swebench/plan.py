@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.diff import DiffSyntaxError, parse_diff, touched
 from envs.base import TestOutcome
-from envs.diffparse import DiffSyntaxError, parse_diff
 from envs.errors import TaskError
-from envs.patches import touched
 from envs.swebench.logs import (
     BY_REPOSITORY,
     PARSERS,

@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
+from core.textfile import decode, json_lines, read_text
 from envs.errors import TaskError
 from envs.swebench.shapes import classic, strings
 from envs.swebench.tables import read_arrow, read_hub, read_parquet
-from envs.textfile import decode, json_lines, read_text
 
 ALIASES = {
     "full": "SWE-bench/SWE-bench",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.sanitize import one_line
 from envs.base import Env, Grade
 from heats.cli.options import TasksFrom, spread
 from heats.cli.session import left_out_rows, print_json, telling
@@ -21,7 +22,6 @@ from heats.importing.attempts import LeftOut
 from heats.importing.read import read_attempts
 from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
 from heats.importing.tasks import at_tasks
-from heats.show.sanitize import one_line
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore

@@ -4,7 +4,7 @@ import re
 import sys
 from pathlib import Path
 
-from envs.textfile import decode
+from core.textfile import decode
 from heats.errors import UsageError
 from heats.store.files import there_is
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.textfile import decode, json_lines
 from envs import RepositoryEnv, RepositorySource
-from envs.textfile import decode, json_lines
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, TasksFrom, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, left_out_rows, print_config, print_json, run_directory, say
@@ -19,7 +19,7 @@ from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
 from heats.importing.read import read_attempts
-from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.importing.select import AttemptsEnv, Contest, make_contests, play_selection
 from heats.importing.tasks import at_tasks
 from heats.report.judge_bias import judge_line
 from heats.report.ranking import Place, ranking, ranking_text
@@ -33,6 +33,7 @@ from heats.store.store import RunStore
 from heats.sweep.summary import left_out_lines
 from heats.view.live import open_display
 from tournament.position_bias import position_report
+from tournament.registry import needs_model
 
 SHOWN_TASKS = 20
 
@@ -140,14 +141,14 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
     if view is not None:
         options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
     config = options.load(defaults)
-    if config.model is None and config.tournament.selector in ASK_NOBODY:
+    if config.model is None and not needs_model(config.tournament):
         return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
     return config
 
 
 def _with_issue(config: HeatsConfig, contests: list[Contest], left_out: dict[str, str]) -> list[Contest]:
     """Contests that can be judged; those of whose task nothing is known are left out, unless none is left."""
-    if config.tournament.selector in ASK_NOBODY:
+    if not needs_model(config.tournament):
         return contests
     kept = [contest for contest in contests if contest.statement.strip()]
     if kept:
@@ -160,7 +161,7 @@ def _with_issue(config: HeatsConfig, contests: list[Contest], left_out: dict[str
 def _check(config: HeatsConfig, contests: list[Contest]) -> None:
     if config.iterations != 1:
         raise UsageError("iterations must be 1: heats select plays no further heat")
-    asked = config.tournament.selector not in ASK_NOBODY
+    asked = needs_model(config.tournament)
     for contest in contests:
         if asked and not contest.statement.strip():
             which = f" of {contest.id}" if len(contests) > 1 else ""

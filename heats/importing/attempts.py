@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.trajectory import Trajectory
+from core.diff import scan_diff
 from envs.base import Evidence
-from envs.diffparse import DiffSyntaxError, parse_diff
 from summarizer.schema import Summary
 
 PATCHES = (".diff", ".patch")
@@ -72,11 +72,8 @@ def ended(data: bytes) -> bytes:
 
 
 def is_diff(data: bytes) -> bool:
-    """Whether the bytes parse as a complete diff."""
-    try:
-        return bool(parse_diff(data))
-    except DiffSyntaxError:
-        return False
+    """Whether the bytes are meant as a diff. Whether it can be applied is checked where it is used, with the reason."""
+    return any(file.path or file.flaw for file in scan_diff(data))
 
 
 def encoded(text: object) -> bytes:

@@ -1,6 +1,5 @@
 """Read the JSON documents in a file: a whole `.json`, each line of a `.jsonl`, each sample of inspect_ai's `.eval`."""
 
-import importlib
 import json
 import struct
 import zipfile
@@ -8,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from envs.textfile import decode, json_lines
-from heats.errors import PreflightFailed
+from core.registry import optional_module
+from core.textfile import decode, json_lines
 
 WHOLE = (".json", ".traj", ".pred")
 SUFFIXES = (*WHOLE, ".jsonl", ".eval")
@@ -24,7 +23,7 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
 
     Raises:
         OSError: the file cannot be read.
-        PreflightFailed: the library for its compression is missing.
+        ExtraMissing: the library for its compression is not installed.
     """
     if path.suffix == ".eval":
         yield from _samples(path)
@@ -72,10 +71,7 @@ def _content(archive: zipfile.ZipFile, raw: BinaryIO, member: zipfile.ZipInfo) -
     if member.compress_type != _ZSTD:
         with archive.open(member) as file:
             return file.read(_LARGEST_SAMPLE)
-    try:
-        zstandard = importlib.import_module("zstandard")
-    except ImportError:
-        raise PreflightFailed("this .eval log is compressed with Zstandard: install heats[inspect]") from None
+    zstandard = optional_module("zstandard", "an .eval log compressed with Zstandard")
     raw.seek(member.header_offset)
     name_length, extra_length = struct.unpack("<HH", raw.read(30)[26:30])
     raw.seek(name_length + extra_length, 1)

@@ -1,8 +1,8 @@
 """Group the files of a folder into attempts, following the layouts of the tools that write them.
 
-Files with the same stem in one folder belong to one attempt: `x.traj`, `x.pred`, `x.patch`. In a Harbor trial the attempt
-is `agent/trajectory.json`, and `result.json` names its task. A summary file such as `preds.json` repeats what lies below
-it.
+Files with the same stem in one folder belong to one attempt: `x.traj`, `x.pred`, `x.patch`. In a Harbor trial the
+attempt is `agent/trajectory.json`, and `result.json` names its task. A summary file such as `preds.json` repeats what
+lies below it.
 """
 
 import re
@@ -42,7 +42,7 @@ def read_files(paths: Sequence[Path]) -> list[Found]:
 
     Raises:
         OSError: a file cannot be read.
-        PreflightFailed: a library is missing.
+        ExtraMissing: a library is not installed.
     """
     files = _Files()
     for path in paths:

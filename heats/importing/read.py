@@ -29,7 +29,7 @@ def read_attempts(paths: Sequence[Path]) -> Reading:
     Raises:
         UsageError: a path that does not exist or is of no known format, a directory without any attempt, or nothing of
             all that can be used.
-        PreflightFailed: a library is missing.
+        ExtraMissing: a library is not installed.
     """
     found: list[Found] = []
     for path in paths:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from core.sanitize import one_line
 from envs.base import Evidence
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Bracket, Match
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.llm.ledger import Usage
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.charts import draw_chart, draw_spreads
 from heats.report.drawings import draw_timeline
@@ -12,7 +13,6 @@ from heats.report.servers import served
 from heats.report.spending import HeatWork, spending
 from heats.report.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.report.timeline import run_rows, seconds
-from heats.show.sanitize import one_line
 from heats.store.events import Event
 from heats.store.records import Charge
 from heats.store.store import RunStore

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.sanitize import one_line
 from heats.formatting import aligned, columns
-from heats.show.sanitize import one_line
 from heats.store.store import TaskStore
 
 MOST_ROWS = 64

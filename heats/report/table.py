@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.figures import Figures, TaskFigures
-from heats.show.sanitize import one_line
 
 _LEAST_TELLING = ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat")
 """Columns that are left out where there is no room, the first of them first."""

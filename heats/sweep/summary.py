@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.figures import Figures
 from heats.report.table import figures_text
-from heats.show.sanitize import one_line
 from heats.store.records import TaskResult
 
 SHOWN_FAILURES = 10
