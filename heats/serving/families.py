@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.textfile import read_text
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -76,7 +78,7 @@ def family_of(model: str) -> Family | None:
 
 def _model_type(directory: Path) -> str:
     try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(read_text(directory / "config.json"))
     except (OSError, ValueError):
         return ""
     return str(config.get("model_type", "")) if isinstance(config, dict) else ""

@@ -167,3 +167,22 @@ def test_two_states_are_equal_only_with_the_same_description():
     one, other = (Patch(f"{STATE_MARK}\n{text}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n".encode()) for text in "12")
     assert patch_key(one) != patch_key(other)
     assert patch_key(one) == patch_key(Patch(one.data))
+
+
+def test_a_byte_order_mark_in_a_tasks_files_is_read_over(tmp_path):
+    directory = write_task(tmp_path)
+    for name in ("task.toml", "instruction.md", "environment/Dockerfile"):
+        (directory / name).write_bytes(b"\xef\xbb\xbf" + (directory / name).read_bytes())
+    (task,) = open_env("harbor", {"path": directory}).tasks()
+    assert (task.statement[:5], task.workdir, task.agent_timeout_s) == ("Write", "/app", 60)
+
+
+async def test_one_task_that_cannot_be_used_is_left_out_and_the_others_are_there(tmp_path):
+    write_task(tmp_path, "bad", {"environment/docker-compose.yaml": "services: {}"})
+    write_task(tmp_path, "good")
+    write_task(tmp_path, "wants", verifier='env = { JUDGE_KEY = "${JUDGE_KEY}" }')
+    env = open_env("harbor", {"path": tmp_path})
+    assert ([task.id for task in env.tasks()], list(env.listing())) == (["good", "wants"], ["bad", "good", "wants"])
+    assert set(await env.unusable(grading=False)) == {"bad"}
+    told = await env.unusable(grading=True)
+    assert "docker-compose" in told["bad"] and "-O 'env_values={JUDGE_KEY: ...}'" in told["wants"]

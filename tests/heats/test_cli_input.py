@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from doubles import one_line
 
+from heats.cli.issue import read_issue
+from heats.config import load_config
+
 
 def test_sound_input_is_solved(solve, tmp_path):
     code, out, _ = solve("--json")
@@ -187,3 +190,11 @@ def test_the_shell_completes_commands_and_flags(words, offered):
     asked = {"_HEATS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     done = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
     assert offered in done.stdout.split()
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_in_a_configuration_or_an_issue_is_read_over(tmp_path, encoding):
+    (tmp_path / "more.yaml").write_bytes("rollouts: 3\n".encode(encoding))
+    assert load_config([str(tmp_path / "more.yaml")]).rollouts == 3
+    (tmp_path / "issue.md").write_bytes("It fails größtenteils.\n".encode(encoding))
+    assert read_issue(str(tmp_path / "issue.md")) == "It fails größtenteils.\n"

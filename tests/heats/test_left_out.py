@@ -75,3 +75,4 @@ def test_a_sweep_names_what_it_left_out_and_ends_with_3(tmp_path, monkeypatch, c
             assert "left out: 2 tasks that cannot be used\n  bad: it has no image" in out
     assert "left_out" in {event.kind for event in read_events(tmp_path / "run" / "events.jsonl")}
     assert (tmp_path / "run" / "tasks" / "csv").is_dir()
+    assert "left out: bad: it has no image" in (tmp_path / "run" / "report.html").read_text()
