@@ -149,15 +149,25 @@ def _is_summary(path: Path, rows: Mapping[Path, object]) -> bool:
 def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: bool) -> list[Found]:
     """Add the rows of one more file to what was found; of a summary file only the rows found nowhere else.
 
-    An attempt whose own files hold no patch takes the patch from the summary.
+    An attempt whose own files hold no patch, or name no task, takes these from the summary.
     """
     if not again:
         return [*found, *rows]
-    below = [one for one in found if isinstance(one, Attempt) and one.file.is_relative_to(path.parent)]
     for row in rows:
-        same = [one for one in below if isinstance(row, Attempt) and one.instance == row.instance]
-        if not same:
+        same = [one for one in found if isinstance(one, Attempt) and _is_same(one, row, path.parent)]
+        if not isinstance(row, Attempt) or not same:
             found = [*found, row]
-        elif isinstance(row, Attempt) and len(same) == 1 and not same[0].patch and row.patch:
-            found = [replace(one, patch=row.patch) if one is same[0] else one for one in found]
+            continue
+        lacking = len(same) == 1 and not same[0].patch
+        named = {
+            id(one): replace(one, instance=row.instance, patch=row.patch if lacking else one.patch) for one in same
+        }
+        found = [named.get(id(one), one) for one in found]
     return found
+
+
+def _is_same(found: Attempt, row: Found, folder: Path) -> bool:
+    """Whether a row of a summary file in a folder is about this attempt: by its task, else by its file's name."""
+    if not isinstance(row, Attempt) or not found.file.is_relative_to(folder):
+        return False
+    return row.instance == (found.instance or stem_of(found.file))

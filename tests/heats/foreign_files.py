@@ -87,6 +87,12 @@ def swe_agent_merged(folder: Path) -> None:
     write(folder / "preds.json", {ID: {"model_name_or_path": "m", "instance_id": ID, "model_patch": diff()}})
 
 
+def swe_agent_0(folder: Path) -> None:
+    """All records in one folder, named by their instances, which only the predictions beside them say."""
+    write(folder / f"{ID}.traj", swe_agent_record(patch=diff()))
+    lines(folder / "all_preds.jsonl", {"model_name_or_path": "m", "instance_id": ID, "model_patch": diff()})
+
+
 OPENHANDS_EVENTS = [
     {"id": 0, "source": "agent", "action": "system", "args": {"content": "You are ..."}},
     {"id": 1, "source": "user", "action": "message", "args": {"content": "It is old."}},
@@ -250,6 +256,7 @@ SHAPES: dict[str, Callable[[Path], None]] = {
     "SWE-bench predictions": predictions,
     "mini-swe-agent 1": mini_1,
     "mini-swe-agent 2": mini_2,
+    "SWE-agent 0.x": swe_agent_0,
     "SWE-agent 1, stopped batch": swe_agent,
     "SWE-agent 1, merged batch": swe_agent_merged,
     "OpenHands evaluation, before 0.10": openhands_pairs,
