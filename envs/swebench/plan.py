@@ -121,8 +121,8 @@ def find_parser(instance: Instance) -> Parser:
     tests = (*instance.fail_to_pass, *instance.pass_to_pass)
     if parser in _FORMS and not any(_FORMS[parser](test) for test in tests):
         raise TaskError(
-            f"{instance.id}: the log parser {name} never reports a test by a name like {tests[0][:80]!r}: name the "
-            "row's log_parser, or correct FAIL_TO_PASS and PASS_TO_PASS"
+            f"{instance.id}: the log parser {name} cannot report a test named {tests[0][:80]!r}: set the row's "
+            "log_parser, or correct FAIL_TO_PASS and PASS_TO_PASS"
         )
     return parser
 
