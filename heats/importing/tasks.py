@@ -55,6 +55,6 @@ def _question(lost: Sequence[Attempt], known: set[str], places: int) -> str:
     why = f" (others are at {', '.join(sorted(known)[:_SHOWN])})" if known else ""
     why = why or (" (they lie in different folders)" if places > 1 else "")
     return (
-        f"cannot tell the task of {named}{why}: give --task ID for all of them, or --tasks-from folder (or file) to take "
-        "the names of folders (or files) as task ids"
+        f"cannot tell the task of {named}{why}: give --task ID for all of them, or --tasks-from folder (or file) to "
+        "take the names of folders (or files) as task ids"
     )
