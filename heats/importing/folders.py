@@ -106,9 +106,10 @@ def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: 
     told = next((one for one in found if one.trajectory is None), None)
     data = ended(patch.read_bytes()) if patch is not None else b""
     if data and not is_diff(data):
+        bad, data = LeftOut(str(patch), "not a diff: it has no file header"), b""
         if not found:
-            return LeftOut(str(patch), "not a diff that could be read to its end")
-        data = b""
+            return bad
+        files.bad.append(bad)
     base = record or told or Attempt(source=str(patch), file=patch or Path())
     named = next((one.instance for one in (told, record) if one is not None and one.instance), "")
     whole = next((one.patch for one in (told, record) if one is not None and one.patch), b"")
@@ -153,17 +154,17 @@ def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: 
     """
     if not again:
         return [*found, *rows]
+    told: dict[int, Found] = {}
+    more: list[Found] = []
     for row in rows:
         same = [one for one in found if isinstance(one, Attempt) and _is_same(one, row, path.parent)]
         if not isinstance(row, Attempt) or not same:
-            found = [*found, row]
+            more.append(row)
             continue
         lacking = len(same) == 1 and not same[0].patch
-        named = {
-            id(one): replace(one, instance=row.instance, patch=row.patch if lacking else one.patch) for one in same
-        }
-        found = [named.get(id(one), one) for one in found]
-    return found
+        for one in same:
+            told[id(one)] = replace(one, instance=row.instance, patch=row.patch if lacking else one.patch)
+    return [*(told.get(id(one), one) for one in found), *more]
 
 
 def _is_same(found: Attempt, row: Found, folder: Path) -> bool:

@@ -126,6 +126,20 @@ def test_one_damaged_file_does_not_void_a_folder(tmp_path):
     assert "not a diff" in reasons["c.patch"]
 
 
+def test_several_predictions_of_one_task_in_one_file_are_several_attempts(tmp_path):
+    rows = [{"instance_id": "a", "model_patch": diff(line)} for line in ("fixed", "wrong", "fixed")]
+    lines(tmp_path / "all_preds.jsonl", *rows)
+    assert [one.instance for one in read_attempts([tmp_path]).attempts] == ["a", "a", "a"]
+
+
+def test_a_patch_that_is_none_is_named_and_its_record_stays(tmp_path):
+    SHAPES["SWE-agent 1, stopped batch"](tmp_path)
+    write(tmp_path / ID / f"{ID}.patch", "hello")
+    reading = read_attempts([tmp_path])
+    assert [one.patch for one in reading.attempts] == [diff().encode()]
+    assert [Path(one.source).suffix for one in reading.left_out] == [".patch"]
+
+
 def test_rows_of_a_data_set_are_not_taken_for_attempts(tmp_path):
     """Their `patch` is the answer."""
     row = {"instance_id": "a", "base_commit": "x", "patch": diff("GOLD"), "problem_statement": "It is old."}
