@@ -1,7 +1,8 @@
 """Rows of data sets that follow SWE-bench but name things differently, under SWE-bench's own names.
 
-Known are SWE-rebench, SWE-bench Pro and Multi-SWE-bench; SWE-Gym's rows are SWE-bench's. What a row says of its image,
-its working directory and its tests is kept; where only the data set's own harness can grade it, the row says so.
+Known are SWE-rebench, SWE-bench-Live, SWE-bench Pro and Multi-SWE-bench; SWE-Gym's rows are SWE-bench's. What a row
+says of its image, its working directory and its tests is kept; where only the data set's own harness can grade it, the
+row says so.
 """
 
 import ast
@@ -25,7 +26,13 @@ def classic(row: Mapping[str, Any]) -> dict[str, Any]:
         found = _multi(row)
     elif "fail_to_pass" in row or "dockerhub_tag" in row:
         found = _pro(row)
-    return _rebench(found) if "install_config" in row else found
+    found = _rebench(found) if "install_config" in row else found
+    command = found.get("test_cmd") or found.get("test_cmds")
+    if command and not isinstance(command, str):
+        found["test_cmd"] = _command(command)
+    elif command:
+        found["test_cmd"] = command
+    return found
 
 
 def strings(value: object) -> tuple[str, ...] | None:
@@ -99,12 +106,16 @@ def _rebench(row: Mapping[str, Any]) -> dict[str, Any]:
     config = _literal(config) if isinstance(config, str) else config
     if not isinstance(config, Mapping):
         return dict(row)
-    command = config.get("test_cmd") or ""
-    command = command if isinstance(command, str) else " && ".join(map(str, command))
+    command = _command(config.get("test_cmd") or "")
     found = {**row, "log_parser": row.get("log_parser") or config.get("log_parser")}
     if not row.get("test_cmd"):
         found |= {"test_cmd": command, "_with_files": "pytest" in command}
     return found
+
+
+def _command(command: Any) -> str:
+    """One shell command; several run one after the other until one fails."""
+    return command if isinstance(command, str) else " && ".join(map(str, command))
 
 
 def with_files(command: str, files: tuple[str, ...]) -> str:

@@ -75,6 +75,11 @@ def test_swe_rebench_names_its_test_command_and_parser_in_its_install_configurat
     assert task.image == "swerebench/sweb.eval.x86_64.shop_1776_shop-1"
 
 
+def test_several_test_commands_are_one(tmp_path: Path) -> None:
+    live = CLASSIC | {"test_cmds": ["pytest -rA tests/test_a.py", "pytest -rA tests/test_b.py"], "log_parser": "pytest"}
+    assert make_plan(only(tmp_path, live)).commands == ("pytest -rA tests/test_a.py && pytest -rA tests/test_b.py",)
+
+
 async def test_swe_bench_pro_is_played_where_its_images_keep_the_tree_and_graded_elsewhere(tmp_path: Path) -> None:
     instance = only(tmp_path, PRO)
     assert instance.fail_to_pass == ("test/a.js | does it", "it's")
