@@ -62,8 +62,6 @@ HOSTILE: dict[str, bytes] = {
     "isolate": add("a\u2066b.py"),
     "zero width": add("a\u200bb.py"),
     "not utf-8": quoted("a\\377b.py"),
-    "case clash": add("Readme.md") + add("README.md"),
-    "unicode clash": add("caf\u00e9.py") + add("cafe\u0301.py"),
     "submodule": add("lib", "Subproject commit " + "1" * 40 + "\n", mode="160000"),
     "submodule by index": b"diff --git a/lib b/lib\nindex 111..222 160000\n--- a/lib\n+++ b/lib\n@@ -1 +1 @@\n-a\n+b\n",
     "odd mode": add("dev", mode="060644"),
@@ -77,7 +75,6 @@ HOSTILE: dict[str, bytes] = {
     "through a link, other case": add("Dir", "src", mode="120000") + add("dir/x.py"),
     "through a file": add("pkg") + add("pkg/x.py"),
     "link as binary": b"diff --git a/l b/l\nnew file mode 120000\n" + BINARY,
-    "named twice": change("a.py") + change("a.py"),
     "names disagree": b"diff --git a/safe.py b/safe.py\n--- a/safe.py\n+++ b/other.py\n@@ -1 +1 @@\n-a\n+b\n",
     "line and headers disagree": add("evil.py", header="a/safe.py b/safe.py"),
     "rename out": b"diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to ../b\n",
@@ -138,6 +135,9 @@ BENIGN: dict[str, bytes] = {
     "dots in names": add("a..b/...c") + add(".hidden"),
     "rename of case": b"diff --git a/Foo.py b/foo.py\nsimilarity index 100%\nrename from Foo.py\nrename to foo.py\n",
     "two files": change("a.py") + change("b/a.py"),
+    "case clash": add("Readme.md") + add("README.md"),
+    "unicode clash": add("caf\u00e9.py") + add("cafe\u0301.py"),
+    "named twice": change("a.py") + change("a.py"),
     "section heading": change("a.py").replace(b"+1 @@", b"+1 @@ def f(a, b):"),
 }
 
