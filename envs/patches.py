@@ -145,8 +145,8 @@ def _problems(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
                 yield file, "a submodule"
             elif mode not in _FILE_MODES:
                 yield file, f"unknown file mode {mode[:12]}"
-        if file.new_mode == "120000" and file.change != "delete" and (problem := _link_problem(file)):
-            yield file, problem
+        if file.new_mode == "120000" and file.change != "delete" and (wrong := _link_problem(file)):
+            yield file, wrong
     yield from _clashes(files)
 
 

@@ -13,7 +13,7 @@ from agents.trajectory import Exit, Trajectory
 from envs import RepositoryEnv
 from envs.base import Grade, Patch, Task
 from envs.errors import PatchRejected
-from envs.patches import check_patch
+from envs.patches import read_patch
 from heats.config import HeatsConfig
 from heats.errors import UsageError
 from heats.importing.read import Attempt, summary_key
@@ -217,6 +217,7 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
         patch_sha256=patch.sha256 if patch else "",
         patch_bytes=len(patch.data),
         rejected=rejected,
+        notes=patch.notes,
         model=attempt.model or trajectory.model,
         seed=trajectory.seed,
     )
@@ -226,10 +227,9 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
 
 def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
     try:
-        check_patch(data)
+        return read_patch(data), ()
     except PatchRejected as error:
         return Patch(b""), error.reasons
-    return Patch(data if data.strip() else b""), ()
 
 
 def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:

@@ -197,9 +197,9 @@ def _failures(task: TaskFacts) -> Iterator[str]:
         outcome = one.outcome
         if outcome is None:
             continue
-        why = outcome.error or "; ".join(outcome.rejected)
+        why = outcome.error or "; ".join(outcome.rejected or outcome.notes)
         if why or one.infrastructure_failed:
-            kind = "patch refused" if outcome.rejected else "infrastructure"
+            kind = "patch refused" if outcome.rejected else "patch" if outcome.notes else "infrastructure"
             lines.append(f"- {code(one.id)}: {kind}: {code(why or outcome.detail)}")
     if lines:
         yield "## What failed"

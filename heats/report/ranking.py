@@ -19,6 +19,7 @@ class Place:
         votes: votes for it, of all cast in its matches.
         verdict: of its evidence; empty where nothing was executed.
         same_as: the attempt with the same patch that played for it.
+        remarks: why it has no patch, what was left out of its patch, and what was mended in reading it.
     """
 
     place: int
@@ -32,6 +33,7 @@ class Place:
     verdict: str = ""
     patch_bytes: int = 0
     same_as: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
@@ -64,6 +66,7 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
                 verdict=evidence.verdict if evidence else "",
                 patch_bytes=outcome.patch_bytes if outcome else 0,
                 same_as=sources.get(leaders[rollout], leaders[rollout]) if rollout in leaders else "",
+                remarks=outcome.remarks if outcome else (),
             )
         )
     return places
@@ -88,4 +91,5 @@ def ranking_text(places: list[Place]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     more = len(places) - MOST_ROWS
-    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
+    told = [f"{one_line(place.source, 80)}: {one_line(text, 300)}" for place in places for text in place.remarks]
+    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else []), *told[:MOST_ROWS]])

@@ -184,14 +184,23 @@ class Nodes:
 
 def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:
     """The result for a winner: verified only by evidence."""
-    patch = run.store.rollout(winner).patch()
+    patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
-        return _result(run, "no_patch", detail="no rollout gave a patch", winner=winner, evidence=evidence)
+        detail = f"no rollout gave a patch{remarks}"
+        return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
-        detail = "there is no test command, so nothing was verified"
+        detail = f"there is no test command, so nothing was verified{remarks}"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
     status: Literal["verified", "unverified"] = "verified" if evidence.verdict == "verified" else "unverified"
-    return _result(run, status, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
+    return _result(run, status, detail=evidence.reason + remarks, winner=winner, patch=patch, evidence=evidence)
+
+
+def _remarks(run: TaskRun, winner: str) -> str:
+    """What is to be said of a winner's patch, in brackets."""
+    outcome = run.store.rollout(winner).outcome()
+    remarks = outcome.remarks if outcome is not None else ()
+    more = f"; and {len(remarks) - 3} more" if len(remarks) > 3 else ""
+    return f" ({'; '.join(remarks[:3])}{more})" if remarks else ""
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:

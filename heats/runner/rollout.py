@@ -188,6 +188,7 @@ class TaskRun:
             patch_sha256=patch.sha256 if patch else "",
             patch_bytes=len(patch.data),
             rejected=rejected,
+            notes=patch.notes,
             model=trajectory.model,
             seed=trajectory.seed,
             failure=self._failure(end),

@@ -137,7 +137,7 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
     ended = f"{say.ending(outcome.exit)} after {say.several(outcome.steps, 'step')}, {say.duration(outcome.duration_s)}"
     parts: list[RenderableType] = [head, Text(ended)]
     parts.append(Text(f"{say.spent(outcome.usage)} \u00b7 {one_line(outcome.model, 80)}", style="dim"))
-    parts += [Text(one_line(text, 600), style="red") for text in (outcome.error, *outcome.rejected) if text]
+    parts += [Text(one_line(text, 600), style="red") for text in (outcome.error, *outcome.remarks) if text]
     if one.evidence is not None:
         parts.append(Text(f"evidence: {one_line(one.evidence.reason, 400)}"))
     if one.grade is not None:
