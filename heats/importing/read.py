@@ -175,7 +175,7 @@ def _patch_beside(path: Path, *, alone: bool) -> Path | None:
 def _patch(path: Path) -> Attempt:
     data = path.read_bytes()
     if data.strip() and not _is_diff(data):
-        raise UsageError(f"{path}: no file header of a diff in it")
+        raise UsageError(f"{path}: not a diff: it names no file")
     return Attempt(source=str(path), patch=data)
 
 

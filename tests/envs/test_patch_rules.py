@@ -8,7 +8,7 @@ import pytest
 from core.diff import diff_stats
 from envs.base import Patch
 from envs.errors import PatchRejected
-from envs.patches import PatchRules, check_patch, patch_key
+from envs.patches import PatchRules, check_patch, patch_key, read_patch
 
 
 def add(path: str, body: str = "x\n", mode: str = "100644", header: str | None = None) -> bytes:
@@ -225,3 +225,47 @@ def test_mode_and_binary_changes_make_different_keys() -> None:
 def test_an_unreadable_patch_equals_only_itself() -> None:
     assert patch_key(Patch(b"junk\n")) == patch_key(Patch(b"junk\n")) != patch_key(Patch(b"junk \n"))
     assert patch_key(Patch(b"")) == ""
+
+
+def test_a_bad_part_of_a_patch_is_left_out_and_the_rest_is_kept_byte_for_byte() -> None:
+    patch = read_patch(b"Subject: x\n\n" + change("a.py") + HOSTILE["link out"] + change("b.py"))
+    assert patch.data == change("a.py") + change("b.py")
+    assert patch.notes == ("left out: sub/leak: a symbolic link that leaves the tree",)
+    assert read_patch(mail := b"Subject: x\n\n" + change("a.py")).data == mail
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_kept_of_a_hostile_patch_passes_the_rules(name: str) -> None:
+    try:
+        patch = read_patch(HOSTILE[name] + change("kept.py"))
+    except PatchRejected as rejected:
+        assert all(reason.isprintable() and reason for reason in rejected.reasons)
+        return
+    check_patch(patch.data)
+    assert b"kept.py" in patch.data
+
+
+def test_a_link_where_a_folder_is_needed_goes_and_the_files_stay() -> None:
+    patch = read_patch(HOSTILE["through a link, other case"])
+    assert patch.data == add("dir/x.py")
+    assert patch.notes == ("left out: Dir: a symbolic link where dir/x.py needs a folder",)
+
+
+def test_the_largest_parts_go_until_a_patch_keeps_to_its_ceilings() -> None:
+    data = change("a.py") + add("big.txt", "x\n" * 500) + change("b.py")
+    patch = read_patch(data, PatchRules(max_bytes=400))
+    assert (patch.data, len(patch.notes)) == (change("a.py") + change("b.py"), 1)
+    many = b"".join(add(f"unpacked/{number}.txt") for number in range(60))
+    patch = read_patch(many + change("a.py"), PatchRules(max_files=20))
+    assert patch.data == change("a.py")
+    assert patch.notes[0] == "left out: unpacked/0.txt: one of 60 new files in unpacked/; a patch may have 20"
+    assert patch.notes[-1] == "and 10 more"
+
+
+def test_a_series_of_mails_may_change_a_file_more_than_once(tmp_path: Path) -> None:
+    series = read_patch(b"From 1\n\n" + change("a.py") + b"-- \n2.39\n\nFrom 2\n\n" + change("a.py", "b", "c"))
+    (tmp_path / "a.py").write_bytes(b"a\n")
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=series.data, check=True)
+    assert (tmp_path / "a.py").read_bytes() == b"c\n"
+    backwards = change("a.py", "b", "c") + change("a.py")
+    assert patch_key(series) != patch_key(Patch(backwards))

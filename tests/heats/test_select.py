@@ -292,3 +292,32 @@ def test_no_model_and_an_unreachable_model_are_told(select, tmp_path):
     assert (code, "--model" in err) == (2, True)
     code, _, err = select("p", "--issue", "x", "--base-url", "http://127.0.0.1:9/v1", model="qwen")
     assert (code, "127.0.0.1:9" in err) == (6, True)
+
+
+def test_a_patch_is_read_however_its_file_was_written_and_what_was_mended_is_said(select, tmp_path):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "crlf.diff").write_bytes(diff("crlf").replace("\n", "\r\n").encode())
+    (mixed / "mnemonic.diff").write_text(diff("mnemonic").replace("a/note", "i/note").replace("b/note", "w/note"))
+    (mixed / "bare.diff").write_text(diff("bare").replace("a/note", "note").replace("b/note", "note"))
+    link = "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc/passwd\n"
+    (mixed / "link.diff").write_text(link + diff("link"))
+    (mixed / "broken.diff").write_text(diff("broken").replace("-1 +1", "-1 +1,9"))
+    cut = "hunk 1 of note.txt is cut: 0 old and 8 new lines are missing"
+    code, told, _ = select("mixed", "--selector", "majority", "--json", model=None)
+    remarks = {
+        one["source"].split("/")[-1]: (one["patch_bytes"] > 0, one["remarks"]) for one in chosen(told)["ranking"]
+    }
+    assert code == 0
+    assert remarks == {
+        "crlf.diff": (True, ["the diff file had CR LF line ends; they were read as LF"]),
+        "mnemonic.diff": (True, []),
+        "bare.diff": (True, []),
+        "link.diff": (True, ["left out: l: a symbolic link to an absolute path"]),
+        "broken.diff": (
+            False,
+            [
+                "patch refused: not a readable diff: line 6: hunk 1 of note.txt is cut: 0 old and 8 new lines are missing"
+            ],
+        ),
+    }
