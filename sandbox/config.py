@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from core.errors import UnknownPart
 from core.record import Config
 from core.registry import Registry
 from sandbox.base import Network, SandboxLimits
@@ -72,7 +73,10 @@ class SandboxConfig(Config):
     @field_validator("backend")
     @classmethod
     def _known(cls, value: str) -> str:
-        return value if value == "auto" else BACKENDS.check(value)
+        try:
+            return value if value == "auto" else BACKENDS.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from error
 
     def scratch(self) -> Path:
         """The directory that holds what sandboxes have on this machine."""
