@@ -83,22 +83,26 @@ def read_patch(data: bytes, rules: PatchRules | None = None) -> Patch:
     rules = rules or PatchRules()
     try:
         read = read_diff(data)
-        files = parse_diff(read.data)
     except DiffSyntaxError as error:
         raise PatchRejected((f"not a readable diff: {error}",)) from None
-    left_out = [(file, problem) for file, problem in _problems(files)]
-    good = [file for file in files if all(file is not bad for bad, _ in left_out)]
+    left_out = list(_problems(read.files))
+    good = _without(read.files, left_out)
     lines = read.data.split(b"\n")
     parts = {id(file): b"\n".join([*lines[file.first : file.after], b""]) for file in good}
     while surplus := _surplus(good, parts, rules):
         left_out += surplus
-        good = [file for file in good if all(file is not bad for bad, _ in surplus)]
+        good = _without(good, surplus)
     notes = [*read.notes, *dict.fromkeys(f"left out: {_name(file)}: {problem}" for file, problem in left_out)]
     if notes and not good and data.strip():
         raise PatchRejected(tuple(note.removeprefix("left out: ") for note in notes))
     if len(notes) > MAX_NOTES:
         notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more"]
     return Patch(b"".join(parts[id(file)] for file in good) if left_out else read.data, tuple(notes))
+
+
+def _without(files: Sequence[FileDiff], left_out: Sequence[tuple[FileDiff, str]]) -> list[FileDiff]:
+    bad = {id(file) for file, _ in left_out}
+    return [file for file in files if id(file) not in bad]
 
 
 def _surplus(files: list[FileDiff], parts: Mapping[int, bytes], rules: PatchRules) -> list[tuple[FileDiff, str]]:
@@ -219,9 +223,6 @@ def _clashes(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
             there[old] = False
         if new is not None:
             there[new] = True
-            link = links.get(_fold(new))
-            if link is not None and link.new_path != new:
-                yield link, f"a symbolic link that {show_path(new)} meets where case does not count"
     made = {_fold(path): path for path, exists in there.items() if exists}
     for key, path in made.items():
         parts = key.split("/")
