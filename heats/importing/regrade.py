@@ -184,7 +184,10 @@ class Grader:
     async def _grade_once(self, submission: Submission) -> Grade | None:
         task, patch = submission.task, submission.patch
         if not submission.image:
-            return await self.env.grade(task, patch, self.backend)
+            grade = await self.env.grade(task, patch, self.backend)
+            if grade is None or not patch.notes:
+                return grade
+            return grade.model_copy(update={"reason": f"{grade.reason} ({'; '.join(patch.notes[:3])})"})
         return await grade_from(submission.image, self.env, task, patch, self.backend, limits=self.limits)
 
 
