@@ -198,7 +198,7 @@ async def round_trip(box: Any, before: Any, after: Any, kept: bool) -> None:
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("examples", [8, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [8, pytest.param(200, marks=pytest.mark.slow)])
 def test_odd_repositories_round_trip(examples: int, box: Any) -> None:
     quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
