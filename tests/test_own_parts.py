@@ -1,5 +1,7 @@
 """What CONTRIBUTING promises: every kind of part is found as `module:Class`, with options where it declares some."""
 
+import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,12 +9,15 @@ import pytest
 
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
+from agents.llm.ledger import Ledger
 from core.errors import InvalidOptions
 from envs import open_env
 from heats.config import load_config
 from heats.errors import UsageError
 from sandbox import open_backend
 from tournament import open_selector
+from tournament.base import Candidate, Case
+from tournament.journal import MemoryJournal
 from tournament.registry import needs_model
 
 OWN = """
@@ -101,3 +106,14 @@ def test_a_model_of_a_server_may_be_named_like_a_module() -> None:
 def test_a_backend_that_is_not_known_is_refused_when_it_is_configured(overrides, told) -> None:
     with pytest.raises(UsageError, match=told):
         load_config((), overrides)
+
+
+async def test_the_selector_in_contributing_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.py").write_text(example)
+    config = load_config((), {"tournament.selector": "mine:Shortest", "tournament.options.at_least": 2}).tournament
+    field = {name: Candidate(id=name, summary="", patch="x" * size) for name, size in (("a", 9), ("b", 1), ("c", 5))}
+    arrived = {name: asyncio.sleep(0, candidate) for name, candidate in field.items()}
+    case = Case(problem="", seed=0, ledger=Ledger("t"), journal=MemoryJournal())
+    assert (await open_selector(config, None).select(arrived, 1, case)).ranking == ("c", "a", "b")
