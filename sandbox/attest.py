@@ -2,13 +2,13 @@
 
 import posixpath
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from sandbox.base import Network, Profile, SandboxSpec
 from sandbox.channel import Channel
 from sandbox.errors import SandboxStartError
-from sandbox.supervisor import Request
+from sandbox.supervisor import PRIVACY_PROBE, Request
 
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -19,6 +19,7 @@ _DOCKERS_OWN = 0xA80425FB
 _ALIVE, _NO_WORKDIR = 7, 8
 _DEVICES = "Inter-|"
 """How the table of network interfaces begins."""
+_PRIVATE = "Supervisor: private"
 _PROBE_S = 30.0
 
 # AppArmor 4 gives crun's containers another name than the one that Docker's profile lets them signal: there no command
@@ -27,7 +28,7 @@ _ENDS = 'kill -CONT $$ 2>/dev/null || echo "found: a security rule against endin
 
 # Each file in one piece: a shell that reads line by line goes back to where it was, in a text that is made anew for
 # every read and may be shorter or longer by then.
-PROBE = f"""cat /proc/$$/status /proc/net/dev
+PROBE = f"""{PRIVACY_PROBE}cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
 {_ENDS}
@@ -41,7 +42,7 @@ esac
 """
 
 
-async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool, own_kernel: bool = False) -> None:
+async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool, own_kernel: bool = False) -> bool:
     """Run the probes and refuse the sandbox on any miss.
 
     Args:
@@ -50,6 +51,9 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
         nonce: fresh, for the probe command.
         seccomp: whether a system call filter is expected.
         own_kernel: as in `judge`.
+
+    Returns:
+        Whether commands are kept from the memory of the supervisor, and so from forging its records.
 
     Raises:
         SandboxStartError: naming every probe that failed.
@@ -66,6 +70,13 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
     said = result.stdout.decode("utf-8", "replace")
     if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
         raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
+    return _PRIVATE in said and not own_kernel
+
+
+async def has_private_supervisor(channel: Channel, nonce: str) -> bool:
+    """Whether commands are kept from the supervisor's memory, where nothing else is attested."""
+    request = Request(nonce, PRIVACY_PROBE.encode(), "/", {"BASH_ENV": ""})
+    return _PRIVATE.encode() in (await channel.run(request, timeout=_PROBE_S, limit=4096)).stdout
 
 
 def judge(
@@ -106,25 +117,47 @@ def judge(
 _KERNEL_DEVICES = ("tunl", "gre", "erspan", "ip_vti", "ip6_vti", "sit", "ip6tnl", "ip6gre")
 
 
-def checked_mounts(mounts: Mapping[str, str]) -> dict[str, str]:
+def checked_mounts(mounts: Mapping[str, str], private: Collection[Path] = ()) -> dict[str, str]:
     """The read-only mounts of a spec, resolved.
+
+    Args:
+        mounts: directory of this machine -> path in the sandbox.
+        private: directories that no sandbox may see.
 
     Raises:
         SandboxStartError: a mount that would hand the host over, does not exist, or has an unusable target.
     """
-    home = Path.home().resolve()
     checked: dict[str, str] = {}
     for host, target in mounts.items():
         source = Path(host).resolve()
         if not source.is_dir():
             raise SandboxStartError(f"not a directory, so not mounted: {host}")
-        if source == Path("/") or source in home.parents or source == home:
-            raise SandboxStartError(f"refused to mount {host}: it contains the home directory or the whole machine")
-        if any(Path(name).parent.resolve() == source or source in Path(name).resolve().parents for name in _SOCKETS):
-            raise SandboxStartError(f"refused to mount {host}: a container engine's socket lies in it")
+        if reason := refuse_private(source, private):
+            raise SandboxStartError(f"refused to mount {host}: {reason}")
         if source.parts[1] in ("proc", "sys", "dev"):
             raise SandboxStartError(f"refused to mount {host}: kernel interfaces are not shared")
         if not posixpath.isabs(target) or posixpath.normpath(target) != target or target == "/" or ":" in target + host:
             raise SandboxStartError(f"not usable as a mount target: {target}")
         checked[str(source)] = target
     return checked
+
+
+def refuse_private(directory: Path, private: Collection[Path] = ()) -> str:
+    """Why no sandbox may see a directory of this machine; empty where it may.
+
+    Args:
+        directory: that a sandbox would see, with all in it.
+        private: further directories that no sandbox may see.
+    """
+    directory, home = directory.resolve(), Path.home().resolve()
+    if directory == Path("/"):
+        return "it is the whole machine"
+    if home.is_relative_to(directory):
+        return "it contains the home directory"
+    for path in private:
+        if path.resolve().is_relative_to(directory) or directory.is_relative_to(path.resolve()):
+            return f"it contains or lies in {path}, which no sandbox may see"
+    # A root directory may hold files of these names of its own; what counts is where the sockets of this machine are.
+    if any(Path(name).resolve().is_relative_to(directory) for name in _SOCKETS):
+        return "a container engine's socket lies in it"
+    return ""

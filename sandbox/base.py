@@ -31,6 +31,8 @@ class ExecResult:
         stderr_total: likewise.
         duration_s: wall time in seconds, monotonic clock.
         left_running: processes of this command still alive when its shell ended.
+        trusted: it was asked for with `trusted_exit`, and nothing that ran in the sandbox could have written status and
+            exit code in place of the process that the command was. False says that the backend cannot promise it.
     """
 
     status: ExecStatus
@@ -41,6 +43,7 @@ class ExecResult:
     stderr_total: int = 0
     duration_s: float = 0.0
     left_running: int = 0
+    trusted: bool = False
 
     @property
     def ok(self) -> bool:
@@ -109,6 +112,7 @@ class Sandbox(Protocol):
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         """Run a shell command in a fresh shell and session.
 
@@ -119,6 +123,12 @@ class Sandbox(Protocol):
             env: added to the spec's environment.
             stdin: fed to the command; closed (as /dev/null) when None.
             merge_stderr: write standard error into stdout, in order.
+            trusted_exit: for verification and grading, where the command is somebody else's code. What earlier commands
+                left running is killed first, and the exit code is taken from where nothing in the sandbox can write
+                it; where the backend has no such place, the command runs all the same and the result is not `trusted`.
+
+        Returns:
+            What the command did; a failure of the command is no exception.
 
         Raises:
             SandboxLost: the machine is gone.

@@ -54,6 +54,12 @@ class SandboxConfig(BaseModel):
     """Seconds between two looks at what sandboxes have written; see `limits.disk_mb`."""
     free_floor_mb: int = Field(1024, ge=0)
     """No sandbox is started while the disk that it would write to has less than this free, in MiB."""
+    host_packages: bool = False
+    """Show this machine's installed Python packages to bubblewrap sandboxes of image `host`. Otherwise they have the
+    interpreter that heats runs on and its standard library."""
+    private_dirs: tuple[Path, ...] = ()
+    """Directories of this machine that no sandbox may see: a mount or a root directory that contains one is refused.
+    The run directory is always one of them."""
     scratch_dir: Path | None = None
     """Where sandboxes keep what is theirs on this machine: containers their pipes, the others their files. By default
     in the system's temporary directory."""

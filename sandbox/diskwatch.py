@@ -71,7 +71,7 @@ class DiskWatch:
             if sandbox is not None and written > sandbox.spec.limits.disk_mb << 20:
                 _log.warning("%s wrote %d MiB and is ended", name, written >> 20)
                 limit = f"more than {sandbox.spec.limits.disk_mb} MiB on the disk (disk_mb)"
-                await sandbox.condemn(DiskLimitExceeded(f"{name} wrote {limit}: {written >> 20} MiB"))
+                await sandbox.end_with(DiskLimitExceeded(f"{name} wrote {limit}: {written >> 20} MiB"))
 
 
 def refuse_below_floor(directory: Path, floor_mb: int) -> None:

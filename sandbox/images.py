@@ -21,7 +21,7 @@ from sandbox.docker import DockerBackend
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
-from sandbox.wire import WireClosed
+from sandbox.transport import TransportClosed
 
 ProposeResult = Literal["task", "state"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
@@ -234,7 +234,7 @@ async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
     try:
         channel = await other.connect()
         yield ChannelSandbox(other, sandbox.spec, channel)
-    except (ChannelBroken, WireClosed) as error:
+    except (ChannelBroken, TransportClosed) as error:
         raise SandboxLost(f"no command can be run as {user}: {error}") from error
     finally:
         await other.leave()
