@@ -47,6 +47,8 @@ HOME = "/run/home"
 _TRY_S = 20.0
 _OUTSIDE = 1
 """Processes of a sandbox that are not in its namespace: bwrap itself."""
+_FORKS = 2
+"""From bwrap to the first process, and from that to the supervisor."""
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
 _NOT_SHOWN = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
@@ -55,10 +57,10 @@ _JOIN_SESSION_KEYRING = 1
 
 # PID 1 cannot be killed from inside, and its wait takes care of orphans. It starts the supervisor again should a
 # command kill that; at the end of its input the supervisor ends with 0 and everything with it.
-_FIRST_PROCESS = """ulimit -p "$2" 2>/dev/null || ulimit -u "$2" 2>/dev/null
+_FIRST_PROCESS = f"""ulimit -p "$1" 2>/dev/null || ulimit -u "$1" 2>/dev/null
 n=0
 while [ "$n" -lt 100 ]; do
-  setsid "$0" -c "$1" && exit 0
+  setsid "$0" -c ". {PIPES}/supervisor" && exit 0
   n=$((n + 1))
 done
 """
@@ -135,9 +137,9 @@ class BubblewrapBackend:
                 pass_fds=() if filter_fd is None else (filter_fd,),
                 thread=self._starter,
             )
-            machine = ProcessMachine(scratch.name, launch)
+            machine = ProcessMachine(scratch.name, launch, depth=_FORKS)
             channel = await machine.connect()
-            private = await attest(channel, spec, secrets.token_hex(16), seccomp=self._filter is not None)
+            machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=self._filter is not None)
         except BaseException as error:
             await asyncio.shield(machine.destroy() if machine else asyncio.to_thread(remove_scratch, scratch))
             if isinstance(error, ChannelBroken | TransportClosed):
@@ -146,7 +148,7 @@ class BubblewrapBackend:
         finally:
             if filter_fd is not None:
                 os.close(filter_fd)
-        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent, private=private)
+        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
         self._disk.add(sandbox)
         return sandbox
 
@@ -166,8 +168,7 @@ class BubblewrapBackend:
         return await asyncio.to_thread(disk_usage, self._config.scratch(), names)
 
     def _command(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str], filter_fd: int | None) -> list[str]:
-        script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
-        first = private_shell(CHANNEL_DIR, _FIRST_PROCESS, script, str(spec.limits.pids), sh="/bin/sh")
+        first = private_shell(CHANNEL_DIR, _FIRST_PROCESS, str(spec.limits.pids), sh="/bin/sh")
         flags = [*self._flags(scratch, spec), *self._binds(scratch, spec, mounts)]
         if filter_fd is not None:
             flags += ["--seccomp", str(filter_fd)]
@@ -282,6 +283,8 @@ def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
     """The writable directories, the names of the two users, and `python`."""
     for name in ("home", "pipes", "etc", "empty", "bin"):
         (scratch / name).mkdir()
+    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
+    (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
     for name in ("python", "python3"):
         (scratch / "bin" / name).symlink_to(interpreter())
     uid = 0 if spec.user in ("root", "0", "0:0") else 1234

@@ -58,6 +58,9 @@ class ContainerMachine:
         crowd: see `supervisor_script`.
         user: of the commands, where not the container's own.
         folder: seen in the container as `PIPES`; None where there is none. Its parent is removed with the container.
+
+    Attributes:
+        private: the backend found that commands cannot read the memory of the supervisor.
     """
 
     def __init__(
@@ -71,12 +74,15 @@ class ContainerMachine:
         folder: Path | None = None,
     ) -> None:
         self.name = name
+        self.private = False
         self.engine = engine
         self.config = config
         self._folder = folder
         self._pipes = NamedPipes(folder, PIPES) if folder else None
         self._first: PipeTransport | None = None
         self._channel: Channel | None = None
+        self._original: Channel | None = None
+        self._connected = False
         self._opening = AsyncExitStack()
         self._program = supervisor_script(CHANNEL_DIR, crowd=crowd)
         self._user = user
@@ -110,6 +116,7 @@ class ContainerMachine:
             raise SandboxLost(f"{self.name} is removed")
         if self._first is not None:
             self._channel, self._first = Channel(self._first), None
+            self._original, self._connected = self._channel, True
             async with self._opening:
                 await self._channel.hello(_FIRST_S)
             return self._channel
@@ -122,7 +129,13 @@ class ContainerMachine:
         except BaseException:
             await self.drop(channel)
             raise
+        if not self._connected:
+            self._original, self._connected = channel, True
         return channel
+
+    def vouches_for(self, channel: Channel) -> bool:
+        """See `Machine.vouches_for`. A later supervisor is started from files that commands may have changed."""
+        return self.private and channel is self._original and not channel.broken
 
     async def _past_daemon(self, channel: Channel, pipes: NamedPipes) -> None:
         through, past = channel.transport, PipeTransport()

@@ -127,14 +127,14 @@ class DockerBackend:
             await self._create(name, spec, await machine.supervisor_at_start(), folder)
             channel = await machine.connect()
             ours = self._config.runtime in _OURS
-            private = await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
+            machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
             if isinstance(error, ChannelBroken | TransportClosed | EngineError | SandboxLost):
                 raise SandboxStartError(f"could not start a sandbox from {spec.image}: {error}") from error
             raise
-        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent, private=private)
+        sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
         self._disk.add(sandbox)
         return sandbox
 

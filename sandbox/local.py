@@ -7,6 +7,7 @@ network limits do not apply, and a command that clears its environment and start
 import asyncio
 import posixpath
 import secrets
+import shlex
 from collections.abc import Collection
 from dataclasses import replace
 
@@ -51,12 +52,14 @@ class LocalBackend:
             crowd=spec.limits.pids // 2,
             mark=f"{_MARK}={mark}",
         )
-        argv = private_shell(str(scratch / "stage"), script, sh="/bin/sh")
+        (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
+        start = f". {shlex.quote(str(scratch / 'pipes' / 'supervisor'))}"
+        argv = private_shell(str(scratch / "stage"), start, sh="/bin/sh")
         launch = Launch(argv, env, scratch, str(scratch / "pipes"), spec.limits.max_life_s)
-        machine = LocalMachine(scratch.name, launch)
+        machine = LocalMachine(scratch.name, launch, depth=0)
         try:
             channel = await machine.connect()
-            private = await has_private_supervisor(channel, secrets.token_hex(16))
+            machine.private = await has_private_supervisor(channel, secrets.token_hex(16))
         except BaseException as error:
             await asyncio.shield(machine.destroy())
             if isinstance(error, ChannelBroken | TransportClosed):
@@ -64,7 +67,7 @@ class LocalBackend:
             raise
         machine.channel = channel
         placed = replace(spec, workdir=str(scratch / "work"))
-        return LocalSandbox(machine, placed, channel, spec.workdir, private=private)
+        return LocalSandbox(machine, placed, channel, spec.workdir)
 
     async def reap(self) -> int:
         """See `SandboxBackend.reap`."""
@@ -96,10 +99,8 @@ class LocalMachine(ProcessMachine):
 class LocalSandbox(ChannelSandbox):
     """Paths below the wanted workdir are taken to mean the private one."""
 
-    def __init__(
-        self, machine: LocalMachine, spec: SandboxSpec, channel: Channel, wanted: str, *, private: bool
-    ) -> None:
-        super().__init__(machine, spec, channel, private=private)
+    def __init__(self, machine: LocalMachine, spec: SandboxSpec, channel: Channel, wanted: str) -> None:
+        super().__init__(machine, spec, channel)
         self._wanted = posixpath.normpath(wanted)
 
     def locate(self, path: str) -> str:

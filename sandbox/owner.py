@@ -28,7 +28,7 @@ class Owner:
     def this_process(cls) -> "Owner":
         """The calling process."""
         pid = os.getpid()
-        return cls(_host(), _boot(), pid, _started(pid) or 0)
+        return cls(_host(), _boot(), pid, start_time(pid) or 0)
 
     @classmethod
     def parse(cls, host: str, text: str) -> "Owner | None":
@@ -46,7 +46,7 @@ class Owner:
         """True only when it is certain: same host, and that very process is gone."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or _started(self.pid) != self.started
+        return self.boot != _boot() or start_time(self.pid) != self.started
 
 
 def _host() -> str:
@@ -64,10 +64,14 @@ def _boot() -> str:
         return "unknown"
 
 
-def _started(pid: int) -> int | None:
-    """Field 22 of stat; the command name before it may hold anything, even `)`."""
+def start_time(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot, which tells a reused pid; None when it has ended.
+
+    Field 22 of stat; the command name before it may hold anything, even `)`.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else int(fields[19])

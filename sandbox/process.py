@@ -1,6 +1,8 @@
 """Sandboxes that are child processes of the orchestrator: what bubblewrap and local have in common."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from pathlib import Path
 from sandbox.base import ExecResult
 from sandbox.channel import Channel
 from sandbox.errors import SandboxLost, SandboxStartError
+from sandbox.owner import start_time
 from sandbox.scratch import remove_scratch
 from sandbox.supervisor import Request
 from sandbox.transport import ChildTransport, NamedPipes
@@ -40,10 +43,18 @@ class Launch:
 
 
 class ProcessMachine:
-    """One child process; see `sandbox.session.Machine`."""
+    """One child process; see `sandbox.session.Machine`.
 
-    def __init__(self, name: str, launch: Launch) -> None:
+    Attributes:
+        private: the backend found that commands cannot read the memory of the supervisor.
+    """
+
+    def __init__(self, name: str, launch: Launch, *, depth: int) -> None:
+        """`depth`: how many forks the supervisor is away from the process that is started."""
         self.name = name
+        self.private = False
+        self._depth = depth
+        self._supervisor: tuple[int, int | None] | None = None
         self._launch = launch
         self._child: ChildTransport | None = None
         self._end: asyncio.TimerHandle | None = None
@@ -63,11 +74,31 @@ class ProcessMachine:
         elif self._child.process.poll() is not None:
             raise SandboxLost(f"{self.name} has ended")
         else:
-            # The supervisor was killed and started again, and writes to the first pipes, which may be discarded by now.
+            # One that does not answer, because a command has stopped it, is replaced as if it had been killed. The new
+            # one writes to the first pipes, which may be discarded by now.
+            if self._depth and self._supervisor is not None and self._supervisor_lives():
+                os.kill(self._supervisor[0], signal.SIGKILL)
             return await self.refresh(Channel(self._child))
         channel = Channel(self._child)
         await channel.hello()
+        self._supervisor = self._find_supervisor(self._child.process.pid)
         return channel
+
+    def _find_supervisor(self, pid: int) -> tuple[int, int | None] | None:
+        """Its number and start time, as this machine sees them: no command can pass another process off as it."""
+        try:
+            for _ in range(self._depth):
+                pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        except (OSError, IndexError):
+            return None  # a kernel without these files
+        return pid, start_time(pid)
+
+    def _supervisor_lives(self) -> bool:
+        return self._supervisor is not None and start_time(self._supervisor[0]) == self._supervisor[1]
+
+    def vouches_for(self, channel: Channel) -> bool:
+        """See `Machine.vouches_for`."""
+        return self.private and self._supervisor_lives()
 
     async def refresh(self, channel: Channel) -> Channel:
         """See `Machine.refresh`: the supervisor is moved to a fresh pair of named pipes."""

@@ -45,6 +45,11 @@ class Machine(Protocol):
         """Let go of a broken channel. Never raises."""
         ...
 
+    def vouches_for(self, channel: Channel) -> bool:
+        """Whether the supervisor at the end of a channel is the one that was started before any command, and nothing
+        in the sandbox can read its memory or use its pipes: then its records cannot be forged."""
+        ...
+
     async def run_from_outside(
         self, channel: Channel, request: Request, *, timeout: float, limit: int
     ) -> ExecResult | None:
@@ -81,24 +86,13 @@ class ChannelSandbox:
         spec: what it was started with.
         channel: an open one, before any command has run.
         persistent: False opens a channel for each command.
-        private: commands cannot read the memory of the supervisor at the end of `channel`, nor use its pipes.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        spec: SandboxSpec,
-        channel: Channel,
-        *,
-        persistent: bool = True,
-        private: bool = False,
-    ) -> None:
+    def __init__(self, machine: Machine, spec: SandboxSpec, channel: Channel, *, persistent: bool = True) -> None:
         self.machine = machine
         self.spec = spec
         self._channel = channel
         self._persistent = persistent
-        # Of a supervisor that was started after commands had run, nothing can be promised.
-        self._private = private and persistent
         self._lock = asyncio.Lock()
         self._closed = False
         self._ended_by: SandboxLost | None = None
@@ -179,7 +173,7 @@ class ChannelSandbox:
                 channel = await self._clear(channel)
                 result = await self._run_trusted(channel, request, timeout, limit)
             else:
-                result = await channel.run(request, timeout=timeout, limit=limit)
+                result = await self._run_here(channel, request, timeout, limit)
             if channel.broken and self._ended_by is not None:
                 raise self._ended_by
             if channel.broken and await self._died():
@@ -189,16 +183,24 @@ class ChannelSandbox:
             return result
 
     async def _run_trusted(self, channel: Channel, request: Request, timeout: float, limit: int) -> ExecResult:
-        if self._private:
-            return replace(await channel.run(request, timeout=timeout, limit=limit), trusted=True)
+        if self.machine.vouches_for(channel):
+            return replace(await self._run_here(channel, request, timeout, limit), trusted=True)
         try:
-            result = await self.machine.run_from_outside(channel, request, timeout=timeout, limit=limit)
+            outcome = await self.machine.run_from_outside(channel, request, timeout=timeout, limit=limit)
         except (ChannelBroken, TransportClosed) as error:
             channel.broken = channel.broken or str(error)
             return ExecResult("indeterminate", None, b"", trusted=True)
-        if result is not None:
-            return replace(result, trusted=True)
+        if outcome is not None:
+            return replace(outcome, trusted=True)
         return await channel.run(request, timeout=timeout, limit=limit)
+
+    async def _run_here(self, channel: Channel, request: Request, timeout: float, limit: int) -> ExecResult:
+        """Through the supervisor. A record that came after the supervisor was replaced proves nothing."""
+        vouched = self.machine.vouches_for(channel)
+        result = await channel.run(request, timeout=timeout, limit=limit)
+        if vouched and not self.machine.vouches_for(channel):
+            return replace(result, status="indeterminate", exit_code=None)
+        return result
 
     async def _clear(self, channel: Channel) -> Channel:
         """Kill what commands left behind; returns the channel to use from now on."""
@@ -243,10 +245,7 @@ class ChannelSandbox:
 
     async def _open(self, former: Channel) -> Channel:
         if not former.broken:
-            fresh = await self.machine.refresh(former)
-            self._private = self._private and fresh is former
-            return fresh
-        self._private = False
+            return await self.machine.refresh(former)
         fresh = await self.machine.connect()
         # What the interrupted command does is unknown: it must not go on beside the next one.
         await fresh.kill_all()

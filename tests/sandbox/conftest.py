@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import docker
 import pytest
 import pytest_asyncio
 
-from sandbox import ExecResult, Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
 
 BASE_IMAGE = "heats-base:latest"
 BUSYBOX_IMAGE = "heats-test-busybox:latest"
@@ -34,7 +34,6 @@ class Kind:
     workdir: str = "/testbed"
     isolated: bool = True
     python: bool = True
-    worker: bool = False
 
     @property
     def container(self) -> bool:
@@ -59,7 +58,6 @@ KINDS = {
     "bubblewrap": Kind("bubblewrap", "host"),
     "local": Kind("local", "host", isolated=False),
 }
-KINDS |= {f"{name}-worker": replace(KINDS[name], worker=True) for name in KINDS if name != "docker-uid"}
 Start = Callable[..., Awaitable[Sandbox]]
 
 
@@ -68,10 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("kinds")
-    names = marker.args if marker else [name for name, kind in KINDS.items() if not kind.worker]
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    if "sbx" in metafunc.fixturenames and "by_workers_too" in marks and "slow" not in marks:
-        names = [*names, *(name for name in KINDS if KINDS[name].worker and name.removesuffix("-worker") in names)]
+    names = marker.args if marker else list(KINDS)
     values = [pytest.param(KINDS[name], id=name, marks=_marks(KINDS[name])) for name in names]
     metafunc.parametrize("kind", values, scope="module")
 
@@ -79,9 +74,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that only this folder uses."""
     config.addinivalue_line("markers", "kinds(*names): the sandbox kinds that a test runs on; all by default")
-    config.addinivalue_line(
-        "markers", "by_workers_too: the commands are also run by a worker in place of the supervisor"
-    )
 
 
 def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
@@ -118,27 +110,11 @@ async def start(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Start]:
         yield begin
 
 
-class Accustomed:
-    """A sandbox where each command is preceded by two from the same place, so that it goes to a worker."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    async def exec(self, command: str, **settings: Any) -> ExecResult:
-        same = {name: settings[name] for name in ("cwd", "env") if name in settings}
-        for _ in range(2):
-            await self._sandbox.exec(":", timeout=20, **same)
-        return await self._sandbox.exec(command, **settings)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sandbox, name)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sbx(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Sandbox]:
     """One sandbox for all tests of a module: whatever a command does, the next one works."""
     sandbox = await backend.start(kind.spec())
-    yield Accustomed(sandbox) if kind.worker else sandbox
+    yield sandbox
     await sandbox.close()
 
 
