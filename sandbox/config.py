@@ -64,6 +64,10 @@ class SandboxConfig(BaseModel):
     """Where sandboxes keep what is theirs on this machine: containers their pipes, the others their files. By default
     in the system's temporary directory."""
 
+    def hiding(self, *directories: Path) -> "SandboxConfig":
+        """The same, with further `private_dirs`."""
+        return self.model_copy(update={"private_dirs": (*self.private_dirs, *directories)})
+
     def scratch(self) -> Path:
         """The directory that holds what sandboxes have on this machine."""
         return self.scratch_dir or Path(tempfile.gettempdir()) / f"heats-{os.getuid()}"

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -25,6 +24,7 @@ from heats.runner.model_mix import policy_of
 from heats.runner.oracle import NAME as ORACLE
 from sandbox import SandboxBackend, SandboxConfig, open_backend
 from sandbox.base import SandboxSpec
+from sandbox.host_image import shown_in_host_image
 from sandbox.versions import host_components
 
 if TYPE_CHECKING:
@@ -195,23 +195,17 @@ async def _sandbox(place: _Place) -> str:
 async def _location(config: HeatsConfig) -> str:
     """The hidden tests of the built-in tasks are files of this installation; no sandbox may show them."""
     place = _home()
-    shown = shown_by_host_root(place)
-    if shown is None or config.sandbox.backend == "docker":
+    shown = shown_in_host_image(place, packages=config.sandbox.host_packages)
+    if not shown or config.sandbox.backend == "docker":
         return f"{place.parent}, which no sandbox shows"
     raise Doubt(
-        f"{place.parent} is below {shown}, which bubblewrap sandboxes on the host's own root show: attempts at the "
-        "built-in tasks could read their hidden tests; install heats elsewhere (uv tool install, a venv)"
+        f"bubblewrap sandboxes of image `host` show {place.parent}: attempts at the built-in tasks could read their "
+        "hidden tests; install heats elsewhere (uv tool install, a venv), or leave sandbox.host_packages off"
     )
 
 
 def _home() -> Path:
     return Path(envs.__file__).resolve().parent
-
-
-def shown_by_host_root(place: Path) -> Path | None:
-    """The directory that a bubblewrap sandbox of image `host` binds and that holds `place`, if there is one."""
-    bound = [Path("/usr"), Path(sys.base_prefix).resolve(), *(Path("/") / name for name in ("bin", "sbin", "lib"))]
-    return next((folder for folder in bound if place.is_relative_to(folder)), None)
 
 
 async def _agent(config: HeatsConfig) -> str:
