@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from sandbox.base import Network, Profile, SandboxSpec
+from sandbox.base import Network, Profile, Sandbox, SandboxSpec
 from sandbox.channel import Channel
 from sandbox.errors import SandboxStartError
 from sandbox.supervisor import PRIVACY_PROBE, Request
@@ -40,6 +40,14 @@ _OVERLAY_PROBE = """case $(cat /proc/$$/mounts) in
 "none / overlay "*) echo "found: gVisor's overlay, which hides from the daemon what is written (--overlay2=none)" ;;
 esac
 """
+
+
+_IO_URING = """import ctypes, errno
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall(425, 1, None)
+print("allowed" if ctypes.get_errno() == errno.EFAULT else "refused")
+"""
+"""Asks io_uring_setup, whose number is the same on all machines, for a ring without parameters."""
 
 
 async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool, own_kernel: bool = False) -> bool:
@@ -77,6 +85,13 @@ async def has_private_supervisor(channel: Channel, nonce: str) -> bool:
     """Whether commands are kept from the supervisor's memory, where nothing else is attested."""
     request = Request(nonce, PRIVACY_PROBE.encode(), "/", {"BASH_ENV": ""})
     return _PRIVATE.encode() in (await channel.run(request, timeout=_PROBE_S, limit=4096)).stdout
+
+
+async def allows_io_uring(sandbox: Sandbox) -> bool | None:
+    """Whether a sandbox lets its commands use io_uring, a large and often broken part of the kernel; None where the
+    image has no Python to ask with. Docker's own profile refuses it since version 25."""
+    result = await sandbox.exec("python3 -", timeout=_PROBE_S, stdin=_IO_URING.encode())
+    return {b"allowed\n": True, b"refused\n": False}.get(result.stdout)
 
 
 def judge(

@@ -82,7 +82,7 @@ class ContainerMachine:
         self._first: PipeTransport | None = None
         self._channel: Channel | None = None
         self._original: Channel | None = None
-        self._connected = False
+        self._shell = ""
         self._opening = AsyncExitStack()
         self._program = supervisor_script(CHANNEL_DIR, crowd=crowd)
         self._user = user
@@ -116,9 +116,9 @@ class ContainerMachine:
             raise SandboxLost(f"{self.name} is removed")
         if self._first is not None:
             self._channel, self._first = Channel(self._first), None
-            self._original, self._connected = self._channel, True
             async with self._opening:
                 await self._channel.hello(_FIRST_S)
+            self._original, self._shell = self._channel, self._channel.shell
             return self._channel
         channel = Channel(await self._through_daemon())
         self._transports.append(channel.transport)
@@ -129,8 +129,8 @@ class ContainerMachine:
         except BaseException:
             await self.drop(channel)
             raise
-        if not self._connected:
-            self._original, self._connected = channel, True
+        if not self._shell:
+            self._original, self._shell = channel, channel.shell
         return channel
 
     def vouches_for(self, channel: Channel) -> bool:
@@ -169,7 +169,7 @@ class ContainerMachine:
         if self.engine.encrypted or len(script) > _ARGUMENT_BYTES:
             return None
         before = await channel.look()
-        argv = [channel.shell, "-c", script.decode("utf-8", "surrogateescape")]
+        argv = [self._shell, "-c", script.decode("utf-8", "surrogateescape")]
         run = await DaemonExec.begin(
             self.engine, self.name, argv, user=self._user, stdin=request.stdin or None, limit=limit
         )

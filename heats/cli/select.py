@@ -23,6 +23,7 @@ from heats.report.ranking import Place, ranking, ranking_text
 from heats.report.report import write_report
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
+from heats.show.sanitize import clean
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.records import TaskResult
@@ -224,7 +225,7 @@ def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Pat
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
         bracket = session.store.task(result.task).bracket(0)
-        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}")
+        typer.echo(f"{result.task}: {first}{clean(result.detail)}\n{ranking_text(found)}")
         typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")

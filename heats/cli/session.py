@@ -17,6 +17,7 @@ from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
 from heats.runner.run import RunRequest, make_manifest, play
+from heats.show.sanitize import clean
 from heats.signals import run_interruptibly
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
@@ -100,7 +101,7 @@ def print_config(config: HeatsConfig) -> None:
 
 def say(text: str) -> None:
     """A line for a person, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(clean(text), err=True)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed
 from heats.report.account import account
 from heats.report.report import write_report
 from heats.runner.model_mix import main_model
+from heats.show.sanitize import clean
 from heats.store.files import write_bytes
 from sandbox.toolbox import TOOLBOX
 
@@ -80,7 +81,7 @@ def hand_over(session: Session, options: RunOptions) -> None:
     if options.json:
         print_json(as_json(session, patch_path))
     else:
-        typer.echo(f"{result.status}: {result.detail}")
+        typer.echo(f"{result.status}: {clean(result.detail)}")
         if patch_path is not None:
             typer.echo(f"patch    {patch_path}")
         typer.echo(f"account  {directory / 'account.md'}")

@@ -95,6 +95,30 @@ async def test_what_a_command_left_behind_cannot_answer_for_the_next_one(start: 
         assert (result.status, result.exit_code, result.trusted) == ("exited", 3, True)
 
 
+USURPER = r"""#!/bin/sh
+exec 3>&2
+while read -r op nonce rest; do
+  case $op in
+  move) set -- $rest; exec >"$1" 3>"$2"; printf '\036%s move\036' "$nonce" ;;
+  run) printf '\036%s ended\036' "$nonce" >&3; printf '\036%s ended 0 0 0 0\036' "$nonce" ;;
+  *) printf '\036%s %s 0\036' "$nonce" "$op" ;;
+  esac
+done
+"""
+
+
+@pytest.mark.kinds("bubblewrap")
+async def test_a_supervisor_that_a_command_puts_in_place_of_ours_is_noticed(start: Start) -> None:
+    """The first process starts a killed supervisor again, from a file that commands can replace."""
+    sbx = await start()
+    await sbx.write_file("/tmp/usurper", USURPER.encode(), mode=0o755)
+    put = 'for f in /run/heats/shell.*/sh; do rm -f "$f"; cp /tmp/usurper "$f"; done'
+    result = await sbx.exec(f"{put}; {WATCHERS % 'KILL'}; sleep 3; exit 7", timeout=20, trusted_exit=True)
+    assert (result.status, result.exit_code) == ("indeterminate", None)
+    forged = await sbx.exec("exit 7", timeout=20, trusted_exit=True)
+    assert (forged.exit_code, forged.trusted) == (0, False)
+
+
 @pytest.mark.kinds("docker")
 async def test_where_memory_can_be_read_the_daemon_says_how_a_command_ended(start: Start) -> None:
     """Root of an ordinary container may read any file, so the supervisor cannot be hidden: it is forged every time."""
