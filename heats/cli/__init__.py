@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from core.sanitize import clean
 from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode, UsageError
-from heats.show.sanitize import clean
 
 app = typer.Typer(
     name="heats",

@@ -15,14 +15,14 @@ import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
-from agents.trajectory import Record
+from core.record import Record
+from core.sanitize import clean
 from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, PreflightFailed
 from heats.runner.model_mix import policy_of
 from heats.runner.oracle import NAME as ORACLE
-from heats.show.sanitize import clean
 from sandbox import SandboxBackend, SandboxConfig, open_backend
 from sandbox.attest import allows_io_uring
 from sandbox.base import SandboxSpec

@@ -12,12 +12,12 @@ from typing import Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import clean
 from envs.base import Env
 from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
 from heats.runner.run import RunRequest, make_manifest, play
-from heats.show.sanitize import clean
 from heats.signals import run_interruptibly
 from heats.store.records import TaskResult
 from heats.store.store import RunStore

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.sanitize import clean
 from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.issue import read_issue
@@ -15,7 +16,6 @@ from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed
 from heats.report.account import account
 from heats.report.report import write_report
 from heats.runner.model_mix import main_model
-from heats.show.sanitize import clean
 from heats.store.files import write_bytes
 from sandbox.toolbox import TOOLBOX
 
