@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from core.sanitize import clean
+from core.sanitize import for_screen
 from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode, UsageError
@@ -84,9 +84,9 @@ class CleanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
-        return clean(super().format(record))
+        return for_screen(super().format(record))
 
 
 def _complain(code: int, line: str) -> int:
-    sys.stderr.write(f"heats: {' '.join(clean(line).split())}\n")
+    sys.stderr.write(f"heats: {' '.join(for_screen(line).split())}\n")
     return code

@@ -16,7 +16,7 @@ from agents import open_agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
 from core.record import Record
-from core.sanitize import clean
+from core.sanitize import for_screen
 from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
@@ -123,7 +123,7 @@ async def _examine(checks: list[Check], json: bool = False) -> bool:
         for line in await _lines(name, check):
             lines.append(line)
             if not json:
-                typer.echo(clean(str(line)))
+                typer.echo(for_screen(str(line)))
     fine = all(line.state != "FAIL" for line in lines)
     if json:
         print_json({"ok": fine, "checks": [line.model_dump() for line in lines]})

@@ -1,4 +1,9 @@
-"""Sandboxes of every kind under one name, so that one test states what all of them must do."""
+"""Sandboxes of every kind under one name, so that one test states what all of them must do.
+
+The tests marked `contract` hold for any backend, one of your own included (docs/sandbox-backends.md):
+
+    python -m pytest tests/sandbox -m contract --sandbox-backend module:Class --sandbox-image IMAGE
+"""
 
 import contextlib
 import io
@@ -34,6 +39,7 @@ class Kind:
     workdir: str = "/testbed"
     isolated: bool = True
     python: bool = True
+    own: bool = False
 
     @property
     def container(self) -> bool:
@@ -59,6 +65,26 @@ KINDS = {
     "local": Kind("local", "host", isolated=False),
 }
 Start = Callable[..., Awaitable[Sandbox]]
+EVERY_ISOLATED = frozenset({"docker", "bubblewrap"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for a backend of one's own; they exist where this folder is named on the command line."""
+    group = parser.getgroup("sandbox", "the contract of sandbox backends")
+    group.addoption("--sandbox-backend", metavar="MODULE:CLASS", help="run the contract on this backend")
+    group.addoption("--sandbox-image", default="", help="its image; its own where not given")
+    group.addoption("--sandbox-workdir", default="/testbed", help="where its commands start")
+    group.addoption("--sandbox-set", action="append", default=[], metavar="KEY=VALUE", help="sandbox.options")
+    group.addoption("--sandbox-not-isolated", action="store_true", help="it shares this machine's files")
+
+
+def own_kind(config: pytest.Config) -> "Kind | None":
+    """The kind that the command line names."""
+    backend = config.getoption("sandbox_backend", None)
+    if not backend:
+        return None
+    image, workdir = config.getoption("sandbox_image"), config.getoption("sandbox_workdir")
+    return Kind(backend, image, workdir=workdir, isolated=not config.getoption("sandbox_not_isolated"), own=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -66,6 +92,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("kinds")
+    if (own := own_kind(metafunc.config)) is not None:
+        meant = not marker or (own.isolated and set(marker.args) >= EVERY_ISOLATED)
+        metafunc.parametrize("kind", [pytest.param(own, id="own")] if meant else [], scope="module")
+        return
     names = marker.args if marker else list(KINDS)
     values = [pytest.param(KINDS[name], id=name, marks=_marks(KINDS[name])) for name in names]
     metafunc.parametrize("kind", values, scope="module")
@@ -74,6 +104,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that only this folder uses."""
     config.addinivalue_line("markers", "kinds(*names): the sandbox kinds that a test runs on; all by default")
+    config.addinivalue_line("markers", "contract: holds for any backend, those of others included")
 
 
 def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
@@ -87,10 +118,12 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend(kind: Kind, scratch: Path) -> AsyncIterator[SandboxBackend]:
+async def backend(kind: Kind, scratch: Path, request: pytest.FixtureRequest) -> AsyncIterator[SandboxBackend]:
     if kind.image == BUSYBOX_IMAGE:
         make_busybox_image()
     config: dict[str, Any] = {"backend": kind.backend, "unsafe": kind.backend == "local", "scratch_dir": scratch}
+    if kind.own:
+        config["options"] = dict(word.split("=", 1) for word in request.config.getoption("sandbox_set"))
     config["runtime"] = RUNTIME if kind.container else None
     opened = await open_backend(SandboxConfig.model_validate(config))
     yield opened

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 
 Start = Callable[..., Awaitable[Sandbox]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox, SandboxBackend
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 
 Start = Callable[..., Awaitable[Sandbox]]
 FORGER = Path(__file__).with_name("forger.py").read_text()
@@ -20,35 +20,39 @@ python = pytest.mark.kinds("docker", "docker-uid", "bubblewrap", "local")
 isolated = pytest.mark.kinds("docker", "docker-uid", "docker-busybox", "bubblewrap")
 
 
-def kept(kind: Any) -> bool:
-    """Whether this kind keeps commands from their supervisor's memory; see docs/sandboxes.md."""
-    return not kind.own_kernel and (kind.isolated or os.getuid() != 0)
+async def promised(sbx: Sandbox) -> bool:
+    """Whether this sandbox promises that exit codes are true, where it is asked to."""
+    return (await sbx.exec(":", timeout=20, trusted_exit=True)).trusted
+
+
+async def test_what_is_promised_is_what_the_documentation_says(start: Start, kind: Any) -> None:
+    if kind.own:
+        pytest.skip("a backend of one's own promises what it likes")
+    # Root on this machine can read whatever a local command's supervisor has.
+    assert await promised(await start()) == (kind.isolated or os.getuid() != 0)
 
 
 @python
-async def test_a_command_that_forges_its_record_is_refused_or_reported(start: Start, kind: Any) -> None:
+async def test_a_command_that_forges_its_record_is_refused_or_reported(start: Start) -> None:
     sbx = await start()
     for _ in range(8):
         result = await sbx.exec(FORGE, timeout=60, trusted_exit=True)
-        if kept(kind) or kind.container:
-            assert (result.status, result.exit_code, result.trusted) == ("exited", 7, True), result.text()
-            assert result.stdout.startswith(b"0 nonces")
-        else:
-            assert not result.trusted
+        assert not result.trusted or (result.status, result.exit_code) == ("exited", 7), result.text()
 
 
 @python
 async def test_an_ordinary_command_cannot_forge_its_record_either(sbx: Sandbox, kind: Any) -> None:
+    if kind.own_kernel or not await promised(sbx):
+        pytest.skip("it promises nothing")
     for _ in range(8):
         result = await sbx.exec(FORGE, timeout=60)
-        if kept(kind):
-            assert (result.status, result.exit_code) == ("exited", 7), result.text()
+        assert (result.status, result.exit_code) == ("exited", 7), result.text()
 
 
 @isolated
 async def test_neither_memory_nor_pipes_of_the_supervisor_can_be_opened(sbx: Sandbox, kind: Any) -> None:
-    if kind.own_kernel:
-        pytest.skip("gVisor's kernel lets processes of one user read each other")
+    if kind.own_kernel or not await promised(sbx):
+        pytest.skip("processes of one user can read each other there")
     for path, mode in (("mem", "<"), ("environ", "<"), ("fd/0", "<"), ("fd/1", ">"), ("fd/3", ">")):
         for pid in ("$PPID", "$(cut -d' ' -f4 /proc/$PPID/stat)"):
             result = await sbx.exec(f": {mode}/proc/{pid}/{path}", timeout=20)
@@ -58,9 +62,8 @@ async def test_neither_memory_nor_pipes_of_the_supervisor_can_be_opened(sbx: San
 
 @isolated
 async def test_long_commands_and_input_do_not_show_the_nonce(sbx: Sandbox) -> None:
-    look = 'echo "$0"; ls -R /run/heats; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n"'
+    look = 'echo "$0"; ls -R /run 2>/dev/null; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n"'
     result = await sbx.exec(f"{look} # {'x' * 5000}", timeout=20, stdin=b"input")
-    assert b"command." in result.stdout
     assert not [line for line in result.stdout.split() if len(line) >= 32 and set(line) <= set(b"0123456789abcdef")]
 
 
@@ -82,7 +85,8 @@ async def test_a_command_that_kills_who_waits_for_it_is_no_success(start: Start,
     assert not result.ok
     after = await sbx.exec("exit 3", timeout=20, trusted_exit=True)
     # The daemon goes on telling how a command ended; bubblewrap has only the supervisor, which was replaced.
-    assert (after.exit_code, after.trusted) == (3, kind.container)
+    assert after.exit_code == 3
+    assert kind.own or after.trusted == kind.container
 
 
 @isolated
@@ -92,7 +96,7 @@ async def test_what_a_command_left_behind_cannot_answer_for_the_next_one(start: 
     await sbx.exec(f"setsid sh -c 'sleep 1; {stalker}' &", timeout=20)
     for _ in range(2):
         result = await sbx.exec("sleep 1.5; exit 3", timeout=20, trusted_exit=True)
-        assert (result.status, result.exit_code, result.trusted) == ("exited", 3, True)
+        assert (result.status, result.exit_code) == ("exited", 3)
 
 
 USURPER = r"""#!/bin/sh
