@@ -1,4 +1,4 @@
-"""What a sandbox must prove about itself before it is used, and what may be mounted into one."""
+"""Probes that a sandbox has to pass before it is used, and checks of what may be mounted into one."""
 
 import posixpath
 import shlex
@@ -13,7 +13,7 @@ from sandbox.supervisor import PRIVACY_PROBE, Request
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _IMPLIED = "CapAmb"
-"""No more than what is both inheritable and permitted, so nothing is missed where gVisor's kernel does not tell it."""
+"""No more than what is both inheritable and permitted, so nothing is lost where gVisor's kernel does not report it."""
 _DOCKERS_OWN = 0xA80425FB
 """Capabilities of an ordinary container, as a bit set."""
 _ALIVE, _NO_WORKDIR = 7, 8
@@ -26,16 +26,16 @@ _PROBE_S = 30.0
 # can be ended. This signal changes nothing where it gets through.
 _ENDS = 'kill -CONT $$ 2>/dev/null || echo "found: a security rule against ending its own processes"'
 
-# Each file in one piece: a shell that reads line by line goes back to where it was, in a text that is made anew for
-# every read and may be shorter or longer by then.
+# Each file is read in one piece: a shell that reads line by line seeks back after each, in a text that the kernel makes
+# anew for every read and that may be shorter or longer by then.
 PROBE = f"""{PRIVACY_PROBE}cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
 {_ENDS}
 """
 
-# What is written to an overlay of gVisor's own, its default, is one file of a GiB or more to the daemon: the disk limit
-# would end the sandbox at once, and a state that is kept as an image would have nothing of it.
+# With gVisor's own overlay, its default, everything that a sandbox writes is one file of a GiB or more to the daemon:
+# the disk limit would end the sandbox at once, and a state kept as an image would contain nothing of it.
 _OVERLAY_PROBE = """case $(cat /proc/$$/mounts) in
 "none / overlay "*) echo "found: gVisor's overlay, which hides from the daemon what is written (--overlay2=none)" ;;
 esac
@@ -97,22 +97,22 @@ async def allows_io_uring(sandbox: Sandbox) -> bool | None:
 def judge(
     report: str, *, network: Network, seccomp: bool, profile: Profile = "strict", own_kernel: bool = False
 ) -> list[str]:
-    """The probes that failed, in words; empty when the boundary is as it should be.
+    """The probes that failed, as texts; empty when the boundary is as it should be.
 
     Args:
         report: what `PROBE` printed.
         network: what the sandbox was asked to have.
         seccomp: whether a system call filter is expected.
         profile: what the sandbox was asked to be.
-        own_kernel: the kernel in there is not this machine's; gVisor's has no word for no-new-privileges.
+        own_kernel: the sandbox's kernel is not this machine's; gVisor's does not report no-new-privileges.
     """
     allowed = 0 if profile == "strict" else _DOCKERS_OWN
     status, _, network_devices = report.partition(_DEVICES)
     fields = {key: value.strip() for key, _, value in (line.partition(":") for line in status.splitlines())}
-    told = [name for name in _CAPABILITIES if name in fields or name != _IMPLIED]
-    missed = [f"{name} is {fields.get(name)}" for name in told if int(fields.get(name) or "f" * 16, 16) & ~allowed]
-    unspoken = own_kernel and "NoNewPrivs" not in fields
-    if profile == "strict" and not unspoken and fields.get("NoNewPrivs") != "1":
+    reported = [name for name in _CAPABILITIES if name in fields or name != _IMPLIED]
+    missed = [f"{name} is {fields.get(name)}" for name in reported if int(fields.get(name) or "f" * 16, 16) & ~allowed]
+    unreported = own_kernel and "NoNewPrivs" not in fields
+    if profile == "strict" and not unreported and fields.get("NoNewPrivs") != "1":
         missed.append(f"NoNewPrivs is {fields.get('NoNewPrivs')}")
     if seccomp and fields.get("Seccomp") != "2":
         missed.append(f"Seccomp is {fields.get('Seccomp')}")
@@ -123,7 +123,7 @@ def judge(
     if "lo" not in interfaces and network == "none":
         missed.append("the network probe said nothing")
     if network == "none" and interfaces - {"lo"}:
-        # Tunnel devices that the kernel adds to every namespace are down and lead nowhere.
+        # The tunnel devices that the kernel adds to every namespace are down and lead nowhere.
         leads = sorted(name for name in interfaces - {"lo"} if not name.startswith(_KERNEL_DEVICES))
         missed += [f"there is a network interface {name}" for name in leads]
     return missed

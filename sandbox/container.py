@@ -152,7 +152,7 @@ class ContainerMachine:
         await self._let_go(channel.transport)
 
     async def refresh(self, channel: Channel) -> Channel:
-        """See `Machine.refresh`: the former connection stays open, so that whoever writes to it is not blocked."""
+        """See `Machine.refresh`: the former connection stays open, so that its writers are not blocked."""
         if self._pipes is not None and isinstance(channel.transport, PipeTransport):
             async with self._pipes.fresh(channel.transport) as names:
                 await channel.move(channel.transport, *names)

@@ -47,8 +47,8 @@ class DockerBackend:
         self._own_cgroup_view = False
         self._disk = DiskWatch(self._written, config.disk_check_s)
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
-        self._short = engine.local and (plain or config.channel == "pipes")
-        self._short_works = False
+        self._use_pipes = engine.local and (plain or config.channel == "pipes")
+        self._pipes_work = False
 
     @property
     def runtime(self) -> str | None:
@@ -98,30 +98,30 @@ class DockerBackend:
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`.
 
-        Pipes past the daemon, and a network namespace that the daemon does not look after, halve the time that a start
-        takes. A daemon in another machine, or one that is not Docker's, may not follow: then it is done without.
+        Pipes past the daemon, and a network namespace that the daemon does not manage, halve the time of a start. A
+        daemon in another machine, or one that is not Docker's, may not support that: then containers start without.
         """
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         if not spec.workdir:
             about = await self._image(spec.image) or {}
             spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
         refuse_below_floor(self._root, self._config.free_floor_mb)
-        short = self._short
+        with_pipes = self._use_pipes
         try:
-            sandbox = await self._start(spec, short=short)
-            self._short_works |= short
+            sandbox = await self._start(spec, with_pipes=with_pipes)
+            self._pipes_work |= with_pipes
         except SandboxStartError as error:
-            if not short or self._config.channel == "pipes":
+            if not with_pipes or self._config.channel == "pipes":
                 raise
-            sandbox = await self._start(spec, short=False)
-            if not self._short_works:  # otherwise it was one that took too long, on a machine with too much to do
-                _log.warning("containers start the long way from now on: %s", error)
-                self._short = False
+            sandbox = await self._start(spec, with_pipes=False)
+            if not self._pipes_work:  # otherwise this one took too long, on a busy machine
+                _log.warning("containers start without pipes from now on: %s", error)
+                self._use_pipes = False
         return sandbox
 
-    async def _start(self, spec: SandboxSpec, *, short: bool) -> ChannelSandbox:
+    async def _start(self, spec: SandboxSpec, *, with_pipes: bool) -> ChannelSandbox:
         name = f"heats-{secrets.token_hex(8)}"
-        folder = self._pipe_folder(spec) if short else None
+        folder = self._pipe_folder(spec) if with_pipes else None
         machine = ContainerMachine(self.engine, self._config, name, crowd=spec.limits.pids // 2, folder=folder)
         try:
             await self._create(name, spec, await machine.supervisor_at_start(), folder)

@@ -1,4 +1,4 @@
-"""The Docker SDK behind one door: own threads, own deadlines, own limits, own errors."""
+"""Asynchronous access to the Docker SDK, with threads, deadlines, limits and errors of its own."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Where the daemon is."""
+        """The daemon's address."""
         return self._base_url or "the default socket"
 
     @property

@@ -1,4 +1,4 @@
-"""A sandbox for other rooms' tests: replies in, commands recorded, exhaustion named."""
+"""A scripted sandbox for tests: it answers from a list and records the commands."""
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -12,7 +12,7 @@ Reply = ExecResult | str | BaseException
 
 
 class FakeExhausted(AssertionError):
-    """More was asked of a fake than its script holds."""
+    """A fake was asked for more than its script holds."""
 
 
 @dataclass(frozen=True, slots=True)

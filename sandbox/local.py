@@ -81,7 +81,7 @@ class LocalBackend:
 
 
 class LocalMachine(ProcessMachine):
-    """A child process without a name space: what it started has to be hunted down before it is let go."""
+    """A child process without namespaces: everything it started has to be found and killed before it is closed."""
 
     channel: Channel | None = None
 

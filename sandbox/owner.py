@@ -1,4 +1,4 @@
-"""Who started a sandbox, so that only left-overs of dead owners are ever removed."""
+"""The process that started a sandbox, so that only left-overs of dead owners are ever removed."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process of one boot of one machine.
+    """A process, identified by machine, boot, number and start time.
 
     Attributes:
         host: node name and process-id namespace: nothing is concluded about processes of another one.
@@ -43,7 +43,7 @@ class Owner:
 
     @property
     def dead(self) -> bool:
-        """True only when it is certain: same host, and that very process is gone."""
+        """True only when that is certain: the same host, and the process no longer exists."""
         if self.host != _host():
             return False
         return self.boot != _boot() or start_time(self.pid) != self.started

@@ -70,7 +70,7 @@ class Machine(Protocol):
         ...
 
     async def alive(self) -> bool | None:
-        """Whether the machine runs; None when nobody can tell now."""
+        """Whether the machine runs; None when that cannot be found out now."""
         ...
 
     async def destroy(self) -> None:

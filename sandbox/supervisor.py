@@ -35,7 +35,7 @@ INLINE_BYTES = 2048
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
-"""Names that bash, which may be an image's `sh`, lets nobody set."""
+"""Names that cannot be set in bash, which may be an image's `sh`."""
 
 # A process that may execute its program file but not read it is not dumpable (`would_dump` in the kernel's fs/exec.c):
 # other processes of the same user can neither trace it nor open its /proc/PID/mem, environ or fd. That takes a copy of

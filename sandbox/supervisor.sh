@@ -2,7 +2,7 @@
 #
 # Nothing in here may fork except where a command is run, so that it still answers while a fork bomb has used up every
 # process slot. `_h_` keeps the names apart from those of the image's environment. Positions in /proc/PID/stat are
-# counted after the `)` that ends the command name. _h_dir, _h_crowd and _h_mark are set by whoever starts it.
+# counted after the `)` that ends the command name. _h_dir, _h_crowd and _h_mark are set by supervisor.py.
 
 exec 3>&2 2>/dev/null
 cd /

@@ -261,7 +261,7 @@ class NamedPipes:
             try:
                 for path in paths:
                     os.mkfifo(path)
-                    path.chmod(0o666)  # the sandbox's user may be another; nobody else gets into this folder
+                    path.chmod(0o666)  # the sandbox's user may be another one; the folder itself is private
                 await transport.use_outputs(*(os.open(path, _FIFO_READ) for path in paths[:2]))
                 for path in paths[2:]:
                     held.append(os.open(path, _FIFO_HOLD))
@@ -371,7 +371,7 @@ class _InputPipe(asyncio.streams.FlowControlMixin):
 
 
 class _OutputPipe(asyncio.Protocol):
-    """Moves one stream into the transport, or, once discarded, nowhere, so that whoever writes is not blocked."""
+    """Moves one stream into the transport, or, once discarded, nowhere, so that the writer is not blocked."""
 
     def __init__(self, transport: PipeTransport, stream: int) -> None:
         self._target: PipeTransport | None = transport
