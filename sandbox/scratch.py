@@ -57,7 +57,7 @@ def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
 
 
 def remove_scratch(path: Path) -> None:
-    """Remove a sandbox's directory, also what is closed to us in it, and its control group. Follows no link, never raises."""
+    """Remove a sandbox's directory with all that is closed to us in it, and its control group. Never raises."""
     remove_group(path.name)
     for directory, _, _ in os.walk(path, onerror=None):
         with contextlib.suppress(OSError):
