@@ -95,6 +95,7 @@ class TestReport(Record):
             `timeout`, `oom` and `indeterminate` as in the sandbox.
         tests: outcome by test id where the runner's report could be read, else empty.
         output: last part of what it printed.
+        trusted: nothing that ran in the sandbox could have written status and exit code in place of the command.
     """
 
     __test__ = False
@@ -105,6 +106,7 @@ class TestReport(Record):
     tests: Mapping[str, TestOutcome] = {}
     output: str = ""
     duration_s: float = 0.0
+    trusted: bool = False
 
     def ids(self, *outcomes: TestOutcome) -> tuple[str, ...]:
         """Sorted ids of the tests with one of these outcomes."""

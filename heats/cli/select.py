@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread_without
@@ -225,7 +226,7 @@ def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Pat
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
         bracket = session.store.task(result.task).bracket(0)
-        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}")
+        typer.echo(f"{result.task}: {first}{for_screen(result.detail)}\n{ranking_text(found)}")
         typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import for_screen
 from envs.base import Env
 from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
@@ -100,7 +101,7 @@ def print_config(config: HeatsConfig) -> None:
 
 def say(text: str) -> None:
     """A line for a person, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(for_screen(text), err=True)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

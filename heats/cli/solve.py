@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.issue import read_issue
@@ -80,7 +81,7 @@ def hand_over(session: Session, options: RunOptions) -> None:
     if options.json:
         print_json(as_json(session, patch_path))
     else:
-        typer.echo(f"{result.status}: {result.detail}")
+        typer.echo(f"{result.status}: {for_screen(result.detail)}")
         if patch_path is not None:
             typer.echo(f"patch    {patch_path}")
         typer.echo(f"account  {directory / 'account.md'}")

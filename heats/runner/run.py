@@ -157,7 +157,8 @@ def task_digest(task: Task) -> str:
 @asynccontextmanager
 async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> AsyncIterator[Work]:
     charges = store.charges()
-    run_id, config, env = store.manifest.run_id, request.config, request.env
+    run_id, env = store.manifest.run_id, request.env
+    config = request.config.model_copy(update={"sandbox": request.config.sandbox.hiding(request.directory)})
     images, keeper = _images(request, store), request.images
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:

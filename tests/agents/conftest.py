@@ -72,6 +72,7 @@ class ScriptedSandbox:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         self.commands.append(command)
         result = self.outputs.get(command, "")
