@@ -24,11 +24,12 @@ from benchmarks.selection_stops import bias, early_stop
 from benchmarks.virtual_time import run as run_virtually
 from tournament.base import Bracket, Candidate, Case, Judge, Selector, Vote
 from tournament.baselines import RandomSelector
-from tournament.bracket import plan_rounds, seeded_hash, seeded_order
+from tournament.bracket import plan_rounds
 from tournament.fake import BiasedJudge
 from tournament.journal import MemoryJournal
 from tournament.rtv import AdaptiveSelector, RTVSelector
 from tournament.scored import PointwiseSelector, VerifySelector
+from tournament.slots import seeded_hash, seeded_order
 from tournament.swiss import SwissSelector
 
 ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)

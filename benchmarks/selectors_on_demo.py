@@ -27,8 +27,8 @@ from heats.store.events import read_events
 from heats.store.store import RunStore
 from tournament import SELECTORS, TournamentConfig, open_selector
 from tournament.base import Candidate, Case
-from tournament.bracket import seeded_hash
 from tournament.journal import MemoryJournal
+from tournament.slots import seeded_hash
 from tournament.ties import TieBreak
 
 RESAMPLED = 4000

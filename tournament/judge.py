@@ -1,18 +1,24 @@
 """The judge that asks a model: G candidates in one request, one choice in every reply."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from agents.llm.base import ChatModel, ResponseSchema
+from agents.llm.base import ChatModel, Completion, ResponseSchema
 from agents.llm.ledger import Ledger
 from agents.trajectory import Record
 from summarizer.text import cut, sanitise
 from tournament.arrivals import together
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
+from tournament.label_shares import label_shares
 from tournament.presentation_order import shown_order
 from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, view_of
 
 _REASON_CHARS = 1500
+_ALTERNATIVES = 20
+"""Log probabilities asked for at every token; servers give no more."""
+_PREAMBLE_CHARS = 120
+"""A choice that comes later in a reply follows thoughts: its probability is that of one train of thought."""
 
 
 class VoteReply(Record):
@@ -25,6 +31,12 @@ class VoteReply(Record):
 def vote_schema(labels: Sequence[str]) -> ResponseSchema:
     """The reply's schema: the reason comes before the choice."""
     return object_schema("vote", {"reason": {"type": "string"}, "choice": {"type": "string", "enum": list(labels)}})
+
+
+def choice_schema(labels: Sequence[str]) -> ResponseSchema:
+    """The same with the choice first, so that its probability does not depend on a sampled reason."""
+    properties = vote_schema(labels).json_schema["properties"]
+    return object_schema("vote", {name: properties[name] for name in ("choice", "reason")})
 
 
 class ModelJudge:
@@ -43,7 +55,9 @@ class ModelJudge:
             judge.model_copy(update={"strip_comments": judge.strip_comments or judge.second_view}), model
         )
         self.second = Asker(judge.model_copy(update={"strip_comments": False}), model) if judge.second_view else None
-        self.question = Question(config.judge.system, config.judge.user, vote_schema)
+        self.sample = Question(judge.system, judge.user, vote_schema)
+        self.direct = Question(judge.system, f"{judge.user}\n{judge.choice_first}", choice_schema, _ALTERNATIVES)
+        self.weighs = judge.votes_from != "samples"
 
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
@@ -57,21 +71,48 @@ class ModelJudge:
         for number in range(first, first + count):
             by_order.setdefault(number % len(contestants), []).append(number)
         results = await together(
-            self._same_order(problem, contestants, numbers, seed, ledger) for numbers in by_order.values()
+            self._same_order(self.sample, problem, contestants, numbers, seed, ledger) for numbers in by_order.values()
         )
         votes: dict[int, Vote] = {}
         for numbers, result in zip(by_order.values(), results, strict=True):
             votes.update(zip(numbers, result, strict=True))
         return [votes[number] for number in sorted(votes)]
 
+    async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
+        """One vote in each order, by probabilities. See `tournament.base.WeighingJudge`.
+
+        A model that answers without them is not asked for them again; with `votes_from: auto`, neither is one that
+        thinks first, and its votes count as samples.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        results = await together(
+            self._same_order(self.direct, problem, contestants, [number], seed, ledger)
+            for number in range(len(contestants))
+        )
+        votes = [vote for result in results for vote in result]
+        if any(vote.choice is not None and not vote.shares for vote in votes):
+            self.weighs = False
+        return votes
+
     async def _same_order(
-        self, problem: str, contestants: Sequence[Candidate], numbers: list[int], seed: int, ledger: Ledger
+        self,
+        question: Question,
+        problem: str,
+        contestants: Sequence[Candidate],
+        numbers: list[int],
+        seed: int,
+        ledger: Ledger,
     ) -> list[Vote]:
         shown = shown_order(contestants, numbers[0])
-        askers = [self.asker, self.second] if self.second and self._differ(shown) else [self.asker]
-        asked = await together(
-            one.ask(
-                self.question,
+        plain = replace(question, alternatives=None)
+        asked = [(self.asker, question)]
+        if self.second and self._differ(shown):
+            asked.append((self.second, plain))
+        replies = await together(
+            asker.ask(
+                one,
                 problem,
                 shown,
                 n=len(numbers),
@@ -80,9 +121,9 @@ class ModelJudge:
                 # One for each order, so that later votes of it find the whole prompt in the prefix cache.
                 label_seed=request_seed(seed, numbers[0] % len(contestants)),
             )
-            for one in askers
+            for asker, one in asked
         )
-        votes, *again = [_votes(one, shown) for one in asked]
+        votes, *again = [self._votes(one, shown) for one in replies]
         return [_compared(vote, other) for vote, other in zip(votes, again[0], strict=True)] if again else votes
 
     def _differ(self, shown: Sequence[Candidate]) -> bool:
@@ -91,20 +132,29 @@ class ModelJudge:
         one, other = self.asker.config, self.second.config
         return any(view_of(c, one, one.candidate_chars) != view_of(c, other, one.candidate_chars) for c in shown)
 
+    def _votes(self, asked: Asked, shown: Sequence[Candidate]) -> list[Vote]:
+        ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
+        return [self._vote(reply, asked, ids) for reply in asked.replies]
+
+    def _vote(self, reply: Completion | None, asked: Asked, ids: dict[str, str]) -> Vote:
+        """A reply as a vote; one that is not exactly what was asked for is an abstention."""
+        order, labels = tuple(ids.values()), tuple(ids)
+        said = read(reply.content, VoteReply) if reply else None
+        if reply is None or said is None or said.choice not in ids:
+            return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
+        reason = cut(sanitise(said.reason), _REASON_CHARS)
+        shares = self._shares(reply, labels)
+        return Vote(order=order, labels=labels, choice=ids[said.choice], reason=reason, shares=shares)
+
+    def _shares(self, reply: Completion, labels: tuple[str, ...]) -> tuple[float, ...]:
+        """The labels' probabilities, where they are known and not those of one train of thought."""
+        found = label_shares(reply.logprobs, labels)
+        thought = bool((reply.reasoning or "").strip()) or (found is not None and found.preceded_by > _PREAMBLE_CHARS)
+        if found is None or (thought and self.asker.config.votes_from == "auto"):
+            return ()
+        return found.shares
+
 
 def _compared(vote: Vote, other: Vote) -> Vote:
     flipped = None not in (vote.choice, other.choice) and vote.choice != other.choice
     return vote.model_copy(update={"presentation_sensitive": flipped})
-
-
-def _votes(asked: Asked, shown: Sequence[Candidate]) -> list[Vote]:
-    ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
-    return [_vote(text, ids) for text in asked.replies]
-
-
-def _vote(text: str, ids: dict[str, str]) -> Vote:
-    """A reply as a vote; one that is not exactly what was asked for is an abstention."""
-    reply = read(text, VoteReply)
-    choice = ids.get(reply.choice) if reply else None
-    reason = cut(sanitise(reply.reason), _REASON_CHARS) if reply else "no usable reply"
-    return Vote(order=tuple(ids.values()), labels=tuple(ids), choice=choice, reason=reason)
