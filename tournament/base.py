@@ -164,15 +164,18 @@ class Judge(Protocol):
 class WeighingJudge(Judge, Protocol):
     """A judge that may know the probabilities of its choices."""
 
-    @property
-    def weighs(self) -> bool:
-        """Whether it is worth asking for probabilities: they are wanted, and the model is not known to lack them."""
+    async def weighs(self, ledger: Ledger) -> bool:
+        """Whether probabilities are wanted and the model gives them.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
         ...
 
     async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
-        """Cast one vote in each of the G orders, with `shares` where the model gives probabilities.
+        """Cast one vote in each of the G orders, with `shares`.
 
-        Votes without are plain samples, the first G of the match.
+        Votes that come without are plain samples, the first of the match.
 
         Raises:
             LimitExceeded, ModelConfigError.

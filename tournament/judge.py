@@ -1,5 +1,6 @@
 """The judge that asks a model: G candidates in one request, one choice in every reply."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,6 +20,11 @@ _ALTERNATIVES = 20
 """Log probabilities asked for at every token; servers give no more."""
 _PREAMBLE_CHARS = 120
 """A choice that comes later in a reply follows thoughts: its probability is that of one train of thought."""
+_TRIAL_PROBLEM = "The function must return the sum of its two arguments; it returns their difference."
+_TRIAL = tuple(
+    Candidate(id=name, summary=text, patch=f"+    {text}", trajectory=text, evidence=text)
+    for name, text in (("plus", "return a + b"), ("times", "return a * b"))
+)
 
 
 class VoteReply(Record):
@@ -57,7 +63,8 @@ class ModelJudge:
         self.second = Asker(judge.model_copy(update={"strip_comments": False}), model) if judge.second_view else None
         self.sample = Question(judge.system, judge.user, vote_schema)
         self.direct = Question(judge.system, f"{judge.user}\n{judge.choice_first}", choice_schema, _ALTERNATIVES)
-        self.weighs = judge.votes_from != "samples"
+        self._gives = None if judge.votes_from != "samples" else False
+        self._finding_out = asyncio.Lock()
 
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
@@ -78,11 +85,24 @@ class ModelJudge:
             votes.update(zip(numbers, result, strict=True))
         return [votes[number] for number in sorted(votes)]
 
+    async def weighs(self, ledger: Ledger) -> bool:
+        """Whether the model gives probabilities: found out once, by a small question of its own.
+
+        So it does not depend on which match is the first, nor on whether a tournament is resumed, how a match is judged.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        async with self._finding_out:
+            if self._gives is None:
+                (vote,) = await self._same_order(self.direct, _TRIAL_PROBLEM, _TRIAL, [0], 0, ledger)
+                if vote.failure == "unavailable":
+                    return False
+                self._gives = bool(vote.shares)
+        return self._gives
+
     async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
         """One vote in each order, by probabilities. See `tournament.base.WeighingJudge`.
-
-        A model that answers without them is not asked for them again; with `votes_from: auto`, neither is one that
-        thinks first, and its votes count as samples.
 
         Raises:
             LimitExceeded, ModelConfigError.
@@ -91,10 +111,7 @@ class ModelJudge:
             self._same_order(self.direct, problem, contestants, [number], seed, ledger)
             for number in range(len(contestants))
         )
-        votes = [vote for result in results for vote in result]
-        if any(vote.choice is not None and not vote.shares for vote in votes):
-            self.weighs = False
-        return votes
+        return [vote for result in results for vote in result]
 
     async def _same_order(
         self,

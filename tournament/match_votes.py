@@ -74,7 +74,7 @@ class MatchVotes:
     async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...]) -> list[Vote]:
         """One vote in each order from a judge that may know probabilities; none from any other."""
         judge = self.judge
-        if not (isinstance(judge, WeighingJudge) and judge.weighs):
+        if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):
             return []
         seed = seeded_hash(self.case.seed, match_id)
         cast = await judge.weigh(self.case.problem, contestants, seed=seed, ledger=self.case.ledger)
