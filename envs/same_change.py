@@ -56,12 +56,17 @@ def change_key(patch: Patch) -> str:
     if not patch or patch.data.startswith(STATE_MARK.encode()):
         return exact
     try:
-        records = [record for file in parse_diff(patch.data) if not _is_left_out(file) for record in _changes(file)]
+        records = [record for file in source_part(parse_diff(patch.data)) for record in _changes(file)]
     except DiffSyntaxError:
         return exact
     if not records:
         return exact
     return "source-" + hashlib.sha256("\x1e".join(sorted(records)).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def source_part(files: Sequence[FileDiff]) -> list[FileDiff]:
+    """The files of a diff that are neither tests nor documentation nor change logs."""
+    return [file for file in files if not _is_left_out(file)]
 
 
 def brings_tests(patch: Patch) -> bool:
@@ -79,7 +84,7 @@ def _path(file: FileDiff) -> str:
 
 
 def _is_left_out(file: FileDiff) -> bool:
-    """True for tests, documentation and change logs."""
+    """True for tests and what steers them, documentation and change logs."""
     path = _path(file)
     *folders, name = path.lower().split("/")
     suffix = PurePosixPath(name).suffix.lstrip(".")

@@ -14,7 +14,7 @@ from tournament.slots import seeded_hash
 
 TieBreak = Literal["more-copies", "earlier-block", "fewer-edits", "smaller-patch"]
 
-USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-block")
+USUAL: tuple[TieBreak, ...] = ("earlier-block",)
 BY_VOTES: TieBreak = "earlier-block"
 
 _CHANGED = re.compile(r"^(?:\+(?!\+\+ )|-(?!-- ))", re.MULTILINE)
