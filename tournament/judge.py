@@ -88,7 +88,7 @@ class ModelJudge:
     async def weighs(self, ledger: Ledger) -> bool:
         """Whether the model gives probabilities: found out once, by a small question of its own.
 
-        So it does not depend on which match is the first, nor on whether a tournament is resumed, how a match is judged.
+        So how a match is judged depends neither on which match is the first nor on whether a tournament is resumed.
 
         Raises:
             LimitExceeded, ModelConfigError.

@@ -6,6 +6,7 @@ verdict given, and an abstention has no choice.
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -76,8 +77,9 @@ class _Scored(Ranker):
         for place, name in enumerate(preference(field, case.seed, self.name, self.config.ties)):
             value = worth[copies.get(name, name)]
             keys[name] = (name in copies, -(mean if value is None else value), place)
-        unheard = frozenset(name for name, value in worth.items() if value is None)
-        return Assessment(keys, unheard=unheard if len(players) > 1 else frozenset())
+        rivals = Counter(one.evidence_rank for one in players)
+        unheard = (one.id for one in players if worth[one.id] is None and rivals[one.evidence_rank] > 1)
+        return Assessment(keys, unheard=frozenset(unheard))
 
     async def _look(self, candidate: Candidate, case: Case) -> tuple[Vote, ...]:
         ids = (candidate.id,)
