@@ -11,12 +11,12 @@ from agents.llm.ledger import Usage
 from envs.base import Patch
 from heats.cli.failures import explain
 from heats.errors import ExitCode
-from heats.show.account import account
-from heats.show.plain import plain_line
-from heats.show.state import RunView
+from heats.report.account import account
 from heats.store.events import EventLog, read_events, standing_matches
 from heats.store.journal import TournamentJournal
 from heats.store.store import RunStore
+from heats.view.live_model import RunView
+from heats.view.plain import plain_line
 
 WORTH = ("+right", "+odd", "+wrong")
 
