@@ -1,6 +1,6 @@
 """Measures selectors with simulated judges: who is chosen, how many votes it takes, and how long the schedule waits.
 
-    python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule | shares] ... [--seeds 300]
+    python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule | shares | places] ... [--seeds 300]
 
 Candidates are 16, of which 6 pass. A judge of accuracy a names the passing one of a mixed pair with probability a in
 one vote; votes are independent, or, for a judge with `noise`, partly the same error again.
@@ -20,6 +20,7 @@ from typing import Any
 from agents.llm.base import Completion, Message, Reply, ResponseSchema
 from agents.llm.ledger import Ledger, Usage
 from benchmarks.selection_field import FIELD, IDS, PASSING, N, choose, gap_for, passing, settings
+from benchmarks.selection_places import places
 from benchmarks.selection_shares import shares
 from benchmarks.selection_stops import bias, early_stop
 from benchmarks.virtual_time import run as run_virtually
@@ -214,11 +215,20 @@ async def _tournament(judge: SlowJudge, stop: str, seed: int, arrive: Mapping[st
 def main(arguments: Sequence[str]) -> None:
     """Print the tables that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="quality, swiss, bias, early-stop, schedule, shares; all without any")
+    parser.add_argument(
+        "parts", nargs="*", help="quality, swiss, bias, early-stop, schedule, shares, places; all without any"
+    )
     parser.add_argument("--seeds", type=int, default=300)
     asked = parser.parse_args(arguments)
-    parts = asked.parts or ["quality", "swiss", "bias", "early-stop", "schedule", "shares"]
-    runs = {"quality": quality, "swiss": equal_votes, "bias": bias, "early-stop": early_stop, "shares": shares}
+    parts = asked.parts or ["quality", "swiss", "bias", "early-stop", "schedule", "shares", "places"]
+    runs = {
+        "quality": quality,
+        "swiss": equal_votes,
+        "bias": bias,
+        "early-stop": early_stop,
+        "shares": shares,
+        "places": places,
+    }
     for part in parts:
         if part == "schedule":
             schedule(asked.seeds)
