@@ -10,6 +10,7 @@ from agents.llm.base import Completion, Reply
 from agents.llm.ledger import Usage
 from envs.base import Patch
 from heats.cli.failures import explain
+from heats.config import load_config
 from heats.errors import ExitCode
 from heats.report.account import account
 from heats.store.events import EventLog, read_events, standing_matches
@@ -61,6 +62,11 @@ async def kept(paper_run, tmp_path, model, **more):
 
 def line_of(task, rollout):
     return task.rollout(rollout).patch().data.decode().splitlines()[-1]
+
+
+def test_the_papers_setting_stays_the_papers():
+    paper = load_config(("paper",)).tournament
+    assert (paper.group_size, paper.votes, paper.merge, paper.judge.votes_from) == (2, 8, "exact", "samples")
 
 
 @pytest.mark.parametrize("seed", range(6))
