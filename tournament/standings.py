@@ -70,10 +70,10 @@ def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequenc
 
 
 def ordered(names: Sequence[str], found: Mapping[str, Standing]) -> list[str]:
-    """Players of one class, best first; equal ones stay as given.
+    """Players of one class, best first; players that nothing tells apart stay in the order given.
 
-    An order that respects every result exists: a match is between two unbeaten candidates, or the first of one of them,
-    so results never form a circle.
+    An order that respects every result exists: each match is between two unbeaten players or is the first match of one
+    of them, so the results contain no cycle.
     """
 
     def key(name: str) -> tuple[int, ...]:
@@ -91,9 +91,9 @@ def ordered(names: Sequence[str], found: Mapping[str, Standing]) -> list[str]:
 def play_offs(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], keep: int) -> tuple[Pair, ...]:
     """The pairs that still have to meet once the tree is played, so that nobody takes one of the K places unseen.
 
-    Only the evidence class that is divided by the K-th place matters. First, more unbeaten candidates than places:
-    those with the fewest wins play each other. Then, candidates who only had byes: they play each other, and a single
-    one plays whoever is first to be left out.
+    Only the evidence class in which some are kept and some are not needs play-offs. While it has more unbeaten
+    candidates than places, those with the fewest wins play each other. After that, candidates that only had byes play
+    each other; an odd one plays the first candidate that would be left out.
     """
     same, places = _divided(slots, keep)
     found = standings(players(slots), rounds)
@@ -110,9 +110,9 @@ def play_offs(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], keep: in
 
 
 def _divided(slots: Sequence[Slot], places: int) -> tuple[list[Candidate], int]:
-    """The players of the class of which some are kept and some are not, and how many are; nobody where there is none.
+    """The players of the class of which only some are kept, and how many are; no players if there is no such class.
 
-    Copies take a place each, after the players of their own class.
+    Each copy takes a place of its own, after the players of its class.
     """
     playing = players(slots)
     sizes = Counter(slot.evidence_rank for slot in slots if isinstance(slot, Candidate) and slot.eligible)
