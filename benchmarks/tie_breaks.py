@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs import brings_tests, change_key, patch_key
 from envs.base import Patch
-from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.same_change import source_part
 
 RESAMPLED = 4000
@@ -109,7 +109,7 @@ def _attempt(row: Mapping[str, object]) -> Attempt:
 def _changed(files: Sequence[FileDiff]) -> Iterator[tuple[str, bytes]]:
     for file in files:
         for line in (line for hunk in file.hunks for line in hunk.lines if line[:1] in (b"+", b"-")):
-            yield (file.new_path or file.old_path or b"").decode("utf-8", "replace"), line[:1] + line[1:].strip()
+            yield file.name, line[:1] + line[1:].strip()
 
 
 def pairs(field: Sequence[Attempt], rule: Rule) -> float | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 
+from core.diff import DiffSyntaxError, FileDiff, Hunk, parse_diff
 from envs.base import Patch
-from envs.diffparse import DiffSyntaxError, FileDiff, Hunk, parse_diff
 from envs.patches import STATE_MARK, patch_key
 from envs.protect import is_protected, is_test
 
@@ -76,25 +76,20 @@ def brings_tests(patch: Patch) -> bool:
     except DiffSyntaxError:
         return False
     added = (file for file in files if any(line[:1] == b"+" for hunk in file.hunks for line in hunk.lines))
-    return any(is_test(_path(file)) for file in added)
-
-
-def _path(file: FileDiff) -> str:
-    return (file.new_path or file.old_path or b"").decode("utf-8", "surrogateescape")
+    return any(is_test(file.name) for file in added)
 
 
 def _is_left_out(file: FileDiff) -> bool:
     """True for tests and what steers them, documentation and change logs."""
-    path = _path(file)
-    *folders, name = path.lower().split("/")
+    *folders, name = file.name.lower().split("/")
     suffix = PurePosixPath(name).suffix.lstrip(".")
     named = suffix in ("", "txt") and _DOCUMENT_NAMES.fullmatch(name) is not None
-    return is_protected(path) or suffix in _DOCUMENT_SUFFIXES or named or not _DOCUMENT_FOLDERS.isdisjoint(folders)
+    return is_protected(file.name) or suffix in _DOCUMENT_SUFFIXES or named or not _DOCUMENT_FOLDERS.isdisjoint(folders)
 
 
 def _changes(file: FileDiff) -> Iterator[str]:
     """What happens to one file, a record for each stretch of lines."""
-    path = _path(file)
+    path = file.name
     if file.change in ("add", "delete", "rename", "copy") or file.old_mode != file.new_mode:
         yield "\x1f".join((path, file.change, repr(file.old_path), file.old_mode, file.new_mode))
     if file.binary:

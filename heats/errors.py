@@ -15,6 +15,8 @@ signal.
 
 from enum import IntEnum
 
+from core.errors import ExpectedError
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command."""
@@ -31,7 +33,7 @@ class ExitCode(IntEnum):
     SIGTERM = 143
 
 
-class HeatsError(Exception):
+class HeatsError(ExpectedError):
     """Base of what a user is told in one line."""
 
     exit_code = ExitCode.INTERNAL

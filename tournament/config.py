@@ -1,14 +1,16 @@
 """The tournament's settings; their values and prompts are in `configs/default.yaml` under `tournament:`."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from core.record import Config
 from tournament.tally import whole_blocks
 from tournament.ties import USUAL, TieBreak
 
 
-class JudgeConfig(BaseModel):
+class JudgeConfig(Config):
     """What a judge is shown and asked.
 
     Attributes:
@@ -28,8 +30,6 @@ class JudgeConfig(BaseModel):
         choice_first: Jinja2 template that follows `user` where probabilities are asked for.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     view: Literal["summary", "trajectory", "patch", "summary+evidence"]
     candidate_chars: int = Field(ge=200)
     problem_chars: int = Field(ge=200)
@@ -43,7 +43,7 @@ class JudgeConfig(BaseModel):
     choice_first: str
 
 
-class ScoringConfig(BaseModel):
+class ScoringConfig(Config):
     """The selectors that judge one candidate at a time, `pointwise` and `verify`.
 
     Attributes:
@@ -52,28 +52,25 @@ class ScoringConfig(BaseModel):
         user: Jinja2 template; gets `data` and `labels`, as the judge's does.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     samples: int = Field(gt=0)
     score_system: str
     verify_system: str
     user: str
 
 
-class AdaptiveConfig(BaseModel):
+class AdaptiveConfig(Config):
     """The selector `adaptive`: votes until somebody leads by `margin`, at most `votes` of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin: int = Field(ge=1)
     votes: int = Field(ge=1)
 
 
-class TournamentConfig(BaseModel):
+class TournamentConfig(Config):
     """How candidates are selected.
 
     Attributes:
-        selector: a name of `tournament.registry.SELECTORS`.
+        selector: a name of `tournament.registry.SELECTORS`, or `module:Class` of your own.
+        options: settings of a selector of your own, which declares them as `Options`.
         group_size: G, candidates compared at once.
         votes: V, votes of one comparison; raised to a multiple of G, so that every order is shown equally often.
         merge: which candidates enter as one. `source`: those whose patches make the same change to source code,
@@ -85,9 +82,8 @@ class TournamentConfig(BaseModel):
         early_stop: `balanced` stops after the block of G votes that makes the winner sure; `never` casts all V.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     selector: str
+    options: Mapping[str, Any] = {}
     group_size: int = Field(ge=2)
     votes: int = Field(ge=1)
     merge: Literal["source", "exact"] = "source"

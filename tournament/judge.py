@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from agents.llm.base import ChatModel, Completion, ResponseSchema
 from agents.llm.ledger import Ledger
-from agents.trajectory import Record
-from summarizer.text import cut, sanitise
-from tournament.arrivals import together
+from core.aio import together
+from core.record import Record
+from core.sanitize import for_model
+from core.text import cut
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.label_shares import label_shares
@@ -159,7 +160,7 @@ class ModelJudge:
         said = read(reply.content, VoteReply) if reply else None
         if reply is None or said is None or said.choice not in ids:
             return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
-        reason = cut(sanitise(said.reason), _REASON_CHARS)
+        reason = cut(for_model(said.reason), _REASON_CHARS)
         shares = self._shares(reply, labels)
         return Vote(order=order, labels=labels, choice=ids[said.choice], reason=reason, shares=shares)
 

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 
-from agents.trajectory import Record
+from core.record import Record
 from tournament.base import Bracket, Decision, Match, Vote
 
 Names = Callable[[str], str]

@@ -8,14 +8,16 @@ journal, so that the outcome never depends on who came first.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 
+from agents.llm.base import ChatModel
 from tournament.arrivals import Arrival, arrivals
 from tournament.base import Bracket, Candidate, Case, Judge, Match, PendingCandidates
 from tournament.bracket import MatchKey, Resolution, plan_rounds, resolve
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
 from tournament.heard import Rejections, chosen_by_lot
+from tournament.judge import ModelJudge
 from tournament.match_votes import MarginVotes, MatchVotes
 from tournament.slots import Slot, counted, merged, seeded_order
 from tournament.standings import rank
@@ -37,6 +39,11 @@ class RTVSelector:
         self.config = config
         self.judge = judge
         self.rejections = Rejections()
+
+    @classmethod
+    def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
+        """The selector whose judge asks a model."""
+        return cls(config, ModelJudge(config, model))
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` are left and rank everybody.

@@ -8,12 +8,15 @@ are cast as plain RTV would have cast. Each pairing is one vote in each order.
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Self
 
-from tournament.arrivals import together
+from agents.llm.base import ChatModel
+from core.aio import together
 from tournament.base import Candidate, Case, Judge, Match
 from tournament.bradley_terry import Strength, strengths
 from tournament.config import TournamentConfig
 from tournament.heard import Rejections
+from tournament.judge import ModelJudge
 from tournament.match_votes import MatchVotes, decided_match
 from tournament.ranker import Assessment, Key, Ranker
 from tournament.slots import equal_changes, seeded_hash
@@ -38,6 +41,11 @@ class SwissSelector(Ranker):
         self.config = config
         self.judge = judge
         self.rejections = Rejections()
+
+    @classmethod
+    def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
+        """The selector whose judge asks a model."""
+        return cls(config, ModelJudge(config, model))
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Play pairs; only the class that the line between selected and not falls into is judged.
