@@ -6,6 +6,7 @@
     - ModelUnavailable         the server could not be reached or kept failing until the deadline
     - ContextOverflow          the request does not fit the model's context: never retried as is
     - ModelRefused             the server or model refused to answer
+      . RequestRejected        the server answers 400, 415 or 422 to this request, though it has taken others
     - ReplyInvalid             replies stayed unusable after the retries
   + AgentUnusable              an agent that is not there, or does not work, where the task is
   + TrajectoryFormatError      a file is not a trajectory of the format it was read as
@@ -62,6 +63,10 @@ class ContextOverflow(ModelError):
 
 class ModelRefused(ModelError):
     """The endpoint or the model refused to answer."""
+
+
+class RequestRejected(ModelRefused):
+    """The server rejects this request as malformed or unsupported; it has answered other requests."""
 
 
 class ReplyInvalid(ModelError):

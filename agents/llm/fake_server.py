@@ -46,6 +46,7 @@ class ServerOptions(Record):
         max_in_flight: requests beyond this many at once get a 429.
         takes_n: False ignores `n`, as some servers do; None rejects `n` above 1.
         takes_schema: False rejects `response_format`.
+        takes_logprobs: False rejects `logprobs`.
         context: tokens of prompt and reply together; None never rejects a request for its length.
         tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
         drip_s: pause between the bytes of a slow reply.
@@ -58,6 +59,7 @@ class ServerOptions(Record):
     retry_after_s: float = 0.05
     takes_n: bool | None = True
     takes_schema: bool = True
+    takes_logprobs: bool = True
     context: int | None = None
     tokenizes: bool = False
     drip_s: float = 1.0
@@ -215,6 +217,8 @@ class FakeServer:
             return error_reply(400, "n > 1 is not supported by this server", param="n")
         if request.get("response_format") and not options.takes_schema:
             return error_reply(400, "response_format json_schema is not supported", param="response_format")
+        if request.get("logprobs") and not options.takes_logprobs:
+            return error_reply(400, "logprobs is not supported with this model", param="logprobs")
         if options.takes_n is False:
             request = {**request, "n": 1}
         too_long = overflow(request, options.context, counted=not options.tokenizes) if options.context else None

@@ -21,6 +21,7 @@ from agents.errors import (
     ModelRefused,
     ModelUnavailable,
     ReplyInvalid,
+    RequestRejected,
 )
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
 from agents.llm.chat_http import ConnectError, StatusError
@@ -165,7 +166,7 @@ class OpenAIModel:
         except Exception as error:
             decision = self._without_key(classify(error))
             if decision.request_only and self._proven:
-                decision = replace(decision, error=ModelRefused(str(decision.error)))
+                decision = replace(decision, error=RequestRejected(str(decision.error)))
             self._account(decision)
             raise RequestFailed(decision) from error
         finally:

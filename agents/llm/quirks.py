@@ -22,6 +22,7 @@ class Quirks:
         self.takes_strict = True
         self.takes_required = True
         self.takes_seed = True
+        self.takes_logprobs = True
         self.max_tokens_key = "max_tokens"
         self.most_tokens: int | None = None
         """Longest reply that the server lets anybody ask for."""
@@ -47,6 +48,8 @@ class Quirks:
             self.takes_strict = False
         elif body.get("tool_choice") == "required" and "tool_choice" in message:
             self.takes_required = False
+        elif "logprobs" in body and re.search(r"logprobs", message):
+            self.takes_logprobs = False
         elif "seed" in body and re.search(r"\bseed\b", message):
             self.takes_seed = False
         else:

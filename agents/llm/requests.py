@@ -48,7 +48,7 @@ class Call:
                 body[quirks.max_tokens_key if key == "max_tokens" else key] = value
         if self.sampling.seed is not None and quirks.takes_seed:
             body["seed"] = self.sampling.seed
-        if self.sampling.logprobs is not None:
+        if self.sampling.logprobs is not None and quirks.takes_logprobs:
             body |= {"logprobs": True, "top_logprobs": self.sampling.logprobs}
         if n > 1:
             body["n"] = n

@@ -5,7 +5,7 @@ The run directory is an ordinary one: what is there is not done again, and repor
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from agents.llm.ledger import Usage
@@ -152,6 +152,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
 async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
     from heats.runner.pipeline import Nodes, State, run_to_result  # langgraph takes a second to import
 
+    run = replace(run, needs_patch=any(_checked(attempt.patch)[0] for attempt in contest.attempts))
     state, nodes = State(heat=0, stop=True), Nodes(run)
 
     async def drive() -> None:
@@ -164,7 +165,7 @@ async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
         if bracket is None:
             coming = {name: run.candidate(Plan(rollout=name)) for name in names}
             bracket = await hold_tournament(run, 0, coming, 1)
-        kept = bracket.ranking[: run.services.config.select_k]
+        kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
         if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
             bracket = bracket.model_copy(update={"selected": kept})
             run.store.save_bracket(0, bracket)

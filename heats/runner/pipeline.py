@@ -23,6 +23,7 @@ from heats.runner.heat import run_heat
 from heats.runner.rollout import TaskRun
 from heats.store.records import TaskResult
 from sandbox.errors import SandboxError
+from tournament.base import Bracket
 from tournament.errors import NoCandidates
 
 
@@ -155,10 +156,11 @@ class Nodes:
         """Announce what the heat's tournament kept and decide whether another heat follows."""
         run, heat = self._run, state["heat"]
         bracket = await run_heat(run, heat)
+        first = bracket.selected[:1]
         stop = heat + 1 >= run.services.config.iterations or (
-            run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0])
+            run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first)
         )
-        selected = bracket.ranking[:1] if stop else bracket.selected
+        selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
         return {"heat": heat if stop else heat + 1, "stop": stop}
 
@@ -166,7 +168,12 @@ class Nodes:
         """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
         run = self._run
         bracket = await run_heat(run, state["heat"])
-        winner = bracket.ranking[0]
+        if not bracket.selected:
+            result = _result(run, "no_patch", detail="no rollout gave a patch")
+            run.store.save_result(result)
+            run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
+            return {"stop": True}
+        winner = bracket.selected[0]
         files = run.store.rollout(winner)
         evidence = files.evidence()
         if evidence is None and run.task.test_command is not None:
@@ -177,9 +184,20 @@ class Nodes:
             kept = await run.states.kept(winner, files.patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
+        if winner in bracket.by_lot:
+            detail = (
+                f"{result.detail}; a lot chose it, since no vote on it could be read{_why_unheard(bracket, winner)}"
+            )
+            result = result.model_copy(update={"detail": detail, "by_lot": True})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}
+
+
+def _why_unheard(bracket: Bracket, winner: str) -> str:
+    """What came in place of the votes, where a match says it."""
+    unheard = (match for match in bracket.matches if match.decided_by == "unheard" and winner in match.contestants)
+    return next((f" ({match.votes[0].reason})" for match in unheard), "")
 
 
 def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:

@@ -11,7 +11,7 @@ from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
-from envs import patch_key, verify
+from envs import brings_tests, change_key, patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
@@ -46,6 +46,7 @@ class TaskRun:
         order: its place among the run's tasks: earlier ones go first.
         states: takes the states that rollouts hand in; None where none do.
         clock: None where time is not shared out.
+        needs_patch: an attempt without a patch cannot be selected.
     """
 
     services: Services
@@ -55,6 +56,7 @@ class TaskRun:
     order: int = 0
     states: States | None = None
     clock: TimeBudget | None = None
+    needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -75,7 +77,7 @@ class TaskRun:
             return None
         await self._evidence(files)
         await self._summary(files, ledger)
-        return make_candidate(files, self.services.config)
+        return make_candidate(files, self.services.config, needs_patch=self.needs_patch)
 
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
@@ -238,10 +240,11 @@ class TaskRun:
         return summary
 
 
-def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None:
+def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
     """What judges may see of a finished rollout; None while it has no summary.
 
-    A rollout without a patch ranks below every one that has one: there is nothing of it to hand over.
+    Args:
+        needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
     """
     summary, trajectory = files.summary(), files.trajectory()
     if summary is None or trajectory is None:
@@ -253,8 +256,10 @@ def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory),
         evidence=render_evidence(evidence) if evidence else "",
-        evidence_rank=(evidence.rank if evidence else 0) if patch else -1,
-        patch_key=patch_key(patch) if patch else "",
+        evidence_rank=evidence.rank if evidence and patch else 0,
+        patch_key=change_key(patch) if config.tournament.merge == "source" else patch_key(patch),
+        brings_tests=brings_tests(patch),
+        eligible=bool(patch) or not needs_patch,
     )
 
 

@@ -257,10 +257,14 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
         "iterations": config.iterations,
         "select_k": config.select_k,
         "group_size": config.tournament.group_size,
-        "votes": config.tournament.votes,
+        "votes": config.tournament.full_match,
         "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
     events.emit("run_resumed" if resumed else "run_started", **data, sandbox=sandbox)
+    asked, cast = config.tournament.votes, config.tournament.full_match
+    if asked != cast:
+        orders = f"{config.tournament.group_size} orders equally often"
+        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast}, to show all {orders}")
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

@@ -87,6 +87,7 @@ class TaskResult(Record):
             of heats or of the env (`internal`).
         kept: ids kept after each heat but the last.
         state_image: image that keeps the winner's end state, where one was to be kept.
+        by_lot: votes on the winner were asked for and none could be read: a lot chose it.
     """
 
     task: str
@@ -102,6 +103,7 @@ class TaskResult(Record):
     evidence: Evidence | None = None
     usage: Usage = Usage()
     state_image: str = ""
+    by_lot: bool = False
 
 
 class StoredVotes(Record):

@@ -319,3 +319,60 @@ def test_a_patch_is_read_however_its_file_was_written_and_what_was_mended_is_sai
             [f"patch refused: not a readable diff: line 6: {cut}"],
         ),
     }
+
+
+def test_a_choice_by_lot_has_an_exit_code_of_its_own(select, tmp_path):
+    """No vote could be read, and the command ended with 0 and a winner, without a word."""
+    script = tmp_path / "deaf.json"
+    script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
+    code, out, _ = select(patches(tmp_path / "fixes", "one", "two"), "--issue", ISSUE, "--json", model=f"fake:{script}")
+    told = chosen(out)
+    assert code == 8 and told["by_lot"] is True and "no vote on it could be read" in told["detail"]
+    assert told["judge"]["unheard"] == 1
+    code, out, err = select(
+        patches(tmp_path / "fixes", "one", "two"),
+        "--issue",
+        ISSUE,
+        "--progress",
+        "plain",
+        model=f"fake:{script}",
+        out="again",
+    )
+    assert code == 8 and "a lot lets" in err and "judge: no vote could be read in 1 match" in out
+
+
+def test_evidence_that_decides_needs_no_judge(select, tmp_path, repo):
+    (repo / "note.txt").write_text("old\n")
+    subprocess.run(["git", "-C", repo, "add", "-A"], check=True)
+    commit = ["git", "-C", repo, "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "note"]
+    subprocess.run(commit, check=True)
+    script = tmp_path / "deaf.json"
+    script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
+    fixes = patches(tmp_path / "fixes", "fixed", "wrong")
+    tests = ("--repo", repo, "--test", "grep -rq fixed --include=*.txt .", "--sandbox", "local", "--unsafe")
+    code, out, _ = select(fixes, "--issue", ISSUE, "--json", *tests, model=f"fake:{script}")
+    assert (code, chosen(out)["status"], chosen(out)["by_lot"]) == (0, "verified", False), out
+
+
+def test_one_vote_becomes_one_in_each_order_and_is_told(select, tmp_path):
+    fixes = patches(tmp_path / "fixes", "one", "two")
+    code, _, err = select(fixes, "--issue", ISSUE, "--votes", 1, "--progress", "plain")
+    (match,) = RunStore(tmp_path / "out").task("attempts").bracket(0).matches
+    assert code == 0 and {vote.order[0] for vote in match.votes} == set(match.contestants)
+    assert "tournament.votes is raised from 1 to 2, to show all 2 orders equally often" in err
+
+
+def test_an_attempt_without_a_patch_is_not_selected_where_others_have_one(select, tmp_path):
+    for number, line in enumerate(("", "fixed", "")):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
+    code, out, _ = select("runs", "--json", "--select-k", 3)
+    ranking = chosen(out)["ranking"]
+    assert code == 0 and [place["kept"] for place in ranking] == [True, False, False]
+    assert ranking[0]["patch_bytes"] and not any(place["played"] for place in ranking)
+
+
+def test_attempts_of_which_none_has_a_patch_are_ranked_by_their_trajectories(select, tmp_path):
+    for number in range(3):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", "")
+    _, out, _ = select("runs", "--json")
+    assert chosen(out)["selected"] and any(place["played"] for place in chosen(out)["ranking"])
