@@ -19,8 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from agents.attempt import without_sandbox
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import without_sandbox
 from agents.command import instruction_of
 from agents.config import AgentConfig
 from agents.errors import (

@@ -28,10 +28,10 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
-    "system": frozenset({"text_protocol", "command_timeout_s"}),
+    "system": frozenset({"text_protocol", "guided", "command_timeout_s"}),
     "task": frozenset({"instruction", "workdir", "test_command"}),
     "refinement": frozenset({"summaries"}),
-    "format_error": frozenset({"problem", "text_protocol"}),
+    "format_error": frozenset({"problem", "text_protocol", "guided"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
 
@@ -44,10 +44,11 @@ class Templates(BaseModel):
     """The agent's prompts, as Jinja2 templates.
 
     Attributes:
-        system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
+        system: variables `text_protocol`, `guided` (text that is one JSON object), `command_timeout_s`. The same for
+            all rollouts.
         task: the task as the first user message begins; `instruction`, `workdir`, `test_command` (may be None).
         refinement: follows the task when there are summaries; `summaries`.
-        format_error: after a turn without a usable call; `problem`, `text_protocol`.
+        format_error: after a turn without a usable call; `problem`, `text_protocol`, `guided`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
     """
