@@ -9,6 +9,7 @@ its reply is read.
 import asyncio
 import logging
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -45,7 +46,10 @@ _T = TypeVar("_T")
 _BACKOFF_BASE_S = 0.5
 _GROWTH, _MOST_GROWTHS = 4, 3
 """How many times more tokens a reply gets that was cut before it held anything of use, and how often."""
+_MARGIN = 32
+"""Tokens of the context that are left free beside a prompt of known length."""
 _HELLO: Sequence[Message] = ({"role": "user", "content": "hello"},)
+_NOT_SERVED = re.compile(r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", re.IGNORECASE)
 _ASKING_S = 60.0
 """Seconds for the preflight's question whether a model is served that the server's list does not name."""
 
@@ -265,7 +269,7 @@ class OpenAIModel:
             return completion, False
         if completion.finish_reason == "length":
             problem = LOOPED if LOOPED in completion.problems else f"{CUT}, so write less"
-        again = call.again(messages=ask_again(call.messages, completion.message, problem))
+        again = call.again(messages=ask_again(call.messages, completion.message, problem), grown=False)
         try:
             (second,) = await self._ask_adapting(again, ledger, 1)
         except (ModelUnavailable, ModelConfigError):
@@ -301,7 +305,7 @@ class OpenAIModel:
         """Tokens of the context that the prompt of a call leaves, by what its requests were charged."""
         spent = ledger.spent
         prompt = -(-spent.prompt_tokens // spent.calls) if spent.calls else 0
-        return self.quirks.context - prompt - 1 if self.quirks.context and prompt else None
+        return self.quirks.context - prompt - _MARGIN if self.quirks.context and prompt else None
 
     async def _with_calls(self, call: Call, completions: list[Completion], ledger: Ledger) -> list[Completion]:
         """Completions of a request that offered tools, with more room where one was cut before it called any."""
@@ -379,6 +383,10 @@ class OpenAIModel:
             async with asyncio.timeout(_ASKING_S):
                 await self.complete(_HELLO, ledger=Ledger("preflight"), sampling=Sampling(max_tokens=16))
         except ModelConfigError as error:
+            if not re.search(
+                r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", str(error), re.I
+            ):
+                return  # something about the question; the model is there
             raise ModelConfigError(
                 f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)} ({error})"
             ) from error

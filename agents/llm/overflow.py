@@ -58,7 +58,7 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
     if room is None:
         said = f"{fit} ({error})" if str(fit) else str(error)
         raise ContextOverflow(said, prompt=fit.prompt, limit=fit.limit, reply=max(wanted, _LEAST_ROOM)) from error
-    return replace(call, shortened=True, sampling=call.sampling.model_copy(update={"max_tokens": room}))
+    return replace(call, shortened=True, grown=True, sampling=call.sampling.model_copy(update={"max_tokens": room}))
 
 
 def fit_in(message: str) -> Fit:

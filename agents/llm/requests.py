@@ -20,7 +20,7 @@ class Call:
         problems: keeps the latest reason for a retry.
         shortened: the reply was cut down once already to make the request fit.
         retry: how often the call was asked again because its reply could not be used; each has a seed of its own.
-        grown: the reply was cut and gets more room: as much of the context as the prompt leaves.
+        grown: the reply's length was worked out for this prompt and may take more than half of the context.
     """
 
     messages: Sequence[Message]
