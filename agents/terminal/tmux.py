@@ -61,11 +61,14 @@ _PASTE = f"""
 [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ] && [ "$1" = 1 ] && brackets= || brackets=-p
 {_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d $brackets -b heats {_TARGET}
 """
-# The shell tells its last exit code and, by a number that is drawn for it, that there is a new one.
+# The shell tells its last exit code and, by a number that is drawn for it, that there is a new one. Vim asks for brackets
+# around pasted text under some names of terminals only, and `screen` is none of them.
 _SHELL = """command -v bash >/dev/null 2>&1 && exec bash --rcfile /dev/fd/9 -i 9<<'HEATS_RC'
 [ ! -f ~/.bashrc ] || . ~/.bashrc
 exec 9<&-
 bind 'set enable-bracketed-paste on' 2>/dev/null
+export VIMINIT=$'silent! source $VIMRUNTIME/defaults.vim | silent! source ~/.vimrc
+set t_BE=\\e[?2004h t_BD=\\e[?2004l t_PS=\\e[200~ t_PE=\\e[201~'
 PROMPT_COMMAND='tmux set-option -g @heats "$? $RANDOM$RANDOM" 2>/dev/null'"${PROMPT_COMMAND:+;$PROMPT_COMMAND}"
 HEATS_RC
 exec sh -i"""

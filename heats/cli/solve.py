@@ -112,7 +112,9 @@ def _rollout(session: Session, task: str, rollout: str) -> dict[str, Any]:
     outcome = session.store.task(task).rollout(rollout).outcome()
     if outcome is None:
         return {"id": rollout, "exit": None}
-    fields = outcome.model_dump(mode="json", include={"exit", "steps", "duration_s", "patch_sha256", "usage", "error"})
+    fields = outcome.model_dump(
+        mode="json", include={"exit", "detail", "steps", "duration_s", "patch_sha256", "usage", "error"}
+    )
     return {"id": rollout, **fields}
 
 

@@ -20,8 +20,9 @@ from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
 from heats.runner.heat import run_heat
+from heats.runner.reasons import outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import TaskRun
-from heats.store.records import TaskResult
+from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
 from tournament.errors import NoCandidates
 
@@ -78,7 +79,10 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise
-    except (NoCandidates, SandboxError, ModelError) as error:
+    except NoCandidates as error:
+        detail = f"{error}: {why_nothing(_outcomes(run))}"
+        result = _result(run, "error", detail=detail).model_copy(update={"cause": "infrastructure"})
+    except (SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
         run.store.save_failed(result)
@@ -155,8 +159,10 @@ class Nodes:
         """Announce what the heat's tournament kept and decide whether another heat follows."""
         run, heat = self._run, state["heat"]
         bracket = await run_heat(run, heat)
-        stop = heat + 1 >= run.services.config.iterations or (
-            run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0])
+        stop = (
+            heat + 1 >= run.services.config.iterations
+            or without_calls(outcomes_of(run.store, heat))
+            or (run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0]))
         )
         selected = bracket.ranking[:1] if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
@@ -186,12 +192,17 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
     """The result for a winner: verified only by evidence."""
     patch = run.store.rollout(winner).patch()
     if not patch:
-        return _result(run, "no_patch", detail="no rollout gave a patch", winner=winner, evidence=evidence)
+        detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}"
+        return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
         detail = "there is no test command, so nothing was verified"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
     status: Literal["verified", "unverified"] = "verified" if evidence.verdict == "verified" else "unverified"
     return _result(run, status, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
+
+
+def _outcomes(run: TaskRun) -> list[Outcome]:
+    return [outcome for heat in range(run.services.config.iterations) for outcome in outcomes_of(run.store, heat)]
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
