@@ -13,7 +13,7 @@ from heats.runner.model_mix import sameness
 from heats.store.store import RunStore
 
 LISTS = ("hypotheses", "decisions", "evidence", "failure_modes", "doubts")
-SUMMARY = json.dumps({"problem": "p", "progress": "", "end_state": "", **dict.fromkeys(LISTS, [])})
+SUMMARY = json.dumps({"problem": "p", "progress": "", "end_state": "", **{name: [] for name in LISTS}})
 
 
 class Plays(FakeModel):
