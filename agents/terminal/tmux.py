@@ -61,7 +61,7 @@ _PASTE = f"""
 [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ] && [ "$1" = 1 ] && brackets= || brackets=-p
 {_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d $brackets -b heats {_TARGET}
 """
-# The shell tells its last exit code and, by a number that is drawn for it, that there is a new one. Vim asks for brackets
+# The shell tells its last exit code and, by a number drawn for it, that there is a new one. Vim asks for brackets
 # around pasted text under some names of terminals only, and `screen` is none of them.
 _SHELL = """command -v bash >/dev/null 2>&1 && exec bash --rcfile /dev/fd/9 -i 9<<'HEATS_RC'
 [ ! -f ~/.bashrc ] || . ~/.bashrc

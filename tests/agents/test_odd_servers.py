@@ -223,7 +223,7 @@ async def test_a_third_try_is_one_in_which_the_server_allows_nothing_but_calls(b
     def weak(request):
         return bash("ls") if request.get("tool_choice") == "required" else text("Hm.")
 
-    server = await bench.serve(lambda request: submit() if len(request["messages"]) > 8 else weak(request))
+    server = await bench.serve(lambda request: submit() if len(request["messages"]) > 7 else weak(request))
     trajectory, commands = await played(bench.client())
     choices = [request["tool_choice"] for request in server.requests if request["max_tokens"] > 1]
     assert choices == ["auto", "auto", "required", "required"]
