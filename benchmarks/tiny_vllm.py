@@ -1,8 +1,8 @@
 """A real vLLM on the CPU with a tiny model, started by `heats serve`; for tests and benchmarks.
 
 `scripts/tool-env vllm` installs it. The model of random weights says nothing sensible: what it says is valid where
-decoding is constrained, and `CLOSES` makes it come to an end of strings and lists. `scripts/tool-env smol` makes a small
-real one: its text, its tokenizer and its chat template are real, and it repairs nothing.
+decoding is constrained, and `CLOSES` makes it come to an end of strings and lists. `scripts/tool-env smol` makes a
+small real one: its text, its tokenizer and its chat template are real, and it repairs nothing.
 """
 
 import ctypes

@@ -8,7 +8,7 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -33,7 +33,7 @@ _TOOL = {"type": "function", "function": {**BASH.model_dump(), "strict": True}}
 _TEXT = "-c model.text_protocol=true asks for fenced blocks"
 _SERVE = "start vLLM with --enable-auto-tool-choice --tool-call-parser NAME (heats serve does)"
 _SHORT, _TOOL_TOKENS, _JSON_TOKENS = 4, 256, 128
-_LIMIT_S = 25.0
+_LIMIT_S = 20.0
 """Seconds for all questions together."""
 
 
@@ -143,6 +143,9 @@ class _Asker:
             return {}, str(classify(error).error)[:200]
 
     async def _tools(self) -> Finding:
+        counted = [await self._counted(tools) for tools in ((), (_TOOL,))]
+        if counted[0] and counted[0] == counted[1]:
+            return _left_out(counted[0])
         reply, refused = await self._try(_ASK_TOOL, tools=[_TOOL], tool_choice="auto", max_tokens=_TOOL_TOKENS)
         if refused:
             return Finding(feature="tools", works=False, detail=refused, instead=f"{_SERVE}, or {_TEXT}")
@@ -152,8 +155,7 @@ class _Asker:
         without = await self._ask(_ASK_TOOL, max_tokens=1)
         tokens = usage_of(reply).prompt_tokens
         if tokens and tokens == usage_of(without).prompt_tokens:
-            detail = f"the chat template leaves them out ({tokens} prompt tokens with and without them)"
-            return Finding(feature="tools", works=False, detail=detail, instead="JSON in the text of replies")
+            return _left_out(tokens)
         if first.problems:
             detail = f"the call cannot be used: {'; '.join(first.problems)}"
             return Finding(feature="tools", works=False, detail=detail, instead=f"{_SERVE}, or {_TEXT}")
@@ -165,6 +167,12 @@ class _Asker:
             detail += "; it can be made to"
             instead = f"-c agent.force_calls=true has every turn call one; or {_TEXT}"
         return Finding(feature="tools", works=None, detail=detail, instead=instead)
+
+    async def _counted(self, tools: Sequence[Mapping[str, Any]]) -> int:
+        """Prompt tokens with tools, or without, where the server counts them; else 0."""
+        body = {"model": self.config.name, "messages": [{"role": "user", "content": _ASK_TOOL}]}
+        counted = await self.server.count_tokens({**body, **({"tools": tools} if tools else {})})
+        return counted[0] if counted else 0
 
     async def _schema(self) -> Finding:
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _SCHEMA, "strict": True}}
@@ -223,6 +231,11 @@ class _Asker:
 
 
 _WITH_BASH = Question(tools=(BASH,))
+
+
+def _left_out(tokens: int) -> Finding:
+    detail = f"the chat template leaves them out ({tokens} prompt tokens with and without them)"
+    return Finding(feature="tools", works=False, detail=detail, instead="JSON in the text of replies, by itself")
 
 
 def _called(reply: Mapping[str, Any]) -> Finding:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +14,6 @@ from agents.llm.config import ModelConfig
 from agents.llm.openai_client import OpenAIModel
 from benchmarks.tiny_vllm import CONTEXT, smol_server
 from heats.config import load_config
-from summarizer import summarize
 from tournament.base import Candidate
 from tournament.judge import ModelJudge
 
@@ -62,18 +62,13 @@ async def test_turns_and_tries_do_not_repeat_each_other_word_for_word(smol, sand
     done = await rollout(smol, sandbox_class(), ledger, max_format_errors=6, text_protocol=True, step_limit=6)
     said = [step.content for step in done.steps if step.source == "agent"]
     assert len(said) >= 2
-    assert sum(one == two for one, two in zip(said, said[1:], strict=False)) <= len(said) // 3
+    assert sum(one == two for one, two in pairwise(said)) <= len(said) // 3
 
 
-async def test_votes_and_summaries_of_a_model_that_rambles_are_read(smol, sandbox_class, ledger):
+async def test_votes_of_a_model_that_rambles_are_read(smol, ledger):
     names = [Candidate(id=name, summary=f"attempt {name} changed line {at}") for at, name in enumerate("ab")]
     votes = await ModelJudge(CONFIG.tournament, smol).vote("Fix it.", names, count=8, first=0, seed=1, ledger=ledger)
     assert sum(vote.choice is not None for vote in votes) >= 7
-    done = await rollout(smol, sandbox_class("a - b\n"), ledger, step_limit=2)
-    summary = await summarize(
-        done, statement="Fix it.", patch=b"", model=smol, ledger=ledger, config=CONFIG.summarizer, seed=1
-    )
-    assert summary.source == "model"
 
 
 async def test_a_reply_that_goes_in_circles_is_ended_by_the_server(smol, ledger):
