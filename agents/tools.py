@@ -67,6 +67,8 @@ def _command(arguments: dict[str, object]) -> tuple[Command | None, str]:
         return None, 'bash needs the argument "command", a non-empty string'
     if "\0" in command:
         return None, "a command cannot contain a NUL character"
-    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float | None) or (timeout_s or 1) <= 0:
+    if timeout_s is not None and (isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float)):
         return None, '"timeout_s" must be a number of seconds'
+    if timeout_s is not None and not timeout_s > 0:
+        return None, '"timeout_s" must be more than 0 seconds'
     return Command(str(without_surrogates(command)), timeout_s), ""

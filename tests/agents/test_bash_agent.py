@@ -216,3 +216,48 @@ async def test_no_two_turns_of_a_rollout_are_sampled_with_the_same_seed(story):
     assert {one.seed for one in samplings} == {7}
     assert len({one.request_seed() for one in samplings}) == 4
     assert len({one.request_seed(retry) for one in samplings for retry in range(5)}) == 20
+
+
+async def test_a_command_may_name_a_limit_of_its_own_up_to_the_longest(story):
+    asked = [("bash", {"command": name, "timeout_s": limit}) for name, limit in (("a", 5), ("b", 10**6), ("c", None))]
+    await story.play(calls(*asked, ("bash", {"command": "d"})), submit(), longest_command_s=300)
+    assert story.sandbox.timeouts == [5, 300, 120, 120]
+    (tool,) = [tool for tool in story.model.requests[0].tools if tool.name == "bash"]
+    assert "at most 300" in str(tool.parameters)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "soon", True, float("nan")])
+async def test_a_limit_that_is_none_is_told(story, limit):
+    await story.play(calls(("bash", {"command": "a", "timeout_s": limit})), submit())
+    assert story.sandbox.commands == [] and "timeout_s" in story.last_request[-1]["content"]
+
+
+async def test_nothing_pages_edits_or_asks_where_there_is_nobody(story):
+    """`git commit` once opened vim, which hung until its command's time was up."""
+    await story.play(bash("git commit"), submit())
+    told = story.sandbox.environment
+    assert (told["PAGER"], told["GIT_EDITOR"], told["EDITOR"]) == ("cat", "true", "true")
+
+
+async def test_the_limit_of_time_is_looked_at_between_the_calls_of_one_reply(story, sandbox_class):
+    class Slow(sandbox_class):
+        async def exec(self, command, **more):
+            await asyncio.sleep(0.3)
+            return await super().exec(command, **more)
+
+    story.sandbox, story.ledger = Slow(), Ledger("rollout", Limits(time_s=0.2))
+    trajectory = await story.play(bash("a", "b", "c"))
+    assert (story.sandbox.commands, trajectory.exit.kind) == (["a"], "time_limit")
+
+
+async def test_a_reply_without_a_call_is_not_kept_whole(story):
+    trajectory = await story.play(text("I would rather write a story. " * 3000), submit())
+    assert len(trajectory.steps[2].content) < 1500 and len(str(story.last_request)) < 20_000
+    assert "characters left out" in trajectory.steps[2].content
+
+
+async def test_an_error_of_form_shows_an_example_and_the_end_names_the_last_one(story):
+    trajectory = await story.play("no", "still no", "never")
+    assert '{"command": "ls"}' in story.last_request[-1]["content"]
+    assert (trajectory.exit.kind, trajectory.exit.detail.endswith("there is no tool call")) == ("format_errors", True)
+    assert [request.tool_choice for request in story.model.requests] == ["auto", "auto", "required"]
