@@ -13,9 +13,11 @@ from agents.llm.base import ChatModel, Completion, History, Message, Reply, Tool
 from agents.llm.ledger import Ledger, Usage
 from agents.llm.replies import CUT
 from agents.llm.truncation import PromptGrowth
-from agents.prompting import Prompts, defused, elide
+from agents.prompting import Prompts
 from agents.resume import as_message, with_odd_message
 from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
+from core.sanitize import for_model
+from core.text import elide
 from sandbox.base import Sandbox
 from sandbox.errors import DiskLimitExceeded, SandboxError
 
@@ -243,7 +245,7 @@ class Attempt:
 
     def _format_error(self, problem: str) -> str:
         guided = self.in_text and (self.forced or self.format_errors + 1 >= _FORCED_AFTER)
-        shown = defused(problem)[0]
+        shown = for_model(problem)
         return self.agent.prompts.render("format_error", problem=shown, text_protocol=self.in_text, guided=guided)
 
     def _show(self, observations: list[Observation]) -> None:

@@ -8,7 +8,6 @@
     - ModelRefused             the server or model refused to answer
     - ToolsNotTaken            the server takes no tools for this model: agents have to ask in text
     - ReplyInvalid             replies stayed unusable after the retries
-  + UnknownAgent               no agent of that name can be loaded
   + AgentUnusable              an agent that is not there, or does not work, where the task is
   + TrajectoryFormatError      a file is not a trajectory of the format it was read as
   + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
@@ -16,13 +15,11 @@
 
 from typing import Any
 
+from core.errors import ExpectedError
 
-class AgentsError(Exception):
+
+class AgentsError(ExpectedError):
     """Base of this room's errors."""
-
-
-class UnknownAgent(AgentsError):
-    """No agent of that name can be loaded; the message lists the names."""
 
 
 class AgentUnusable(AgentsError):

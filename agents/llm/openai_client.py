@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -40,6 +40,7 @@ from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, re
 from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
 from agents.tools import BASH
+from core.aio import together
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -138,7 +139,7 @@ class OpenAIModel:
         if len(done) == 1 < n:
             self.quirks.takes_n = False
         missing = [self._ask_adapting(call.with_seed_offset(at), ledger, 1) for at in range(len(done), n)]
-        for more in await _together(missing):
+        for more in await together(missing):
             done += more
         return done[:n]
 
@@ -178,7 +179,7 @@ class OpenAIModel:
     async def _attempt(self, call: Call, n: int, retry: int, ledger: Ledger) -> list[Completion]:
         probe = await self.breaker.admit()
         try:
-            async with self.limit.slot():
+            async with self.limit.hold():
                 ledger.check()
                 completions = await self._exchange(call, call.body(n, self.config, self.quirks, retry), ledger)
             self._answered()
@@ -245,7 +246,7 @@ class OpenAIModel:
     async def _made_valid(
         self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger
     ) -> list[Completion]:
-        checked = await _together([self._repaired(call, schema, one, ledger) for one in completions])
+        checked = await together([self._repaired(call, schema, one, ledger) for one in completions])
         if not any(sound for _, sound in checked):
             told = f"no reply satisfied the {schema.name} schema, not even after a repair turn"
             last = Reply(completions=tuple(one for one, _ in checked), usage=ledger.spent, model=self.name)
@@ -310,7 +311,7 @@ class OpenAIModel:
     async def _with_calls(self, call: Call, completions: list[Completion], ledger: Ledger) -> list[Completion]:
         """Completions of a request that offered tools, with more room where one was cut before it called any."""
         grown = [self._longer(call, one, lambda reply: bool(reply.tool_calls), ledger) for one in completions]
-        completions = [one for _, one in await _together(grown)]
+        completions = [one for _, one in await together(grown)]
         silent = not any(one.tool_calls or one.problems for one in completions)
         if silent and call.sampling.turn and not Question(messages=call.messages).ids():
             await self._look_at_template(call.tools, ledger)  # two turns, and none called a tool
@@ -421,16 +422,6 @@ def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Excep
     if isinstance(error, ModelError):
         return ModelUnavailable(f"cannot use the model server at {place}: {error}")
     return error
-
-
-async def _together(jobs: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Run at once; the first failure cancels the others and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from failed.exceptions[0].__cause__
-    return [task.result() for task in tasks]
 
 
 def open_endpoint(config: ModelConfig) -> OpenAIModel:

@@ -11,8 +11,6 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from agents.llm.chat_http import HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.replies import InBandError, Question, UnusableReply, completions_of, decode, usage_of
@@ -20,6 +18,7 @@ from agents.llm.retry import classify
 from agents.llm.server import Server
 from agents.llm.structured import extract
 from agents.tools import BASH, command_of
+from core.record import Record
 
 _ASK_TOOL = "Call the tool `bash` once, with the command `true`. Say nothing else."
 _ASK_JSON = 'Answer with the JSON object {"answer": "yes"} and nothing else.'
@@ -37,7 +36,7 @@ _LIMIT_S = 20.0
 """Seconds for all questions together."""
 
 
-class Finding(BaseModel):
+class Finding(Record):
     """One feature of a server.
 
     Attributes:
@@ -45,18 +44,14 @@ class Finding(BaseModel):
         instead: what heats does without it, or what would bring it; empty where it works.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     feature: str
     works: bool | None
     detail: str
     instead: str = ""
 
 
-class ProbeReport(BaseModel):
+class ProbeReport(Record):
     """What a server can do with one model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     version: str | None

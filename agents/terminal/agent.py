@@ -14,12 +14,14 @@ from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, ToolCall
 from agents.llm.ledger import Ledger
 from agents.llm.replies import CUT
-from agents.prompting import Prompts, defused, elide
+from agents.prompting import Prompts
 from agents.terminal.calls import SUBMIT, TURN, TYPE, Typing, calls_in_turn, typing_of
 from agents.terminal.config import TerminalConfig
 from agents.terminal.screen import Screen
 from agents.terminal.tmux import Terminal, View
 from agents.trajectory import Observation, Step, Trajectory
+from core.sanitize import for_model, for_model_counted
+from core.text import elide
 from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
 
@@ -142,7 +144,7 @@ class _TerminalAttempt(Attempt):
         code = None if restarted else news.exit_code
         config = self.agent.config
         shown, omitted = elide(news.text, config.observation_head, config.observation_tail)
-        output, escaped = defused(shown)
+        output, escaped = for_model_counted(shown)
         content = self.agent.prompts.render(
             "screen",
             output=output,
@@ -150,7 +152,7 @@ class _TerminalAttempt(Attempt):
             changed=news.kind == "changed",
             lost=news.lost,
             exit_code=code,
-            running=defused(view.running)[0],
+            running=for_model(view.running),
             restarted=restarted,
             omitted=omitted,
             escaped=escaped,
