@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from agents.errors import (
     ContextOverflow,
@@ -43,7 +43,6 @@ from agents.tools import BASH
 from core.aio import together
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _BACKOFF_BASE_S = 0.5
 _GROWTH, _MOST_GROWTHS = 4, 3
 """How many times more tokens a reply gets that was cut before it held anything of use, and how often."""

@@ -55,13 +55,15 @@ class Quirks:
     def learn(self, message: str, body: Mapping[str, Any]) -> bool:
         """Look for the cause of a rejected request in the server's words; True when asking again differently may help.
 
+        What counts is what the rejected request held: others that were on their way then are rejected too, and later.
+
         Args:
             message: the server's error text and parameter name.
             body: the rejected request.
         """
         if body.get("n", 1) > 1 and _N.search(message):
             self.takes_n = False
-        elif "response_format" in body and self.takes_bounds and _BOUND.search(message):
+        elif _BOUND.search(message) and _BOUND.search(str(body.get("response_format"))):
             self.takes_bounds = False
         elif "response_format" in body and _SCHEMA.search(message):
             self.takes_schema = False
@@ -71,13 +73,13 @@ class Quirks:
             r"(use|instead).*max_completion_tokens|max_completion_tokens.*instead", message, re.I
         ):
             self.max_tokens_key = "max_completion_tokens"
-        elif self.takes_strict and body.get("tools") and _STRICT.search(message):
+        elif _STRICT.search(message) and any(tool["function"].get("strict") for tool in body.get("tools") or ()):
             self.takes_strict = False
         elif body.get("tool_choice") == "required" and "tool_choice" in message:
             self.takes_required = False
         elif "seed" in body and re.search(r"\bseed\b", message):
             self.takes_seed = False
-        elif self.detects_loops and "repetition_detection" in message:
+        elif "repetition_detection" in body and "repetition_detection" in message:
             self.detects_loops = False
         else:
             return self._learn_of_messages(message, body.get("messages") or ())
@@ -89,11 +91,11 @@ class Quirks:
 
     def _learn_of_messages(self, message: str, messages: Sequence[Message]) -> bool:
         """What a chat template or a strict server says of the conversation's form."""
-        if self.takes_system and messages and messages[0].get("role") == "system" and _SYSTEM.search(message):
+        if messages and messages[0].get("role") == "system" and _SYSTEM.search(message):
             self.takes_system = False
-        elif self.takes_runs and _ALTERNATE.search(message):
+        elif _ALTERNATE.search(message) and len(_runs_joined(messages)) < len(messages):
             self.takes_runs = False
-        elif self.takes_any_id and _ID.search(message):
+        elif _ID.search(message) and [*map(_with_short_ids, messages)] != [*messages]:
             self.takes_any_id = False
         else:
             return False
@@ -148,6 +150,8 @@ def _with_short_ids(message: Message) -> Message:
 
 
 def _short(identity: str) -> str:
+    if re.fullmatch("[a-zA-Z0-9]{9}", identity):
+        return identity
     return sha256(identity.encode("utf-8", "replace")).hexdigest()[:9]
 
 

@@ -253,7 +253,7 @@ async def test_the_limit_of_time_is_looked_at_between_the_calls_of_one_reply(sto
 async def test_a_reply_without_a_call_is_not_kept_whole(story):
     trajectory = await story.play(text("I would rather write a story. " * 3000), submit())
     assert len(trajectory.steps[2].content) < 1500 and len(str(story.last_request)) < 20_000
-    assert "characters left out" in trajectory.steps[2].content
+    assert "characters omitted" in trajectory.steps[2].content
 
 
 async def test_an_error_of_form_shows_an_example_and_the_end_names_the_last_one(story):

@@ -1,5 +1,6 @@
 """Servers and chat templates that take less than others: what they refuse is replaced, and said once."""
 
+import asyncio
 import re
 from itertools import pairwise
 
@@ -61,6 +62,15 @@ async def test_a_template_without_a_system_role_gets_its_text_in_the_first_user_
         await client.complete(TALK[:2], ledger=ledger)
     assert [roles(request) for request in server.requests] == [["system", "user"], ["user"], ["user"]]
     assert server.requests[-1]["messages"][0]["content"] == "You are.\n\nFix it."
+
+
+async def test_requests_that_were_on_their_way_when_something_was_learned_are_not_lost(bench, ledger, monkeypatch):
+    """The second of two rollouts was refused for what the first had just learned, and ended the run."""
+    words = "System role not supported"
+    await refusing(bench, monkeypatch, lambda request: words if "system" in roles(request) else "", latency_s=0.05)
+    client = bench.client()
+    replies = await asyncio.gather(*(client.complete(TALK[:2], ledger=ledger) for _ in range(8)))
+    assert [reply.first.content for reply in replies] == ["fine"] * 8
 
 
 async def test_roles_that_must_alternate_do(bench, ledger, monkeypatch):
