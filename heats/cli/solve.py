@@ -116,7 +116,8 @@ def _rollout(session: Session, task: str, rollout: str) -> dict[str, Any]:
     if outcome is None:
         return {"id": rollout, "exit": None}
     fields = outcome.model_dump(
-        mode="json", include={"exit", "steps", "duration_s", "patch_sha256", "usage", "error", "rejected", "notes"}
+        mode="json",
+        include={"exit", "detail", "steps", "duration_s", "patch_sha256", "usage", "error", "rejected", "notes"},
     )
     return {"id": rollout, **fields}
 

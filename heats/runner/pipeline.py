@@ -20,8 +20,9 @@ from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import SetupFailed, TestCommandMissing
 from heats.runner.heat import run_heat
+from heats.runner.reasons import outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import TaskRun
-from heats.store.records import TaskResult
+from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
 from tournament.base import Bracket
 from tournament.errors import NoCandidates
@@ -79,7 +80,10 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise
-    except (NoCandidates, SandboxError, ModelError) as error:
+    except NoCandidates as error:
+        detail = f"{error}: {why_nothing(_outcomes(run))}"
+        result = _result(run, "error", detail=detail).model_copy(update={"cause": "infrastructure"})
+    except (SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
         run.store.save_failed(result)
@@ -157,8 +161,10 @@ class Nodes:
         run, heat = self._run, state["heat"]
         bracket = await run_heat(run, heat)
         first = bracket.selected[:1]
-        stop = heat + 1 >= run.services.config.iterations or (
-            run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first)
+        stop = (
+            heat + 1 >= run.services.config.iterations
+            or without_calls(outcomes_of(run.store, heat))
+            or (run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first))
         )
         selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
@@ -204,7 +210,7 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
     """The result for a winner: verified only by evidence."""
     patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
-        detail = f"no rollout gave a patch{remarks}"
+        detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}{remarks}"
         return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
         detail = f"there is no test command, so nothing was verified{remarks}"
@@ -219,6 +225,10 @@ def _remarks(run: TaskRun, winner: str) -> str:
     remarks = outcome.remarks if outcome is not None else ()
     more = f"; and {len(remarks) - 3} more" if len(remarks) > 3 else ""
     return f" ({'; '.join(remarks[:3])}{more})" if remarks else ""
+
+
+def _outcomes(run: TaskRun) -> list[Outcome]:
+    return [outcome for heat in range(run.services.config.iterations) for outcome in outcomes_of(run.store, heat)]
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:

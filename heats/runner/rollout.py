@@ -18,12 +18,13 @@ from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.end_states import States
 from heats.runner.model_mix import Policy, policy_of
+from heats.runner.reasons import lost_to_server
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
-from summarizer import render, render_trajectory, summarize
+from summarizer import harness_summary, render, render_trajectory, summarize
 from summarizer.schema import Summary
 from tournament.base import Candidate
 
@@ -73,7 +74,7 @@ class TaskRun:
         if outcome is None or outcome.failure is not None:
             files.reopen()
             outcome = await self._play(plan, files, ledger)
-        if outcome.exit is None or outcome.exit == "sandbox_lost":
+        if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         await self._evidence(files)
         await self._summary(files, ledger)
@@ -131,6 +132,7 @@ class TaskRun:
                 )
             trajectory = ended
             files.save_trajectory(trajectory)
+            services.tell_of_models()
             if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
@@ -225,11 +227,15 @@ class TaskRun:
         stored, trajectory = files.summary(), files.trajectory()
         if stored is not None or trajectory is None:
             return stored
-        services = self.services
+        services, patch = self.services, files.patch().data
+        if not patch and not any(call for step in trajectory.steps for call in step.tool_calls):
+            summary = harness_summary(trajectory, self.task.statement, patch)
+            files.save_summary(summary)
+            return summary
         summary = await summarize(
             trajectory,
             statement=self.task.statement,
-            patch=files.patch().data,
+            patch=patch,
             model=services.summarizer_model,
             ledger=ledger,
             config=services.config.summarizer,

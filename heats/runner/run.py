@@ -17,6 +17,7 @@ from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
+from heats.runner.model_mix import sameness
 from heats.runner.rollout import TaskRun
 from heats.runner.schedule import Player, run_tasks
 from heats.runner.server_metrics import metered
@@ -163,6 +164,9 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
+        services.tell_of_models()
+        if doubt := sameness(config):
+            events.emit("warning", text=doubt)
         with charged(request, store, charges):
             yield Work(services=services, store=store, charges=_by_task(charges), request=request)
 
