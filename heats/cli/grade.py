@@ -122,6 +122,7 @@ def grade(
         why = f" ({left_out[0].source}: {left_out[0].reason})" if left_out else ""
         raise UsageError(f"nothing to grade: no attempt is at one of the chosen tasks{why}")
     place = options.out or _place(attempts, str(for_env.get("grader", "own")))
+    settings = settings.model_copy(update={"sandbox": settings.sandbox.hiding(place)})
     graded = run_interruptibly(_grade(env, settings, wanted, GradeStore(place), options.redo))
     ids = [task.id for task in chosen.tasks] + list(chosen.left_out)
     _hand_over(graded, report_of(graded, ids, left_out), left_out, place, options)

@@ -197,7 +197,7 @@ def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], 
     }
 
 
-_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256"}
+_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256", "by_lot"}
 
 
 def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapping[str, str]) -> ExitCode:
@@ -209,4 +209,6 @@ def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapp
         return ExitCode.INFRASTRUCTURE
     if any(result.status == "budget" for result in results):
         return ExitCode.BUDGET
-    return ExitCode.INFRASTRUCTURE if left_out else ExitCode.DONE
+    if left_out:
+        return ExitCode.INFRASTRUCTURE
+    return ExitCode.UNHEARD if any(result.by_lot for result in results) else ExitCode.DONE

@@ -21,7 +21,7 @@ class Attempt:
         source: where it was read, for messages.
         file: the file it was read from.
         instance: the task's id, if the files or the tool's layout give it; else empty.
-        patch: exact bytes; empty when the attempt left none.
+        patch: the diff as it was found; empty when the attempt left none.
         statement: the task's text, if the attempt holds it.
         summary, evidence: only for attempts made by heats.
         summarized_by: who wrote `summary`, as `summary_key` names it.
@@ -65,10 +65,9 @@ class Reading:
         return cls(attempts, tuple(one for one in found if isinstance(one, LeftOut)))
 
 
-def ended(data: bytes) -> bytes:
-    """A patch with its final newline, which `git apply` needs and other tools strip, and without a byte order mark."""
-    data = data.removeprefix(_BOM)
-    return data if not data.strip() or data.endswith(b"\n") else data + b"\n"
+def without_mark(data: bytes) -> bytes:
+    """A patch without a byte order mark, which would hide its first header."""
+    return data.removeprefix(_BOM)
 
 
 def is_diff(data: bytes) -> bool:
@@ -78,7 +77,7 @@ def is_diff(data: bytes) -> bool:
 
 def encoded(text: object) -> bytes:
     """The bytes of a patch that was stored as JSON text; lone surrogates are kept."""
-    return ended(str(text or "").encode("utf-8", "surrogatepass"))
+    return without_mark(str(text or "").encode("utf-8", "surrogatepass"))
 
 
 def stem_of(path: Path) -> str:

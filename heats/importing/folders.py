@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, ended, is_diff, stem_of
+from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, is_diff, stem_of, without_mark
 from heats.importing.documents import SUFFIXES, documents
 from heats.importing.rows import read_document, read_rows
 
@@ -104,8 +104,8 @@ def _joined(files: _Files) -> Iterable[Found]:
 def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: Path | None) -> Found:
     record = next((one for one in found if one.trajectory is not None), None)
     told = next((one for one in found if one.trajectory is None), None)
-    data = ended(patch.read_bytes()) if patch is not None else b""
-    if data and not is_diff(data):
+    data = without_mark(patch.read_bytes()) if patch is not None else b""
+    if data.strip() and not is_diff(data):
         bad, data = LeftOut(str(patch), "not a diff: it has no file header"), b""
         if not found:
             return bad

@@ -84,7 +84,11 @@ def _unchecked(task: TaskFacts, chosen: RolloutFacts) -> Iterator[str]:
         yield from _open_in(evidence)
     if chosen.outcome is not None and chosen.outcome.exit not in ("submitted", None):
         yield f"The attempt did not hand in its work by itself; it ended with: {say.ending(chosen.outcome.exit)}."
+    if chosen.outcome is not None:
+        yield from (f"Of its patch: {one_line(note, 200)}." for note in chosen.outcome.notes[:MOST])
     matches = [match for bracket in task.brackets if bracket is not None for match in _of(bracket, chosen.id)]
+    if task.result is not None and task.result.by_lot:
+        yield "No vote on it could be read: a lot chose it, and no judge."
     lost = sum(vote.choice is None for match in matches for vote in match.votes)
     if lost:
         every = sum(len(match.votes) for match in matches)
@@ -145,6 +149,7 @@ def _lost(chosen: str, rival: str, match: Match | None) -> str:
     votes = [sum(vote.choice == one for vote in match.votes) for one in (chosen, rival)]
     tally = f"votes {votes[0]} to {votes[1]}" if match.votes else "no votes"
     how = {"evidence": "what was executed decided", "tie-break": f"a tie ({tally}), settled by a rule"}
+    how["unheard"] = "no vote on the two could be read, and a lot decided"
     return how.get(match.decided_by, tally)
 
 

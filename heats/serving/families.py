@@ -3,12 +3,11 @@
 The names are those of vLLM's registries; a test asks an installed vLLM whether it has them all.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.textfile import read_text
+from heats.serving.model_files import read_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +71,5 @@ FAMILIES: tuple[Family, ...] = (
 def family_of(model: str) -> Family | None:
     """The family of a model, by its name or, for a directory, by its `config.json` as well; None if it is unknown."""
     path = Path(model)
-    text = f"{path.name if path.is_dir() else model} {_model_type(path)}".lower()
+    text = f"{path.name if path.is_dir() else model} {read_object(path / 'config.json').get('model_type', '')}".lower()
     return next((family for family in FAMILIES if re.search(family.pattern, text)), None)
-
-
-def _model_type(directory: Path) -> str:
-    try:
-        config = json.loads(read_text(directory / "config.json"))
-    except (OSError, ValueError):
-        return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""
