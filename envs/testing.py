@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
 
 from envs.base import Task, TestOutcome, TestReport
-from envs.worktree import scratch_path
+from envs.gitscripts import scratch_path
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import FileAccessError
 

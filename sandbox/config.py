@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from core.errors import UnknownPart
 from core.record import Config
 from core.registry import Registry
 from sandbox.base import Network, SandboxLimits
@@ -77,7 +78,10 @@ class SandboxConfig(Config):
     @field_validator("backend")
     @classmethod
     def _known(cls, value: str) -> str:
-        return value if value == "auto" else BACKENDS.check(value)
+        try:
+            return value if value == "auto" else BACKENDS.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from error
 
     def hiding(self, *directories: Path) -> "SandboxConfig":
         """The same, with further `private_dirs`."""

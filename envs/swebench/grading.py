@@ -13,6 +13,7 @@ from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.errors import PatchRejected, SetupFailed
+from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
 from envs.patches import check_patch
 from envs.sentinel import Sentinel, forged, lost, planted
@@ -22,7 +23,7 @@ from envs.swebench.planting import make_sentinels, normal_ids
 from envs.swebench.rows import Instance
 from envs.testing import OUTPUT_TAIL
 from envs.verify import apply_candidate
-from envs.worktree import apply_patch, describe, restore_files, scratch_path
+from envs.worktree import apply_patch, restore_files
 from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits
 from sandbox.errors import FileAccessError, SandboxError
 

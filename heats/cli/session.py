@@ -32,6 +32,13 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 }
 
 
+def exit_code(result: TaskResult) -> ExitCode:
+    """The exit code of one task's result: a choice by lot is told, unless the patch that it fell on is verified."""
+    if result.by_lot and result.status in ("unverified", "no_patch"):
+        return ExitCode.UNHEARD
+    return EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL)
+
+
 Executor = Callable[[RunRequest], Coroutine[Any, Any, list[TaskResult]]]
 """Plays a request's tasks: `heats.runner.run.play` on this machine, or one that has others do it."""
 

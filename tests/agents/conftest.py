@@ -62,6 +62,8 @@ class ScriptedSandbox:
     def __init__(self, outputs: Mapping[str, ExecResult | str | Exception] | None = None) -> None:
         self.outputs = dict(outputs or {})
         self.commands: list[str] = []
+        self.timeouts: list[float] = []
+        self.environment: Mapping[str, str] = {}
 
     async def exec(
         self,
@@ -75,6 +77,8 @@ class ScriptedSandbox:
         trusted_exit: bool = False,
     ) -> ExecResult:
         self.commands.append(command)
+        self.timeouts.append(timeout)
+        self.environment = dict(env or {})
         result = self.outputs.get(command, "")
         if isinstance(result, Exception):
             raise result
