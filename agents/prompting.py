@@ -5,6 +5,7 @@ Templates come from the configuration; issue texts, outputs and summaries are on
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import jinja2
@@ -12,7 +13,7 @@ from jinja2 import meta
 from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
-from agents.base import Assignment
+from agents.base import Assignment, BaseRun
 from sandbox.base import ExecResult
 
 _CONTROL_TOKENS = re.compile(
@@ -29,8 +30,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "command_timeout_s"}),
-    "task": frozenset({"instruction", "workdir", "test_command"}),
-    "refinement": frozenset({"summaries"}),
+    "task": frozenset({"instruction", "workdir", "test_command", "base", "limits"}),
+    "refinement": frozenset({"summaries", "others", "diffs"}),
     "format_error": frozenset({"problem", "text_protocol"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
@@ -45,8 +46,10 @@ class Templates(BaseModel):
 
     Attributes:
         system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
-        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` (may be None).
-        refinement: follows the task when there are summaries; `summaries`.
+        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a `BaseRun`
+            (both may be None), `limits`.
+        refinement: follows the task when there are records of earlier attempts; `summaries`, the records, best first,
+            `others`, a line on each attempt that was not kept, `diffs`, the folder with the changes (may be empty).
         format_error: after a turn without a usable call; `problem`, `text_protocol`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
@@ -110,14 +113,19 @@ class Prompts:
 
     def first_user_message(self, assignment: Assignment) -> str:
         """The task, then the refinement context, so that rollouts with and without one share the longest prefix."""
-        instruction, _ = defused(assignment.instruction)
         task = self.render(
-            "task", instruction=instruction, workdir=assignment.workdir, test_command=assignment.test_command
+            "task",
+            instruction=defused(assignment.instruction)[0],
+            workdir=assignment.workdir,
+            test_command=assignment.test_command,
+            base=_base_for_display(assignment.base),
+            limits=assignment.limits,
         )
         if not assignment.refinement:
             return task
-        summaries = [defused(summary)[0] for summary in assignment.refinement]
-        return f"{task}\n\n{self.render('refinement', summaries=summaries)}"
+        records = [defused(record)[0] for record in assignment.refinement]
+        others = [defused(other)[0] for other in assignment.others]
+        return f"{task}\n\n{self.render('refinement', summaries=records, others=others, diffs=assignment.diffs)}"
 
     def observation(self, result: ExecResult, *, timeout_s: float, head: int, tail: int) -> str:
         """What the model is shown of a command.
@@ -136,6 +144,11 @@ class Prompts:
             "timeout_s": timeout_s,
         }
         return self.render("observation", output=output, omitted=omitted, escaped=escaped, **facts)
+
+
+def _base_for_display(base: BaseRun | None) -> BaseRun | None:
+    """Ids of tests are untrusted: a project names them."""
+    return base and replace(base, failing=tuple(" ".join(defused(name)[0].split()) for name in base.failing))
 
 
 def elide(text: str, head: int, tail: int) -> tuple[str, int]:

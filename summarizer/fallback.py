@@ -3,11 +3,22 @@
 from agents.trajectory import Trajectory
 from summarizer.config import SummarizerConfig
 from summarizer.facts import facts
+from summarizer.record import Ran, ran_in
+from summarizer.runs import runs_in
 from summarizer.schema import CheckedClaim, Summary
 from summarizer.text import cut, sanitise
-from summarizer.view import calls_of, command_of, ending, render_trajectory
+from summarizer.view import render_trajectory
 
 _LAST_COMMANDS = 8
+
+
+def is_idle(trajectory: Trajectory, patch: bytes) -> bool:
+    """Whether an attempt ran nothing and changed nothing, so that there is nothing to tell of it."""
+    return not patch.strip() and not any(_was_run(ran) for ran in ran_in(trajectory))
+
+
+def _was_run(ran: Ran) -> bool:
+    return bool(ran.command.strip()) and ran.status not in ("", "rejected")
 
 
 def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Summary:
@@ -33,8 +44,8 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
         case "patch":
             text = sanitise(patch.decode("utf-8", "replace"))
         case "head-tail":
-            text = cut(render_trajectory(trajectory, config.step_chars), config.max_chars)
-        case "model":
+            text = cut(render_trajectory(trajectory), config.max_chars)
+        case "model" | "conversation":
             raise ValueError("the model's summary is not a baseline")
     return Summary(
         rollout_id=trajectory.id,
@@ -46,21 +57,22 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
 
 
 def _last_message(trajectory: Trajectory) -> str:
-    said = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
-    return sanitise(next(said, "")).strip()
+    messages = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
+    return sanitise(next(messages, "")).strip()
 
 
 def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
-    ran = [
-        CheckedClaim(
-            command=cut(" ".join(sanitise(command_of(call)).split()), 300),
-            outcome="passed" if observation.exit_code == 0 else "failed",
-            finding=cut(sanitise(f"{ending(observation)}; {observation.content.strip()[-200:]}"), 300),
-            step_id=step.id,
-            supported=True,
-        )
-        for step in trajectory.steps
-        for call, observation in calls_of(step)
-        if observation is not None and command_of(call).strip() and observation.status != "rejected"
-    ]
-    return tuple(ran[-_LAST_COMMANDS:])
+    return tuple(_claim(ran) for ran in ran_in(trajectory) if _was_run(ran))[-_LAST_COMMANDS:]
+
+
+def _claim(ran: Ran) -> CheckedClaim:
+    """What can be said of a command without asking anybody: that it passed only where a test run or its exit says so."""
+    states = {run.state for run in runs_in(ran) if run.tests or run.result}
+    return CheckedClaim(
+        command=cut(" ".join(sanitise(ran.command).split()), 300),
+        step_id=ran.steps[0],
+        tree="other",
+        outcome="passes" if states == {"clean"} else "other",
+        finding=cut(sanitise(f"{ran.ending}; {ran.output.strip()[-200:]}"), 300),
+        mark="confirmed",
+    )

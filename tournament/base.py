@@ -4,7 +4,8 @@ Candidates arrive one by one as their rollouts end; a match starts when its own 
 knows sandboxes, and grades do not exist in this room.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,7 +18,7 @@ class Candidate(Record):
 
     Attributes:
         id: the rollout's id, `heat-0/rollout-03`.
-        summary: rendered summary.
+        summary: rendered summary; may be empty until `Case.described` gives it.
         patch: the diff as text, for judges that read it.
         trajectory: rendered raw trajectory, for the ablation that judges it.
         evidence: rendered evidence, for judges that are told.
@@ -115,14 +116,33 @@ PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
 """Candidates by id, each as soon as its rollout ends. None means: no candidate came of it."""
 
 
+Describe = Callable[[Candidate], Awaitable[Candidate]]
+"""Gives a candidate its summary, which costs a model call where it is not there yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a selection is about and works with: the problem, and everything that must be the same when it resumes."""
+    """What a selection is about and works with: the problem, and everything that must be the same when it resumes.
+
+    Attributes:
+        describe: None where candidates come with all that judges read.
+    """
 
     problem: str
     seed: int
     ledger: Ledger
     journal: Journal
+    describe: Describe | None = None
+
+    async def described(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates with everything that a judge reads; to be called right before one does.
+
+        Raises:
+            LimitExceeded, ModelConfigError, ModelUnavailable.
+        """
+        if self.describe is None:
+            return list(candidates)
+        return list(await asyncio.gather(*map(self.describe, candidates)))
 
 
 class Selector(Protocol):

@@ -10,7 +10,8 @@ from tournament.arrivals import together
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.presentation_order import shown_order
-from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, view_of
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed
+from tournament.view import view_of
 
 _REASON_CHARS = 1500
 

@@ -66,8 +66,9 @@ class MatchVotes:
             LimitExceeded, ModelConfigError.
         """
         seed = seeded_hash(self.case.seed, match_id)
+        shown = await self.case.described(contestants)
         cast = await self.judge.vote(
-            self.case.problem, contestants, count=count, first=first, seed=seed, ledger=self.case.ledger
+            self.case.problem, shown, count=count, first=first, seed=seed, ledger=self.case.ledger
         )
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
