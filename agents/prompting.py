@@ -46,8 +46,8 @@ class Templates(BaseModel):
 
     Attributes:
         system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
-        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a `BaseRun`
-            (both may be None), `limits`.
+        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a
+            `BaseRun` (both may be None), `limits`.
         refinement: follows the task when there are records of earlier attempts; `summaries`, the records, best first,
             `others`, a line on each attempt that was not kept, `diffs`, the folder with the changes (may be empty).
         format_error: after a turn without a usable call; `problem`, `text_protocol`.

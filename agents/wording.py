@@ -7,12 +7,19 @@ EARLIER_ATTEMPTS = "Earlier attempts"
 NO_PATCH = "no patch"
 CONTRADICTED, NOT_CONFIRMED = "CONTRADICTED", "not confirmed"
 
+STEP = re.compile(r"^\[step (?P<id>\d+)\] (?P<tool>[\w-]+)(?: \((?P<ending>[^)\n]*)\))?: ?", re.MULTILINE)
+"""How a call begins in a trajectory that is shown as text."""
 _ENDED = re.compile(r"ended with (\w+) after (\d+) steps?")
 _CLAIM = re.compile(
     r"^- step (?P<step>\d+), (?P<tree>\w+) tree: `(?P<command>[^\n]*?)` (?P<outcome>passes|reproduces|regresses|shows):"
     rf"(?P<finding>[^\n]*?)(?: \[(?P<mark>{CONTRADICTED}|{NOT_CONFIRMED}): [^\n]*\])?$",
     re.MULTILINE,
 )
+
+
+def step_line(step: int, tool: str, ending: str) -> str:
+    """The beginning of a call in a trajectory as text, as `STEP` finds it."""
+    return f"[step {step}] {tool} ({ending}): "
 
 
 def ended(exit_kind: str, steps: int) -> str:

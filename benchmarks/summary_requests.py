@@ -25,8 +25,8 @@ from summarizer.schema import draft_schema
 STATEMENT = textwrap.fill(inspect.getdoc(argparse.ArgumentParser.add_argument) or "", 100) + inspect.cleandoc(
     """
     When a parser is built with `allow_abbrev=False`, an option of which another one is a prefix is still taken for an
-    abbreviation as soon as its value follows after an equals sign. Expected: an error that names the option. Actual: the
-    value is stored under the longer name, and nothing is said. The same happens in parsers with subcommands.
+    abbreviation as soon as its value follows after an equals sign. Expected: an error that names the option. Actual:
+    the value is stored under the longer name, and nothing is said. The same happens in parsers with subcommands.
     """
 )
 SOURCES = inspect.getsource(argparse).split("\n")
@@ -65,7 +65,9 @@ def agent_steps(rng: random.Random, count: int) -> Iterator[Step]:
                 command = f"cd /testbed && sed -n {number * 40},{number * 40 + 180}p src/cli/parser_{number}.py"
                 yield step(number, words, command, lines(rng, size), 0)
             case 1:
-                yield step(number, words, f"cd /testbed && grep -rn 'prefix_{number}' src | head -80", lines(rng, size), 0)
+                yield step(
+                    number, words, f"cd /testbed && grep -rn 'prefix_{number}' src | head -80", lines(rng, size), 0
+                )
             case 2:
                 edit = f"cd /testbed && python - <<'EOF'\n{lines(rng, rng.randrange(500, 1800))}\nEOF"
                 yield step(number, words, edit, "", 0)
@@ -79,7 +81,9 @@ def attempt(seed: int, count: int, earlier: int) -> Trajectory:
     """One rollout of `count` steps, told of that many earlier attempts."""
     rng = random.Random(seed)
     records = "".join(f"\n\n### Attempt {one + 1}\n\n{lines(rng, 2100)}" for one in range(earlier))
-    told = f"## Task\n\n{STATEMENT}\n\nWorking directory: /testbed" + (f"\n\n## Earlier attempts{records}" * bool(earlier))
+    told = f"## Task\n\n{STATEMENT}\n\nWorking directory: /testbed" + (
+        f"\n\n## Earlier attempts{records}" * bool(earlier)
+    )
     first = (Step(id=1, source="system", content="rules"), Step(id=2, source="user", content=told))
     steps = (*first, *agent_steps(rng, count))
     end = Exit(kind="submitted")

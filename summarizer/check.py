@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 
 from agents.trajectory import Trajectory
-from summarizer.runs import Run, runs_in
 from summarizer.record import Ran, ran_in
 from summarizer.results import exception_in, own_verdict
+from summarizer.runs import Run, runs_in
 from summarizer.schema import CheckedClaim, Claim, Mark
 from summarizer.similar import likeness, narrowed
 
@@ -39,7 +39,9 @@ _EXITS = re.compile(
 )
 _QUOTED = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"")
 _PARTICULAR = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]\w)|\b\w+(?:Error|Exception)\b")
-_RUNS_ON = re.compile(r"\b(?:tim\w*|stop\w*|hang\w*|hung|stuck|never|slow\w*|loop\w*|runs? on|keeps?|serv\w+|still)\b", re.I)
+_RUNS_ON = re.compile(
+    r"\b(?:tim\w*|stop\w*|hang\w*|hung|stuck|never|slow\w*|loop\w*|runs? on|keeps?|serv\w+|still)\b", re.I
+)
 
 
 def check_claims(claims: tuple[Claim, ...], trajectory: Trajectory) -> tuple[CheckedClaim, ...]:

@@ -66,7 +66,7 @@ def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
 
 
 def _claim(ran: Ran) -> CheckedClaim:
-    """What can be said of a command without asking anybody: that it passed only where a test run or its exit says so."""
+    """What can be said of a command without a model: that it passed only where a test run says so."""
     states = {run.state for run in runs_in(ran) if run.tests or run.result}
     return CheckedClaim(
         command=cut(" ".join(sanitise(ran.command).split()), 300),

@@ -16,8 +16,8 @@ from summarizer.view import parts_of
 
 Kind = Literal["command", "words", "result", "look"]
 
-_WEIGHTS: dict[Kind, int] = {"command": 24, "words": 4, "result": 3, "look": 1}
-_LEAST = 90
+_WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
+_LEAST = 60
 """Characters of a cut text of weight 1: with less, what is left says nothing, and the attempt is told in parts."""
 _REPEATED = 200
 _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")

@@ -53,7 +53,9 @@ def _pytest(match: re.Match[str]) -> Result:
 
 def _unittest(match: re.Match[str]) -> Result:
     ran, end, detail = int(match["ran"]), match["end"], match["detail"] or ""
-    failed = sum(int(count) for count in re.findall(r"(?:(?<!expected )failures|errors|unexpected successes)=(\d+)", detail))
+    failed = sum(
+        int(count) for count in re.findall(r"(?:(?<!expected )failures|errors|unexpected successes)=(\d+)", detail)
+    )
     failed = failed or int(end == "FAILED")
     text = f"Ran {ran} tests: {end}{detail and f' ({detail})'}"
     clean = end in ("OK", "PASSED") and ran > 0
@@ -158,9 +160,13 @@ _FORMATS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
         (r"^(?P<failed>\d+) failed(?:,| and) (?P<passed>\d+) passed\.?$", _numbered("script")),
     )
 )
-_WEAK = re.compile(r"^(?:FAILED|ERROR) \S+(?:::| - ).*$|^\S+::\S+ (?:FAILED|ERROR)\b.*$|^(?:FAIL|ERROR): \w+ \(.*\)$", re.M)
+_WEAK = re.compile(
+    r"^(?:FAILED|ERROR) \S+(?:::| - ).*$|^\S+::\S+ (?:FAILED|ERROR)\b.*$|^(?:FAIL|ERROR): \w+ \(.*\)$", re.M
+)
 """Lines that name one failed test: they count where the end of the output is cut off."""
-_JOINED = frozenset("automake go cargo jest vitest mocha tap bun maven gtest tox make".split())
+_JOINED = frozenset(
+    ("automake", "go", "cargo", "jest", "vitest", "mocha", "tap", "bun", "maven", "gtest", "tox", "make")
+)
 """Runners that say in several lines how one run ended."""
 
 
@@ -208,7 +214,8 @@ def _most(one: int | None, other: int | None) -> int | None:
 
 
 _VERDICT = re.compile(
-    r"(?:all )?(?:tests?|checks?|cases?)?:? ?(?P<good>pass(?:ed)?|ok|success|succeeded)?(?P<bad>fail(?:ed|ure)?|not ok)?[.!]?",
+    r"(?:all )?(?:tests?|checks?|cases?)?:? ?"
+    r"(?P<good>pass(?:ed)?|ok|success|succeeded)?(?P<bad>fail(?:ed|ure)?|not ok)?[.!]?",
     re.IGNORECASE,
 )
 

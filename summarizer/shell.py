@@ -14,30 +14,38 @@ from typing import Literal
 Kind = Literal["tests", "program", "reader", "plumbing"]
 Tree = Literal["current", "base", "edited", "elsewhere"]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _HEREDOC = re.compile(r"<<(-?)\s*(['\"]?)([A-Za-z_]\w*)\2")
 _OPERATOR = re.compile(r"\|\||&&|\|&|;;|[;\n|&()]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=")
-_RESERVED = frozenset({"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "for", "!", "{", "}", "time"})
+_RESERVED = frozenset(
+    {"if", "then", "else", "elif", "fi", "do", "done", "while", "until", "for", "!", "{", "}", "time"}
+)
 _LOOPS = frozenset({"for", "while", "until", "xargs", "parallel"})
-_READERS = frozenset(
-    "cat head tail less more sed awk grep egrep fgrep rg ag ack find ls wc diff cmp nl tree file stat which type echo"
-    " printf sort uniq cut tr jq column xxd od strings test [ [[ realpath basename dirname pwd env date git pip".split()
+_READERS = _words(
+    "cat head tail less more sed awk grep egrep fgrep rg ag ack find ls wc diff cmp nl tree file stat which type"
+    " echo printf sort uniq cut tr jq column xxd od strings test [ [[ realpath basename dirname pwd env date git"
+    " pip"
 )
-_PLUMBING = frozenset(
-    "cd pushd popd export set unset source . mkdir rm cp mv touch chmod chown ln tee patch true false : sleep kill"
-    " pkill wait trap alias shopt ulimit apt apt-get conda exit return local read stty clear reset".split()
+_PLUMBING = _words(
+    "cd pushd popd export set unset source . mkdir rm cp mv touch chmod chown ln tee patch true false : sleep"
+    " kill pkill wait trap alias shopt ulimit apt apt-get conda exit return local read stty clear reset"
 )
-_GIT_CHANGES = frozenset(
-    "add am apply branch checkout cherry-pick clean clone commit fetch init merge mv pull push rebase reset restore"
-    " revert rm stash switch tag worktree".split()
+_GIT_CHANGES = _words(
+    "add am apply branch checkout cherry-pick clean clone commit fetch init merge mv pull push rebase reset"
+    " restore revert rm stash switch tag worktree"
 )
 _WRAPPERS = frozenset({"sudo", "nice", "nohup", "command", "exec", "stdbuf", "xvfb-run", "env", "timeout", "unbuffer"})
 _RUN_PREFIXES = (("poetry", "run"), ("uv", "run"), ("pipenv", "run"), ("hatch", "run"), ("pdm", "run"), ("npx",))
-_TEST_PROGRAMS = frozenset(
-    "pytest py.test tox nox nosetests nose2 trial runtests.py jest mocha vitest ava tap tape ctest rspec phpunit prove"
-    " bats green ward stestr".split()
+_TEST_PROGRAMS = _words(
+    "pytest py.test tox nox nosetests nose2 trial runtests.py jest mocha vitest ava tap tape ctest rspec phpunit"
+    " prove bats green ward stestr"
 )
-_BUILDERS = frozenset("make gmake ninja just rake mvn mvnw gradle gradlew npm yarn pnpm bun composer meson bazel".split())
+_BUILDERS = _words("make gmake ninja just rake mvn mvnw gradle gradlew npm yarn pnpm bun composer meson bazel")
 _TEST_MODULES = frozenset({"pytest", "unittest", "nose", "nose2", "tox", "nox", "doctest", "twisted.trial", "trial"})
 _TEST_VERBS = {
     "go": {"test"},
@@ -227,9 +235,9 @@ def _tree_after(members: Sequence[Simple], tree: Tree, places: list[str]) -> Tre
             tree = "current" if tree == "base" else "edited"
         elif program in ("cp", "mv") and tree == "base":
             tree = "current"
-        elif program == "sed" and kind_of(words) == "plumbing":
-            tree = "edited"
-        elif re.search(r"(?<![0-9&>])>>?\s*(?!/dev/|/tmp/|&|\s)\S", one.text) and kind_of(words) == "reader":
+        elif (program == "sed" and kind_of(words) == "plumbing") or (
+            re.search(r"(?<![0-9&>])>>?\s*(?!/dev/|/tmp/|&|\s)\S", one.text) and kind_of(words) == "reader"
+        ):
             tree = "edited"
     return tree
 

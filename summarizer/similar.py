@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
@@ -15,7 +16,9 @@ R = TypeVar("R", bound=_HasText)
 
 _ELLIPSIS = re.compile(r"\s*(?:\[?\.{3,}\]?|…)\s*")
 _WORD = re.compile(r"[\w./:=@\[\]-]+")
-_NOISE = frozenset("cd tail head echo 2 1 n -n q -q v -v python python3 -m set -o pipefail export timeout env".split())
+_NOISE = frozenset(
+    shlex.split("cd tail head echo 2 1 n -n q -q v -v python python3 -m set -o pipefail export timeout env")
+)
 
 
 def likeness(claimed: str, actual: str) -> float:

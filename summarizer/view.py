@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from agents.trajectory import Observation, Step, Trajectory
+from agents.wording import step_line
 from summarizer.record import calls_of, command_of
 from summarizer.text import cut, sanitise
 
@@ -38,7 +39,7 @@ def parts_of(step: Step) -> Iterator[tuple[str, str]]:
     if step.content.strip():
         yield "words", f"[step {step.id}] {step.source}: {_plain(step.content)}"
     for call, observation in calls_of(step):
-        yield "command", f"[step {step.id}] {call.name} ({ending(observation)}): {_plain(command_of(call))}"
+        yield "command", step_line(step.id, call.name, ending(observation)) + _plain(command_of(call))
         if observation is not None and observation.content.strip():
             yield "output", _plain(observation.content)
 

@@ -48,6 +48,8 @@ class Vote(Record):
     reason: str = ""
     presentation_sensitive: bool = False
     """Asked again with the comments of the patches shown, the judge named somebody else (`judge.second_view`)."""
+    copies: tuple[int, ...] = ()
+    """How many attempts had made each contestant's change, where the judge was shown that; else empty."""
 
 
 class Match(Record):

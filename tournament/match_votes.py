@@ -7,6 +7,7 @@ from tournament.bracket import seeded_hash
 from tournament.config import TournamentConfig
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin
 from tournament.ties import BY_VOTES, before_votes, lots, preference
+from tournament.view import shown_copies
 
 
 class MatchVotes:
@@ -33,7 +34,9 @@ class MatchVotes:
         """
         ids = tuple(one.id for one in contestants)
         rules = self.rules(match_id, contestants, self.most)
-        votes = needed(self.case.journal.votes(match_id, ids), lambda choices: self.wave(choices, rules))
+        copies = shown_copies(self.config.judge, contestants)
+        cast = [vote for vote in self.case.journal.votes(match_id, ids) if vote.copies == copies]
+        votes = needed(cast, lambda choices: self.wave(choices, rules))
         while wave := self.wave([vote.choice for vote in votes], rules):
             votes = (*votes, *await self.ask(match_id, contestants, wave, len(votes)))
         choices = [vote.choice for vote in votes]
@@ -73,7 +76,8 @@ class MatchVotes:
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
-        votes = [*known, *[blank] * count][:count]
+        copies = shown_copies(self.config.judge, contestants)
+        votes = [vote.model_copy(update={"copies": copies}) for vote in [*known, *[blank] * count][:count]]
         self.case.journal.add_votes(match_id, ids, votes)
         return votes
 

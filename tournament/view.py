@@ -39,6 +39,13 @@ _DOCUMENT = re.compile(
 )
 
 
+def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple[int, ...]:
+    """What a judge is shown of how many attempts made each change: votes cast on other numbers do not count."""
+    if "measured" not in FIELDS[config.view] or all(one.copies == 1 for one in contestants):
+        return ()
+    return tuple(one.copies for one in contestants)
+
+
 def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
     """What is shown of one candidate: field names to sanitised texts of at most `budget` characters together."""
     texts = {name: sanitise(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}

@@ -1,9 +1,10 @@
-"""What a heat is told of the one before it: the kept attempts best first, why the others lost, and the changes as files.
+"""What a heat is told of the one before it: kept attempts best first, why the others lost, changes as files.
 
 Everything is made once for a heat, whatever the number of rollouts, so that these share their whole prompt.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -37,6 +38,9 @@ class Context:
     diffs: Mapping[str, bytes] = field(default_factory=dict)
 
 
+NO_CONTEXT = Context()
+
+
 def make_context(
     parents: Sequence[str],
     candidates: Mapping[str, Candidate],
@@ -53,28 +57,30 @@ def make_context(
         bracket: the tournament that compared them.
     """
     order = [name for name in dict.fromkeys((*parents, *bracket.ranking)) if name in candidates]
-    kept = _different([candidates[name] for name in parents if name in candidates])
+    kept = [candidates[name] for name in different(parents, candidates)]
     if config.view == "summary":
         return Context(tuple(one.id for one in kept), tuple(map(_account, kept)))
     players = {copy: player for player, copies in bracket.merged.items() for copy in copies}
+    alike = Counter(players.get(name, name) for name in bracket.ranking)
+    kept = [one.model_copy(update={"copies": alike[players.get(one.id, one.id)] or 1}) for one in kept]
     rest = [candidates[name] for name in order if name not in {one.id for one in kept} and name not in players]
     numbers = {one.id: f"attempt {place}" for place, one in enumerate([*kept, *rest], start=1)}
     numbers |= {copy: numbers[player] for copy, player in players.items() if player in numbers}
-    others = tuple(_others(rest, numbers, bracket))
-    room = config.chars - sum(map(len, others))
+    others = tuple(_others(rest, numbers, bracket, config.chars // 3))
     parts = [_parts(one, numbers, bracket, config) for one in kept]
-    shares = shared_out([sum(map(len, part)) for part in parts], max(room, config.chars // 2))
+    shares = shared_out([sum(map(len, part)) + 4 for part in parts], config.chars - sum(map(len, others)))
     records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
     diffs = {f"attempt-{place}.diff": patches.get(one.id, b"") for place, one in enumerate(kept, start=1)}
     return Context(tuple(one.id for one in kept), records, others, {name: data for name, data in diffs.items() if data})
 
 
-def _different(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """The first of each change."""
-    found: dict[str, Candidate] = {}
-    for one in candidates:
-        found.setdefault(one.patch_key or one.id, one)
-    return list(found.values())
+def different(parents: Sequence[str], candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
+    """The parents that there are, the first of each change."""
+    found: dict[str, str] = {}
+    for name in parents:
+        if name in candidates:
+            found.setdefault(candidates[name].patch_key or name, name)
+    return tuple(found.values())
 
 
 def _account(candidate: Candidate) -> str:
@@ -92,7 +98,7 @@ def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, c
 
 
 def _fitted(parts: Sequence[str], budget: int) -> str:
-    shares = shared_out([len(part) for part in parts], budget)
+    shares = shared_out([len(part) for part in parts], max(budget - 4, 0))
     return "\n\n".join(cut(sanitise(part), share) for part, share in zip(parts, shares, strict=True) if part)
 
 
@@ -105,21 +111,28 @@ def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
     return "\n".join(_result(match, player, numbers) for match in matches)
 
 
-def _others(rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket) -> Iterator[str]:
+def _others(rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, budget: int) -> Iterator[str]:
     """A line on each of the others: what it did, and why it lost."""
-    for one in rest[:_OTHERS]:
-        lost = [match for match in _matches(bracket) if one.id in match.contestants and match.winner != one.id]
-        if not one.patch:
-            why = "handed in no change."
-        elif lost:
-            why = _result(lost[-1], one.id, numbers)
-        else:
-            why = "was not compared with another attempt."
-        measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
-        line = " ".join(sanitise(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
-        yield line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
-    if len(rest) > _OTHERS:
-        yield f"{len(rest) - _OTHERS} more attempts lost."
+    for place, one in enumerate(rest):
+        if place == _OTHERS or budget < 2 * _LINE_CHARS:
+            yield f"{len(rest) - place} more attempts were not kept."
+            return
+        line = _other(one, numbers, bracket)
+        budget -= len(line)
+        yield line
+
+
+def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket) -> str:
+    lost = [match for match in _matches(bracket) if one.id in match.contestants and match.winner != one.id]
+    if not one.patch:
+        why = "handed in no change."
+    elif lost:
+        why = _result(lost[-1], one.id, numbers)
+    else:
+        why = "was not compared with another attempt."
+    measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
+    line = " ".join(sanitise(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
+    return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
 
 def _matches(bracket: Bracket) -> list[Match]:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from heats.runner.context import Context, make_context
+from heats.runner.context import Context, different, make_context
 from heats.runner.cross_tests import crossed, is_on
 from heats.runner.rollout import Plan, TaskRun, make_candidate
 from heats.store.cross_store import CrossStore
@@ -43,9 +43,7 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     informed = config.rollouts - int(config.rollouts * config.refine.fresh_share)
     parents = [_parents(run, heat, index, before) if index < informed else () for index in range(len(ids))]
     contexts = await _contexts(run, heat, before, set(parents))
-    return [
-        Plan(rollout=rollout, index=index, context=contexts[parents[index]]) for index, rollout in enumerate(ids)
-    ]
+    return [Plan(rollout=rollout, index=index, context=contexts[parents[index]]) for index, rollout in enumerate(ids)]
 
 
 async def _contexts(
@@ -54,7 +52,7 @@ async def _contexts(
     """Each context once, by the ids of its parents, with the summaries that it needs."""
     everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
     candidates = {name: one for name, one in everybody.items() if one is not None}
-    parents = sorted({name for names in wanted for name in names if name in candidates})
+    parents = sorted({name for names in wanted for name in different(names, candidates)})
     described = await asyncio.gather(*(run.describe(candidates[name]) for name in parents))
     candidates |= {one.id: one for one in described}
     patches = {} if run.task.submission == "state" else {one: run.store.rollout(one).patch().data for one in parents}

@@ -19,7 +19,7 @@ from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
-from heats.runner.context import Context, put_diffs
+from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
@@ -40,7 +40,7 @@ class Plan:
 
     rollout: str
     index: int = 0
-    context: Context = Context()
+    context: Context = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class TaskRun:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
 
         Raises:
+            LimitExceeded: the task's or the run's limit cut the attempt off.
             SetupFailed: no rollout of this task can be attempted.
             ModelConfigError: no rollout of this run can be attempted.
         """
@@ -80,6 +81,8 @@ class TaskRun:
             outcome = await self._play(plan, files, ledger)
         if outcome.exit is None or outcome.exit == "sandbox_lost":
             return None
+        if outcome.failure == "budget":
+            self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
         await self._evidence(files)
         candidate = make_candidate(files, self.services.config)
         if candidate is not None and self.services.config.summarizer.when == "always":
@@ -204,7 +207,10 @@ class TaskRun:
         """What a rollout may use, in words."""
         config, own = self.services.config, self.services.config.limits.rollout
         yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
-        times = (own.time_s, self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s)
+        times = (
+            own.time_s,
+            self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
+        )
         limit_s = min((time_s for time_s in times if time_s is not None), default=None)
         if limit_s is not None:
             yield f"{max(1, int(limit_s / 60))} minutes in all"

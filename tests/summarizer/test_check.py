@@ -44,7 +44,9 @@ def test_another_claim_is_marked_with_the_reason(story, claim, mark, note) -> No
     assert (checked(story, **claim).mark, checked(story, **claim).note) == (mark, note)
 
 
-@pytest.mark.parametrize(("status", "mark"), [("timeout", "contradicted"), ("oom", "contradicted"), ("rejected", "unconfirmed")])
+@pytest.mark.parametrize(
+    ("status", "mark"), [("timeout", "contradicted"), ("oom", "contradicted"), ("rejected", "unconfirmed")]
+)
 def test_what_was_cut_off_did_not_pass_and_what_was_not_run_says_nothing(kit, status, mark) -> None:
     story = kit.trajectory(kit.ran(3, "pytest -q", "", None, status=status))
     assert checked(story).mark == mark
@@ -57,23 +59,30 @@ def test_a_report_that_came_before_the_time_limit_counts(kit) -> None:
 
 
 def test_a_claim_is_held_against_its_own_step(kit) -> None:
-    story = kit.trajectory(kit.ran(3, "pytest -q", "1 failed in 0.1s", 1), kit.ran(9, "pytest -q", "1 passed in 0.1s", 0))
+    story = kit.trajectory(
+        kit.ran(3, "pytest -q", "1 failed in 0.1s", 1), kit.ran(9, "pytest -q", "1 passed in 0.1s", 0)
+    )
     assert checked(story, step_id=9).mark == "confirmed"
     assert checked(story, step_id=3).mark == "contradicted"
     assert checked(story, step_id=3, tree="base", outcome="reproduces").mark == "confirmed"
 
 
+PROMPT = "root@box:/app#"
+OLD = f"{PROMPT} cd /app && pytest -q\n..F\n1 failed, 2 passed in 0.12s"
+QUOTED = "python3 -c 'print(\"a b\")'"
+UNITS = "python3 -m pytest tests/units/test_parse.py tests/units/test_cli.py"
+SLOW = f"1 failed, 2 passed in 0.12s\n{PROMPT} pytest -q tests/slow.py\n.."
 TERMINAL = [
-    typed(5, "cd /app && pytest -q\n", "root@box:/app# cd /app && pytest -q\n..F\n1 failed, 2 passed in 0.12s\nroot@box:/app#"),
-    typed(6, "python3 -c 'print(\"a b\")'\n", "1 failed, 2 passed in 0.12s\nroot@box:/app# python3 -c 'print(\"a b\")'\na b\nroot@box:/app#"),
-    typed(7, "pytest -q tests/slow.py\n", "1 failed, 2 passed in 0.12s\nroot@box:/app# pytest -q tests/slow.py\n.."),
-    typed(8, "", "1 failed, 2 passed in 0.12s\nroot@box:/app# pytest -q tests/slow.py\n.....\n5 passed in 30.1s\nroot@box:/app#"),
-    typed(9, "make test", "root@box:/app# make test"),
-    typed(10, "", "root@box:/app# make test\ngcc\nmake: *** [Makefile:3: test] Error 2\nroot@box:/app#", ["Enter"]),
-    typed(11, "./check.sh\n", "root@box:/app# ./check.sh\nroot@box:/app#"),
-    typed(12, "echo $?\n", "root@box:/app# echo $?\n3\nroot@box:/app#"),
-    typed(13, "python3 -m pytest tests/units/test_parse.py tests/units/test_cli.py\n", "$ python3 -m pytest tests/units/test_pa\nrse.py tests/units/test_cli.py\n=== 9 passed in 0.2s ==="),
-]  # fmt: skip
+    typed(5, "cd /app && pytest -q\n", f"{OLD}\n{PROMPT}"),
+    typed(6, f"{QUOTED}\n", f"{OLD}\n{PROMPT} {QUOTED}\na b\n{PROMPT}"),
+    typed(7, "pytest -q tests/slow.py\n", SLOW),
+    typed(8, "", f"{SLOW}...\n5 passed in 30.1s\n{PROMPT}"),
+    typed(9, "make test", f"{PROMPT} make test"),
+    typed(10, "", f"{PROMPT} make test\ngcc\nmake: *** [Makefile:3: test] Error 2\n{PROMPT}", ["Enter"]),
+    typed(11, "./check.sh\n", f"{PROMPT} ./check.sh\n{PROMPT}"),
+    typed(12, "echo $?\n", f"{PROMPT} echo $?\n3\n{PROMPT}"),
+    typed(13, f"{UNITS}\n", f"{PROMPT} {UNITS[:40]}\n{UNITS[40:]}\n=== 9 passed in 0.2s ==="),
+]
 
 
 @pytest.mark.parametrize(
@@ -85,9 +94,14 @@ TERMINAL = [
         ("make test", 9, ("changed", "regresses", "Error 2"), ("changed", "passes", "it is built")),
         ("make test", 10, ("changed", "regresses", "Error 2"), ("changed", "passes", "it is built")),
         ("./check.sh", 11, ("base", "reproduces", "it fails"), ("changed", "passes", "all is well")),
-        ("python3 -m pytest tests/units/test_parse.py ...", 13, ("changed", "passes", "9 pass"), ("changed", "reproduces", "1 fails")),
+        (
+            "pytest tests/units/test_parse.py ...",
+            13,
+            ("changed", "passes", "9 pass"),
+            ("base", "reproduces", "1 fails"),
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_was_typed_into_a_terminal_is_held_against_what_the_screen_showed(kit, command, step, true, false) -> None:
     story = kit.trajectory(*TERMINAL)
     for (tree, outcome, finding), mark in ((true, "confirmed"), (false, "contradicted")):
@@ -95,8 +109,8 @@ def test_what_was_typed_into_a_terminal_is_held_against_what_the_screen_showed(k
 
 
 def test_a_typed_command_with_quotes_is_found_however_it_is_quoted(kit) -> None:
-    story, typed_text = kit.trajectory(*TERMINAL), "python3 -c 'print(\"a b\")'"
-    for command in (typed_text, f"`{typed_text}`", json.dumps({"text": f"{typed_text}\n", "keys": [], "wait_s": 5})):
+    story = kit.trajectory(*TERMINAL)
+    for command in (QUOTED, f"`{QUOTED}`", json.dumps({"text": f"{QUOTED}\n", "keys": [], "wait_s": 5})):
         assert checked(story, command=command, step_id=6, finding="prints 'a b'").mark == "confirmed"
 
 

@@ -62,5 +62,7 @@ def test_how_it_was_typed_and_shown_does_not_turn_a_mark_round(kit, variation) -
     for case in CASES:
         changes = VARIATIONS[variation](case)
         turned += [case["name"] for kind in TRUE if kind in case and mark_of(kit, case, kind, **changes) == FALSE[0]]
-        turned += [case["name"] for kind in FALSE[:1] if kind in case and mark_of(kit, case, kind, **changes) == TRUE[0]]
+        turned += [
+            case["name"] for kind in FALSE[:1] if kind in case and mark_of(kit, case, kind, **changes) == TRUE[0]
+        ]
     assert not turned

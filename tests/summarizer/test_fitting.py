@@ -21,7 +21,10 @@ def test_an_edit_is_whole_where_what_was_read_is_cut(kit) -> None:
 
 
 def test_what_a_test_run_ends_with_is_kept(kit) -> None:
-    runs = [kit.ran(step, "pytest", "trace\n" * 2000 + f"FAILED t.py::test_{step}\n1 failed in 0.1s", 1) for step in range(3, 9)]
+    runs = [
+        kit.ran(step, "pytest", "trace\n" * 2000 + f"FAILED t.py::test_{step}\n1 failed in 0.1s", 1)
+        for step in range(3, 9)
+    ]
     (text,) = shown(kit, *runs)
     assert all(f"FAILED t.py::test_{step}\n1 failed in 0.1s" in text for step in range(3, 9))
 
@@ -37,7 +40,10 @@ def test_a_long_step_is_not_cut_while_there_is_room(kit) -> None:
 
 
 def test_the_task_and_what_the_attempt_was_told_of_earlier_ones_are_left_out(kit) -> None:
-    first = (Step(id=1, source="system", content="rules"), Step(id=2, source="user", content="## Task ## Earlier attempts"))
+    first = (
+        Step(id=1, source="system", content="rules"),
+        Step(id=2, source="user", content="## Task ## Earlier attempts"),
+    )
     steps = (*first, kit.ran(3, "ls", "a.py"), Step(id=4, source="user", content="That could not be run."))
     (text,) = shown(kit, *steps)
     assert "Earlier attempts" not in text and "That could not be run." in text

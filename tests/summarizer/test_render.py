@@ -60,13 +60,23 @@ def test_what_is_rendered_is_read_back_by_the_same_words() -> None:
 def test_a_summary_of_version_1_is_read_and_none_of_its_marks_counts_against_it() -> None:
     claims = [
         {"command": "pytest", "outcome": "passed", "finding": "ok", "step_id": 3, "supported": True, "note": ""},
-        {"command": "pytest", "outcome": "failed", "finding": "2 of 3", "step_id": 4, "supported": False, "note": "exit 0"},
+        {
+            "command": "pytest",
+            "outcome": "failed",
+            "finding": "2 of 3",
+            "step_id": 4,
+            "supported": False,
+            "note": "exit 0",
+        },
     ]
     kept = example().model_dump(include={"rollout_id", "problem", "facts"})
     old = {**kept, "schema_version": 1, "evidence": claims, "failure_modes": ["sorting"], "doubts": ["speed"]}
     summary = Summary.model_validate(old)
     assert summary.doubts == ("sorting", "speed")
-    assert [(claim.outcome, claim.mark) for claim in summary.evidence] == [("passes", "confirmed"), ("other", "unconfirmed")]
+    assert [(claim.outcome, claim.mark) for claim in summary.evidence] == [
+        ("passes", "confirmed"),
+        ("other", "unconfirmed"),
+    ]
     assert summary.evidence[1].finding == "failed: 2 of 3"
 
 

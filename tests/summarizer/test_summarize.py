@@ -104,7 +104,9 @@ async def test_facts_and_the_final_diff_stand_in_the_last_request_of_a_long_atte
 
 async def test_an_attempt_that_did_nothing_costs_no_request(write, kit) -> None:
     model = FakeModel()
-    talk = kit.trajectory(Step(id=1, source="agent", content="I would change add."), kit.ran(2, "ls", status="rejected"))
+    talk = kit.trajectory(
+        Step(id=1, source="agent", content="I would change add."), kit.ran(2, "ls", status="rejected")
+    )
     assert (await write(model, talk, patch=b"")).source == "harness"
     assert model.requests == []
 
@@ -112,7 +114,9 @@ async def test_an_attempt_that_did_nothing_costs_no_request(write, kit) -> None:
 async def test_a_summary_is_asked_for_in_the_rollouts_own_conversation(write, kit) -> None:
     model = FakeModel(kit.draft())
     told = (Step(id=1, source="system", content="rules"), Step(id=2, source="user", content="Fix add."))
-    summary = await write(model, kit.trajectory(*told, kit.ran(3, "pytest -q", "3 passed in 0.1s")), method="conversation")
+    summary = await write(
+        model, kit.trajectory(*told, kit.ran(3, "pytest -q", "3 passed in 0.1s")), method="conversation"
+    )
     request = model.requests[0]
     assert [message["role"] for message in request.messages] == ["system", "user", "assistant", "tool", "user"]
     assert [tool.name for tool in request.tools] == ["bash", "submit"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.llm.ledger import Ledger
-from summarizer.text import sanitise
+from summarizer.text import fill, sanitise
 from tournament.base import Candidate
 from tournament.judge import ModelJudge
 
@@ -77,7 +77,7 @@ async def test_no_payload_leaves_its_json_string(position, payload, judge_for, c
     assert data["problem"] == sanitise(payload)
     assert data["candidates"][0][field] == sanitise(getattr(bad, field))
     assert around.strip() == config.judge.user.split("}}", 1)[1].split("{{")[0].strip() + " " + ", ".join(labels) + "."
-    assert system["content"] == config.judge.system.strip()
+    assert system["content"] == fill(config.judge.system, shown=(field,))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
