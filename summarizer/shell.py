@@ -120,7 +120,7 @@ def pipelines(command: str) -> tuple[Pipeline, ...]:
     for members in _piped(simples):
         looped = looped or any(_LOOPS & set(_raw_words(one)[:1]) or "xargs" in one.words for one in members)
         kinds = [kind_of(one.words) for one in members]
-        kind = next((kind for kind in ("tests", "program", "plumbing") if kind in kinds), "reader")
+        kind = most_active(kinds)
         last = len(kinds) - 1 - kinds[::-1].index(kind)
         tree = _tree_after(members, tree, places)
         found.append(
@@ -137,6 +137,12 @@ def pipelines(command: str) -> tuple[Pipeline, ...]:
         if any("done" in _raw_words(one)[:1] for one in members):
             looped = False
     return tuple(found)
+
+
+def most_active(kinds: Sequence[Kind]) -> Kind:
+    """The kind of several commands together: that of the one that does most."""
+    order: tuple[Kind, ...] = ("tests", "program", "plumbing")
+    return next((kind for kind in order if kind in kinds), "reader")
 
 
 def without_heredocs(command: str) -> str:
@@ -160,8 +166,7 @@ def kind_of(words: Sequence[str]) -> Kind:
         return "plumbing"
     program = PurePosixPath(words[0]).name
     if program in ("bash", "sh", "dash", "zsh") and len(words) > 2 and re.fullmatch(r"-\w*c", words[1]):
-        kinds = {one.kind for one in pipelines(words[2])}
-        return next((kind for kind in ("tests", "program", "plumbing") if kind in kinds), "reader")
+        return most_active([one.kind for one in pipelines(words[2])])
     if program == "git":
         return "plumbing" if len(words) > 1 and words[1] in _GIT_CHANGES else "reader"
     if program in ("pip", "pip3"):
