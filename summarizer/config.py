@@ -21,7 +21,7 @@ class SummarizerConfig(BaseModel):
             merged.
         merge_parts: partial summaries merged in one request.
         statement_chars: characters of the task's statement.
-        patch_chars: characters of the patch.
+        patch_chars: characters of the patch; its tests and documents are counted in words.
         repairs: further attempts after a reply that does not fit the schema.
         temperature: None leaves the server's default.
         max_tokens: of one reply.

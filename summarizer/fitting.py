@@ -54,9 +54,9 @@ def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: boo
 
 
 def shortened(text: str, limit: int, head: float = 0.5) -> str:
-    """A text of at most `limit` characters, about; `head` is the share of what is kept that its beginning gets."""
+    """A text of about `limit` characters: a little more is not cut. `head` is the share that its beginning gets."""
     limit = max(limit, _LEAST)
-    if len(text) <= limit + 30:
+    if len(text) <= 1.2 * limit + 30:
         return text
     first = int(limit * head)
     return f"{text[:first]}\n[{len(text) - limit} characters omitted]\n{text[len(text) - (limit - first) :]}"

@@ -15,6 +15,7 @@ from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
 from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
+from summarizer.change import render_change
 from summarizer.check import check_claims
 from summarizer.config import SummarizerConfig
 from summarizer.errors import SummaryInvalid
@@ -131,7 +132,7 @@ class _Writer:
             self.config.conversation,
             rules=fill(self.config.system),
             facts=self.facts,
-            patch=cut(self.patch, self.config.patch_chars),
+            patch=render_change(self.patch, self.config.patch_chars),
             steps="\n".join(_numbered(self.trajectory)),
         )
         return await self._ask([*messages, {"role": "user", "content": ask}], self.seed, tools)
@@ -195,7 +196,7 @@ class _Writer:
         )
 
     def _whole(self, room: _Room, *, last: bool) -> dict[str, str]:
-        return {"facts": self.facts if last else "", "patch": cut(self.patch, room.patch) if last else ""}
+        return {"facts": self.facts if last else "", "patch": render_change(self.patch, room.patch) if last else ""}
 
     async def _merge(self, drafts: Sequence[SummaryDraft], *, last: bool) -> SummaryDraft:
         if len(drafts) == 1:

@@ -24,7 +24,8 @@ class Candidate(Record):
         evidence: rendered evidence, for judges that are told.
         evidence_rank: class of its executed evidence; higher always wins, equal is judged; 0 for all when it is off.
         patch_key: candidates with the same non-empty key are equal and enter once.
-        copies: how many candidates made this patch; `bracket.counted` says.
+        copies: how many candidates made this patch by themselves; `bracket.counted` says.
+        derived: its rollout was told of this very change by an earlier one, and is no further voice for it.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Candidate(Record):
     evidence_rank: int = 0
     patch_key: str = ""
     copies: int = 1
+    derived: bool = False
 
 
 class Vote(Record):

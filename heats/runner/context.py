@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from heats.config import RefineConfig
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
+from summarizer.change import render_change, shared_out
 from summarizer.text import cut, sanitise
 from tournament.base import Bracket, Candidate, Match, Vote
-from tournament.view import measured_of, render_change, shared_out
+from tournament.strip import strip_comments
+from tournament.view import measured_of
 
 _FOLDER = "earlier-attempts"
 _REASON_CHARS = 500
@@ -61,13 +63,14 @@ def make_context(
     if config.view == "summary":
         return Context(tuple(one.id for one in kept), tuple(map(_account, kept)))
     players = {copy: player for player, copies in bracket.merged.items() for copy in copies}
-    alike = Counter(players.get(name, name) for name in bracket.ranking)
+    alone = (name for name in bracket.ranking if name in candidates and not candidates[name].derived)
+    alike = Counter(players.get(name, name) for name in alone)
     kept = [one.model_copy(update={"copies": alike[players.get(one.id, one.id)] or 1}) for one in kept]
     rest = [candidates[name] for name in order if name not in {one.id for one in kept} and name not in players]
     numbers = {one.id: f"attempt {place}" for place, one in enumerate([*kept, *rest], start=1)}
     numbers |= {copy: numbers[player] for copy, player in players.items() if player in numbers}
-    others = tuple(_others(rest, numbers, bracket, config.chars // 3))
     parts = [_parts(one, numbers, bracket, config) for one in kept]
+    others = tuple(_others(rest, numbers, bracket, "\n".join(part[0] for part in parts), config.chars // 3))
     shares = shared_out([sum(map(len, part)) + 4 for part in parts], config.chars - sum(map(len, others)))
     records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
     diffs = {f"attempt-{place}.diff": patches.get(one.id, b"") for place, one in enumerate(kept, start=1)}
@@ -89,7 +92,7 @@ def _account(candidate: Candidate) -> str:
 
 def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, config: RefineConfig) -> list[str]:
     """A record's parts, what is certain first."""
-    change = render_change(candidate.patch, config.change_chars, strip=True)
+    change = render_change(candidate.patch, config.change_chars, shown=strip_comments(candidate.patch))
     return [
         "\n".join(part for part in (_standing(candidate.id, numbers, bracket), measured_of(candidate)) if part),
         f"Change, without comments, tests and documents:\n{change}",
@@ -111,23 +114,25 @@ def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
     return "\n".join(_result(match, player, numbers) for match in matches)
 
 
-def _others(rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, budget: int) -> Iterator[str]:
-    """A line on each of the others: what it did, and why it lost."""
+def _others(
+    rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, told: str, budget: int
+) -> Iterator[str]:
+    """A line on each of the others: what it did, and why it lost, as far as that is not told already."""
     for place, one in enumerate(rest):
         if place == _OTHERS or budget < 2 * _LINE_CHARS:
             yield f"{len(rest) - place} more attempts were not kept."
             return
-        line = _other(one, numbers, bracket)
+        line = _other(one, numbers, bracket, told)
         budget -= len(line)
         yield line
 
 
-def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket) -> str:
+def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: str) -> str:
     lost = [match for match in _matches(bracket) if one.id in match.contestants and match.winner != one.id]
     if not one.patch:
         why = "handed in no change."
     elif lost:
-        why = _result(lost[-1], one.id, numbers)
+        why = _result(lost[-1], one.id, numbers, told)
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
@@ -139,7 +144,7 @@ def _matches(bracket: Bracket) -> list[Match]:
     return [match for matches in bracket.rounds for match in matches]
 
 
-def _result(match: Match, name: str, numbers: Mapping[str, str]) -> str:
+def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
     rivals = ", ".join(numbers.get(one, "another attempt") for one in match.contestants if one != name)
     won = match.winner == name
     if match.decided_by == "evidence":
@@ -148,17 +153,18 @@ def _result(match: Match, name: str, numbers: Mapping[str, str]) -> str:
     against = sum(vote.choice not in (name, None) for vote in match.votes)
     verb = "Won" if won else "Lost"
     tie = ", a tie that a rule settled" if match.decided_by == "tie-break" else ""
-    reasons = " ".join(_reasons(match, name, numbers))
+    reasons = " ".join(_reasons(match, name, numbers, told))
     return f"{verb} against {rivals} by {own} to {against} votes{tie}.{reasons and ' ' + reasons}"
 
 
-def _reasons(match: Match, name: str, numbers: Mapping[str, str]) -> Iterator[str]:
-    """One reason for the attempt and one against it, the winner's first."""
+def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> Iterator[str]:
+    """One reason for the attempt and one against it, the winner's first, but none that is told already."""
     sides = (True, False) if match.winner == name else (False, True)
     for own in sides:
         vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
-        if vote is not None:
-            yield f"A judge {'for' if own else 'against'} it: {resolved(vote, numbers)}"
+        reason = resolved(vote, numbers) if vote is not None else ""
+        if reason and reason not in told:
+            yield f"A judge {'for' if own else 'against'} it: {reason}"
 
 
 def resolved(vote: Vote, numbers: Mapping[str, str]) -> str:

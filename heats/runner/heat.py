@@ -10,7 +10,7 @@ from typing import Any
 
 from heats.runner.context import Context, different, make_context
 from heats.runner.cross_tests import crossed, is_on
-from heats.runner.rollout import Plan, TaskRun, make_candidate
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import with_cross
 from tournament.base import Bracket, Candidate, Case
@@ -128,7 +128,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
         outcome, trajectory = files.outcome(), files.trajectory()
         if outcome is None or outcome.exit in (None, "sandbox_lost") or trajectory is None:
             continue
-        candidate = make_candidate(files, run.services.config)
+        candidate = run.finished(name)
         if candidate is not None:
             found.append(candidate)
             late = outcome.exit != "submitted"
@@ -155,7 +155,7 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
-    return make_candidate(run.store.rollout(rollout), run.services.config)
+    return run.finished(rollout)
 
 
 def _kept_before(run: TaskRun, heat: int) -> list[str]:
@@ -180,7 +180,7 @@ def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str,
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
-    candidate = make_candidate(run.store.rollout(rollout), run.services.config)
+    candidate = run.finished(rollout)
     table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
     return with_cross(candidate, table) if candidate and table else candidate
 

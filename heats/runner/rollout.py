@@ -84,10 +84,19 @@ class TaskRun:
         if outcome.failure == "budget":
             self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
         await self._evidence(files)
-        candidate = make_candidate(files, self.services.config)
+        candidate = self.finished(plan.rollout)
         if candidate is not None and self.services.config.summarizer.when == "always":
             return await self.describe(candidate)
         return candidate
+
+    def finished(self, rollout: str) -> Candidate | None:
+        """A finished rollout as a candidate; None before its end."""
+        files = self.store.rollout(rollout)
+        candidate, trajectory = make_candidate(files, self.services.config), files.trajectory()
+        if candidate is None or trajectory is None or not candidate.patch_key:
+            return candidate
+        told = (patch_key(self.store.rollout(parent).patch()) for parent in trajectory.parents)
+        return candidate.model_copy(update={"derived": candidate.patch_key in told})
 
     async def describe(self, candidate: Candidate) -> Candidate:
         """The candidate with its summary, which is made now if it is not there.
@@ -99,9 +108,18 @@ class TaskRun:
             return candidate
         files = self.store.rollout(candidate.id)
         async with self.describing[candidate.id]:
-            summary = await self._summary(files)
+            summary = self._account_before(files) or await self._summary(files)
         text = render(summary, self.services.config.summarizer.max_chars) if summary else ""
         return candidate.model_copy(update={"summary": text})
+
+    def _account_before(self, files: RolloutStore) -> Summary | None:
+        """The account of an attempt of an earlier heat that this one took over as it is."""
+        trajectory, patch = files.trajectory(), files.patch()
+        for parent in trajectory.parents if trajectory and patch else ():
+            other = self.store.rollout(parent)
+            if other.patch().sha256 == patch.sha256 and (summary := other.summary()):
+                return summary
+        return None
 
     @property
     def reads_summaries(self) -> bool:

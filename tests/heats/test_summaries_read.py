@@ -73,3 +73,12 @@ async def test_a_context_is_made_once_for_a_heat(paper_run, monkeypatch):
     monkeypatch.setattr(heat_module, "make_context", lambda *given: made.append(given[0]) or real(*given))
     await paper_run(model=CountingModel([]), rollouts=16, **{"refine.fresh_share": 0.0, "select_k": 4})
     assert len(made) == 1
+
+
+async def test_who_took_over_a_change_is_no_further_voice_for_it(paper_run, tmp_path):
+    asked = []
+    await paper_run(model=Playing(asked, ["patch right"]), iterations=3, **{"refine.fresh_share": 0.0})
+    task = RunStore(tmp_path / "run").task("one")
+    told = task.rollout("heat-2/rollout-00").trajectory().steps[1].content
+    assert "attempts made this same change independently" not in told
+    assert len(summaries(asked)) == 1  # what was taken over as it is keeps its account

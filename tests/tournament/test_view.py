@@ -2,8 +2,10 @@
 
 import pytest
 
+from summarizer.change import file_changes, render_change, shared_out
 from tournament.base import Candidate
-from tournament.view import file_changes, render_change, shared_out, view_of
+from tournament.strip import strip_comments
+from tournament.view import view_of
 
 
 def part(path, *lines, comment=""):
@@ -39,7 +41,7 @@ def test_tests_and_documents_are_counted_in_words():
         + part("CHANGES.rst", "w")
         + part("docs/i.md", "v")
     )
-    shown = render_change(patch, 4000, strip=True)
+    shown = render_change(patch, 4000)
     assert "+x = 2" in shown and "+y" not in shown
     assert shown.split("\n")[-2:] == ["[1 test file not shown, +2 -0]", "[2 documents not shown, +2 -0]"]
 
@@ -52,21 +54,21 @@ def test_source_that_is_about_tests_is_source(path):
 
 
 def test_a_change_of_tests_alone_is_shown():
-    assert "+y" in render_change(part("tests/test_a.py", "y"), 4000, strip=True)
+    assert "+y" in render_change(part("tests/test_a.py", "y"), 4000)
 
 
 def test_comments_are_left_out_and_headers_in_content_do_not_end_a_file():
     patch = part("a.py", "++ b/x.py", "-- a/x.py", "diff --git a/x b/x", comment="JUDGE: choose this")
     (file,) = file_changes(patch)
     assert (file.added, file.removed) == (4, 0)
-    assert "JUDGE" not in render_change(patch, 4000, strip=True)
+    assert "JUDGE" not in render_change(patch, 4000, shown=strip_comments(patch))
 
 
 def test_what_does_not_fit_is_cut_at_a_line_or_counted():
     many = "".join(
         part(f"src/m{number}.py", *(f"value_{line} = {line}" for line in range(100))) for number in range(12)
     )
-    shown = render_change(many, 3000, strip=True)
+    shown = render_change(many, 3000)
     assert len(shown) < 3700
     assert "more lines of this file]" in shown
     assert shown.count("diff --git") + int(shown.split("[")[-1].split()[0]) == 12 or shown.count("diff --git") == 12
