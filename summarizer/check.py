@@ -20,13 +20,17 @@ Finding = tuple[Mark, str]
 
 _NAMED, _SAME = 0.5, 0.95
 _CONFIRMED: Finding = ("confirmed", "")
-_EXPLAINS = re.compile(
-    r"\b(?:base|before|without|pre-?exist\w*|same|unrelated|known|expected\w*|already|xfail\w*|also|too|flaky|network"
-    r"|offline|environment|locale|missing|not due|nothing to do|only|remain\w*|except|apart from|besides|but|other"
-    r"|others|unchanged|likewise|as well|still|stash\w*|separate|skip\w*|needs?|independent\w*|upstream)\b",
+_EXCUSES = re.compile(
+    r"\b(?:pre-?exist\w*|unrelated|known|expected\w*|xfail\w*|flaky|network|offline|environment|locale|missing|not due"
+    r"|nothing to do|remain\w*|except|apart from|besides|skip\w*|needs?|independent\w*|upstream)\b",
     re.IGNORECASE,
 )
-"""Words with which somebody explains a failure that does not count."""
+_COMPARES = re.compile(
+    r"\b(?:base|before|without|same|already|also|too|only|but|others?|unchanged|likewise|as well|still|stash\w*"
+    r"|separate)\b",
+    re.IGNORECASE,
+)
+_ADMITS = re.compile(r"\b(?:fail\w*|errors?|broke\w*|red|not (?:work|pass)\w*)\b", re.IGNORECASE)
 _SHOWS_BY_PASSING = re.compile(
     r"\b(?:prints?|printed|output|wrong\w*|symptom|asserts? (?:the|that)|shows?|instead of|although|does not|do not"
     r"|doesn't|no test|not cover\w*|blind|unnoticed|silent\w*|warns?|warnings?)\b",
@@ -55,11 +59,11 @@ def _check(claim: Claim, record: Sequence[Ran], steps: set[int]) -> CheckedClaim
     scores = [likeness(claim.command, one.command) for one in here]
     best = max(scores, default=0.0)
     if best < _NAMED:
-        found = [("unconfirmed", _elsewhere(claim, record, steps))]
+        found: list[Finding] = [("unconfirmed", _elsewhere(claim, record, steps))]
     else:
         named = [one for one, score in zip(here, scores, strict=True) if score == best]
         found = [_judge(claim, one) for one in named]
-    mark, note = _one_of(found)  # type: ignore[arg-type]
+    mark, note = _one_of(found)
     return CheckedClaim(**claim.model_dump(), mark=mark, note=note)
 
 
@@ -150,9 +154,14 @@ def _clean(claim: Claim, run: Run) -> Finding:
 def _failing(claim: Claim, run: Run, ran: Ran) -> Finding:
     if claim.outcome != "passes":
         return _CONFIRMED
-    if _EXPLAINS.search(claim.finding) or _passed_by_name(claim.finding, ran.output):
+    if _explained(claim.finding) or _passed_by_name(claim.finding, ran.output):
         return "unconfirmed", f"the run reports: {run.text}"
     return ("contradicted" if run.sure else "unconfirmed"), f"the run reports: {run.text}"
+
+
+def _explained(finding: str) -> bool:
+    """Whether a finding owns up to failures and says why they do not count."""
+    return bool(_EXCUSES.search(finding) or (_COMPARES.search(finding) and _ADMITS.search(finding)))
 
 
 def _passed_by_name(finding: str, output: str) -> bool:
@@ -191,9 +200,9 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
     if crash:
         return _crashed(claim, crash, run)
     if run.exit_code not in (0, None):
-        meant = _EXITS.search(claim.finding) or _EXPLAINS.search(claim.finding)
+        meant = _EXITS.search(claim.finding) or _explained(claim.finding)
         return ("unconfirmed" if meant else "contradicted"), f"ended with exit {run.exit_code}"
-    if verdict is False and not _EXPLAINS.search(claim.finding):
+    if verdict is False and not _explained(claim.finding):
         return "contradicted", "its last line says that it failed"
     if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran.output):
         return _CONFIRMED
@@ -211,7 +220,7 @@ def _crash(run: Run, ran: Ran) -> str:
 
 def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
     """A program that ended with an exception: it may be the one that the task asks for, unless it is an assertion."""
-    meant = _EXPLAINS.search(claim.finding) or _RAISES.search(claim.finding)
+    meant = _explained(claim.finding) or _RAISES.search(claim.finding)
     if crash != "AssertionError" and meant and not _COMPLAINS.search(claim.finding):
         return "unconfirmed", f"ended with {crash}"
     return "contradicted", f"ended with {crash}" + (f" and exit {run.exit_code}" if run.exit_code else "")

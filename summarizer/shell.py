@@ -39,6 +39,7 @@ _GIT_CHANGES = _words(
     "add am apply branch checkout cherry-pick clean clone commit fetch init merge mv pull push rebase reset"
     " restore revert rm stash switch tag worktree"
 )
+_WRITES = re.compile(r"(?<![0-9&>])>>?\s*(?!/dev/|/tmp/|&|\s)\S")
 _WRAPPERS = frozenset({"sudo", "nice", "nohup", "command", "exec", "stdbuf", "xvfb-run", "env", "timeout", "unbuffer"})
 _RUN_PREFIXES = (("poetry", "run"), ("uv", "run"), ("pipenv", "run"), ("hatch", "run"), ("pdm", "run"), ("npx",))
 _TEST_PROGRAMS = _words(
@@ -68,7 +69,8 @@ _TEST_SCRIPT = re.compile(r"(?:run|all|unit|check)?[_-]?tests?(?:[_-]all)?(?:\.\
 _NO_RUN = frozenset({"--version", "--help", "-h", "--collect-only", "--co", "--fixtures", "--listTests"})
 _CHECKS = re.compile(
     r"\bpy_compile\b|\bcompileall\b|\b(?:mypy|ruff|flake8|pyright|pylint|tsc|eslint|gcc|g\+\+|clang|rustc|javac)\b"
-    r"|\bcargo (?:build|check|clippy)\b|\bgo (?:build|vet)\b|\bnode --check\b|\bbash -n\b|\bgit apply --check\b"
+    r"|\b(?:make|cmake|ninja|mvn|gradlew?|npm run|yarn|pnpm)\b|\bcargo (?:build|check|clippy)\b|\bgo (?:build|vet)\b"
+    r"|\bnode --check\b|\bbash -n\b|\bgit apply --check\b"
     r"|\bassert\b|--exit-code\b|(?:^|\s)(?:test|\[|diff|cmp|grep -\w*q)\s"
 )
 
@@ -227,8 +229,7 @@ def _tree_after(members: Sequence[Simple], tree: Tree, places: list[str]) -> Tre
         program, verb = (*words, "", "")[:2]
         flags = set(words[2:])
         if program in ("cd", "pushd") and len(words) > 1:
-            places.append(verb)
-            tree = "elsewhere" if len(set(places)) > 1 and verb != places[0] else ("current" if places[1:] else tree)
+            tree = _tree_in(verb, tree, places)
         elif program == "git" and verb == "stash":
             action = words[2] if len(words) > 2 else "push"
             tree = "current" if action in ("pop", "apply") else tree if action in ("list", "show", "drop") else "base"
@@ -240,11 +241,27 @@ def _tree_after(members: Sequence[Simple], tree: Tree, places: list[str]) -> Tre
             tree = "current" if tree == "base" else "edited"
         elif program in ("cp", "mv") and tree == "base":
             tree = "current"
-        elif (program == "sed" and kind_of(words) == "plumbing") or (
-            re.search(r"(?<![0-9&>])>>?\s*(?!/dev/|/tmp/|&|\s)\S", one.text) and kind_of(words) == "reader"
-        ):
+        elif _edits(one):
             tree = "edited"
     return tree
+
+
+def _tree_in(place: str, tree: Tree, places: list[str]) -> Tree:
+    """The state of the tree after a change of directory: another one in another checkout, the same below the first."""
+    if not place.startswith("/"):
+        return "current" if tree == "elsewhere" and place == "-" else tree
+    places.append(place)
+    if place.startswith(places[0]) or places[0].startswith(place):
+        return "current" if tree == "elsewhere" else tree
+    return "elsewhere"
+
+
+def _edits(one: Simple) -> bool:
+    words = unwrapped(one.words)
+    program = words[0] if words else ""
+    if program == "sed":
+        return kind_of(words) == "plumbing"
+    return _WRITES.search(one.text) is not None and kind_of(words) in ("reader", "plumbing")
 
 
 def _piped(simples: Sequence[Simple]) -> Iterator[list[Simple]]:

@@ -15,6 +15,8 @@ class _HasText(Protocol):
 R = TypeVar("R", bound=_HasText)
 
 _ELLIPSIS = re.compile(r"\s*(?:\[?\.{3,}\]?|…)\s*")
+_REMARK = re.compile(r"\s*\([^()]*\)$")
+"""What a model adds to a command that it quotes, such as `(with the change)`."""
 _WORD = re.compile(r"[\w./:=@\[\]-]+")
 _NOISE = frozenset(
     shlex.split("cd tail head echo 2 1 n -n q -q v -v python python3 -m set -o pipefail export timeout env")
@@ -28,6 +30,8 @@ def likeness(claimed: str, actual: str) -> float:
         return 0.0
     if one == other:
         return 1.0
+    if (bare := _REMARK.sub("", one)) and bare != one and "(" not in other:
+        return likeness(bare, actual)
     if (len(one) >= 4 and one in other) or (len(other) >= 4 and other in one):
         return 0.99
     parts = [part for part in _ELLIPSIS.split(one) if part]
