@@ -3,7 +3,7 @@
 from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
 from envs.factory import open_env
 from envs.machine import prepared, spec_for
-from envs.patches import check_patch, patch_key, patch_stats
+from envs.patches import check_patch, patch_key
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
 from envs.verify import Bench, VerifyRules, baseline, verify
 
@@ -23,7 +23,6 @@ __all__ = [
     "open_env",
     "open_repository",
     "patch_key",
-    "patch_stats",
     "prepared",
     "spec_for",
     "verify",

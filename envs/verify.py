@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from envs.base import Env, Evidence, Patch, Record, Task, TestOutcome, TestReport
-from envs.diffparse import parse_diff
+from core.diff import parse_diff
+from core.record import Record
+from envs.base import Env, Evidence, Patch, Task, TestOutcome, TestReport
 from envs.errors import PatchRejected, TestCommandMissing
 from envs.machine import prepared, spec_for
 from envs.patches import PatchRules, check_patch

@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from core.diff import FileDiff, scan_diff
+
 NO_CHANGE = "(no change)"
-_FILE = re.compile(r"^diff --git (?:a/.*? b/(?P<plain>.*)|\"a/.*?\" \"b/(?P<quoted>.*)\")$")
-_OLD_STYLE = re.compile(r"^\+\+\+ (?:b/)?(?P<path>[^\t\n]+)")
-_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 _TEST = re.compile(
     r"(?:^|/)(?:tests|specs?|__tests__|fixtures|testdata)/|^(?:test|testing)/|(?:^|/)src/test/"
     r"|(?:^|/)(?:test_[^/]*|conftest\.py)$"
@@ -65,34 +64,16 @@ def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str
 
 
 def file_changes(diff: str) -> list[FileChange]:
-    """The parts of a diff, by file. A text without a header is one part."""
-    blocks: list[list[str]] = []
-    for line in diff.rstrip("\n").split("\n"):
-        if line.startswith("diff --git ") or not blocks:
-            blocks.append([])
-        blocks[-1].append(line)
-    return [_file_change(block) for block in blocks]
+    """The parts of a diff, by file. A text that is no diff is one part without a path."""
+    lines = diff.rstrip("\n").split("\n")
+    return [_file_change(part, lines) for part in scan_diff(diff.encode("utf-8", "replace"))]
 
 
-def _file_change(lines: Sequence[str]) -> FileChange:
-    header = _FILE.match(lines[0])
-    path = (header["plain"] or header["quoted"] or "") if header else ""
-    path = path or next((match["path"] for line in lines if (match := _OLD_STYLE.match(line))), "")
-    added, removed = _changed(lines)
-    return FileChange(path, "\n".join(line for line in lines if not line.startswith("index ")), added, removed)
-
-
-def _changed(lines: Sequence[str]) -> tuple[int, int]:
-    """Lines added and removed, by the hunks' own counts: content may look like a header."""
-    added = removed = old = new = 0
-    for line in lines:
-        if old > 0 or new > 0:
-            sign = line[:1]
-            added, removed = added + (sign == "+"), removed + (sign == "-")
-            old, new = old - (sign not in ("+", "\\")), new - (sign not in ("-", "\\"))
-        elif hunk := _HUNK.match(line):
-            old, new = int(hunk[1] or 1), int(hunk[2] or 1)
-    return added, removed
+def _file_change(part: FileDiff, lines: Sequence[str]) -> FileChange:
+    own = [line for line in lines[part.first : part.after] if not line.startswith("index ")]
+    prose = [] if part.path else [line.decode("utf-8", "replace") for line in part.prose]
+    added, removed = (sum(hunk.count(sign) for hunk in part.hunks) for sign in (b"+", b"-"))
+    return FileChange(part.name, "\n".join([*own, *prose]), added, removed)
 
 
 def _cut_at_a_line(text: str, limit: int) -> str:

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.record import Config
 
 
-class SummarizerConfig(BaseModel):
+class SummarizerConfig(Config):
     """How trajectories become summaries.
 
     Attributes:
@@ -32,8 +34,6 @@ class SummarizerConfig(BaseModel):
         conversation: gets `rules` (`system` as rendered), `facts`, `patch`, and `steps`, the commands by their numbers.
         repair: gets `error`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["model", "conversation", "last-message", "patch", "head-tail"]
     when: Literal["read", "always"] = "read"

@@ -1,12 +1,13 @@
 """Summaries that need no model: from the facts when no model summary could be had, and the ablations' baselines."""
 
 from agents.trajectory import Trajectory
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.config import SummarizerConfig
 from summarizer.facts import facts
 from summarizer.record import Ran, ran_in
 from summarizer.runs import runs_in
 from summarizer.schema import CheckedClaim, Summary
-from summarizer.text import cut, sanitise
 from summarizer.view import render_trajectory
 
 _LAST_COMMANDS = 8
@@ -27,10 +28,10 @@ def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Sum
     detail = trajectory.exit.detail if trajectory.exit else ""
     return Summary(
         rollout_id=trajectory.id,
-        problem=cut(sanitise(statement).strip(), 600),
+        problem=cut(for_model(statement).strip(), 600),
         progress=cut(_last_message(trajectory), 600),
         evidence=_last_commands(trajectory),
-        end_state=sanitise(f"{known.exit}: {detail}" if detail else known.exit),
+        end_state=for_model(f"{known.exit}: {detail}" if detail else known.exit),
         facts=known,
         source="harness",
     )
@@ -42,7 +43,7 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
         case "last-message":
             text = _last_message(trajectory)
         case "patch":
-            text = sanitise(patch.decode("utf-8", "replace"))
+            text = for_model(patch.decode("utf-8", "replace"))
         case "head-tail":
             text = cut(render_trajectory(trajectory), config.max_chars)
         case "model" | "conversation":
@@ -58,7 +59,7 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
 
 def _last_message(trajectory: Trajectory) -> str:
     messages = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
-    return sanitise(next(messages, "")).strip()
+    return for_model(next(messages, "")).strip()
 
 
 def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
@@ -69,10 +70,10 @@ def _claim(ran: Ran) -> CheckedClaim:
     """What can be said of a command without a model: that it passed only where a test run says so."""
     states = {run.state for run in runs_in(ran) if run.tests or run.result}
     return CheckedClaim(
-        command=cut(" ".join(sanitise(ran.command).split()), 300),
+        command=cut(" ".join(for_model(ran.command).split()), 300),
         step_id=ran.steps[0],
         tree="other",
         outcome="passes" if states == {"clean"} else "other",
-        finding=cut(sanitise(f"{ran.ending}; {ran.output.strip()[-200:]}"), 300),
+        finding=cut(for_model(f"{ran.ending}; {ran.output.strip()[-200:]}"), 300),
         mark="confirmed",
     )

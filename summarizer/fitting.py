@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agents.trajectory import Trajectory
+from core.text import cut
 from summarizer.shell import pipelines
-from summarizer.text import cut
 from summarizer.view import parts_of
 
 Kind = Literal["command", "words", "result", "look"]

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 from agents.wording import CONTRADICTED, NO_PATCH, NOT_CONFIRMED, claim_line, ended
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.fitting import largest
 from summarizer.schema import CheckedClaim, Facts, Mark, Summary
-from summarizer.text import cut, sanitise
 
 _SHORTEST = 40
 _MARKS: dict[Mark, str] = {"confirmed": "", "contradicted": CONTRADICTED, "unconfirmed": NOT_CONFIRMED}
@@ -31,7 +32,7 @@ def render_facts(facts: Facts, max_chars: int) -> str:
 
 def _full(summary: Summary, longest: int) -> str:
     def short(text: str) -> str:
-        return cut(sanitise(text).strip(), longest)
+        return cut(for_model(text).strip(), longest)
 
     sections = [
         _facts(summary.facts, longest),
@@ -51,16 +52,16 @@ def _facts(facts: Facts, longest: int) -> str:
     patch = NO_PATCH
     if facts.patch_sha256:
         count = len(facts.files)
-        names = cut(", ".join(map(sanitise, facts.files)), longest)
+        names = cut(", ".join(map(for_model, facts.files)), longest)
         lines = f"+{facts.lines_added} -{facts.lines_removed} lines"
         patch = f"patch: {count} file{'' if count == 1 else 's'}, {lines} ({names})"
     return f"Facts (measured): {ended(facts.exit, facts.steps)}; {patch}"
 
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
-    command, finding = (" ".join(cut(sanitise(text), longest).split()) for text in (claim.command, claim.finding))
+    command, finding = (" ".join(cut(for_model(text), longest).split()) for text in (claim.command, claim.finding))
     said = (claim.step_id, claim.tree, command, claim.outcome, finding)
-    return claim_line(said, _MARKS[claim.mark], " ".join(sanitise(claim.note).split()))
+    return claim_line(said, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
 
 
 def _line(title: str, text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from agents.trajectory import Record
+from core.record import Record
 
 SCHEMA_VERSION: Literal[2] = 2
 

@@ -15,6 +15,8 @@ from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
 from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
+from core.sanitize import for_model
+from core.text import EVENNESS, cut, fill
 from summarizer.change import render_change
 from summarizer.check import check_claims
 from summarizer.config import SummarizerConfig
@@ -25,7 +27,6 @@ from summarizer.fitting import windows_of
 from summarizer.record import ran_in
 from summarizer.render import render_facts
 from summarizer.schema import Summary, SummaryDraft, draft_schema
-from summarizer.text import EVENNESS, cut, fill, sanitise
 
 _NO_SUMMARY = (SummaryInvalid, ReplyInvalid, ModelRefused)
 _SMALLEST_WINDOW = 1000
@@ -105,9 +106,9 @@ class _Writer:
         config: SummarizerConfig,
         seed: int,
     ) -> None:
-        self.trajectory, self.patch = trajectory, sanitise(patch.decode("utf-8", "replace"))
+        self.trajectory, self.patch = trajectory, for_model(patch.decode("utf-8", "replace"))
         self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
-        self.statement = cut(sanitise(statement).strip(), config.statement_chars)
+        self.statement = cut(for_model(statement).strip(), config.statement_chars)
         self.facts = render_facts(facts(trajectory, patch), 2000)
         self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
 
@@ -235,7 +236,7 @@ class _Writer:
             try:
                 return parse_draft(reply.first.content)
             except SummaryInvalid as error:
-                fix = fill(self.config.repair, error=sanitise(str(error)))
+                fix = fill(self.config.repair, error=for_model(str(error)))
                 messages = [*messages, reply.first.message, {"role": "user", "content": fix}]
         raise SummaryInvalid(f"no reply of {self.model.name} fits the summary schema")
 
@@ -248,7 +249,7 @@ class _Writer:
 def _numbered(trajectory: Trajectory) -> Iterator[str]:
     """The beginnings of the commands that ran, by step: a model in its own conversation does not know the numbers."""
     for ran in ran_in(trajectory):
-        command = " ".join(sanitise(ran.command).split())
+        command = " ".join(for_model(ran.command).split())
         yield f"{ran.steps[0]}: {command[:_COMMAND_CHARS]}{'...' if len(command) > _COMMAND_CHARS else ''}"
 
 

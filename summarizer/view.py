@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from agents.trajectory import Observation, Step, Trajectory
 from agents.wording import step_line
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.record import calls_of, command_of
-from summarizer.text import cut, sanitise
 
 STEP_CHARS = 4000
 
@@ -17,7 +18,7 @@ def render_trajectory(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> s
 
 
 def render_steps(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> tuple[str, ...]:
-    """One text per step, sanitised, at most `step_chars` characters each with head and tail kept.
+    """One text per step, for_modeld, at most `step_chars` characters each with head and tail kept.
 
     A call reads `[step 7] bash (exit 1): COMMAND`, its output follows. The system message is left out.
     """
@@ -35,7 +36,7 @@ def ending(observation: Observation | None) -> str:
 
 
 def parts_of(step: Step) -> Iterator[tuple[str, str]]:
-    """The parts of a step, sanitised, each with what it is: `words`, `command` or `output`."""
+    """The parts of a step, for_modeld, each with what it is: `words`, `command` or `output`."""
     if step.content.strip():
         yield "words", f"[step {step.id}] {step.source}: {_plain(step.content)}"
     for call, observation in calls_of(step):
@@ -52,4 +53,4 @@ def _step(step: Step, limit: int) -> str:
 
 def _plain(text: str) -> str:
     """Sanitised, and without lines that look like another step's."""
-    return re.sub(r"^(\s*)\[step", r"\1 (step", sanitise(text), flags=re.MULTILINE)
+    return re.sub(r"^(\s*)\[step", r"\1 (step", for_model(text), flags=re.MULTILINE)

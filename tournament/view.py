@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.change import render_change, shared_out
-from summarizer.text import cut, sanitise
 from tournament.base import Candidate
 from tournament.config import JudgeConfig
 from tournament.strip import strip_comments
@@ -31,8 +32,8 @@ def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple
 
 
 def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
-    """What is shown of one candidate: field names to sanitised texts of at most `budget` characters together."""
-    texts = {name: sanitise(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
+    """What is shown of one candidate: field names to sanitized texts of at most `budget` characters together."""
+    texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
     shares = shared_out([len(text) for text in texts.values()], budget)
     return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 import yaml
 
-from envs.base import Grade, Patch, Record, Task, TestReport
+from core.record import Record
+from envs.base import Grade, Patch, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
 from envs.errors import PatchRejected, SetupFailed, TaskError
 from envs.patches import check_patch

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.sanitize import for_model
+from core.text import cut
 from heats.config import RefineConfig
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 from summarizer.change import render_change, shared_out
-from summarizer.text import cut, sanitise
 from tournament.base import Bracket, Candidate, Match, Vote
 from tournament.strip import strip_comments
 from tournament.view import measured_of
@@ -102,7 +103,7 @@ def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, c
 
 def _fitted(parts: Sequence[str], budget: int) -> str:
     shares = shared_out([len(part) for part in parts], max(budget - 4, 0))
-    return "\n\n".join(cut(sanitise(part), share) for part, share in zip(parts, shares, strict=True) if part)
+    return "\n\n".join(cut(for_model(part), share) for part, share in zip(parts, shares, strict=True) if part)
 
 
 def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
@@ -136,7 +137,7 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
-    line = " ".join(sanitise(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
+    line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
 
@@ -169,7 +170,7 @@ def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> 
 
 def resolved(vote: Vote, numbers: Mapping[str, str]) -> str:
     """A vote's reason, with the candidates' names in place of the labels that only this judge saw."""
-    text = " ".join(sanitise(vote.reason).split())
+    text = " ".join(for_model(vote.reason).split())
     for label, name in zip(vote.labels, vote.order, strict=False):
         if label:
             pattern = rf"(?i)(?:\b(?:candidate|attempt|label) )?[`'\"]?\b{re.escape(label)}\b[`'\"]?"

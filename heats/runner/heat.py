@@ -8,6 +8,8 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from core.aio import first_error
+from core.ids import RolloutId, heat_name
 from heats.runner.context import Context, different, make_context
 from heats.runner.cross_tests import crossed, is_on
 from heats.runner.rollout import Plan, TaskRun
@@ -22,7 +24,7 @@ Entrants = Mapping[str, asyncio.Task[Candidate | None]]
 
 def rollout_ids(heat: int, count: int) -> list[str]:
     """Ids of a heat's rollouts: `heat-0/rollout-00` ..."""
-    return [f"heat-{heat}/rollout-{index:02d}" for index in range(count)]
+    return [str(RolloutId(heat, index)) for index in range(count)]
 
 
 async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
@@ -101,7 +103,7 @@ async def hold_tournament(
             selection = group.create_task(_select(run, heat, entrants, k))
             selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
     except BaseExceptionGroup as errors:
-        raise _first_cause(errors) from errors
+        raise first_error(errors) from errors
     except TimeoutError:
         if not scope.expired():
             raise
@@ -120,7 +122,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
     Raises:
         NoCandidates
     """
-    seed = run.services.seed(run.task.id, f"heat-{heat}", "tournament")
+    seed = run.services.seed(run.task.id, heat_name(heat), "tournament")
     places: dict[str, tuple[int, bool, int]] = {}
     found: list[Candidate] = []
     for name in names:
@@ -144,8 +146,8 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
     try:
         case = Case(
             problem=run.task.statement,
-            seed=run.services.seed(run.task.id, f"heat-{heat}", "tournament"),
-            ledger=run.ledger.child(f"{run.task.id}/heat-{heat}/tournament"),
+            seed=run.services.seed(run.task.id, heat_name(heat), "tournament"),
+            ledger=run.ledger.child(f"{run.task.id}/{heat_name(heat)}/tournament"),
             journal=journal,
             describe=run.describe if run.reads_summaries else None,
         )
@@ -175,7 +177,7 @@ def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str,
             own = rollout_ids(heat - 1, config.rollouts)[index]
             return (own,) if own in able else ()
         case "random-k":
-            draw = random.Random(run.services.seed(run.task.id, f"heat-{heat}", index, "context"))
+            draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
             return tuple(draw.sample(sorted(able), min(config.select_k, len(able))))
 
 
@@ -183,10 +185,3 @@ def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None
     candidate = run.finished(rollout)
     table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
     return with_cross(candidate, table) if candidate and table else candidate
-
-
-def _first_cause(errors: BaseExceptionGroup) -> BaseException:
-    cause: BaseException = errors
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause

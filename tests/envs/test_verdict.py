@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from core.diff import parse_diff
 from envs.base import TestReport
-from envs.diffparse import parse_diff
 from envs.protect import is_protected, protection, runner_settings
 from envs.sentinel import candidates, files_to_plant, forged, lost, make_sentinel, planted, stops_early
 from envs.verdict import compare, judge
