@@ -77,7 +77,10 @@ def ran_in(trajectory: Trajectory) -> tuple[Ran, ...]:
         before = found[-1] if found and found[-1].typed else None
         if before is not None and not pending and not _typed_text(arguments).strip():
             more = _after_echo(content, before.command)
-            found[-1] = replace(before, steps=(*before.steps, step_id), output=f"{before.output}\n{more}")
+            code = before.exit_code if code is None else code
+            found[-1] = replace(
+                before, steps=(*before.steps, step_id), exit_code=code, output=f"{before.output}\n{more}"
+            )
             continue
         pending, waiting = pending + command, (*waiting, step_id)
         if not _entered(arguments):

@@ -85,9 +85,8 @@ class TaskRun:
             self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
         await self._evidence(files)
         candidate = self.finished(plan.rollout)
-        if candidate is not None and self.services.config.summarizer.when == "always":
-            return await self.describe(candidate)
-        return candidate
+        wanted = self.services.config.summarizer.when == "always" or self.was_idle(plan.rollout)  # the latter is free
+        return await self.describe(candidate) if candidate is not None and wanted else candidate
 
     def finished(self, rollout: str) -> Candidate | None:
         """A finished rollout as a candidate; None before its end."""

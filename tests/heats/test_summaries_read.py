@@ -82,3 +82,16 @@ async def test_who_took_over_a_change_is_no_further_voice_for_it(paper_run, tmp_
     told = task.rollout("heat-2/rollout-00").trajectory().steps[1].content
     assert "attempts made this same change independently" not in told
     assert len(summaries(asked)) == 1  # what was taken over as it is keeps its account
+
+
+async def test_an_attempt_that_did_nothing_costs_no_summary_and_teaches_nobody(paper_run, tmp_path):
+    asked = []
+    everybody = {"refine.context": "random-k", "select_k": 4, "refine.fresh_share": 0.0}
+    await paper_run(model=Playing(asked, ["patch right"], [], ["patch wrong"]), **everybody)
+    task = RunStore(tmp_path / "run").task("one")
+    idle = [one for one in task.rollouts(0) if not task.rollout(one).patch()]
+    assert idle
+    for one in idle:
+        assert task.rollout(one).summary().source == "harness"
+    told = {parent for one in task.rollouts(1) for parent in task.rollout(one).trajectory().parents}
+    assert told and told.isdisjoint(idle)

@@ -15,12 +15,12 @@ def checked(story, **claim):
     return check_claims((Claim(**fields),), story)[0]
 
 
-def typed(step, text, screen, keys=()):
-    """A step of the terminal agent; its observations have no exit code."""
+def typed(step, text, screen, keys=(), exit_code=None):
+    """A step of the terminal agent, whose shell may say how its command ended."""
     call = ToolCall(id=f"c{step}", name="type", arguments=json.dumps({"text": text, "keys": list(keys), "wait_s": 5}))
     return Step(
         id=step, source="agent", content="", tool_calls=(call,),
-        observations=(Observation(tool_call_id=call.id, content=screen),),
+        observations=(Observation(tool_call_id=call.id, content=screen, exit_code=exit_code),),
     )  # fmt: skip
 
 
@@ -112,6 +112,14 @@ def test_a_typed_command_with_quotes_is_found_however_it_is_quoted(kit) -> None:
     story = kit.trajectory(*TERMINAL)
     for command in (QUOTED, f"`{QUOTED}`", json.dumps({"text": f"{QUOTED}\n", "keys": [], "wait_s": 5})):
         assert checked(story, command=command, step_id=6, finding="prints 'a b'").mark == "confirmed"
+
+
+def test_an_exit_code_that_a_later_look_shows_is_that_of_the_command(kit) -> None:
+    story = kit.trajectory(
+        typed(3, "./check.sh\n", "$ ./check.sh"), typed(4, "", "exit code 1\nnew on the screen:\n$", exit_code=1)
+    )
+    assert checked(story, command="./check.sh", finding="all is well").mark == "contradicted"
+    assert checked(story, command="./check.sh", tree="base", outcome="reproduces", step_id=4).mark == "confirmed"
 
 
 def test_a_terminal_without_an_exit_code_contradicts_nothing_by_itself(kit) -> None:
