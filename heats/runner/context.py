@@ -60,7 +60,7 @@ def make_context(
         bracket: the tournament that compared them.
     """
     order = [name for name in dict.fromkeys((*parents, *bracket.ranking)) if name in candidates]
-    kept = [candidates[name] for name in different(parents, candidates)]
+    kept = [candidates[name] for name in recorded(parents, candidates, config)]
     if config.view == "summary":
         return Context(tuple(one.id for one in kept), tuple(map(_account, kept)))
     players = {copy: player for player, copies in bracket.merged.items() for copy in copies}
@@ -78,13 +78,15 @@ def make_context(
     return Context(tuple(one.id for one in kept), records, others, {name: data for name, data in diffs.items() if data})
 
 
-def different(parents: Sequence[str], candidates: Mapping[str, Candidate]) -> tuple[str, ...]:
-    """The parents that there are, the first of each change."""
-    found: dict[str, str] = {}
-    for name in parents:
-        if name in candidates:
-            found.setdefault(candidates[name].patch_key or name, name)
-    return tuple(found.values())
+def recorded(parents: Sequence[str], candidates: Mapping[str, Candidate], config: RefineConfig) -> tuple[str, ...]:
+    """The parents that get a record: the first of each change; where summaries alone are told, all there are."""
+    there = [name for name in parents if name in candidates]
+    if config.view == "summary":
+        return tuple(there)
+    first: dict[str, str] = {}
+    for name in there:
+        first.setdefault(candidates[name].patch_key or name, name)
+    return tuple(first.values())
 
 
 def _account(candidate: Candidate) -> str:

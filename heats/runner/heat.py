@@ -10,7 +10,7 @@ from typing import Any
 
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
-from heats.runner.context import Context, different, make_context
+from heats.runner.context import Context, make_context, recorded
 from heats.runner.cross_tests import crossed, is_on
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
@@ -54,11 +54,12 @@ async def _contexts(
     """Each context once, by the ids of its parents, with the summaries that it needs."""
     everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
     candidates = {name: one for name, one in everybody.items() if one is not None}
-    parents = sorted({name for names in wanted for name in different(names, candidates)})
+    refine = run.services.config.refine
+    parents = sorted({name for names in wanted for name in recorded(names, candidates, refine)})
     described = await asyncio.gather(*(run.describe(candidates[name]) for name in parents))
     candidates |= {one.id: one for one in described}
     patches = {} if run.task.submission == "state" else {one: run.store.rollout(one).patch().data for one in parents}
-    return {names: make_context(names, candidates, patches, before, run.services.config.refine) for names in wanted}
+    return {names: make_context(names, candidates, patches, before, refine) for names in wanted}
 
 
 async def run_heat(run: TaskRun, heat: int) -> Bracket:

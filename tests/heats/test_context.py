@@ -75,8 +75,8 @@ def test_everything_stays_within_the_budget(made):
 
 def test_the_papers_refiners_read_summaries_alone():
     config = load_config(("paper",)).refine
-    context = make_context(("a", "b"), FIELD, PATCHES, BRACKET, config)
-    assert context.records == ("account of a", "account of b")
+    context = make_context(("a", "b", "c"), FIELD, PATCHES, BRACKET, config)
+    assert context.records == ("account of a", "account of b", "account of c")  # though a and c made the same change
     assert (context.others, dict(context.diffs)) == ((), {})
 
 
