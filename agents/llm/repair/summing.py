@@ -29,8 +29,10 @@ class Call:
 
     @property
     def command(self) -> str:
-        """First line of the command, without what only keeps the tree clean."""
-        return self.text.split("\n")[0].removeprefix("export PYTHONDONTWRITEBYTECODE=1; ").strip()
+        """First line of the command, without a change of directory and what only keeps the tree clean."""
+        first, *rest = self.text.split("\n")
+        line = rest[0] if first.startswith("cd ") and rest else first
+        return line.removeprefix("export PYTHONDONTWRITEBYTECODE=1; ").strip()
 
 
 def draft(text: str) -> dict[str, Any]:
@@ -103,7 +105,7 @@ def _evidence(calls: Iterable[Call]) -> list[dict[str, Any]]:
     tree = "base"
     for call in calls:
         tree = "changed" if "repair_run.py apply" in call.text else tree
-        if call.tool != "bash" or _HELPERS.search(call.text.split("\n")[0]) or not _TESTS.search(call.command):
+        if call.tool != "bash" or _HELPERS.search(call.command) or not _TESTS.search(call.command):
             continue
         if not call.ending.startswith("exit "):
             continue

@@ -112,7 +112,8 @@ async def test_a_summary_names_what_was_tried_and_what_came_of_it(model: RepairM
 
     text = (
         "## Task\nRebate is wrong\n\n## Attempt\n[step 3] assistant: I look around.\n"
-        "[step 3] bash (exit 1): export PYTHONDONTWRITEBYTECODE=1; pytest -q\nexit code 1\n1 failed, 3 passed\n"
+        "[step 3] bash (exit 1): cd /testbed || exit 1\nexport PYTHONDONTWRITEBYTECODE=1; pytest -q\n"
+        "1 failed, 3 passed\n"
         "[step 4] bash (exit 0): python3 /tmp/repair-1/repair_run.py check x\n"
         'tried a.py:1:2 "<" -> ">": failing 1 of 1\n'
         'tried a.py:1:2 "<" -> "<=": failing 0 of 1 (all pass)\n'
