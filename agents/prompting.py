@@ -16,10 +16,10 @@ from core.text import checked_template, elide, fill
 from sandbox.base import ExecResult
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
-    "system": frozenset({"text_protocol", "command_timeout_s"}),
+    "system": frozenset({"text_protocol", "guided", "command_timeout_s"}),
     "task": frozenset({"instruction", "workdir", "test_command", "base", "limits"}),
     "refinement": frozenset({"summaries", "others", "diffs"}),
-    "format_error": frozenset({"problem", "text_protocol"}),
+    "format_error": frozenset({"problem", "text_protocol", "guided"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
 
@@ -28,12 +28,13 @@ class Templates(Config):
     """The agent's prompts, as Jinja2 templates.
 
     Attributes:
-        system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
+        system: variables `text_protocol`, `guided` (text that is one JSON object), `command_timeout_s`. The same for
+            all rollouts.
         task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a
             `BaseRun` (both may be None), `limits`.
         refinement: follows the task when there are records of earlier attempts; `summaries`, the records, best first,
             `others`, a line on each attempt that was not kept, `diffs`, the folder with the changes (may be empty).
-        format_error: after a turn without a usable call; `problem`, `text_protocol`.
+        format_error: after a turn without a usable call; `problem`, `text_protocol`, `guided`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
     """

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
 
 from envs.base import Task, TestOutcome, TestReport
-from envs.worktree import scratch_path
+from envs.gitscripts import scratch_path
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import FileAccessError
 
@@ -43,7 +43,7 @@ async def run_tests(
     options = [task.env.get("PYTEST_ADDOPTS", ""), *addopts, f"--junitxml={junit}", "-o", "junit_family=xunit1"]
     env = {"PYTEST_ADDOPTS": " ".join(option for option in options if option)}
     result = await sandbox.exec(
-        verbose(command), timeout=task.test_timeout_s, cwd=task.workdir, env=env, merge_stderr=True
+        verbose(command), timeout=task.test_timeout_s, cwd=task.workdir, env=env, merge_stderr=True, trusted_exit=True
     )
     await sandbox.kill_all()
     tests: Mapping[str, TestOutcome] = {}
@@ -69,6 +69,7 @@ def _report(command: str, result: ExecResult, tests: Mapping[str, TestOutcome]) 
             "tests": tests,
             "output": output[-OUTPUT_TAIL:],
             "duration_s": round(result.duration_s, 3),
+            "trusted": result.trusted,
         }
     )
 

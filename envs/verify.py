@@ -112,6 +112,8 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     rank, reason = judge(before, run.report, found)
     if rank >= 2 and bench.rules.sentinels:
         rank, reason = await _confirm(env, task, patch, bench, before, run.report, (rank, reason))
+    if rank >= 2 and not run.report.trusted:
+        reason += "; this sandbox cannot keep the code under test from forging how its tests ended"
     if run.restored:
         more = " ..." if len(run.restored) > 5 else ""
         reason += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{more}"

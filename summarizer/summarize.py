@@ -219,7 +219,7 @@ class _Writer:
 
     async def _ask(self, messages: list[Message], seed: int, tools: Sequence[ToolSpec] = ()) -> SummaryDraft:
         """One request, and a repair turn for each reply that does not fit."""
-        for _ in range(self.config.repairs + 1):
+        for attempt in range(self.config.repairs + 1):
             try:
                 reply = await self.model.complete(
                     messages,
@@ -228,7 +228,10 @@ class _Writer:
                     tool_choice="none" if tools else "auto",
                     response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
                     sampling=Sampling(
-                        temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
+                        temperature=self.config.temperature,
+                        max_tokens=self.config.max_tokens,
+                        seed=seed % 2**31,
+                        turn=attempt,
                     ),
                 )
             except ContextOverflow as error:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.errors import PatchRejected, SetupFailed
+from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
 from envs.patches import check_patch
 from envs.sentinel import Sentinel, forged, lost, planted
@@ -22,7 +23,7 @@ from envs.swebench.planting import make_sentinels, normal_ids
 from envs.swebench.rows import Instance
 from envs.testing import OUTPUT_TAIL
 from envs.verify import apply_candidate
-from envs.worktree import apply_patch, describe, restore_files, scratch_path
+from envs.worktree import apply_patch, restore_files
 from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits
 from sandbox.errors import FileAccessError, SandboxError
 
@@ -122,7 +123,9 @@ async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
         nonce = secrets.token_hex(8)
         script = scratch_path(".sh")
         await sandbox.write_file(script, plan.script(task.workdir, copies, nonce).encode())
-        result = await sandbox.exec(f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True)
+        result = await sandbox.exec(
+            f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True, trusted_exit=True
+        )
         await sandbox.kill_all()
     tests = plan.read(result.text(), nonce) if result.status == "exited" else {}
     return Run(tests, result, sentinels=tuple(one for one in sentinels if one.file in copies), undone=undone)
@@ -240,6 +243,7 @@ def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
             "tests": tests,
             "output": result.text()[-OUTPUT_TAIL:],
             "duration_s": round(result.duration_s, 3),
+            "trusted": result.trusted,
         }
     )
 

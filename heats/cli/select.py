@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, spread_without
-from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
+from heats.cli.session import EXIT_BY_STATUS, Session, exit_code, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
@@ -76,8 +77,8 @@ def select(
     """Choose among attempts that are already there: the tournament alone, without a rollout.
 
     Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
-    marked as kept (1). Exit codes: 0 selected, 4 tests were run and the winner is not verified, 2 wrong input, 6
-    something needed is missing.
+    marked as kept (1). Exit codes: 0 selected, 8 selected by lot because no vote could be read, 4 tests were run and
+    the winner is not verified, 2 wrong input, 6 something needed is missing.
     """
     if (repo is None) != (test is None):
         raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
@@ -205,6 +206,7 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "status": result.status,
         "detail": result.detail,
         "selected": places[0].source if result.selected and places else None,
+        "by_lot": result.by_lot,
         "ranking": [dataclasses.asdict(place) for place in places],
         "bracket": str(bracket) if bracket.exists() else None,
         "judge": _judge(session, result),
@@ -226,7 +228,7 @@ def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Pat
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
         bracket = session.store.task(result.task).bracket(0)
-        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}")
+        typer.echo(f"{result.task}: {first}{for_screen(result.detail)}\n{ranking_text(found)}")
         typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")
@@ -245,6 +247,8 @@ def _exit_code(results: tuple[TaskResult, ...]) -> int:
         raise PreflightFailed(detail) if failed[0].cause == "task" else InfrastructureFailed(detail)
     if failed:
         return EXIT_BY_STATUS[failed[0].status]
+    if any(exit_code(result) == ExitCode.UNHEARD for result in results):
+        return ExitCode.UNHEARD
     executed = any(result.evidence is not None for result in results)
     unverified = any(result.status != "verified" for result in results)
     return ExitCode.NOT_VERIFIED if executed and unverified else ExitCode.DONE

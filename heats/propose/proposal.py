@@ -48,7 +48,7 @@ class Proposal(Record):
         issue: what was asked, as it was asked.
         base_commit: commit that the patch applies to.
         verified: what failed before now passes and nothing that passed fails, as the run found.
-        same: other rollouts that made the same patch.
+        same: other rollouts that made the same change.
         omitted: rollouts and matches left out for their number.
     """
 

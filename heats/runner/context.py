@@ -15,6 +15,7 @@ from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 from summarizer.change import render_change, shared_out
 from tournament.base import Bracket, Candidate, Match, Vote
+from tournament.reasons import resolved, tally
 from tournament.strip import strip_comments
 from tournament.view import measured_of
 
@@ -22,6 +23,10 @@ _FOLDER = "earlier-attempts"
 _REASON_CHARS = 500
 _LINE_CHARS = 320
 _OTHERS = 8
+_ANOTHER = "another attempt"
+_TWICE = re.compile(
+    r"\b(?:candidate|attempt|label|option|solution)\s+[`'\"]?(?=attempt \d|another attempt)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def _fitted(parts: Sequence[str], budget: int) -> str:
 def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
     """How an attempt did in the comparison, and the reasons that were given for and against it."""
     player = next((player for player, copies in bracket.merged.items() if name in copies), name)
-    matches = [match for match in _matches(bracket) if player in match.contestants and len(match.contestants) > 1]
+    matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
         return "It was not compared with another attempt."
     return "\n".join(_result(match, player, numbers) for match in matches)
@@ -131,7 +136,7 @@ def _others(
 
 
 def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: str) -> str:
-    lost = [match for match in _matches(bracket) if one.id in match.contestants and match.winner != one.id]
+    lost = [match for match in bracket.matches if one.id in match.contestants and match.winner != one.id]
     if not one.patch:
         why = "handed in no change."
     elif lost:
@@ -143,21 +148,19 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
 
-def _matches(bracket: Bracket) -> list[Match]:
-    return [match for matches in bracket.rounds for match in matches]
-
-
 def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
-    rivals = ", ".join(numbers.get(one, "another attempt") for one in match.contestants if one != name)
+    rivals = ", ".join(numbers.get(one, _ANOTHER) for one in match.contestants if one != name)
     won = match.winner == name
     if match.decided_by == "evidence":
         return f"{'Better' if won else 'Worse'} than {rivals} by what was executed."
-    own = sum(vote.choice == name for vote in match.votes)
-    against = sum(vote.choice not in (name, None) for vote in match.votes)
-    verb = "Won" if won else "Lost"
+    if match.decided_by == "unheard":
+        return f"Was not compared with {rivals}: no vote could be read."
+    count = tally(match)
+    own, against = count[name], sum(count.values()) - count[name]
     tie = ", a tie that a rule settled" if match.decided_by == "tie-break" else ""
     reasons = " ".join(_reasons(match, name, numbers, told))
-    return f"{verb} against {rivals} by {own} to {against} votes{tie}.{reasons and ' ' + reasons}"
+    verb = "Won" if won else "Lost"
+    return f"{verb} against {rivals} by {own:.3g} to {against:.3g} votes{tie}.{reasons and ' ' + reasons}"
 
 
 def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> Iterator[str]:
@@ -165,18 +168,14 @@ def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> 
     sides = (True, False) if match.winner == name else (False, True)
     for own in sides:
         vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
-        reason = resolved(vote, numbers) if vote is not None else ""
+        reason = _reason(vote, numbers) if vote is not None else ""
         if reason and reason not in told:
             yield f"A judge {'for' if own else 'against'} it: {reason}"
 
 
-def resolved(vote: Vote, numbers: Mapping[str, str]) -> str:
-    """A vote's reason, with the candidates' names in place of the labels that only this judge saw."""
-    text = " ".join(for_model(vote.reason).split())
-    for label, name in zip(vote.labels, vote.order, strict=False):
-        if label:
-            pattern = rf"(?i)(?:\b(?:candidate|attempt|label) )?[`'\"]?\b{re.escape(label)}\b[`'\"]?"
-            text = re.sub(pattern, numbers.get(name, "another attempt"), text)
+def _reason(vote: Vote, numbers: Mapping[str, str]) -> str:
+    text = resolved(vote, lambda name: numbers.get(name, _ANOTHER))
+    text = " ".join(for_model(_TWICE.sub("", text)).split())
     return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]}..."
 
 

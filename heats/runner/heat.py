@@ -111,14 +111,26 @@ async def hold_tournament(
         bracket = _decide_late(run, heat, tuple(coming), k)
     else:
         bracket = selection.result()
+    _tell_of(run, heat, bracket)
     run.store.save_bracket(heat, bracket)
     if run.clock is not None:
         run.clock.save()
     return bracket
 
 
+def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
+    """Warn where a heat has nothing to select, or a selection has nothing to stand on."""
+    if not bracket.selected:
+        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts gave a patch, so nothing is kept"
+    elif bracket.by_lot:
+        text = f"heat {heat}: no vote on {', '.join(bracket.by_lot)} could be read; a lot, and no judge, chose them"
+    else:
+        return
+    run.services.events.emit("warning", task=run.task.id, text=text)
+
+
 def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bracket:
-    """The time for votes is up: rank what is there by evidence, then what was submitted, then by chance.
+    """The time for votes is up: rank what is there by evidence, then what was submitted, then by lot.
 
     Raises:
         NoCandidates
@@ -139,7 +151,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
     if not found:
         raise NoCandidates("no rollout gave a candidate within the task's time")
     run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: the time was up before the votes were in")
-    return ranked("deadline", seed, sorted(places, key=places.__getitem__), k, found)
+    return ranked("deadline", seed, sorted(found, key=lambda one: places[one.id]), k, found)
 
 
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
@@ -170,7 +182,7 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
 def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str, ...]:
     """Ids of the rollouts that a rollout of this number is told of; attempts that did nothing teach nothing."""
     config = run.services.config
-    able = tuple(one for one in before.ranking if not run.was_idle(one))
+    able = [one for one in before.ranking if not run.was_idle(one)]
     match config.refine.context:
         case "select-k":
             return tuple(one for one in before.selected if one in able)
@@ -179,7 +191,8 @@ def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str,
             return (own,) if own in able else ()
         case "random-k":
             draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
-            return tuple(draw.sample(sorted(able), min(config.select_k, len(able))))
+            eligible = sorted(one for one in able if one not in before.ineligible)
+            return tuple(draw.sample(eligible, min(config.select_k, len(eligible))))
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

@@ -14,7 +14,7 @@ from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
-from envs import patch_key, verify
+from envs import brings_tests, change_key, patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from heats.config import HeatsConfig
@@ -23,6 +23,7 @@ from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
+from heats.runner.reasons import lost_to_server
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
@@ -52,6 +53,7 @@ class TaskRun:
         states: takes the states that rollouts hand in; None where none do.
         clock: None where time is not shared out.
         describing: held while a rollout's summary is made, by its id.
+        needs_patch: an attempt without a patch cannot be selected.
     """
 
     services: Services
@@ -62,6 +64,7 @@ class TaskRun:
     states: States | None = None
     clock: TimeBudget | None = None
     describing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -79,7 +82,7 @@ class TaskRun:
             ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
             files.reopen()
             outcome = await self._play(plan, files, ledger)
-        if outcome.exit is None or outcome.exit == "sandbox_lost":
+        if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
             self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
@@ -91,10 +94,11 @@ class TaskRun:
     def finished(self, rollout: str) -> Candidate | None:
         """A finished rollout as a candidate; None before its end."""
         files = self.store.rollout(rollout)
-        candidate, trajectory = make_candidate(files, self.services.config), files.trajectory()
+        config, trajectory = self.services.config, files.trajectory()
+        candidate = make_candidate(files, config, needs_patch=self.needs_patch)
         if candidate is None or trajectory is None or not candidate.patch_key:
             return candidate
-        told = (patch_key(self.store.rollout(parent).patch()) for parent in trajectory.parents)
+        told = (key_of(self.store.rollout(parent).patch(), config) for parent in trajectory.parents)
         return candidate.model_copy(update={"derived": candidate.patch_key in told})
 
     async def describe(self, candidate: Candidate) -> Candidate:
@@ -184,6 +188,7 @@ class TaskRun:
                 )
             trajectory = ended
             files.save_trajectory(trajectory)
+            services.tell_of_models()
             if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
@@ -264,6 +269,7 @@ class TaskRun:
             patch_sha256=patch.sha256 if patch else "",
             patch_bytes=len(patch.data),
             rejected=rejected,
+            notes=patch.notes,
             model=trajectory.model,
             seed=trajectory.seed,
             failure=self._failure(end),
@@ -313,10 +319,11 @@ class TaskRun:
         return summary
 
 
-def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None:
+def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
     """What judges may see of a finished rollout, with its summary only where that is there; None before its end.
 
-    A rollout without a patch ranks below every one that has one: there is nothing of it to hand over.
+    Args:
+        needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
     """
     trajectory = files.trajectory()
     if trajectory is None:
@@ -328,6 +335,13 @@ def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory) if config.tournament.judge.view == "trajectory" else "",
         evidence=measured(evidence) if evidence else "",
-        evidence_rank=(evidence.rank if evidence else 0) if patch else -1,
-        patch_key=patch_key(patch) if patch else "",
+        evidence_rank=evidence.rank if evidence and patch else 0,
+        patch_key=key_of(patch, config),
+        brings_tests=brings_tests(patch),
+        eligible=bool(patch) or not needs_patch,
     )
+
+
+def key_of(patch: Patch, config: HeatsConfig) -> str:
+    """What equal changes share, as far as the tournament merges them."""
+    return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)

@@ -3,7 +3,7 @@
 import pytest
 
 from heats.config import load_config
-from heats.runner.context import make_context, put_diffs, resolved
+from heats.runner.context import make_context, put_diffs
 from tournament.base import Bracket, Candidate, Match, Vote
 
 
@@ -48,7 +48,7 @@ def test_a_record_says_how_the_attempt_did_what_it_changed_and_its_own_account(m
 
 def test_judges_reasons_name_attempts_and_no_label(made):
     context = made()
-    assert "A judge for it: attempt 1 handles zero, attempt 2 does not" in context.records[0]
+    assert "A judge for it: attempt 1 handles zero, `attempt 2` does not" in context.records[0]
     assert "A judge against it: attempt 2 is shorter" in context.records[0]
     assert not any(label in text for text in (*context.records, *context.others) for label in ("G8H", "K2M"))
 
@@ -84,9 +84,11 @@ def test_the_papers_judges_read_summaries_alone():
     assert load_config(("paper",)).tournament.judge.view == "summary"
 
 
-def test_a_label_inside_a_word_is_no_label():
-    odd = vote("a", "G8HX is a constant; attempt G8H keeps it")
-    assert resolved(odd, {"a": "attempt 1", "b": "attempt 2"}) == "G8HX is a constant; attempt 1 keeps it"
+def test_a_match_that_nobody_heard_is_no_defeat():
+    silent = Match(id="r0-m0", contestants=("a", "b"), votes=(), winner="a", decided_by="unheard")
+    bracket = BRACKET.model_copy(update={"rounds": ((silent,),)})
+    context = make_context(("a",), FIELD, PATCHES, bracket, load_config(()).refine)
+    assert context.records[0].startswith("Was not compared with attempt 2: no vote could be read.")
 
 
 @pytest.mark.bubblewrap
