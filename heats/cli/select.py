@@ -55,6 +55,7 @@ class View(StrEnum):
     TRAJECTORY = "trajectory"
     PATCH = "patch"
     EVIDENCE = "summary+evidence"
+    CHANGE = "summary+change+evidence"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
