@@ -92,7 +92,8 @@ async def test_what_was_mended_in_a_prediction_is_said_with_its_grade(tmp_path):
     env, grades = SumEnv(), GradeStore(tmp_path)
     attempts = [Attempt(source="p", instance="a", patch=diff.replace(b"\n", b"\r\n"))]
     grader = Grader(env=env, backend=NoBackend(), grades=grades, workers=1, retries=0)
-    [graded] = await grader.grade(submissions(attempts, env.tasks(), ["a"]), lambda one: None)
+    found, _ = submissions(attempts, env.tasks(), ["a"])
+    [graded] = await grader.grade(found, lambda one: None)
     assert env.graded == [diff]
     assert graded.grade.reason == "said so (the diff file had CR LF line ends; they were read as LF)"
 
