@@ -15,7 +15,7 @@ from envs.diffparse import parse_diff
 from envs.errors import PatchRejected, TestCommandMissing
 from envs.machine import prepared, spec_for
 from envs.patches import PatchRules, check_patch
-from envs.protect import SETTINGS_FILES, Protection, protection, runner_settings
+from envs.protect import protection
 from envs.sentinel import (
     Sentinel,
     candidates,
@@ -27,6 +27,7 @@ from envs.sentinel import (
     stops_early,
 )
 from envs.testing import run_tests
+from envs.treeview import look
 from envs.verdict import compare, evidence, judge
 from envs.worktree import apply_patch, restore_files
 from sandbox.base import Sandbox, SandboxBackend, SandboxLimits
@@ -165,33 +166,16 @@ async def apply_candidate(
     Returns:
         The files put back or left out and, where it could not be done, why.
     """
-    files = parse_diff(patch.data)
-    paths = {path.decode("utf-8") for file in files for path in (file.old_path, file.new_path) if path is not None}
-    settings = [path for path in sorted(paths) if path.split("/")[-1] in SETTINGS_FILES]
-    listing = await sandbox.exec("ls -A . src lib 2>/dev/null", timeout=60, cwd=task.workdir)
-    were = {path: await _settings(sandbox, task, path) for path in settings}
+    named = " ".join([command, *(f"{name}={value}" for name, value in task.env.items())])
+    tree = await look(sandbox, task.workdir)
+    undo = await protection(parse_diff(patch.data), named, tree, collected=collected)
     problem = await apply_patch(sandbox, task.workdir, patch)
     if problem:
         return (), f"the patch does not apply to the base commit: {problem}"
-    undo: Protection = protection(
-        files,
-        command,
-        collected=collected,
-        top={name.removesuffix(".py") for name in listing.text().split()},
-        changed=[path for path in settings if were[path] != await _settings(sandbox, task, path)],
-    )
     failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
-    undone = (*undo.restore, *undo.remove)
     if failure:
-        return undone, f"protected files could not be put back: {failure}"
-    return undone, ""
-
-
-async def _settings(sandbox: Sandbox, task: Task, path: str) -> object:
-    try:
-        return runner_settings(path, await sandbox.read_file(f"{task.workdir}/{path}", max_bytes=1 << 20))
-    except FileAccessError:
-        return runner_settings(path, b"")
+        return undo.paths, f"protected files could not be put back: {failure}"
+    return undo.paths, ""
 
 
 async def _plant(

@@ -105,10 +105,10 @@ async def test_a_fix_that_breaks_something_is_broken(shop: Shop) -> None:
     assert (found.verdict, found.rank, len(found.broken)) == ("unverified", 0, 1)
 
 
-async def test_settings_of_the_project_may_change_where_the_runner_does_not_read(shop: Shop) -> None:
+async def test_a_fix_that_changes_the_projects_settings_is_verified_without_them(shop: Shop) -> None:
     more = BASE["pyproject.toml"].replace(b'version = "1"', b'version = "2"')
     found = await shop.verify({"shop/cart.py": CODE.replace(b"-=", b"+="), "pyproject.toml": more})
-    assert (found.verdict, found.restored) == ("verified", ())
+    assert (found.verdict, found.restored) == ("verified", ("pyproject.toml",))
 
 
 async def test_the_baseline_says_what_fails(shop: Shop) -> None:
