@@ -8,6 +8,7 @@ to tests or to the source, are put back too, but a fix may need them: they are n
 Deliberately source: packages such as `django/test/` in which no tests lie, and files that share a folder with tests.
 """
 
+import asyncio
 import re
 import sys
 from collections import defaultdict
@@ -90,7 +91,7 @@ async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, col
         tree: the base.
         collected: files that the base's test report names, where they exist.
     """
-    judge = _Judge(tree, await what_runs(command, tree), collected)
+    judge = await asyncio.to_thread(_Judge, tree, await what_runs(command, tree), collected)
     restore: set[str] = set()
     remove: set[str] = set()
     doubtful: set[str] = set()
@@ -224,7 +225,7 @@ class _Judge:
 
     async def _data(self, path: str) -> Kind:
         """Files that are no code: of tests where tests, or what runs them, name the file or its folder."""
-        if path in self.steering.files:
+        if path in self.steering.files or path in self.steering.named:
             return "doubtful"
         words = [path.rpartition("/")[2]]
         if not self._in_source(path) and "/" in path:

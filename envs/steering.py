@@ -21,7 +21,7 @@ _MOST_READ = 80
 _RUN = r"(?:run\s+|-\S+\s+)*"
 _LANGUAGES = (
     r"python[\d.]*|pypy[\d.]*|node|nodejs|deno|bun|ruby|perl|php|bash|sh|zsh|dash|ksh|source|tsx|ts-node|lua|Rscript|"
-    r"julia|java|pwsh|escript|elixir|tclsh|coverage|xargs|exec|time|env"
+    r"julia|java|pwsh|escript|elixir|tclsh|coverage|xargs|exec|time|env|\.(?=\s)"
 )
 _STARTED = re.compile(rf"(?:^|[\s;&|(`'\"/])(?:{_LANGUAGES})[\s\"',\[\]]+{_RUN}[\"']?([\w./@+-]+)", re.M)
 _DIRECT = re.compile(r"(?:^|[;&|(`@]|\bdo\b|\bthen\b)\s*(?:\w+=\S*\s+)*([\w.-]*/[\w./-]+)|['\"](\./[\w./-]+)", re.M)
@@ -69,7 +69,7 @@ class Steering:
     Attributes:
         files: scripts and settings that are no code: shell scripts, makefiles, data that a command names.
         programs: code that is started or loaded.
-        named: other code that the command itself names.
+        named: other code that the command itself names, and scripts that other scripts name or test the output of.
         roots: folders in which Python looks for modules; the top is the empty one.
         patterns: globs of names of test files.
     """
@@ -114,8 +114,9 @@ class _Walk:
         for pattern in (_STARTED, _LOADED, _DIRECT):
             for found in pattern.finditer(text):
                 word = next(filter(None, found.groups()))
+                surely = command or not _is_subject(text, found)
                 for path in (*self._files(word, folder), *self._modules(word, folder)):
-                    await self._start(path)
+                    await self._start(path, surely=surely)
         words = dict.fromkeys(_WORD.findall(text))
         for word in words:
             await self._word(word, folder, command)
@@ -135,13 +136,18 @@ class _Walk:
         if command and re.fullmatch(r"\w+(?:\.\w+)*", word):
             paths = (*paths, *self._modules(word, folder))
         for path in paths:
-            if is_script(path) or not is_code(path):
+            if is_script(path) and not command:
+                self.found.named.add(path)
+            elif is_script(path) or not is_code(path):
                 await self._start(path)
             elif command:
                 self.found.named.add(path)
 
-    async def _start(self, path: str) -> None:
+    async def _start(self, path: str, *, surely: bool = True) -> None:
         """A file that is run or read: it counts, and so does what it names."""
+        if is_script(path) and not surely:
+            self.found.named.add(path)
+            return
         (self.found.programs if is_code(path) and not is_script(path) else self.found.files).add(path)
         if path in self.read or len(self.read) >= _MOST_READ:
             return
@@ -265,6 +271,15 @@ class _Walk:
                 if found:
                     return tuple(dict.fromkeys(found))
         return ()
+
+
+def _is_subject(text: str, found: re.Match[str]) -> bool:
+    """Whether a script starts something to look at its output, so that this is what is tested: `$(sh tool.sh 1)`."""
+    before, after = text[: found.start(1)].rpartition("\n")[2], text[found.end(1) :].partition("\n")[0]
+    opened = max(before.rfind("$("), before.rfind("`"))
+    if opened >= 0 and ")" not in before[opened:]:
+        return True
+    return re.match(r"[^;&|#]*(?:(?<!\d)(?<!&)>(?!&)|\|\s*(?:diff|cmp|grep|sort|awk|tail|head)\b)", after) is not None
 
 
 def is_script(path: str) -> bool:
