@@ -10,7 +10,8 @@ from envs.patches import PatchRules, check_patch
 PARSE_S = 60.0
 """Seconds that one parser may take; all of them are linear, and what they are given is capped."""
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Unparsable(ValueError):

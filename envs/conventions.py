@@ -197,6 +197,16 @@ def is_code(path: str) -> bool:
     return path.rpartition("/")[2].rpartition(".")[2].lower() in CODE and "." in path.rpartition("/")[2]
 
 
+def is_test(path: str) -> bool:
+    """True for tests and what lies with them, not for what steers the test runner."""
+    return (is_test_file(path) or in_test_folder(path)) and not is_runner_file(path)
+
+
+def is_python_test(path: str) -> bool:
+    """True for a file in which Python's test runners look for tests."""
+    return path.endswith(".py") and is_test_file(path)
+
+
 def is_support_file(path: str) -> bool:
     """True for code named as a help of tests, such as `testutil.go`."""
     return is_code(path) and _SUPPORT.match(stem_of(path)) is not None

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pydantic import Field
 
 from envs.base import Env, Evidence, Patch, Record, Task, TestOutcome, TestReport
+from envs.bounded import bounded, check_untrusted
 from envs.diffparse import parse_diff
 from envs.errors import PatchRejected, TestCommandMissing
 from envs.machine import prepared, spec_for
-from envs.patches import PatchRules, check_patch
+from envs.patches import PatchRules
 from envs.protect import protection
 from envs.sentinel import (
     Sentinel,
@@ -99,7 +100,7 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     if not patch:
         return evidence(patch, before, None, rank=1, reason="the attempt changed nothing")
     try:
-        check_patch(patch.data, bench.rules.patch)
+        await check_untrusted(patch.data, bench.rules.patch)
     except PatchRejected as error:
         return evidence(patch, before, None, rank=0, reason=f"the patch breaks the rules: {error}")
     if not task.test_command:
@@ -168,7 +169,7 @@ async def apply_candidate(
     """
     named = " ".join([command, *(f"{name}={value}" for name, value in task.env.items())])
     tree = await look(sandbox, task.workdir)
-    undo = await protection(parse_diff(patch.data), named, tree, collected=collected)
+    undo = await protection(await bounded(parse_diff, patch.data), named, tree, collected=collected)
     problem = await apply_patch(sandbox, task.workdir, patch)
     if problem:
         return (), f"the patch does not apply to the base commit: {problem}"

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from envs.base import Patch
 from envs.basetree import BaseTree
+from envs.bounded import check_untrusted
 from envs.errors import PatchRejected, SetupFailed
-from envs.patches import PatchRules, check_patch
+from envs.patches import PatchRules
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import FileTooLarge
 
@@ -163,7 +164,7 @@ async def take_patch(
     except FileTooLarge:
         raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",)) from None
     await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
-    check_patch(data, rules)
+    await check_untrusted(data, rules)
     return Patch(data)
 
 

@@ -15,8 +15,8 @@ import yaml
 
 from envs.base import Grade, Patch, Record, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
+from envs.bounded import check_untrusted
 from envs.errors import PatchRejected, SetupFailed, TaskError
-from envs.patches import check_patch
 from envs.sentinel import forged, lost
 from envs.verify import Bench, PatchedRun, run_patched
 from envs.worktree import put_tree, take_patch
@@ -110,7 +110,7 @@ class DemoEnv:
         if not patch:
             return Grade(task_id=task.id, outcome="fail", reason="no patch")
         try:
-            check_patch(patch.data)
+            await check_untrusted(patch.data)
         except PatchRejected as error:
             return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
         hidden = self._hidden_tests(task.id)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
+from envs.bounded import check_untrusted
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import spec_for
-from envs.patches import check_patch
 from envs.sentinel import Sentinel, forged, lost, planted
 from envs.swebench.logs import find, parse_sympy
 from envs.swebench.plan import Plan, make_plan
@@ -79,7 +79,7 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
-        check_patch(patch.data)
+        await check_untrusted(patch.data)
     except PatchRejected as error:
         return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
     try:

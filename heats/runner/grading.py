@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Iterator
 
 from envs.base import Grade, Patch, Task
+from envs.errors import TaskError
 from heats.config import HeatsConfig
+from heats.runner.boundary import cause_of, described, ends_more
 from heats.runner.services import Services
 from heats.runner.snapshots import drop, grade_from, is_kept, state_image
 from heats.store.store import GradeStore, TaskStore
@@ -98,6 +100,11 @@ async def _graded(services: Services, task: Task, patch: Patch, order: int, imag
                     grade = await services.env.grade(task, patch, services.backend)
         except SandboxError as error:
             grade = Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
+        except Exception as error:
+            cause = cause_of(error)
+            if ends_more(cause) or isinstance(cause, TaskError):
+                raise cause from error
+            grade = Grade(task_id=task.id, outcome="invalid", reason=f"grading failed inside heats: {described(cause)}")
         if grade is None or grade.outcome != "invalid" or not attempts:
             return grade
         await asyncio.sleep(services.config.retries.wait_s)

@@ -93,6 +93,12 @@ class RolloutStore:
         """Keep the evidence."""
         write_record(self.directory / "evidence.json", evidence)
 
+    def keep_error(self, stage: str, text: bytes) -> str:
+        """Keep what ended a piece of work, such as `verification`; returns the name of the file."""
+        name = f"failed-{stage}.txt"
+        write_bytes(self.directory / name, text)
+        return name
+
 
 class TaskStore:
     """Files of one task. Holds no way to its grades."""

@@ -241,7 +241,8 @@ async def test_what_is_doubtful_can_be_left_in_place() -> None:
 
 async def test_a_script_whose_output_is_tested_is_no_part_of_the_test() -> None:
     files = {
-        "check.sh": '. lib/same.sh\nsame "$(sh bin/total.sh 1)" 1\nbin/list.sh > out\nbin/all.sh | diff - want.txt\nsh more.sh\n',
+        "check.sh": ". lib/same.sh\nsame \"$(sh bin/total.sh 1)\" 1\n"
+        "bin/list.sh > out\nbin/all.sh | diff - want.txt\nsh more.sh\n",
         "lib/same.sh": "", "bin/total.sh": "", "bin/list.sh": "", "bin/all.sh": "", "more.sh": "", "want.txt": "1\n",
     }  # fmt: skip
     kinds = {path: await kind_of(path, "sh check.sh", files) for path in files}
