@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from heats.cli.runs import RunArgument
+from heats.cli.session import note_faults
 from heats.errors import PreflightFailed
 from heats.export.harbor import export_harbor
 from heats.export.predictions import export_atif, export_preds
@@ -49,6 +50,7 @@ def export(
     """Write a run's results in other tools' formats, or send its spans to an OpenTelemetry collector."""
     store = RunStore(run)
     store.manifest  # noqa: B018 - says what is wrong with the directory before anything is written
+    note_faults(run)
     if form is Format.OTLP:
         typer.echo(_spans(store, out or run, endpoint, content=content))
         return

@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from heats.cli.options import spread
-from heats.cli.session import print_json, say
+from heats.cli.session import note_faults, print_json, say
 from heats.config import load_config
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
@@ -132,6 +132,8 @@ def propose(
     """
     config = options.settings()
     bundled = is_bundle(run)
+    if not bundled:
+        note_faults(run)
     proposal, patch = read_bundle(run) if bundled else read_run(RunStore(run), options.task, options.rollout)
     if options.bundle is not None:
         check(patch)
