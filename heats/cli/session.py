@@ -24,6 +24,7 @@ from heats.store.store import RunStore
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,
+    "passes": ExitCode.PASSES,
     "unverified": ExitCode.NOT_VERIFIED,
     "no_patch": ExitCode.NOT_VERIFIED,
     "error": ExitCode.INFRASTRUCTURE,
