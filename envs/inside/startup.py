@@ -1,4 +1,4 @@
-"""Written to the sandbox as `sitecustomize.py`, which every Python process of the test command loads through PYTHONPATH.
+"""Written to the sandbox as `sitecustomize.py`: every Python process of the test command loads it, through PYTHONPATH.
 
 It waits for pytest or unittest to be imported and hands either to the recorder; any other process is left alone.
 Python 3.6 or later, standard library only: this runs in the user's image, not in ours.
@@ -6,6 +6,10 @@ Python 3.6 or later, standard library only: this runs in the user's image, not i
 
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 RECORDER = "heats_recorder"
 VARIABLE = "HEATS_RESULTS"
@@ -19,39 +23,38 @@ class Finder:
 
     waiting = {"_pytest.config": "watch_pytest", "unittest.runner": "watch_unittest"}
 
-    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
         """See `importlib.abc.MetaPathFinder.find_spec`."""
         watch = self.waiting.pop(name, None)
         if watch is None:
             return None
         for finder in sys.meta_path:
-            found = finder.find_spec(name, path, target) if finder is not self else None
+            find = None if finder is self else getattr(finder, "find_spec", None)
+            found = find and find(name, path, target)
             if found is not None:
                 show(found.loader, watch)
                 return found
         return None
 
 
-def show(loader, watch):  # type: ignore[no-untyped-def]
+def show(loader: "Any", watch: str) -> None:
     """Have the loader call the recorder's function of that name with the module it has executed."""
     execute = loader.exec_module
 
-    def exec_module(module):  # type: ignore[no-untyped-def]
+    def exec_module(module: "Any") -> None:
         execute(module)
         getattr(__import__(RECORDER), watch)(module)
 
-    try:
+    if hasattr(loader, "__dict__"):  # else its attributes are fixed, and this runner goes unrecorded
         loader.exec_module = exec_module
-    except AttributeError:  # a loader whose attributes are fixed: this runner goes unrecorded
-        pass
 
 
-def load_shadowed():  # type: ignore[no-untyped-def]
+def load_shadowed() -> None:
     """Execute the `sitecustomize.py` that would have been found without ours."""
     for entry in sys.path:
         path = os.path.join(entry, "sitecustomize.py")
         if os.path.abspath(entry) != HERE and os.path.isfile(path):
-            module = type(sys)("sitecustomize")
+            module: Any = type(sys)("sitecustomize")
             module.__file__ = path
             sys.modules["sitecustomize"] = module
             with open(path, "rb") as stream:

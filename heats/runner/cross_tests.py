@@ -17,7 +17,7 @@ from envs.base import Patch, TestReport
 from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.errors import SetupFailed
 from envs.protect import holds_tests, is_test
-from envs.verify import run_patched
+from envs.patched import run_patched
 from envs.worktree import apply_patch
 from heats.retries import RetryBudget, class_of
 from heats.runner.rollout import TaskRun

@@ -194,14 +194,18 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
-    """When a limit ends a task early: hand over a verified candidate if there is one, else say which limit it was."""
-    for heat in range(run.services.config.iterations):
-        for rollout in run.store.rollouts(heat):
-            files = run.store.rollout(rollout)
-            evidence = files.evidence() if files.outcome() else None
-            if evidence is not None and evidence.verdict == "verified":
-                result = conclude(run, rollout, evidence)
-                return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
+    """When a limit ends a task early: hand over the first candidate that is verified, else the first that passes.
+
+    Without either, the result says which limit it was.
+    """
+    for wanted in ("verified", "passes"):
+        for heat in range(run.services.config.iterations):
+            for rollout in run.store.rollouts(heat):
+                files = run.store.rollout(rollout)
+                evidence = files.evidence() if files.outcome() else None
+                if evidence is not None and evidence.verdict == wanted:
+                    result = conclude(run, rollout, evidence)
+                    return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
     return _result(run, "budget", detail=str(limit))
 
 
