@@ -207,6 +207,28 @@ rm -f "$1.restore" "$1.remove"
     return None if result.ok else describe(result)
 
 
+_RENEW = """
+[ -e .git ] || exit 0
+rm -rf .git
+git init -q --template= .
+git symbolic-ref HEAD refs/heads/main
+GIT add -A --ignore-errors . || :
+GIT -c user.name=heats -c user.email=heats@localhost -c commit.gpgSign=false commit -q --no-verify --allow-empty -m base
+"""
+
+
+async def renew_history(sandbox: Sandbox, workdir: str) -> None:
+    """Replace the repository by one whose only commit is the tree as it stands: nothing in it tells what it was.
+
+    Raises:
+        SetupFailed: it could not be done.
+        SandboxError
+    """
+    result = await sandbox.exec(clean_script(_RENEW), timeout=300, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"the tree's history could not be replaced: {describe(result)}")
+
+
 def describe(result: ExecResult, limit: int = 300) -> str:
     """Why a command failed, in one line: its status and the last thing it printed."""
     lines = [line.strip() for line in result.text().splitlines() if line.strip()]

@@ -9,7 +9,7 @@
   + RemoteFailed          3    a remote repository or its API refused, or did not answer
 
 Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 4 no verified
-patch, 5 a limit was reached first, 130 and 143 after a signal.
+patch, 5 a limit was reached first, 7 a patch that passes the tests without being verified, 130 and 143 after a signal.
 """
 
 from enum import IntEnum
@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
     NOT_VERIFIED = 4
     BUDGET = 5
     PREFLIGHT = 6
+    PASSES = 7
     SIGINT = 130
     SIGTERM = 143
 

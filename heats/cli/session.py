@@ -25,6 +25,7 @@ from heats.view.live import open_display
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,
+    "passes": ExitCode.PASSES,
     "unverified": ExitCode.NOT_VERIFIED,
     "no_patch": ExitCode.NOT_VERIFIED,
     "error": ExitCode.INFRASTRUCTURE,

@@ -17,7 +17,7 @@ from envs.base import Patch, TestReport
 from envs.conventions import is_python_test, is_test
 from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.errors import SetupFailed
-from envs.verify import run_patched
+from envs.patched import run_patched
 from envs.worktree import apply_patch
 from heats.retries import RetryBudget, class_of
 from heats.runner.boundary import cause_of, described, ends_more

@@ -138,7 +138,7 @@ class Nodes:
             run.store.save_baseline(report)
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
             services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)
-        if report.status == "passed" and not run.services.config.allow_passing:
+        if not report.failing and not run.services.config.allow_passing:
             detail = (
                 "the tests already pass on the base commit, so no patch could be verified (--allow-passing goes on)"
             )
@@ -186,30 +186,34 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
     if evidence is None:
         detail = "there is no test command, so nothing was verified"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
-    status: Literal["verified", "unverified"] = "verified" if evidence.verdict == "verified" else "unverified"
-    return _result(run, status, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
+    return _result(run, evidence.verdict, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
-    """When a limit ends a task early: hand over a verified candidate if there is one, else say which limit it was."""
-    for heat in range(run.services.config.iterations):
-        for rollout in run.store.rollouts(heat):
-            files = run.store.rollout(rollout)
-            evidence = files.evidence() if files.outcome() else None
-            if evidence is not None and evidence.verdict == "verified":
-                result = conclude(run, rollout, evidence)
-                return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
+    """When a limit ends a task early: hand over the first candidate that is verified, else the first that passes.
+
+    Without either, the result says which limit it was.
+    """
+    for wanted in ("verified", "passes"):
+        for heat in range(run.services.config.iterations):
+            for rollout in run.store.rollouts(heat):
+                files = run.store.rollout(rollout)
+                evidence = files.evidence() if files.outcome() else None
+                if evidence is not None and evidence.verdict == wanted:
+                    result = conclude(run, rollout, evidence)
+                    return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
     return _result(run, "budget", detail=str(limit))
 
 
 def _is_verified(run: TaskRun, rollout: str) -> bool:
+    """Whether a rollout leaves nothing to do: verified, and everything that counts is fixed."""
     evidence = run.store.rollout(rollout).evidence()
-    return evidence is not None and evidence.verdict == "verified"
+    return evidence is not None and evidence.verdict == "verified" and evidence.rank == 3
 
 
 def _result(
     run: TaskRun,
-    status: Literal["verified", "unverified", "no_patch", "error", "budget"],
+    status: Literal["verified", "passes", "unverified", "no_patch", "error", "budget"],
     *,
     detail: str,
     winner: str | None = None,

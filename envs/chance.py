@@ -1,0 +1,60 @@
+"""Whether a test may pass by chance: signs of randomness, time and concurrency in what it is made of."""
+
+import ast
+import re
+from collections.abc import Collection, Iterable
+from typing import Protocol
+
+_SIGNS = re.compile(
+    rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandom|uuid[14]|faker|time_ns|perf_counter"
+    rb"|monotonic|sleep|utcnow|threading|multiprocessing|getpid)\b|\b(hash|id|today)\("
+    rb"|\btime\.time\b|\bfrom time import\b|\bdatetime\.now\b"
+)
+_MOST_FILES = 25
+
+
+class SourceFiles(Protocol):
+    """The files of a task's tree in a sandbox."""
+
+    async def modules(self) -> Collection[str]:
+        """Paths of its Python files, relative to the working directory."""
+        ...
+
+    async def read(self, path: str) -> bytes | None:
+        """A file; None for one that is not there or cannot be read."""
+        ...
+
+
+async def by_chance(paths: Iterable[str], files: SourceFiles) -> bool:
+    """Whether any of these files, or a file of the tree that one of them imports, shows such a sign."""
+    direct = list(dict.fromkeys(paths))
+    found = [data for path in direct if (data := await files.read(path)) is not None]
+    if any(_SIGNS.search(data) for data in found):
+        return True
+    known = await files.modules()
+    wanted = [one for path, data in zip(direct, found, strict=False) for one in imported(path, data) if one in known]
+    for path in list(dict.fromkeys(wanted))[:_MOST_FILES]:
+        data = await files.read(path)
+        if data is not None and _SIGNS.search(data):
+            return True
+    return False
+
+
+def imported(path: str, data: bytes) -> list[str]:
+    """Where the modules that a file imports may lie in the tree."""
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        return []
+    package = path.split("/")[:-1]
+    modules: list[list[str]] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules += [name.name.split(".") for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *(node.module.split(".") if node.module else [])]
+            modules += [base, *([*base, name.name] for name in node.names)]
+    folders: tuple[list[str], ...] = ([], ["src"], package)
+    wholes = ["/".join([*folder, *parts]) for parts in modules for folder in folders]
+    return [f"{whole}{end}" for whole in dict.fromkeys(wholes) for end in (".py", "/__init__.py")]

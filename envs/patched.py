@@ -1,0 +1,136 @@
+"""A patched tree in a fresh sandbox, and the tests run on it."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from envs.base import Env, Patch, Task, TestReport
+from envs.bench import Bench
+from envs.bounded import bounded
+from envs.chance import SourceFiles
+from envs.diffparse import parse_diff
+from envs.machine import prepared
+from envs.protect import Protection, protection
+from envs.recording import WORST
+from envs.sentinel import Planting, candidates
+from envs.testing import run_tests
+from envs.treeview import look
+from envs.worktree import apply_patch, renew_history, restore_files
+from sandbox.base import Sandbox
+from sandbox.errors import FileAccessError
+
+Preparation = Callable[[SourceFiles], Awaitable[tuple[Planting, int]]]
+"""Makes the sentinels to be planted in a tree, and says how often its tests then run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchedRun:
+    """Runs on a patched tree. `problem` is set, and there is no report, when the patch did not apply.
+
+    Attributes:
+        report: of all `runs` together: the worst outcome of each test.
+        undone: files that were put back or left out.
+    """
+
+    report: TestReport | None
+    undone: Protection = field(default_factory=Protection)
+    problem: str = ""
+    planting: Planting = field(default_factory=Planting)
+    runs: tuple[TestReport, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFiles:
+    """See `SourceFiles`."""
+
+    sandbox: Sandbox
+    workdir: str
+
+    async def modules(self) -> Collection[str]:
+        """See `SourceFiles.modules`."""
+        listed = await self.sandbox.exec("find . -name '*.py' -type f -print0", timeout=60, cwd=self.workdir)
+        return {path.removeprefix("./") for path in listed.stdout.decode("utf-8", "replace").split("\0")}
+
+    async def read(self, path: str) -> bytes | None:
+        """See `SourceFiles.read`."""
+        try:
+            return await self.sandbox.read_file(f"{self.workdir}/{path}", max_bytes=4 << 20)
+        except FileAccessError:
+            return None
+
+
+async def run_patched(
+    env: Env,
+    task: Task,
+    patch: Patch,
+    bench: Bench,
+    before: TestReport,
+    *,
+    prepare: Preparation | None = None,
+    hidden: Mapping[str, bytes] | None = None,
+    command: str | None = None,
+) -> PatchedRun:
+    """Apply a patch in a fresh sandbox, undo what must not count, and run the tests.
+
+    Args:
+        prepare: makes sentinels; without, the tests run as often as the rules say.
+        hidden: test files that enter the sandbox only now, by path in the working directory.
+        command: instead of the task's test command.
+    """
+    async with prepared(env, task, bench.backend, bench.spec(task)) as sandbox:
+        undone = Protection()
+        if patch:
+            collected = {*before.files, *(path for test in before.tests for path in candidates(test))}
+            undone, problem = await apply_candidate(
+                sandbox, task, patch, task.test_command or "", collected, keep_doubtful=bench.keep_doubtful
+            )
+            if problem:
+                return PatchedRun(None, undone, problem)
+        for path, data in (hidden or {}).items():
+            await sandbox.write_file(f"{task.workdir}/{path}", data)
+        planting, times = Planting(), bench.rules.repeats
+        if prepare:
+            planting, times = await prepare(SandboxFiles(sandbox, task.workdir))
+        for path, data in planting.files.items():
+            await sandbox.write_file(f"{task.workdir}/{path}", data)
+        await renew_history(sandbox, task.workdir)
+        runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
+    return PatchedRun(worst_of(runs), undone, "", planting, runs)
+
+
+async def apply_candidate(
+    sandbox: Sandbox,
+    task: Task,
+    patch: Patch,
+    command: str,
+    collected: Collection[str],
+    *,
+    commit: str = "",
+    keep_doubtful: bool = False,
+) -> tuple[Protection, str]:
+    """Apply a patch in a fresh sandbox and undo its changes to what judges it.
+
+    Args:
+        command: the test command, and `collected` the test files that it runs.
+        commit: that files are put back to; the task's base commit when empty.
+        keep_doubtful: leave in place what may be part of a fix.
+
+    Returns:
+        The files put back or left out and, where it could not be done, why.
+    """
+    named = " ".join([command, *(f"{name}={value}" for name, value in task.env.items())])
+    tree = await look(sandbox, task.workdir)
+    undo = await protection(await bounded(parse_diff, patch.data), named, tree, collected=collected)
+    if keep_doubtful:
+        undo = undo.without_doubtful()
+    if problem := await apply_patch(sandbox, task.workdir, patch):
+        return Protection(), f"the patch does not apply to the base commit: {problem}"
+    failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
+    return undo, f"protected files could not be put back: {failure}" if failure else ""
+
+
+def worst_of(reports: Sequence[TestReport]) -> TestReport:
+    """The worst report, with the worst outcome of each test; a test that some run lacks is left out."""
+    worst = next((report for report in reports if report.failing or report.status != "passed"), reports[0])
+    common = set(reports[0].tests).intersection(*(report.tests for report in reports))
+    tests = {test: max((report.tests[test] for report in reports), key=WORST.index) for test in sorted(common)}
+    return worst.model_copy(update={"tests": tests})
