@@ -3,6 +3,7 @@
 Every piece is stored when it is done and read instead of done again when it is there.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
+from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
@@ -296,23 +298,32 @@ def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None
     if summary is None or trajectory is None:
         return None
     patch, evidence = files.patch(), files.evidence()
+    signs = signs_of_tampering(patch) if config.evidence else ()
     return Candidate(
         id=files.rollout,
         summary=render(summary, config.summarizer.max_chars),
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory),
-        evidence=render_evidence(evidence) if evidence else "",
-        evidence_rank=(evidence.rank if evidence else 0) if patch else -1,
+        evidence=render_evidence(evidence, signs),
+        evidence_rank=evidence_class((evidence.rank if evidence else 0) if patch else -1, signs),
         patch_key=patch_key(patch) if patch else "",
     )
 
 
-def render_evidence(evidence: Evidence) -> str:
+def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
+    """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
+    return 2 * rank - bool(signs)
+
+
+def render_evidence(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
     """Evidence as judges and refiners read it: facts only, a few lines."""
-    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"]
-    for name in ("fixed", "broken", "still_failing", "restored"):
+    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"] if evidence else []
+    for name in ("fixed", "broken", "still_failing", "restored") if evidence else ():
         tests: tuple[str, ...] = getattr(evidence, name)
         if tests:
             more = f" and {len(tests) - 10} more" if len(tests) > 10 else ""
             lines.append(f"{name.replace('_', ' ')}: {', '.join(tests[:10])}{more}")
+    if signs:
+        lines.append("signs that the patch works on its tests instead of its task (found by a lint, no proof):")
+        lines += [f"- {sign}" for sign in signs[:5]]
     return "\n".join(lines)
