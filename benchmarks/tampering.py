@@ -42,10 +42,8 @@ def count(path: Path, *, show: bool) -> None:
                 sys.stderr.write(f"{attempt.get('instance_id', '?')} resolved={attempt.get('resolved')}: {sign}\n")
     each_ms = 1000 * (time.perf_counter() - started) / max(attempts, 1)
     share = 100 * alarms / max(attempts, 1)
-    told = ", ".join(f"{what} {number}" for what, number in kinds.most_common())
-    print(
-        f"{path.name}: {alarms} of {attempts} attempts ({share:.1f} %), {each_ms:.1f} ms each{': ' + told if told else ''}"
-    )
+    told = "".join(f"\n  {what}: {number}" for what, number in kinds.most_common())
+    print(f"{path.name}: {alarms} of {attempts} attempts ({share:.1f} %), {each_ms:.1f} ms each{told}")
 
 
 if __name__ == "__main__":
