@@ -5,6 +5,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
+from core.syntax import parse_python
+
 _SIGNS = re.compile(
     rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandom|uuid[14]|faker|time_ns|perf_counter"
     rb"|monotonic|sleep|utcnow|threading|multiprocessing|getpid)\b|\b(hash|id|today)\("
@@ -43,8 +45,8 @@ async def by_chance(paths: Iterable[str], files: SourceFiles) -> bool:
 def imported(path: str, data: bytes) -> list[str]:
     """Where the modules that a file imports may lie in the tree."""
     try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        tree = parse_python(data)
+    except SyntaxError:
         return []
     package = path.split("/")[:-1]
     modules: list[list[str]] = []

@@ -16,8 +16,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from core.diff import FileDiff
 from envs import conventions as names
-from envs.diffparse import FileDiff
 from envs.steering import Steering, is_script, what_runs
 from envs.treeview import Tree
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs.base import Patch
 from envs.conventions import CODE, in_test_folder, is_runner_file, is_test_file
-from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 
 MOST_SIGNS = 20
 _MOST_TEXT = 1 << 20

@@ -14,7 +14,9 @@ from typing import Literal
 
 import yaml
 
-from envs.base import Grade, Patch, Record, Task, TestReport
+from core.record import Record
+from core.syntax import parse_python
+from envs.base import Grade, Patch, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
 from envs.bench import Bench
 from envs.bounded import check_untrusted
@@ -148,7 +150,7 @@ def read_files(folder: Traversable) -> dict[str, bytes]:
 
 def names_of_tests(path: str, source: bytes) -> list[str]:
     """Ids, without parameters, of the test functions that a test file defines."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     return [
         f"{path}::{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"
     ]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelUnavailable
+from core.aio import first_error
 from envs.errors import SetupFailed, TestCommandMissing
 from heats.errors import HeatsError
 from heats.retries import RetryBudget, class_of
@@ -20,13 +21,6 @@ ENDS_MORE = (
 )
 """Errors that are about the task or the run, not about one piece of its work."""
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
-
-
-def cause_of(error: BaseException) -> BaseException:
-    """The first error of a group, or the error itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def ends_more(error: BaseException) -> bool:
@@ -66,7 +60,7 @@ class Boundary:
             try:
                 return await work()
             except Exception as error:
-                cause = cause_of(error)
+                cause = first_error(error)
                 if ends_more(cause):
                     raise cause from error
                 if isinstance(cause, SandboxError) and await attempts.again(class_of(cause)):

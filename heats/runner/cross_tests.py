@@ -12,15 +12,16 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from core.aio import first_error
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs import Bench, prepared, spec_for
 from envs.base import Patch, TestReport
 from envs.conventions import is_python_test, is_test
-from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.errors import SetupFailed
 from envs.patched import run_patched
 from envs.worktree import apply_patch
 from heats.retries import RetryBudget, class_of
-from heats.runner.boundary import cause_of, described, ends_more
+from heats.runner.boundary import described, ends_more
 from heats.runner.rollout import TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import AuthoredTests, tabulate, with_cross
@@ -197,7 +198,7 @@ class _Runner:
                 if not await attempts.again(class_of(error)):
                     return None
             except Exception as error:
-                cause = cause_of(error)
+                cause = first_error(error)
                 if ends_more(cause):
                     raise cause from error
                 text = f"tests that an attempt wrote could not be run: {described(cause)}"

@@ -14,7 +14,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from agents.trajectory import Record, Trajectory
+from agents.trajectory import Trajectory
+from core.record import Record
 from envs.base import Evidence, Grade, Task, TestReport
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record

@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agents.llm.ledger import Usage
-from agents.trajectory import Record, Step, Trajectory
+from agents.trajectory import Step, Trajectory
+from core.record import Record
 from heats.store.files import NOT_A_FILE, append_whole, write_bytes
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from envs.diffparse import parse_diff
+from core.diff import parse_diff
 from envs.protect import Protection, protection
 
 SHOP = {

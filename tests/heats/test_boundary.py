@@ -5,8 +5,8 @@ import sys
 import pytest
 from doubles import CountingModel, PaperEnv
 
-import heats.runner.grading as grading
 import heats.runner.rollout as rollout
+from core.aio import first_error
 from heats.store.events import read_events
 from heats.store.store import RunStore
 
@@ -88,7 +88,7 @@ async def test_a_disk_without_room_ends_the_run(paper_run, monkeypatch):
     monkeypatch.setattr(PaperEnv, "collect", once(OSError(28, "No space left on device"), PaperEnv.collect))
     with pytest.raises(BaseException) as caught:
         await paper_run(model=CountingModel([]))
-    assert "No space left" in str(grading.cause_of(caught.value))
+    assert "No space left" in str(first_error(caught.value))
 
 
 async def test_a_deep_tool_call_of_a_model_costs_its_rollout_at_most(paper_run, tmp_path):
