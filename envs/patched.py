@@ -14,7 +14,7 @@ from envs.recording import WORST
 from envs.sentinel import Planting, candidates
 from envs.testing import run_tests
 from envs.treeview import look
-from envs.worktree import apply_patch, renew_history, restore_files
+from envs.worktree import apply_patch, digests, renew_history, restore_files
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
@@ -29,6 +29,7 @@ class PatchedRun:
     Attributes:
         report: of all `runs` together: the worst outcome of each test.
         undone: files that were put back or left out.
+        rewritten: files that judge the patch and changed while the tests ran.
     """
 
     report: TestReport | None
@@ -36,6 +37,7 @@ class PatchedRun:
     problem: str = ""
     planting: Planting = field(default_factory=Planting)
     runs: tuple[TestReport, ...] = ()
+    rewritten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,11 @@ async def run_patched(
         for path, data in planting.files.items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         await renew_history(sandbox, task.workdir)
+        were = await digests(sandbox, task.workdir, undone.fixed)
         runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
-    return PatchedRun(worst_of(runs), undone, "", planting, runs)
+        are = await digests(sandbox, task.workdir, undone.fixed)
+    rewritten = tuple(path for path in were if are.get(path) != were[path])
+    return PatchedRun(worst_of(runs), undone, "", planting, runs, rewritten)
 
 
 async def apply_candidate(

@@ -65,11 +65,13 @@ class Protection:
 
     Attributes:
         doubtful: those of both that may be part of a fix: a patch that is good only with them proves less.
+        fixed: files of the base that judge patches, and so must not change while the tests run.
     """
 
     restore: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -80,7 +82,7 @@ class Protection:
         """Only what never counts."""
         keep = set(self.doubtful)
         restore, remove = (tuple(path for path in paths if path not in keep) for paths in (self.restore, self.remove))
-        return Protection(restore, remove)
+        return Protection(restore, remove, fixed=self.fixed)
 
 
 async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, collected: Collection[str]) -> Protection:
@@ -104,7 +106,8 @@ async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, col
                 into.add(path)
                 doubtful.update([path] if kind == "doubtful" else [])
     remove -= restore
-    return Protection(*(tuple(sorted(paths)) for paths in (restore, remove, doubtful & (restore | remove))))
+    doubtful &= restore | remove
+    return Protection(*(tuple(sorted(paths)) for paths in (restore, remove, doubtful, judge.fixed())))
 
 
 class _Judge:
@@ -135,6 +138,11 @@ class _Judge:
         if names.is_build_file(path) or names.is_support_file(path):
             return "doubtful"
         return await self._code(path) if _is_program(path) else await self._data(path)
+
+    def fixed(self) -> set[str]:
+        """Collected test files, and what the command runs, but for programs that may be the source itself."""
+        scripts = {path for path in self.steering.files if is_script(path) or not self._in_source(path)}
+        return {*self.collected} | {path for path in scripts if path not in self.tree.links}
 
     def _by_name(self, path: str) -> bool:
         """Tests, and settings of test runners."""

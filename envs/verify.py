@@ -80,7 +80,7 @@ class _Verification:
         assert run.report is not None
         self.env, self.task, self.patch, self.bench, self.before = env, task, patch, bench, before
         self.after, self.restored, self.grouping = run.report, run.undone.paths, Grouping()
-        self.needs = needs
+        self.needs, self.rewritten = needs, run.rewritten
 
     async def evidence(self) -> Evidence:
         """Compare, look again where the base may differ by itself, and confirm what is good."""
@@ -94,6 +94,8 @@ class _Verification:
             changing = len(self.grouping.changing)
             note = f"; the ids of {changing} tests change from run to run" if changing else ""
         judgement = judge(self.before, self.after, found, self.bench.rules.must_pass)
+        if self.rewritten:
+            judgement = Judgement(0, f"files that judge the patch changed while the tests ran: {some(self.rewritten)}")
         strength: Strength = "none"
         weak: tuple[str, ...] = ()
         if judgement.good:
@@ -131,6 +133,8 @@ class _Verification:
                 return Judgement(0, f"the test results are forged: {refused}"), "none", ()
         if refused:
             return Judgement(1, refused), "none", ()
+        if signs := await bounded(signs_of_tampering, self.patch):
+            weak = (f"the patch may work on its tests instead of its task: {signs[0]}", *weak)
         if weak:
             return Judgement(judgement.rank, f"{judgement.reason}; not confirmed: {weak[0]}", True), strength, weak
         reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"

@@ -229,6 +229,20 @@ async def renew_history(sandbox: Sandbox, workdir: str) -> None:
         raise SetupFailed(f"the tree's history could not be replaced: {describe(result)}")
 
 
+async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of files by their path, as they are now; those that are not there are left out."""
+    if not paths:
+        return {}
+    listing = scratch_path(".list")
+    await sandbox.write_file(listing, b"".join(path.encode() + b"\0" for path in paths))
+    # One line for a file, in order, so that no name has to be read back.
+    each = 'for file; do sha256sum <"$file" || echo missing; done'
+    command = f"xargs -0 sh -c {shlex.quote(each)} sh <{listing} 2>/dev/null; rm -f {listing}"
+    result = await sandbox.exec(command, timeout=120, cwd=workdir)
+    lines = (line.split(" ")[0] for line in result.stdout.decode("ascii", "replace").splitlines())
+    return {path: line for path, line in zip(paths, lines, strict=False) if line != "missing"}
+
+
 def describe(result: ExecResult, limit: int = 300) -> str:
     """Why a command failed, in one line: its status and the last thing it printed."""
     lines = [line.strip() for line in result.text().splitlines() if line.strip()]

@@ -36,12 +36,12 @@ def test_threads_that_parse_at_once_do_not_disturb_each_other(restless: None) ->
 
     def parse() -> None:
         try:
-            for _ in range(6):
+            for _ in range(3):
                 parse_python(LONG)
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=parse) for _ in range(4)]
+    threads = [threading.Thread(target=parse) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

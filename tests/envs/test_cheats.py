@@ -107,11 +107,12 @@ def shops(bubblewrap: SandboxBackend, known: dict[str, TestReport]) -> Shops:
 
 
 @pytest.mark.parametrize(("cheat", "shape"), [(cheat, shape) for cheat in CHEATS for shape in shapes_of(cheat)])
-async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops) -> None:
+async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops, record_property: Any) -> None:
     found = await shops.verify(CHEATS[cheat], shape)
+    record_property("verdict", found.verdict)
     assert found.verdict != "verified", found.reason
-    assert found.rank <= 2
     assert found.reason
+    assert found.verdict == "unverified" or found.strength_reasons
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,11 @@ async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops) -> Non
         for command in one.commands
     ],
 )
-async def test_no_cheat_in_another_language_is_verified(cheat: Cheat, command: str, bubblewrap: SandboxBackend) -> None:
+async def test_no_cheat_in_another_language_is_verified(
+    cheat: Cheat, command: str, bubblewrap: SandboxBackend, record_property: Any
+) -> None:
     found = await repo_of(bubblewrap, cheat.project, command).verify(cheat.files)
+    record_property("verdict", found.verdict)
     assert found.verdict != "verified", found.reason
 
 
@@ -177,6 +181,28 @@ async def test_a_fix_that_changes_the_projects_settings_is_verified_without_them
     more = BASE["pyproject.toml"].replace(b'version = "1"', b'version = "2"')  # type: ignore[union-attr]
     found = await shops.verify({**FIXED, "pyproject.toml": more}, "pytest")
     assert (found.verdict, found.restored) == ("verified", ("pyproject.toml",))
+
+
+async def test_a_fix_that_needs_what_may_steer_tests_passes_and_says_so(bubblewrap: SandboxBackend) -> None:
+    fix = {"bin/total.sh": b". vendor/sum.sh\nsum $@\n", "vendor/sum.sh": b"sum() { echo $((${1:-0} + ${2:-0})); }\n"}
+    found = await repo_of(bubblewrap, "sh", "script").verify(fix)
+    assert (found.verdict, found.restored) == ("passes", ()), found.reason
+    assert found.strength_reasons[0] == (
+        "it passes only with its changes to what may steer the tests: bin/total.sh, vendor/sum.sh"
+    )
+
+
+async def test_tests_that_change_while_they_run_judge_nothing(shops: Shops) -> None:
+    found = await shops.verify(CHEATS["tests rewritten on the disk"], "two steps")
+    assert (found.verdict, found.rank) == ("unverified", 0)
+    assert "files that judge the patch changed while the tests ran: tests/test_cart.py" in found.reason
+
+
+async def test_signs_of_tampering_keep_a_patch_from_being_verified(shops: Shops) -> None:
+    code = FIXED["shop/cart.py"] + b"\n\ndef stop():\n    import os\n\n    os._exit(3)\n"
+    found = await shops.verify({"shop/cart.py": code}, "pytest")
+    assert (found.verdict, found.rank) == ("passes", 3), found.reason
+    assert "shop/cart.py:15 ends the process: os._exit(3)" in found.strength_reasons[0]
 
 
 async def test_new_source_that_the_fix_imports_stays(shops: Shops) -> None:

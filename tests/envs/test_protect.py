@@ -236,7 +236,13 @@ async def test_plugins_that_settings_and_conftests_load_are_put_back() -> None:
 
 async def test_what_is_doubtful_can_be_left_in_place() -> None:
     found = await undo(edited("Makefile") + edited("tests/test_cart.py") + added("pytest.ini"))
-    assert found.without_doubtful() == Protection(("tests/test_cart.py",), ("pytest.ini",))
+    kept = found.without_doubtful()
+    assert (kept.restore, kept.remove, kept.doubtful) == (("tests/test_cart.py",), ("pytest.ini",), ())
+
+
+async def test_what_judges_a_patch_is_known_by_its_files() -> None:
+    found = await undo(edited("shop/cart.py"), "sh run.sh", collected=("tests/test_cart.py", "no/such.py"))
+    assert found.fixed == ("run.sh", "tests/test_cart.py")
 
 
 async def test_a_script_whose_output_is_tested_is_no_part_of_the_test() -> None:
