@@ -107,9 +107,8 @@ def shops(bubblewrap: SandboxBackend, known: dict[str, TestReport]) -> Shops:
 
 
 @pytest.mark.parametrize(("cheat", "shape"), [(cheat, shape) for cheat in CHEATS for shape in shapes_of(cheat)])
-async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops, record_property: Any) -> None:
+async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops) -> None:
     found = await shops.verify(CHEATS[cheat], shape)
-    record_property("verdict", found.verdict)
     assert found.verdict != "verified", found.reason
     assert found.reason
     assert found.verdict == "unverified" or found.strength_reasons
@@ -123,11 +122,8 @@ async def test_no_cheat_is_verified(cheat: str, shape: str, shops: Shops, record
         for command in one.commands
     ],
 )
-async def test_no_cheat_in_another_language_is_verified(
-    cheat: Cheat, command: str, bubblewrap: SandboxBackend, record_property: Any
-) -> None:
+async def test_no_cheat_in_another_language_is_verified(cheat: Cheat, command: str, bubblewrap: SandboxBackend) -> None:
     found = await repo_of(bubblewrap, cheat.project, command).verify(cheat.files)
-    record_property("verdict", found.verdict)
     assert found.verdict != "verified", found.reason
 
 
