@@ -27,13 +27,12 @@ class SourceFiles(Protocol):
 
 async def by_chance(paths: Iterable[str], files: SourceFiles) -> bool:
     """Whether any of these files, or a file of the tree that one of them imports, shows such a sign."""
-    direct = list(dict.fromkeys(paths))
-    found = [data for path in direct if (data := await files.read(path)) is not None]
-    if any(_SIGNS.search(data) for data in found):
+    direct = {path: data for path in paths if (data := await files.read(path)) is not None}
+    if any(_SIGNS.search(data) for data in direct.values()):
         return True
     known = await files.modules()
-    wanted = [one for path, data in zip(direct, found, strict=False) for one in imported(path, data) if one in known]
-    for path in list(dict.fromkeys(wanted))[:_MOST_FILES]:
+    wanted = dict.fromkeys(one for path, data in direct.items() for one in imported(path, data) if one in known)
+    for path in list(wanted)[:_MOST_FILES]:
         data = await files.read(path)
         if data is not None and _SIGNS.search(data):
             return True

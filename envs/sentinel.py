@@ -84,13 +84,18 @@ class Planting:
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """Those of the tests that are sentinels beside tests of the project."""
-        names = {one.name for one in self.sentinels if not one.in_place}
-        return {test for test in tests if not names.isdisjoint(re.findall(r"\w+", test.split("[")[0]))}
+        found = _any_of(one.name for one in self.sentinels if not one.in_place)
+        return {test for test in tests if found.search(test)}
 
     def untouched(self, tests: Iterable[str]) -> set[str]:
         """Those of the tests that are neither sentinels nor of a function whose place one has taken."""
-        names = {name for one in self.sentinels for name in (one.name, one.function)}
-        return {test for test in tests if names.isdisjoint(re.findall(r"\w+", test.split("[")[0]))}
+        found = _any_of(name for one in self.sentinels for name in (one.name, one.function))
+        return {test for test in tests if not found.search(test)}
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """Finds a test of any of these functions, `test_a_0_zero` of `test_a` included."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(set(names))) or '(?!)'})(?:_\d+\w*)?(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)

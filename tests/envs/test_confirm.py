@@ -1,0 +1,161 @@
+"""Confirmation over scripted runs: what base and patch have to do again, and what each failure to do so means."""
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from envs.base import TestOutcome
+from envs.chance import by_chance
+from envs.confirm import Confirmation, Planner, Subject, Trial, confirm
+from envs.sentinel import Sentinel, Target
+
+FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
+TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")
+
+Rule = Callable[[str, Sentinel | None], TestOutcome | None]
+"""What a test comes to, by its name and, for a copy, what it is; None when it is not reported."""
+
+
+def fixed(name: str, copy: Sentinel | None) -> TestOutcome | None:
+    return "failed" if copy is not None and copy.must_fail else "passed"
+
+
+def broken(name: str, copy: Sentinel | None) -> TestOutcome | None:
+    return "passed" if name == "test_b" else "failed"
+
+
+@dataclass
+class Scripted:
+    """A project with the tests a and b, where a is broken on the base and fixed by the patch."""
+
+    base: Rule = broken
+    patch: Rule = fixed
+    source: bytes = FILE
+    times: int = 1
+    trials: list[bool] = field(default_factory=list)
+
+    async def modules(self) -> Collection[str]:
+        return {"t.py"}
+
+    async def read(self, path: str) -> bytes | None:
+        return self.source if path == "t.py" else None
+
+    async def run(self, plan: Planner, *, patched: bool) -> Trial:
+        planting = await plan(self)
+        self.trials.append(patched)
+        rule = self.patch if patched else self.base
+        copies = {one.name: one for one in planting.sentinels}
+        names = dict.fromkeys(["test_a", "test_b", *copies])
+        runs = []
+        for _ in range(self.times):
+            ends = {f"t.py::{name}": rule(name, copies.get(name)) for name in names}
+            runs.append({test: end for test, end in ends.items() if end is not None})
+        return Trial(planting, tuple(runs))
+
+
+async def confirmed(trials: Scripted, **fields: object) -> Confirmation:
+    subject = {"targets": [TARGET], "fixed": TARGET.ids, "kept": ["t.py::test_b"], **fields}
+    return await confirm(trials, Subject(**subject), random.Random(5))  # type: ignore[arg-type]
+
+
+async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
+    trials = Scripted()
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True]
+
+
+async def test_what_passes_on_the_base_once_more_is_refused() -> None:
+    chance = random.Random(1)
+    found = await confirmed(Scripted(base=lambda name, copy: "passed" if chance.random() < 0.5 else "failed"))
+    assert "the base passes in some runs, too" in found.refused
+    assert not found.forged
+
+
+async def test_results_that_always_pass_are_forged() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "passed"))
+    assert (found.forged, "that expects something else was reported as passed" in found.refused) == (True, True)
+
+
+async def test_results_forged_by_name_are_seen() -> None:
+    def by_name(name: str, copy: Sentinel | None) -> TestOutcome | None:
+        return "passed" if name in ("test_a", "test_b") else "failed"
+
+    for seed in range(8):
+        subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=[])
+        found = await confirm(Scripted(patch=by_name), subject, random.Random(seed))
+        assert found.refused or found.weak
+
+
+async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "passed" if name in ("test_a", "test_b") else None))
+    assert (found.forged, found.refused) == (True, "planted tests were not reported in t.py")
+
+
+async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
+    assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+
+
+def selected(rule: Rule) -> Rule:
+    """The same where the command runs no test but those that it names."""
+    return lambda name, copy: rule(name, copy) if name in ("test_a", "test_b") else None
+
+
+async def test_a_command_that_names_its_tests_runs_sentinels_in_their_place() -> None:
+    trials = Scripted(base=selected(broken), patch=selected(fixed))
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True, True]
+
+
+async def test_forged_results_are_seen_where_the_command_names_its_tests() -> None:
+    trials = Scripted(base=selected(broken), patch=selected(lambda name, copy: "passed"))
+    assert (await confirmed(trials)).forged
+
+
+async def test_a_test_that_breaks_in_every_further_run_is_refused_and_one_that_breaks_once_is_not() -> None:
+    def breaks(name: str, copy: Sentinel | None) -> TestOutcome | None:
+        return "failed" if name == "test_b" else fixed(name, copy)
+
+    found = await confirmed(Scripted(patch=breaks))
+    assert found.refused == "a second run gave other results: t.py::test_b"
+    trials = Scripted()
+    trials.patch = lambda name, copy: "failed" if name == "test_b" and len(trials.trials) < 3 else fixed(name, copy)
+    assert await confirmed(trials) == Confirmation()
+
+
+async def test_no_sentinels_no_confirmation() -> None:
+    found = await confirmed(Scripted(source=b"print 'old'\n"))
+    assert found.weak == ("no sentinel tests could be made of t.py::test_a",)
+
+
+async def test_what_did_not_run_again_on_the_base_is_not_confirmed() -> None:
+    found = await confirmed(Scripted(base=lambda name, copy: None))
+    assert found.weak == ("not seen to fail again on the base: t.py::test_a",)
+
+
+async def test_without_a_control_the_base_runs_only_where_sentinels_get_lost() -> None:
+    trials = Scripted()
+    assert await confirmed(trials, control=False) == Confirmation()
+    assert trials.trials == [True]
+    trials = Scripted(patch=lambda name, copy: "passed" if name == "test_a" and not (copy and copy.must_fail) else None)
+    assert (await confirmed(trials, control=False)).forged
+    assert trials.trials in ([True, False], [True])
+
+
+async def test_signs_of_chance_are_found_in_tests_and_in_what_they_import() -> None:
+    class Tree:
+        def __init__(self, **files: bytes) -> None:
+            self.files = {name.replace("__", "/") + ".py": data for name, data in files.items()}
+
+        async def modules(self) -> Collection[str]:
+            return self.files.keys()
+
+        async def read(self, path: str) -> bytes | None:
+            return self.files.get(path)
+
+    assert not await by_chance(["t.py"], Tree(t=b"import shop.cart\n", shop__cart=b"x = 1\n"))
+    assert await by_chance(["t.py"], Tree(t=b"import random\n"))
+    assert await by_chance(["t.py"], Tree(t=b"from shop import cart\n", shop__cart=b"from random import choice\n"))
+    assert await by_chance(["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"time.sleep(1)\n"))
+    assert not await by_chance(["t.py"], Tree(t=b"import shop\n", other=b"import random\n"))
+    assert not await by_chance(["t.py", "gone.py"], Tree(t=b"def (\n"))
