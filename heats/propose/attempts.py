@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from envs.base import Verdict
 from heats.show import words as say
 from heats.show.reading import RolloutFacts, TaskFacts
 from heats.show.sanitize import one_line
@@ -20,7 +21,7 @@ class Attempt(BaseModel):
     ending: str = Field(max_length=200)
     steps: int = Field(0, ge=0)
     patch_bytes: int = Field(0, ge=0)
-    verdict: Literal["verified", "unverified", "no_patch"] | None = None
+    verdict: Verdict | None = None
     reason: str = Field("", max_length=400)
     did: str = Field("", max_length=400)
     kept: bool = False

@@ -16,8 +16,8 @@ from envs import Bench, prepared, spec_for
 from envs.base import Patch, TestReport
 from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.errors import SetupFailed
-from envs.protect import holds_tests, is_test
 from envs.patched import run_patched
+from envs.protect import holds_tests, is_test
 from envs.worktree import apply_patch
 from heats.retries import RetryBudget, class_of
 from heats.runner.rollout import TaskRun

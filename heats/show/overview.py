@@ -19,6 +19,7 @@ from heats.store.store import RunStore
 
 TONES = {
     "verified": "good",
+    "passes": "weak",
     "unverified": "weak",
     "budget": "weak",
     "error": "bad",

@@ -9,6 +9,7 @@ from envs.base import TestReport
 
 STATUS_WORDS = {
     "verified": "verified",
+    "passes": "passes, unconfirmed",
     "unverified": "not verified",
     "no_patch": "no patch",
     "error": "infrastructure failed",
