@@ -25,8 +25,9 @@ class PatchedRun:
     """Runs on a patched tree. `problem` is set, and there is no report, when the patch did not apply.
 
     Attributes:
-        report: of all `runs` together: the worst outcome of each test.
+        report: of all `runs` together: the worst outcome of each test, sentinels left out.
         restored: files that were put back or left out.
+        rewritten: test files that changed while the tests ran.
     """
 
     report: TestReport | None
@@ -34,6 +35,7 @@ class PatchedRun:
     problem: str = ""
     planting: Planting = field(default_factory=Planting)
     runs: tuple[TestReport, ...] = ()
+    rewritten: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,25 @@ async def run_patched(
         for path, data in planting.files.items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         await renew_history(sandbox, task.workdir)
+        watched = sorted({*planting.files, *before.files})
+        stamps = await _stamps(sandbox, task.workdir, watched)
         runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
-    return PatchedRun(worst_of(runs), restored, "", planting, runs)
+        after = await _stamps(sandbox, task.workdir, watched)
+    rewritten = tuple(path for path in watched if stamps.get(path) != after.get(path))
+    report = worst_of(runs)
+    planted = planting.planted(report.tests)
+    tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
+    return PatchedRun(report.model_copy(update={"tests": tests}), restored, "", planting, runs, rewritten)
+
+
+async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
+    """Of each file what nobody inside can set: its inode and the time of its last change, with its size."""
+    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    script = "xargs -0 -r stat -c '%i %s %z %n' -- 2>/dev/null || :"
+    found = await sandbox.exec(script, timeout=60, cwd=workdir, stdin=listed)
+    lines = found.stdout.decode("utf-8", "surrogateescape").splitlines()
+    # inode, size, date, time and zone, then the path
+    return {words[5]: " ".join(words[:5]) for line in lines if len(words := line.split(" ", 5)) == 6}
 
 
 async def apply_candidate(

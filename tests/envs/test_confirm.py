@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome
 from envs.chance import by_chance
-from envs.confirm import Confirmation, Planner, Subject, Trial, confirm
+from envs.confirm import Confirmation, Planner, Subject, Trial, confirm, copies
 from envs.sentinel import Sentinel, Target
 
 FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
@@ -53,9 +53,13 @@ class Scripted:
         return Trial(planting, tuple(runs))
 
 
-async def confirmed(trials: Scripted, **fields: object) -> Confirmation:
-    subject = {"targets": [TARGET], "fixed": TARGET.ids, "kept": ["t.py::test_b"], **fields}
-    return await confirm(trials, Subject(**subject), random.Random(5))  # type: ignore[arg-type]
+async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
+    """Confirm, as after a first run with copies beside the test, or with none."""
+    rng = random.Random(seed)
+    first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
+    trials.trials.clear()
+    subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, control=control)
+    return await confirm(trials, subject, rng)
 
 
 async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
@@ -81,9 +85,7 @@ async def test_results_forged_by_name_are_seen() -> None:
         return "passed" if name in ("test_a", "test_b") else "failed"
 
     for seed in range(8):
-        subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=[])
-        found = await confirm(Scripted(patch=by_name), subject, random.Random(seed))
-        assert found.refused or found.weak
+        assert (await confirmed(Scripted(patch=by_name), seed=seed)).forged
 
 
 async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None:
@@ -94,6 +96,13 @@ async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None
 async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
     assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+
+
+async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:
+    """Such as of a test that registers something under a name, once in a process."""
+    trials = Scripted(patch=lambda name, copy: "failed" if copy and not copy.in_place else fixed(name, copy))
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True, True]
 
 
 def selected(rule: Rule) -> Rule:
@@ -133,13 +142,20 @@ async def test_what_did_not_run_again_on_the_base_is_not_confirmed() -> None:
     assert found.weak == ("not seen to fail again on the base: t.py::test_a",)
 
 
-async def test_without_a_control_the_base_runs_only_where_sentinels_get_lost() -> None:
+async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_place() -> None:
     trials = Scripted()
-    assert await confirmed(trials, control=False) == Confirmation()
-    assert trials.trials == [True]
-    trials = Scripted(patch=lambda name, copy: "passed" if name == "test_a" and not (copy and copy.must_fail) else None)
-    assert (await confirmed(trials, control=False)).forged
-    assert trials.trials in ([True, False], [True])
+    assert await confirmed(trials, copied=False, control=False) == Confirmation()
+    assert trials.trials == [True, True]
+    assert (await confirmed(Scripted(patch=lambda name, copy: "passed"), copied=False, control=False)).forged
+
+
+async def test_files_that_change_while_tests_run_are_forged_results() -> None:
+    class Rewriting(Scripted):
+        async def run(self, plan: Planner, *, patched: bool) -> Trial:
+            trial = await super().run(plan, patched=patched)
+            return replace(trial, problem="test files changed", tampered=True) if patched else trial
+
+    assert (await confirmed(Rewriting())).forged
 
 
 async def test_signs_of_chance_are_found_in_tests_and_in_what_they_import() -> None:

@@ -51,18 +51,23 @@ def test_copies_stand_beside_the_test_and_one_in_its_place() -> None:
     assert made.files["t.py"].rstrip().endswith(b"pytest.main()")
 
 
+def test_copies_may_stand_beside_a_test_that_stays_as_it_is() -> None:
+    made = plant({"t.py": FILE}, [target("TestCart.test_count")], Layout(None, (False,)), RNG)
+    assert FILE[: FILE.index(b"\n\nif __name__")] in made.files["t.py"]
+    assert len(re.findall(rb"def test_count\w*\(self\)", made.files["t.py"])) == 2
+    assert [one.in_place for one in made.sentinels] == [False]
+
+
 def test_a_test_is_found_by_its_line_before_its_name() -> None:
     line = FILE[: FILE.index(b"@pytest")].count(b"\n") + 1
     made = plant({"t.py": FILE}, [target("test_total", line)], Layout(True), RNG)
     assert b"class TestCart:\n    def test_total(self):\n        assert total([1]) == 1\n" in made.files["t.py"]
 
 
-def test_names_and_roles_differ_every_time() -> None:
-    many = [
-        plant({"t.py": FILE}, [target("TestCart.test_count")], Layout(True, (False, False)), RNG) for _ in range(30)
-    ]
-    assert len({made.files["t.py"] for made in many}) == 30
-    assert {next(one.must_fail for one in made.sentinels if one.in_place) for made in many} == {True, False}
+def test_names_and_changes_differ_every_time() -> None:
+    count = [target("TestCart.test_count")]
+    many = [plant({"t.py": FILE}, count, Layout(True, (True, False)), RNG).files["t.py"] for _ in range(30)]
+    assert len(set(many)) == 30
 
 
 def test_what_is_defined_nowhere_or_cannot_be_parsed_is_uncovered() -> None:
@@ -83,7 +88,7 @@ def test_what_is_defined_nowhere_or_cannot_be_parsed_is_uncovered() -> None:
     ],
 )
 def test_outcomes_of_copies_go_by_the_ids_of_their_tests(test: str, made_of: str) -> None:
-    made = plant({"t.py": FILE}, [target("test_total")], Layout(False, (True,)), RNG, shuffle=False)
+    made = plant({"t.py": FILE}, [target("test_total")], Layout(False, (True,)), RNG)
     [beside] = [one for one in made.sentinels if not one.in_place]
     found = {test.replace("NAME", beside.name): "failed", "t.py::test_total[1]": "passed"}
     assert beside.outcomes(found) == {made_of: "failed"}  # type: ignore[arg-type]
