@@ -50,7 +50,7 @@ def main() -> None:
     from synthetic import build_run
     from synthetic_parts import Plan
 
-    from heats.show.report import build_report
+    from heats.report.report import build_report
     from heats.store.store import RunStore
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -6,8 +6,8 @@ from functools import cache
 
 from agents.llm.ledger import Ledger
 from benchmarks.selection_field import IDS, N, choose, gap_for, passing, settings
+from heats.planning.calibration import quality_gap
 from tournament.base import Bracket, Candidate, Match, Vote
-from tournament.calibration import quality_gap
 from tournament.fake import BiasedJudge, FakeJudge
 from tournament.rtv import RTVSelector
 

@@ -22,8 +22,8 @@ from agents.llm.base import ChatModel
 from agents.llm.ledger import Ledger
 from heats.config import HeatsConfig, load_config
 from heats.runner.rollout import make_candidate
-from heats.show.reading import task_ids
 from heats.store.events import read_events
+from heats.store.reader import task_ids
 from heats.store.store import RunStore
 from tournament import SELECTORS, TournamentConfig, open_selector
 from tournament.base import Candidate, Case

@@ -27,8 +27,8 @@ from envs.basetree import make_base_tree
 from envs.worktree import put_tree, take_patch
 from heats.config import HeatsConfig, load_config
 from heats.runner.run import RunRequest, play
-from heats.show.reading import read_events
 from heats.store.events import Event
+from heats.store.reader import read_events
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from sandbox.base import Sandbox, SandboxBackend

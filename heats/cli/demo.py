@@ -8,8 +8,8 @@ from envs.demo import SAMPLE, DemoEnv
 from heats.cli.options import RunOptions, spread
 from heats.cli.session import print_config, print_json, run_session
 from heats.errors import ExitCode, UsageError
-from heats.show import RunFigures, write_report
-from heats.show.table import figures_text
+from heats.report.report import write_report
+from heats.report.table import RunFigures, figures_text
 
 
 @spread

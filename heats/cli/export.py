@@ -10,7 +10,9 @@ import typer
 
 from heats.cli.runs import RunArgument
 from heats.errors import PreflightFailed
-from heats.show import export_atif, export_csv, export_harbor, export_parquet, export_preds
+from heats.export.harbor import export_harbor
+from heats.export.predictions import export_atif, export_preds
+from heats.export.table import export_csv, export_parquet
 from heats.store.store import RunStore
 
 

@@ -14,10 +14,10 @@ from heats.cli.options import spread
 from heats.cli.session import print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.errors import ExitCode, UsageError
+from heats.formatting import several
 from heats.importing.read import read_attempts
 from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
 from heats.show.sanitize import one_line
-from heats.show.words import several
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore

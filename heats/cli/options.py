@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from heats.config import HeatsConfig, load_config
-from heats.show import DisplayMode
+from heats.view.live import DisplayMode
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

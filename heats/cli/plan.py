@@ -8,15 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from heats.calibrate import Measured, measure
 from heats.cli.options import spread
 from heats.cli.session import print_json
 from heats.errors import UsageError
-from heats.show.outlook import as_dict, outlook_text
-from heats.show.outlook_plot import write_plot
-from tournament.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
-from tournament.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
-from tournament.simulate import Method, World
+from heats.planning.calibrate import Measured, measure
+from heats.planning.forecast_plot import write_plot
+from heats.planning.forecast_text import as_dict, outlook_text
+from heats.planning.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
+from heats.planning.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
+from heats.planning.simulate import Method, World
 
 MOST_SETTINGS = 500
 METHOD, TASKS, COSTS, LIMITS = "Settings, lists like 4,8,16", "Model and tasks", "Costs", "Limits for a task"

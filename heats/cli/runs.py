@@ -7,13 +7,13 @@ import typer
 
 from heats.cli.session import print_json
 from heats.errors import UsageError
-from heats.show.compare import compare as compare_runs
-from heats.show.compare import comparison_text, write_comparison
-from heats.show.plots import write_comparison_plot, write_plots
-from heats.show.reading import read_events
-from heats.show.report import build_report
-from heats.show.servers import served
-from heats.show.table import figures_text
+from heats.report.compare import compare as compare_runs
+from heats.report.compare import comparison_text, write_comparison
+from heats.report.plots import write_comparison_plot, write_plots
+from heats.report.report import build_report
+from heats.report.servers import served
+from heats.report.table import figures_text
+from heats.store.reader import read_events
 from heats.store.store import RunStore
 
 RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]

@@ -15,17 +15,19 @@ from heats.cli.options import RunOptions, TestOptions, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
+from heats.export.predictions import export_preds
 from heats.importing.read import read_attempts
 from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.report.judge_bias import judge_line
+from heats.report.ranking import Place, ranking, ranking_text
+from heats.report.report import write_report
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
-from heats.show import export_preds, open_display, write_report
-from heats.show.positions import judge_line
-from heats.show.ranking import Place, ranking, ranking_text
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
+from heats.view.live import open_display
 from sandbox.toolbox import TOOLBOX
 from tournament.position_bias import position_report
 

@@ -13,8 +13,8 @@ import typer
 from heats.cli.options import spread
 from heats.cli.session import say
 from heats.errors import InfrastructureFailed
+from heats.formatting import duration
 from heats.serving.server import Wanted, find_vllm, guarded, wait_until_ready
-from heats.show.words import duration
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits

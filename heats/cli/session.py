@@ -17,10 +17,10 @@ from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
 from heats.runner.run import RunRequest, make_manifest, play
-from heats.show import open_display
 from heats.signals import run_interruptibly
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
+from heats.view.live import open_display
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,

@@ -12,8 +12,9 @@ from heats.cli.issue import read_issue
 from heats.cli.options import TestOptions, spread
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed
+from heats.report.account import account
+from heats.report.report import write_report
 from heats.runner.model_mix import main_model
-from heats.show import account, write_report
 from heats.store.files import write_bytes
 from sandbox.toolbox import TOOLBOX
 

@@ -15,9 +15,11 @@ from heats.cli.session import Session, play_session, print_config, print_json, s
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, UsageError
 from heats.executors import open_executor
+from heats.export.predictions import export_preds
+from heats.report.report import write_report
+from heats.report.table import RunFigures
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
-from heats.show import RunFigures, export_preds, write_report
 from heats.store.files import slug
 from heats.store.records import TaskResult
 from heats.sweep.dataset import Choice, Dataset, find_dataset, read_options

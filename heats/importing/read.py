@@ -17,7 +17,7 @@ from agents.trajectory import Trajectory
 from envs.base import Evidence
 from envs.diffparse import DiffSyntaxError, parse_diff
 from heats.errors import UsageError
-from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
+from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore
 from summarizer.schema import Summary
 

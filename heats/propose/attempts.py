@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from envs.base import Verdict
-from heats.show import words as say
-from heats.show.reading import RolloutFacts, TaskFacts
+from heats import formatting as say
 from heats.show.sanitize import one_line
+from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Match
 
 

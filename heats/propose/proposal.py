@@ -17,9 +17,9 @@ from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
-from heats.show.reading import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.show.sanitize import cut, one_line
 from heats.store.files import read_record, write_bytes, write_record
+from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore
 
 MAX_FACTS_BYTES = 4 << 20

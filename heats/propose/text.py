@@ -7,12 +7,12 @@ it; where there is no Markdown, in titles and commit messages, what GitHub react
 import re
 from collections.abc import Iterator, Sequence
 
+from heats import formatting as say
 from heats.propose.attempts import Attempt, Contest
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, fill
 from heats.propose.proposal import Proposal, Tests
-from heats.show import words as say
-from heats.show.markdown import code, fence
+from heats.report.markdown import code, fence
 from heats.show.sanitize import clean, one_line
 
 MAX_TITLE = 120

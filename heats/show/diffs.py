@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from heats.show.colour import Pieces, colour
+from heats.report.colour import Pieces, colour
 from heats.show.sanitize import from_bytes, one_line
 
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from heats.show import words as say
-from heats.show.figures import Figures
-from heats.show.table import figures_text
+from heats import formatting as say
+from heats.report.figures import Figures
+from heats.report.table import figures_text
 from heats.store.records import TaskResult
 
 SHOWN_FAILURES = 10

@@ -11,11 +11,11 @@ from datetime import datetime
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step, Trajectory
-from heats.show.reading import RolloutFacts, TaskFacts, read_task, task_ids
+from heats.formatting import INFRASTRUCTURE_EXITS
+from heats.report.timeline import by_task, drawn_events, seconds
 from heats.show.sanitize import cut, one_line
-from heats.show.timeline import by_task, drawn_events, seconds
-from heats.show.words import INFRASTRUCTURE_EXITS
 from heats.store.events import Event
+from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
 from heats.tracing import names
 

@@ -13,11 +13,11 @@ import pytest
 from envs.base import Patch, Task, TestReport
 from envs.patched import PatchedRun
 from heats.cli import main
+from heats.report.account import account
 from heats.retries import RetriesConfig
 from heats.runner import cross_tests as cross
 from heats.runner.cross_tests import command_for, crossed, voices_of
 from heats.runner.slots import Slots
-from heats.show.account import account
 from heats.store.store import RunStore, TaskStore
 from sandbox.errors import SandboxLost
 from tournament.base import Candidate

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from agents.llm.counters import Counters
+from heats.report.servers import served
 from heats.runner.server_metrics import is_local, metered
-from heats.show.servers import served
 from heats.store.events import EventLog, read_events
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Patch
-from heats.calibrate import fit_concentration, measure
 from heats.cli import main
-from heats.show.outlook_plot import frontier
+from heats.planning.calibrate import fit_concentration, measure
+from heats.planning.forecast_plot import frontier
+from heats.planning.plan import Budget, Cost, Prices, best, outlooks, settings
+from heats.planning.simulate import Method, World
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.store import RunStore
-from tournament.plan import Budget, Cost, Prices, best, outlooks, settings
-from tournament.simulate import Method, World
 
 WORLD = World(mean=0.4, concentration=0.5, accuracy=(0.8, 0.8), refined=(0.0, 1.0))
 PRICES = Prices(steps=(10.0, 4.0), step=Cost(tokens=100, usd=0.01, seconds=2), summary=Cost(tokens=50), vote=Cost())

@@ -6,11 +6,11 @@ import json
 import pytest
 from doubles import CountingModel, PaperBackend
 
+from heats.export.predictions import export_preds
+from heats.report.figures import Figures
 from heats.retries import RetriesConfig, RetryBudget
 from heats.runner.run import RunRequest, make_manifest
 from heats.runner.slots import Slots
-from heats.show.export import export_preds
-from heats.show.figures import Figures
 from heats.store.store import RunStore
 
 NO_WAIT = {"retries.wait_s": 0}

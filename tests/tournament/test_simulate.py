@@ -2,9 +2,9 @@
 
 import pytest
 
-from tournament.calibration import concentration_for, quality_gap
-from tournament.reproduce import REPORTED, reproduce_paper
-from tournament.simulate import Method, Simulation, World
+from heats.planning.calibration import concentration_for, quality_gap
+from heats.planning.reproduce import REPORTED, reproduce_paper
+from heats.planning.simulate import Method, Simulation, World
 
 WORLD = World(mean=0.5, concentration=1.0, accuracy=(0.7, 0.6), refined=(0.0, 0.3, 0.5, 0.8, 1.0))
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from heats.show.account import account
-from heats.show.markdown import code, fence
+from heats.report.account import account
+from heats.report.markdown import code, fence
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]

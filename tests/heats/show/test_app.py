@@ -14,12 +14,12 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Static
 
 from heats.errors import UsageError
-from heats.show.app import ViewApp, find_runs
-from heats.show.lists import ListScreen
-from heats.show.reading import TaskFacts, read_task
-from heats.show.screens import RunScreen, RunsScreen
-from heats.show.task_screens import RolloutScreen, TaskScreen
+from heats.store.reader import TaskFacts, read_task
 from heats.store.store import RunStore
+from heats.view.app import ViewApp, find_runs
+from heats.view.list_screen import ListScreen
+from heats.view.screens import RunScreen, RunsScreen
+from heats.view.task_screens import RolloutScreen, TaskScreen
 
 MakeRun = Callable[..., RunStore]
 
@@ -128,7 +128,7 @@ async def test_steps_are_searched_with_what_they_printed(make_run: MakeRun) -> N
 
 
 async def test_a_running_run_is_followed(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heats.show.screens.LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr("heats.view.screens.LOOK_EVERY_S", 0.02)
     run = make_run(tasks=2)
     result = run.directory / "tasks/demo__task-001/result.json"
     whole, kept = run.events_path.read_bytes(), result.read_bytes()
@@ -156,8 +156,8 @@ async def test_a_slow_first_look_is_not_begun_again_and_may_be_left(
         read.wait(5)
         return read_task(run, task)
 
-    monkeypatch.setattr("heats.show.screens.LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("heats.show.screens.read_task", slowly)
+    monkeypatch.setattr("heats.view.screens.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("heats.view.screens.read_task", slowly)
     async with opened(make_run("one", tasks=2), make_run("two", tasks=2)) as pilot:
         await pilot.press("enter")
         await pilot.pause(0.2)

@@ -10,9 +10,9 @@ import pytest
 from browser import Browser, find_chromium
 from hostile import HostileVoice, swell
 
-from heats.show import report
-from heats.show.reading import task_ids
-from heats.show.report import write_report
+from heats.report import report
+from heats.report.report import write_report
+from heats.store.reader import task_ids
 from heats.store.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heats.show.colour import LANGUAGES, colour
+from heats.report.colour import LANGUAGES, colour
+from heats.report.report import code_html
 from heats.show.diffs import colour_diff, read_diff
-from heats.show.report import code_html
 from heats.show.sanitize import clean
 
 ENDINGS = [ending for endings in LANGUAGES.values() for ending in endings.split()]

@@ -9,8 +9,8 @@ from hostile import HostileVoice
 from test_report import check_inert
 
 from heats.errors import UsageError
-from heats.show.compare import compare, comparison_text, write_comparison
-from heats.show.intervals import estimate
+from heats.report.compare import compare, comparison_text, write_comparison
+from heats.report.intervals import estimate
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 

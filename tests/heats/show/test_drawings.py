@@ -5,8 +5,8 @@ from types import ModuleType
 
 import pytest
 
-from heats.show.charts import draw_chart
-from heats.show.drawings import BOX_WIDTH, LABEL_HEIGHT, Span, draw_bracket, draw_timeline
+from heats.report.charts import draw_chart
+from heats.report.drawings import BOX_WIDTH, LABEL_HEIGHT, Span, draw_bracket, draw_timeline
 from tournament.base import Bracket, Match
 
 

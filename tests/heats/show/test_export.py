@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from heats.show.export import export_atif, export_preds
-from heats.show.export_table import export_csv
+from heats.export.predictions import export_atif, export_preds
+from heats.export.table import export_csv
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]

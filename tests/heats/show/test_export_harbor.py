@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from heats.show.export_harbor import export_harbor
+from heats.export.harbor import export_harbor
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]

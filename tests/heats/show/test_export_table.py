@@ -9,7 +9,7 @@ import pytest
 from hostile import HostileVoice
 
 from heats.errors import PreflightFailed
-from heats.show.export_table import COLUMNS, export_csv, export_parquet
+from heats.export.table import COLUMNS, export_csv, export_parquet
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]

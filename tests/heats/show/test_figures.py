@@ -15,8 +15,8 @@ from rich.console import Console
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Grade, Patch
-from heats.show.figures import pass_at_k
-from heats.show.table import RunFigures, notes
+from heats.report.figures import pass_at_k
+from heats.report.table import RunFigures, notes
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.store import RunStore
 from tournament.base import Bracket

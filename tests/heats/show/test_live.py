@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.llm.ledger import Usage
-from heats.show.live import Display, LiveDisplay, choose_mode, open_display
-from heats.show.panels import draw
 from heats.store.events import Event
+from heats.view.live import Display, LiveDisplay, choose_mode, open_display
+from heats.view.panels import draw
 
 MARKUP = [
     "[/bold]",

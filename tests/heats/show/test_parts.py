@@ -7,13 +7,13 @@ from hostile import HostileVoice
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step
-from heats.show.crossing import view_cross
-from heats.show.patches import letter, read_patches
-from heats.show.reading import read_task
-from heats.show.report import write_report
-from heats.show.spending import spending, sum_work, work_by_heat
-from heats.show.steps import steps_html
+from heats.report.cross_view import view_cross
+from heats.report.patches import letter, read_patches
+from heats.report.report import write_report
+from heats.report.spending import spending, sum_work, work_by_heat
+from heats.report.steps import steps_html
 from heats.store.cross_store import CrossStore
+from heats.store.reader import read_task
 from heats.store.records import Charge, CrossRow, CrossTable
 from heats.store.store import RunStore
 

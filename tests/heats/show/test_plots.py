@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from heats.errors import UsageError
-from heats.show.compare import compare
-from heats.show.curves import heat_curves
-from heats.show.plots import write_comparison_plot, write_plots
+from heats.report.compare import compare
+from heats.report.curves import heat_curves
+from heats.report.plots import write_comparison_plot, write_plots
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]

@@ -4,10 +4,10 @@ from io import StringIO
 
 from rich.console import Console
 
-from heats.show.drawings import decided
-from heats.show.positions import judge_line
-from heats.show.report import write_report
-from heats.show.view import view_run
+from heats.report.drawings import decided
+from heats.report.judge_bias import judge_line
+from heats.report.report import write_report
+from heats.view.print_run import view_run
 from tournament.base import Bracket, Match, Vote
 
 A, B = "heat-0/rollout-00", "heat-0/rollout-01"

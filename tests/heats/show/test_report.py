@@ -11,8 +11,8 @@ import pytest
 from hostile import TERMINAL, XSS, HostileVoice, swell
 from markupsafe import Markup
 
-from heats.show import report
-from heats.show.report import page_html, write_report
+from heats.report import report
+from heats.report.report import page_html, write_report
 from heats.store.records import Manifest
 from heats.store.store import RunStore
 

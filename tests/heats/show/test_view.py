@@ -8,8 +8,8 @@ from hostile import HostileVoice
 from rich.console import Console
 
 from heats.errors import UsageError
-from heats.show.view import view_run
 from heats.store.store import RunStore
+from heats.view.print_run import view_run
 
 MakeRun = Callable[..., RunStore]
 

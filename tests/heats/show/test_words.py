@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agents.llm.ledger import Usage
 from envs.base import TestReport
-from heats.show import words as say
+from heats import formatting as say
 
 
 @pytest.mark.parametrize(

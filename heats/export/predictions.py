@@ -1,0 +1,72 @@
+"""A run's results in other tools' formats: SWE-bench predictions and ATIF trajectories."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from agents.atif import to_atif
+from envs.patches import STATE_MARK
+from heats.store.files import slug, write_bytes
+from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
+from heats.store.store import RunStore
+
+Prediction = dict[str, str]
+"""A line of SWE-bench predictions."""
+
+
+def export_preds(run: RunStore, directory: Path) -> list[Path]:
+    """Write the final choice of every finished task, empty where there is none, and each rollout index by itself.
+
+    These are `preds.json` and `all_preds.jsonl`, and `preds/heat-0-rollout-00.jsonl` ... of those rollouts that
+    infrastructure did not fail. Bytes of a patch that are not UTF-8 are replaced, since JSON has no place for them;
+    `patch.diff` has them.
+
+    Returns:
+        The files written.
+    """
+    found: list[Prediction] = []
+    by_rollout: dict[str, list[Prediction]] = defaultdict(list)
+    for task in (read_task(run, one) for one in task_ids(run)):
+        if task.result is not None:
+            found.append(_prediction(task, task.find(task.selected)))
+        for one in task.rollouts():
+            if one.outcome is not None and not one.infrastructure_failed:
+                by_rollout[one.id].append(_prediction(task, one))
+    whole = directory / "preds.json"
+    by_id = {one["instance_id"]: one for one in found}
+    write_bytes(whole, json.dumps(by_id, indent=1).encode() + b"\n", mode=0o644)
+    files = {directory / "all_preds.jsonl": found}
+    files |= {directory / "preds" / f"{one.replace('/', '-')}.jsonl": by_rollout[one] for one in sorted(by_rollout)}
+    for path, lines in files.items():
+        write_bytes(path, "".join(json.dumps(line) + "\n" for line in lines).encode(), mode=0o644)
+    return [whole, *files]
+
+
+def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:
+    patch = task.store.rollout(chosen.id).patch().data if chosen is not None else b""
+    if patch.startswith(STATE_MARK.encode()):  # a description, which is no patch to anybody
+        patch = b""
+    outcomes = [chosen.outcome] if chosen is not None else [one.outcome for one in task.rollouts()]
+    name = f"heats+{next((one.model for one in outcomes if one is not None and one.model), 'unknown')}"
+    return {"instance_id": task.id, "model_name_or_path": name, "model_patch": patch.decode("utf-8", "replace")}
+
+
+def export_atif(run: RunStore, directory: Path) -> list[Path]:
+    """Write `atif/<task>/<heat>-<rollout>.json` for every rollout that has a trajectory.
+
+    Returns:
+        The files written.
+    """
+    written = []
+    run_id = run.manifest.run_id
+    for task in task_ids(run):
+        facts = read_task(run, task)
+        for one in facts.rollouts():
+            trajectory = facts.store.rollout(one.id).trajectory()
+            if trajectory is None:
+                continue
+            path = directory / "atif" / slug(task) / f"{one.id.replace('/', '-')}.json"
+            document = to_atif(trajectory, session_id=f"{run_id}/{trajectory.task_id}")
+            write_bytes(path, json.dumps(document, indent=1).encode() + b"\n", mode=0o644)
+            written.append(path)
+    return written

@@ -1,0 +1,1 @@
+"""What settings would give and cost, by simulation."""

@@ -1,0 +1,177 @@
+"""What a finished run tells the simulator: how often rollouts pass, how right its judge was, what everything cost."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import exp, lgamma
+from pathlib import Path
+from statistics import fmean
+
+from agents.llm.ledger import Usage
+from heats.errors import UsageError
+from heats.formatting import several
+from heats.planning.plan import Cost
+from heats.planning.reproduce import usual_concentration
+from heats.store.reader import Basis, TaskFacts, find_basis, read_task, task_ids
+from heats.store.store import RunStore
+
+FEWEST_MATCHES, FEWEST_TASKS = 20, 5
+_DRAWS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one run says. Empty or None is what it does not say.
+
+    Attributes:
+        rates: likely pass rates of fresh rollouts: draws from each task's posterior under the fitted beta.
+        mean, concentration: of that beta distribution.
+        accuracy: share of mixed matches that votes decided rightly, by heat.
+        steps: mean steps of a rollout, by heat.
+        notes: what was measured and what was not, a line each.
+    """
+
+    rates: tuple[float, ...]
+    mean: float
+    concentration: float
+    accuracy: tuple[float, ...] = ()
+    steps: tuple[float, ...] = ()
+    step: Cost | None = None
+    summary: Cost | None = None
+    vote: Cost | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Sums over the tasks of a run."""
+
+    first_heat: list[tuple[int, int]] = field(default_factory=list)
+    """Passed and known rollouts of each task."""
+    right: dict[int, list[bool]] = field(default_factory=dict)
+    steps: dict[int, list[int]] = field(default_factory=dict)
+    agents: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    rollouts: int = 0
+    votes: int = 0
+
+
+def measure(directory: Path) -> Measured:
+    """Read a run directory.
+
+    Raises:
+        UsageError: it is no run, or nothing in it says whether rollouts succeeded.
+    """
+    run = RunStore(directory)
+    basis, counts = find_basis(run), _Counts()
+    for task_id in task_ids(run):
+        _count(read_task(run, task_id), basis, counts)
+    if not counts.first_heat:
+        raise UsageError(f"--from {directory}: no rollout of it was graded or tested, so no pass rate is known")
+    mean = sum(passed for passed, _ in counts.first_heat) / sum(known for _, known in counts.first_heat)
+    enough = len(counts.first_heat) >= FEWEST_TASKS
+    concentration = fit_concentration(counts.first_heat) if enough else usual_concentration()
+    told = "hidden tests" if basis == "pass" else "the tests that were given"
+    accuracy, unsaid = _accuracy(counts)
+    step, summary, vote = _costs(run, counts)
+    return Measured(
+        rates=_posterior(counts.first_heat, mean, concentration),
+        mean=mean,
+        concentration=concentration,
+        accuracy=accuracy,
+        steps=tuple(fmean(steps) for _, steps in sorted(counts.steps.items())),
+        step=step,
+        summary=summary,
+        vote=vote,
+        notes=(
+            f"pass rates of {several(len(counts.first_heat), 'task')} by {told}: mean {mean:.3f}, "
+            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to say)'}",
+            unsaid or f"judge accuracy by heat: {', '.join(f'{one:.2f}' for one in accuracy)}",
+        ),
+    )
+
+
+def fit_concentration(counts: Sequence[tuple[int, int]]) -> float:
+    """The most likely alpha + beta of tasks with the counts' mean, by the beta-binomial likelihood.
+
+    Args:
+        counts: passed and known rollouts of each task.
+    """
+    mean = sum(passed for passed, _ in counts) / sum(known for _, known in counts)
+    if not 0 < mean < 1:
+        return 1.0
+    grid = [exp(place / 10) for place in range(-30, 47)]
+    return max(grid, key=lambda one: sum(_likelihood(passed, known, mean, one) for passed, known in counts))
+
+
+def _likelihood(passed: int, known: int, mean: float, concentration: float) -> float:
+    """Logarithm, without what does not depend on the concentration."""
+    a, b = mean * concentration, (1 - mean) * concentration
+    return _log_beta(a + passed, b + known - passed) - _log_beta(a, b)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def _posterior(counts: Sequence[tuple[int, int]], mean: float, concentration: float) -> tuple[float, ...]:
+    """Few rollouts say little of a task's rate: none of four is no rate of zero."""
+    draw = random.Random(0)
+    a, b = max(mean * concentration, 1e-3), max((1 - mean) * concentration, 1e-3)
+    return tuple(draw.betavariate(a + passed, b + known - passed) for passed, known in counts for _ in range(_DRAWS))
+
+
+def _count(task: TaskFacts, basis: Basis, counts: _Counts) -> None:
+    for heat, rollouts in enumerate(task.heats):
+        known = [passed for one in rollouts if (passed := one.passed(basis)) is not None]
+        if heat == 0 and known:
+            counts.first_heat.append((sum(known), len(known)))
+        done = [one.outcome for one in rollouts if one.outcome is not None and one.outcome.exit is not None]
+        counts.steps.setdefault(heat, []).extend(outcome.steps for outcome in done)
+        counts.agents = sum((outcome.usage for outcome in done), counts.agents)
+        counts.seconds += sum(outcome.duration_s for outcome in done)
+        counts.rollouts += len(done)
+        counts.right.setdefault(heat, []).extend(_decisions(task, heat, basis))
+        bracket = task.brackets[heat]
+        counts.votes += sum(len(match.votes) for matches in bracket.rounds for match in matches) if bracket else 0
+
+
+def _decisions(task: TaskFacts, heat: int, basis: Basis) -> Iterator[bool]:
+    """Whether each match of passing and failing candidates that votes decided had a passing winner."""
+    bracket = task.brackets[heat]
+    for match in (match for matches in bracket.rounds for match in matches) if bracket else ():
+        found = {one: facts.passed(basis) for one in match.contestants if (facts := task.find(one)) is not None}
+        if match.decided_by == "votes" and {True, False} <= set(found.values()):
+            yield bool(found.get(match.winner))
+
+
+def _accuracy(counts: _Counts) -> tuple[tuple[float, ...], str]:
+    """By heat, and why not where there are too few matches to say."""
+    by_heat = [right for _, right in sorted(counts.right.items())]
+    if by_heat and all(len(right) >= FEWEST_MATCHES for right in by_heat):
+        return tuple(fmean(right) for right in by_heat), ""
+    found = "/".join(str(len(right)) for right in by_heat)
+    return (), f"judge accuracy not measured: {found} mixed matches by heat, {FEWEST_MATCHES} needed"
+
+
+def _costs(run: RunStore, counts: _Counts) -> tuple[Cost | None, Cost | None, Cost | None]:
+    """Of a step, a summary and a vote: a rollout's charges are its agent's and its summary's."""
+    judged, rollouts = Usage(), Usage()
+    for charge in run.charges():
+        if charge.scope.endswith("/tournament"):
+            judged += charge.usage
+        else:
+            rollouts += charge.usage
+    steps = sum(sum(one) for one in counts.steps.values())
+    summaries = rollouts - counts.agents
+    return (
+        _cost(counts.agents, steps, counts.seconds),
+        _cost(summaries, counts.rollouts) if summaries.tokens >= 0 else None,
+        _cost(judged, counts.votes),
+    )
+
+
+def _cost(usage: Usage, number: int, seconds: float = 0.0) -> Cost | None:
+    if not number:
+        return None
+    return Cost(tokens=usage.tokens / number, usd=usage.cost_usd / number, seconds=seconds / number)

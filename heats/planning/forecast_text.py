@@ -1,0 +1,75 @@
+"""Simulated settings as a table and as JSON."""
+
+from typing import Any
+
+from heats import formatting as say
+from heats.planning.plan import Outlook
+
+_BAR = 20
+
+
+def outlook_text(found: list[Outlook], best: Outlook | None) -> str:
+    """A row a setting, the cheapest first, with a bar of its final pass@1; `*` is the best, `-` is over a limit."""
+    rows = [
+        ["", "N", "K", "G", "V", "T", "pass@1", "Sel-K", "final", "", "pass@N", "calls", "tokens", "cost", "time"],
+    ]
+    low = min(one.forecast.final for one in found)
+    high = max(one.forecast.final for one in found)
+    for one in sorted(found, key=lambda one: (one.usd, one.calls)):
+        mark = "*" if one is best else "" if one.within else "-"
+        rows.append([mark, *_cells(one, low, high)])
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column in (0, 9) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    told = "* the cheapest of those as good as the best, up to one standard error; - over a limit"
+    return "\n".join([*lines, "", told if best else "no setting is within the limits"])
+
+
+def _cells(one: Outlook, low: float, high: float) -> list[str]:
+    method, forecast = one.method, one.forecast
+    length = round(_BAR * (forecast.final - low) / (high - low)) if high > low else 0
+    several = method.iterations > 1
+    return [
+        str(method.rollouts),
+        str(method.select_k) if several else "",
+        str(method.group_size),
+        str(method.votes),
+        str(method.iterations),
+        say.percent(forecast.heats[0]),
+        say.percent(forecast.selected[0]) if several else "",
+        say.percent(forecast.final),
+        "#" * (1 + length),
+        say.percent(max(forecast.oracle)),
+        say.count(round(one.calls)),
+        say.count(round(one.tokens)) if one.tokens else "",
+        say.money(one.usd) if one.usd else "",
+        say.duration(one.seconds) if one.seconds else "",
+    ]
+
+
+def as_dict(one: Outlook, *, is_best: bool) -> dict[str, Any]:
+    """A setting with what it gives and costs for one task; shares are between 0 and 1."""
+    method, forecast = one.method, one.forecast
+    return {
+        "rollouts": method.rollouts,
+        "select_k": method.select_k if method.iterations > 1 else None,
+        "group_size": method.group_size,
+        "votes": method.votes,
+        "iterations": method.iterations,
+        "pass_at_1": list(forecast.heats),
+        "kept": list(forecast.selected),
+        "pass_at_n": list(forecast.oracle),
+        "final": forecast.final,
+        "calls": one.calls,
+        "votes_cast": forecast.votes,
+        "tokens": one.tokens,
+        "cost_usd": one.usd,
+        "seconds": one.seconds,
+        "within_limits": one.within,
+        "best": is_best,
+    }

@@ -1,0 +1,1 @@
+"""What a run amounted to: figures, accounts, the HTML report and plots."""

@@ -1,0 +1,216 @@
+"""Several runs over the same tasks, compared: what each achieved and cost, and how each differs from the first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from heats import formatting as say
+from heats.errors import UsageError
+from heats.report.charts import Scatter, draw_scatter
+from heats.report.figures import TaskFigures
+from heats.report.intervals import Estimate, estimate
+from heats.report.report import page_html, render
+from heats.report.table import MEANING, RunFigures
+from heats.report.timeline import drawn_events
+from heats.show.sanitize import one_line
+from heats.store.files import write_bytes
+from heats.store.reader import Basis
+from heats.store.store import RunStore
+from heats.view.live_model import amount, word
+
+MAX_TASK_ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run on the common tasks. Costs and tokens are means of a task.
+
+    Attributes:
+        settings: in words.
+        difference: of its final success from the first run's, task by task; None for the first.
+        better, worse: number of common tasks in which only this run, and only the first, succeeded.
+        frontier: whether none of the runs is both cheaper and better.
+    """
+
+    name: str
+    settings: str
+    final: Estimate | None
+    pass_at_1: Estimate | None
+    pass_at_n: Estimate | None
+    cost_usd: float
+    tokens: float
+    calls: float
+    difference: Estimate | None = None
+    better: int = 0
+    worse: int = 0
+    frontier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Runs on the tasks that all of them finished. `by_task` holds each run's final success."""
+
+    basis: Basis
+    runs: tuple[Compared, ...]
+    by_task: Mapping[str, tuple[float, ...]]
+    left_out: int
+
+    @property
+    def unit(self) -> str:
+        """What costs are drawn in: `usd` where anything cost money, else `tokens`."""
+        return "usd" if any(run.cost_usd for run in self.runs) else "tokens"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {"tasks": len(self.by_task), "left_out": self.left_out, "runs": [asdict(run) for run in self.runs]}
+
+
+def compare(runs: Sequence[RunStore]) -> Comparison:
+    """Compare runs; the first is what the others are compared with.
+
+    Raises:
+        UsageError: fewer than two runs, no common task whose result is known, or success means different things.
+    """
+    if len(runs) < 2:
+        raise UsageError("--compare needs at least two runs")
+    figures = [RunFigures.of(run) for run in runs]
+    bases = {one.basis for one in figures}
+    if len(bases) > 1:
+        meanings = ", ".join(sorted(MEANING[basis] for basis in bases))
+        raise UsageError(f"the runs cannot be compared, success means different things in them: {meanings}")
+    known = [{task.task: task for task in one.tasks if task.final is not None} for one in figures]
+    common = [task for task in known[0] if all(task in other for other in known)]
+    if not common:
+        raise UsageError("the runs have no task in common whose result is known in all of them")
+    found = [_compared(run, [tasks[task] for task in common]) for run, tasks in zip(runs, known, strict=True)]
+    by_task = {task: tuple(tasks[task].final or 0.0 for tasks in known) for task in common}
+    everything = {task for tasks in figures for task in (one.task for one in tasks.tasks)}
+    told = [_against(one, place, by_task) for place, one in enumerate(_named(found))]
+    return Comparison(bases.pop(), _frontier(told), by_task, len(everything) - len(common))
+
+
+def _compared(run: RunStore, tasks: Sequence[TaskFigures]) -> Compared:
+    heats = [task.heats for task in tasks]
+    first = [one[0].pass_at_1 for one in heats if one]
+    best = [one[-1].pass_at_n for one in heats if one]
+    return Compared(
+        name=one_line(run.directory.resolve().name, 60),
+        settings=_settings(run),
+        final=estimate([task.final for task in tasks if task.final is not None]),
+        pass_at_1=estimate([one for one in first if one is not None]),
+        pass_at_n=estimate([one for one in best if one is not None]),
+        cost_usd=sum(task.usage.cost_usd for task in tasks) / len(tasks),
+        tokens=sum(task.usage.tokens for task in tasks) / len(tasks),
+        calls=sum(task.usage.calls for task in tasks) / len(tasks),
+    )
+
+
+def _settings(run: RunStore) -> str:
+    data = next((one.data for one in drawn_events(run) if one.kind in {"run_started", "run_resumed"}), {})
+    if not data:
+        return ""
+    heats = amount(data, "iterations")
+    told = [word(data, "model"), f"N {amount(data, 'rollouts')}", f"T {heats}"]
+    told += [f"K {amount(data, 'select_k')}"] if heats > 1 else []
+    told += [f"G {amount(data, 'group_size')}", f"V {amount(data, 'votes')}"]
+    return one_line(", ".join(part for part in told if part), 160)
+
+
+def _named(runs: Sequence[Compared]) -> list[Compared]:
+    """The runs, numbered where directories of one name would be mistaken for each other."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name} ({place})") if names.count(run.name) > 1 else run
+        for place, run in enumerate(runs, 1)
+    ]
+
+
+def _against(run: Compared, place: int, by_task: Mapping[str, Sequence[float]]) -> Compared:
+    if place == 0:
+        return run
+    differences = [finals[place] - finals[0] for finals in by_task.values()]
+    better, worse = sum(one > 0 for one in differences), sum(one < 0 for one in differences)
+    return replace(run, difference=estimate(differences), better=better, worse=worse)
+
+
+def _frontier(runs: Sequence[Compared]) -> tuple[Compared, ...]:
+    def price(run: Compared) -> tuple[float, float]:
+        return run.cost_usd, run.tokens
+
+    def mean(run: Compared) -> float:
+        return run.final.mean if run.final is not None else 0.0
+
+    def beats(one: Compared, other: Compared) -> bool:
+        no_worse = price(one) <= price(other) and mean(one) >= mean(other)
+        return no_worse and (price(one), mean(one)) != (price(other), mean(other))
+
+    return tuple(replace(run, frontier=not any(beats(other, run) for other in runs)) for run in runs)
+
+
+def scatter(found: Comparison) -> Scatter | None:
+    """Cost against accuracy, a dot a run."""
+    points = []
+    for run in found.runs:
+        if run.final is not None:
+            x = run.cost_usd if found.unit == "usd" else run.tokens
+            points.append((run.name, x, run.final.mean, run.final.low, run.final.high, run.frontier))
+    return draw_scatter(points, say.money if found.unit == "usd" else say.count)
+
+
+def write_comparison(found: Comparison, path: Path) -> Path:
+    """Write a comparison as one HTML page, as safe to open as a report."""
+    body = render(
+        "compare.html.j2",
+        found=found,
+        meaning=MEANING[found.basis],
+        scatter=scatter(found),
+        share=share,
+        interval=interval,
+        change=change,
+        tasks=list(found.by_task.items())[:MAX_TASK_ROWS],
+    )
+    write_bytes(path, page_html("heats: runs compared", body).encode(), mode=0o644)
+    return path
+
+
+def comparison_text(found: Comparison) -> str:
+    """A row a run, columns aligned by spaces."""
+    rows = [
+        ["run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"]
+    ]
+    rows += [_row(run) for run in found.runs]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    tasks = say.several(len(found.by_task), "common task")
+    notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are of a task; * no run is cheaper and better"]
+    if found.left_out:
+        notes.append(f"{say.several(found.left_out, 'task')} not finished in every run: left out")
+    return "\n".join([*lines, "", *notes]) + "\n"
+
+
+def _row(run: Compared) -> list[str]:
+    name = run.name + ("*" if run.frontier else "")
+    told = [share(run.final), interval(run.final), change(run), f"{run.better}/{run.worse}" if run.difference else ""]
+    costs = [say.count(round(run.tokens)), say.money(run.cost_usd)]
+    return [name, *told, share(run.pass_at_1), share(run.pass_at_n), *costs]
+
+
+def share(one: Estimate | None) -> str:
+    """A mean in percent."""
+    return say.percent(one.mean if one is not None else None)
+
+
+def change(run: Compared) -> str:
+    """How a run differs from the first, in percentage points with their interval."""
+    found = run.difference
+    return f"{found.mean * 100:+.1f} points {interval(found, points=True)}" if found is not None else ""
+
+
+def interval(one: Estimate | None, points: bool = False) -> str:
+    """An interval in percent, or in percentage points with their signs."""
+    if one is None or one.low is None or one.high is None:
+        return ""
+    if points:
+        return f"[{one.low * 100:+.1f}, {one.high * 100:+.1f}]"
+    return f"[{one.low * 100:.1f}, {one.high * 100:.1f}]"

@@ -1,0 +1,253 @@
+"""The figures of a run: how often each heat, the kept, and the final choice succeeded, and what it all cost.
+
+Shares are means over rollouts within a task, then over tasks. A rollout that infrastructure failed counts as no
+success and is also counted on its own; a rollout that nobody graded is in no share and is counted too.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from math import comb
+from statistics import fmean, median_low
+from typing import Any, Self
+
+from agents.llm.ledger import Usage
+from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
+from heats.store.records import Charge
+from heats.store.store import RunStore
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Chance that at least one of k rollouts drawn without replacement from n, of which c passed, passes.
+
+    The unbiased estimator of pass@k. Source: Chen et al., arXiv:2107.03374, equation 1.
+
+    Raises:
+        ValueError: k is not in 1..n or c not in 0..n.
+    """
+    if not 1 <= k <= n or not 0 <= c <= n:
+        raise ValueError(f"pass@{k} of {c} passes in {n} rollouts is not defined")
+    return 1 - comb(n - c, k) / comb(n, k)
+
+
+@dataclass(frozen=True, slots=True)
+class HeatFigures:
+    """One heat of one task.
+
+    Attributes:
+        known: rollouts of which success is known, `passed` of them succeeded.
+        kept: the share of those kept after this heat, None for the last heat and while it is not known.
+        steps: mean over the rollouts that made an attempt.
+    """
+
+    rollouts: int
+    known: int
+    passed: int
+    kept: float | None = None
+    steps: float | None = None
+
+    @property
+    def pass_at_1(self) -> float | None:
+        """Mean over the rollouts."""
+        return self.passed / self.known if self.known else None
+
+    @property
+    def pass_at_n(self) -> float | None:
+        """1 if any rollout succeeded: what an oracle would choose."""
+        return float(self.passed > 0) if self.known else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFigures:
+    """One task.
+
+    Attributes:
+        final: whether the rollout handed over succeeded; None while there is none to judge. A task that was tried and
+            has no result counts as no success.
+        random_pick: expected success of one rollout drawn from the last heat.
+    """
+
+    task: str
+    status: str
+    heats: tuple[HeatFigures, ...]
+    final: float | None
+    infrastructure_failed: int
+    unknown: int
+    unfinished: int
+    usage: Usage
+    selected: str | None = None
+    invalid_grades: int = 0
+
+    @property
+    def random_pick(self) -> float | None:
+        """Expected success of one rollout drawn evenly from the last heat."""
+        return self.heats[-1].pass_at_1 if self.heats else None
+
+    @classmethod
+    def of(cls, task: TaskFacts, basis: Basis) -> "TaskFigures":
+        """Figures of a task's records."""
+        done = [one for one in task.rollouts() if one.outcome is not None]
+        ended = task.result or task.failed
+        return cls(
+            task=task.id,
+            status=ended.status if ended is not None else "running",
+            heats=tuple(_heat(task, heat, basis) for heat in range(len(task.heats))),
+            final=_final(task, basis) if ended is not None else None,
+            infrastructure_failed=sum(one.infrastructure_failed for one in done),
+            unknown=sum(one.passed(basis) is None for one in done),
+            unfinished=sum(one.outcome is None for one in task.rollouts()),
+            usage=_usage(task, done),
+            selected=task.selected,
+            invalid_grades=sum(one.grade is not None and one.grade.outcome == "invalid" for one in done),
+        )
+
+
+def _heat(task: TaskFacts, heat: int, basis: Basis) -> HeatFigures:
+    rollouts = task.heats[heat]
+    known = [passed for one in rollouts if (passed := one.passed(basis)) is not None]
+    steps = [one.outcome.steps for one in rollouts if one.outcome is not None and one.outcome.exit is not None]
+    return HeatFigures(
+        rollouts=len(rollouts),
+        known=len(known),
+        passed=sum(known),
+        kept=_share(task, task.kept(heat), basis) if heat < len(task.heats) - 1 else None,
+        steps=fmean(steps) if steps else None,
+    )
+
+
+def _share(task: TaskFacts, rollouts: Sequence[str], basis: Basis) -> float | None:
+    found = (task.find(one) for one in rollouts)
+    known = [passed for one in found if one is not None and (passed := one.passed(basis)) is not None]
+    return fmean(known) if known else None
+
+
+def _final(task: TaskFacts, basis: Basis) -> float | None:
+    if basis == "none":
+        return None
+    chosen = task.find(task.selected)
+    if chosen is None:
+        return 0.0
+    passed = chosen.passed(basis)
+    return None if passed is None else float(passed)
+
+
+def _usage(task: TaskFacts, done: Iterable[RolloutFacts]) -> Usage:
+    if task.result is not None and task.result.usage.calls:
+        return task.result.usage
+    return sum((one.outcome.usage for one in done if one.outcome is not None), Usage())
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Means over the tasks in which the figure is known; None where it is in none."""
+
+    heats: int
+    pass_at_1: tuple[float | None, ...]
+    kept: tuple[float | None, ...]
+    """After each heat but the last."""
+    pass_at_n: tuple[float | None, ...]
+    steps: tuple[float | None, ...]
+    final: float | None
+    random_pick: float | None
+    rollouts: int
+    infrastructure_failed: int
+    unknown: int
+    unfinished: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """All figures of a run, by task and in total. `basis` says what success means here."""
+
+    run_id: str
+    basis: Basis
+    tasks: tuple[TaskFigures, ...]
+    usage: Usage
+
+    @classmethod
+    def of(cls, run: RunStore) -> Self:
+        """Figures of a run directory, finished or not.
+
+        Raises:
+            UsageError: the directory holds no run.
+        """
+        basis = find_basis(run)
+        return cls.gather(run, basis, [TaskFigures.of(read_task(run, task), basis) for task in task_ids(run)])
+
+    @classmethod
+    def gather(
+        cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures], charges: Sequence[Charge] | None = None
+    ) -> Self:
+        """Figures of tasks that were read already; what was spent comes from the run's own charges."""
+        charges = run.charges() if charges is None else charges
+        charged = total_usage(charge.usage for charge in charges)
+        usage = charged if charged.calls else total_usage(task.usage for task in tasks)
+        by_task: dict[str, list[Usage]] = defaultdict(list)
+        for charge in charges:
+            by_task[charge.task].append(charge.usage)
+        told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
+        return cls(run.manifest.run_id, basis, tuple(told), usage)
+
+    @property
+    def invalid_grades(self) -> int:
+        """Rollouts that the infrastructure of the grader failed."""
+        return sum(task.invalid_grades for task in self.tasks)
+
+    @property
+    def totals(self) -> Totals:
+        """Means over tasks, sums over rollouts."""
+        heats = max((len(task.heats) for task in self.tasks), default=0)
+        by_heat = [[task.heats[heat] for task in self.tasks if heat < len(task.heats)] for heat in range(heats)]
+        return Totals(
+            heats=heats,
+            pass_at_1=tuple(_mean(one.pass_at_1 for one in heat) for heat in by_heat),
+            kept=tuple(_mean(one.kept for one in heat) for heat in by_heat[:-1]),
+            pass_at_n=tuple(_mean(one.pass_at_n for one in heat) for heat in by_heat),
+            steps=tuple(_mean(one.steps for one in heat) for heat in by_heat),
+            final=_mean(task.final for task in self.tasks),
+            random_pick=_mean(task.random_pick for task in self.tasks),
+            rollouts=sum(one.rollouts for heat in by_heat for one in heat),
+            infrastructure_failed=sum(task.infrastructure_failed for task in self.tasks),
+            unknown=sum(task.unknown for task in self.tasks),
+            unfinished=sum(task.unfinished for task in self.tasks),
+        )
+
+    def curve(self, heat: int) -> list[float]:
+        """Mean pass@k of a heat for k = 1, 2 ... over the tasks with at least the usual number of rollouts."""
+        found = [task.heats[heat] for task in self.tasks if heat < len(task.heats) and task.heats[heat].known]
+        if not found:
+            return []
+        usual = median_low([one.known for one in found])
+        full = [one for one in found if one.known >= usual]
+        return [fmean(pass_at_k(one.known, one.passed, k) for one in full) for k in range(1, usual + 1)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        heats = range(self.totals.heats)
+        return {
+            "run": self.run_id,
+            "basis": self.basis,
+            "totals": asdict(self.totals) | {"pass_at_k": [self.curve(heat) for heat in heats]},
+            "usage": self.usage.model_dump(),
+            "tasks": [_task_dict(task) for task in self.tasks],
+        }
+
+
+def _task_dict(task: TaskFigures) -> dict[str, Any]:
+    plain = {field.name: getattr(task, field.name) for field in fields(task) if field.name not in {"heats", "usage"}}
+    heats = [asdict(heat) | {"pass_at_1": heat.pass_at_1, "pass_at_n": heat.pass_at_n} for heat in task.heats]
+    return plain | {"random_pick": task.random_pick, "heats": heats, "usage": task.usage.model_dump()}
+
+
+def total_usage(usages: Iterable[Usage]) -> Usage:
+    """The sum of many usages; made once, since adding records one by one is slow for the many of a long run."""
+    sums = dict.fromkeys(Usage.model_fields, 0.0)
+    for usage in usages:
+        for name in sums:
+            sums[name] += getattr(usage, name)
+    return Usage(**{name: amount if name == "cost_usd" else int(amount) for name, amount in sums.items()})
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None

@@ -1,0 +1,23 @@
+"""What a tournament's votes say of its judge, in words."""
+
+from heats import formatting as say
+from tournament.base import Bracket
+from tournament.position_bias import position_report
+
+
+def judge_line(bracket: Bracket) -> str:
+    """How often the order shown, or comments, swayed the judge; empty without any vote of a match."""
+    report = position_report(bracket)
+    told = []
+    if report.compared:
+        told.append(f"both orders agree in {report.consistent} of {say.several(report.compared, 'pair')}")
+        flipped = report.compared - report.consistent
+        if flipped:
+            told.append(f"who was shown first won {report.first} of the other {flipped} (p {report.p_value:.2g})")
+    if report.votes:
+        told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes are for the first shown")
+    if report.abstentions:
+        told.append(say.several(report.abstentions, "abstention"))
+    if report.sensitive:
+        told.append(f"{say.several(report.sensitive, 'vote')} would change with comments shown")
+    return "judge: " + "; ".join(told) if told else ""

@@ -1,0 +1,142 @@
+"""What the report's first page says: figures, stages, costs and the list of tasks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agents.llm.ledger import Usage
+from heats import formatting as say
+from heats.report.charts import draw_chart, draw_spreads
+from heats.report.drawings import draw_timeline
+from heats.report.servers import served
+from heats.report.spending import HeatWork, spending
+from heats.report.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
+from heats.report.timeline import run_rows, seconds
+from heats.store.events import Event
+from heats.store.records import Charge
+from heats.store.store import RunStore
+from heats.view.live_model import amount, word
+
+TONES = {
+    "verified": "good",
+    "passes": "weak",
+    "unverified": "weak",
+    "budget": "weak",
+    "error": "bad",
+    "no_patch": "",
+    "running": "accent",
+}
+SUCCESS_WORDS = {
+    "pass": ("passes hidden tests", "fails hidden tests"),
+    "verified": ("verified", "not verified"),
+    "none": ("", ""),
+}
+MAX_TIMELINE_TASKS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewFacts:
+    """What the first page is made of.
+
+    Attributes:
+        links: address of each task's part of the report.
+        work: of the agents, by heat.
+    """
+
+    run: RunStore
+    figures: RunFigures
+    events: Sequence[Event]
+    links: Mapping[str, str]
+    work: Sequence[HeatWork]
+    charges: Sequence[Charge]
+
+
+def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str, Any]:
+    """The values of the overview's template."""
+    figures, links = facts.figures, facts.links
+    heats = max(figures.totals.heats, 1)
+    few = len(figures.tasks) <= MAX_TIMELINE_TASKS and len(figures.tasks) > 1
+    return {
+        "title": _title(facts.run, figures),
+        "about": _about(facts.run, facts.events),
+        "cards": _cards(figures),
+        "notes": [*notes(figures)[:-1], *map(str, served(facts.events))],
+        "meaning": MEANING[figures.basis],
+        "stages": _stages(figures),
+        "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),
+        "steps": draw_spreads([(f"heat {heat}", work.steps) for heat, work in enumerate(facts.work)]),
+        "spent": _spent(facts),
+        "total_usage": figures.usage,
+        "header": header(heats),
+        "rows": [
+            {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.status, "")}
+            for task in figures.tasks
+        ],
+        "total": total_cells(figures) if figures.totals.heats else [""] * len(header(heats)),
+        "beside": any(not link.startswith("#") for link in links.values()),
+        "timeline": draw_timeline(run_rows(grouped)) if few else None,
+    }
+
+
+def _title(run: RunStore, figures: RunFigures) -> str:
+    if len(figures.tasks) == 1:
+        task = figures.tasks[0]
+        return f"{task.task}: {say.STATUS_WORDS.get(task.status, task.status)}"
+    verified = sum(task.status == "verified" for task in figures.tasks)
+    return f"{run.manifest.run_id}: {verified} of {len(figures.tasks)} tasks verified"
+
+
+def _about(run: RunStore, events: Sequence[Event]) -> list[str]:
+    data = next((event.data for event in events if event.kind in {"run_started", "run_resumed"}), {})
+    moments = [moment for event in (*events[:1], *events[-1:]) if (moment := seconds(event)) is not None]
+    plan = f"{amount(data, 'rollouts')} rollouts × {say.several(amount(data, 'iterations'), 'heat')}"
+    vote = f"{say.several(amount(data, 'votes'), 'vote')} in groups of {amount(data, 'group_size')}"
+    told = [f"heats {run.manifest.command}", word(data, "model"), word(data, "sandbox")]
+    told += [plan, f"keeping {amount(data, 'select_k')}", vote] if data else []
+    told += [f"{events[0].time[:16].replace('T', ' ')} UTC", say.duration(moments[-1] - moments[0])] if moments else []
+    return [part for part in told if part]
+
+
+def _cards(figures: RunFigures) -> list[tuple[str, str, bool]]:
+    totals = figures.totals
+    what = {"pass": "passed", "verified": "verified", "none": "success"}[figures.basis]
+    cards = [(say.percent(totals.final), f"final choice, {what}", True)]
+    for heat, value in enumerate(totals.pass_at_1):
+        cards.append((say.percent(value), f"heat {heat}, pass@1", False))
+        if heat < totals.heats - 1:
+            cards.append((say.percent(totals.kept[heat]), "kept (Sel-K)", False))
+    cards.append((steps_text(totals.steps) or "–", f"steps by heat, {totals.rollouts:,} rollouts", False))
+    cards.append((cached_share(figures.usage), "of prompts from the prefix cache", False))
+    cards.append((say.money(figures.usage.cost_usd), f"{say.count(figures.usage.tokens)} tokens", False))
+    return cards
+
+
+def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
+    totals = figures.totals
+    found: list[tuple[str, float | None, bool]] = []
+    for heat in range(totals.heats):
+        found.append((f"heat {heat}, pass@1", totals.pass_at_1[heat], False))
+        if heat < totals.heats - 1:
+            found.append((f"kept after heat {heat} (Sel-K)", totals.kept[heat], False))
+    found.append(("one at random of the last heat", totals.random_pick, False))
+    found.append(("final choice", totals.final, True))
+    found += [(f"heat {heat}, pass@N (oracle)", value, False) for heat, value in enumerate(totals.pass_at_n)]
+    return [(name, value, say.percent(value), lead) for name, value, lead in found]
+
+
+def _spent(facts: OverviewFacts) -> list[dict[str, Any]]:
+    """A row a kind of work, with the widths of its bar: cached, computed and completion tokens, in percent."""
+    rows = spending(facts.charges, {heat: work.usage for heat, work in enumerate(facts.work)})
+    most = max((row.usage.tokens for row in rows), default=0)
+    found = []
+    for row in rows:
+        usage = row.usage
+        parts = (usage.cached_tokens, row.computed, usage.completion_tokens)
+        widths = [100 * part / most if most else 0 for part in parts]
+        found.append({"name": row.name, "usage": usage, "widths": widths, "cached": cached_share(usage)})
+    return found
+
+
+def cached_share(usage: Usage) -> str:
+    """The share of prompt tokens that a prefix cache had."""
+    return say.percent(usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else None)

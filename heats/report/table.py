@@ -1,0 +1,174 @@
+"""A run's figures as a table: for a terminal, and as plain text."""
+
+from collections.abc import Iterator
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from heats import formatting as say
+from heats.report.figures import Figures, TaskFigures
+from heats.show.sanitize import one_line
+
+MEANING = {
+    "pass": "pass rates by the hidden tests",
+    "verified": "no grades: shares verified by the tests that were given",
+    "none": "neither grades nor evidence: success is not known",
+}
+
+
+class RunFigures(Figures):
+    """The figures of a run, and how they are shown: `RunFigures.of(store)`."""
+
+    def as_text(self, limit: int = 1000) -> str:
+        """Plain text: a row a task, at most `limit` of them, the totals, and what must be known to read them."""
+        return figures_text(self, limit)
+
+    def view(self, width: int, limit: int = 60) -> RenderableType:
+        """For a terminal `width` columns wide."""
+        return figures_view(self, width, limit)
+
+
+def figures_view(figures: Figures, width: int, limit: int = 60) -> RenderableType:
+    """Tasks, totals and notes, fitted to a terminal `width` columns wide."""
+    remarks = Group(*(Text(note, style="dim") for note in notes(figures)))
+    return Group(figures_table(figures, limit, width), totals_table(figures), remarks)
+
+
+def figures_table(figures: Figures, limit: int = 60, width: int = 160) -> Table:
+    """One row a task, at most `limit` of them, and the total; columns that do not fit in `width` are left out."""
+    table = Table(title=Text(MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
+    rows = list(_rows(figures, limit))
+    shown = _fitting(rows, width)
+    for place in shown:
+        table.add_column(rows[0][place], justify="left" if place < 2 else "right", no_wrap=True)
+    for row in rows[1:-1]:
+        table.add_row(*(Text(row[place], style=_style(row[place])) for place in shown))
+    table.add_section()
+    table.add_row(*(Text(rows[-1][place], style="bold") for place in shown))
+    return table
+
+
+def totals_table(figures: Figures) -> Table:
+    """The totals, one row a stage of the method: each heat, those kept after it, a random pick, the final choice."""
+    totals = figures.totals
+    table = Table(box=SIMPLE_HEAD, header_style="dim")
+    for name in ("", "pass@1", "pass@N", "steps"):
+        table.add_column(name, justify="right" if name else "left")
+    for heat in range(totals.heats):
+        steps = totals.steps[heat]
+        figure = (totals.pass_at_1[heat], totals.pass_at_n[heat])
+        table.add_row(f"heat {heat}", *map(say.percent, figure), "" if steps is None else f"{steps:.1f}")
+        if heat < totals.heats - 1:
+            table.add_row(f"kept after heat {heat} (Sel-K)", say.percent(totals.kept[heat]))
+    table.add_row("one of the last heat at random", say.percent(totals.random_pick))
+    table.add_row(Text("final choice", style="bold"), Text(say.percent(totals.final), style="bold"))
+    return table
+
+
+def _fitting(rows: list[list[str]], width: int) -> list[int]:
+    """Places of the columns to show: the least telling are dropped until the row fits."""
+    widths = [max(len(row[place]) for row in rows) + 3 for place in range(len(rows[0]))]
+    shown = list(range(len(rows[0])))
+    for name in ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat"):
+        while sum(widths[place] for place in shown) + 2 > width:
+            found = next((place for place in reversed(shown) if rows[0][place].startswith(name)), None)
+            if found is None:
+                break
+            shown.remove(found)
+    return shown
+
+
+def _style(cell: str) -> str:
+    weak = dict.fromkeys(("passes, unconfirmed", "not verified"), "yellow")
+    return {"verified": "green", **weak, "infrastructure failed": "red", "no patch": "dim"}.get(cell, "")
+
+
+def figures_text(figures: Figures, limit: int = 1000) -> str:
+    """The same as plain text, columns aligned by spaces, with the notes under it."""
+    rows = list(_rows(figures, limit))
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = [MEANING[figures.basis]]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if place < 2 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join([*lines, *notes(figures)]) + "\n"
+
+
+def notes(figures: Figures) -> list[str]:
+    """What must be known to read the figures right."""
+    totals = figures.totals
+    found = [
+        (totals.infrastructure_failed, "failed by infrastructure: counted as no success"),
+        (totals.unknown if figures.basis != "none" else 0, "without a grade: in no share"),
+        (totals.unfinished, "not finished: in no share"),
+    ]
+    lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
+    failed = sum(task.status in ("error", "budget") for task in figures.tasks)
+    if failed:
+        lines.append(f"{say.several(failed, 'task')} without a result: counted as no success")
+    running = sum(task.status == "running" for task in figures.tasks)
+    if running:
+        lines.append(f"{say.several(running, 'task')} not finished")
+    return [*lines, f"spent: {say.spent(figures.usage)}"]
+
+
+def header(heats: int) -> list[str]:
+    """Column names for a number of heats."""
+    shares = [name for heat in range(heats) for name in (f"heat {heat}", "Sel-K" if heat < heats - 1 else "")]
+    oracle = [f"pass@N {heat}" for heat in range(heats)]
+    middle = [name for name in shares if name]
+    return ["task", "status", *middle, "random", "final", *oracle, "steps", "calls", "tokens", "cost", "infra"]
+
+
+def cells(task: TaskFigures, heats: int) -> list[str]:
+    """One task's cells under `header`."""
+    nothing = (None,) * (heats - len(task.heats))
+    shares: list[float | None] = []
+    for place, heat in enumerate((*task.heats, *nothing)):
+        shares.append(None if heat is None else heat.pass_at_1)
+        if place < heats - 1:
+            shares.append(None if heat is None else heat.kept)
+    oracle = [None if heat is None else heat.pass_at_n for heat in (*task.heats, *nothing)]
+    said = [say.percent(one) for one in (*shares, task.random_pick, task.final, *oracle)]
+    status = say.STATUS_WORDS.get(task.status, task.status)
+    steps = [None if heat is None else heat.steps for heat in (*task.heats, *nothing)]
+    usage = [str(task.usage.calls), say.count(task.usage.tokens), say.money(task.usage.cost_usd)]
+    return [one_line(task.task, 48), status, *said, steps_text(steps), *usage, str(task.infrastructure_failed or "")]
+
+
+def total_cells(figures: Figures) -> list[str]:
+    """The total's cells under `header`."""
+    totals = figures.totals
+    shares = [share for pair in zip(totals.pass_at_1, (*totals.kept, None), strict=False) for share in pair][:-1]
+    said = [say.percent(one) for one in (*shares, totals.random_pick, totals.final, *totals.pass_at_n)]
+    usage = [str(figures.usage.calls), say.count(figures.usage.tokens), say.money(figures.usage.cost_usd)]
+    verified = sum(task.status == "verified" for task in figures.tasks)
+    status = f"{verified}/{len(figures.tasks)} verified"
+    infra = str(totals.infrastructure_failed or "")
+    return [say.several(len(figures.tasks), "task"), status, *said, steps_text(totals.steps), *usage, infra]
+
+
+def steps_text(steps: "list[float | None] | tuple[float | None, ...]") -> str:
+    """Mean steps of each heat: `41.2 -> 14.3`."""
+    return " \u2192 ".join("\u2013" if one is None else f"{one:.1f}" for one in steps)
+
+
+def _rows(figures: Figures, limit: int) -> Iterator[list[str]]:
+    heats = max(figures.totals.heats, 1)
+    yield header(heats)
+    for task in figures.tasks[:limit]:
+        yield cells(task, heats)
+    hidden = len(figures.tasks) - limit
+    if hidden > 0:
+        yield [f"and {hidden} more", *[""] * (len(header(heats)) - 1)]
+    yield total_cells(figures) if figures.totals.heats else cells_of_nothing(figures)
+
+
+def cells_of_nothing(figures: Figures) -> list[str]:
+    """The total's cells of a run that has no rollout yet."""
+    return [say.several(len(figures.tasks), "task"), "nothing yet", *["\u2013"] * (len(header(1)) - 2)]

@@ -1,0 +1,136 @@
+"""What a run directory says, read for showing: whole or half done, by this version or hurt by a crash."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ValidationError
+
+from agents.trajectory import Trajectory
+from envs.base import Evidence, Grade, Task, TestReport
+from heats.formatting import INFRASTRUCTURE_EXITS
+from heats.store.events import Event
+from heats.store.files import read_record, slug
+from heats.store.records import Outcome, TaskResult
+from heats.store.store import RunStore, TaskStore
+from tournament.base import Bracket
+
+Basis = Literal["pass", "verified", "none"]
+"""What counts as success: hidden tests' grades, else the evidence, else nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFacts:
+    """The small records of one rollout."""
+
+    id: str
+    outcome: Outcome | None = None
+    evidence: Evidence | None = None
+    grade: Grade | None = None
+
+    @property
+    def infrastructure_failed(self) -> bool:
+        """Whether the model or the machine failed, so that nothing is known of the attempt itself."""
+        if self.grade is not None and self.grade.outcome == "invalid":
+            return True
+        return self.outcome is not None and (self.outcome.exit is None or self.outcome.exit in INFRASTRUCTURE_EXITS)
+
+    def passed(self, basis: Basis) -> bool | None:
+        """Whether it succeeded; None where nobody has looked. No patch and failed infrastructure are no success."""
+        if basis == "none" or self.outcome is None:
+            return None
+        if basis == "pass" and self.grade is not None:
+            return self.grade.outcome == "pass"
+        if basis == "verified" and self.evidence is not None:
+            return self.evidence.verdict == "verified"
+        return False if not self.outcome.patch_bytes or self.infrastructure_failed else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFacts:
+    """The small records of one task: everything but trajectories, summaries and patches."""
+
+    id: str
+    store: TaskStore
+    result: TaskResult | None
+    baseline: TestReport | None
+    heats: tuple[tuple[RolloutFacts, ...], ...]
+    brackets: tuple[Bracket | None, ...]
+    failed: TaskResult | None = None
+    """Why there is no result, if the task was tried."""
+
+    def rollouts(self) -> Iterator[RolloutFacts]:
+        """All rollouts, in order."""
+        for heat in self.heats:
+            yield from heat
+
+    def find(self, rollout: str | None) -> RolloutFacts | None:
+        """The rollout of this id."""
+        return next((one for one in self.rollouts() if one.id == rollout), None)
+
+    @property
+    def selected(self) -> str | None:
+        """The rollout that was handed over, once there is one."""
+        return None if self.result is None else self.result.selected
+
+    def kept(self, heat: int) -> tuple[str, ...]:
+        """Ids kept after a heat."""
+        bracket = self.brackets[heat] if heat < len(self.brackets) else None
+        return () if bracket is None else bracket.selected
+
+
+def task_ids(run: RunStore, events: Sequence[Event] | None = None) -> list[str]:
+    """Ids of the run's tasks, in its order: as the manifest and the events name them, then what else has files."""
+    manifest = run.manifest.identity.get("tasks")
+    names = dict.fromkeys(str(name) for name in manifest) if isinstance(manifest, dict | list) else {}
+    if not names:
+        names = dict.fromkeys(event.task for event in events or read_events(run) if event.task is not None)
+    known = {slug(name) for name in names}
+    folder = run.directory / "tasks"
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir() and path.name not in known:
+            result = read_record(path / "result.json", TaskResult)
+            names[result.task if result is not None and slug(result.task) == path.name else path.name] = None
+    return list(names)
+
+
+def read_task(run: RunStore, task_id: str) -> TaskFacts:
+    """The small records of one task."""
+    store, grades = run.task(task_id), run.grades
+    heats: list[tuple[RolloutFacts, ...]] = []
+    while names := store.rollouts(len(heats)):
+        facts = []
+        for name in names:
+            rollout = store.rollout(name)
+            facts.append(RolloutFacts(name, rollout.outcome(), rollout.evidence(), grades.grade(task_id, name)))
+        heats.append(tuple(facts))
+    brackets = tuple(store.bracket(heat) for heat in range(len(heats)))
+    return TaskFacts(task_id, store, store.result(), store.baseline(), tuple(heats), brackets, store.failed())
+
+
+def find_basis(run: RunStore) -> Basis:
+    """Grades where there are any, else evidence where there is any."""
+    if any((run.directory / "grades").rglob("rollout-*.json")):
+        return "pass"
+    return "verified" if any((run.directory / "tasks").glob("*/heat-*/rollout-*/evidence.json")) else "none"
+
+
+def statement(store: TaskStore, trajectory: Trajectory | None) -> str:
+    """What was asked: the task's issue where it is kept, else the first message of a rollout."""
+    task = read_record(store.directory / "task.json", Task)
+    if task is not None:
+        return task.statement
+    steps = () if trajectory is None else trajectory.steps
+    return next((step.content for step in steps if step.source == "user"), "")
+
+
+def read_events(run: RunStore) -> Iterator[Event]:
+    """Events in order; a line that is not whole or not an event is left out."""
+    if not run.events_path.exists():
+        return
+    with run.events_path.open("rb") as lines:
+        for line in lines:
+            try:
+                yield Event.model_validate_json(line)
+            except ValidationError:
+                continue

@@ -1,0 +1,154 @@
+"""Progress as lines: one for each event that matters, for CI logs and files. No colour, no cursor movement."""
+
+from collections.abc import Callable
+
+from heats import formatting as say
+from heats.show.sanitize import ci_lines, one_line
+from heats.store.events import Event
+from heats.view.live_model import MatchView, RunView, TaskView, amount, number, word, words
+
+MANY_TASKS = 3
+"""With more tasks than this, matches, single pieces of evidence and rollouts that went well are not told in lines."""
+
+
+def plain_line(event: Event, run: RunView) -> str | None:
+    """What an event says, without its time; None for events that are told by later ones.
+
+    Args:
+        run: the run with this event already applied.
+    """
+    tell = _TELLERS.get(event.kind)
+    text = None if tell is None else tell(event, run)
+    if text is None:
+        return None
+    place = "  ".join(one_line(part, 60) for part in (event.task, event.rollout) if part)
+    return ci_lines(f"{place}  {text}" if place else text)
+
+
+def _started(event: Event, run: RunView) -> str:
+    data = event.data
+    first = "run started" if event.kind == "run_started" else "run resumed"
+    plan = (
+        f"{say.several(amount(data, 'tasks'), 'task')}, {say.several(amount(data, 'rollouts'), 'rollout')} x "
+        f"{say.several(amount(data, 'iterations'), 'heat')}, keep {amount(data, 'select_k')}, "
+        f"groups of {amount(data, 'group_size')}, {say.several(amount(data, 'votes'), 'vote')} a match"
+    )
+    return f"{first}: {plan}; model {one_line(word(data, 'model'), 80)}; sandbox {one_line(word(data, 'sandbox'), 40)}"
+
+
+def _baseline(event: Event, run: RunView) -> str:
+    passed, failed = amount(event.data, "passed"), amount(event.data, "failed")
+    counts = f" ({failed} failed, {passed} passed)" if passed or failed else ""
+    return f"tests before: {one_line(word(event.data, 'status'), 40)}{counts}"
+
+
+def _heat(event: Event, run: RunView) -> str:
+    context = words(event.data, "context")
+    kept = f", refining {one_line(', '.join(context), 120)}" if context else ""
+    return f"heat {amount(event.data, 'heat')}: {say.several(amount(event.data, 'rollouts'), 'rollout')}{kept}"
+
+
+def _rollout(event: Event, run: RunView) -> str | None:
+    data = event.data
+    if run.planned_tasks > MANY_TASKS and word(data, "exit") not in {"", *say.INFRASTRUCTURE_EXITS}:
+        return None
+    patch = say.size(number(data, "patch_bytes"))
+    parts = [
+        f"{one_line(word(data, 'exit') or 'no attempt', 40).replace('_', ' ')}",
+        say.several(amount(data, "steps"), "step"),
+        say.duration(number(data, "duration_s")),
+        f"patch of {patch}" if number(data, "patch_bytes") else "no patch",
+        one_line(word(data, "detail") or word(data, "error"), 160) if word(data, "exit") != "submitted" else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _evidence(event: Event, run: RunView) -> str | None:
+    if run.planned_tasks > MANY_TASKS:
+        return None
+    return f"evidence: {one_line(word(event.data, 'verdict'), 20)}, {one_line(word(event.data, 'reason'), 160)}"
+
+
+def _match(event: Event, run: RunView) -> str | None:
+    data = event.data
+    if run.planned_tasks > MANY_TASKS or word(data, "decided_by") == "bye":
+        return None
+    task = run.running.get(event.task or "")
+    match = None if task is None else task.matches.get((amount(data, "heat"), word(data, "match")))
+    place = f"heat {amount(data, 'heat')}, match {one_line(word(data, 'match'), 20)}"
+    return f"{place}: {match_text(match)}" if match is not None else None
+
+
+def match_text(match: MatchView) -> str:
+    """`0/03 beats 0/01 5:2 (votes)`."""
+    others = [one for one in match.contestants if one != match.winner]
+    losers = ", ".join(one_line(say.short(other), 40) for other in others) or "nobody"
+    votes = ":".join(str(match.votes.get(one, 0)) for one in (match.winner, *others)) if match.votes else ""
+    winner = one_line(say.short(match.winner), 40)
+    return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
+
+
+def _crossed(event: Event, run: RunView) -> str | None:
+    if run.planned_tasks > MANY_TASKS:
+        return None
+    tests = say.several(amount(event.data, "tests"), "test")
+    return f"heat {amount(event.data, 'heat')}: {tests} that rollouts wrote, {amount(event.data, 'counting')} count"
+
+
+def _selected(event: Event, run: RunView) -> str:
+    chosen = ", ".join(one_line(one, 60) for one in words(event.data, "selected")) or "nobody"
+    first = "selected" if event.data.get("final") is True else f"kept from heat {amount(event.data, 'heat')}"
+    return f"{first}: {chosen}"
+
+
+def _verified(event: Event, run: RunView) -> str:
+    verdict = word(event.data, "verdict")
+    return f"{say.STATUS_WORDS.get(verdict, one_line(verdict, 20))}: {one_line(word(event.data, 'reason'), 200)}"
+
+
+def _task_finished(event: Event, run: RunView) -> str:
+    status = word(event.data, "status")
+    detail = one_line(word(event.data, "detail"), 200)
+    left = f", about {say.duration(run.left_s)} left" if run.left_s else ""
+    done = f" [{sum(run.statuses.values())}/{run.planned_tasks} tasks{left}]" if run.planned_tasks > 1 else ""
+    said = say.STATUS_WORDS.get(status, one_line(status, 20))
+    return f"finished: {said}{': ' + detail if detail else ''}{done}"
+
+
+def _warning(event: Event, run: RunView) -> str:
+    return f"warning: {one_line(word(event.data, 'text'), 400)}"
+
+
+def _finished(event: Event, run: RunView) -> str:
+    counts = ", ".join(f"{number} {say.STATUS_WORDS.get(name, name)}" for name, number in sorted(run.statuses.items()))
+    status = one_line(word(event.data, "status"), 40)
+    return " ".join(part for part in ("run finished:", status, f"({counts})" if status and counts else counts) if part)
+
+
+_TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
+    "run_started": _started,
+    "run_resumed": _started,
+    "baseline": _baseline,
+    "heat_started": _heat,
+    "rollout_finished": _rollout,
+    "evidence": _evidence,
+    "crossed": _crossed,
+    "match": _match,
+    "selected": _selected,
+    "verified": _verified,
+    "task_finished": _task_finished,
+    "warning": _warning,
+    "run_finished": _finished,
+}
+
+
+def progress(task: TaskView) -> str:
+    """Where a running task stands, in a few words: `heat 1: 5/8 rollouts, 3/4 matches`."""
+    rollouts, matches = task.heat_rollouts(), task.heat_matches()
+    if not rollouts:
+        return f"tests before: {one_line(task.tests, 20)}" if task.tests else "preparing"
+    done = sum(one.state != "running" for one in rollouts)
+    text = f"heat {task.heat}: {done}/{max(task.planned, len(rollouts))} rollouts"
+    if matches:
+        text += f", {sum(bool(one.winner) for one in matches)}/{len(matches)} matches"
+    return text

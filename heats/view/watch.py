@@ -1,0 +1,44 @@
+"""Looking at a run that may still go on: which of its tasks changed since the last look."""
+
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from heats.store.events import Event
+from heats.store.store import RunStore
+from heats.view.live_model import RunView
+
+
+@dataclass
+class Watcher:
+    """Reads the events of a run as they come; `view` is the run as the events tell it."""
+
+    run: RunStore
+    view: RunView = field(default_factory=RunView)
+    _offset: int = 0
+
+    def look(self) -> set[str]:
+        """Ids of the tasks that events since the last look speak of. A line is read once it is whole."""
+        path = self.run.events_path
+        if not path.exists() or path.stat().st_size <= self._offset:
+            return set()
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read()
+        whole = data.rfind(b"\n") + 1
+        self._offset += whole
+        changed = set()
+        for line in data[:whole].splitlines():
+            try:
+                event = Event.model_validate_json(line)
+            except ValidationError:
+                continue
+            self.view.apply(event)
+            if event.task is not None:
+                changed.add(event.task)
+        return changed
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended, as far as its events say."""
+        return bool(self.view.status)
