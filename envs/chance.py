@@ -5,10 +5,12 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
+_RANDOM = re.compile(
+    rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
+)
 _SIGNS = re.compile(
-    rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandom|uuid[14]|faker|time_ns|perf_counter"
-    rb"|monotonic|sleep|utcnow|threading|multiprocessing|getpid)\b|\b(hash|id|today)\("
-    rb"|\btime\.time\b|\bfrom time import\b|\bdatetime\.now\b"
+    rb"\b(time_ns|perf_counter|monotonic|sleep|utcnow|threading|Thread|multiprocessing|getpid)\b"
+    rb"|\b(hash|id|today)\(|\btime\.time\b|\bdatetime\.now\b"
 )
 _MOST_FILES = 25
 
@@ -25,16 +27,28 @@ class SourceFiles(Protocol):
         ...
 
 
-async def by_chance(paths: Iterable[str], files: SourceFiles) -> bool:
-    """Whether any of these files, or a file of the tree that one of them imports, shows such a sign."""
-    direct = {path: data for path in paths if (data := await files.read(path)) is not None}
-    if any(_SIGNS.search(data) for data in direct.values()):
+async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> bool:
+    """Whether tests show such signs.
+
+    Clocks and threads count where a test or a changed file has them itself; randomness also in the tests' files and in
+    what these import from the tree.
+
+    Args:
+        texts: the tests' own functions.
+        changed: files that a patch changes.
+        tests: files that the tests are in.
+    """
+    own = [*texts, *[data for path in changed if (data := await files.read(path)) is not None]]
+    if any(_SIGNS.search(data) or _RANDOM.search(data) for data in own):
+        return True
+    direct = {path: data for path in tests if (data := await files.read(path)) is not None}
+    if any(_RANDOM.search(data) for data in direct.values()):
         return True
     known = await files.modules()
     wanted = dict.fromkeys(one for path, data in direct.items() for one in imported(path, data) if one in known)
     for path in list(wanted)[:_MOST_FILES]:
         data = await files.read(path)
-        if data is not None and _SIGNS.search(data):
+        if data is not None and _RANDOM.search(data):
             return True
     return False
 

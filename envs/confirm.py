@@ -15,7 +15,7 @@ from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 Outcomes = Mapping[str, TestOutcome]
 Planner = Callable[[SourceFiles], Awaitable[Planting]]
 
-_FEW_TARGETS = 3
+_FEW_TARGETS, _MANY_TESTS = 3, 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,14 @@ class Trial:
 
     Attributes:
         problem: why nothing is to be learnt of them; `tampered` when that is because test files were changed.
+        cut_short: how a run was ended before its end, such as `timeout`.
     """
 
     planting: Planting = field(default_factory=Planting)
     runs: tuple[Outcomes, ...] = ()
     problem: str = ""
     tampered: bool = False
+    cut_short: str = ""
 
 
 class Trials(Protocol):
@@ -80,6 +82,10 @@ class Confirmation:
     weak: tuple[str, ...] = ()
 
 
+class Unsettled(Exception):
+    """A run could not show what it was for: the patch may be good, and is not confirmed."""
+
+
 class Refused(Exception):
     """The patch is not good; ends the confirmation."""
 
@@ -96,13 +102,17 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confi
     """
     try:
         return Confirmation(weak=await _Confirm(trials, subject, rng).run())
+    except Unsettled as unsettled:
+        return Confirmation(weak=(str(unsettled),))
     except Refused as refused:
         return Confirmation(refused=str(refused), forged=refused.forged)
 
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
     """Unchanged copies beside tests: they have to come to what their tests come to."""
-    return _planner(targets, Layout(None, (False,) * (4 if len(targets) <= _FEW_TARGETS else 2)), rng)
+    tests = sum(len(target.ids) for target in targets)
+    number = 1 if tests > _MANY_TESTS else 4 if len(targets) <= _FEW_TARGETS else 2
+    return _planner(targets, Layout(None, (False,) * number), rng)
 
 
 def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
@@ -182,6 +192,9 @@ class _Confirm:
         trial = await self.trials.run(plan, patched=patched)
         if trial.problem:
             raise Refused(trial.problem, forged=trial.tampered)
+        if trial.cut_short:
+            whose = "patch" if patched else "base"
+            raise Unsettled(f"a further run of the {whose} ended with: {trial.cut_short}")
         return trial
 
     async def _check_kept(self, trial: Trial) -> None:

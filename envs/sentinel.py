@@ -76,11 +76,13 @@ class Planting:
     Attributes:
         files: whole new contents by path.
         uncovered: ids of tests of which no sentinel could be made.
+        texts: the functions that sentinels were made of.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     sentinels: tuple[Sentinel, ...] = ()
     uncovered: tuple[str, ...] = ()
+    texts: tuple[bytes, ...] = ()
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """Those of the tests that are sentinels beside tests of the project."""
@@ -127,6 +129,7 @@ def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layou
     sentinels: list[Sentinel] = []
     uncovered: list[str] = []
     used: set[tuple[str, int]] = set()
+    texts: list[bytes] = []
     for target in targets:
         found = _find(target, parsed)
         if found is None:
@@ -135,6 +138,7 @@ def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layou
         path, function = found
         if (path, function.lineno) not in used:
             used.add((path, function.lineno))
+            texts.append(parsed[path].text(function))
             edit, made = _plant_one(parsed[path], function, target, layout, rng)
             edits.setdefault(path, []).append(edit)
             sentinels += made
@@ -143,7 +147,7 @@ def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layou
         del files[path]
         uncovered += [test for target in targets if path in target.files for test in target.ids]
         sentinels = [one for one in sentinels if path not in one.target.files]
-    return Planting(files, tuple(sentinels), tuple(uncovered))
+    return Planting(files, tuple(sentinels), tuple(uncovered), tuple(texts))
 
 
 def _parses(data: bytes) -> bool:

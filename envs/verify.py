@@ -145,8 +145,9 @@ class _Verification:
 
     def _trial(self, run: PatchedRun) -> Trial:
         problem = run.problem or (_rewritten(run) if run.rewritten else "")
+        cut = next((one.status for one in run.runs if one.status in ("timeout", "oom", "indeterminate")), "")
         runs = tuple(self.grouping.of(one.tests) for one in run.runs)
-        return Trial(run.planting, runs, problem, tampered=bool(run.rewritten))
+        return Trial(run.planting, runs, problem, tampered=bool(run.rewritten), cut_short=cut)
 
     def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
         """What the reports are worth, and why no more."""
@@ -184,8 +185,8 @@ class _Verification:
         return self._trial(await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare))
 
     async def _times(self, files: SourceFiles, planting: Planting) -> int:
-        paths = {*planting.files, *touched(parse_diff(self.patch.data))}
-        if not await by_chance(sorted(paths), files):
+        changed = sorted(touched(parse_diff(self.patch.data)))
+        if not await by_chance(planting.texts, changed, planting.files, files):
             return 1
         quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
         return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))

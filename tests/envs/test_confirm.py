@@ -169,9 +169,14 @@ async def test_signs_of_chance_are_found_in_tests_and_in_what_they_import() -> N
         async def read(self, path: str) -> bytes | None:
             return self.files.get(path)
 
-    assert not await by_chance(["t.py"], Tree(t=b"import shop.cart\n", shop__cart=b"x = 1\n"))
-    assert await by_chance(["t.py"], Tree(t=b"import random\n"))
-    assert await by_chance(["t.py"], Tree(t=b"from shop import cart\n", shop__cart=b"from random import choice\n"))
-    assert await by_chance(["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"time.sleep(1)\n"))
-    assert not await by_chance(["t.py"], Tree(t=b"import shop\n", other=b"import random\n"))
-    assert not await by_chance(["t.py", "gone.py"], Tree(t=b"def (\n"))
+    async def signs(text: bytes = b"", changed: tuple[str, ...] = (), **files: bytes) -> bool:
+        return await by_chance([text], changed, ["t.py"], Tree(**files))
+
+    assert not await signs(t=b"import shop.cart\nimport time\n", shop__cart=b"import threading\n")
+    assert await signs(t=b"import random\n")
+    assert await signs(b"def test_a():\n    assert time.time() > 1\n", t=b"")
+    assert await signs(t=b"from shop import cart\n", shop__cart=b"from random import choice\n")
+    assert await signs(changed=("shop/cart.py",), t=b"", shop__cart=b"time.sleep(1)\n")
+    assert not await signs(t=b"import shop\n", other=b"import random\n")
+    assert not await signs(changed=("gone.py",), t=b"def (\n")
+    assert await by_chance([], [], ["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"import secrets\n"))
