@@ -3,14 +3,12 @@
 `base.py` says what an agent is, `llm/base.py` what a chat model is, `trajectory.py` what is recorded.
 """
 
-import importlib
-from collections.abc import Mapping
-
 from agents.base import Agent, Assignment, SaveStep
 from agents.bash_agent import BashAgent
 from agents.config import AgentConfig
-from agents.errors import AgentsError, UnknownAgent
+from agents.errors import AgentsError
 from agents.trajectory import Exit, Observation, Step, Trajectory
+from core.registry import Registry
 
 __all__ = [
     "AGENTS",
@@ -24,38 +22,31 @@ __all__ = [
     "SaveStep",
     "Step",
     "Trajectory",
-    "UnknownAgent",
     "open_agent",
 ]
 
-AGENTS: Mapping[str, str] = {
-    "bash": "agents.bash_agent:BashAgent",
-    "terminal": "agents.terminal.agent:TerminalAgent",
-    "noop": "agents.noop:NoopAgent",
-    "mini": "agents.mini_agent:MiniAgent",
-}
-"""Agents by short name -> `module:Class`."""
+AGENTS = Registry(
+    "agent",
+    {
+        "bash": "agents.bash_agent:BashAgent",
+        "terminal": "agents.terminal.agent:TerminalAgent",
+        "noop": "agents.noop:NoopAgent",
+        "mini": "agents.mini_agent:MiniAgent",
+    },
+    also=("command:...",),
+)
 
 
 def open_agent(name: str, config: AgentConfig) -> Agent:
     """The agent of a short name or of `module:Class`, made with `config`.
 
     Raises:
-        UnknownAgent: there is no such name, module or class; the message lists the names.
+        UnknownPart: there is no such name, module or class; the message lists the names.
+        InvalidOptions: `agent.options` do not fit it.
     """
     if name.startswith("command:"):
         from agents.command import CommandAgent
 
         return CommandAgent(config)
-    target = AGENTS.get(name, name)
-    module, _, attribute = target.partition(":")
-    if not attribute:
-        raise UnknownAgent(
-            f"unknown agent {name!r}; known: {', '.join(AGENTS)}, command:..., or module:Class for your own"
-        )
-    try:
-        made = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UnknownAgent(f"agent {name!r} cannot be loaded: {error}") from error
-    agent: Agent = made(config)
+    agent: Agent = AGENTS.open(name, config, options=config.options, key="agent.options")
     return agent

@@ -16,11 +16,12 @@ from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, Mode
 from agents.llm.base import ChatModel, Completion, History, Message, ToolCall
 from agents.llm.ledger import Ledger, Usage
 from agents.llm.truncation import PromptGrowth
-from agents.prompting import Prompts, defused
+from agents.prompting import Prompts
 from agents.resume import as_message, before_submission, repeat_commands, with_odd_message
 from agents.text_protocol import calls_in_text
 from agents.tools import BASH, SUBMIT, command_of
 from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
+from core.sanitize import for_model
 from sandbox.base import Sandbox
 from sandbox.errors import DiskLimitExceeded, SandboxError
 
@@ -249,7 +250,7 @@ class Attempt:
 
     def _format_error(self, problem: str) -> str:
         render = self.agent.prompts.render
-        return render("format_error", problem=defused(problem)[0], text_protocol=self.text_protocol)
+        return render("format_error", problem=for_model(problem), text_protocol=self.text_protocol)
 
     def _show(self, observations: list[Observation]) -> None:
         for one in observations:

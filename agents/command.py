@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from agents.base import Assignment, SaveStep
 from agents.bash_agent import without_sandbox
 from agents.config import AgentConfig
-from agents.errors import AgentUnusable, LimitExceeded, TrajectoryFormatError, UnknownAgent
+from agents.errors import AgentUnusable, LimitExceeded, TrajectoryFormatError
 from agents.importers import parse_trajectory
 from agents.llm.base import ChatModel, ToolCall
 from agents.llm.ledger import Ledger, Usage
-from agents.prompting import defused, elide
 from agents.trajectory import LIMIT_EXITS, Exit, Observation, Step, Trajectory
+from core.errors import UnknownPart
+from core.sanitize import for_model
+from core.text import elide
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError, SandboxFileNotFound
 
@@ -44,14 +46,14 @@ class CommandAgent:
             `{instruction}` the task is on standard input.
 
     Raises:
-        UnknownAgent: there is no command.
+        UnknownPart: there is no command.
     """
 
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
         self.command = config.name.removeprefix(PREFIX).strip()
         if not self.command:
-            raise UnknownAgent('which command? For example: --agent command:"mytool --task-file {instruction}"')
+            raise UnknownPart('which command? For example: --agent command:"mytool --task-file {instruction}"')
         self.name = PREFIX + self.command.split()[0].rsplit("/", 1)[-1]
 
     async def run(
@@ -214,7 +216,7 @@ class _Run:
         shown, _ = elide(result.text(), config.observation_head, config.observation_tail)
         return Observation(
             tool_call_id="command",
-            content=defused(shown)[0],
+            content=for_model(shown),
             status=result.status,
             exit_code=result.exit_code,
             duration_s=result.duration_s,
@@ -255,7 +257,7 @@ def instruction_of(assignment: Assignment) -> str:
     if assignment.refinement:
         parts.append("Earlier attempts at this task, summarised. They may be wrong; check what you take over.")
         parts += assignment.refinement
-    return defused("\n\n".join(parts))[0] + "\n"
+    return for_model("\n\n".join(parts)) + "\n"
 
 
 def _now() -> str:

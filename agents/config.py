@@ -1,14 +1,17 @@
 """Settings of the agents."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.prompting import Templates
 from agents.terminal.config import TerminalConfig
+from core.record import Config
 
 
-class CommandConfig(BaseModel):
+class CommandConfig(Config):
     """Of a command-line agent in the sandbox's image, `command:...`.
 
     Attributes:
@@ -20,15 +23,13 @@ class CommandConfig(BaseModel):
             forwarded is no secret any more for whatever runs in the sandbox.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     time_limit_s: float = Field(3600.0, gt=0)
     trajectory: str | None = None
     base_url: str | None = None
     forward_env: tuple[str, ...] = ()
 
 
-class MiniConfig(BaseModel):
+class MiniConfig(Config):
     """Of mini-swe-agent, `mini`: installed with heats (`heats[mini]`) or in an environment of its own.
 
     Attributes:
@@ -36,13 +37,11 @@ class MiniConfig(BaseModel):
         config: its configuration: a file of its own (`mini.yaml`, `benchmarks/swebench.yaml`) or a path.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     python: Path | None = None
     config: str = "mini.yaml"
 
 
-class AgentConfig(BaseModel):
+class AgentConfig(Config):
     """The settings of all agents; each reads what concerns it.
 
     Attributes:
@@ -55,9 +54,8 @@ class AgentConfig(BaseModel):
         text_protocol: fenced blocks in place of tool calls, for every model; a model can ask for them itself.
         command: of agents that are a command in the sandbox.
         mini: of mini-swe-agent.
+        options: settings of an agent of your own, which declares them as `Options`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = "bash"
     step_limit: int = Field(100, gt=0)
@@ -70,3 +68,4 @@ class AgentConfig(BaseModel):
     terminal: TerminalConfig | None = None
     command: CommandConfig = CommandConfig()
     mini: MiniConfig = MiniConfig()
+    options: Mapping[str, Any] = {}

@@ -7,19 +7,16 @@
     - ContextOverflow          the request does not fit the model's context: never retried as is
     - ModelRefused             the server or model refused to answer
     - ReplyInvalid             replies stayed unusable after the retries
-  + UnknownAgent               no agent of that name can be loaded
   + AgentUnusable              an agent that is not there, or does not work, where the task is
   + TrajectoryFormatError      a file is not a trajectory of the format it was read as
   + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
 """
 
+from core.errors import ExpectedError
 
-class AgentsError(Exception):
+
+class AgentsError(ExpectedError):
     """Base of this room's errors."""
-
-
-class UnknownAgent(AgentsError):
-    """No agent of that name can be loaded; the message lists the names."""
 
 
 class AgentUnusable(AgentsError):

@@ -30,12 +30,12 @@ from agents.errors import (
     ModelConfigError,
     ModelError,
     TrajectoryFormatError,
-    UnknownAgent,
 )
 from agents.importers import parse_trajectory
 from agents.llm.base import ChatModel, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import LIMIT_EXITS, Exit, Step, Trajectory
+from core.errors import UnknownPart
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError
 
@@ -48,7 +48,7 @@ class MiniAgent:
     """An `Agent` that is mini-swe-agent.
 
     Raises:
-        UnknownAgent: it is not installed, or not where the configuration says.
+        UnknownPart: it is not installed, or not where the configuration says.
     """
 
     name = "mini"
@@ -57,7 +57,7 @@ class MiniAgent:
         self.config = config
         self.python = config.mini.python or _installed()
         if self.python is None or not Path(self.python).exists():
-            raise UnknownAgent(
+            raise UnknownPart(
                 f"mini-swe-agent is not {'installed' if self.python is None else f'at {self.python}'}: "
                 "pip install 'heats[mini]', or name the interpreter of its environment with -c agent.mini.python=PATH"
             )

@@ -3,29 +3,16 @@
 Templates come from the configuration; issue texts, outputs and summaries are only ever their variables.
 """
 
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jinja2
-from jinja2 import meta
-from jinja2.sandbox import SandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator
 
 from agents.base import Assignment
+from core.record import Config
+from core.sanitize import for_model, for_model_counted
+from core.text import checked_template, elide, fill
 from sandbox.base import ExecResult
-
-_CONTROL_TOKENS = re.compile(
-    r"<(?=\|[^\s|<>]{1,40}\|>)"
-    r"|<(?=｜[^<>｜]{1,40}｜>)"
-    r"|<(?=/?(?:think|thinking|tool_call|tool_calls|tool_response|function_call|start_of_turn|end_of_turn|s|eos|bos)>)"
-    r"|<(?=/?(?:function|parameter)(?:=[^<>]{0,40})?>)"
-    r"|<(?=</?SYS>>)"
-    r"|\[(?=/?(?:INST|TOOL_CALLS|AVAILABLE_TOOLS|TOOL_RESULTS|SYSTEM_PROMPT)\])"
-)
-_TERMINAL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]")
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "command_timeout_s"}),
@@ -36,11 +23,7 @@ _VARIABLES: Mapping[str, frozenset[str]] = {
 }
 
 
-class TemplateFault(ValueError):
-    """A template is broken, or names a variable that it is not given."""
-
-
-class Templates(BaseModel):
+class Templates(Config):
     """The agent's prompts, as Jinja2 templates.
 
     Attributes:
@@ -51,8 +34,6 @@ class Templates(BaseModel):
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     system: str
     task: str
@@ -66,57 +47,31 @@ class Templates(BaseModel):
         return checked_template(value, _VARIABLES[str(info.field_name)])
 
 
-def checked_template(text: str, known: Collection[str]) -> str:
-    """The template, if it can be read and names only variables that it is given.
-
-    Raises:
-        ValueError
-    """
-    try:
-        used = meta.find_undeclared_variables(_environment().parse(text))
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"broken template: {error}") from error
-    if not used <= set(known):
-        raise ValueError(f"unknown variables {sorted(used - set(known))}; known here: {sorted(known)}")
-    return text
-
-
-def _environment() -> SandboxedEnvironment:
-    return SandboxedEnvironment(
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # prompts are plain text, not HTML
-    )
-
-
 class Prompts:
     """Renders templates, such as those of `Templates`, by name."""
 
     def __init__(self, templates: Iterable[tuple[str, str]]) -> None:
-        environment = _environment()
-        self._templates = {name: environment.from_string(text) for name, text in templates}
+        self._templates = dict(templates)
 
     def render(self, name: str, **variables: Any) -> str:
-        """One template with its variables, which are not rendered themselves.
+        """Fill in one template.
 
         Raises:
             TemplateFault: the template names a variable that it is not given, or does what it may not.
         """
-        try:
-            return self._templates[name].render(variables)
-        except jinja2.TemplateError as error:
-            raise TemplateFault(f"template {name!r}: {error}") from error
+        return fill(self._templates[name], **variables)
 
     def first_user_message(self, assignment: Assignment) -> str:
         """The task, then the refinement context, so that rollouts with and without one share the longest prefix."""
-        instruction, _ = defused(assignment.instruction)
         task = self.render(
-            "task", instruction=instruction, workdir=assignment.workdir, test_command=assignment.test_command
+            "task",
+            instruction=for_model(assignment.instruction),
+            workdir=assignment.workdir,
+            test_command=assignment.test_command,
         )
         if not assignment.refinement:
             return task
-        summaries = [defused(summary)[0] for summary in assignment.refinement]
+        summaries = [for_model(summary) for summary in assignment.refinement]
         return f"{task}\n\n{self.render('refinement', summaries=summaries)}"
 
     def observation(self, result: ExecResult, *, timeout_s: float, head: int, tail: int) -> str:
@@ -128,7 +83,7 @@ class Prompts:
         """
         text = result.text()
         shown, omitted = elide(text, head, tail)
-        output, escaped = defused(shown)
+        output, escaped = for_model_counted(shown)
         facts: Mapping[str, Any] = {
             "status": result.status,
             "exit_code": result.exit_code,
@@ -136,21 +91,3 @@ class Prompts:
             "timeout_s": timeout_s,
         }
         return self.render("observation", output=output, omitted=omitted, escaped=escaped, **facts)
-
-
-def elide(text: str, head: int, tail: int) -> tuple[str, int]:
-    """Keep `head` and `tail` characters, the cut stated in between; also how many were left out."""
-    omitted = len(text) - head - tail
-    if omitted <= 0:
-        return text, 0
-    return f"{text[:head]}\n[... {omitted} characters left out ...]\n{text[len(text) - tail :]}", omitted
-
-
-def defused(text: str) -> tuple[str, int]:
-    """Untrusted text made safe to show to a model, and how many of its control tokens were escaped.
-
-    Terminal sequences go, other control characters and lone surrogates become U+FFFD, and whatever a chat template or
-    tokenizer could take for structure gets a backslash after its first character.
-    """
-    sound = _UNPRINTABLE.sub("\ufffd", _TERMINAL.sub("", text))
-    return _CONTROL_TOKENS.subn(lambda match: match.group() + "\\", sound)

@@ -7,10 +7,11 @@ it back without loss.
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.llm.base import ToolCall
 from agents.llm.ledger import Usage
+from core.record import Record
 
 ExitKind = Literal[
     "submitted",
@@ -33,12 +34,6 @@ LIMIT_EXITS: Mapping[str, ExitKind] = {
     "time": "time_limit",
 }
 """By the kind of a `LimitExceeded`."""
-
-
-class Record(BaseModel):
-    """Base of everything that is stored: frozen, and closed against misspelt fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Observation(Record):

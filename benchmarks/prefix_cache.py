@@ -189,7 +189,7 @@ async def flight(bench: Bench) -> None:
     async def watch() -> None:
         while True:
             if client.limit.waiting:
-                shares.append(client.limit.in_flight / 8)
+                shares.append(client.limit.holders / 8)
             await asyncio.sleep(0.005)
 
     async def look() -> None:

@@ -190,7 +190,7 @@ async def report(fields: Sequence[Field], config: HeatsConfig, draws: int) -> No
     print(f"pass@1 {said['heat0']}, heat 1 {said['heat1']}, pass@N {said['oracle0']}, of both heats {said['oracle']}\n")
     for title, those in (("evidence first", fields), ("without evidence", without_evidence(fields))):
         print(f"## {title}\n\n{HEAD}")
-        for name in SELECTORS:
+        for name in SELECTORS.known:
             settings = base.model_copy(update={"selector": name})
             print(row(name, await measure(those, settings, model, config.select_k, draws)), flush=True)
         print()

@@ -19,9 +19,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from core.diff import diff_stats  # noqa: E402
 from envs.base import Grade, Patch, Task  # noqa: E402
 from envs.machine import prepared, spec_for  # noqa: E402
-from envs.patches import patch_stats  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
 from sandbox import SandboxConfig, open_backend  # noqa: E402
 from sandbox.base import Sandbox, SandboxBackend  # noqa: E402
@@ -92,7 +92,7 @@ async def make_patch(env: SweBenchEnv, task: Task, kind: str, backend: SandboxBa
     """The patch of one kind, made as an attempt's is: files are changed in a sandbox, the env takes the diff."""
     if kind == "gold":
         return env.reference(task.id)
-    changed = patch_stats(env.reference(task.id)).files
+    changed = diff_stats(env.reference(task.id).data).files
     module = next(path for path in changed if path.endswith(".py"))
     async with prepared(env, task, backend, spec_for(task)) as box:
         for path, data in files_of(kind, module, await read_source(box, task, module)).items():

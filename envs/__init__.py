@@ -5,7 +5,7 @@ from envs.baseline import baseline
 from envs.bench import Bench, VerifyRules
 from envs.factory import open_env
 from envs.machine import prepared, spec_for
-from envs.patches import check_patch, patch_key, patch_stats
+from envs.patches import check_patch, patch_key
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
 from envs.verify import verify
 
@@ -25,7 +25,6 @@ __all__ = [
     "open_env",
     "open_repository",
     "patch_key",
-    "patch_stats",
     "prepared",
     "spec_for",
     "verify",

@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
-
+from core.record import Record
 from sandbox.base import ExecResult, Network, Profile, Sandbox, SandboxBackend
-
-
-class Record(BaseModel):
-    """Base of everything that is stored: frozen, and closed against misspelt fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Machine(Record):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from pydantic import Field
 
-from envs.base import Record, Task
+from core.record import Record
+from envs.base import Task
 from envs.machine import spec_for
 from envs.patches import PatchRules
 from envs.recording import room_for_results

@@ -9,8 +9,10 @@
   + PatchRejected          a patch that must not be stored or applied (carries every reason)
 """
 
+from core.errors import ExpectedError
 
-class EnvsError(Exception):
+
+class EnvsError(ExpectedError):
     """Base of this room's errors."""
 
 

@@ -1,14 +1,23 @@
 """Finding an env by name."""
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from core.registry import Registry
 from envs.base import Env
 from envs.errors import TaskError
-from envs.repository import RepositoryEnv, RepositorySource
+
+ENVS = Registry(
+    "env",
+    {
+        "demo": "envs.demo:DemoEnv",
+        "harbor": "envs.harbor:HarborEnv",
+        "repository": "envs.repository:RepositoryEnv",
+        "swebench": "envs.swebench:SweBenchEnv",
+    },
+)
 
 
 def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
@@ -16,35 +25,17 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
 
     Args:
         name: `repository`, `demo`, `harbor`, `swebench`, or `module:Class` for one of your own.
-        options: fields of `RepositorySource` for `repository`, of `HarborOptions` for `harbor`, of
-            `SweBenchSource` for `swebench`; keyword arguments for the others.
+        options: keyword arguments of the class; for a class that declares a model `Options`, as `repository` and
+            `swebench` do, the fields of that model, an instance of which its class method `open` gets.
 
     Raises:
-        TaskError: unknown name, options that do not fit, or a task that cannot be used as given.
+        UnknownPart: there is no such name, module or class.
+        TaskError: options that do not fit, or a task that cannot be used as given.
     """
-    options = dict(options or {})
+    part, given = ENVS.find(name), dict(options or {})
+    model = getattr(part, "Options", None)
     try:
-        if name == "repository":
-            return RepositoryEnv.open(RepositorySource(**options))
-        if name == "demo":
-            # Reading every built-in task is left until somebody asks for them.
-            from envs.demo import DemoEnv
-
-            return DemoEnv(**options)
-        if name == "harbor":
-            from envs.harbor import HarborEnv
-
-            return HarborEnv(**options)
-        if name == "swebench":
-            from envs.swebench import SweBenchEnv, SweBenchSource
-
-            return SweBenchEnv.open(SweBenchSource(**options))
-        if ":" in name:
-            module, _, attribute = name.partition(":")
-            env: Env = getattr(importlib.import_module(module), attribute)(**options)
-            return env
-    except (ImportError, AttributeError) as error:
-        raise TaskError(f"no env {name}: {error}") from error
+        env: Env = part.open(model(**given)) if model else part(**given)
     except (ValidationError, TypeError) as error:
         raise TaskError(f"the options do not fit the env {name}: {error}") from error
-    raise TaskError(f"no env named {name}; there are: demo, harbor, repository, swebench, or module:Class")
+    return env

@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from core.diff import parse_diff
 from envs.base import Env, Patch, Task, TestReport
 from envs.bench import Bench
 from envs.chance import SourceFiles
-from envs.diffparse import parse_diff
 from envs.machine import prepared
 from envs.protect import SETTINGS_FILES, Protection, protection, runner_settings
 from envs.recording import WORST

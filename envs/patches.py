@@ -1,4 +1,4 @@
-"""What a patch may contain, how big it is, and when two patches are equal.
+"""What a patch may contain, and when two patches are equal.
 
 Every header of a patch is parsed and checked before the patch is stored or applied anywhere.
 """
@@ -8,12 +8,12 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pydantic import Field
 
-from envs.base import Patch, Record
-from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
+from core.record import Record
+from envs.base import Patch
 from envs.errors import PatchRejected
 
 STATE_MARK = "# heats: end state"
@@ -31,15 +31,6 @@ class PatchRules(Record):
     max_files: int = Field(2000, gt=0)
     max_binary_bytes: int = Field(64 << 20, gt=0)
     """Sum of what the binary blocks say they inflate to."""
-
-
-@dataclass(frozen=True, slots=True)
-class PatchStats:
-    """Size of a patch: the files it touches, sorted, and its changed text lines."""
-
-    files: tuple[str, ...]
-    added: int
-    removed: int
 
 
 def check_patch(data: bytes, rules: PatchRules | None = None) -> None:
@@ -224,19 +215,3 @@ def _normal_form(file: FileDiff) -> bytes:
             changed = sign in (b"+", b"-")
             line_no += sign in (b" ", b"-")
     return b"\n".join(parts)
-
-
-def patch_stats(patch: Patch) -> PatchStats:
-    """Files touched and text lines added and removed; all zero for an empty or unreadable patch."""
-    try:
-        files = parse_diff(patch.data)
-    except DiffSyntaxError:
-        return PatchStats((), 0, 0)
-    lines = [line[:1] for file in files for hunk in file.hunks for line in hunk.lines]
-    return PatchStats(tuple(sorted(touched(files))), lines.count(b"+"), lines.count(b"-"))
-
-
-def touched(files: list[FileDiff]) -> set[str]:
-    """Every path that a parsed diff names, old and new, as text."""
-    paths = {path for file in files for path in (file.old_path, file.new_path) if path is not None}
-    return {path.decode("utf-8", "backslashreplace") for path in paths}

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from envs.diffparse import FileDiff
+from core.diff import FileDiff
 from envs.testing import first_word
 
 _RUNNER_FILES = frozenset(

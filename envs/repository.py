@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from envs.base import Grade, Patch, Record, Task
+from core.record import Record
+from envs.base import Grade, Patch, Task
 from envs.basetree import BaseTree, read_base_tree
 from envs.errors import SetupFailed, TaskError
 from envs.worktree import describe, put_tree, take_patch
@@ -45,6 +46,7 @@ class RepositoryEnv:
     """The one task of a `RepositorySource`."""
 
     name = "repository"
+    Options = RepositorySource
 
     def __init__(self, task: Task, tree: BaseTree) -> None:
         self.task = task

@@ -8,15 +8,15 @@ sentinels, which must pass or must fail. Only what is confirmed test by test is 
 import random
 from dataclasses import replace
 
+from core.diff import parse_diff, touched
 from envs.base import Env, Evidence, Patch, Strength, Task, TestReport
 from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.chance import SourceFiles, by_chance
 from envs.confirm import Planner, Subject, Trial, confirm, copies
-from envs.diffparse import parse_diff
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
-from envs.patches import check_patch, touched
+from envs.patches import check_patch
 from envs.sentinel import Planting, Target, targets_of
 from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
+from core.record import Config
 from envs import VerifyRules
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
@@ -41,13 +42,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
 """What a run may change and still be the same run: speed, budgets and where the same model is served."""
 
 
-class Section(BaseModel):
-    """Base of the configuration: frozen, and closed against misspelt keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class RefineConfig(Section):
+class RefineConfig(Config):
     """How a heat uses the one before it (PDR).
 
     Attributes:
@@ -65,7 +60,7 @@ class RefineConfig(Section):
     stop_when_verified: bool = False
 
 
-class LimitsConfig(Section):
+class LimitsConfig(Config):
     """Ceilings of the whole run, of each task and of each rollout."""
 
     run: Limits = Limits()
@@ -79,7 +74,7 @@ class WeightedModel(ModelConfig):
     weight: float = Field(1.0, gt=0)
 
 
-class HeatsConfig(Section):
+class HeatsConfig(Config):
     """Everything that can be set. N, K and T are here, G and V in `tournament`.
 
     Attributes:

@@ -14,6 +14,8 @@ patch, 5 a limit was reached first, 7 a patch that passes the tests without bein
 
 from enum import IntEnum
 
+from core.errors import ExpectedError
+
 
 class ExitCode(IntEnum):
     """Exit codes of every command."""
@@ -30,7 +32,7 @@ class ExitCode(IntEnum):
     SIGTERM = 143
 
 
-class HeatsError(Exception):
+class HeatsError(ExpectedError):
     """Base of what a user is told in one line."""
 
     exit_code = ExitCode.INTERNAL

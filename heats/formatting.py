@@ -5,6 +5,7 @@ import re
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, ExitKind
+from core.ids import RolloutId
 from envs.base import TestReport
 
 STATUS_WORDS = {
@@ -93,8 +94,7 @@ def ending(exit: Exit | ExitKind | None) -> str:
 
 def short(rollout: str) -> str:
     """`heat-0/rollout-03` as `0/03`, for places with little room."""
-    heat, _, name = rollout.partition("/")
-    return f"{heat.removeprefix('heat-')}/{name.removeprefix('rollout-')}" if name else rollout
+    return RolloutId.parse(rollout).short if RolloutId.matches(rollout) else rollout
 
 
 def command(arguments: str) -> str:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.trajectory import ExitKind
+from core.record import Config
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError, SandboxStartError
 
 FailureClass = Literal["image", "sandbox_start", "sandbox_lost", "endpoint", "budget"]
@@ -16,7 +17,7 @@ run cut it off, which is no failure, but is gone on with likewise once the limit
 FAILED_EXITS: Mapping[ExitKind, FailureClass] = {"sandbox_lost": "sandbox_lost", "model_error": "endpoint"}
 
 
-class RetriesConfig(BaseModel):
+class RetriesConfig(Config):
     """Further attempts by class of failure; a run that goes on later tries again whatever it finds failed.
 
     Attributes:
@@ -27,8 +28,6 @@ class RetriesConfig(BaseModel):
         task: of a whole task that had no result, after all others; not with one task.
         wait_s: before the second attempt, doubled before each further one.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sandbox_start: int = Field(2, ge=0)
     sandbox_lost: int = Field(1, ge=0)

@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.record import Config
 
 ExecStatus = Literal["exited", "timeout", "oom", "indeterminate"]
 Network = Literal["none", "bridge"]
@@ -52,10 +54,8 @@ class ExecResult:
         return (self.stdout + self.stderr).decode("utf-8", "replace")
 
 
-class SandboxLimits(BaseModel):
+class SandboxLimits(Config):
     """Ceilings of one sandbox. Sizes in MiB, times in seconds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     memory_mb: int = Field(2048, gt=0)
     cpus: float = Field(1.0, gt=0)

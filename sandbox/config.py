@@ -2,20 +2,30 @@
 
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, field_validator
 
+from core.record import Config
+from core.registry import Registry
 from sandbox.base import Network, SandboxLimits
 
-BackendName = Literal["auto", "docker", "bubblewrap", "local"]
+BACKENDS = Registry(
+    "sandbox backend",
+    {
+        "docker": "sandbox.docker:DockerBackend",
+        "bubblewrap": "sandbox.bubblewrap:BubblewrapBackend",
+        "local": "sandbox.local:LocalBackend",
+    },
+    also=("auto",),
+)
+"""Each is made with a `SandboxConfig`, by an asynchronous class method `open` where it has one."""
 
 
-class Slots(BaseModel):
+class Slots(Config):
     """How many calls of each kind the Docker daemon gets at once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     start: int = Field(4, gt=0, le=32)
     remove: int = Field(4, gt=0, le=32)
@@ -23,13 +33,14 @@ class Slots(BaseModel):
     """Opening channels; commands go through channels that are open, and are not limited by this."""
 
 
-class SandboxConfig(BaseModel):
+class SandboxConfig(Config):
     """The `sandbox` section of the configuration."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backend: BackendName = "auto"
-    """`auto` takes Docker where a daemon answers, else bubblewrap; never `local`."""
+    backend: str = "auto"
+    """`docker`, `bubblewrap`, `local`, or `module:Class` of your own; `auto` takes Docker where a daemon answers, else
+    bubblewrap, and never `local`."""
+    options: Mapping[str, Any] = {}
+    """Settings of a backend of your own, which declares them as `Options`."""
     unsafe: bool = False
     """Must be true for `local`, which isolates nothing."""
     image: str | None = None
@@ -57,6 +68,11 @@ class SandboxConfig(BaseModel):
     scratch_dir: Path | None = None
     """Where sandboxes keep what is theirs on this machine: containers their pipes, the others their files. By default
     in the system's temporary directory."""
+
+    @field_validator("backend")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return value if value == "auto" else BACKENDS.check(value)
 
     def scratch(self) -> Path:
         """The directory that holds what sandboxes have on this machine."""

@@ -16,8 +16,10 @@ A command that fails, times out or is killed is a *result* (`ExecResult`); these
     - FilePermissionDenied
 """
 
+from core.errors import ExpectedError
 
-class SandboxError(Exception):
+
+class SandboxError(ExpectedError):
     """The sandbox, not the command in it, failed."""
 
 

@@ -1,9 +1,10 @@
 """From a configuration to a backend."""
 
+import inspect
 import logging
 
 from sandbox.base import SandboxBackend
-from sandbox.config import SandboxConfig
+from sandbox.config import BACKENDS, SandboxConfig
 from sandbox.errors import BackendUnavailable
 from sandbox.versions import refuse_old_host
 
@@ -23,6 +24,7 @@ async def open_backend(config: SandboxConfig) -> SandboxBackend:
         An open backend; close it when done.
 
     Raises:
+        UnknownPart, InvalidOptions: a backend of your own cannot be loaded, or `sandbox.options` do not fit it.
         BackendUnavailable: it does not work on this machine, or `strict_host` refuses it; the message says why.
     """
     backend = await _opened(config)
@@ -36,23 +38,15 @@ async def open_backend(config: SandboxConfig) -> SandboxBackend:
 
 
 async def _opened(config: SandboxConfig) -> SandboxBackend:
-    # The imports are here because the Docker SDK takes a tenth of a second that `heats --help` should not pay.
-    if config.backend == "local":
-        from sandbox.local import LocalBackend
-
-        return LocalBackend(config)
-    if config.backend == "bubblewrap":
-        from sandbox.bubblewrap import BubblewrapBackend
-
-        return await BubblewrapBackend.open(config)
-    from sandbox.docker import DockerBackend
-
-    if config.backend == "docker":
-        return await DockerBackend.open(config)
-    return await _first_that_works(config)
+    if config.backend == "auto":
+        return await _first_that_works(config)
+    made = BACKENDS.open(config.backend, config, options=config.options, key="sandbox.options")
+    backend: SandboxBackend = await made if inspect.isawaitable(made) else made
+    return backend
 
 
 async def _first_that_works(config: SandboxConfig) -> SandboxBackend:
+    # The imports are here because the Docker SDK takes a tenth of a second that `heats --help` should not pay.
     from sandbox.bubblewrap import BubblewrapBackend
     from sandbox.docker import DockerBackend
 

@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from core.record import Record
 from sandbox.cgroup import remove_group
 from sandbox.errors import BackendUnavailable
 from sandbox.owner import Owner
@@ -19,9 +20,7 @@ _RECORD = "owner.json"
 _DU_S = 60.0
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Record(Record):
     host: str
     owner: str
     backend: str

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from core.record import Config
 
 
-class SummarizerConfig(BaseModel):
+class SummarizerConfig(Config):
     """How trajectories become summaries.
 
     Attributes:
@@ -25,8 +27,6 @@ class SummarizerConfig(BaseModel):
         merge: gets `statement`, `drafts`, `nonce`.
         repair: gets `error`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["model", "last-message", "patch", "head-tail"]
     max_chars: int = Field(ge=200)

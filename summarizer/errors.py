@@ -4,8 +4,10 @@
   + SummaryInvalid     the model gave no summary that fits the schema, after its repair turn
 """
 
+from core.errors import ExpectedError
 
-class SummarizerError(Exception):
+
+class SummarizerError(ExpectedError):
     """Base of this room's errors."""
 
 

@@ -1,10 +1,11 @@
 """Summaries that need no model: from the facts when no model summary could be had, and the ablations' baselines."""
 
 from agents.trajectory import Trajectory
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.config import SummarizerConfig
 from summarizer.facts import facts
 from summarizer.schema import CheckedClaim, Summary
-from summarizer.text import cut, sanitise
 from summarizer.view import calls_of, command_of, ending, render_trajectory
 
 _LAST_COMMANDS = 8
@@ -16,10 +17,10 @@ def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Sum
     detail = trajectory.exit.detail if trajectory.exit else ""
     return Summary(
         rollout_id=trajectory.id,
-        problem=cut(sanitise(statement).strip(), 600),
+        problem=cut(for_model(statement).strip(), 600),
         progress=cut(_last_message(trajectory), 600),
         evidence=_last_commands(trajectory),
-        end_state=sanitise(f"{known.exit}: {detail}" if detail else known.exit),
+        end_state=for_model(f"{known.exit}: {detail}" if detail else known.exit),
         facts=known,
         source="harness",
     )
@@ -31,7 +32,7 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
         case "last-message":
             text = _last_message(trajectory)
         case "patch":
-            text = sanitise(patch.decode("utf-8", "replace"))
+            text = for_model(patch.decode("utf-8", "replace"))
         case "head-tail":
             text = cut(render_trajectory(trajectory, config.step_chars), config.max_chars)
         case "model":
@@ -47,15 +48,15 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
 
 def _last_message(trajectory: Trajectory) -> str:
     said = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
-    return sanitise(next(said, "")).strip()
+    return for_model(next(said, "")).strip()
 
 
 def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
     ran = [
         CheckedClaim(
-            command=cut(" ".join(sanitise(command_of(call)).split()), 300),
+            command=cut(" ".join(for_model(command_of(call)).split()), 300),
             outcome="passed" if observation.exit_code == 0 else "failed",
-            finding=cut(sanitise(f"{ending(observation)}; {observation.content.strip()[-200:]}"), 300),
+            finding=cut(for_model(f"{ending(observation)}; {observation.content.strip()[-200:]}"), 300),
             step_id=step.id,
             supported=True,
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
+from core.sanitize import for_model
+from core.text import cut
 from summarizer.schema import CheckedClaim, Facts, Summary
-from summarizer.text import cut, sanitise
 
 _SHORTEST = 40
 
@@ -26,7 +27,7 @@ def render(summary: Summary, max_chars: int) -> str:
 
 def _full(summary: Summary, longest: int) -> str:
     def one(text: str) -> str:
-        return cut(sanitise(text).strip(), longest)
+        return cut(for_model(text).strip(), longest)
 
     sections = [
         _facts(summary.facts, longest),
@@ -45,7 +46,7 @@ def _full(summary: Summary, longest: int) -> str:
 
 def _facts(facts: Facts, longest: int) -> str:
     if facts.patch_sha256:
-        names = cut(", ".join(map(sanitise, facts.files)), longest)
+        names = cut(", ".join(map(for_model, facts.files)), longest)
         patch = f"patch: {len(facts.files)} files, +{facts.lines_added} -{facts.lines_removed} lines ({names})"
     else:
         patch = "no patch"
@@ -53,9 +54,9 @@ def _facts(facts: Facts, longest: int) -> str:
 
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
-    command, finding = (cut(" ".join(sanitise(text).split()), longest) for text in (claim.command, claim.finding))
+    command, finding = (cut(" ".join(for_model(text).split()), longest) for text in (claim.command, claim.finding))
     text = f"step {claim.step_id} `{command}` {claim.outcome}: {finding}"
-    return text if claim.supported else f"{text} [UNSUPPORTED: {sanitise(claim.note)}]"
+    return text if claim.supported else f"{text} [UNSUPPORTED: {for_model(claim.note)}]"
 
 
 def _line(title: str, text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agents.trajectory import Record
+from core.record import Record
 
 SCHEMA_VERSION: Literal[1] = 1
 

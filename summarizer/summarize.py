@@ -14,6 +14,8 @@ from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
 from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
 from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
+from core.sanitize import for_model
+from core.text import EVENNESS, cut, fill
 from summarizer.check import check_claims
 from summarizer.config import SummarizerConfig
 from summarizer.errors import SummaryInvalid
@@ -21,7 +23,6 @@ from summarizer.facts import facts
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.render import render
 from summarizer.schema import Summary, SummaryDraft, draft_schema
-from summarizer.text import EVENNESS, cut, fill, sanitise
 from summarizer.view import render_steps, windows
 
 _NO_SUMMARY = (SummaryInvalid, ReplyInvalid, ModelRefused)
@@ -98,9 +99,9 @@ class _Writer:
         config: SummarizerConfig,
         seed: int,
     ) -> None:
-        self.trajectory, self.patch = trajectory, sanitise(patch.decode("utf-8", "replace"))
+        self.trajectory, self.patch = trajectory, for_model(patch.decode("utf-8", "replace"))
         self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
-        self.statement = cut(sanitise(statement).strip(), config.statement_chars)
+        self.statement = cut(for_model(statement).strip(), config.statement_chars)
         self.steps = render_steps(trajectory, config.step_chars)
         self.facts = render(Summary(rollout_id="", problem="", facts=facts(trajectory, patch)), 2000)
         self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
@@ -204,7 +205,7 @@ class _Writer:
             try:
                 return parse_draft(reply.first.content)
             except SummaryInvalid as error:
-                fix = fill(self.config.repair, error=sanitise(str(error)))
+                fix = fill(self.config.repair, error=for_model(str(error)))
                 messages = [*messages, reply.first.message, {"role": "user", "content": fix}]
         raise SummaryInvalid(f"no reply of {self.model.name} fits the summary schema")
 

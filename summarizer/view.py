@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from agents.llm.base import ToolCall
 from agents.trajectory import Observation, Step, Trajectory
-from summarizer.text import cut, sanitise
+from core.sanitize import for_model
+from core.text import cut
 
 STEP_CHARS = 4000
 
@@ -76,4 +77,4 @@ def _step(step: Step, limit: int) -> str:
 
 def _plain(text: str) -> str:
     """Sanitised, and without lines that look like another step's."""
-    return re.sub(r"^(\s*)\[step", r"\1 (step", sanitise(text), flags=re.MULTILINE)
+    return re.sub(r"^(\s*)\[step", r"\1 (step", for_model(text), flags=re.MULTILINE)

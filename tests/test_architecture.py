@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FLOORS = {"heats": 6, "tournament": 5, "summarizer": 4, "envs": 3, "agents": 2, "sandbox": 1}
+FLOORS = {"heats": 6, "tournament": 5, "summarizer": 4, "envs": 3, "agents": 2, "sandbox": 1, "core": 0}
 ROOMS = [*FLOORS, "configs"]
 FORBIDDEN_BELOW = {
     "envs": {"agents"},

@@ -12,6 +12,7 @@ FOLDERS = [
     "envs",
     "agents",
     "sandbox",
+    "core",
     "configs",
     "benchmarks",
     "scripts",

@@ -1,14 +1,11 @@
-"""Waiting: for candidates, which belong to the caller, and for several calls of our own."""
+"""Waiting for candidates, which belong to the caller."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
 
 from tournament.base import Candidate
 from tournament.errors import NoCandidates
-
-T = TypeVar("T")
 
 Arrival = asyncio.Future[Candidate | None]
 
@@ -49,13 +46,3 @@ async def cancel_all(tasks: list[asyncio.Future[Candidate | None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run calls at the same time; the first failure cancels the others and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    return [task.result() for task in tasks]

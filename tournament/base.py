@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from agents.llm.ledger import Ledger
-from agents.trajectory import Record
+from core.record import Record
 
 
 class Candidate(Record):

@@ -2,17 +2,31 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Self
 
+from agents.llm.base import ChatModel
 from tournament.arrivals import arrivals
 from tournament.base import Bracket, Candidate, Case, PendingCandidates
 from tournament.bracket import seeded_hash
+from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
 from tournament.ranker import Assessment, Key, Ranker, ranked
 from tournament.ties import preference
 
 
-class RandomSelector(Ranker):
-    """Throws dice, among those of the highest evidence class."""
+class _WithoutModel:
+    """A selector that asks no model."""
+
+    needs_model = False
+
+    @classmethod
+    def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
+        """The selector; it has no settings."""
+        return cls()
+
+
+class RandomSelector(_WithoutModel, Ranker):
+    """Draws at random among the candidates of the highest evidence class."""
 
     name = "random"
 
@@ -21,7 +35,7 @@ class RandomSelector(Ranker):
         return Assessment({one.id: (seeded_hash(case.seed, "random", one.id),) for one in field}, merges=False)
 
 
-class MajoritySelector(Ranker):
+class MajoritySelector(_WithoutModel, Ranker):
     """The patch that most candidates made; of equally many as `ties.preference` says.
 
     Candidates without a patch come last; further copies of a patch come after one of each.
@@ -42,7 +56,7 @@ class MajoritySelector(Ranker):
         return Assessment(keys, merges=False)
 
 
-class FirstFinishSelector:
+class FirstFinishSelector(_WithoutModel):
     """The first `k` candidates that are there, whatever they are.
 
     Evidence decides only between those that arrived by then. `select` returns without waiting for the others: give it

@@ -1,13 +1,15 @@
 """The tournament's settings; their values and prompts are in `configs/default.yaml` under `tournament:`."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.record import Config
 from tournament.ties import USUAL, TieBreak
 
 
-class JudgeConfig(BaseModel):
+class JudgeConfig(Config):
     """What a judge is shown and asked.
 
     Attributes:
@@ -23,8 +25,6 @@ class JudgeConfig(BaseModel):
         user: Jinja2 template around `data`, the JSON text with problem and candidates, and `labels`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     view: Literal["summary", "trajectory", "patch", "summary+evidence"]
     candidate_chars: int = Field(ge=200)
     problem_chars: int = Field(ge=200)
@@ -36,7 +36,7 @@ class JudgeConfig(BaseModel):
     user: str
 
 
-class ScoringConfig(BaseModel):
+class ScoringConfig(Config):
     """The selectors that judge one candidate at a time, `pointwise` and `verify`.
 
     Attributes:
@@ -45,28 +45,25 @@ class ScoringConfig(BaseModel):
         user: Jinja2 template; gets `data` and `labels`, as the judge's does.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     samples: int = Field(gt=0)
     score_system: str
     verify_system: str
     user: str
 
 
-class AdaptiveConfig(BaseModel):
+class AdaptiveConfig(Config):
     """The selector `adaptive`: votes until somebody leads by `margin`, at most `votes` of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     margin: int = Field(ge=1)
     votes: int = Field(ge=1)
 
 
-class TournamentConfig(BaseModel):
+class TournamentConfig(Config):
     """How candidates are selected.
 
     Attributes:
-        selector: a name of `tournament.registry.SELECTORS`.
+        selector: a name of `tournament.registry.SELECTORS`, or `module:Class` of your own.
+        options: settings of a selector of your own, which declares them as `Options`.
         group_size: G, candidates compared at once.
         votes: V, votes of one comparison.
         ties: who wins where votes do not say, the first that does. `more-copies`: whose patch more candidates made;
@@ -76,9 +73,8 @@ class TournamentConfig(BaseModel):
             `never` casts all V.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     selector: str
+    options: Mapping[str, Any] = {}
     group_size: int = Field(ge=2)
     votes: int = Field(ge=1)
     ties: tuple[TieBreak, ...] = USUAL

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from agents.llm.base import ChatModel, ResponseSchema
 from agents.llm.ledger import Ledger
-from agents.trajectory import Record
-from summarizer.text import cut, sanitise
-from tournament.arrivals import together
+from core.aio import together
+from core.record import Record
+from core.sanitize import for_model
+from core.text import cut
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.presentation_order import shown_order
@@ -106,5 +107,5 @@ def _vote(text: str, ids: dict[str, str]) -> Vote:
     """A reply as a vote; one that is not exactly what was asked for is an abstention."""
     reply = read(text, VoteReply)
     choice = ids.get(reply.choice) if reply else None
-    reason = cut(sanitise(reply.reason), _REASON_CHARS) if reply else "no usable reply"
+    reason = cut(for_model(reply.reason), _REASON_CHARS) if reply else "no usable reply"
     return Vote(order=tuple(ids.values()), labels=tuple(ids), choice=choice, reason=reason)

@@ -6,7 +6,7 @@ Source: position consistency and preference fairness of arXiv:2406.07791, simpli
 import math
 from collections import Counter
 
-from agents.trajectory import Record
+from core.record import Record
 from tournament.base import Bracket, Match
 
 

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from agents.errors import ContextOverflow, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
 from agents.llm.ledger import Ledger
-from summarizer.text import cut, fill, sanitise, smaller
+from core.sanitize import for_model
+from core.text import cut, fill, smaller
 from tournament.base import Candidate
 from tournament.bracket import seeded_hash
 from tournament.config import JudgeConfig
@@ -119,7 +120,7 @@ class Asker:
     ) -> tuple[tuple[str, ...], list[Message]]:
         """The labels drawn and the request's messages."""
         view = [view_of(candidate, self.config, budget) for candidate in shown]
-        statement = cut(sanitise(problem), self.config.problem_chars)
+        statement = cut(for_model(problem), self.config.problem_chars)
         labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
         # A label is drawn anew for each question: behind the text, it leaves the text before it to the prefix cache.
         entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
@@ -142,7 +143,7 @@ def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str,
             fields = {"patch": patch or "(no patch)"}
         case "summary+evidence":
             fields = {"summary": candidate.summary, "measured": candidate.evidence or "(nothing was executed)"}
-    return {name: cut(sanitise(text), budget // len(fields)) for name, text in fields.items()}
+    return {name: cut(for_model(text), budget // len(fields)) for name, text in fields.items()}
 
 
 def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:

@@ -1,49 +1,50 @@
-"""Selectors by name."""
+"""Selectors by name.
 
-import importlib
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+A selector is made with the tournament's configuration and a chat model: by the class method `open(config, model)` where
+it has one, else by `Class(config, model)`. Two attributes of the class are read before:
+
+- `needs_model = False` says that it asks no model, and needs neither a configured one nor the text of the issue;
+- `Options`, a `core.record.Config`, declares settings of its own. They are read from `tournament.options` and given to
+  it as the keyword argument `options`.
+"""
 
 from agents.llm.base import ChatModel
+from core.registry import Registry
 from tournament.base import Selector
-from tournament.baselines import FirstFinishSelector, MajoritySelector, RandomSelector
 from tournament.config import TournamentConfig
-from tournament.errors import UnknownSelector
-from tournament.judge import ModelJudge
-from tournament.rtv import AdaptiveSelector, RTVSelector
-from tournament.scored import PointwiseSelector, VerifySelector
-from tournament.swiss import SwissSelector
 
-Factory = Callable[[TournamentConfig, ChatModel], Selector]
-
-SELECTORS: Mapping[str, Factory] = MappingProxyType(
+SELECTORS = Registry(
+    "selector",
     {
-        "rtv": lambda config, model: RTVSelector(config, ModelJudge(config, model)),
-        "adaptive": lambda config, model: AdaptiveSelector(config, ModelJudge(config, model)),
-        "swiss": lambda config, model: SwissSelector(config, ModelJudge(config, model)),
-        "pointwise": PointwiseSelector,
-        "verify": VerifySelector,
-        "random": lambda config, model: RandomSelector(),
-        "first-finish": lambda config, model: FirstFinishSelector(),
-        "majority": lambda config, model: MajoritySelector(),
-    }
+        "rtv": "tournament.rtv:RTVSelector",
+        "adaptive": "tournament.rtv:AdaptiveSelector",
+        "swiss": "tournament.swiss:SwissSelector",
+        "pointwise": "tournament.scored:PointwiseSelector",
+        "verify": "tournament.scored:VerifySelector",
+        "random": "tournament.baselines:RandomSelector",
+        "first-finish": "tournament.baselines:FirstFinishSelector",
+        "majority": "tournament.baselines:MajoritySelector",
+    },
 )
 
 
 def open_selector(config: TournamentConfig, model: ChatModel) -> Selector:
-    """The selector that `config.selector` names: one of `SELECTORS`, or `module:Factory`, called alike.
+    """The selector that `config.selector` names.
 
     Raises:
-        UnknownSelector: no such name, module or attribute.
+        UnknownPart: there is no such name, module or class.
+        InvalidOptions: `config.options` do not fit it.
     """
-    name = config.selector
-    if name in SELECTORS:
-        return SELECTORS[name](config, model)
-    module, _, attribute = name.partition(":")
-    if not attribute:
-        raise UnknownSelector(f"unknown selector {name!r}; known: {', '.join(SELECTORS)}, or module:Factory")
-    try:
-        factory: Factory = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UnknownSelector(f"selector {name!r} cannot be loaded: {error}") from error
-    return factory(config, model)
+    selector: Selector = SELECTORS.open(
+        config.selector, config, model, options=config.options, key="tournament.options"
+    )
+    return selector
+
+
+def needs_model(config: TournamentConfig) -> bool:
+    """Whether the selector asks a model about the candidates.
+
+    Raises:
+        UnknownPart: as `open_selector`.
+    """
+    return bool(getattr(SELECTORS.find(config.selector), "needs_model", True))

@@ -8,8 +8,9 @@ came first.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Self
 
+from agents.llm.base import ChatModel
 from tournament.arrivals import Arrival, arrivals
 from tournament.base import Bracket, Candidate, Case, Judge, Match, PendingCandidates
 from tournament.bracket import (
@@ -25,6 +26,7 @@ from tournament.bracket import (
 )
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
+from tournament.judge import ModelJudge
 from tournament.match_votes import MarginVotes, MatchVotes
 from tournament.ties import preference
 
@@ -43,6 +45,11 @@ class RTVSelector:
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config
         self.judge = judge
+
+    @classmethod
+    def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
+        """The selector whose judge asks a model."""
+        return cls(config, ModelJudge(config, model))
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` are left and rank everybody.

@@ -12,9 +12,10 @@ from typing import Literal
 from pydantic import Field
 
 from agents.llm.base import ChatModel, ResponseSchema
-from agents.trajectory import Record
-from summarizer.text import cut, sanitise
-from tournament.arrivals import together
+from core.aio import together
+from core.record import Record
+from core.sanitize import for_model
+from core.text import cut
 from tournament.base import Candidate, Case, Vote
 from tournament.bracket import equal_patches, seeded_hash
 from tournament.config import TournamentConfig
@@ -94,7 +95,7 @@ class _Scored(Ranker):
         if found is None:
             return Vote(order=(name,), labels=("",), choice=None, reason="no usable reply")
         label, reason = found
-        return Vote(order=(name,), labels=(label,), choice=name, reason=cut(sanitise(reason), _REASON_CHARS))
+        return Vote(order=(name,), labels=(label,), choice=name, reason=cut(for_model(reason), _REASON_CHARS))
 
     @abstractmethod
     def question(self) -> Question:

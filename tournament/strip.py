@@ -1,91 +1,158 @@
 """Leaves comments out of a diff, so that a judge sees what a change does and not what it says of itself.
 
-By line and language, without parsing: a quote-aware scan for line comments, and docstrings only where both ends are
-in one hunk. What is unsure stays.
+Only headers and hunks are kept: text before, between and after them is not part of the change. Comments are found by
+language and without parsing: line comments past quoted strings, block comments and docstrings that end in the same
+hunk. What is unsure stays.
 """
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-_HASH = re.compile(r"pyi?|pyx|sh|bash|zsh|ya?ml|toml|cfg|ini|rb|pl|r|jl|mk|cmake|tf|dockerfile|makefile")
-_SLASH = re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|jsx?|tsx?|mjs|go|rs|swift|kts?|scala|php|dart|proto")
-_DASH = re.compile(r"sql|lua|hs|elm")
-_HEADER = re.compile(r'diff --git .*"?b/(.+?)"?$')
+from core.diff import FileDiff, Hunk, scan_diff
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_QUOTED = re.compile(rf"""\"\"\".*?\"\"\"|'''.*?'''|{_STRING}|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`""")
+_WITH_CHARACTERS = re.compile(rf"""{_STRING}|'(?:[^'\\]|\\.[^']{{0,9}})'|`[^`]*`""")
+_DOUBLE_QUOTED = re.compile(_STRING)
+_WORDS = re.compile(r"[\w\s]+")
+_INSIDE_BLOCK = re.compile(r"\s*\*(?:[ /]|$)")
+_NEVER = re.compile(r"(?!)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """How a language writes comments.
+
+    Attributes:
+        names: endings of its files' names, or whole names.
+        line: what begins a comment that ends with its line; empty where there is none.
+        block: what begins and ends other comments.
+        quoted: a string, in which comments do not begin.
+    """
+
+    names: re.Pattern[str]
+    line: str = ""
+    block: tuple[str, str] | None = None
+    quoted: re.Pattern[str] = _QUOTED
+
+
+_SLASHES = ("/*", "*/")
+_LANGUAGES = (
+    _Language(re.compile(r"py[iwx]?|sh|bash|zsh|fish|ya?ml|toml|cfg|conf|ini|rb|pl|pm|r|jl|mk|cmake|nix|exs?"), "#"),
+    _Language(re.compile(r"dockerfile|makefile|gnumakefile|justfile|gemfile|rakefile|\.?gitignore"), "#"),
+    _Language(re.compile(r"[cm]?[jt]sx?|php|dart|groovy|tf|hcl|scss|less"), "//", _SLASHES),
+    _Language(
+        re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|go|rs|swift|kts?|scala|proto|zig|mm?"),
+        "//",
+        _SLASHES,
+        _WITH_CHARACTERS,
+    ),
+    _Language(re.compile(r"css"), "", _SLASHES),
+    _Language(re.compile(r"sql"), "--", _SLASHES),
+    _Language(re.compile(r"lua"), "--", ("--[[", "]]")),
+    _Language(re.compile(r"hs|elm"), "--", ("{-", "-}"), _DOUBLE_QUOTED),
+    _Language(re.compile(r"ad[abs]"), "--", None, _DOUBLE_QUOTED),
+    _Language(re.compile(r"lisp|cl|el|clj[sc]?|scm|rkt|asm"), ";", None, _DOUBLE_QUOTED),
+    _Language(re.compile(r"tex|sty|[eh]rl"), "%", None, _DOUBLE_QUOTED),
+    _Language(re.compile(r"html?|xml|xhtml|svg|md|rst"), "", ("<!--", "-->"), _NEVER),
+    _Language(re.compile(r"vue|svelte"), "//", ("<!--", "-->")),
+)
+_UNKNOWN = _Language(_NEVER, quoted=_NEVER)
 _DOCSTRING = re.compile(r"\s*[rRuUbBfF]{0,2}(\"\"\"|''')")
+_HUNK_HEADER = re.compile(rb"@@ [^@]* @@")
 
 
 def strip_comments(diff: str) -> str:
     """The diff without comment lines, trailing comments and Python docstrings. It is for reading, not for applying."""
-    kept: list[str] = []
-    marker, python, skip_until = "", False, -1
-    lines = diff.split("\n")
-    for index, line in enumerate(lines):
-        if index <= skip_until:
-            continue
-        if header := _HEADER.match(line):
-            marker, python = _marker(header[1])
-        if not line or line[0] not in "+- " or line.startswith(("+++ ", "--- ")):
-            kept.append(line)
-            continue
-        sign, code = line[0], line[1:]
-        if python and _opens_docstring(lines, index):
-            skip_until = _docstring_end(lines, index)
-            if skip_until >= index:
-                continue
-        bare = _without_comment(code, marker)
-        if bare.strip() or not code.strip():
-            kept.append(sign + bare)
-    return "\n".join(kept)
+    files = [file for file in scan_diff(diff.encode("utf-8", "surrogatepass")) if file.path or file.hunks]
+    if not files:
+        return diff
+    text = "\n".join(line for file in files for line in _file_lines(file))
+    return text + ("\n" if diff.endswith("\n") else "")
 
 
-def _marker(path: str) -> tuple[str, bool]:
-    """The language's line comment marker, and whether it is Python."""
-    name = PurePosixPath(path)
+def _file_lines(file: FileDiff) -> Iterator[str]:
+    yield from map(_text, file.header)
+    if file.binary:
+        yield f"GIT binary patch ({file.binary_size} bytes)"
+    name = PurePosixPath(file.name)
     kind = (name.suffix.lstrip(".") or name.name).lower()
-    languages = ((_HASH, "#"), (_SLASH, "//"), (_DASH, "--"))
-    marker = next((marker for pattern, marker in languages if pattern.fullmatch(kind)), "")
-    return marker, kind in ("py", "pyi", "pyx")
+    language = next((language for language in _LANGUAGES if language.names.fullmatch(kind)), _UNKNOWN)
+    for hunk in file.hunks:
+        # What follows the second @@ is a line of the file, or whatever somebody wrote there.
+        bounds = _HUNK_HEADER.match(hunk.header)
+        heading = "" if bounds is None else _bare(_text(hunk.header[bounds.end() :]), language)[0].rstrip()
+        yield _text(hunk.header if bounds is None else bounds[0]) + heading
+        yield from _hunk_lines(hunk, language, python=kind in ("py", "pyi", "pyw", "pyx"))
 
 
-def _without_comment(code: str, marker: str) -> str:
-    """Cut a line comment, looking past quoted strings; block comment lines of C-like languages go as a whole."""
-    if not marker:
-        return code
-    if marker == "//" and re.match(r"\s*(/\*.*\*/\s*$|/\*[^/]*$|\*[ /]|\*$)", code):
-        return ""
-    quote, index = "", 0
-    while index < len(code):
-        char = code[index]
-        if char == "\\":
-            index += 1
-        elif quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'`":
-            quote = char
-        elif code.startswith(marker, index):
-            return code[:index].rstrip()
+def _hunk_lines(hunk: Hunk, language: _Language, *, python: bool) -> Iterator[str]:
+    lines = [_text(line) for line in hunk.lines]
+    index = 0
+    while index < len(lines):
+        sign, code = lines[index][0], lines[index][1:]
         index += 1
-    return code
+        if sign == "\\":
+            yield "\\ No newline at end of file"
+            continue
+        if python and (end := _docstring_end(lines, index - 1)) is not None:
+            index = end + 1
+            continue
+        bare, opened = _bare(code, language)
+        if opened and language.block is not None:
+            end = _block_end(lines, index, sign, language.block[1])
+            if end is None:
+                bare = code
+            else:
+                rest = lines[end].partition(language.block[1])[2]
+                other_side = [line for line in lines[index:end] if line[0] not in (sign, " ")]
+                lines[index : end + 1] = [*other_side, *([lines[end][0] + rest] if rest.strip() else [])]
+        if bare.strip() or not code.strip():
+            yield sign + bare
 
 
-def _opens_docstring(lines: list[str], index: int) -> bool:
-    """Whether a line starts a string right after a line that ends with a colon, as a docstring does."""
-    if not _DOCSTRING.match(lines[index][1:]):
-        return False
-    before = next((line[1:].rstrip() for line in reversed(lines[:index]) if line[1:].strip()), "")
-    return before.endswith(":")
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogatepass")
 
 
-def _docstring_end(lines: list[str], start: int) -> int:
-    """Index of the docstring's last line within its hunk, or -1."""
+def _bare(code: str, language: _Language) -> tuple[str, bool]:
+    """One line without its comments, and whether a block comment in it has no end there."""
+    opening, closing = language.block or ("\0", "\0")
+    if opening == "/*" and _INSIDE_BLOCK.match(code):  # a line of a comment that begins above the hunk
+        return "", False
+    kept, index, end = list[str](), 0, -1
+    while index < len(code):
+        if found := _WORDS.match(code, index) or language.quoted.match(code, index):
+            kept.append(found[0])
+            index = found.end()
+        elif code.startswith(opening, index):
+            end = code.find(closing, index + len(opening))
+            if end < 0:
+                return "".join(kept).rstrip(), True
+            index = end + len(closing)
+        elif language.line and code.startswith(language.line, index):
+            return "".join(kept).rstrip(), False
+        else:
+            step = 2 if code[index] == "\\" else 1
+            kept.append(code[index : index + step])
+            index += step
+    return ("".join(kept) if end < 0 else "".join(kept).rstrip()), False
+
+
+def _block_end(lines: list[str], start: int, sign: str, closing: str) -> int | None:
+    """Index of the line on the same side of the hunk on which a block comment ends."""
+    side = (index for index in range(start, len(lines)) if lines[index][0] in (sign, " "))
+    return next((index for index in side if closing in lines[index]), None)
+
+
+def _docstring_end(lines: list[str], start: int) -> int | None:
+    """Index of the last line of the docstring that begins on this line: right after a line that ends with a colon."""
     opening = _DOCSTRING.match(lines[start][1:])
-    if opening is None:
-        return -1
+    before = next((line[1:].rstrip() for line in reversed(lines[:start]) if line[1:].strip()), "")
+    if opening is None or not before.endswith(":"):
+        return None
     if opening[1] in lines[start][1 + opening.end() :]:
         return start
-    for index in range(start + 1, len(lines)):
-        if not lines[index] or lines[index][0] not in "+- ":
-            return -1
-        if opening[1] in lines[index]:
-            return index
-    return -1
+    return next((index for index in range(start + 1, len(lines)) if opening[1] in lines[index]), None)

@@ -8,12 +8,15 @@ are cast as plain RTV would have cast. Each pairing is one vote in each order.
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Self
 
-from tournament.arrivals import together
+from agents.llm.base import ChatModel
+from core.aio import together
 from tournament.base import Candidate, Case, Judge, Match
 from tournament.bracket import equal_patches, seeded_hash
 from tournament.bradley_terry import Strength, strengths
 from tournament.config import TournamentConfig
+from tournament.judge import ModelJudge
 from tournament.match_votes import MatchVotes
 from tournament.ranker import Assessment, Key, Ranker
 from tournament.tally import leader
@@ -37,6 +40,11 @@ class SwissSelector(Ranker):
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config
         self.judge = judge
+
+    @classmethod
+    def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
+        """The selector whose judge asks a model."""
+        return cls(config, ModelJudge(config, model))
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Play pairs; only the class that the line between selected and not falls into is judged.

@@ -4,11 +4,11 @@ All of them are known or fixed before a match's first vote, except the two that 
 match can stop early whatever the tie-breaks are. An empty patch always comes last, and a lot always decides in the end.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
+from core.diff import diff_stats
 from tournament.base import Candidate
 from tournament.bracket import seeded_hash
 
@@ -17,12 +17,11 @@ TieBreak = Literal["more-copies", "earlier-block", "earlier-vote", "fewer-edits"
 USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-vote", "smaller-patch")
 BY_VOTES: frozenset[TieBreak] = frozenset(("earlier-block", "earlier-vote"))
 
-_CHANGED = re.compile(r"^(?:\+(?!\+\+ )|-(?!-- ))", re.MULTILINE)
-
 
 def edits(candidate: Candidate) -> int:
     """Lines that a patch adds and removes."""
-    return len(_CHANGED.findall(candidate.patch))
+    stats = diff_stats(candidate.patch.encode("utf-8", "surrogatepass"))
+    return stats.added + stats.removed
 
 
 _BY_CANDIDATE: Mapping[str, Callable[[Candidate], int]] = MappingProxyType(

@@ -1,28 +1,30 @@
 """Chat models: the OpenAI-compatible client, the built-in repair policy, and scripted fakes."""
 
-import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, meter_of
 from agents.llm.config import ModelConfig, Prices
+from core.registry import Registry
 
-BUILTINS: Mapping[str, str] = {"builtin:repair": "agents.llm.repair:RepairModel"}
-"""Models that need no server: name -> `module:Class`, imported when opened."""
+MODELS = Registry("model", {"repair": "agents.llm.repair:RepairModel"}, prefix="builtin:", own="python:module:Class")
+"""Models that need no server, by what follows `builtin:` in their names."""
 
-__all__ = ["BUILTINS", "ModelConfig", "Prices", "open_model", "share_servers"]
+__all__ = ["MODELS", "ModelConfig", "Prices", "open_model", "share_servers"]
 
 
 def open_model(config: ModelConfig) -> ChatModel:
     """The chat model that a configuration names.
 
-    `builtin:NAME` is one of `BUILTINS`; `fake:PATH` plays a persona from a JSON file; anything else is a model of an
+    `builtin:NAME` is one of `MODELS`. Without a `base_url`, `python:module:Class` is a `ChatModel` of your own, made
+    with the configuration, and `fake:PATH` plays a persona from a JSON file. Anything else is a model of an
     OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
 
     Raises:
-        ModelConfigError: an unknown built-in, an unreadable persona or cassette, or no base URL.
+        UnknownPart: there is no such built-in model, module or class.
+        ModelConfigError: an unreadable persona or cassette, or no base URL.
     """
     if config.cassette is None:
         return _open(config)
@@ -45,7 +47,11 @@ def share_servers(models: Iterable[ChatModel]) -> None:
 def _open(config: ModelConfig) -> ChatModel:
     kind, _, rest = config.name.partition(":")
     if kind == "builtin":
-        return _builtin(config.name)
+        builtin: ChatModel = MODELS.open(rest)
+        return builtin
+    if kind == "python" and not config.base_url:
+        own: ChatModel = MODELS.open(rest, config)
+        return own
     if kind == "fake" and not config.base_url:
         from agents.llm.fake_persona import PersonaModel
 
@@ -56,11 +62,3 @@ def _open(config: ModelConfig) -> ChatModel:
     from agents.llm.openai_client import open_endpoint  # aiohttp takes long to import
 
     return open_endpoint(config)
-
-
-def _builtin(name: str) -> ChatModel:
-    if name not in BUILTINS:
-        raise ModelConfigError(f"unknown model {name!r}; built in: {', '.join(BUILTINS)}")
-    module, _, attribute = BUILTINS[name].partition(":")
-    model: ChatModel = getattr(importlib.import_module(module), attribute)()
-    return model

@@ -8,10 +8,11 @@ server's prefix cache can be used.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.llm.counters import Counters
 from agents.llm.ledger import Ledger, Usage
+from core.record import Record
 
 Message = dict[str, Any]
 """An OpenAI chat message, as sent and as stored."""
@@ -38,43 +39,35 @@ class History(list[Message]):
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
-class ToolCall(BaseModel):
+class ToolCall(Record):
     """A call of one tool as the model wrote it; `arguments` is unchecked JSON text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     name: str
     arguments: str
 
 
-class ToolSpec(BaseModel):
+class ToolSpec(Record):
     """A function tool: `parameters` is a JSON schema; sent with `strict: true`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     description: str
     parameters: dict[str, Any]
 
 
-class ResponseSchema(BaseModel):
+class ResponseSchema(Record):
     """A JSON schema that the reply's content must satisfy. `name` says which kind of reply: `summary`, `vote` ..."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     json_schema: dict[str, Any]
 
 
-class Sampling(BaseModel):
+class Sampling(Record):
     """Sampling parameters of one request. None leaves the server's default.
 
     Attributes:
         logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     temperature: float | None = Field(None, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -83,17 +76,15 @@ class Sampling(BaseModel):
     logprobs: int | None = Field(None, ge=0, le=20)
 
 
-class TokenLogprob(BaseModel):
+class TokenLogprob(Record):
     """The natural logarithm of the probability of one sampled token, and of its likeliest alternatives."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     token: str
     logprob: float
     top: tuple[tuple[str, float], ...] = ()
 
 
-class Completion(BaseModel):
+class Completion(Record):
     """One choice of a reply.
 
     Attributes:
@@ -103,8 +94,6 @@ class Completion(BaseModel):
         logprobs: of the content's tokens, where `Sampling.logprobs` asked and the server knows them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     message: Message
     content: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
@@ -113,10 +102,8 @@ class Completion(BaseModel):
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-class Reply(BaseModel):
+class Reply(Record):
     """What one `complete` call returned: `n` completions and what they cost together."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     completions: tuple[Completion, ...]
     usage: Usage

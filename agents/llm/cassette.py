@@ -11,25 +11,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from agents.errors import ContextOverflow, ModelConfigError, ModelError, ModelRefused, ReplyInvalid
 from agents.llm.base import ChatModel, Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger, Usage
+from core.record import Record
 
 CassetteMode = Literal["record", "replay", "auto"]
 _LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, ReplyInvalid)
 """Failures that belong to the request and not to the day, and are therefore kept."""
 
 
-class Take(BaseModel):
+class Take(Record):
     """One line of a cassette: the reply to one request, or the failure that it always meets.
 
     Attributes:
         sizes: of a `ContextOverflow`: `prompt`, `limit` and `reply`, from which the next request is made.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     model: str

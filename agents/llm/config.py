@@ -2,12 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.llm.ledger import Usage
+from core.record import Config
 
 
-class Prices(BaseModel):
+class Prices(Config):
     """What a model costs: by tokens, by the time of its server, or both.
 
     Attributes:
@@ -15,8 +16,6 @@ class Prices(BaseModel):
         server_hour: USD for an hour of the server with all its GPUs; counted while at least one request is in flight
             and shared out among those that are.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: float = Field(0.0, ge=0)
     completion: float = Field(0.0, ge=0)
@@ -31,11 +30,11 @@ class Prices(BaseModel):
         return millionths / 1_000_000 + server_s / 3600 * self.server_hour
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(Config):
     """A chat model and how to reach it. Times in seconds. Holds no secret: the key is named, not given.
 
     Attributes:
-        name: a name that the server knows, or `builtin:repair`.
+        name: a name that the server knows, `builtin:repair`, or `python:module:Class` of your own.
         base_url: of an OpenAI-compatible server, with `/v1`.
         api_key_env: environment variable that holds the key; servers without keys need none.
         temperature: default for requests that do not say; likewise `top_p` and `max_tokens`.
@@ -52,8 +51,6 @@ class ModelConfig(BaseModel):
         cassette: file that replies are kept in and given from, see `cassette.py`.
         cassette_mode: `record` asks always, `replay` never, `auto` for what the cassette does not hold.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
     base_url: str | None = None

@@ -2,77 +2,32 @@
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+
+from core.aio import FairLimiter
 
 
-class AdaptiveLimit:
+class AdaptiveLimit(FairLimiter):
     """Requests in flight at once; falls with 429s and recovers with successes, first come first served.
 
     A share p of 429s settles it at about 2 (1 - p) / p: near the ceiling where they are rare, low where they rule.
     """
 
     def __init__(self, ceiling: int) -> None:
+        super().__init__(ceiling)
         self.ceiling = ceiling
-        self.limit: float = ceiling
-        self.in_flight = 0
-        self.peak = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def lower(self, ceiling: int) -> None:
         """Take a smaller ceiling; a larger one changes nothing."""
         self.ceiling = min(self.ceiling, ceiling)
         self.limit = min(self.limit, self.ceiling)
 
-    @property
-    def waiting(self) -> int:
-        """Callers that wait for a slot."""
-        return sum(not turn.done() for turn in self._waiting)
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold one of the slots, waiting for it."""
-        await self._acquire()
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            self._wake()
-
-    async def _acquire(self) -> None:
-        if self.in_flight < int(self.limit) and not self._waiting:
-            self._take()
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.in_flight -= 1
-                self._wake()
-            raise
-
-    def _take(self) -> None:
-        self.in_flight += 1
-        self.peak = max(self.peak, self.in_flight)
-
-    def _wake(self) -> None:
-        while self._waiting and self.in_flight < int(self.limit):
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self._take()
-                turn.set_result(None)
-
     def throttled(self) -> None:
-        """A request was refused with a 429: half a slot less, so that a whole round of them halves the limit."""
+        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit."""
         self.limit = max(1.0, self.limit - 0.5)
 
     def succeeded(self) -> None:
-        """A request was answered: about one more slot per round of successes."""
+        """A request was answered: about one more place per round of successes."""
         self.limit = min(self.ceiling, self.limit + 1 / self.limit)
-        self._wake()
 
 
 class BusyTime:

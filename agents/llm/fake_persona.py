@@ -10,26 +10,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.llm.base import Completion
 from agents.llm.fake import FakeModel, FakeRequest, Scripted, bash, calls, text
+from core.record import Record
 
 
-class Rule(BaseModel):
+class Rule(Record):
     """Commands for the tasks whose first user message matches `when` (a regular expression).
 
     With `variants`, a rollout runs the list that its request's `seed` picks, so that rollouts differ.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     when: str = ""
     commands: tuple[str, ...] = ()
     variants: tuple[tuple[str, ...], ...] = ()
 
 
-class Script(BaseModel):
+class Script(Record):
     """A persona as a JSON file.
 
     Attributes:
@@ -38,8 +37,6 @@ class Script(BaseModel):
             request's JSON schema.
         pick: which of an enum's values a made reply takes: `first`, `last`, or one by hash of the request and choice.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     rules: tuple[Rule, ...] = (Rule(commands=("ls",)),)
     replies: Mapping[str, dict[str, Any]] = Field(default_factory=dict)

@@ -16,8 +16,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from agents.llm.base import Completion
 from agents.llm.fake import text
 from agents.llm.fake_faults import MIXED, FaultMix
@@ -34,12 +32,13 @@ from agents.llm.fake_wire import (
     send,
     usage_of,
 )
+from core.record import Record
 
 Responder = Callable[[Mapping[str, Any]], Sequence[str | Completion] | str | Completion]
 """Request body in, its completions out."""
 
 
-class ServerOptions(BaseModel):
+class ServerOptions(Record):
     """How the server behaves.
 
     Attributes:
@@ -51,8 +50,6 @@ class ServerOptions(BaseModel):
         tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
         drip_s: pause between the bytes of a slow reply.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = "fake-model"
     api_key: str | None = None

@@ -8,15 +8,14 @@ a resumed run starts from the stored totals.
 import time
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.errors import LimitExceeded
+from core.record import Config, Record
 
 
-class Usage(BaseModel):
+class Usage(Record):
     """Tokens of one or more requests, as the server counted them. `prompt_tokens` includes the cached ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -37,10 +36,8 @@ class Usage(BaseModel):
         return Usage(**{name: getattr(self, name) - getattr(other, name) for name in Usage.model_fields})
 
 
-class Limits(BaseModel):
+class Limits(Config):
     """Ceilings of one ledger; None means no limit. A limit stops the next call, it does not cut one short."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     calls: int | None = Field(None, gt=0)
     tokens: int | None = Field(None, gt=0)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, TypeVar
@@ -35,6 +35,7 @@ from agents.llm.requests import Call
 from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, retrying
 from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
+from core.aio import together
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -114,7 +115,7 @@ class OpenAIModel:
         if len(done) == 1 < n:
             self.quirks.takes_n = False
         missing = [self._ask_adapting(call.with_seed_offset(at), ledger, 1) for at in range(len(done), n)]
-        for more in await _together(missing):
+        for more in await together(missing):
             done += more
         return done[:n]
 
@@ -152,7 +153,7 @@ class OpenAIModel:
     async def _attempt(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         probe = await self.breaker.admit()
         try:
-            async with self.limit.slot():
+            async with self.limit.hold():
                 ledger.check()
                 completions = await self._exchange(body, ledger)
             self._answered()
@@ -215,7 +216,7 @@ class OpenAIModel:
     async def _made_valid(
         self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger
     ) -> list[Completion]:
-        checked = await _together([self._repaired(call, schema, one, ledger) for one in completions])
+        checked = await together([self._repaired(call, schema, one, ledger) for one in completions])
         if not any(sound for _, sound in checked):
             raise ReplyInvalid(f"no reply satisfied the {schema.name} schema, not even after a repair turn")
         return [completion for completion, _ in checked]
@@ -281,16 +282,6 @@ def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Excep
     if isinstance(error, ModelError):
         return ModelUnavailable(f"cannot use the model server at {place}: {error}")
     return error
-
-
-async def _together(jobs: Sequence[Coroutine[Any, Any, _T]]) -> list[_T]:
-    """Run at once; the first failure cancels the others and is raised by itself."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from failed.exceptions[0].__cause__
-    return [task.result() for task in tasks]
 
 
 def open_endpoint(config: ModelConfig) -> OpenAIModel:

@@ -5,8 +5,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from agents.llm.chat_http import HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.replies import InBandError, UnusableReply, completions_of, decode, usage_of
@@ -14,6 +12,7 @@ from agents.llm.retry import classify
 from agents.llm.server import Server
 from agents.llm.structured import extract
 from agents.tools import BASH
+from core.record import Record
 
 _ASK_TOOL = "Call the tool `bash` once, with the command `true`. Say nothing else."
 _ASK_JSON = 'Answer with the JSON object {"answer": "yes"} and nothing else.'
@@ -27,7 +26,7 @@ _CALLS_AS_TEXT = ("<tool_call>", "<function=", "[TOOL_CALLS]", '"name": "bash"',
 _MAX_TOKENS = 1024
 
 
-class Finding(BaseModel):
+class Finding(Record):
     """One feature of a server.
 
     Attributes:
@@ -35,18 +34,14 @@ class Finding(BaseModel):
         instead: what heats does without it, or what would bring it; empty where it works.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     feature: str
     works: bool | None
     detail: str
     instead: str = ""
 
 
-class ProbeReport(BaseModel):
+class ProbeReport(Record):
     """What a server can do with one model."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str
     version: str | None

@@ -13,11 +13,13 @@ from agents.config import AgentConfig
 from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, ToolCall
 from agents.llm.ledger import Ledger
-from agents.prompting import Prompts, defused, elide
+from agents.prompting import Prompts
 from agents.terminal.calls import SUBMIT, TURN, TYPE, Typing, calls_in_turn, typing_of
 from agents.terminal.config import TerminalConfig
 from agents.terminal.tmux import Terminal, View, news
 from agents.trajectory import Observation, Step, Trajectory
+from core.sanitize import for_model, for_model_counted
+from core.text import elide
 from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
 
@@ -135,12 +137,12 @@ class _TerminalAttempt(Attempt):
         self.seen = view
         config = self.agent.config
         shown, omitted = elide(text, config.observation_head, config.observation_tail)
-        output, escaped = defused(shown)
+        output, escaped = for_model_counted(shown)
         return self.agent.prompts.render(
             "screen",
             output=output,
             whole=whole,
-            running=defused(view.running)[0],
+            running=for_model(view.running),
             restarted=restarted,
             omitted=omitted,
             escaped=escaped,

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from agents.prompting import checked_template
+from core.record import Config
+from core.text import checked_template
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "columns", "rows", "wait_limit_s"}),
@@ -14,7 +15,7 @@ _VARIABLES: Mapping[str, frozenset[str]] = {
 }
 
 
-class TerminalTemplates(BaseModel):
+class TerminalTemplates(Config):
     """Its own prompts; the task's and the refinement's are the bash agent's.
 
     Attributes:
@@ -24,8 +25,6 @@ class TerminalTemplates(BaseModel):
             foreground program, empty for the shell), `restarted`, `omitted` (characters), `escaped` (control tokens).
         confirm: after the first `submit`; `screen`.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     system: str
     format_error: str
@@ -38,7 +37,7 @@ class TerminalTemplates(BaseModel):
         return checked_template(value, _VARIABLES[str(info.field_name)])
 
 
-class TerminalConfig(BaseModel):
+class TerminalConfig(Config):
     """The terminal, beside what `AgentConfig` says for every agent.
 
     Attributes:
@@ -46,8 +45,6 @@ class TerminalConfig(BaseModel):
         history: lines that are kept above the screen.
         wait_limit_s: the longest single wait, in seconds.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     columns: int = Field(160, ge=40, le=500)
     rows: int = Field(40, ge=10, le=200)

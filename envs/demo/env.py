@@ -14,7 +14,8 @@ from typing import Literal
 
 import yaml
 
-from envs.base import Grade, Patch, Record, Task, TestReport
+from core.record import Record
+from envs.base import Grade, Patch, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
 from envs.bench import Bench
 from envs.chance import SourceFiles

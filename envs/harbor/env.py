@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from envs.base import Grade, Machine, Patch, Record, Task
+from core.record import Record
+from envs.base import Grade, Machine, Patch, Task
 from envs.errors import SetupFailed, TaskError
 from envs.harbor.endstate import describe, left_running, texts_before
 from envs.harbor.layout import HarborTask, read_task, task_directories

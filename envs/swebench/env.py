@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from envs.base import Grade, Patch, Record, Task
+from core.record import Record
+from envs.base import Grade, Patch, Task
 from envs.errors import TaskError
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
@@ -66,6 +67,7 @@ class SweBenchEnv:
     """The instances of a source that were chosen, in the source's order."""
 
     name = "swebench"
+    Options = SweBenchSource
 
     def __init__(self, source: SweBenchSource, instances: Sequence[Instance]) -> None:
         self.source = source

@@ -4,10 +4,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from core.diff import DiffSyntaxError, parse_diff, touched
 from envs.base import TestOutcome
-from envs.diffparse import DiffSyntaxError, parse_diff
 from envs.errors import TaskError
-from envs.patches import touched
 from envs.swebench.logs import BY_REPOSITORY, PARSERS, Parser
 from envs.swebench.rows import Instance
 

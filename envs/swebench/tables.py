@@ -1,10 +1,10 @@
 """Data sets that need a library of an extra: parquet and Arrow files, and the Hub."""
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.registry import optional_module
 from envs.errors import TaskError
 
 
@@ -12,10 +12,10 @@ def read_parquet(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Rows of parquet files.
 
     Raises:
-        TaskError: pyarrow is not installed.
+        ExtraMissing: pyarrow is not installed.
         ValueError: not parquet.
     """
-    parquet = _library("pyarrow.parquet", "parquet", "reading parquet files")
+    parquet = optional_module("pyarrow.parquet", "a parquet file")
     return [row for path in paths for row in parquet.ParquetFile(path).read().to_pylist()]
 
 
@@ -23,10 +23,10 @@ def read_arrow(paths: Sequence[Path]) -> list[dict[str, Any]]:
     """Rows of a data set as `datasets` saves it to a directory.
 
     Raises:
-        TaskError: pyarrow is not installed.
+        ExtraMissing: pyarrow is not installed.
         ValueError: not Arrow.
     """
-    ipc = _library("pyarrow.ipc", "parquet", "reading Arrow files")
+    ipc = optional_module("pyarrow.ipc", "an Arrow file")
     rows: list[dict[str, Any]] = []
     for path in paths:
         with path.open("rb") as file, ipc.open_stream(file) as reader:
@@ -38,9 +38,10 @@ def read_hub(name: str, split: str) -> list[dict[str, Any]]:
     """Rows of a data set on the Hub; what was fetched before is taken from the Hub's own cache when offline.
 
     Raises:
-        TaskError: no library for it, no such data set, or no network.
+        ExtraMissing: the Hub's library is not installed.
+        TaskError: no such data set, or no network.
     """
-    hub = _library("huggingface_hub", "hub", f"reading the data set {name}")
+    hub = optional_module("huggingface_hub", f"the data set {name}")
     patterns = [f"{split}.parquet", f"**/{split}-*.parquet", f"**/{split}.parquet", f"**/{split}/*.parquet"]
     try:
         folder = Path(hub.snapshot_download(name, repo_type="dataset", allow_patterns=patterns))
@@ -54,10 +55,3 @@ def read_hub(name: str, split: str) -> list[dict[str, Any]]:
     if not found:
         raise TaskError(f"the data set {name} has no parquet files of split {split} on the Hub")
     return read_parquet(found)
-
-
-def _library(module: str, extra: str, purpose: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise TaskError(f"{purpose} needs an extra: install heats[{extra}]") from None

@@ -16,7 +16,7 @@ import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
-from agents.trajectory import Record
+from core.record import Record
 from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config

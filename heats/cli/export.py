@@ -1,6 +1,5 @@
 """`heats export`: a run in other tools' formats."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -8,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from core.registry import optional_module
 from heats.cli.runs import RunArgument
-from heats.errors import PreflightFailed
 from heats.export.harbor import export_harbor
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv, export_parquet
@@ -60,13 +59,10 @@ def _spans(run: RunStore, directory: Path, endpoint: str | None, *, content: boo
     """Write `spans.otlp.jsonl`, or send the spans where an endpoint is given; returns what to say.
 
     Raises:
-        PreflightFailed: the extra `otel` is not installed.
+        ExtraMissing: the extra `otel` is not installed.
         UsageError, RemoteFailed
     """
-    try:
-        otlp = importlib.import_module("heats.tracing.otlp")
-    except ImportError:
-        raise PreflightFailed("spans need an extra: install heats[otel]") from None
+    otlp = optional_module("heats.tracing.otlp", "an export of spans")
     if endpoint:
         return f"{otlp.send(run, endpoint, content=content)} spans sent"
     path = directory / "spans.otlp.jsonl"

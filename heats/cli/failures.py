@@ -5,12 +5,14 @@ import sqlite3
 import traceback
 from tempfile import NamedTemporaryFile
 
-from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError, UnknownAgent
+from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError
+from core.aio import first_error
+from core.errors import ExpectedError, ExtraMissing
 from envs.errors import EnvsError, GitMissing, SetupFailed, TestCommandMissing
 from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
-from tournament.errors import TournamentError, UnknownSelector
+from tournament.errors import TournamentError
 
 DISK_FULL = "the disk is full; free some space and run the same command to go on"
 
@@ -20,8 +22,7 @@ def explain(error: BaseException) -> tuple[int, str]:
 
     An error that nobody foresaw leaves its traceback in a file and names it.
     """
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_error(error)
     match error:
         case HeatsError():
             return error.exit_code, str(error)
@@ -38,9 +39,10 @@ def explain(error: BaseException) -> tuple[int, str]:
             | TestCommandMissing()
             | GitMissing()
             | AgentUnusable()
+            | ExtraMissing()
         ):
             return ExitCode.PREFLIGHT, str(error)
-        case ModelConfigError() | EnvsError() | UnknownAgent() | UnknownSelector():
+        case ModelConfigError() | EnvsError():
             return ExitCode.USAGE, str(error)
         case ModelError():
             return ExitCode.PREFLIGHT, str(error)
@@ -50,6 +52,8 @@ def explain(error: BaseException) -> tuple[int, str]:
             return ExitCode.INFRASTRUCTURE, DISK_FULL
         case sqlite3.OperationalError() if "full" in str(error):
             return ExitCode.INFRASTRUCTURE, DISK_FULL
+        case ExpectedError():
+            return ExitCode.USAGE, str(error)
         case OSError() if error.filename is not None:
             return ExitCode.USAGE, f"{error.filename}: {error.strerror}"
     return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it{_kept(error)})"

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from core.sanitize import one_line
 from envs.base import Env, Task
 from heats.cli.options import spread
 from heats.cli.session import print_json, say
@@ -17,7 +18,6 @@ from heats.errors import ExitCode, UsageError
 from heats.formatting import several
 from heats.importing.read import read_attempts
 from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
-from heats.show.sanitize import one_line
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore

@@ -17,7 +17,7 @@ from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
 from heats.importing.read import read_attempts
-from heats.importing.select import ASK_NOBODY, AttemptsEnv, Contest, make_contests, play_selection
+from heats.importing.select import AttemptsEnv, Contest, make_contests, play_selection
 from heats.report.judge_bias import judge_line
 from heats.report.ranking import Place, ranking, ranking_text
 from heats.report.report import write_report
@@ -30,6 +30,7 @@ from heats.store.store import RunStore
 from heats.view.live import open_display
 from sandbox.toolbox import TOOLBOX
 from tournament.position_bias import position_report
+from tournament.registry import needs_model
 
 SHOWN_TASKS = 20
 
@@ -116,7 +117,7 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
     if view is not None:
         options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
     config = options.load(defaults)
-    if config.model is None and config.tournament.selector in ASK_NOBODY:
+    if config.model is None and not needs_model(config.tournament):
         return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
     return config
 
@@ -124,7 +125,7 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
 def _check(config: HeatsConfig, contests: list[Contest]) -> None:
     if config.iterations != 1:
         raise UsageError("iterations must be 1: heats select plays no further heat")
-    asked = config.tournament.selector not in ASK_NOBODY
+    asked = needs_model(config.tournament)
     for contest in contests:
         if asked and not contest.statement.strip():
             which = f" of {contest.id}" if len(contests) > 1 else ""

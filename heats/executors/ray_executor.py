@@ -5,7 +5,6 @@ its environment; `--workers` is per machine. `RAY_ADDRESS` names the cluster; wi
 """
 
 import asyncio
-import importlib
 import os
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from agents.errors import ModelConfigError
 from agents.llm.ledger import Usage
+from core.registry import optional_module
 from envs.base import Task
 from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.executors.ray_worker import Shard, Update, order_of, said
@@ -47,10 +47,11 @@ class RayExecutor:
         """See `Executor.play`.
 
         Raises:
-            PreflightFailed: Ray is not installed, or a machine lacks something.
+            ExtraMissing: Ray is not installed.
+            PreflightFailed: a machine lacks something.
             InfrastructureFailed: no machine is left.
         """
-        ray = _import_ray()
+        ray = optional_module("ray", "--executor ray, on this and every other machine,")
         store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
         try:
             charges = store.charges()
@@ -71,13 +72,6 @@ class RayExecutor:
                 return results
         finally:
             store.close()
-
-
-def _import_ray() -> Any:
-    try:
-        return importlib.import_module("ray")
-    except ImportError:
-        raise PreflightFailed("--executor ray needs Ray on this and every other machine: install heats[ray]") from None
 
 
 class _Drive:
@@ -108,7 +102,7 @@ class _Drive:
             await asyncio.to_thread(
                 ray.init, address=address, log_to_driver=False, configure_logging=False, include_dashboard=False
             )
-        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        strategies = optional_module("ray.util.scheduling_strategies", "--executor ray")
         made = ray.remote(Shard)
         for node in ray.nodes():
             if node["Alive"]:

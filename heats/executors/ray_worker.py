@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.llm.ledger import Ledger, Usage
+from core.aio import first_error
 from envs.base import MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
@@ -253,8 +254,7 @@ def _sweep_up() -> None:
 
 def said(error: BaseException) -> str:
     """One line of an error, or of the first in a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    error = first_error(error)
     return " ".join((str(error) or type(error).__name__).split())
 
 

@@ -16,9 +16,10 @@ from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from agents.atif import to_atif
+from core.ids import RolloutId
+from core.sanitize import for_screen, one_line
 from heats.report.figures import pass_at_k
 from heats.report.timeline import by_task, drawn_events
-from heats.show.sanitize import clean, one_line
 from heats.store.files import slug, write_bytes
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.records import Outcome
@@ -105,7 +106,7 @@ def _write_trial(
     rewards = _rewards(one)
     report = one.grade.report if one.grade is not None else one.evidence.after if one.evidence is not None else None
     if report is not None and report.output:
-        _write_text(place / "verifier" / "test-stdout.txt", clean(report.output))
+        _write_text(place / "verifier" / "test-stdout.txt", for_screen(report.output))
     if rewards is not None:
         _write(place / "verifier" / "reward.json", rewards)
     result = _trial_result(job, task, one, outcome, times)
@@ -120,7 +121,8 @@ def _write_trial(
 def _trial_name(task: str, rollout: str) -> str:
     plain = slug(task)
     short = plain if len(plain) <= 40 else f"{plain[:32]}-{sha256(plain.encode()).hexdigest()[:7]}"
-    return f"{short}__{rollout.replace('/', '-').replace('rollout-', 'r').replace('heat-', 'h')}"
+    one = RolloutId.parse(rollout)
+    return f"{short}__h{one.heat}-r{one.index:02d}"
 
 
 def _rewards(one: RolloutFacts) -> dict[str, float] | None:
@@ -133,7 +135,7 @@ def _rewards(one: RolloutFacts) -> dict[str, float] | None:
 def _trial_result(
     job: _Job, task: TaskFacts, one: RolloutFacts, outcome: Outcome, times: tuple[str, str] | None
 ) -> dict[str, Any]:
-    name, heat = _trial_name(task.id, one.id), int(one.id.partition("/")[0].removeprefix("heat-"))
+    name, heat = _trial_name(task.id, one.id), RolloutId.parse(one.id).heat
     path, model = f"tasks/{slug(task.id)}", _model(task, outcome)
     agent = f"heats-heat-{heat}"
     timing = {"started_at": times[0], "finished_at": times[1]} if times is not None else None

@@ -1,14 +1,13 @@
 """A run's rollouts as a table: CSV for spreadsheets, Parquet for data frames. One row a rollout, the same columns."""
 
 import csv
-import importlib
 from collections.abc import Iterator
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
-from heats.errors import PreflightFailed
-from heats.show.sanitize import one_line
+from core.registry import optional_module
+from core.sanitize import one_line
 from heats.store.files import write_bytes
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
@@ -67,12 +66,9 @@ def export_parquet(run: RunStore, directory: Path) -> list[Path]:
         The file written.
 
     Raises:
-        PreflightFailed: the extra `parquet` is not installed.
+        ExtraMissing: the extra `parquet` is not installed.
     """
-    try:
-        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise PreflightFailed("Parquet needs an extra: install heats[parquet]") from None
+    arrow, parquet = optional_module("pyarrow", "Parquet"), optional_module("pyarrow.parquet", "Parquet")
     schema = arrow.schema([(name, getattr(arrow, kind)()) for name, kind in COLUMNS.items()])
     data = BytesIO()
     with parquet.ParquetWriter(data, schema, compression="zstd") as writer:

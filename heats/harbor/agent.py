@@ -21,6 +21,7 @@ from agents.atif import to_atif
 from agents.llm import open_model
 from agents.llm.ledger import Ledger, Usage
 from agents.trajectory import Trajectory
+from core.ids import RolloutId
 from envs.base import Task
 from envs.harbor.copied import CopiedEnv, pack, unpack_command
 from heats.config import load_config
@@ -186,7 +187,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
         try:
             workdir = (await sandbox.exec("pwd", timeout=60)).text().strip()
             told = Assignment(
-                rollout_id="heat-0/rollout-00",
+                rollout_id=str(RolloutId(0, 0)),
                 task_id="harbor",
                 instruction=instruction,
                 workdir=workdir,

@@ -14,8 +14,8 @@ from agents.errors import TrajectoryFormatError
 from agents.importers import read_trajectory
 from agents.llm.replies import without_surrogates
 from agents.trajectory import Trajectory
+from core.diff import DiffSyntaxError, parse_diff
 from envs.base import Evidence
-from envs.diffparse import DiffSyntaxError, parse_diff
 from heats.errors import UsageError
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.ids import RolloutId
+from core.retry import with_retries
 from envs.base import Env, Grade, Patch, Task
 from heats.errors import UsageError
 from heats.importing.read import Attempt
@@ -93,7 +95,7 @@ def _image(attempt: Attempt, task: Task) -> str:
 def _place(attempt: Attempt) -> tuple[str, str]:
     """The run of heats and the rollout that an attempt is of; empty where it is of none."""
     directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
-    return (directory, rollout) if rollout.startswith("heat-") else ("", "")
+    return (directory, rollout) if RolloutId.matches(rollout) else ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,16 +158,19 @@ class Grader:
         return not await is_kept(self.backend, submission.image, submission.patch)
 
     async def _graded(self, submission: Submission, slots: asyncio.Semaphore) -> Grade | None:
-        grade: Grade | None = None
-        for _ in range(1 + self.retries):
+        async def attempt() -> Grade | None:
             async with slots:
                 try:
-                    grade = await self._grade_once(submission)
+                    return await self._grade_once(submission)
                 except SandboxError as error:
-                    grade = Grade(task_id=submission.task.id, outcome="invalid", reason=str(error))
-            if grade is None or grade.outcome != "invalid":
-                break
-        return grade
+                    return Grade(task_id=submission.task.id, outcome="invalid", reason=str(error))
+
+        return await with_retries(
+            attempt,
+            attempts=1 + self.retries,
+            wait_s=0,
+            useless=lambda grade: grade is not None and grade.outcome == "invalid",
+        )
 
     async def _grade_once(self, submission: Submission) -> Grade | None:
         task, patch = submission.task, submission.patch

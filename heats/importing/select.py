@@ -27,9 +27,7 @@ from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import BackendUnavailable
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.schema import Summary
-
-ASK_NOBODY = frozenset({"random", "first-finish", "majority"})
-"""Selectors that need neither a model nor the text of the issue."""
+from tournament.registry import needs_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,4 +246,4 @@ def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task,
 def reads_summaries(config: HeatsConfig) -> bool:
     """Whether the selection reads summaries, so that they have to be made."""
     tournament = config.tournament
-    return tournament.selector not in ASK_NOBODY and tournament.judge.view.startswith("summary")
+    return needs_model(tournament) and tournament.judge.view.startswith("summary")

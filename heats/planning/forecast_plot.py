@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.registry import optional_module
 from heats import formatting as say
 from heats.errors import UsageError
 from heats.planning.plan import Budget, Outlook
@@ -124,7 +125,8 @@ def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budge
     """Write the plot as SVG, or as PNG where matplotlib is installed.
 
     Raises:
-        UsageError: another kind of file, PNG without matplotlib, or a file that cannot be written.
+        ExtraMissing: PNG without matplotlib.
+        UsageError: another kind of file, or a file that cannot be written.
     """
     try:
         if path.suffix == ".svg":
@@ -145,12 +147,9 @@ def svg(plot: Plot, best: Outlook | None) -> str:
 
 
 def _write_png(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError("--plot: PNG needs matplotlib: pip install 'heats[plots]', or write .svg") from None
+    figures = optional_module("matplotlib.figure", "--plot with a name other than .svg")
     unit = cost_unit(found, budget)
-    figure = Figure(figsize=(7.2, 4.5), dpi=150, layout="constrained")
+    figure = figures.Figure(figsize=(7.2, 4.5), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set(xscale="log", xlabel=f"{UNITS[unit]} for a task", ylabel="final pass@1, %")
     for heats in sorted({one.method.iterations for one in found}):

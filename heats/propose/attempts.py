@@ -2,19 +2,18 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from core.record import Record
+from core.sanitize import one_line
 from envs.base import Verdict
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Match
 
 
-class Attempt(BaseModel):
+class Attempt(Record):
     """One rollout. `did` is its own account of itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str = Field(max_length=400)
     heat: int = Field(ge=0)
@@ -28,10 +27,8 @@ class Attempt(BaseModel):
     selected: bool = False
 
 
-class Contest(BaseModel):
+class Contest(Record):
     """One match of the chosen rollout. `tally` counts votes by rollout, `reason` is one judge's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     heat: int = Field(ge=0)
     match: str = Field(max_length=200)

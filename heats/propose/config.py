@@ -3,18 +3,17 @@
 import re
 from typing import Self
 
-import jinja2
-from jinja2 import meta
-from jinja2.sandbox import SandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from core.record import Config
+from core.text import TemplateFault, checked_template, fill
 from heats.errors import UsageError
 
 VARIABLES = frozenset({"task", "issue", "rollout", "run", "model", "base", "verdict", "verified", "patch"})
 _AUTHOR = re.compile(r"^([^<>\n\0]*[^<>\n\0\s])\s+<([^<>\s]+@[^<>\s]+)>$")
 
 
-class ProposeConfig(BaseModel):
+class ProposeConfig(Config):
     """What `heats propose` writes where. Templates are Jinja2; their variables are plain text on one line.
 
     Attributes:
@@ -32,8 +31,6 @@ class ProposeConfig(BaseModel):
         api_url: GitHub's API; GITHUB_API_URL, else https://api.github.com when empty.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     branch: str = "heats/{{ task }}"
     title: str = "{{ issue }}"
     message: str = ""
@@ -50,7 +47,10 @@ class ProposeConfig(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name in ("branch", "title", "message"):
-            _check_template(name, getattr(self, name))
+            try:
+                checked_template(getattr(self, name), VARIABLES)
+            except TemplateFault as error:
+                raise ValueError(f"{name}: {error}") from error
         if self.author:
             read_author(self.author)
         return self
@@ -68,27 +68,13 @@ def read_author(text: str) -> tuple[str, str]:
     return found[1].strip(), found[2]
 
 
-def fill(template: str, variables: dict[str, object]) -> str:
-    """A template with its variables put in.
+def filled(template: str, variables: dict[str, object]) -> str:
+    """A template with its variables put in, without blanks around it.
 
     Raises:
         UsageError: it asks of a variable what that does not have.
     """
     try:
-        return _environment().from_string(template).render(variables).strip()
-    except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        raise UsageError(f"the template {template[:80]!r} cannot be filled in: {error}") from None
-
-
-def _check_template(name: str, template: str) -> None:
-    try:
-        used = meta.find_undeclared_variables(_environment().parse(template))
-    except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"{name}: broken template: {error}") from error
-    if not used <= VARIABLES:
-        raise ValueError(f"{name}: unknown variables {sorted(used - VARIABLES)}; known: {sorted(VARIABLES)}")
-
-
-def _environment() -> SandboxedEnvironment:
-    # What comes out is a branch name, a commit message or Markdown, never HTML.
-    return SandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, autoescape=False)
+        return fill(template, **variables).strip()
+    except TemplateFault as error:
+        raise UsageError(str(error)) from None

@@ -10,9 +10,9 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from core.sanitize import one_line
 from heats.errors import PreflightFailed, RemoteFailed, UsageError
 from heats.propose.remote import LOOPBACK, Remote
-from heats.show.sanitize import one_line
 
 PUBLIC_API = "https://api.github.com"
 TOKEN_VARIABLES = ("GH_TOKEN", "GITHUB_TOKEN")

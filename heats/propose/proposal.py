@@ -9,15 +9,16 @@ import stat
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from agents.llm.ledger import Usage
+from core.record import Record
+from core.sanitize import excerpt, one_line
 from envs.base import Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
-from heats.show.sanitize import cut, one_line
 from heats.store.files import read_record, write_bytes, write_record
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
 from heats.store.store import RunStore
@@ -26,12 +27,6 @@ MAX_FACTS_BYTES = 4 << 20
 MAX_NAMES = 400
 
 Names = tuple[str, ...]
-
-
-class Record(BaseModel):
-    """Frozen, and closed against keys that do not belong."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Tests(Record):
@@ -138,7 +133,7 @@ def _facts(run: RunStore, task: TaskFacts, chosen: RolloutFacts, patch: Patch) -
         run=one_line(run.manifest.run_id),
         task=one_line(task.id, 400),
         model=one_line(chosen.outcome.model if chosen.outcome else ""),
-        issue=cut(asked, 16_000),
+        issue=excerpt(asked, 16_000),
         base_commit=_base(task),
         patch_sha256=patch.sha256,
         rollout=chosen.id,
@@ -173,7 +168,7 @@ def _tests(report: TestReport | None) -> Tests | None:
     if report is None:
         return None
     return Tests(
-        command=cut(report.command, 3000),
+        command=excerpt(report.command, 3000),
         status=report.status,
         passed=len(report.ids("passed")),
         failed=len(report.ids("failed", "error")),

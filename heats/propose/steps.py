@@ -19,7 +19,7 @@ from heats.propose.commit import (
     present,
     set_branch,
 )
-from heats.propose.config import ProposeConfig, fill
+from heats.propose.config import ProposeConfig, filled
 from heats.propose.git import Git, scratch_repository, user_repository
 from heats.propose.github import GitHub, PullRequest, open_github, push_token
 from heats.propose.leaks import check_leaks
@@ -131,7 +131,7 @@ def _onto(user: Git, name: str) -> str:
 
 
 def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: ProposeOptions) -> ProposeResult:
-    branch = fill(wish.config.branch, _for_branch(text.variables(proposal)))
+    branch = filled(wish.config.branch, _for_branch(text.variables(proposal)))
     check_branch(user, branch)
     tip = present(user, branch, commit)
     if tip is None:

@@ -7,13 +7,13 @@ it; where there is no Markdown, in titles and commit messages, what GitHub react
 import re
 from collections.abc import Iterator, Sequence
 
+from core.sanitize import for_screen, one_line
 from heats import formatting as say
 from heats.propose.attempts import Attempt, Contest
 from heats.propose.commit import Commit
-from heats.propose.config import ProposeConfig, fill
+from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import Proposal, Tests
 from heats.report.markdown import code, fence
-from heats.show.sanitize import clean, one_line
 
 MAX_TITLE = 120
 MAX_TEXT = 60_000  # GitHub takes 65,536 characters
@@ -39,7 +39,7 @@ def plain(text: str, limit: int = MAX_TITLE) -> str:
 
 def variables(proposal: Proposal) -> dict[str, object]:
     """What templates may name."""
-    issue = next((line for line in clean(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
+    issue = next((line for line in for_screen(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
     return {
         "task": plain(proposal.task, 200),
         "issue": plain(issue.strip(" #=-\t")).rstrip(".") or f"Fix {plain(proposal.task, 100)}",
@@ -55,12 +55,12 @@ def variables(proposal: Proposal) -> dict[str, object]:
 
 def title(proposal: Proposal, config: ProposeConfig) -> str:
     """Subject of the commit and title of the pull request."""
-    return one_line(fill(config.title, variables(proposal)), MAX_TITLE) or f"Patch {proposal.patch_sha256[:8]}"
+    return one_line(filled(config.title, variables(proposal)), MAX_TITLE) or f"Patch {proposal.patch_sha256[:8]}"
 
 
 def message(proposal: Proposal, config: ProposeConfig) -> str:
     """The whole commit message: UTF-8, ending in a line end."""
-    rest = clean(fill(config.message, variables(proposal)))
+    rest = for_screen(filled(config.message, variables(proposal)))
     return f"{title(proposal, config)}\n" + (f"\n{rest}\n" if rest else "")
 
 
@@ -147,7 +147,7 @@ def _tried(proposal: Proposal, room: int) -> Iterator[str]:
     """As many rollouts as there is room for; the chosen and the kept ones come first in the proposal."""
     shown: list[Attempt] = []
     for one in proposal.attempts:
-        room -= len(_attempt(one)) + 1
+        room -= len(_attempt(one)) + len("- \n")
         if room > 200:
             shown.append(one)
     if shown:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from core.sanitize import screen_text
 from envs.base import Evidence, TestReport
 from heats import formatting as say
 from heats.report.markdown import code, fence
 from heats.report.servers import served
-from heats.show.sanitize import from_bytes
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import said_of
 from heats.store.reader import RolloutFacts, TaskFacts, read_events, read_task, statement
@@ -132,7 +132,7 @@ def _patch(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
     data = task.store.rollout(chosen.id).patch().data
     if data:
         yield f"## The patch\n\n{say.size(len(data))}; the exact bytes are in the file named below."
-        yield fence(from_bytes(data, MAX_PATCH * 2), "diff", MAX_PATCH)
+        yield fence(screen_text(data, MAX_PATCH * 2), "diff", MAX_PATCH)
 
 
 def _tests(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.errors import UsageError
 from heats.report.charts import Scatter, draw_scatter
@@ -13,7 +14,6 @@ from heats.report.intervals import Estimate, estimate
 from heats.report.report import page_html, render
 from heats.report.table import MEANING, RunFigures
 from heats.report.timeline import drawn_events
-from heats.show.sanitize import one_line
 from heats.store.files import write_bytes
 from heats.store.reader import Basis
 from heats.store.store import RunStore

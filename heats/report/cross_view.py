@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.sanitize import one_line
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from heats.store.cross_store import CrossStore
 from heats.store.reader import TaskFacts
 from heats.store.records import CrossRow

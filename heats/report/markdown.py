@@ -6,7 +6,7 @@ comments. Source: CommonMark 0.31, sections 4.5 and 6.1.
 
 import re
 
-from heats.show.sanitize import clean, cut, one_line
+from core.sanitize import excerpt, for_screen, one_line
 
 
 def code(text: str, limit: int = 300) -> str:
@@ -21,6 +21,6 @@ def code(text: str, limit: int = 300) -> str:
 
 def fence(text: str, language: str = "text", limit: int = 4000) -> str:
     """Text as a fenced block whose fence is longer than any in it; cut in the middle at about `limit` characters."""
-    body = cut(text, limit).strip("\n")
+    body = excerpt(text, limit).strip("\n")
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", body)), default=0))
-    return f"{ticks}{language}\n{clean(body)}\n{ticks}"
+    return f"{ticks}{language}\n{for_screen(body)}\n{ticks}"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from heats.show.diffs import DiffView, colour_diff, read_diff
+from heats.report.diffs import DiffView, colour_diff, diff_view
 from heats.store.reader import Basis, RolloutFacts, TaskFacts
 
 MAX_PATCH = 120_000
@@ -49,7 +49,7 @@ def read_patches(place: str, task: TaskFacts, basis: Basis, colours: int) -> dic
         if sha256 not in found:
             data = task.store.rollout(one.id).patch().data
             anchor = f"{place}/patch-{letter(len(found))}"
-            found[sha256] = PatchView(anchor, letter(len(found)), sha256, read_diff(data, MAX_PATCH))
+            found[sha256] = PatchView(anchor, letter(len(found)), sha256, diff_view(data, MAX_PATCH))
         _tell(found[sha256], one, task, basis)
     for view in found.values():
         view.makers.sort()

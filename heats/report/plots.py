@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.registry import optional_module
 from heats import formatting as say
 from heats.errors import UsageError
 from heats.report.compare import Comparison
@@ -44,7 +45,7 @@ def write_plots(run: RunStore, directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UsageError: matplotlib is not installed, or nothing in the run says whether rollouts succeeded.
+        ExtraMissing: matplotlib is not installed, or nothing in the run says whether rollouts succeeded.
     """
     basis, heats = heat_curves(run)
     known = [heat for heat in heats if heat.passes]
@@ -63,21 +64,17 @@ def write_comparison_plot(found: Comparison, directory: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UsageError: matplotlib is not installed.
+        ExtraMissing: matplotlib is not installed.
     """
     return _save(directory, "cost-against-accuracy", lambda axes: _costs(axes, found))
 
 
 def _save(directory: Path, name: str, draw: Callable[["Axes"], None]) -> list[Path]:
     """One drawing in both formats; the same data give the same bytes."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise UsageError("plots need matplotlib: pip install 'heats[plots]'") from error
+    matplotlib, figures = optional_module("matplotlib", "a plot"), optional_module("matplotlib.figure", "a plot")
     paths = []
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=SIZE, layout="constrained")
+        figure = figures.Figure(figsize=SIZE, layout="constrained")
         axes = figure.add_subplot()
         axes.set_axisbelow(True)
         draw(axes)

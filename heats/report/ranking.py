@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from heats.show.sanitize import one_line
+from core.sanitize import one_line
 from heats.store.store import TaskStore
 
 MOST_ROWS = 64

@@ -22,15 +22,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from core.sanitize import for_screen, one_line
 from heats import formatting as say
+from heats.report.diffs import Row
 from heats.report.figures import TaskFigures
 from heats.report.overview import SUCCESS_WORDS, TONES, OverviewFacts, overview
 from heats.report.spending import HeatWork, sum_work, work_by_heat
 from heats.report.table import RunFigures
 from heats.report.task_page import Budget, view_task
 from heats.report.timeline import by_task, drawn_events
-from heats.show.diffs import Row
-from heats.show.sanitize import clean, one_line
 from heats.store.events import Event
 from heats.store.files import slug, write_bytes
 from heats.store.reader import Basis, find_basis, read_task, task_ids
@@ -260,7 +260,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=lambda value: clean(value) if type(value) is str else value,
+        finalize=lambda value: for_screen(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

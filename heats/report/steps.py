@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from markupsafe import Markup, escape
 
 from agents.trajectory import Observation, Step
+from core.sanitize import excerpt, one_line
 from heats import formatting as say
-from heats.show.sanitize import cut, one_line
 
 
 def steps_html(anchor: str, steps: Iterable[Step], limit: int) -> Markup:
-    """All steps, folded. Every text is sanitised by `cut` or `one_line` and escaped.
+    """All steps, folded. Every text is sanitised by `excerpt` or `one_line` and escaped.
 
     Args:
         anchor: address of the rollout.
@@ -21,7 +21,7 @@ def steps_html(anchor: str, steps: Iterable[Step], limit: int) -> Markup:
 
 
 def _step(place: Markup, step: Step, limit: int) -> str:
-    commands = [(call.name, cut(say.command(call.arguments), limit)) for call in step.tool_calls]
+    commands = [(call.name, excerpt(say.command(call.arguments), limit)) for call in step.tool_calls]
     bad = next((one for one in reversed(step.observations) if one.exit_code != 0), None)
     pill = f'<span class="pill bad">{_status(bad)}</span>' if bad is not None else ""
     title = one_line(commands[0][1] if commands else step.content, 140)
@@ -32,9 +32,9 @@ def _step(place: Markup, step: Step, limit: int) -> str:
         '</summary><div class="inside">',
     ]
     if step.reasoning:
-        parts.append(f'<p class="thought">{escape(cut(step.reasoning, limit))}</p>')
+        parts.append(f'<p class="thought">{escape(excerpt(step.reasoning, limit))}</p>')
     if step.content:
-        said = escape(cut(step.content, limit))
+        said = escape(excerpt(step.content, limit))
         parts.append(f'<p class="said">{said}</p>' if step.source == "agent" else f"<pre>{said}</pre>")
     for name, command in commands:
         label = "" if name == "bash" else f'<span class="soft">{escape(one_line(name, 60))}</span>'
@@ -46,7 +46,7 @@ def _step(place: Markup, step: Step, limit: int) -> str:
 
 def _result(one: Observation, limit: int) -> str:
     tone = "good" if one.exit_code == 0 else "bad"
-    return f'<pre class="output {tone}" data-said="{_status(one)}">{escape(cut(one.content, limit))}</pre>'
+    return f'<pre class="output {tone}" data-said="{_status(one)}">{escape(excerpt(one.content, limit))}</pre>'
 
 
 def _status(one: Observation) -> str:

@@ -7,9 +7,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.figures import Figures, TaskFigures
-from heats.show.sanitize import one_line
 
 MEANING = {
     "pass": "pass rates by the hidden tests",

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from markupsafe import Markup
 
 from agents.trajectory import Trajectory
+from core.ids import RolloutId
+from core.sanitize import excerpt, one_line
 from envs.base import Evidence
 from heats import formatting as say
 from heats.report.cross_view import CrossView, view_cross
@@ -14,7 +16,6 @@ from heats.report.judge_bias import judge_line
 from heats.report.patches import PatchView, read_patches
 from heats.report.steps import steps_html
 from heats.report.timeline import task_rows
-from heats.show.sanitize import cut, one_line
 from heats.store.events import Event
 from heats.store.files import slug
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
@@ -157,7 +158,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
         facts=facts,
         status=ended.status if ended is not None else "running",
         detail=ended.detail if ended is not None else "",
-        statement=cut(statement(facts.store, first), MAX_STATEMENT),
+        statement=excerpt(statement(facts.store, first), MAX_STATEMENT),
         heats=tuple(heats),
         chosen=next((one for one in everyone if one.selected), None),
         patches=tuple(patches.values()),
@@ -185,7 +186,9 @@ def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView
 
 def _match(place: str, heat: int, match: Match) -> MatchView:
     tally = {one: sum(vote.choice == one for vote in match.votes) for one in match.contestants}
-    reasons = tuple((vote.choice or "", cut(vote.reason, 1200), vote.presentation_sensitive) for vote in match.votes)
+    reasons = tuple(
+        (vote.choice or "", excerpt(vote.reason, 1200), vote.presentation_sensitive) for vote in match.votes
+    )
     shown = tuple((one, votes if match.votes else None) for one, votes in tally.items())
     return MatchView(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
 
@@ -194,7 +197,7 @@ def _rollout(how: _How, facts: RolloutFacts, trajectory: Trajectory | None) -> R
     task, anchor = how.task, f"{how.place}/{facts.id}"
     outcome = facts.outcome
     steps = trajectory.steps if trajectory is not None else ()
-    heat = int(facts.id.partition("/")[0].removeprefix("heat-"))
+    heat = RolloutId.parse(facts.id).heat
     return RolloutView(
         anchor=anchor,
         id=facts.id,
@@ -220,7 +223,7 @@ def _tests(evidence: Evidence) -> TestsView:
         after=say.tests(evidence.after),
         command=one_line(reports[0].command, 400) if reports else "",
         changes=tuple(_changes(evidence)),
-        output=cut(reports[0].output, LARGEST_FIELD) if reports and evidence.after is not None else "",
+        output=excerpt(reports[0].output, LARGEST_FIELD) if reports and evidence.after is not None else "",
     )
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs import Bench, prepared, spec_for
 from envs.base import Patch, TestReport
-from envs.diffparse import DiffSyntaxError, FileDiff, parse_diff
 from envs.errors import SetupFailed
 from envs.patched import run_patched
 from envs.protect import holds_tests, is_test

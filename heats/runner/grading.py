@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+from core.retry import with_retries
 from envs.base import Grade, Patch, Task
 from heats.config import HeatsConfig
 from heats.runner.services import Services
@@ -82,22 +83,23 @@ def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task)
 
 async def _graded(services: Services, task: Task, patch: Patch, order: int, image: str) -> Grade | None:
     """One patch's grade, or that of the state in an image; one that says nothing is tried again before it is taken."""
-    gone = task.submission == "state" and not image
-    attempts = 1 + (0 if gone else services.config.retries.grading)
-    while True:
-        attempts -= 1
+
+    async def attempt() -> Grade | None:
         try:
             async with services.slots.hold(order):
-                if image:
-                    labels = {"run": services.run_id}
-                    limits = services.config.sandbox.limits
-                    grade: Grade | None = await grade_from(
-                        image, services.env, task, patch, services.backend, labels=labels, limits=limits
-                    )
-                else:
-                    grade = await services.env.grade(task, patch, services.backend)
+                if not image:
+                    return await services.env.grade(task, patch, services.backend)
+                labels, limits = {"run": services.run_id}, services.config.sandbox.limits
+                return await grade_from(
+                    image, services.env, task, patch, services.backend, labels=labels, limits=limits
+                )
         except SandboxError as error:
-            grade = Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
-        if grade is None or grade.outcome != "invalid" or not attempts:
-            return grade
-        await asyncio.sleep(services.config.retries.wait_s)
+            return Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
+
+    gone, retries = task.submission == "state" and not image, services.config.retries
+    return await with_retries(
+        attempt,
+        attempts=1 if gone else 1 + retries.grading,
+        wait_s=retries.wait_s,
+        useless=lambda grade: grade is not None and grade.outcome == "invalid",
+    )

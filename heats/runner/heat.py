@@ -8,6 +8,8 @@ import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+from core.aio import first_error
+from core.ids import RolloutId, heat_name
 from heats.runner.cross_tests import crossed, is_on
 from heats.runner.rollout import Plan, TaskRun, make_candidate
 from heats.store.cross_store import CrossStore
@@ -22,7 +24,7 @@ Entrants = Mapping[str, asyncio.Task[Candidate | None]]
 
 def rollout_ids(heat: int, count: int) -> list[str]:
     """Ids of a heat's rollouts: `heat-0/rollout-00` ..."""
-    return [f"heat-{heat}/rollout-{index:02d}" for index in range(count)]
+    return [str(RolloutId(heat, index)) for index in range(count)]
 
 
 def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
@@ -86,7 +88,7 @@ async def hold_tournament(
             selection = group.create_task(_select(run, heat, entrants, k))
             selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
     except BaseExceptionGroup as errors:
-        raise _first_cause(errors) from errors
+        raise first_error(errors) from errors
     except TimeoutError:
         if not scope.expired():
             raise
@@ -105,7 +107,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
     Raises:
         NoCandidates
     """
-    seed = run.services.seed(run.task.id, f"heat-{heat}", "tournament")
+    seed = run.services.seed(run.task.id, heat_name(heat), "tournament")
     places: dict[str, tuple[int, bool, int]] = {}
     found: list[Candidate] = []
     for name in names:
@@ -131,8 +133,8 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
     try:
         case = Case(
             problem=run.task.statement,
-            seed=run.services.seed(run.task.id, f"heat-{heat}", "tournament"),
-            ledger=run.ledger.child(f"{run.task.id}/heat-{heat}/tournament"),
+            seed=run.services.seed(run.task.id, heat_name(heat), "tournament"),
+            ledger=run.ledger.child(f"{run.task.id}/{heat_name(heat)}/tournament"),
             journal=journal,
         )
         return await run.services.selector.select(entrants, k, case)
@@ -162,7 +164,7 @@ def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
             own = rollout_ids(heat - 1, config.rollouts)[index]
             return (own,) if own in before.ranking else ()
         case "random-k":
-            draw = random.Random(run.services.seed(run.task.id, f"heat-{heat}", index, "context"))
+            draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
             return tuple(draw.sample(sorted(before.ranking), min(config.select_k, len(before.ranking))))
 
 
@@ -174,10 +176,3 @@ def _refinement(run: TaskRun, heat: int, rollout: str) -> str:
     table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
     candidate = with_cross(candidate, table) if table else candidate
     return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
-
-
-def _first_cause(errors: BaseExceptionGroup) -> BaseException:
-    cause: BaseException = errors
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    return cause

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from agents.errors import LimitExceeded, ModelConfigError
 from agents.llm.ledger import Ledger
+from core.aio import first_error
 from envs.base import Task
 from heats.errors import HeatsError
 from heats.runner.services import Services
@@ -75,9 +76,7 @@ def guarded(services: Services, store: RunStore, player: Player) -> Player:
         except (ModelConfigError, HeatsError, OSError):
             raise
         except Exception as error:
-            cause: BaseException = error
-            while isinstance(cause, BaseExceptionGroup):
-                cause = cause.exceptions[0]
+            cause = first_error(error)
             if isinstance(cause, ModelConfigError | HeatsError | OSError):
                 raise cause from error
             path = store.task(task.id).directory / "crash.txt"

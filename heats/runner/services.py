@@ -112,7 +112,7 @@ async def open_services(
         fetch: brings images that are not there, before it is checked whether all are.
 
     Raises:
-        UsageError, UnknownAgent, UnknownSelector, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
+        UsageError, UnknownPart, InvalidOptions, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
         main, oracle = main_model(config), config.agent.name == ORACLE

@@ -6,12 +6,13 @@ votes keep no slot waiting.
 """
 
 import asyncio
-import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from core.aio import FairLimiter
 
-class Slots:
+
+class Slots(FairLimiter):
     """A fixed number of slots, given to the lowest order first, then to who came first.
 
     Args:
@@ -19,10 +20,8 @@ class Slots:
     """
 
     def __init__(self, count: int) -> None:
+        super().__init__(count)
         self.count = count
-        self._free = count
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
-        self._came = 0
         self._expected: set[int] = set()
         self._changed = asyncio.Event()
 
@@ -33,11 +32,9 @@ class Slots:
         Args:
             order: of the task: a lower one goes first.
         """
-        await self._take(order)
-        try:
+        self._expected.discard(order)
+        async with super().hold(order):
             yield
-        finally:
-            self._give()
 
     def expect(self, order: int) -> None:
         """A task was opened and will ask for a slot soon: until it does, one counts as taken."""
@@ -50,30 +47,10 @@ class Slots:
 
     async def idle(self) -> None:
         """Wait until a slot is free that nobody waits for or is about to ask for."""
-        while self._free <= len(self._expected):
+        while self.free <= len(self._expected):
             self._changed.clear()
             await self._changed.wait()
 
-    async def _take(self, order: int) -> None:
-        self._expected.discard(order)
-        if self._free:
-            self._free -= 1
-            return
-        self._came += 1
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (order, self._came, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give()  # it was handed over in the moment in which its taker was cancelled
-            raise
-
-    def _give(self) -> None:
-        while self._waiting:
-            turn = heapq.heappop(self._waiting)[2]
-            if not turn.done():
-                turn.set_result(None)
-                return
-        self._free += 1
+    def _release(self) -> None:
+        super()._release()
         self._changed.set()

@@ -9,7 +9,8 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from agents.trajectory import Exit, Record, Trajectory
+from agents.trajectory import Exit, Trajectory
+from core.record import Record
 from envs.base import Task
 from heats.config import HeatsConfig
 from heats.store.files import read_record, write_record

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from core.ids import heat_name
 from heats.store.files import LineLog, read_lines, read_record, write_record
 from heats.store.records import CrossCell, CrossTable
 
@@ -29,11 +30,11 @@ class CrossStore:
 
     def table(self, heat: int) -> CrossTable | None:
         """A heat's table, once it is whole."""
-        return read_record(self._directory / f"heat-{heat}" / "cross.json", CrossTable)
+        return read_record(self._directory / heat_name(heat) / "cross.json", CrossTable)
 
     def save_table(self, heat: int, table: CrossTable) -> None:
         """Keep a heat's table."""
-        write_record(self._directory / f"heat-{heat}" / "cross.json", table)
+        write_record(self._directory / heat_name(heat) / "cross.json", table)
 
     def close(self) -> None:
         """Close the file."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from agents.llm.replies import without_surrogates
-from agents.trajectory import Record
+from core.record import Record
 from heats.store.files import LineLog, read_lines
 
 EventKind = Literal[

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from agents.llm.ledger import Usage
-from agents.trajectory import ExitKind, Record
+from agents.trajectory import ExitKind
+from core.record import Record
 from envs.base import Evidence, TestOutcome
 from heats.retries import FailureClass
 from tournament.base import Vote

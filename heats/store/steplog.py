@@ -10,7 +10,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agents.llm.ledger import Usage
-from agents.trajectory import Record, Step, Trajectory
+from agents.trajectory import Step, Trajectory
+from core.record import Record
 from heats.store.files import append_whole, write_bytes
 
 

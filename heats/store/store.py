@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.trajectory import Trajectory
+from core.ids import heat_name
 from envs.base import Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
 from heats.store.events import EventLog
@@ -111,8 +112,8 @@ class TaskStore:
 
     def rollouts(self, heat: int) -> list[str]:
         """Ids of the rollouts of one heat that have files, by number."""
-        folder = self.directory / f"heat-{heat}"
-        names = (f"heat-{heat}/{path.name}" for path in folder.glob("rollout-*") if path.is_dir())
+        folder = self.directory / heat_name(heat)
+        names = (f"{folder.name}/{path.name}" for path in folder.glob("rollout-*") if path.is_dir())
         return sorted(names, key=lambda name: (len(name), name))
 
     def baseline(self) -> TestReport | None:
@@ -125,15 +126,15 @@ class TaskStore:
 
     def journal(self, heat: int, events: EventLog) -> TournamentJournal:
         """The votes of one heat's tournament; close it after use."""
-        return TournamentJournal(self.directory / f"heat-{heat}" / "votes.jsonl", events, self.task_id, heat)
+        return TournamentJournal(self.directory / heat_name(heat) / "votes.jsonl", events, self.task_id, heat)
 
     def bracket(self, heat: int) -> Bracket | None:
         """One heat's finished tournament."""
-        return read_record(self.directory / f"heat-{heat}" / "tournament.json", Bracket)
+        return read_record(self.directory / heat_name(heat) / "tournament.json", Bracket)
 
     def save_bracket(self, heat: int, bracket: Bracket) -> None:
         """Keep a finished tournament."""
-        write_record(self.directory / f"heat-{heat}" / "tournament.json", bracket)
+        write_record(self.directory / heat_name(heat) / "tournament.json", bracket)
 
     def result(self) -> TaskResult | None:
         """How the task ended, once it has."""
@@ -297,4 +298,6 @@ def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
         return [path for name in names for path in _differences(old.get(name), new.get(name), f"{prefix}{name}.")]
-    return [] if old == new else [prefix.rstrip(".") or "identity"]
+    # A run of an older version lacks settings that have come since; as long as they are unset, they change nothing.
+    same = old == new or (old in (None, {}) and new in (None, {}))
+    return [] if same else [prefix.rstrip(".") or "identity"]

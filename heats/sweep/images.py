@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
-from agents.trajectory import Record
+from core.record import Record
+from core.retry import with_retries
 from envs.base import Env, MakesImages, Task
 from heats.errors import PreflightFailed
 from heats.store.files import LineLog, read_lines
@@ -103,17 +104,16 @@ class ImageKeeper:
 
     async def _pulled(self, known: Images, image: str) -> str:
         """Pull one image, again after a while where that may help; why it failed, or nothing."""
-        for attempt in range(PULL_ATTEMPTS):
-            try:
-                await known.pull(image, timeout_s=PULL_TIMEOUT_S)
-                return ""
-            except SandboxError as error:
-                reason = str(error)
-                if attempt + 1 < PULL_ATTEMPTS and not _hopeless(reason):
-                    await asyncio.sleep(self._wait_s * 2**attempt)
-                elif _hopeless(reason):
-                    break
-        return reason
+        try:
+            await with_retries(
+                lambda: known.pull(image, timeout_s=PULL_TIMEOUT_S),
+                attempts=PULL_ATTEMPTS,
+                wait_s=self._wait_s,
+                passing=lambda error: isinstance(error, SandboxError) and not _hopeless(str(error)),
+            )
+        except SandboxError as error:
+            return str(error)
+        return ""
 
     def _read(self) -> list[ImageNote]:
         return list(read_lines(self._notes, ImageNote)) if self._notes is not None else []

@@ -26,8 +26,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
+from core.sanitize import one_line
 from heats.errors import RemoteFailed, UsageError
-from heats.show.sanitize import one_line
 from heats.store.store import RunStore
 from heats.tracing.spans import Span, spans_of
 

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step, Trajectory
+from core.sanitize import excerpt, one_line
 from heats.formatting import INFRASTRUCTURE_EXITS
 from heats.report.timeline import by_task, drawn_events, seconds
-from heats.show.sanitize import cut, one_line
 from heats.store.events import Event
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
@@ -211,8 +211,8 @@ def _step_spans(trajectory: Trajectory, period: tuple[float, float], parent: str
             name = one_line(call.name, 60) if call is not None else "unknown"
             attributes = _tool(one, name)
             if content:
-                attributes |= {names.TOOL_ARGUMENTS: cut(call.arguments if call else "", MAX_CONTENT)}
-                attributes |= {names.TOOL_RESULT: cut(one.content, MAX_CONTENT)}
+                attributes |= {names.TOOL_ARGUMENTS: excerpt(call.arguments if call else "", MAX_CONTENT)}
+                attributes |= {names.TOOL_RESULT: excerpt(one.content, MAX_CONTENT)}
             key = f"{parent} {step.id} {number}"
             error = "" if one.status == "exited" else one.status
             yield Span(key, parent, f"{names.EXECUTE_TOOL} {name}", start, free, attributes, error=error)
@@ -244,12 +244,12 @@ def _chat_span(
 def _message(step: Step) -> dict[str, object]:
     parts: list[dict[str, str]] = []
     if step.reasoning:
-        parts.append({"type": "reasoning", "content": cut(step.reasoning, MAX_CONTENT)})
+        parts.append({"type": "reasoning", "content": excerpt(step.reasoning, MAX_CONTENT)})
     if step.content:
-        parts.append({"type": "text", "content": cut(step.content, MAX_CONTENT)})
+        parts.append({"type": "text", "content": excerpt(step.content, MAX_CONTENT)})
     for call in step.tool_calls:
         parts.append(
-            {"type": "tool_call", "id": call.id, "name": call.name, "arguments": cut(call.arguments, MAX_CONTENT)}
+            {"type": "tool_call", "id": call.id, "name": call.name, "arguments": excerpt(call.arguments, MAX_CONTENT)}
         )
     return {"role": "assistant" if step.source == "agent" else step.source, "parts": parts}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from core.sanitize import one_line
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from tournament.base import Bracket, Match
 
 BOX, GAP = 16, 5

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from heats.show.sanitize import clean
+from core.sanitize import for_screen
 
 LOOK_EVERY_S = 1.0
 
@@ -61,7 +61,7 @@ class ListScreen(Screen[None]):
     def fill(self, lines: list[Line]) -> None:
         """Show lines, of which a search leaves some; the cursor stays on its row."""
         self.lines = lines
-        wanted = clean(self.query_one("#search", Input).value).lower()
+        wanted = for_screen(self.query_one("#search", Input).value).lower()
         table = self.table
         at = self.current()
         table.clear()

@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from agents.llm.ledger import Usage
+from core.ids import heat_name
 from heats import formatting as say
 from heats.store.events import Event
 
@@ -85,7 +86,7 @@ class TaskView:
 
     def heat_rollouts(self) -> list[RolloutView]:
         """Rollouts of the heat that runs now."""
-        prefix = f"heat-{self.heat}/"
+        prefix = f"{heat_name(self.heat)}/"
         here = (one for one in self.rollouts.values() if one.id.startswith(prefix))
         return sorted(here, key=lambda one: (len(one.id), one.id))
 

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.llm.ledger import Usage
+from core.sanitize import one_line
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from heats.view.live_model import MatchView, RolloutView, RunView, TaskView, amount, word
 from heats.view.plain import progress
 

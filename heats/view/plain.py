@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from core.sanitize import ci_lines, one_line
 from heats import formatting as say
-from heats.show.sanitize import ci_lines, one_line
 from heats.store.events import Event
 from heats.view.live_model import MatchView, RunView, TaskView, amount, number, word, words
 

@@ -5,10 +5,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.errors import UsageError
 from heats.report.table import RunFigures
-from heats.show.sanitize import one_line
 from heats.store.reader import Basis, TaskFacts, find_basis, read_task, task_ids
 from heats.store.store import RunStore
 from heats.view.text import bracket_pane, mark, patch_pane, verdict_pane

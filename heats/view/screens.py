@@ -7,10 +7,10 @@ from textual import work
 from textual.app import ComposeResult
 from textual.widgets import DataTable, Footer
 
+from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.figures import TaskFigures
 from heats.report.table import cells, header
-from heats.show.sanitize import one_line
 from heats.store.reader import Basis, find_basis, read_task, task_ids
 from heats.store.store import RunStore
 from heats.view.list_screen import LOOK_EVERY_S, Line, ListScreen

@@ -12,8 +12,9 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import DataTable, Footer, Static, TabbedContent, TabPane
 
 from agents.trajectory import Step
+from core.ids import heat_name
+from core.sanitize import one_line
 from heats import formatting as say
-from heats.show.sanitize import one_line
 from heats.store.reader import Basis, TaskFacts, read_task
 from heats.store.store import RunStore
 from heats.view.list_screen import LOOK_EVERY_S, Line, ListScreen
@@ -64,7 +65,7 @@ class TaskScreen(ListScreen):
         for heat in range(len(facts.heats)):
             bracket = facts.brackets[heat]
             rounds = say.several(len(bracket.rounds), "round") if bracket is not None else "goes on"
-            key = f"heat-{heat}"
+            key = heat_name(heat)
             lines.append(self._part(key, f"Heat {heat}", rounds, partial(bracket_pane, facts, heat, self.basis)))
             lines += [self._rollout(facts, one.id) for one in facts.heats[heat]]
         self.fill(lines)

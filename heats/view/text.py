@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.trajectory import Observation, Step
+from core.sanitize import excerpt, for_screen, one_line
 from envs.base import Evidence, TestReport
 from heats import formatting as say
 from heats.report.cross_view import view_cross
+from heats.report.diffs import DiffView, Row, colour_diff, diff_view
 from heats.report.drawings import decided
 from heats.report.judge_bias import judge_line
-from heats.show.diffs import DiffView, Row, colour_diff, read_diff
-from heats.show.sanitize import clean, cut, one_line
 from heats.store.cross_store import CrossStore
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
 from heats.view.bracket_text import bracket_text
@@ -68,7 +68,7 @@ def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
         parts.append(Text(say.spent(ended.usage), style="dim"))
     asked = statement(task.store, None)
     if asked:
-        parts += [_title("What was asked"), Text(cut(asked, MAX_TEXT))]
+        parts += [_title("What was asked"), Text(excerpt(asked, MAX_TEXT))]
     return Group(*parts)
 
 
@@ -150,11 +150,11 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
 
 def _summary(told: Summary) -> Iterator[RenderableType]:
     yield _title("Summary" if told.source == "model" else "Summary, made from the facts alone")
-    yield Text(clean(told.problem))
+    yield Text(for_screen(told.problem))
     if told.hypotheses:
         yield _title("Hypotheses")
         for guess in told.hypotheses:
-            yield Text.assemble((f"  {guess.fate} ", _FATES.get(guess.fate, "")), clean(guess.text))
+            yield Text.assemble((f"  {guess.fate} ", _FATES.get(guess.fate, "")), for_screen(guess.text))
     yield from _points("Decisions", told.decisions)
     yield from _points("Progress", (told.progress,))
     if told.evidence:
@@ -169,7 +169,7 @@ def _summary(told: Summary) -> Iterator[RenderableType]:
 
 
 def _points(title: str, points: tuple[str, ...]) -> Iterator[Text]:
-    said = [clean(point) for point in points if point]
+    said = [for_screen(point) for point in points if point]
     if said:
         yield _title(title)
         yield from (Text(f"  {point}") for point in said)
@@ -179,7 +179,7 @@ def patch_pane(data: bytes) -> RenderableType:
     """A patch, coloured."""
     if not data:
         return Text("no patch", style="dim")
-    view = read_diff(data, MAX_PATCH)
+    view = diff_view(data, MAX_PATCH)
     colour_diff(view)
     return diff_text(view)
 
@@ -223,7 +223,7 @@ def evidence_pane(evidence: Evidence | None) -> RenderableType:
             parts.append(_title(f"{len(tests)} {name}"))
             parts += [Text(f"  {one_line(test, 300)}", style=style) for test in tests[:MAX_TESTS]]
     if evidence.after is not None and evidence.after.output:
-        parts += [_title("What the tests printed"), Text(cut(evidence.after.output, MAX_TEXT), style="dim")]
+        parts += [_title("What the tests printed"), Text(excerpt(evidence.after.output, MAX_TEXT), style="dim")]
     return Group(*parts)
 
 
@@ -236,11 +236,11 @@ def step_pane(step: Step) -> RenderableType:
     """One step of a trajectory in full."""
     parts: list[RenderableType] = []
     if step.reasoning:
-        parts.append(Text(cut(step.reasoning, MAX_TEXT), style="italic dim"))
+        parts.append(Text(excerpt(step.reasoning, MAX_TEXT), style="italic dim"))
     if step.content:
-        parts.append(Text(cut(step.content, MAX_TEXT)))
+        parts.append(Text(excerpt(step.content, MAX_TEXT)))
     for call in step.tool_calls:
-        parts.append(Text.assemble(("$ ", "bold green"), cut(say.command(call.arguments), MAX_TEXT)))
+        parts.append(Text.assemble(("$ ", "bold green"), excerpt(say.command(call.arguments), MAX_TEXT)))
     for shown in step.observations:
         parts += _observation(shown)
     return Group(*parts)
@@ -249,7 +249,7 @@ def step_pane(step: Step) -> RenderableType:
 def _observation(shown: Observation) -> Iterator[Text]:
     code = f"exit code {shown.exit_code}" if shown.exit_code is not None else shown.status.replace("_", " ")
     yield Text(f"\n{code}  {say.duration(shown.duration_s)}", style="green" if shown.exit_code == 0 else "red")
-    yield Text(cut(shown.content, MAX_TEXT))
+    yield Text(excerpt(shown.content, MAX_TEXT))
 
 
 def _title(text: str) -> Text:

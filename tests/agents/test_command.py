@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from agents import AgentConfig, UnknownAgent, open_agent
+from agents import AgentConfig, open_agent
 from agents.atif import to_atif
 from agents.errors import AgentUnusable, LimitExceeded
 from agents.llm.ledger import Limits, Usage
 from agents.trajectory import Exit, Step, Trajectory
+from core.errors import UnknownPart
 from sandbox.base import ExecResult
 from sandbox.errors import DiskLimitExceeded, SandboxLost
 from sandbox.fake import FakeSandbox, result
@@ -122,5 +123,5 @@ def test_a_command_need_not_be_one_that_python_can_take_apart(agent_settings):
 
 
 def test_an_agent_without_a_command_is_refused(agent_settings):
-    with pytest.raises(UnknownAgent, match="which command"):
+    with pytest.raises(UnknownPart, match="which command"):
         open_agent("command: ", AgentConfig.model_validate({**agent_settings, "name": "command: "}))

@@ -2,10 +2,11 @@
 
 import pytest
 
-from agents import AgentConfig, UnknownAgent, open_agent
+from agents import AgentConfig, open_agent
 from agents.errors import AgentUnusable
 from agents.llm.fake_persona import Persona, Rule, Script
 from agents.llm.ledger import Limits
+from core.errors import UnknownPart
 from sandbox import SandboxConfig, SandboxSpec, open_backend
 
 pytestmark = [pytest.mark.slow, pytest.mark.bubblewrap, pytest.mark.tool("mini")]
@@ -54,7 +55,7 @@ async def test_limits_and_lost_sandboxes_end_it_as_they_end_every_agent(story, b
 
 
 async def test_what_cannot_be_run_is_told_before_anything_or_as_no_attempt(story, bench, sandbox, tool_env):
-    with pytest.raises(UnknownAgent, match="not at /nowhere/python: pip install"):
+    with pytest.raises(UnknownPart, match="not at /nowhere/python: pip install"):
         await play(story, bench, sandbox, "/nowhere/python")
     with pytest.raises(AgentUnusable, match=r"no-such\.yaml"):
         python = tool_env("mini") / "bin" / "python"

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agents import AgentConfig, UnknownAgent, open_agent
+from agents import AgentConfig, open_agent
 from agents.mini_agent import MiniAgent
+from core.errors import UnknownPart
 
 
 @pytest.fixture
@@ -58,5 +59,5 @@ def test_the_one_that_is_named_before_all_others(chosen, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("settings", [{}, {"python": "/nowhere/python"}])
 def test_where_there_is_none_it_is_said_how_to_install_it(chosen, settings):
-    with pytest.raises(UnknownAgent, match=r"pip install 'heats\[mini\]'.*agent\.mini\.python"):
+    with pytest.raises(UnknownPart, match=r"pip install 'heats\[mini\]'.*agent\.mini\.python"):
         chosen(**settings)

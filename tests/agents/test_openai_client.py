@@ -11,6 +11,7 @@ from agents.llm.fake import bash, calls, text
 from agents.llm.fake_wire import error_reply, json_reply
 from agents.llm.ledger import Ledger, Limits
 from agents.tools import BASH, SUBMIT
+from core.errors import UnknownPart
 
 USER = [{"role": "user", "content": "hello"}]
 VOTE = ResponseSchema(
@@ -255,7 +256,7 @@ def test_a_model_without_a_server_says_what_to_give(monkeypatch):
 
 
 def test_an_unknown_built_in_lists_the_built_ins():
-    with pytest.raises(ModelConfigError, match="builtin:repair"):
+    with pytest.raises(UnknownPart, match="builtin:repair"):
         open_model(ModelConfig(name="builtin:magic"))
 
 

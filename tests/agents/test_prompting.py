@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from agents import AgentConfig, UnknownAgent, open_agent
+from agents import AgentConfig, open_agent
 from agents.llm.fake import submit
-from agents.prompting import Prompts, Templates, defused, elide
+from agents.prompting import Prompts, Templates
+from core.errors import UnknownPart
 
 
 async def test_template_syntax_in_an_issue_appears_literally(story):
@@ -54,24 +55,10 @@ def test_a_template_cannot_reach_into_python(agent_settings):
         Prompts(templates).render("task", instruction="x", workdir="/")
 
 
-def test_elide_keeps_short_text_and_an_empty_tail():
-    assert elide("abc", 2, 1) == ("abc", 0)
-    assert elide("abcdef", 2, 0) == ("ab\n[... 4 characters left out ...]\n", 4)
-
-
-@pytest.mark.parametrize("text", ["a < b | c > d", "x <| y", "<b>", "List[int]", "a[INSTALL]"])
-def test_ordinary_code_is_not_escaped(text):
-    assert defused(text)[0] == text
-
-
-def test_lone_surrogates_are_replaced():
-    assert defused("a\ud800b")[0] == "a\ufffdb"
-
-
 def test_unknown_agents_are_listed(agent_settings):
     config = AgentConfig.model_validate(agent_settings)
-    with pytest.raises(UnknownAgent, match="known: bash"):
+    with pytest.raises(UnknownPart, match="known: bash, terminal, noop, mini, command"):
         open_agent("smash", config)
-    with pytest.raises(UnknownAgent, match="cannot be loaded"):
+    with pytest.raises(UnknownPart, match="cannot be loaded"):
         open_agent("no_such_module:Agent", config)
     assert open_agent("agents.bash_agent:BashAgent", config).name == "bash"

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from core.diff import diff_stats
 from envs.base import Patch
 from envs.errors import PatchRejected
-from envs.patches import PatchRules, check_patch, patch_key, patch_stats
+from envs.patches import PatchRules, check_patch, patch_key
 
 
 def add(path: str, body: str = "x\n", mode: str = "100644", header: str | None = None) -> bytes:
@@ -159,7 +160,7 @@ def test_git_sees_the_same_files_and_counts_as_we_do(name: str, tmp_path: Path) 
         ["git", "apply", "--numstat", "-z"], cwd=tmp_path, input=BENIGN[name], capture_output=True, check=True
     )
     rows = [row.split(b"\t", 2) for row in ran.stdout.split(b"\0") if row.count(b"\t") >= 2]
-    stats = patch_stats(Patch(BENIGN[name]))
+    stats = diff_stats(BENIGN[name])
     assert {row[2].decode() for row in rows} <= set(stats.files)
     assert sum(int(row[0]) for row in rows if row[0] != b"-") == stats.added
     assert sum(int(row[1]) for row in rows if row[1] != b"-") == stats.removed
@@ -224,8 +225,3 @@ def test_mode_and_binary_changes_make_different_keys() -> None:
 def test_an_unreadable_patch_equals_only_itself() -> None:
     assert patch_key(Patch(b"junk\n")) == patch_key(Patch(b"junk\n")) != patch_key(Patch(b"junk \n"))
     assert patch_key(Patch(b"")) == ""
-
-
-def test_stats_count_text_lines() -> None:
-    stats = patch_stats(Patch(WIDE + add("n.py", "1\n2\n")))
-    assert (stats.files, stats.added, stats.removed) == (("m.py", "n.py"), 3, 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import ExtraMissing
 from envs import open_env
 from envs.errors import TaskError
 from envs.swebench.rows import image_name, make_instance, read_rows
@@ -113,7 +114,7 @@ def test_what_is_no_data_set_is_said_in_one_line(tmp_path: Path, rows: Any, mess
 
 def test_a_name_on_the_hub_says_what_to_do_where_its_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(TaskError, match=r"install heats\[hub\]"):
+    with pytest.raises(ExtraMissing, match=r"heats\[hub\]"):
         read_rows("verified")
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from core.diff import parse_diff
 from envs.base import Patch, TestReport
 from envs.baseline import without_flaky
-from envs.diffparse import parse_diff
 from envs.patched import worst_of
 from envs.protect import is_protected, protection, runner_settings
 from envs.unstable import group

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from core.diff import diff_stats
 from envs.base import Patch
 from envs.basetree import BaseTree, make_base_tree
 from envs.errors import PatchRejected, SetupFailed
-from envs.patches import PatchRules, patch_stats
+from envs.patches import PatchRules
 from envs.worktree import apply_patch, put_tree, take_patch
 
 FILES = {
@@ -73,14 +74,14 @@ async def test_the_diff_is_the_tree_change_whatever_happened_to_git(
 ) -> None:
     await box.exec(f"{EDIT}; {TRICKS[trick]}", timeout=30)
     patch = await take_patch(box, workdir, tree)
-    assert set(patch_stats(patch).files) - {"noise.txt"} == {"m.py", "new.py"}
+    assert set(diff_stats(patch.data).files) - {"noise.txt"} == {"m.py", "new.py"}
     assert not (Path(workdir) / "MARK").exists()
 
 
 async def test_a_nested_repository_enters_as_files_and_stays_one(box: Any, workdir: str, tree: BaseTree) -> None:
     await box.exec("mkdir -p sub/deep; cd sub/deep; git init -q; echo x > f; git add f; git commit -qm x", timeout=30)
     patch = await take_patch(box, workdir, tree)
-    assert patch_stats(patch).files == ("sub/deep/f",)
+    assert diff_stats(patch.data).files == ("sub/deep/f",)
     assert (Path(workdir) / "sub/deep/.git/HEAD").exists()
 
 
@@ -91,14 +92,14 @@ async def test_scratch_stays_out_and_tracked_files_with_such_names_stay_in(box: 
         "mkdir -p a/__pycache__ .pytest_cache; touch a/__pycache__/m.pyc .pytest_cache/x b.pyc .coverage f~", timeout=9
     )
     await box.exec("echo 2 > kept.orig", timeout=9)
-    assert patch_stats(await take_patch(box, workdir, base)).files == ("kept.orig",)
+    assert diff_stats((await take_patch(box, workdir, base)).data).files == ("kept.orig",)
 
 
 async def test_ignored_files_stay_out(box: Any, workdir: str) -> None:
     base = make_base_tree({".gitignore": b"*.log\n"})
     await put_tree(box, workdir, base)
     await box.exec("echo x > a.log; echo x > b.txt", timeout=9)
-    assert patch_stats(await take_patch(box, workdir, base)).files == ("b.txt",)
+    assert diff_stats((await take_patch(box, workdir, base)).data).files == ("b.txt",)
 
 
 async def test_a_link_out_of_the_tree_is_rejected(box: Any, workdir: str, tree: BaseTree) -> None:

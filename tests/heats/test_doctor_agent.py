@@ -2,7 +2,7 @@
 
 import pytest
 
-from agents import UnknownAgent
+from core.errors import UnknownPart
 from heats.cli import doctor
 from heats.config import load_config
 
@@ -25,7 +25,7 @@ async def test_an_agent_that_is_not_installed_is_told_with_what_installs_it(monk
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("agents.mini_agent.find_spec", lambda name: None)
     config = load_config((), {"agent.name": "mini"})
-    with pytest.raises(UnknownAgent):
+    with pytest.raises(UnknownPart):
         await doctor._agent(config)
     (line,) = await doctor._lines("agent", lambda: doctor._agent(config))
     assert (line.state, "pip install 'heats[mini]'" in line.detail) == ("FAIL", True)

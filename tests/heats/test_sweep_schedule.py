@@ -42,17 +42,6 @@ async def test_a_slot_is_idle_only_when_nobody_is_expected_to_take_it():
     await asyncio.wait_for(slots.idle(), 1)
 
 
-async def test_cancelling_a_waiter_loses_no_slot():
-    slots = Slots(1)
-    async with slots.hold():
-        waiting = asyncio.create_task(slots._take(1))
-        await asyncio.sleep(0)
-    waiting.cancel()  # in the moment in which it was given the slot
-    await asyncio.gather(waiting, return_exceptions=True)
-    async with asyncio.timeout(1), slots.hold():
-        pass
-
-
 async def test_failures_are_counted_by_class():
     attempts = RetryBudget(RetriesConfig(sandbox_start=2, sandbox_lost=1, endpoint=0, wait_s=0))
     assert [await attempts.again("sandbox_start") for _ in range(3)] == [True, True, False]

@@ -57,4 +57,4 @@ def test_every_part_survives_a_tight_budget() -> None:
 
 def test_hidden_characters_and_chat_markers_are_shown_harmless() -> None:
     text = render(example(problem="a\u202eb<|im_end|></think>\x1b[31m"), 2000)
-    assert "Problem: a\\u202eb<¦im_end¦>‹/think›" in text
+    assert "Problem: a\\u202eb<\\|im_end|><\\/think>" in text

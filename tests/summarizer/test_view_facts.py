@@ -2,7 +2,7 @@
 
 from agents.llm.base import ToolCall
 from agents.trajectory import Step
-from summarizer.facts import patch_stats
+from summarizer.facts import facts
 from summarizer.view import render_steps, render_trajectory, windows
 
 
@@ -33,18 +33,8 @@ def test_windows_hold_all_text_in_order() -> None:
     assert "\n\n".join(parts) == "\n\n".join(f"step {i} " + "x" * 300 for i in range(10))
 
 
-def test_lines_that_look_like_headers_are_content() -> None:
-    patch = b"diff --git a/x.sql b/x.sql\n--- a/x.sql\n+++ b/x.sql\n@@ -1,2 +1,2 @@\n--- old\n+++ new\n y\n"
-    assert patch_stats(patch) == (("x.sql",), 1, 1)
-
-
-def test_new_removed_and_binary_files_are_counted() -> None:
-    patch = (
-        b"diff --git a/new.py b/new.py\nnew file mode 100644\n--- /dev/null\n+++ b/new.py\n@@ -0,0 +1 @@\n+x\n"
-        b"\\ No newline at end of file\ndiff --git a/b.bin b/b.bin\nGIT binary patch\nliteral 3\nKcmZ\n\n"
-    )
-    assert patch_stats(patch) == (("new.py", "b.bin"), 1, 0)
-
-
-def test_an_empty_patch_has_nothing() -> None:
-    assert patch_stats(b"") == ((), 0, 0)
+def test_facts_name_files_as_models_may_read_them(kit) -> None:
+    name = b"\\303\\244\\342\\200\\256.py"
+    mode = b'diff --git "a/%s" "b/%s"\nold mode 100644\nnew mode 100755\n' % (name, name)
+    known = facts(kit.trajectory(kit.ran(1, "ls", "")), b"--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n+b\n" + mode)
+    assert (known.files, known.lines_added, known.lines_removed) == (("x.py", "\u00e4\\u202e.py"), 1, 1)

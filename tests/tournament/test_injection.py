@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agents.llm.ledger import Ledger
-from summarizer.text import sanitise
+from core.sanitize import for_model
 from tournament.base import Candidate
 from tournament.judge import ModelJudge
 
@@ -74,8 +74,8 @@ async def test_no_payload_leaves_its_json_string(position, payload, judge_for, c
     around = user["content"][end:]
     labels = [one["label"] for one in data["candidates"]]
     field = "summary" if position == "summary" else "patch"
-    assert data["problem"] == sanitise(payload)
-    assert data["candidates"][0][field] == sanitise(getattr(bad, field))
+    assert data["problem"] == for_model(payload)
+    assert data["candidates"][0][field] == for_model(getattr(bad, field))
     assert around.strip() == config.judge.user.split("}}", 1)[1].split("{{")[0].strip() + " " + ", ".join(labels) + "."
     assert system["content"] == config.judge.system.strip()
 
@@ -85,7 +85,7 @@ async def test_neither_controls_nor_chat_markers_reach_the_request(payload, judg
     model, judge = judge_for("summary")
     await judge.vote("i", [Candidate(id="a", summary=payload)] * 2, count=1, first=0, seed=0, ledger=Ledger("t"))
     body = model.requests[0][1]["content"]
-    assert not re.search(r"<[|｜]|[|｜]>|</?think>|<tool_call>|\[/?INST\]|<</?SYS>>|</?s>|<start_of_turn>", body)
+    assert not re.search(r"<[|｜]|</?think>|<tool_call>|\[/?INST\]|<</?SYS>>|</?s>|<start_of_turn>", body)
     hidden = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\U000e0000-\U000e01ef"
     assert not re.search(f"[{hidden}]", body)
 

@@ -2,16 +2,21 @@
 
 import asyncio
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from core.errors import InvalidOptions, UnknownPart
+from core.record import Config
 from tournament import SELECTORS, open_selector
 from tournament.base import Candidate
 from tournament.baselines import FirstFinishSelector, MajoritySelector, RandomSelector
 from tournament.bradley_terry import strengths
-from tournament.errors import NoCandidates, UnknownSelector
+from tournament.errors import NoCandidates
 from tournament.fake import AccuracyJudge, BiasedJudge, PerfectJudge, RandomJudge, RefusingJudge
 from tournament.journal import MemoryJournal
+from tournament.registry import needs_model
 from tournament.rtv import AdaptiveSelector
 from tournament.scored import PointwiseSelector, VerifySelector
 from tournament.swiss import SwissSelector
@@ -37,7 +42,7 @@ def number(text: str) -> int:
     return int(text.split()[-1])
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("name", SELECTORS.known)
 async def test_every_selector_keeps_the_contract(name, config, kit) -> None:
     selector = open_selector(config.model_copy(update={"selector": name}), structured(kit, number))
     slots = {one.id: kit.at_once(one) for one in kit.field(7)} | {"lost": kit.at_once(None)}
@@ -49,7 +54,7 @@ async def test_every_selector_keeps_the_contract(name, config, kit) -> None:
         await kit.play(selector, {"lost": kit.at_once(None)})
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+@pytest.mark.parametrize("name", SELECTORS.known)
 async def test_every_selector_puts_evidence_first(name, config, kit) -> None:
     selector = open_selector(config.model_copy(update={"selector": name}), structured(kit, number))
     field = [*kit.field(6), Candidate(id="verified", summary="summary 0", evidence_rank=3)]
@@ -76,15 +81,44 @@ async def test_a_resumed_selection_asks_nothing_again(name, config, kit) -> None
 
 
 def test_an_unknown_selector_is_named_with_the_known_ones(config, kit) -> None:
-    with pytest.raises(UnknownSelector, match="unknown selector 'rvt'; known: rtv, adaptive"):
+    with pytest.raises(UnknownPart, match=r"unknown selector 'rvt' \(did you mean rtv\?\); known: rtv, adaptive"):
         open_selector(config.model_copy(update={"selector": "rvt"}), structured(kit, number))
-    with pytest.raises(UnknownSelector, match="cannot be loaded"):
+    with pytest.raises(UnknownPart, match="cannot be loaded"):
         open_selector(config.model_copy(update={"selector": "no_such_module:X"}), structured(kit, number))
 
 
 def test_a_selector_of_ones_own_is_loaded_by_module_and_name(config, kit) -> None:
     name = "tournament.scored:PointwiseSelector"
     assert isinstance(open_selector(config.model_copy(update={"selector": name}), None), PointwiseSelector)
+
+
+class Longest(RandomSelector):
+    """A selector of somebody's own, with settings."""
+
+    class Options(Config):
+        at_most: int = 100
+
+    @classmethod
+    def open(cls, config, model, *, options):
+        made = cls()
+        made.options = options
+        return made
+
+
+def test_a_selector_of_ones_own_has_settings_that_it_checks_itself(config) -> None:
+    name = f"{__name__}:Longest"
+    sys.modules[__name__] = sys.modules.get(__name__) or SimpleNamespace(Longest=Longest)
+    config = config.model_copy(update={"selector": name, "options": {"at_most": 7}})
+    assert open_selector(config, None).options.at_most == 7
+    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.at_last; known: at_most"):
+        open_selector(config.model_copy(update={"options": {"at_last": 7}}), None)
+    with pytest.raises(InvalidOptions, match=r"tournament\.options\.at_most; it takes no options"):
+        open_selector(config.model_copy(update={"selector": "random"}), None)
+
+
+def test_a_selector_says_itself_whether_it_needs_a_model(config) -> None:
+    asked = {name for name in SELECTORS.known if needs_model(config.model_copy(update={"selector": name}))}
+    assert asked == {"rtv", "adaptive", "swiss", "pointwise", "verify"}
 
 
 async def test_random_gives_everybody_the_same_chance(kit) -> None:

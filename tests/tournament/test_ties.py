@@ -36,6 +36,11 @@ def test_changed_lines_are_counted_without_the_headers():
     assert [edits(one) for one in FIELD] == [4, 2, 2, 0]
 
 
+def test_removed_comments_of_sql_are_changed_lines():
+    sql = "diff --git a/x.sql b/x.sql\n--- a/x.sql\n+++ b/x.sql\n@@ -1,3 +1,2 @@\n--- old\n--- older\n+++ new\n y\n"
+    assert edits(Candidate(id="sql", summary="", patch=sql)) == 3
+
+
 def test_who_makes_judges_refuse_gains_nothing_by_copies_or_size():
     firsts = {lots(counted(FIELD), seed, "m")[0] for seed in range(40)}
     assert firsts == {"short", "long", "twin"}

@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from agents.llm.repair.commands import Commands
 from agents.llm.repair.edits import Attempt, Patch, best_of, joined, patch_text
 from agents.llm.repair.pool import Choice, Pool, Taste, sample
 from agents.llm.repair.reading import Knowledge
+from core.record import Config
 
 
-class RepairConfig(BaseModel):
+class RepairConfig(Config):
     """How hard the policy tries.
 
     Attributes:
@@ -22,8 +23,6 @@ class RepairConfig(BaseModel):
         checks: such commands in one rollout.
         seconds: that one command of ours may take, well below the agent's own limit.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     batch: int = Field(6, gt=0)
     checks: int = Field(8, gt=0)

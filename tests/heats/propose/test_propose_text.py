@@ -14,7 +14,7 @@ from hostile import MARKDOWN, TERMINAL, XSS, HostileVoice
 
 from heats.errors import UsageError
 from heats.propose.commit import Commit
-from heats.propose.config import ProposeConfig, fill
+from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import read_run
 from heats.propose.rules import Change
 from heats.propose.text import MAX_TEXT, message, plain, pull_request, title, variables
@@ -91,10 +91,10 @@ def test_a_large_run_fits_what_github_takes(make_run: MakeRun) -> None:
 
 def test_templates_know_their_variables_and_no_others(make_run: MakeRun) -> None:
     proposal, _ = read_run(make_run(tasks=1, rollouts=2, keep=1, steps=3))
-    filled = fill("{{ task }}-{{ patch }}", variables(proposal))
-    assert filled == f"demo task-000-{proposal.patch_sha256[:8]}"
+    name = filled("{{ task }}-{{ patch }}", variables(proposal))
+    assert name == f"demo task-000-{proposal.patch_sha256[:8]}"
     with pytest.raises(UsageError, match="cannot be filled in"):
-        fill("{{ task.nothing }}", variables(proposal))
+        filled("{{ task.nothing }}", variables(proposal))
     for field in ("branch", "title", "message"):
         with pytest.raises(ValueError, match="unknown variables"):
             ProposeConfig(**{field: "{{ secret }}"})

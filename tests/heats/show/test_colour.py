@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.sanitize import for_screen
 from heats.report.colour import LANGUAGES, colour
+from heats.report.diffs import colour_diff, diff_view
 from heats.report.report import code_html
-from heats.show.diffs import colour_diff, read_diff
-from heats.show.sanitize import clean
 
 ENDINGS = [ending for endings in LANGUAGES.values() for ending in endings.split()]
 KNOTS = ["'", '"', "\\", "(", "{", "<!--", "/*", "${", "r'", 'f"{', "a.", "[[", "%{", "<<E ", "class a "]
@@ -29,7 +29,9 @@ def test_a_string_over_several_lines_is_one_string() -> None:
 
 
 @settings(deadline=None)  # the first text of a language loads its lexer
-@given(st.sampled_from(ENDINGS), st.lists(st.text(max_size=60).map(clean).map(lambda text: text.replace("\n", ""))))
+@given(
+    st.sampled_from(ENDINGS), st.lists(st.text(max_size=60).map(for_screen).map(lambda text: text.replace("\n", "")))
+)
 def test_colouring_changes_no_character(ending: str, lines: list[str]) -> None:
     found = colour(f"x.{ending}", lines)
     assert found is None or not lines or ["".join(text for _, text in line) for line in found] == lines
@@ -49,7 +51,7 @@ def test_other_files_and_long_lines_stay_plain() -> None:
 
 
 def test_what_is_coloured_in_a_diff_is_escaped() -> None:
-    view = read_diff(b'diff --git a/x.py b/x.py\n@@ -1 +1 @@\n-a = 1\n+a = "<script>alert(1)</script>"\n')
+    view = diff_view(b'diff --git a/x.py b/x.py\n@@ -1 +1 @@\n-a = 1\n+a = "<script>alert(1)</script>"\n')
     colour_diff(view)
     shown = "".join(code_html(row) for file in view.files for row in file.rows)
     assert '<i class="s">&#34;&lt;script&gt;' in shown

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heats.show.diffs import read_diff
+from heats.report.diffs import diff_view
 
 DIFF = b"""diff --git a/x.py b/x.py
 index 1..2 100644
@@ -25,7 +25,7 @@ new file mode 100644
 
 
 def test_lines_are_numbered_and_told_apart() -> None:
-    first, second = read_diff(DIFF).files
+    first, second = diff_view(DIFF).files
     assert [(row.kind, row.text, row.old, row.new) for row in first.rows] == [
         ("hunk", "@@ -1,4 +1,4 @@ def f():", None, None),
         ("same", "a", 1, 1),
@@ -39,17 +39,17 @@ def test_lines_are_numbered_and_told_apart() -> None:
 
 
 def test_a_hunk_whose_header_lies_does_not_swallow_the_next_file() -> None:
-    view = read_diff(DIFF.replace(b"-1,4 +1,4", b"-1,40 +1,40"))
+    view = diff_view(DIFF.replace(b"-1,4 +1,4", b"-1,40 +1,40"))
     assert [file.name for file in view.files] == ["x.py", "new"]
 
 
 def test_windows_line_ends_make_no_empty_rows() -> None:
-    view = read_diff(DIFF.replace(b"\n", b"\r\n"))
+    view = diff_view(DIFF.replace(b"\n", b"\r\n"))
     assert all("\n" not in row.text and "\r" not in row.text for file in view.files for row in file.rows)
 
 
 def test_a_long_diff_is_cut_at_a_line_and_says_how_much_is_missing() -> None:
-    view = read_diff(DIFF, limit=100)
+    view = diff_view(DIFF, limit=100)
     assert 0 < view.cut < len(DIFF)
     assert len(DIFF) - view.cut <= 100
 
@@ -59,5 +59,5 @@ def test_a_long_diff_is_cut_at_a_line_and_says_how_much_is_missing() -> None:
     | st.lists(st.sampled_from([*DIFF.splitlines(), b"\xff", b"@@ -1 +1 @@", b"+"])).map(b"\n".join)
 )
 def test_any_bytes_make_rows(data: bytes) -> None:
-    view = read_diff(data)
+    view = diff_view(data)
     assert view.added == sum(row.kind == "add" for file in view.files for row in file.rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
-from heats.errors import PreflightFailed
+from core.errors import ExtraMissing
 from heats.export.table import COLUMNS, export_csv, export_parquet
 from heats.store.store import RunStore
 
@@ -50,5 +50,5 @@ def test_without_the_extra_it_says_what_to_install(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(PreflightFailed, match=r"heats\[parquet\]"):
+    with pytest.raises(ExtraMissing, match=r"heats\[parquet\]"):
         export_parquet(make_run(tasks=1), tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import ExtraMissing
 from heats.errors import UsageError
 from heats.report.compare import compare
 from heats.report.curves import heat_curves
@@ -55,5 +56,5 @@ def test_without_success_or_matplotlib_there_is_no_plot(
     with pytest.raises(UsageError, match="no success to plot"):
         write_plots(make_run("blind", tasks=1, rollouts=2, keep=1, graded=False, evidence=False), tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"heats\[plots\]"):
+    with pytest.raises(ExtraMissing, match=r"heats\[plots\]"):
         write_plots(make_run("seen", tasks=1, rollouts=2, keep=1), tmp_path)

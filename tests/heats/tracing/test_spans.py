@@ -22,8 +22,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
+from core.errors import ExtraMissing
 from heats.cli import app
-from heats.errors import PreflightFailed, RemoteFailed, UsageError
+from heats.errors import RemoteFailed, UsageError
 from heats.store.store import RunStore
 from heats.tracing import names
 from heats.tracing.otlp import readable_spans, send, write_spans
@@ -229,8 +230,9 @@ def test_the_command_writes_or_sends(
     assert "spans sent" in capsys.readouterr().out
     with pytest.raises(UsageError, match="--endpoint"):
         command.main(["export", str(run.directory), "otlp", "--endpoint", "collector:4318"], standalone_mode=False)
-    monkeypatch.setitem(sys.modules, "heats.tracing.otlp", None)
-    with pytest.raises(PreflightFailed, match=r"heats\[otel\]"):
+    monkeypatch.delitem(sys.modules, "heats.tracing.otlp")
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    with pytest.raises(ExtraMissing, match=r"heats\[otel\]"):
         command.main(["export", str(run.directory), "otlp"], standalone_mode=False)
 
 

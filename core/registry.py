@@ -1,0 +1,159 @@
+"""Parts that are found by name: a short name from a room's table, or `module:Class` for one of the user's own."""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from core.errors import ExtraMissing, InvalidOptions, UnknownPart
+from core.record import Config
+
+_EXTRAS = {
+    "google": "otel",
+    "huggingface_hub": "hub",
+    "matplotlib": "plots",
+    "minisweagent": "mini",
+    "opentelemetry": "otel",
+    "pyarrow": "parquet",
+    "ray": "ray",
+    "swebench": "swebench",
+    "vllm": "vllm",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """The parts of one kind.
+
+    Attributes:
+        kind: what such a part is called in messages, such as `selector`.
+        known: short name -> `module:Class`. A module is imported only when one of its parts is asked for.
+        also: further forms that a name may have, for messages, such as `command:...`.
+        prefix: what users write before a short name, for messages, such as `builtin:`.
+        own: likewise, how they write the name of a part of their own.
+
+    Example:
+        >>> shapes = Registry("shape", {"fraction": "fractions:Fraction"})
+        >>> shapes.find("fraction") is shapes.find("fractions:Fraction")
+        True
+    """
+
+    kind: str
+    known: Mapping[str, str]
+    also: tuple[str, ...] = ()
+    prefix: str = ""
+    own: str = "module:Class"
+
+    def find(self, name: str) -> Any:
+        """The class or function that a name stands for.
+
+        Raises:
+            UnknownPart: there is no such name, module or attribute, or an optional library is missing.
+        """
+        module, _, attribute = self.known.get(self.check(name), name).partition(":")
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except (ImportError, AttributeError) as error:
+            missing = _missing(error, f"{self.kind} {name!r}")
+            raise missing or UnknownPart(f"{self.kind} {name!r} cannot be loaded: {error}") from error
+        return found
+
+    def open(self, name: str, *given: Any, options: Mapping[str, Any] | None = None, key: str = "") -> Any:
+        """Make a part: by its class method `open` where it has one, else by calling it.
+
+        Args:
+            given: what every part of the kind is made with.
+            options: settings of this part's own, as configured. A part that declares a model `Options` is given an
+                instance of it as the keyword argument `options`; for any other part there must be none.
+            key: where they were configured, such as `tournament.options`, for messages.
+
+        Returns:
+            The part; for a part with an asynchronous `open`, an awaitable.
+
+        Raises:
+            UnknownPart: as `find`.
+            InvalidOptions: the options do not fit the part.
+        """
+        part = self.find(name)
+        read = read_options(part, options or {}, key)
+        more = {} if isinstance(read, NoOptions) else {"options": read}
+        return getattr(part, "open", part)(*given, **more)
+
+    def check(self, name: str) -> str:
+        """The name itself, if it is a known short name or has the form `module:Class`; nothing is imported.
+
+        Raises:
+            UnknownPart
+        """
+        if name not in self.known and not all(name.partition(":")):
+            raise UnknownPart(f"unknown {self.kind} {name!r}{self._nearest(name)}; known: {self.names()}")
+        return name
+
+    def names(self) -> str:
+        """All forms that a name may have, for messages and help texts."""
+        known = [self.prefix + name for name in self.known]
+        return ", ".join([*known, *self.also, f"or {self.own} of your own"])
+
+    def _nearest(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.known, n=1)
+        return f" (did you mean {near[0]}?)" if near else ""
+
+
+class NoOptions(Config):
+    """The options of a part that has none."""
+
+
+def read_options(part: Any, given: Mapping[str, Any], key: str) -> Config:
+    """Validate a part's own settings against the model that it declares as `Options`.
+
+    Args:
+        part: a class or function, with an attribute `Options` (a subclass of `Config`) where it has settings.
+        given: the settings as configured.
+        key: where they were configured, such as `tournament.options`, for messages.
+
+    Returns:
+        An instance of `part.Options`; of `NoOptions` for a part without any.
+
+    Raises:
+        InvalidOptions: the settings do not fit; names the first that does not.
+    """
+    model: type[Config] = getattr(part, "Options", NoOptions)
+    try:
+        return model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([key, *(str(step) for step in first["loc"])])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(model.model_fields)
+            raise InvalidOptions(
+                f"there is no {where}; {f'known: {known}' if known else 'it takes no options'}"
+            ) from None
+        raise InvalidOptions(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def optional_module(name: str, purpose: str) -> Any:
+    """Import a module of, or over, a library that comes with an extra.
+
+    Args:
+        name: dotted name of the module.
+        purpose: what it is needed for, as the subject of a sentence, such as `Parquet`.
+
+    Raises:
+        ExtraMissing: the library is not installed; the message names the extra.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise _missing(error, purpose) or error from error
+
+
+def _missing(error: ImportError | AttributeError, what: str) -> ExtraMissing | None:
+    """The error that names the extra, where the missing library comes with one."""
+    library = ((error.name or "") if isinstance(error, ImportError) else "").partition(".")[0]
+    extra = _EXTRAS.get(library)
+    return ExtraMissing(f"{what} needs {library}: pip install 'heats[{extra}]'") if extra else None

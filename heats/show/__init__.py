@@ -1,1 +1,0 @@
-"""Sanitised text and diffs for display."""
