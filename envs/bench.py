@@ -41,6 +41,8 @@ class Bench:
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     labels: Mapping[str, str] = field(default_factory=dict)
     rules: VerifyRules = field(default_factory=VerifyRules)
+    keep_doubtful: bool = False
+    """Leave changes in place that may steer the tests or be part of a fix (`Protection.doubtful`)."""
 
     def spec(self, task: Task) -> SandboxSpec:
         """A sandbox in which a task's tests are run."""

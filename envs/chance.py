@@ -5,6 +5,8 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
+from core.syntax import parse_python
+
 _RANDOM = re.compile(
     rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
 )
@@ -56,8 +58,8 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
 def imported(path: str, data: bytes) -> list[str]:
     """Where the modules that a file imports may lie in the tree."""
     try:
-        tree = ast.parse(data)
-    except (SyntaxError, ValueError, RecursionError, MemoryError, SystemError):
+        tree = parse_python(data)
+    except SyntaxError:
         return []
     package = path.split("/")[:-1]
     modules: list[list[str]] = []

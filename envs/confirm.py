@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from envs.base import TestOutcome
+from envs.bounded import Unparsable, bounded
 from envs.chance import SourceFiles
 from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 
@@ -119,7 +120,10 @@ def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> P
     async def plan(files: SourceFiles) -> Planting:
         paths = dict.fromkeys(path for target in targets for path in target.files)
         sources = {path: data for path in paths if (data := await files.read(path)) is not None}
-        return plant(sources, targets, layout, rng)
+        try:
+            return await bounded(plant, sources, targets, layout, rng)
+        except Unparsable:
+            return Planting(uncovered=tuple(test for target in targets for test in target.ids))
 
     return plan
 

@@ -4,6 +4,8 @@ import ast
 import random
 import re
 
+from core.syntax import parse_python
+
 _CONSTRUCTORS = re.compile(
     r"approx|Decimal|Fraction|datetime|date|timedelta|Path|PurePath|OrderedDict|list|tuple|dict|set"
 )
@@ -44,7 +46,7 @@ def _differing(node: ast.expr, rng: random.Random) -> str | None:
             other = _differing(first, rng)
             if other is None:
                 return None
-            return ast.unparse(ast.Call(func, [ast.parse(other, mode="eval").body, *node.args[1:]], node.keywords))
+            return ast.unparse(ast.Call(func, [parse_python(other, "eval").body, *node.args[1:]], node.keywords))
         case _:
             return None
 

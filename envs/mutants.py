@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from core.syntax import parse_python
 from envs.literals import differing
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -38,8 +39,8 @@ class Source:
             text = data.decode("utf-8-sig")
             if "\r" in text.replace("\r\n", "\n") or "\f" in text:
                 raise ValueError("has line ends of another kind")
-            self.tree = ast.parse(text)
-        except (SyntaxError, RecursionError, MemoryError, SystemError) as error:
+            self.tree = parse_python(text)
+        except SyntaxError as error:
             raise ValueError(f"cannot be parsed: {error}") from None
         self.data = data
         start = len(data) - len(text.encode())  # of a byte order mark

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from core.diff import parse_diff
 from envs.base import Env, Patch, Task, TestReport
 from envs.bench import Bench
+from envs.bounded import bounded
 from envs.chance import SourceFiles
 from envs.machine import prepared
-from envs.protect import SETTINGS_FILES, Protection, protection, runner_settings
+from envs.protect import Protection, protection
 from envs.recording import WORST
 from envs.sentinel import Planting, candidates
 from envs.testing import run_tests
-from envs.worktree import apply_patch, renew_history, restore_files
+from envs.treeview import look
+from envs.worktree import apply_patch, digests, renew_history, restore_files
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
@@ -26,12 +28,12 @@ class PatchedRun:
 
     Attributes:
         report: of all `runs` together: the worst outcome of each test, sentinels left out.
-        restored: files that were put back or left out.
-        rewritten: test files that changed while the tests ran.
+        undone: files that were put back or left out.
+        rewritten: files that judge the patch and changed while the tests ran.
     """
 
     report: TestReport | None
-    restored: tuple[str, ...] = ()
+    undone: Protection = field(default_factory=Protection)
     problem: str = ""
     planting: Planting = field(default_factory=Planting)
     runs: tuple[TestReport, ...] = ()
@@ -77,12 +79,14 @@ async def run_patched(
         command: instead of the task's test command.
     """
     async with prepared(env, task, bench.backend, bench.spec(task)) as sandbox:
-        restored: tuple[str, ...] = ()
+        undone = Protection()
         if patch:
             collected = {*before.files, *(path for test in before.tests for path in candidates(test))}
-            restored, problem = await apply_candidate(sandbox, task, patch, task.test_command or "", collected)
+            undone, problem = await apply_candidate(
+                sandbox, task, patch, task.test_command or "", collected, keep_doubtful=bench.keep_doubtful
+            )
             if problem:
-                return PatchedRun(None, restored, problem)
+                return PatchedRun(None, undone, problem)
         for path, data in (hidden or {}).items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         planting, times = Planting(), bench.rules.repeats
@@ -93,13 +97,17 @@ async def run_patched(
         await renew_history(sandbox, task.workdir)
         watched = sorted({*planting.files, *before.files})
         stamps = await _stamps(sandbox, task.workdir, watched)
+        were = await digests(sandbox, task.workdir, undone.fixed)
         runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
         after = await _stamps(sandbox, task.workdir, watched)
-    rewritten = tuple(path for path in watched if stamps.get(path) != after.get(path))
+        are = await digests(sandbox, task.workdir, undone.fixed)
+    rewritten = {path for path in watched if stamps.get(path) != after.get(path)}
+    rewritten |= {path for path in were if are.get(path) != were[path]}
     report = worst_of(runs)
     planted = planting.planted(report.tests)
     tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
-    return PatchedRun(report.model_copy(update={"tests": tests}), restored, "", planting, runs, rewritten)
+    report = report.model_copy(update={"tests": tests})
+    return PatchedRun(report, undone, "", planting, runs, tuple(sorted(rewritten)))
 
 
 async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
@@ -113,44 +121,34 @@ async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[
 
 
 async def apply_candidate(
-    sandbox: Sandbox, task: Task, patch: Patch, command: str, collected: Collection[str], *, commit: str = ""
-) -> tuple[tuple[str, ...], str]:
+    sandbox: Sandbox,
+    task: Task,
+    patch: Patch,
+    command: str,
+    collected: Collection[str],
+    *,
+    commit: str = "",
+    keep_doubtful: bool = False,
+) -> tuple[Protection, str]:
     """Apply a patch in a fresh sandbox and undo its changes to what judges it.
 
     Args:
         command: the test command, and `collected` the test files that it runs.
         commit: that files are put back to; the task's base commit when empty.
+        keep_doubtful: leave in place what may be part of a fix.
 
     Returns:
         The files put back or left out and, where it could not be done, why.
     """
-    files = parse_diff(patch.data)
-    paths = {path.decode("utf-8") for file in files for path in (file.old_path, file.new_path) if path is not None}
-    settings = [path for path in sorted(paths) if path.split("/")[-1] in SETTINGS_FILES]
-    listing = await sandbox.exec("ls -A . src lib 2>/dev/null", timeout=60, cwd=task.workdir)
-    were = {path: await _settings(sandbox, task, path) for path in settings}
-    problem = await apply_patch(sandbox, task.workdir, patch)
-    if problem:
-        return (), f"the patch does not apply to the base commit: {problem}"
-    undo: Protection = protection(
-        files,
-        command,
-        collected=collected,
-        top={name.removesuffix(".py") for name in listing.text().split()},
-        changed=[path for path in settings if were[path] != await _settings(sandbox, task, path)],
-    )
+    named = " ".join([command, *(f"{name}={value}" for name, value in task.env.items())])
+    tree = await look(sandbox, task.workdir)
+    undo = await protection(await bounded(parse_diff, patch.data), named, tree, collected=collected)
+    if keep_doubtful:
+        undo = undo.without_doubtful()
+    if problem := await apply_patch(sandbox, task.workdir, patch):
+        return Protection(), f"the patch does not apply to the base commit: {problem}"
     failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
-    undone = (*undo.restore, *undo.remove)
-    if failure:
-        return undone, f"protected files could not be put back: {failure}"
-    return undone, ""
-
-
-async def _settings(sandbox: Sandbox, task: Task, path: str) -> object:
-    try:
-        return runner_settings(path, await sandbox.read_file(f"{task.workdir}/{path}", max_bytes=1 << 20))
-    except FileAccessError:
-        return runner_settings(path, b"")
+    return undo, f"protected files could not be put back: {failure}" if failure else ""
 
 
 def worst_of(reports: Sequence[TestReport]) -> TestReport:

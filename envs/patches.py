@@ -8,6 +8,7 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import Field
 
@@ -18,6 +19,7 @@ from envs.errors import PatchRejected
 
 STATE_MARK = "# heats: end state"
 """How the description of a state begins, which is kept as a `Patch` for tasks that hand in one."""
+_LONGEST_PATH, _DEEPEST_PATH = 4096, 255
 _FILE_MODES = ("", "100644", "100755", "120000")
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u200b\u2028\u2029\u2060\ufeff"
@@ -59,7 +61,8 @@ def check_patch(data: bytes, rules: PatchRules | None = None) -> None:
         reasons.append(f"{inflated} bytes of binary data, more than the {rules.max_binary_bytes} allowed")
     for file in files:
         reasons += _file_reasons(file)
-    reasons += _clashes(files)
+    if not reasons:  # so that only paths of a sane length are set against each other
+        reasons += _clashes(files)
     if reasons:
         raise PatchRejected(tuple(dict.fromkeys(reasons)))
 
@@ -86,6 +89,9 @@ def _path_problems(path: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         yield "the name is not UTF-8"
         return
+    if len(path) > _LONGEST_PATH:
+        yield "the name is too long"
+        return
     parts = re.split(r"[/\\]", text)
     if not text or text.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", text):
         yield "an absolute path"
@@ -97,7 +103,7 @@ def _path_problems(path: bytes) -> Iterator[str]:
         yield "a control character in the name"
     if any(char in _BIDI or char in _INVISIBLE for char in text):
         yield "a bidirectional or invisible character in the name"
-    if len(path) > 4096 or any(len(part.encode()) > 255 for part in parts):
+    if len(parts) > _DEEPEST_PATH or any(len(part.encode()) > 255 for part in parts):
         yield "the name is too long"
 
 
@@ -150,14 +156,21 @@ def _clashes(files: list[FileDiff]) -> Iterator[str]:
         made[key] = file.new_path
         if file.new_mode == "120000":
             links[key] = file.new_path
+    # A walk down a tree of names: joining every parent anew would take the square of a path's length.
+    top: dict[str, Any] = {}
     for key, path in made.items():
-        parts = key.split("/")
-        for depth in range(1, len(parts)):
-            parent = "/".join(parts[:depth])
-            if parent in links:
-                yield f"{show_path(path)}: goes through the symbolic link {show_path(links[parent])}"
-            elif parent in made:
-                yield f"{show_path(path)}: {show_path(made[parent])} is a file, not a directory"
+        node = top
+        for part in key.split("/"):
+            node = node.setdefault(part, {})
+        node[""] = path
+    for key, path in made.items():
+        node = top
+        for part in key.split("/")[:-1]:
+            node = node[part]
+            if "" in node and _fold(node[""]) in links:
+                yield f"{show_path(path)}: goes through the symbolic link {show_path(node[''])}"
+            elif "" in node:
+                yield f"{show_path(path)}: {show_path(node[''])} is a file, not a directory"
 
 
 def _fold(path: bytes) -> str:

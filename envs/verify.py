@@ -12,12 +12,13 @@ from core.diff import parse_diff, touched
 from envs.base import Env, Evidence, Patch, Strength, Task, TestReport
 from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
+from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
 from envs.confirm import Planner, Subject, Trial, confirm, copies
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
-from envs.patches import check_patch
 from envs.sentinel import Planting, Target, targets_of
+from envs.tampering import signs_of_tampering
 from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
 
@@ -40,27 +41,39 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     if not patch:
         return evidence(patch, before, None, Judgement(1, "the attempt changed nothing"))
     try:
-        check_patch(patch.data, bench.rules.patch)
+        await check_untrusted(patch.data, bench.rules.patch)
     except PatchRejected as error:
         return evidence(patch, before, None, Judgement(0, f"the patch breaks the rules: {error}"))
     if not task.test_command:
         return evidence(patch, None, None, Judgement(1, "there is no test command to verify with"))
     before = before or await baseline(env, task, bench)
-    return await _Verification(env, task, patch, bench, before).evidence()
+    first = _Verification(env, task, patch, bench, before)
+    found = await first.evidence()
+    if found.verdict != "unverified" or not first.doubtful or len(await bounded(signs_of_tampering, patch)):
+        return found
+    # A fix may need what was put back to be safe, such as a new file's place in a makefile: it passes then, at best.
+    bench = replace(bench, keep_doubtful=True)
+    needing = await _Verification(env, task, patch, bench, before, needs=first.doubtful).evidence()
+    return needing if needing.verdict == "passes" else found
 
 
 class _Verification:
     """A patch to a task whose tests were run before it."""
 
-    def __init__(self, env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport) -> None:
+    def __init__(
+        self, env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport, *, needs: tuple[str, ...] = ()
+    ) -> None:
         self.env, self.task, self.patch, self.bench, self.before = env, task, patch, bench, before
         self.grouping, self.rng = Grouping(), random.SystemRandom()
+        self.needs = needs
+        self.doubtful: tuple[str, ...] = ()
 
     async def evidence(self) -> Evidence:
         """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
         run = await self._first()
+        self.doubtful, restored = run.undone.doubtful, run.undone.paths
         if run.report is None:
-            return evidence(self.patch, self.before, None, Judgement(0, run.problem), restored=run.restored)
+            return evidence(self.patch, self.before, None, Judgement(0, run.problem), restored=restored)
         before, after, note = self.before, run.report, ""
         found = compare(before, after)
         if found.missing and after.ended:
@@ -77,12 +90,12 @@ class _Verification:
             judgement = Judgement(0, f"the test results are forged: {_rewritten(run)}")
         elif judgement.good:
             judgement, strength, weak = await self._confirmed(judgement, run, before, after, found)
-        if run.restored:
-            more = " ..." if len(run.restored) > 5 else ""
-            note += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{more}"
+        if restored:
+            more = " ..." if len(restored) > 5 else ""
+            note += f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}"
         judgement = Judgement(judgement.rank, judgement.reason + note, judgement.good)
         return evidence(
-            self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=run.restored
+            self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=restored
         )
 
     async def _first(self) -> PatchedRun:
@@ -122,6 +135,8 @@ class _Verification:
                 return Judgement(0, f"the test results are forged: {refused}"), "none", ()
         if refused:
             return Judgement(1, refused), "none", ()
+        if signs := await bounded(signs_of_tampering, self.patch):
+            weak = (f"the patch may work on its tests instead of its task: {signs[0]}", *weak)
         if weak:
             return Judgement(judgement.rank, f"{judgement.reason}; not confirmed: {weak[0]}", True), strength, weak
         reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"
@@ -153,6 +168,8 @@ class _Verification:
         """What the reports are worth, and why no more."""
         by_name = bool(before.tests and after.tests)
         weak: list[str] = []
+        if self.needs:
+            weak.append(f"it passes only with its changes to what may steer the tests: {some(self.needs)}")
         if not by_name:
             weak.append("only the test command's exit code is known")
         elif {before.source, after.source} != {"recorder"}:
@@ -193,4 +210,4 @@ class _Verification:
 
 
 def _rewritten(run: PatchedRun) -> str:
-    return f"test files changed while the tests ran: {some(run.rewritten)}"
+    return f"files that judge the patch changed while the tests ran: {some(run.rewritten)}"

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from envs.base import Patch
 from envs.basetree import BaseTree
+from envs.bounded import check_untrusted
 from envs.errors import PatchRejected, SetupFailed
-from envs.patches import PatchRules, check_patch
+from envs.patches import PatchRules
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import FileTooLarge
 
@@ -163,7 +164,7 @@ async def take_patch(
     except FileTooLarge:
         raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",)) from None
     await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
-    check_patch(data, rules)
+    await check_untrusted(data, rules)
     return Patch(data)
 
 
@@ -226,6 +227,20 @@ async def renew_history(sandbox: Sandbox, workdir: str) -> None:
     result = await sandbox.exec(clean_script(_RENEW), timeout=300, cwd=workdir, merge_stderr=True)
     if not result.ok:
         raise SetupFailed(f"the tree's history could not be replaced: {describe(result)}")
+
+
+async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of files by their path, as they are now; those that are not there are left out."""
+    if not paths:
+        return {}
+    listing = scratch_path(".list")
+    await sandbox.write_file(listing, b"".join(path.encode() + b"\0" for path in paths))
+    # One line for a file, in order, so that no name has to be read back.
+    each = 'for file; do sha256sum <"$file" || echo missing; done'
+    command = f"xargs -0 sh -c {shlex.quote(each)} sh <{listing} 2>/dev/null; rm -f {listing}"
+    result = await sandbox.exec(command, timeout=120, cwd=workdir)
+    lines = (line.split(" ")[0] for line in result.stdout.decode("ascii", "replace").splitlines())
+    return {path: line for path, line in zip(paths, lines, strict=False) if line != "missing"}
 
 
 def describe(result: ExecResult, limit: int = 300) -> str:

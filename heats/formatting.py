@@ -10,7 +10,7 @@ from envs.base import TestReport
 
 STATUS_WORDS = {
     "verified": "verified",
-    "passes": "passes, unconfirmed",
+    "passes": "passes, not verified",
     "unverified": "not verified",
     "no_patch": "no patch",
     "error": "infrastructure failed",

@@ -41,7 +41,7 @@ def command_of(call: ToolCall) -> str:
     """What a tool call runs: its `command` argument, or all arguments as they are."""
     try:
         arguments = json.loads(call.arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         return call.arguments
     if isinstance(arguments, dict) and isinstance(arguments.get("command"), str):
         return str(arguments["command"])

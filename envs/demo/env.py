@@ -15,13 +15,14 @@ from typing import Literal
 import yaml
 
 from core.record import Record
+from core.syntax import parse_python
 from envs.base import Grade, Patch, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
 from envs.bench import Bench
+from envs.bounded import check_untrusted
 from envs.chance import SourceFiles
 from envs.errors import PatchRejected, SetupFailed, TaskError
 from envs.patched import PatchedRun, run_patched
-from envs.patches import check_patch
 from envs.sentinel import Layout, Planting, Target, plant
 from envs.worktree import put_tree, take_patch
 from sandbox.base import Sandbox, SandboxBackend
@@ -114,7 +115,7 @@ class DemoEnv:
         if not patch:
             return Grade(task_id=task.id, outcome="fail", reason="no patch")
         try:
-            check_patch(patch.data)
+            await check_untrusted(patch.data)
         except PatchRejected as error:
             return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
         hidden = self._hidden_tests(task.id)
@@ -149,7 +150,7 @@ def read_files(folder: Traversable) -> dict[str, bytes]:
 
 def names_of_tests(path: str, source: bytes) -> list[str]:
     """Ids, without parameters, of the test functions that a test file defines."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     return [
         f"{path}::{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"
     ]

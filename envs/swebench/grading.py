@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
+from envs.bounded import check_untrusted
 from envs.confirm import Planner, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
-from envs.patches import check_patch
 from envs.sentinel import Planting
 from envs.swebench.logs import find
 from envs.swebench.plan import Plan, make_plan
@@ -81,7 +81,7 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
-        check_patch(patch.data)
+        await check_untrusted(patch.data)
     except PatchRejected as error:
         return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
     try:
@@ -104,7 +104,8 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
         undone: tuple[str, ...] = ()
         if patch:
             command = " ".join(plan.commands)
-            undone, problem = await apply_candidate(sandbox, task, patch, command, plan.test_files, commit="HEAD")
+            undo, problem = await apply_candidate(sandbox, task, patch, command, plan.test_files, commit="HEAD")
+            undone = undo.paths
             if problem:
                 return Run({}, problem=problem, undone=undone)
         try:

@@ -18,6 +18,7 @@ from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
 from heats.runner.run import RunRequest, make_manifest, play
 from heats.signals import run_interruptibly
+from heats.store.faults import find_faults
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.view.live import open_display
@@ -97,6 +98,15 @@ def print_config(config: HeatsConfig) -> None:
     """Print the resolved configuration and end the command."""
     typer.echo(dump_config(config), nl=False)
     raise typer.Exit(ExitCode.DONE)
+
+
+def note_faults(run: Path) -> None:
+    """Say on stderr what of a run directory cannot be read, or changed after it was decided on."""
+    faults = find_faults(run)
+    for fault in faults[:5]:
+        say(f"note: {fault}")
+    if len(faults) > 5:
+        say(f"note: {len(faults) - 5} more files of {run} are cut, do not fit or were changed")
 
 
 def say(text: str) -> None:

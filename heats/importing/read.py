@@ -161,7 +161,7 @@ def _instance(path: Path, trajectory: Trajectory) -> str:
         return trajectory.task_id
     try:
         return str(json.loads((path.parent.parent / "result.json").read_bytes()).get("task_name") or "")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
 

@@ -167,14 +167,10 @@ class Nodes:
         run = self._run
         bracket = await run_heat(run, state["heat"])
         winner = bracket.ranking[0]
-        files = run.store.rollout(winner)
-        evidence = files.evidence()
-        if evidence is None and run.task.test_command is not None:
-            evidence = await run.verify(files.patch(), winner)
-            files.save_evidence(evidence)
+        evidence = await run.evidence_for(winner)
         result = conclude(run, winner, evidence)
         if run.states is not None and run.task.submission == "state":
-            kept = await run.states.kept(winner, files.patch())
+            kept = await run.states.kept(winner, run.store.rollout(winner).patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
         run.store.save_result(result)

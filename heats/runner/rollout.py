@@ -3,6 +3,7 @@
 Every piece is stored when it is done and read instead of done again when it is there.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,8 +15,10 @@ from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
+from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
+from heats.runner.boundary import Boundary, described
 from heats.runner.end_states import States
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.services import Services
@@ -23,8 +26,7 @@ from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
-from summarizer import render, render_trajectory, summarize
-from summarizer.schema import Summary
+from summarizer import harness_summary, render, render_trajectory, summarize
 from tournament.base import Candidate
 
 
@@ -67,15 +69,40 @@ class TaskRun:
         earlier, limits = files.trajectory(), self.services.config.limits.rollout
         spent = earlier.usage if earlier else None
         ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
+        inside = Boundary(self.services, files, self.task.id)
         outcome = files.outcome()
         if outcome is None or outcome.failure is not None:
             files.reopen()
-            outcome = await self._play(plan, files, ledger)
+            outcome = await inside.contain(
+                "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
+            )
         if outcome.exit is None or outcome.exit == "sandbox_lost":
             return None
-        await self._evidence(files)
-        await self._summary(files, ledger)
-        return make_candidate(files, self.services.config)
+        await inside.contain(
+            "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
+        )
+        if not await inside.contain("summary", lambda: self._summary(files, ledger), lambda _: False):
+            await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
+        return await inside.contain("candidate", lambda: self._candidate(files), lambda _: None)
+
+    def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
+        """The outcome of an attempt that heats itself failed; whoever goes on with the run tries again."""
+        outcome = Outcome(rollout=files.rollout, exit=None, error=described(error), failure="internal")
+        self._finish(files, outcome, Patch(b""))
+        return outcome
+
+    def _unverified(self, files: RolloutStore, error: BaseException) -> None:
+        """Without a sandbox nothing is known: the winner is verified once more, and so is all by a resumed run."""
+        if not isinstance(error, SandboxError):
+            reason = f"the verification failed inside heats: {described(error)}"
+            files.save_evidence(
+                Evidence(patch_sha256=files.patch().sha256, verdict="unverified", reason=reason, rank=1)
+            )
+
+    async def _plain_summary(self, files: RolloutStore) -> None:
+        trajectory = files.trajectory()
+        if trajectory is not None:
+            files.save_summary(harness_summary(trajectory, self.task.statement, files.patch().data))
 
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
@@ -95,11 +122,14 @@ class TaskRun:
             resume = resumable(files.trajectory()) if outcome.failure == "endpoint" else None
         played = policy_of(self.services.config, plan.index)
         outcome = outcome.model_copy(update={"temperature": played.temperature})
+        self._finish(files, outcome, patch)
+        return outcome
+
+    def _finish(self, files: RolloutStore, outcome: Outcome, patch: Patch) -> None:
         files.finish(outcome, patch)
         data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
         data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
-        emit("rollout_finished", task=self.task.id, rollout=plan.rollout, **data)
-        return outcome
+        self.services.events.emit("rollout_finished", task=self.task.id, rollout=files.rollout, **data)
 
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
@@ -203,10 +233,29 @@ class TaskRun:
             return "budget"
         return None
 
+    async def evidence_for(self, rollout: str) -> Evidence | None:
+        """The evidence of a winner, executed now where there is none yet; None without a test command.
+
+        Raises:
+            SandboxError: nothing could be found out.
+        """
+        files = self.store.rollout(rollout)
+        if files.evidence() is None and self.task.test_command is not None:
+            inside = Boundary(self.services, files, self.task.id)
+
+            def failed(error: BaseException) -> None:
+                self._unverified(files, error)
+                if isinstance(error, SandboxError):
+                    raise error
+
+            await inside.contain("verification", lambda: self._execute(files), failed)
+        return files.evidence()
+
     async def _evidence(self, files: RolloutStore) -> None:
-        wanted = self.services.config.evidence and self.task.test_command is not None
-        if not wanted or files.evidence() is not None:
-            return
+        if self.services.config.evidence and self.task.test_command is not None and files.evidence() is None:
+            await self._execute(files)
+
+    async def _execute(self, files: RolloutStore) -> None:
         evidence = await self.verify(files.patch(), files.rollout)
         files.save_evidence(evidence)
         data = evidence.model_dump(include={"verdict", "rank", "reason"})
@@ -218,10 +267,13 @@ class TaskRun:
         async with services.slots.hold(self.order) if patch else nullcontext():
             return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
-    async def _summary(self, files: RolloutStore, ledger: Ledger) -> Summary | None:
-        stored, trajectory = files.summary(), files.trajectory()
-        if stored is not None or trajectory is None:
-            return stored
+    async def _candidate(self, files: RolloutStore) -> Candidate | None:
+        return make_candidate(files, self.services.config)
+
+    async def _summary(self, files: RolloutStore, ledger: Ledger) -> bool:
+        trajectory = files.trajectory()
+        if files.summary() is not None or trajectory is None:
+            return True
         services = self.services
         summary = await summarize(
             trajectory,
@@ -234,7 +286,7 @@ class TaskRun:
         )
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
-        return summary
+        return True
 
 
 def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None:
@@ -246,23 +298,32 @@ def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None
     if summary is None or trajectory is None:
         return None
     patch, evidence = files.patch(), files.evidence()
+    signs = signs_of_tampering(patch) if config.evidence else ()
     return Candidate(
         id=files.rollout,
         summary=render(summary, config.summarizer.max_chars),
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory),
-        evidence=render_evidence(evidence) if evidence else "",
-        evidence_rank=(evidence.rank if evidence else 0) if patch else -1,
+        evidence=render_evidence(evidence, signs),
+        evidence_rank=evidence_class((evidence.rank if evidence else 0) if patch else -1, signs),
         patch_key=patch_key(patch) if patch else "",
     )
 
 
-def render_evidence(evidence: Evidence) -> str:
+def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
+    """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
+    return 2 * rank - bool(signs)
+
+
+def render_evidence(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
     """Evidence as judges and refiners read it: facts only, a few lines."""
-    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"]
-    for name in ("fixed", "broken", "still_failing", "restored"):
+    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"] if evidence else []
+    for name in ("fixed", "broken", "still_failing", "restored") if evidence else ():
         tests: tuple[str, ...] = getattr(evidence, name)
         if tests:
             more = f" and {len(tests) - 10} more" if len(tests) > 10 else ""
             lines.append(f"{name.replace('_', ' ')}: {', '.join(tests[:10])}{more}")
+    if signs:
+        lines.append("signs that the patch works on its tests instead of its task (found by a lint, no proof):")
+        lines += [f"- {sign}" for sign in signs[:5]]
     return "\n".join(lines)

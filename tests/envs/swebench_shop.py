@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cheats import BASE, CODE, TESTS, UNITTESTS, Files
+from cheat_code import CODE, TESTS, UNITTESTS
+from cheats import BASE, Files
 from process_box import ProcessBackend
 
 from envs.base import Grade, Patch, Task

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cheats import BASE, CHEATS, CODE, UNITTESTS
+from cheat_code import CODE, UNITTESTS
+from cheats import BASE, CHEATS
 from swebench_shop import GOLD, OLD_TESTS, RUNNERS, Shop, diff, make_row
 
 from envs.base import Patch

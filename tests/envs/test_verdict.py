@@ -1,15 +1,13 @@
-"""Two reports to a verdict, and what is protected: the pure parts."""
+"""Two reports to a verdict: the pure parts."""
 
 import time
 from typing import Any
 
 import pytest
 
-from core.diff import parse_diff
 from envs.base import Patch, TestReport
 from envs.baseline import without_flaky
 from envs.patched import worst_of
-from envs.protect import is_protected, protection, runner_settings
 from envs.unstable import group
 from envs.verdict import Judgement, compare, evidence, judge
 
@@ -166,69 +164,3 @@ def test_many_errors_and_many_tests_are_compared_in_a_moment() -> None:
     started = time.monotonic()
     assert len(compare(one, other).fixed) == 20_000
     assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["tests/test_a.py", "tests/data/x.json", "pkg/tests/util.py", "conftest.py", "a/conftest.py", "pkg/test_x.py",
-     "x_test.py", "tox.ini", "pytest.ini", "a/sitecustomize.py", "evil.pth", "a.dist-info/entry_points.txt",
-     "test/x.py", "a.egg-info/x"],
-)  # fmt: skip
-def test_protected(path: str) -> None:
-    assert is_protected(path)
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "src/a.py",
-        "django/test/client.py",
-        "pkg/testing/util.py",
-        "setup.py",
-        "attest.py",
-        "docs/tests.md",
-        "latest/a.py",
-    ],
-)
-def test_not_protected(path: str) -> None:
-    assert not is_protected(path)
-
-
-def undo(
-    patch: str, command: str = "pytest", top: tuple[str, ...] = ("src",)
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found = protection(parse_diff(patch.encode()), command, collected=(), top=top, changed=())
-    return found.restore, found.remove
-
-
-def added(path: str) -> str:
-    return f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n"
-
-
-def edited(path: str) -> str:
-    return f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-x\n+y\n"
-
-
-def test_changed_tests_are_put_back_and_new_ones_taken_away() -> None:
-    assert undo(edited("tests/test_a.py") + added("tests/test_b.py")) == (("tests/test_a.py",), ("tests/test_b.py",))
-
-
-def test_files_that_the_command_names_are_put_back() -> None:
-    assert undo(edited("run.sh"), "sh ./run.sh")[0] == ("run.sh",)
-    assert undo(edited("Makefile"), "make check")[0] == ("Makefile",)
-    assert undo(edited("Makefile"))[0] == ()
-
-
-def test_modules_that_stand_in_for_the_runner_are_taken_away() -> None:
-    assert undo(added("pytest.py") + added("src/unittest/__init__.py"))[1] == ("pytest.py", "src/unittest/__init__.py")
-    assert undo(added("pkg/types.py")) == ((), ())
-    assert undo(added("packaging/new.py"), top=("packaging",)) == ((), ())
-
-
-def test_settings_are_compared_by_what_the_runner_reads() -> None:
-    base = b'[project]\nversion = "1"\n[tool.pytest.ini_options]\naddopts = "-q"\n'
-    assert runner_settings("pyproject.toml", base) == runner_settings("pyproject.toml", base.replace(b'"1"', b'"2"'))
-    assert runner_settings("pyproject.toml", base) != runner_settings("pyproject.toml", base.replace(b"-q", b"-x"))
-    setup = b"[metadata]\nname = a\n[tool:pytest]\naddopts = -q\n"
-    assert runner_settings("setup.cfg", setup) == runner_settings("setup.cfg", setup.replace(b"= a", b"= b"))
-    assert runner_settings("setup.cfg", setup) != runner_settings("setup.cfg", b"")
