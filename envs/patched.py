@@ -81,9 +81,8 @@ async def run_patched(
     async with prepared(env, task, bench.backend, bench.spec(task)) as sandbox:
         undone = Protection()
         if patch:
-            collected = {*before.files, *(path for test in before.tests for path in candidates(test))}
             undone, problem = await apply_candidate(
-                sandbox, task, patch, task.test_command or "", collected, keep_doubtful=bench.keep_doubtful
+                sandbox, task, patch, task.test_command or "", _collected(before), keep_doubtful=bench.keep_doubtful
             )
             if problem:
                 return PatchedRun(None, undone, problem)
@@ -108,6 +107,12 @@ async def run_patched(
     tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
     report = report.model_copy(update={"tests": tests})
     return PatchedRun(report, undone, "", planting, runs, tuple(sorted(rewritten)))
+
+
+def _collected(before: TestReport) -> set[str]:
+    """Files with tests in them. Where the recorder saw them, ids are no hint: those of unittest may be of doctests."""
+    named = [test for test in before.tests if "::" in test or before.source != "recorder"]
+    return {*before.files, *(path for test in named for path in candidates(test))}
 
 
 async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:

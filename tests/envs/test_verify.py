@@ -34,6 +34,24 @@ async def test_what_a_program_prints_is_not_the_outcome_of_a_test(workdir: str) 
     assert found.verdict == "verified", found.reason
 
 
+async def test_source_with_doctests_that_a_test_loads_is_no_test_file(workdir: str) -> None:
+    """more-itertools does that; its fixes were put back as if they were changes to tests."""
+    doctests = "\n\ndef load_tests(loader, tests, ignore):\n    import doctest, shop.price\n"
+    tests = {
+        "test_price.py": HALF.replace("price", "shop.price")
+        + doctests
+        + "    tests.addTests(doctest.DocTestSuite(shop.price))\n"
+        "    return tests\n",
+        "shop/__init__.py": "",
+        "shop/price.py": PRICE.replace(":\n", ':\n    """>>> total([2], 0)\n    2.0\n    """\n', 1),
+    }
+    found = await Repo(workdir, tests, UNITTEST).verify(
+        {"shop/price.py": tests["shop/price.py"].replace("100 +", "100 -")}
+    )
+    assert (found.verdict, found.restored) == ("verified", ()), found.reason
+    assert len(found.after.tests if found.after else ()) == 2
+
+
 @pytest.mark.slow
 async def test_ids_that_change_in_every_run_do_not_refuse_a_fix(workdir: str) -> None:
     tests = (
