@@ -118,13 +118,13 @@ def _unknown(must_pass: Iterable[str], report: TestReport) -> str | None:
 
 def names(wanted: str, test: str) -> bool:
     """Whether an id names a test: its own, or that of its function, class, file or module."""
-    return test == wanted or test.startswith((f"{wanted}[", f"{wanted}::", f"{wanted}."))
+    return test == wanted or test.startswith((f"{wanted}[", f"{wanted}::" if "::" in test else f"{wanted}."))
 
 
 def _words(text: str) -> str:
     """The runner's own last words, in one line."""
     lines = [line.strip() for line in text.strip().splitlines() if re.search(r"\w", line)]
-    telling = [line for line in lines if re.match(r"(E  |ERROR|Error|error|\w*Error\b|pytest: |npm)", line)]
+    telling = [line for line in lines if re.match(r"(E  |ERROR|Error|error|\w*Error\b|npm |Ran 0 )|.*: error: ", line)]
     return (telling or lines or ["it printed nothing"])[-1][:300]
 
 

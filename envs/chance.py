@@ -7,10 +7,12 @@ from typing import Protocol
 
 from core.syntax import parse_python
 
+_RANDOM = re.compile(
+    rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
+)
 _SIGNS = re.compile(
-    rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandom|uuid[14]|faker|time_ns|perf_counter"
-    rb"|monotonic|sleep|utcnow|threading|multiprocessing|getpid)\b|\b(hash|id|today)\("
-    rb"|\btime\.time\b|\bfrom time import\b|\bdatetime\.now\b"
+    rb"\b(time_ns|perf_counter|monotonic|sleep|utcnow|threading|Thread|multiprocessing|getpid)\b"
+    rb"|\b(hash|id|today)\(|\btime\.time\b|\bdatetime\.now\b"
 )
 _MOST_FILES = 25
 
@@ -27,17 +29,28 @@ class SourceFiles(Protocol):
         ...
 
 
-async def by_chance(paths: Iterable[str], files: SourceFiles) -> bool:
-    """Whether any of these files, or a file of the tree that one of them imports, shows such a sign."""
-    direct = list(dict.fromkeys(paths))
-    found = [data for path in direct if (data := await files.read(path)) is not None]
-    if any(_SIGNS.search(data) for data in found):
+async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> bool:
+    """Whether tests show such signs.
+
+    Clocks and threads count where a test or a changed file has them itself; randomness also in the tests' files and in
+    what these import from the tree.
+
+    Args:
+        texts: the tests' own functions.
+        changed: files that a patch changes.
+        tests: files that the tests are in.
+    """
+    own = [*texts, *[data for path in changed if (data := await files.read(path)) is not None]]
+    if any(_SIGNS.search(data) or _RANDOM.search(data) for data in own):
+        return True
+    direct = {path: data for path in tests if (data := await files.read(path)) is not None}
+    if any(_RANDOM.search(data) for data in direct.values()):
         return True
     known = await files.modules()
-    wanted = [one for path, data in zip(direct, found, strict=False) for one in imported(path, data) if one in known]
-    for path in list(dict.fromkeys(wanted))[:_MOST_FILES]:
+    wanted = dict.fromkeys(one for path, data in direct.items() for one in imported(path, data) if one in known)
+    for path in list(wanted)[:_MOST_FILES]:
         data = await files.read(path)
-        if data is not None and _SIGNS.search(data):
+        if data is not None and _RANDOM.search(data):
             return True
     return False
 

@@ -9,22 +9,30 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from envs.base import TestOutcome
+from envs.bounded import Unparsable, bounded
 from envs.chance import SourceFiles
 from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 
 Outcomes = Mapping[str, TestOutcome]
 Planner = Callable[[SourceFiles], Awaitable[Planting]]
 
-_FEW_TARGETS = 3
+_FEW_TARGETS, _MANY_TESTS = 3, 40
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Runs of the tests on one tree. `problem` says why there are none."""
+    """Runs of the tests on one tree.
+
+    Attributes:
+        problem: why nothing is to be learnt of them; `tampered` when that is because test files were changed.
+        cut_short: how a run was ended before its end, such as `timeout`.
+    """
 
     planting: Planting = field(default_factory=Planting)
     runs: tuple[Outcomes, ...] = ()
     problem: str = ""
+    tampered: bool = False
+    cut_short: str = ""
 
 
 class Trials(Protocol):
@@ -49,12 +57,14 @@ class Subject:
     Attributes:
         targets: the functions behind the tests that the patch fixed.
         fixed: ids of these tests; `kept` those that passed before the patch and pass with it.
-        control: run the base again in any case. Without it, only where sentinels get lost.
+        first: the run on the patched tree that showed this, with unchanged copies beside the tests.
+        control: run the base again.
     """
 
     targets: Sequence[Target]
     fixed: Collection[str]
     kept: Collection[str]
+    first: Trial
     control: bool = True
 
 
@@ -73,6 +83,10 @@ class Confirmation:
     weak: tuple[str, ...] = ()
 
 
+class Unsettled(Exception):
+    """A run could not show what it was for: the patch may be good, and is not confirmed."""
+
+
 class Refused(Exception):
     """The patch is not good; ends the confirmation."""
 
@@ -89,61 +103,82 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confi
     """
     try:
         return Confirmation(weak=await _Confirm(trials, subject, rng).run())
+    except Unsettled as unsettled:
+        return Confirmation(weak=(str(unsettled),))
     except Refused as refused:
         return Confirmation(refused=str(refused), forged=refused.forged)
+
+
+def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
+    """Unchanged copies beside tests: they have to come to what their tests come to."""
+    tests = sum(len(target.ids) for target in targets)
+    number = 1 if tests > _MANY_TESTS else 4 if len(targets) <= _FEW_TARGETS else 2
+    return _planner(targets, Layout(None, (False,) * number), rng)
+
+
+def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
+    async def plan(files: SourceFiles) -> Planting:
+        paths = dict.fromkeys(path for target in targets for path in target.files)
+        sources = {path: data for path in paths if (data := await files.read(path)) is not None}
+        try:
+            return await bounded(plant, sources, targets, layout, rng)
+        except Unparsable:
+            return Planting(uncovered=tuple(test for target in targets for test in target.ids))
+
+    return plan
 
 
 class _Confirm:
     def __init__(self, trials: Trials, subject: Subject, rng: random.Random) -> None:
         self.trials, self.subject, self.rng = trials, subject, rng
-        self.beside = 5 if len(subject.targets) <= _FEW_TARGETS else 3
 
     async def run(self) -> tuple[str, ...]:
         """What keeps the patch from being confirmed; nothing when it is.
 
+        First the base, with unchanged copies. Then the patch, with nothing but changed ones: whatever reads off a test
+        what it expects gives the wrong answer to the right question. Unchanged copies passed in the first run; where
+        they did not, or the command does not run them, the tests stand in other words in their own place.
+
         Raises:
             Refused
         """
-        beside = True
+        first, beside = self.subject.first, _all_ran(self.subject.first)
         if self.subject.control:
-            control = await self._control()
-            beside = _all_ran(control)
+            control = await self._trial(copies(self.subject.targets, self.rng), patched=False)
+            self._refuse_passes(control)
             if weak := _uncovered(control.planting) or self._not_seen(control):
                 return weak
-        if beside:
-            trial = await self._trial(Layout(True, (True, *[False] * (self.beside - 1))), patched=True)
-            if uncovered := _uncovered(trial.planting):
-                return uncovered
-            _refuse_what_passes(trial)
-            if not _all_ran(trial):
-                if self.subject.control or _all_ran(await self._control()):
-                    raise Refused(f"planted tests were not reported in {_file(trial)}", forged=True)
-            elif not _failing(trial):
-                await self._check_kept(trial)
-                return ()
-        return await self._in_place()
-
-    async def _in_place(self) -> tuple[str, ...]:
-        """Sentinels in the place of their tests only: each command that runs a test runs these."""
-        trial = await self._trial(Layout(True), patched=True)
+            if _all_ran(control) and first.planting.sentinels and not beside:
+                raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
+        layout = Layout(True, (True,) if beside else ())
+        trial = await self._trial(_planner(self.subject.targets, layout, self.rng), patched=True)
+        if weak := _uncovered(trial.planting):
+            return weak
         _refuse_what_passes(trial)
         if not _all_ran(trial):
             raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
-        trial = await self._trial(Layout(False), patched=True)
-        if not _all_ran(trial):
-            raise Refused(f"tests of {_file(trial)} were not reported in a second run")
-        if failing := _failing(trial):
-            return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
         await self._check_kept(trial)
+        return () if beside and self._first_covers() else await self._in_other_words()
+
+    def _first_covers(self) -> bool:
+        """Whether each target had copies in the first run, and all of them passed."""
+        first = self.subject.first
+        covered = {one.target for one in first.planting.sentinels}
+        return covered.issuperset(self.subject.targets) and not _failing(first)
+
+    async def _in_other_words(self) -> tuple[str, ...]:
+        trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
+        failing = _failing(trial) | {one.target.ids[0] for one in _lost(trial)}
+        if failing:
+            return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
         return ()
 
-    async def _control(self) -> Trial:
-        """The base again: what the patch fixes has to fail there each time, in every copy.
+    def _refuse_passes(self, control: Trial) -> None:
+        """What the patch fixes has to fail on the base each time, in every copy.
 
         Raises:
             Refused
         """
-        control = await self._trial(Layout(False, (False,) * self.beside), patched=False, shuffle=False)
         fixed = set(self.subject.fixed)
         passes: set[str] = set()
         for run in control.runs:
@@ -152,23 +187,18 @@ class _Confirm:
                 passes |= {test for test, end in one.outcomes(run).items() if end == "passed" and test in fixed}
         if passes:
             raise Refused(f"the base passes in some runs, too, what the patch seems to fix: {_some(passes)}")
-        return control
 
     def _not_seen(self, control: Trial) -> tuple[str, ...]:
         lost = {test for run in control.runs for test in self.subject.fixed if run.get(test) not in ("failed", "error")}
         return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
 
-    async def _trial(self, layout: Layout, *, patched: bool, shuffle: bool = True) -> Trial:
-        targets = self.subject.targets
-
-        async def plan(files: SourceFiles) -> Planting:
-            paths = dict.fromkeys(path for target in targets for path in target.files)
-            sources = {path: data for path in paths if (data := await files.read(path)) is not None}
-            return plant(sources, targets, layout, self.rng, shuffle=shuffle)
-
+    async def _trial(self, plan: Planner, *, patched: bool) -> Trial:
         trial = await self.trials.run(plan, patched=patched)
         if trial.problem:
-            raise Refused(trial.problem)
+            raise Refused(trial.problem, forged=trial.tampered)
+        if trial.cut_short:
+            whose = "patch" if patched else "base"
+            raise Unsettled(f"a further run of the {whose} ended with: {trial.cut_short}")
         return trial
 
     async def _check_kept(self, trial: Trial) -> None:
@@ -181,7 +211,7 @@ class _Confirm:
         kept |= set(self.subject.fixed) - {test for one in trial.planting.sentinels for test in one.target.ids}
         lost = {test for run in trial.runs for test in kept if run.get(test) != "passed"}
         if lost:
-            again = await self.trials.run(_nothing, patched=True)
+            again = await self._trial(_nothing, patched=True)
             lost = {test for run in again.runs for test in lost if run.get(test) != "passed"}
         if lost:
             raise Refused(f"a second run gave other results: {_some(lost)}")
@@ -198,11 +228,16 @@ def _uncovered(planting: Planting) -> tuple[str, ...]:
 
 
 def _all_ran(trial: Trial) -> bool:
-    return all(one.outcomes(run) for one in trial.planting.sentinels for run in trial.runs)
+    return bool(trial.planting.sentinels) and not _lost(trial)
+
+
+def _lost(trial: Trial) -> list[Sentinel]:
+    """Sentinels that some run did not report."""
+    return [one for one in trial.planting.sentinels for run in trial.runs if not one.outcomes(run)]
 
 
 def _file(trial: Trial) -> str:
-    lost = [one for one in trial.planting.sentinels for run in trial.runs if not one.outcomes(run)]
+    lost = _lost(trial)
     return lost[0].target.files[0] if lost else ""
 
 

@@ -27,7 +27,7 @@ def _differing(node: ast.expr, rng: random.Random) -> str | None:
         case ast.Constant(value=bool() as value):
             return str(not value)
         case ast.Constant(value=int() as value):
-            return f"({value + rng.randrange(1_000, 90_000)})"
+            return str(abs(value) + rng.randrange(1_000, 90_000))
         case ast.Constant(value=float() as value) if value == value and abs(value) < 1e300:
             return repr(abs(value) * 3 + rng.randrange(1_000, 90_000) + 0.25)
         case ast.Constant(value=str() as value):
@@ -37,7 +37,7 @@ def _differing(node: ast.expr, rng: random.Random) -> str | None:
         case ast.Constant(value=None):
             return repr(word)
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return f"({abs(value) + rng.randrange(1_000, 90_000)})"
+            return str(abs(value) + rng.randrange(1_000, 90_000))
         case ast.List() | ast.Tuple() | ast.Set():
             return _another_element(node, rng, word)
         case ast.Dict() if None not in node.keys:

@@ -27,7 +27,7 @@ class PatchedRun:
     """Runs on a patched tree. `problem` is set, and there is no report, when the patch did not apply.
 
     Attributes:
-        report: of all `runs` together: the worst outcome of each test.
+        report: of all `runs` together: the worst outcome of each test, sentinels left out.
         undone: files that were put back or left out.
         rewritten: files that judge the patch and changed while the tests ran.
     """
@@ -81,9 +81,8 @@ async def run_patched(
     async with prepared(env, task, bench.backend, bench.spec(task)) as sandbox:
         undone = Protection()
         if patch:
-            collected = {*before.files, *(path for test in before.tests for path in candidates(test))}
             undone, problem = await apply_candidate(
-                sandbox, task, patch, task.test_command or "", collected, keep_doubtful=bench.keep_doubtful
+                sandbox, task, patch, task.test_command or "", _collected(before), keep_doubtful=bench.keep_doubtful
             )
             if problem:
                 return PatchedRun(None, undone, problem)
@@ -95,11 +94,35 @@ async def run_patched(
         for path, data in planting.files.items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         await renew_history(sandbox, task.workdir)
+        watched = sorted({*planting.files, *before.files})
+        stamps = await _stamps(sandbox, task.workdir, watched)
         were = await digests(sandbox, task.workdir, undone.fixed)
         runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
+        after = await _stamps(sandbox, task.workdir, watched)
         are = await digests(sandbox, task.workdir, undone.fixed)
-    rewritten = tuple(path for path in were if are.get(path) != were[path])
-    return PatchedRun(worst_of(runs), undone, "", planting, runs, rewritten)
+    rewritten = {path for path in watched if stamps.get(path) != after.get(path)}
+    rewritten |= {path for path in were if are.get(path) != were[path]}
+    report = worst_of(runs)
+    planted = planting.planted(report.tests)
+    tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
+    report = report.model_copy(update={"tests": tests})
+    return PatchedRun(report, undone, "", planting, runs, tuple(sorted(rewritten)))
+
+
+def _collected(before: TestReport) -> set[str]:
+    """Files with tests in them. Where the recorder saw them, ids are no hint: those of unittest may be of doctests."""
+    named = [test for test in before.tests if "::" in test or before.source != "recorder"]
+    return {*before.files, *(path for test in named for path in candidates(test))}
+
+
+async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
+    """Of each file what nobody inside can set: its inode and the time of its last change, with its size."""
+    listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    script = "xargs -0 -r stat -c '%i %s %z %n' -- 2>/dev/null || :"
+    found = await sandbox.exec(script, timeout=60, cwd=workdir, stdin=listed)
+    lines = found.stdout.decode("utf-8", "surrogateescape").splitlines()
+    # inode, size, date, time and zone, then the path
+    return {words[5]: " ".join(words[:5]) for line in lines if len(words := line.split(" ", 5)) == 6}
 
 
 async def apply_candidate(

@@ -31,6 +31,14 @@ _MOST_ERRORS = 50
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _FOREIGN_PYTHONPATH = re.compile(r"(?<![\w$])PYTHONPATH=(?=[^\s;&|)])")
 
+_LET_IN = r"""
+for f in Makefile makefile GNUmakefile *.mk *.sh justfile Justfile package.json bin/* ci/* .ci/* scripts/* tools/*; do
+  [ -f "$f" ] && [ ! -h "$f" ] && grep -qI PYTHONPATH "$f" || continue
+  sed -i 's#PYTHONPATH\([[:space:]]*[:?]\{0,1\}=[[:space:]]*\)\([^[:space:];\&|)=]\)#PYTHONPATH\1FOLDER:\2#g' "$f"
+done
+"""
+"""What a command's own scripts put in the place of PYTHONPATH would keep the recorder out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
@@ -41,11 +49,14 @@ class Recorder:
     nonce: str
 
     def wrap(self, command: str) -> str:
-        """The command with the recorder in every Python process that it starts."""
+        """The command with the recorder in every Python process that it starts.
+
+        The shell stays to the end, with the pipe open: a process that becomes the last command may close everything.
+        """
         ours = _FOREIGN_PYTHONPATH.sub(f"PYTHONPATH={self.folder}:", command)
         return (
             f"exec 9>&1 1>&2\nexport {self.variable}=/proc/$$/fd/9 "
-            f"PYTHONPATH={self.folder}${{PYTHONPATH:+:$PYTHONPATH}}\n{ours}"
+            f"PYTHONPATH={self.folder}${{PYTHONPATH:+:$PYTHONPATH}}\n{ours}\nexit $?"
         )
 
 
@@ -75,8 +86,8 @@ def room_for_results(limits: SandboxLimits) -> SandboxLimits:
     return limits.model_copy(update={"output_bytes": max(limits.output_bytes, CHANNEL_BYTES)})
 
 
-async def put_recorder(sandbox: Sandbox) -> Recorder:
-    """Write a recorder into a sandbox.
+async def put_recorder(sandbox: Sandbox, workdir: str) -> Recorder:
+    """Write a recorder into a sandbox, and have scripts that set PYTHONPATH let it in.
 
     Raises:
         SandboxError
@@ -88,6 +99,7 @@ async def put_recorder(sandbox: Sandbox) -> Recorder:
         for placeholder, word in (("heats_recorder", name), ("HEATS_RESULTS", variable), ("HEATS_NONCE", nonce)):
             text = text.replace(f'"{placeholder}"', f'"{word}"')
         await sandbox.write_file(f"{recorder.folder}/{target}", text.encode())
+    await sandbox.exec(_LET_IN.replace("FOLDER", recorder.folder), timeout=60, cwd=workdir)
     return recorder
 
 

@@ -57,6 +57,8 @@ def reporting(command: str, folder: str) -> tuple[str, str]:
         return command, ""
     if re.search(r"(^|\s)go test(\s|$)", command) and "-json" not in command:
         return re.sub(r"(^|\s)go test(\s|$)", r"\1go test -json\2", command, count=1), ""
+    if re.search(r"(^|\s)cargo test(\s|$)", command) and "--no-fail-fast" not in command:
+        return re.sub(r"(^|\s)cargo test(\s|$)", r"\1cargo test --no-fail-fast\2", command, count=1), ""
     if re.search(r"(^|[\s/])node\s(?:\S+\s)*?--test(\s|$)", command) and "--test-reporter" not in command:
         options = f"--test --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap \
 --test-reporter-destination={path}.tap"
@@ -96,7 +98,7 @@ async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, ou
         if tests and name == path:
             break
     if tests:
-        return {"tests": tests, "source": "file"}
+        return {"tests": {test.removeprefix(f"{workdir}/"): tests[test] for test in tests}, "source": "file"}
     tests = await asyncio.to_thread(parse_printed, output)
     return {"tests": tests, "source": "printed"} if tests else {}
 
@@ -197,7 +199,7 @@ def parse_json_report(data: bytes) -> Tests:
     tests: Tests = {}
     if "testResults" in report:
         for file in report["testResults"]:
-            name = str(file.get("name", "")).rsplit("/", 1)[-1]
+            name = str(file.get("name", ""))
             for case in file.get("assertionResults", ()):
                 _merge(tests, [(f"{name}::{case['fullName']}", _SHORT_WORDS[case["status"]])])
             if file.get("status") == "failed" and not file.get("assertionResults"):
@@ -205,8 +207,7 @@ def parse_json_report(data: bytes) -> Tests:
     elif "stats" in report:
         for key, outcome in (("passes", "passed"), ("pending", "skipped"), ("failures", "failed")):
             for case in report[key]:
-                name = str(case.get("file") or "").rsplit("/", 1)[-1]
-                _merge(tests, [(f"{name}::{case['fullTitle']}", _SHORT_WORDS[outcome])])
+                _merge(tests, [(f"{case.get('file') or ''}::{case['fullTitle']}", _SHORT_WORDS[outcome])])
     return tests
 
 
@@ -243,8 +244,10 @@ def parse_cargo(text: str) -> Tests:
     tests: Tests = {}
     where = ""
     for line in text.splitlines():
-        if started := re.match(r"\s*(?:Running (?:unittests )?(\S+)|Doc-tests (\S+))", line):
-            where = started[1] or f"doc {started[2]}"
+        if started := re.match(r"\s*Running (?:unittests )?(\S+)(?: \(\S*?([\w-]+)-[0-9a-f]+\))?", line):
+            where = f"{started[2]}/{started[1]}" if started[2] else started[1]
+        elif started := re.match(r"\s*Doc-tests (\S+)", line):
+            where = f"{started[1]}/doc"
         elif found := re.match(r"test (.+?) \.\.\. (ok|FAILED|ignored)\b", line):
             name = re.sub(r" - should panic$", "", found[1])
             _merge(tests, [(f"{where}::{name}" if where else name, _SHORT_WORDS[found[2]])])

@@ -76,46 +76,48 @@ class Planting:
     Attributes:
         files: whole new contents by path.
         uncovered: ids of tests of which no sentinel could be made.
+        texts: the functions that sentinels were made of.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     sentinels: tuple[Sentinel, ...] = ()
     uncovered: tuple[str, ...] = ()
+    texts: tuple[bytes, ...] = ()
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """Those of the tests that are sentinels beside tests of the project."""
-        names = {one.name for one in self.sentinels if not one.in_place}
-        return {test for test in tests if not names.isdisjoint(re.findall(r"\w+", test.split("[")[0]))}
+        found = _any_of(one.name for one in self.sentinels if not one.in_place)
+        return {test for test in tests if found.search(test)}
 
     def untouched(self, tests: Iterable[str]) -> set[str]:
         """Those of the tests that are neither sentinels nor of a function whose place one has taken."""
-        names = {name for one in self.sentinels for name in (one.name, one.function)}
-        return {test for test in tests if names.isdisjoint(re.findall(r"\w+", test.split("[")[0]))}
+        found = _any_of(name for one in self.sentinels for name in (one.name, one.function))
+        return {test for test in tests if not found.search(test)}
+
+
+def _any_of(names: Iterable[str]) -> re.Pattern[str]:
+    """Finds a test of any of these functions, `test_a_0_zero` of `test_a` included."""
+    return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(set(names))) or '(?!)'})(?:_\d+\w*)?(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which sentinels a test gets: the one in its place, and others beside it. True stands for one that must fail."""
+    """Which sentinels each test gets: in its place and beside it. True stands for one that must fail.
 
-    in_place: bool
+    Attributes:
+        in_place: None leaves the test as it is.
+    """
+
+    in_place: bool | None = None
     beside: tuple[bool, ...] = ()
 
-    def shuffled(self, rng: random.Random) -> "Layout":
-        """The same number of each kind, in random places."""
-        roles = [self.in_place, *self.beside]
-        rng.shuffle(roles)
-        return Layout(roles[0], tuple(roles[1:]))
 
-
-def plant(
-    sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layout, rng: random.Random, *, shuffle: bool = True
-) -> Planting:
+def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planting:
     """Put sentinels into test files.
 
     Args:
         sources: the files that targets may be defined in; those that are not there are left out.
         layout: of each target.
-        shuffle: draw anew for each target which of its places holds which kind.
     """
     parsed: dict[str, Source] = {}
     for path, data in sources.items():
@@ -127,6 +129,7 @@ def plant(
     sentinels: list[Sentinel] = []
     uncovered: list[str] = []
     used: set[tuple[str, int]] = set()
+    texts: list[bytes] = []
     for target in targets:
         found = _find(target, parsed)
         if found is None:
@@ -135,16 +138,16 @@ def plant(
         path, function = found
         if (path, function.lineno) not in used:
             used.add((path, function.lineno))
-            chosen = layout.shuffled(rng) if shuffle else layout
-            edit, made = _plant_one(parsed[path], function, target, chosen, rng)
+            texts.append(parsed[path].text(function))
+            edit, made = _plant_one(parsed[path], function, target, layout, rng)
             edits.setdefault(path, []).append(edit)
             sentinels += made
     files = {path: _applied(sources[path], made) for path, made in edits.items()}
     for path in [path for path, data in files.items() if not _parses(data)]:
         del files[path]
-        uncovered += [test for one in sentinels if path in one.target.files and one.in_place for test in one.target.ids]
+        uncovered += [test for target in targets if path in target.files for test in target.ids]
         sentinels = [one for one in sentinels if path not in one.target.files]
-    return Planting(files, tuple(sentinels), tuple(uncovered))
+    return Planting(files, tuple(sentinels), tuple(uncovered), tuple(texts))
 
 
 def _parses(data: bytes) -> bool:
@@ -184,18 +187,19 @@ def _stands_for(function: str, name: str) -> bool:
 def _plant_one(
     source: Source, function: Function, target: Target, layout: Layout, rng: random.Random
 ) -> tuple[Edit, list[Sentinel]]:
-    """An edit that replaces a function by its sentinels, the one in its place first."""
-    sentinels = [Sentinel(target, function.name, function.name, layout.in_place)]
+    """An edit that puts a function's sentinels beside it, or one of them in its place."""
+    sentinels = [] if layout.in_place is None else [Sentinel(target, function.name, function.name, layout.in_place)]
     for must_fail in layout.beside:
         taken = {one.name for one in sentinels}
         sentinels.append(Sentinel(target, function.name, _name(function.name, source.data, taken, rng), must_fail))
+    start, end = source.span(function)
+    own = source.data[start:end]
+    texts = [own if own.endswith(b"\n") else own + b"\n"] if layout.in_place is None else []
     ways = changed(source, function, rng)
-    texts = []
     for number, one in enumerate(sentinels):
         edits = list(ways[number % len(ways)]) if one.must_fail else restated(source, function, rng)
         # Where runners tell of tests by their docstrings, copies must not be taken for what they were made of.
         texts.append(copy(source, function, one.name, edits if one.in_place else edits + undescribed(source, function)))
-    start, end = source.span(function)
     return Edit(start, end, b"\n".join(texts)), sentinels
 
 

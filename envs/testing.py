@@ -23,7 +23,7 @@ async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) ->
         SandboxError
     """
     command = command or task.test_command or ""
-    recorder = await put_recorder(sandbox)
+    recorder = await put_recorder(sandbox, task.workdir)
     asked, report_path = reporting(command, recorder.folder)
     result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.workdir)
     await sandbox.kill_all()

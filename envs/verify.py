@@ -10,14 +10,14 @@ from dataclasses import replace
 
 from core.diff import parse_diff, touched
 from envs.base import Env, Evidence, Patch, Strength, Task, TestReport
-from envs.baseline import baseline, run_base
+from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
-from envs.confirm import Planner, Subject, Trial, confirm
+from envs.confirm import Planner, Subject, Trial, confirm, copies
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
-from envs.sentinel import Planting, targets_of
+from envs.sentinel import Planting, Target, targets_of
 from envs.tampering import signs_of_tampering
 from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
@@ -47,87 +47,89 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     if not task.test_command:
         return evidence(patch, None, None, Judgement(1, "there is no test command to verify with"))
     before = before or await baseline(env, task, bench)
-    run = await run_patched(env, task, patch, bench, before)
-    if run.report is None:
-        return evidence(patch, before, None, Judgement(0, run.problem), restored=run.undone.paths)
-    found = await _Verification(env, task, patch, bench, before, run).evidence()
-    doubtful = run.undone.doubtful
-    if found.verdict != "unverified" or not doubtful or len(await bounded(signs_of_tampering, patch)):
+    first = _Verification(env, task, patch, bench, before)
+    found = await first.evidence()
+    if found.verdict != "unverified" or not first.doubtful or len(await bounded(signs_of_tampering, patch)):
         return found
     # A fix may need what was put back to be safe, such as a new file's place in a makefile: it passes then, at best.
     bench = replace(bench, keep_doubtful=True)
-    kept = await run_patched(env, task, patch, bench, before)
-    if kept.report is None:
-        return found
-    needing = await _Verification(env, task, patch, bench, before, kept, needs=doubtful).evidence()
+    needing = await _Verification(env, task, patch, bench, before, needs=first.doubtful).evidence()
     return needing if needing.verdict == "passes" else found
 
 
 class _Verification:
-    """A patch that applies, and what is known of it so far."""
+    """A patch to a task whose tests were run before it."""
 
     def __init__(
-        self,
-        env: Env,
-        task: Task,
-        patch: Patch,
-        bench: Bench,
-        before: TestReport,
-        run: PatchedRun,
-        *,
-        needs: tuple[str, ...] = (),
+        self, env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport, *, needs: tuple[str, ...] = ()
     ) -> None:
-        assert run.report is not None
         self.env, self.task, self.patch, self.bench, self.before = env, task, patch, bench, before
-        self.after, self.restored, self.grouping = run.report, run.undone.paths, Grouping()
-        self.needs, self.rewritten = needs, run.rewritten
+        self.grouping, self.rng = Grouping(), random.SystemRandom()
+        self.needs = needs
+        self.doubtful: tuple[str, ...] = ()
 
     async def evidence(self) -> Evidence:
-        """Compare, look again where the base may differ by itself, and confirm what is good."""
-        note = ""
-        found = compare(self.before, self.after)
-        if found.missing and self.after.ended:
+        """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
+        run = await self._first()
+        self.doubtful, restored = run.undone.doubtful, run.undone.paths
+        if run.report is None:
+            return evidence(self.patch, self.before, None, Judgement(0, run.problem), restored=restored)
+        before, after, note = self.before, run.report, ""
+        found = compare(before, after)
+        if found.missing and after.ended:
             [again] = await run_base(self.env, self.task, self.bench)
-            self.grouping = group(self.before, again)
-            self.before, self.after = self.grouping.report(self.before), self.grouping.report(self.after)
-            found = compare(self.before, self.after)
+            self.grouping = group(before, again)
+            before, after = self.grouping.report(before), self.grouping.report(after)
+            found = compare(before, after)
             changing = len(self.grouping.changing)
             note = f"; the ids of {changing} tests change from run to run" if changing else ""
-        judgement = judge(self.before, self.after, found, self.bench.rules.must_pass)
-        if self.rewritten:
-            judgement = Judgement(0, f"files that judge the patch changed while the tests ran: {some(self.rewritten)}")
+        judgement = judge(before, after, found, self.bench.rules.must_pass)
         strength: Strength = "none"
         weak: tuple[str, ...] = ()
-        if judgement.good:
-            judgement, strength, weak = await self._confirmed(judgement, found)
-        if self.restored:
-            more = " ..." if len(self.restored) > 5 else ""
-            note += f"; without the patch's changes to what tests: {', '.join(self.restored[:5])}{more}"
+        if run.rewritten:
+            judgement = Judgement(0, f"the test results are forged: {_rewritten(run)}")
+        elif judgement.good:
+            judgement, strength, weak = await self._confirmed(judgement, run, before, after, found)
+        if restored:
+            more = " ..." if len(restored) > 5 else ""
+            note += f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}"
         judgement = Judgement(judgement.rank, judgement.reason + note, judgement.good)
         return evidence(
-            self.patch,
-            self.before,
-            self.after,
-            judgement,
-            strength=strength,
-            weak=weak,
-            found=found,
-            restored=self.restored,
+            self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=restored
         )
 
-    async def _confirmed(self, judgement: Judgement, found: Comparison) -> tuple[Judgement, Strength, tuple[str, ...]]:
+    async def _first(self) -> PatchedRun:
+        """The tests with the patch, and copies of those that fail without it; without copies where they may harm."""
+        failing = [test for test in self.before.ids("failed", "error") if self._counts(test)]
+        targets = targets_of(failing, self.before.places, self.rng)
+        if not self.bench.rules.sentinels or not any(target.files for target in targets):
+            return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
+        plan = copies(targets, self.rng)
+
+        async def prepare(files: SourceFiles) -> tuple[Planting, int]:
+            return await plan(files), self.bench.rules.repeats
+
+        run = await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
+        if run.report is not None and run.planting.files:
+            found = compare(self.before, run.report)
+            if found.broken or found.missing or found.new_failures:
+                return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
+        return run
+
+    def _counts(self, test: str) -> bool:
+        wanted = self.bench.rules.must_pass
+        return not wanted or any(names(one, test) for one in wanted)
+
+    async def _confirmed(
+        self, judgement: Judgement, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison
+    ) -> tuple[Judgement, Strength, tuple[str, ...]]:
         """The judgement as it stands after confirmation, with its strength and what it lacks."""
-        strength, weak = self._strength(found)
+        strength, weak = self._strength(before, after, found)
         if weak:
             refused = await self._base_passes(found)
         else:
-            places = self.before.places
-            subject = Subject(
-                targets=targets_of(found.fixed, places, random.SystemRandom()),
-                fixed=found.fixed,
-                kept=[test for test in self.after.ids("passed") if test not in set(found.fixed)],
-            )
-            result = await confirm(self, subject, random.SystemRandom())
+            subject = self._subject(run, before, after, found)
+            result = await confirm(self, subject, self.rng)
             refused, weak = result.refused, result.weak
             if result.forged:
                 return Judgement(0, f"the test results are forged: {refused}"), "none", ()
@@ -140,20 +142,42 @@ class _Verification:
         reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"
         return Judgement(judgement.rank, reason, True), "confirmed", ()
 
-    def _strength(self, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
+    def _subject(self, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison) -> Subject:
+        """What is to be confirmed: of functions with many tests only those that the patch fixed."""
+        fixed = set(found.fixed)
+        targets: dict[Target, Target] = {}
+        for one in run.planting.sentinels:
+            ids = tuple(dict.fromkeys(name for test in one.target.ids if (name := self.grouping.name(test)) in fixed))
+            if ids:
+                targets[one.target] = replace(one.target, ids=ids)
+        kept = [replace(one, target=targets[one.target]) for one in run.planting.sentinels if one.target in targets]
+        return Subject(
+            targets=tuple(targets.values()) or targets_of(found.fixed, before.places, self.rng),
+            fixed=found.fixed,
+            kept=[test for test in after.ids("passed") if test not in fixed],
+            first=replace(self._trial(run), planting=replace(run.planting, sentinels=tuple(kept))),
+        )
+
+    def _trial(self, run: PatchedRun) -> Trial:
+        problem = run.problem or (_rewritten(run) if run.rewritten else "")
+        cut = next((one.status for one in run.runs if one.status in ("timeout", "oom", "indeterminate")), "")
+        runs = tuple(self.grouping.of(one.tests) for one in run.runs)
+        return Trial(run.planting, runs, problem, tampered=bool(run.rewritten), cut_short=cut)
+
+    def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
         """What the reports are worth, and why no more."""
-        by_name = bool(self.before.tests and self.after.tests)
+        by_name = bool(before.tests and after.tests)
         weak: list[str] = []
         if self.needs:
             weak.append(f"it passes only with its changes to what may steer the tests: {some(self.needs)}")
         if not by_name:
             weak.append("only the test command's exit code is known")
-        elif {self.before.source, self.after.source} != {"recorder"}:
+        elif {before.source, after.source} != {"recorder"}:
             weak.append("the results are the test command's own report: only pytest and unittest are recorded by heats")
-        unseen = set(found.fixed) - set(self.before.tests)
+        unseen = set(found.fixed) - set(before.tests)
         if unseen:
             weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
-        if self.before.status == "timeout":
+        if before.status == "timeout":
             weak.append("the tests do not end on the base")
         if not self.bench.rules.sentinels:
             weak.append("verify.sentinels is off")
@@ -175,12 +199,15 @@ class _Verification:
             return planting, await self._times(files, planting)
 
         patch = self.patch if patched else Patch(b"")
-        ran = await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare)
-        return Trial(ran.planting, tuple(self.grouping.of(one.tests) for one in ran.runs), ran.problem)
+        return self._trial(await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare))
 
     async def _times(self, files: SourceFiles, planting: Planting) -> int:
-        paths = {*planting.files, *touched(parse_diff(self.patch.data))}
-        if not await by_chance(sorted(paths), files):
+        changed = sorted(touched(parse_diff(self.patch.data)))
+        if not await by_chance(planting.texts, changed, planting.files, files):
             return 1
         quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
         return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))
+
+
+def _rewritten(run: PatchedRun) -> str:
+    return f"files that judge the patch changed while the tests ran: {some(run.rewritten)}"

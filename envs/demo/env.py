@@ -123,7 +123,7 @@ class DemoEnv:
         targets = [Target((test,), (test.split("::")[0],), None, test.split("::")[1]) for test in sorted(expected)]
 
         async def sentinels(files: SourceFiles) -> tuple[Planting, int]:
-            return plant(hidden, targets, Layout(False, (True, False)), random.SystemRandom(), shuffle=False), 1
+            return plant(hidden, targets, Layout(None, (True, False)), random.SystemRandom()), 1
 
         unknown = TestReport(command=task.test_command or "", status="indeterminate")
         bench = Bench(backend=backend)

@@ -242,6 +242,7 @@ async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
         targets=targets,
         fixed=instance.fail_to_pass,
         kept=[test for test in instance.pass_to_pass if expected.get(test) == "passed"],
+        first=Trial(),
         control=False,
     )
     result = await confirm(_Trials(bench, patch), subject, random.SystemRandom())

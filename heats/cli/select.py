@@ -11,7 +11,7 @@ import typer
 from agents.llm.ledger import Ledger
 from envs import RepositoryEnv, RepositorySource
 from heats.cli.issue import read_issue
-from heats.cli.options import RunOptions, spread_without
+from heats.cli.options import RunOptions, TestOptions, spread_without
 from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
@@ -28,6 +28,7 @@ from heats.store.files import write_bytes
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.view.live import open_display
+from sandbox.toolbox import TOOLBOX
 from tournament.position_bias import position_report
 from tournament.registry import needs_model
 
@@ -70,13 +71,14 @@ def select(
     test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
     setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag that the patches apply to.")] = "HEAD",
-    options: RunOptions,
+    options: TestOptions,
 ) -> None:
     """Choose among attempts that are already there: the tournament alone, without a rollout.
 
     Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
-    marked as kept (1). Exit codes: 0 selected, 4 tests were run and the winner is not verified, 2 wrong input, 6
-    something needed is missing.
+    marked as kept (1). Exit codes: 0 selected, and verified where tests were run; 7 the winner passes the tests without
+    being confirmed, 4 it does not, 2 wrong input, 6 something needed is missing or the tests do not work on the
+    untouched tree.
     """
     if (repo is None) != (test is None):
         raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
@@ -87,7 +89,7 @@ def select(
     if options.print_config:
         print_config(config)
     _check(config, contests)
-    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests))
+    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests, options.test_timeout))
     _hand_over(_run(options, config, env, contests), contests, options)
 
 
@@ -135,7 +137,13 @@ def _check(config: HeatsConfig, contests: list[Contest]) -> None:
 
 
 def _repository(
-    repo: Path | None, test: str | None, setup: str | None, base: str, config: HeatsConfig, contests: list[Contest]
+    repo: Path | None,
+    test: str | None,
+    setup: str | None,
+    base: str,
+    config: HeatsConfig,
+    contests: list[Contest],
+    test_timeout_s: float,
 ) -> RepositoryEnv | None:
     if repo is None:
         if setup is not None:
@@ -150,7 +158,9 @@ def _repository(
         setup=setup,
         image=config.sandbox.image or "",
         network=config.sandbox.network,
+        toolbox=TOOLBOX in (test or ""),
         ref=base,
+        test_timeout_s=test_timeout_s,
     )
     env = RepositoryEnv.open(source)
     for note in env.notes:
@@ -203,6 +213,8 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "task": result.task,
         "status": result.status,
         "detail": result.detail,
+        "strength": result.evidence.strength if result.evidence else "none",
+        "strength_reasons": list(result.evidence.strength_reasons) if result.evidence else [],
         "selected": places[0].source if result.selected and places else None,
         "ranking": [dataclasses.asdict(place) for place in places],
         "bracket": str(bracket) if bracket.exists() else None,
@@ -244,6 +256,7 @@ def _exit_code(results: tuple[TaskResult, ...]) -> int:
         raise PreflightFailed(detail) if failed[0].cause == "task" else InfrastructureFailed(detail)
     if failed:
         return EXIT_BY_STATUS[failed[0].status]
-    executed = any(result.evidence is not None for result in results)
-    unverified = any(result.status != "verified" for result in results)
-    return ExitCode.NOT_VERIFIED if executed and unverified else ExitCode.DONE
+    if all(result.evidence is None for result in results):
+        return ExitCode.DONE
+    ends = {EXIT_BY_STATUS[result.status] for result in results}
+    return next((end for end in (ExitCode.NOT_VERIFIED, ExitCode.PASSES) if end in ends), ExitCode.DONE)

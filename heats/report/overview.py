@@ -19,6 +19,7 @@ from heats.view.live_model import amount, word
 
 TONES = {
     "verified": "good",
+    "passes": "weak",
     "unverified": "weak",
     "budget": "weak",
     "error": "bad",

@@ -81,9 +81,8 @@ def _fitting(rows: list[list[str]], width: int) -> list[int]:
 
 
 def _style(cell: str) -> str:
-    return {"verified": "green", "not verified": "yellow", "infrastructure failed": "red", "no patch": "dim"}.get(
-        cell, ""
-    )
+    weak = dict.fromkeys(("passes, unconfirmed", "not verified"), "yellow")
+    return {"verified": "green", **weak, "infrastructure failed": "red", "no patch": "dim"}.get(cell, "")
 
 
 def figures_text(figures: Figures, limit: int = 1000) -> str:

@@ -14,7 +14,14 @@ from heats.view.live_model import MatchView, RolloutView, RunView, TaskView, amo
 from heats.view.plain import progress
 
 _STATE_STYLES = {"running": "cyan", "submitted": "green"}
-_VERDICT_STYLES = {"verified": "bold green", "unverified": "yellow", "no_patch": "dim", "error": "red", "budget": "red"}
+_VERDICT_STYLES = {
+    "verified": "bold green",
+    "passes": "green",
+    "unverified": "yellow",
+    "no_patch": "dim",
+    "error": "red",
+    "budget": "red",
+}
 
 
 def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableType:

@@ -24,6 +24,7 @@ from tournament.base import Match
 MAX_PATCH, MAX_TEXT, MAX_TESTS = 60_000, 20_000, 40
 VERDICT_STYLES = {
     "verified": "bold green",
+    "passes": "green",
     "unverified": "yellow",
     "no_patch": "dim",
     "error": "red",
