@@ -8,12 +8,12 @@ import random
 import secrets
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
-from envs.bounded import check_untrusted
+from envs.bounded import Unparsable, bounded, check_untrusted
 from envs.confirm import Planner, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import spec_for
@@ -126,7 +126,10 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
         await sandbox.write_file(script, plan.script(task.workdir, copies, nonce).encode())
         result = await sandbox.exec(f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True)
         await sandbox.kill_all()
-    tests = plan.read(result.text(), nonce) if result.status == "exited" else {}
+    tests: dict[str, TestOutcome] = {}
+    if result.status == "exited":
+        with suppress(Unparsable):
+            tests = await bounded(plan.read, result.text(), nonce)
     return Run(tests, result, planting=planting, undone=undone)
 
 
