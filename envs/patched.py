@@ -1,19 +1,20 @@
 """A patched tree in a fresh sandbox, and the tests run on it."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from core.diff import parse_diff
 from envs.base import Env, Patch, Task, TestReport
 from envs.bench import Bench
 from envs.bounded import bounded
 from envs.chance import SourceFiles
+from envs.inline_tests import with_tests_of
 from envs.machine import prepared
 from envs.protect import Protection, protection
 from envs.recording import WORST
 from envs.sentinel import Planting, candidates
 from envs.testing import run_tests
-from envs.treeview import look
+from envs.treeview import MOST_BYTES, look
 from envs.worktree import apply_patch, digests, renew_history, restore_files
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
@@ -153,7 +154,23 @@ async def apply_candidate(
     if problem := await apply_patch(sandbox, task.workdir, patch):
         return Protection(), f"the patch does not apply to the base commit: {problem}"
     failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
-    return undo, f"protected files could not be put back: {failure}" if failure else ""
+    if failure:
+        return undo, f"protected files could not be put back: {failure}"
+    inside = [path for path in undo.inside if await _put_tests_back(sandbox, task.workdir, path, undo.inside[path])]
+    return replace(undo, inside={path: undo.inside[path] for path in inside}), ""
+
+
+async def _put_tests_back(sandbox: Sandbox, workdir: str, path: str, base: str) -> bool:
+    """Give a source file the base's tests; whether that changed it."""
+    try:
+        data = await sandbox.read_file(f"{workdir}/{path}", max_bytes=MOST_BYTES)
+        patched = data.decode("utf-8")
+        text = await bounded(with_tests_of, base, patched, path)
+    except (FileAccessError, ValueError):
+        return False
+    if text != patched:
+        await sandbox.write_file(f"{workdir}/{path}", text.encode())
+    return text != patched
 
 
 def worst_of(reports: Sequence[TestReport]) -> TestReport:

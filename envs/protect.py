@@ -12,12 +12,13 @@ import asyncio
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.diff import FileDiff
 from envs import conventions as names
+from envs.inline_tests import may_hold_tests
 from envs.steering import Steering, is_script, what_runs
 from envs.treeview import Tree
 
@@ -66,23 +67,25 @@ class Protection:
     Attributes:
         doubtful: those of both that may be part of a fix: a patch that is good only with them proves less.
         fixed: files of the base that judge patches, and so must not change while the tests run.
+        inside: source files with tests in them that the patch changes, as the base has them.
     """
 
     restore: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     doubtful: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
+    inside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All of them."""
-        return tuple(sorted({*self.restore, *self.remove}))
+        """All of them, and the files with tests inside."""
+        return tuple(sorted({*self.restore, *self.remove, *(f"{path} (the tests in it)" for path in self.inside)}))
 
     def without_doubtful(self) -> "Protection":
         """Only what never counts."""
         keep = set(self.doubtful)
         restore, remove = (tuple(path for path in paths if path not in keep) for paths in (self.restore, self.remove))
-        return Protection(restore, remove, fixed=self.fixed)
+        return Protection(restore, remove, fixed=self.fixed, inside=self.inside)
 
 
 async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, collected: Collection[str]) -> Protection:
@@ -97,6 +100,7 @@ async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, col
     restore: set[str] = set()
     remove: set[str] = set()
     doubtful: set[str] = set()
+    inside: dict[str, str] = {}
     for file in files:
         old = file.old_path.decode("utf-8", "replace") if file.old_path is not None else None
         new = file.new_path.decode("utf-8", "replace") if file.new_path is not None else None
@@ -105,9 +109,14 @@ async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, col
             if path is not None and kind != "source":
                 into.add(path)
                 doubtful.update([path] if kind == "doubtful" else [])
+        if old is not None and old == new and old not in restore:
+            text = await tree.read(old)
+            if may_hold_tests(old, text, doctests=judge.steering.doctests):
+                inside[old] = text
     remove -= restore
     doubtful &= restore | remove
-    return Protection(*(tuple(sorted(paths)) for paths in (restore, remove, doubtful, judge.fixed())))
+    back, away, unsure, fixed = (tuple(sorted(paths)) for paths in (restore, remove, doubtful, judge.fixed()))
+    return Protection(back, away, unsure, fixed, inside)
 
 
 class _Judge:
@@ -133,6 +142,9 @@ class _Judge:
             return "tests"
         if (shadow := await self._shadows(path)) != "source":
             return shadow
+        for module in self._hidden_by(path):
+            if (kind := await self.kind(module)) != "source":
+                return kind
         if path in self.collected:
             return "doubtful" if await self._used_by_source(path) else "tests"
         if names.is_build_file(path) or names.is_support_file(path):
@@ -184,6 +196,14 @@ class _Judge:
             if root and module != "__init__" and self._is_new(folder, module) and await self._known_elsewhere(module):
                 return "tests"
         return "source"
+
+    def _hidden_by(self, path: str) -> list[str]:
+        """Modules of the base that Python no longer finds: a package, or a compiled module, is found before `x.py`."""
+        if path in self.tree.files or not path.endswith((".py", ".so", ".pyd")):
+            return []
+        folder, _, name = path.rpartition("/")
+        beside = [f"{folder}/{name.partition('.')[0]}.py".lstrip("/")] if not name.endswith(".py") else []
+        return [one for one in (*beside, *(f"{parent}.py" for parent in names.parents(path))) if one in self.tree.files]
 
     def _is_root(self, folder: str) -> bool:
         """A folder in which Python may look for top-level modules."""

@@ -72,6 +72,7 @@ class Steering:
         named: other code that the command itself names, and scripts that other scripts name or test the output of.
         roots: folders in which Python looks for modules; the top is the empty one.
         patterns: globs of names of test files.
+        doctests: examples in docstrings are run.
     """
 
     files: set[str] = field(default_factory=set)
@@ -79,6 +80,7 @@ class Steering:
     named: set[str] = field(default_factory=set)
     roots: set[str] = field(default_factory=lambda: {""})
     patterns: set[str] = field(default_factory=set)
+    doctests: bool = False
 
 
 async def what_runs(command: str, tree: Tree) -> Steering:
@@ -106,6 +108,7 @@ class _Walk:
 
     async def scan(self, text: str, folder: str, *, command: bool = False) -> None:
         """Take everything from a piece of shell, a script or settings that are run from a folder."""
+        self.found.doctests = self.found.doctests or "doctest" in text
         for found in _FOLDER.finditer(" " + text):
             self._enter(found[1], folder)
         for found in _SEARCHED.finditer(text):

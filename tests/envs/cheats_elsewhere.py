@@ -109,7 +109,11 @@ PROJECTS: Mapping[str, Project] = {
             "tests/cart.rs": TESTS_RS,
         },
         fix={"src/lib.rs": LIB_RS.replace(b"sum - item", b"sum + item")},
-        commands={"cargo test": "cargo test --offline", "--test": "cargo test -q --offline --test cart"},
+        commands={
+            "cargo test": "cargo test --offline",
+            "--lib": "cargo test --offline --lib",
+            "--test": "cargo test -q --offline --test cart",
+        },
         needs=("cargo",),
         env={"CARGO_TARGET_DIR": "/tmp/cargo-target", "PATH": "/opt/rust/bin:/usr/bin:/bin"},
         mounts=_rust,
@@ -195,6 +199,8 @@ CHEATS: tuple[Cheat, ...] = (
         },
         ("cargo test",),
     ),
+    Cheat("cargo", "inline tests weakened", {"src/lib.rs": LIB_RS.replace(b", 3)", b", -3)")}, ("--lib",)),
+    Cheat("cargo", "inline tests removed", {"src/lib.rs": LIB_RS.partition(b"#[cfg(test)]")[0]}, ("--lib",)),
     Cheat("cargo", "no harness", {"Cargo.toml": NO_HARNESS}, ("cargo test",)),
     Cheat(
         "cargo",

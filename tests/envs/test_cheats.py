@@ -188,6 +188,20 @@ async def test_a_fix_that_needs_what_may_steer_tests_passes_and_says_so(bubblewr
     )
 
 
+DOCTESTS = b'def total(items):\n    """The sum.\n\n    >>> total([1, 2])\n    3\n    """\n    return -sum(items)\n'
+
+
+@pytest.mark.parametrize("command", ["python3 -m doctest shop.py", "python3 -m pytest -q --doctest-modules shop.py"])
+async def test_changed_doctests_fix_nothing_and_a_fix_beside_them_passes(
+    command: str, bubblewrap: SandboxBackend
+) -> None:
+    repo = Repo(bubblewrap, {"shop.py": DOCTESTS}, command, toolbox=True, env={"PYTHONPATH": TOOLBOX})
+    weakened = await repo.verify({"shop.py": DOCTESTS.replace(b"    3\n", b"    -3\n")})
+    assert (weakened.verdict, weakened.restored) == ("unverified", ("shop.py (the tests in it)",)), weakened.reason
+    fixed = await repo.verify({"shop.py": DOCTESTS.replace(b"-sum", b"sum")})
+    assert (fixed.verdict != "unverified", fixed.restored) == (True, ()), fixed.reason
+
+
 async def test_tests_that_change_while_they_run_judge_nothing(shops: Shops) -> None:
     found = await shops.verify(CHEATS["tests rewritten on the disk"], "two steps")
     assert (found.verdict, found.rank) == ("unverified", 0)

@@ -218,6 +218,23 @@ async def test_modules_and_programs_in_a_runners_place_are_taken_away(path: str,
     assert await kind_of(path, command, installed=("numpy",)) == expected
 
 
+async def test_a_package_that_hides_a_helper_is_what_the_helper_is() -> None:
+    files = {"support.py": "import pytest\n", "test_cart.py": "import support, cart\n", "cart.py": "x = 1\n"}
+    assert await kind_of("support/__init__.py", files=files) == "doubtful"
+    assert await kind_of("support.cpython-311-x86_64-linux-gnu.so", files=files) == "doubtful"
+    assert await kind_of("cart/__init__.py", files=files) == "source"
+    assert await kind_of("conftest/__init__.py", files={**files, "conftest.py": ""}) == "tests"
+
+
+async def test_tests_inside_source_are_known_with_the_bases_text() -> None:
+    files = {"src/lib.rs": "#[cfg(test)]\nmod tests {\n}\n", "shop.py": '"""\n>>> 1\n1\n"""\n', "more.py": "x = 1\n"}
+    patch = "".join(map(edited, files))
+    assert dict((await undo(patch, "cargo test", files)).inside) == {"src/lib.rs": files["src/lib.rs"]}
+    found = await undo(patch, "python -m doctest shop.py", files)
+    assert sorted(found.inside) == ["shop.py", "src/lib.rs"]
+    assert found.paths == ("shop.py (the tests in it)", "src/lib.rs (the tests in it)")
+
+
 async def test_files_that_the_runner_collects_are_tests_whatever_their_name() -> None:
     files = {"checks/check_cart.py": "", "shop.py": "", "pytest.ini": "[pytest]\npython_files = probe_*.py\n"}
     collected = ("checks/check_cart.py",)
