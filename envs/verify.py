@@ -111,8 +111,8 @@ class _Verification:
 
         run = await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
         if run.report is not None and run.planting.files:
-            found = compare(self.before, run.report)
-            if found.broken or found.missing or found.new_failures:
+            found, status = compare(self.before, run.report), run.report.status
+            if found.broken or found.missing or found.new_failures or status not in ("passed", "failed"):
                 return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
         return run
 
