@@ -24,7 +24,7 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlantedRun:
     """One run of the tests, with what was planted in them."""
 
     planting: Planting
@@ -45,7 +45,7 @@ class Trial:
         cut_short: how a run was ended before its end, such as `timeout`.
     """
 
-    runs: tuple[Run, ...] = ()
+    runs: tuple[PlantedRun, ...] = ()
     problem: str = ""
     tampered: bool = False
     cut_short: str = ""

@@ -15,7 +15,7 @@ from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
-from envs.confirm import Planner, Run, Subject, Trial, confirm, copies
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm, copies
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
 from envs.sentinel import Planting, Target, targets_of
@@ -68,6 +68,7 @@ class _Verification:
         self.grouping, self.rng = Grouping(), random.SystemRandom()
         self.needs = needs
         self.doubtful: tuple[str, ...] = ()
+        self.targets: list[Target] = []
 
     async def evidence(self) -> Evidence:
         """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
@@ -97,10 +98,10 @@ class _Verification:
     async def _first(self) -> PatchedRun:
         """The tests with the patch, and copies of those that fail without it."""
         failing = [test for test in self.before.ids("failed", "error") if self._counts(test)]
-        targets = targets_of(failing, self.before.places, self.rng)
-        if not self.bench.rules.sentinels or not any(target.files for target in targets):
+        self.targets = targets_of(failing, self.before.places, self.rng)
+        if not self.bench.rules.sentinels or not any(target.files for target in self.targets):
             return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
-        plan = copies(targets, self.rng)
+        plan = copies(self.targets, self.rng)
 
         async def prepare(files: SourceFiles) -> list[Planting]:
             return [await plan(files)] * self.bench.rules.repeats
@@ -150,10 +151,10 @@ class _Verification:
         """What is to be confirmed: of functions with many tests only those that the patch fixed."""
         fixed = set(found.fixed)
         targets: dict[Target, Target] = {}
-        for one in (one for planting in run.plantings for one in planting.sentinels):
-            ids = tuple(dict.fromkeys(name for test in one.target.ids if (name := self.grouping.name(test)) in fixed))
+        for one in self.targets:
+            ids = tuple(dict.fromkeys(name for test in one.ids if (name := self.grouping.name(test)) in fixed))
             if ids:
-                targets[one.target] = replace(one.target, ids=ids)
+                targets[one] = replace(one, ids=ids)
         trial = self._trial(run)
         runs = [replace(one, planting=_narrowed(one.planting, targets)) for one in trial.runs]
         return Subject(
@@ -167,7 +168,7 @@ class _Verification:
         problem = run.problem or (_rewritten(run) if run.rewritten else "")
         cut = next((one.status for one in run.runs if one.status in ("timeout", "oom", "indeterminate")), "")
         pairs = zip(run.plantings, run.runs, strict=False)
-        runs = tuple(Run(planting, self.grouping.of(one.tests)) for planting, one in pairs)
+        runs = tuple(PlantedRun(planting, self.grouping.of(one.tests)) for planting, one in pairs)
         return Trial(runs, problem, tampered=bool(run.rewritten), cut_short=cut)
 
     def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:

@@ -14,8 +14,7 @@ from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import check_untrusted
-from envs.confirm import Planner, Subject, Trial, confirm
-from envs.confirm import Run as Confirming
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
@@ -273,4 +272,4 @@ class _Trials:
         if run.result.status == "timeout":
             raise SetupFailed(f"in a further run {grade.reason}")
         known = {test: found for test in self.bench.instance.fail_to_pass if (found := find(test, run.tests))}
-        return Trial((Confirming(run.planting, {**run.tests, **known}),))
+        return Trial((PlantedRun(run.planting, {**run.tests, **known}),))

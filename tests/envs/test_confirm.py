@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome
 from envs.chance import by_chance
-from envs.confirm import Confirmation, Planner, Run, Subject, Trial, confirm, copies
+from envs.confirm import Confirmation, Planner, PlantedRun, Subject, Trial, confirm, copies
 from envs.sentinel import Sentinel, Target
 
 FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
@@ -49,7 +49,7 @@ class Scripted:
             ends = {
                 f"t.py::{name}": rule(name, copies.get(name)) for name in dict.fromkeys(["test_a", "test_b", *copies])
             }
-            runs.append(Run(planting, {test: end for test, end in ends.items() if end is not None}))
+            runs.append(PlantedRun(planting, {test: end for test, end in ends.items() if end is not None}))
         return Trial(tuple(runs))
 
 
