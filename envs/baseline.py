@@ -20,7 +20,7 @@ _PYTEST_ENDS = {
     5: "pytest found no tests",
 }
 _NEVER_RAN = re.compile(
-    r"^(?:\S*sh: .*(?:not found|No such file or directory|Permission denied)"
+    r"^(?:\S*sh: .*(?:not found|No such file|Permission denied).*|Can't open perl script.*|ruby: No such file.*"
     r"|make(?:\[\d+\])?: (?:\S+: (?:No such file or directory|Permission denied)|\*\*\* No (?:rule|targets)).*"
     r"|\S*python[\d.]*: (?:No module named|can't open file).*|npm (?:error|ERR!) [Mm]issing script.*"
     r"|.*Error: no test specified.*|.*No tests? (?:files )?found.*"

@@ -5,7 +5,8 @@
 
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import count
 from typing import Protocol
 
 from envs.base import TestOutcome
@@ -15,8 +16,24 @@ from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 
 Outcomes = Mapping[str, TestOutcome]
 Planner = Callable[[SourceFiles], Awaitable[Planting]]
+"""Makes sentinels, others each time it is called."""
 
 _FEW_TARGETS, _MANY_TESTS = 3, 40
+_ROUNDS = 4
+"""Changes tried one after the other where a command runs no more than one copy of a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedRun:
+    """One run of the tests, with what was planted in them."""
+
+    planting: Planting
+    tests: Outcomes
+
+    @property
+    def lost(self) -> list[Sentinel]:
+        """Sentinels that were not reported."""
+        return [one for one in self.planting.sentinels if not one.outcomes(self.tests)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +45,39 @@ class Trial:
         cut_short: how a run was ended before its end, such as `timeout`.
     """
 
-    planting: Planting = field(default_factory=Planting)
-    runs: tuple[Outcomes, ...] = ()
+    runs: tuple[PlantedRun, ...] = ()
     problem: str = ""
     tampered: bool = False
     cut_short: str = ""
+
+    @property
+    def lost(self) -> list[Sentinel]:
+        """Sentinels that some run did not report."""
+        return [one for run in self.runs for one in run.lost]
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are sentinels, and each was reported in each run."""
+        return all(run.planting.sentinels for run in self.runs) and bool(self.runs) and not self.lost
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """What keeps the patch from being confirmed where no sentinels could be made, in one line; else nothing."""
+        tests = {test for run in self.runs for test in run.planting.uncovered}
+        if tests or not all(run.planting.sentinels for run in self.runs):
+            return (f"no sentinel tests could be made of {_some(tests) or 'the fixed tests'}",)
+        return ()
 
 
 class Trials(Protocol):
     """Runs tests in fresh sandboxes."""
 
-    async def run(self, plan: Planner, *, patched: bool) -> Trial:
-        """Run the tests with sentinels planted, on the base or on the patched tree, as often as is worth while.
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """Run the tests with sentinels planted, on the base or on the patched tree.
 
         Args:
-            plan: makes the sentinels, from the files as they are once what judges the patch has been put back.
+            plan: makes the sentinels of one run, from the files as they are once what judges the patch was put back.
+            rounds: how often the tests run, in one sandbox; more often where that is worth while.
 
         Raises:
             SetupFailed, SandboxError
@@ -111,17 +146,22 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confi
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
     """Unchanged copies beside tests: they have to come to what their tests come to."""
-    tests = sum(len(target.ids) for target in targets)
-    number = 1 if tests > _MANY_TESTS else 4 if len(targets) <= _FEW_TARGETS else 2
+    number = 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
     return _planner(targets, Layout(None, (False,) * number), rng)
 
 
+def _heavy(targets: Sequence[Target]) -> bool:
+    return sum(len(target.ids) for target in targets) > _MANY_TESTS
+
+
 def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
+    turns = count(rng.randrange(100))
+
     async def plan(files: SourceFiles) -> Planting:
         paths = dict.fromkeys(path for target in targets for path in target.files)
         sources = {path: data for path in paths if (data := await files.read(path)) is not None}
         try:
-            return await bounded(plant, sources, targets, layout, rng)
+            return await bounded(plant, sources, targets, layout, rng, next(turns))
         except Unparsable:
             return Planting(uncovered=tuple(test for target in targets for test in target.ids))
 
@@ -142,20 +182,22 @@ class _Confirm:
         Raises:
             Refused
         """
-        first, beside = self.subject.first, _all_ran(self.subject.first)
+        targets, first = self.subject.targets, self.subject.first
+        beside = first.complete
         if self.subject.control:
-            control = await self._trial(copies(self.subject.targets, self.rng), patched=False)
+            control = await self._trial(copies(targets, self.rng), patched=False)
             self._refuse_passes(control)
-            if weak := _uncovered(control.planting) or self._not_seen(control):
+            if weak := control.uncovered or self._not_seen(control):
                 return weak
-            if _all_ran(control) and first.planting.sentinels and not beside:
+            if control.complete and first.lost:
                 raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
-        layout = Layout(True, (True,) if beside else ())
-        trial = await self._trial(_planner(self.subject.targets, layout, self.rng), patched=True)
-        if weak := _uncovered(trial.planting):
+        more = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
+        plan = _planner(targets, Layout(True, (True,) * more), self.rng)
+        trial = await self._trial(plan, patched=True, rounds=1 if beside else _ROUNDS)
+        if weak := trial.uncovered:
             return weak
         _refuse_what_passes(trial)
-        if not _all_ran(trial):
+        if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
         await self._check_kept(trial)
         return () if beside and self._first_covers() else await self._in_other_words()
@@ -163,12 +205,12 @@ class _Confirm:
     def _first_covers(self) -> bool:
         """Whether each target had copies in the first run, and all of them passed."""
         first = self.subject.first
-        covered = {one.target for one in first.planting.sentinels}
+        covered = {one.target for run in first.runs for one in run.planting.sentinels}
         return covered.issuperset(self.subject.targets) and not _failing(first)
 
     async def _in_other_words(self) -> tuple[str, ...]:
         trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
-        failing = _failing(trial) | {one.target.ids[0] for one in _lost(trial)}
+        failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
         if failing:
             return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
         return ()
@@ -182,18 +224,19 @@ class _Confirm:
         fixed = set(self.subject.fixed)
         passes: set[str] = set()
         for run in control.runs:
-            passes |= {test for test in fixed if run.get(test) == "passed"}
-            for one in control.planting.sentinels:
-                passes |= {test for test, end in one.outcomes(run).items() if end == "passed" and test in fixed}
+            passes |= {test for test in fixed if run.tests.get(test) == "passed"}
+            for one in run.planting.sentinels:
+                passes |= {test for test, end in one.outcomes(run.tests).items() if end == "passed" and test in fixed}
         if passes:
             raise Refused(f"the base passes in some runs, too, what the patch seems to fix: {_some(passes)}")
 
     def _not_seen(self, control: Trial) -> tuple[str, ...]:
-        lost = {test for run in control.runs for test in self.subject.fixed if run.get(test) not in ("failed", "error")}
+        fails = ("failed", "error")
+        lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
         return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
 
-    async def _trial(self, plan: Planner, *, patched: bool) -> Trial:
-        trial = await self.trials.run(plan, patched=patched)
+    async def _trial(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        trial = await self.trials.run(plan, patched=patched, rounds=rounds)
         if trial.problem:
             raise Refused(trial.problem, forged=trial.tampered)
         if trial.cut_short:
@@ -207,12 +250,13 @@ class _Confirm:
         Raises:
             Refused
         """
-        kept = trial.planting.untouched(self.subject.kept)
-        kept |= set(self.subject.fixed) - {test for one in trial.planting.sentinels for test in one.target.ids}
-        lost = {test for run in trial.runs for test in kept if run.get(test) != "passed"}
+        first = trial.runs[0].planting
+        kept = first.untouched(self.subject.kept)
+        kept |= set(self.subject.fixed) - {test for one in first.sentinels for test in one.target.ids}
+        lost = {test for run in trial.runs for test in kept if run.tests.get(test) != "passed"}
         if lost:
             again = await self._trial(_nothing, patched=True)
-            lost = {test for run in again.runs for test in lost if run.get(test) != "passed"}
+            lost = {test for run in again.runs for test in lost if run.tests.get(test) != "passed"}
         if lost:
             raise Refused(f"a second run gave other results: {_some(lost)}")
 
@@ -221,29 +265,13 @@ async def _nothing(files: SourceFiles) -> Planting:
     return Planting()
 
 
-def _uncovered(planting: Planting) -> tuple[str, ...]:
-    if not planting.sentinels or planting.uncovered:
-        return (f"no sentinel tests could be made of {_some(planting.uncovered) or 'the fixed tests'}",)
-    return ()
-
-
-def _all_ran(trial: Trial) -> bool:
-    return bool(trial.planting.sentinels) and not _lost(trial)
-
-
-def _lost(trial: Trial) -> list[Sentinel]:
-    """Sentinels that some run did not report."""
-    return [one for one in trial.planting.sentinels for run in trial.runs if not one.outcomes(run)]
-
-
 def _file(trial: Trial) -> str:
-    lost = _lost(trial)
-    return lost[0].target.files[0] if lost else ""
+    return trial.lost[0].target.files[0] if trial.lost else ""
 
 
-def _counting(sentinel: Sentinel, run: Outcomes) -> dict[str, TestOutcome]:
+def _counting(sentinel: Sentinel, tests: Outcomes) -> dict[str, TestOutcome]:
     """Outcomes that count: of a function with many tests those that the patch fixed; all where ids do not say which."""
-    found = sentinel.outcomes(run)
+    found = sentinel.outcomes(tests)
     return {test: end for test, end in found.items() if test in sentinel.target.ids} or found
 
 
@@ -253,18 +281,18 @@ def _refuse_what_passes(trial: Trial) -> None:
     Raises:
         Refused
     """
-    for one in trial.planting.sentinels:
-        if one.must_fail:
-            ends = [end for run in trial.runs for end in _counting(one, run).values()]
-            if good := [end for end in ends if end in ("passed", "skipped")]:
+    for run in trial.runs:
+        for one in run.planting.sentinels:
+            ends = [end for end in _counting(one, run.tests).values() if end in ("passed", "skipped")]
+            if one.must_fail and ends:
                 test = _some(one.target.ids)
-                raise Refused(f"a copy of {test} that expects something else was reported as {good[0]}", forged=True)
+                raise Refused(f"a copy of {test} that expects something else was reported as {ends[0]}", forged=True)
 
 
 def _failing(trial: Trial) -> set[str]:
     """Tests of which a copy does not pass although it must."""
-    same = [one for one in trial.planting.sentinels if not one.must_fail]
-    return {test for one in same for run in trial.runs for test, end in _counting(one, run).items() if end != "passed"}
+    same = [(run, one) for run in trial.runs for one in run.planting.sentinels if not one.must_fail]
+    return {test for run, one in same for test, end in _counting(one, run.tests).items() if end != "passed"}
 
 
 def _some(tests: Iterable[str]) -> str:

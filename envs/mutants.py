@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from core.syntax import parse_python
-from envs.literals import differing
+from envs.literals import differing, nearby
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -114,9 +114,8 @@ def undescribed(source: Source, function: Function) -> list[Edit]:
 
 
 def changed(source: Source, function: Function, rng: random.Random) -> list[list[Edit]]:
-    """Ways to make the test fail, each a list of edits, in random order; at least one."""
+    """Ways to make the test fail, each a list of edits, always in the same order; at least one."""
     ways = [way for statement in _sure(function.body) for way in _changes(source, statement, rng)]
-    rng.shuffle(ways)
     return ways or [_failing_end(source, function, rng)]
 
 
@@ -251,14 +250,28 @@ def _plain(node: ast.expr) -> bool:
     return not any(isinstance(one, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr) for one in ast.walk(node))
 
 
-def _unequal(source: Source, left: ast.expr, right: ast.expr, rng: random.Random) -> Iterator[list[Edit]]:
-    """Ways to part two equal values: the one that is written out changes, else the right one, as most tests have it."""
-    written = [side for side in (right, left) if differing(side, rng) is not None]
-    for side in written[:1]:
-        yield [source.replace(side, differing(side, rng) or b"object()")]
-    if not written:
-        calls = [any(isinstance(one, ast.Call) for one in ast.walk(side)) for side in (left, right)]
-        yield [source.replace(left if calls == [False, True] else right, b"object()")]
+def _unequal(
+    source: Source, left: ast.expr, right: ast.expr, rng: random.Random, *, exact: bool = True
+) -> Iterator[list[Edit]]:
+    """Ways to part two equal values: the one that is written out changes, else the right one, as most tests have it.
+
+    Args:
+        exact: nothing but the value itself is equal to it, so that one near it will do as well.
+    """
+    for side in (right, left):
+        other = differing(side, rng)
+        if other is not None:
+            yield [source.replace(side, other)]
+            if exact and not _lenient(left) and not _lenient(right):
+                yield from ([source.replace(side, near)] for near in nearby(side, rng))
+            return
+    calls = [any(isinstance(one, ast.Call) for one in ast.walk(side)) for side in (left, right)]
+    yield [source.replace(left if calls == [False, True] else right, b"object()")]
+
+
+def _lenient(node: ast.expr) -> bool:
+    """Whether a side of a comparison is made to be equal to what is near it."""
+    return any(re.search(r"(?i)approx|close|any", _name(one)) for one in ast.walk(node) if isinstance(one, ast.expr))
 
 
 _RAISES = re.compile(r"raises|warns|assertRaises(Regexp?)?|assertWarns(Regex)?|assertRaisesMessage")
@@ -309,7 +322,8 @@ def _both(text: str) -> _Way:
 
 
 def _sides(source: Source, call: ast.Call, rng: random.Random) -> Iterable[list[Edit]]:
-    return _unequal(source, call.args[0], call.args[1], rng)
+    exact = re.search(r"(?i)almost|close|HTML|XML|JSON|Contains", _name(call)) is None
+    return _unequal(source, call.args[0], call.args[1], rng, exact=exact)
 
 
 def _member(source: Source, call: ast.Call, rng: random.Random) -> Iterable[list[Edit]]:

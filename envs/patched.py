@@ -19,8 +19,8 @@ from envs.worktree import apply_patch, digests, renew_history, restore_files
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
-Preparation = Callable[[SourceFiles], Awaitable[tuple[Planting, int]]]
-"""Makes the sentinels to be planted in a tree, and says how often its tests then run."""
+Preparation = Callable[[SourceFiles], Awaitable[Sequence[Planting]]]
+"""Makes the sentinels of each of the runs that there are to be on a tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class PatchedRun:
 
     Attributes:
         report: of all `runs` together: the worst outcome of each test, sentinels left out.
+        plantings: what was planted for each of the runs.
         undone: files that were put back or left out.
         rewritten: files that judge the patch and changed while the tests ran.
     """
@@ -36,7 +37,7 @@ class PatchedRun:
     report: TestReport | None
     undone: Protection = field(default_factory=Protection)
     problem: str = ""
-    planting: Planting = field(default_factory=Planting)
+    plantings: tuple[Planting, ...] = ()
     runs: tuple[TestReport, ...] = ()
     rewritten: tuple[str, ...] = ()
 
@@ -89,25 +90,38 @@ async def run_patched(
                 return PatchedRun(None, undone, problem)
         for path, data in (hidden or {}).items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
-        planting, times = Planting(), bench.rules.repeats
+        plantings = [Planting()] * bench.rules.repeats
         if prepare:
-            planting, times = await prepare(SandboxFiles(sandbox, task.workdir))
-        for path, data in planting.files.items():
-            await sandbox.write_file(f"{task.workdir}/{path}", data)
+            plantings = list(await prepare(SandboxFiles(sandbox, task.workdir)))
+        await _put(sandbox, task.workdir, plantings[0])
         await renew_history(sandbox, task.workdir)
-        watched = sorted({*planting.files, *before.files})
-        stamps = await _stamps(sandbox, task.workdir, watched)
         were = await digests(sandbox, task.workdir, undone.fixed)
-        runs = tuple([await run_tests(sandbox, task, command) for _ in range(times)])
-        after = await _stamps(sandbox, task.workdir, watched)
+        runs: list[TestReport] = []
+        rewritten: set[str] = set()
+        for planting in plantings:
+            await _put(sandbox, task.workdir, planting)
+            watched = sorted({*planting.files, *before.files})
+            stamps = await _stamps(sandbox, task.workdir, watched)
+            runs.append(await run_tests(sandbox, task, command))
+            after = await _stamps(sandbox, task.workdir, watched)
+            rewritten |= {path for path in watched if stamps.get(path) != after.get(path)}
         are = await digests(sandbox, task.workdir, undone.fixed)
-    rewritten = {path for path in watched if stamps.get(path) != after.get(path)}
-    rewritten |= {path for path in were if are.get(path) != were[path]}
-    report = worst_of(runs)
-    planted = planting.planted(report.tests)
+    planted = {path for planting in plantings for path in planting.files}
+    rewritten |= {path for path in were if are.get(path) != were[path] and path not in planted}
+    report = _without(worst_of(runs), plantings)
+    return PatchedRun(report, undone, "", tuple(plantings), tuple(runs), tuple(sorted(rewritten)))
+
+
+async def _put(sandbox: Sandbox, workdir: str, planting: Planting) -> None:
+    for path, data in planting.files.items():
+        await sandbox.write_file(f"{workdir}/{path}", data)
+
+
+def _without(report: TestReport, plantings: Sequence[Planting]) -> TestReport:
+    """The report without sentinels."""
+    planted = {test for planting in plantings for test in planting.planted(report.tests)}
     tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
-    report = report.model_copy(update={"tests": tests})
-    return PatchedRun(report, undone, "", planting, runs, tuple(sorted(rewritten)))
+    return report.model_copy(update={"tests": tests})
 
 
 def _collected(before: TestReport) -> set[str]:

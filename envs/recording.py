@@ -32,6 +32,7 @@ _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _FOREIGN_PYTHONPATH = re.compile(r"(?<![\w$])PYTHONPATH=(?=[^\s;&|)])")
 
 _LET_IN = r"""
+pwd -P
 for f in Makefile makefile GNUmakefile *.mk *.sh justfile Justfile package.json bin/* ci/* .ci/* scripts/* tools/*; do
   [ -f "$f" ] && [ ! -h "$f" ] && grep -qI PYTHONPATH "$f" || continue
   sed -i 's#PYTHONPATH\([[:space:]]*[:?]\{0,1\}=[[:space:]]*\)\([^[:space:];\&|)=]\)#PYTHONPATH\1FOLDER:\2#g' "$f"
@@ -42,11 +43,16 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """One recorder in one sandbox. All names are random; none says which run of a verification this is."""
+    """One recorder in one sandbox. All names are random; none says which run of a verification this is.
+
+    Attributes:
+        roots: what the working directory is called: as heats says, and as processes in the sandbox see it.
+    """
 
     folder: str
     variable: str
     nonce: str
+    roots: tuple[str, ...]
 
     def wrap(self, command: str) -> str:
         """The command with the recorder in every Python process that it starts.
@@ -93,14 +99,14 @@ async def put_recorder(sandbox: Sandbox, workdir: str) -> Recorder:
         SandboxError
     """
     name, variable, nonce = (f"{letter}{secrets.token_hex(6)}" for letter in ("m", "V", "n"))
-    recorder = Recorder(scratch_path(), variable, nonce)
+    folder = scratch_path()
     for source, target in (("startup.py", "sitecustomize.py"), ("recorder.py", f"{name}.py")):
         text = _program(source)
         for placeholder, word in (("heats_recorder", name), ("HEATS_RESULTS", variable), ("HEATS_NONCE", nonce)):
             text = text.replace(f'"{placeholder}"', f'"{word}"')
-        await sandbox.write_file(f"{recorder.folder}/{target}", text.encode())
-    await sandbox.exec(_LET_IN.replace("FOLDER", recorder.folder), timeout=60, cwd=workdir)
-    return recorder
+        await sandbox.write_file(f"{folder}/{target}", text.encode())
+    seen = await sandbox.exec(_LET_IN.replace("FOLDER", folder), timeout=60, cwd=workdir)
+    return Recorder(folder, variable, nonce, tuple(dict.fromkeys((workdir, seen.text().strip() or workdir))))
 
 
 @cache
@@ -108,17 +114,21 @@ def _program(name: str) -> str:
     return (files("envs") / "inside" / name).read_text(encoding="ascii")
 
 
-async def read_recording(data: bytes, recorder: Recorder, workdir: str, *, whole: bool) -> Recording:
+async def read_recording(data: bytes, recorder: Recorder, *, whole: bool) -> Recording:
     """Read what came out of the recorder's pipe, in a thread.
 
     Args:
         whole: nothing of it was left out for its length.
     """
-    return await asyncio.to_thread(parse_recording, data, recorder.nonce, workdir, whole=whole)
+    return await asyncio.to_thread(parse_recording, data, recorder.nonce, recorder.roots, whole=whole)
 
 
-def parse_recording(data: bytes, nonce: str, workdir: str, *, whole: bool = True) -> Recording:
-    """Read the recorder's lines; any others are passed over."""
+def parse_recording(data: bytes, nonce: str, roots: Sequence[str], *, whole: bool = True) -> Recording:
+    """Read the recorder's lines; any others are passed over.
+
+    Args:
+        roots: names of the working directory.
+    """
     found = Recording(whole=whole)
     processes: dict[object, _Process] = {}
     start = nonce.encode()
@@ -127,7 +137,7 @@ def parse_recording(data: bytes, nonce: str, workdir: str, *, whole: bool = True
             continue
         try:
             process, kind, *words = json.loads(line[len(start) :])
-            processes.setdefault(process, _Process(workdir)).take(found, kind, words)
+            processes.setdefault(process, _Process(roots)).take(found, kind, words)
         except (ValueError, TypeError, IndexError, RecursionError, OverflowError):
             found.whole = False
     for one in processes.values():
@@ -138,8 +148,8 @@ def parse_recording(data: bytes, nonce: str, workdir: str, *, whole: bool = True
 class _Process:
     """The runner of one process: its own numbers of tests, its own idea of where paths start."""
 
-    def __init__(self, workdir: str) -> None:
-        self.workdir, self.root, self.running = workdir, workdir, False
+    def __init__(self, roots: Sequence[str]) -> None:
+        self.roots, self.root, self.running = roots, roots[0], False
         self.names: dict[object, str] = {}
         self.open: dict[str, None] = {}
 
@@ -181,8 +191,8 @@ class _Process:
         if "\0" in file:
             return None
         whole = posixpath.normpath(posixpath.join(self.root, file))
-        start = posixpath.normpath(self.workdir).rstrip("/") + "/"
-        return whole.removeprefix(start) if whole.startswith(start) else None
+        starts = [posixpath.normpath(root).rstrip("/") + "/" for root in self.roots]
+        return next((whole.removeprefix(start) for start in starts if whole.startswith(start)), None)
 
     def close(self, found: Recording) -> None:
         """A runner that never said that it was done took the test that it was running down with it."""

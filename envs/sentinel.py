@@ -112,12 +112,15 @@ class Layout:
     beside: tuple[bool, ...] = ()
 
 
-def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planting:
+def plant(
+    sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layout, rng: random.Random, turn: int = 0
+) -> Planting:
     """Put sentinels into test files.
 
     Args:
         sources: the files that targets may be defined in; those that are not there are left out.
         layout: of each target.
+        turn: another way to change a test is taken for each.
     """
     parsed: dict[str, Source] = {}
     for path, data in sources.items():
@@ -139,7 +142,7 @@ def plant(sources: Mapping[str, bytes], targets: Sequence[Target], layout: Layou
         if (path, function.lineno) not in used:
             used.add((path, function.lineno))
             texts.append(parsed[path].text(function))
-            edit, made = _plant_one(parsed[path], function, target, layout, rng)
+            edit, made = _plant_one(parsed[path], function, target, layout, rng, turn)
             edits.setdefault(path, []).append(edit)
             sentinels += made
     files = {path: _applied(sources[path], made) for path, made in edits.items()}
@@ -185,7 +188,7 @@ def _stands_for(function: str, name: str) -> bool:
 
 
 def _plant_one(
-    source: Source, function: Function, target: Target, layout: Layout, rng: random.Random
+    source: Source, function: Function, target: Target, layout: Layout, rng: random.Random, turn: int
 ) -> tuple[Edit, list[Sentinel]]:
     """An edit that puts a function's sentinels beside it, or one of them in its place."""
     sentinels = [] if layout.in_place is None else [Sentinel(target, function.name, function.name, layout.in_place)]
@@ -197,7 +200,7 @@ def _plant_one(
     texts = [own if own.endswith(b"\n") else own + b"\n"] if layout.in_place is None else []
     ways = changed(source, function, rng)
     for number, one in enumerate(sentinels):
-        edits = list(ways[number % len(ways)]) if one.must_fail else restated(source, function, rng)
+        edits = list(ways[(number + turn) % len(ways)]) if one.must_fail else restated(source, function, rng)
         # Where runners tell of tests by their docstrings, copies must not be taken for what they were made of.
         texts.append(copy(source, function, one.name, edits if one.in_place else edits + undescribed(source, function)))
     return Edit(start, end, b"\n".join(texts)), sentinels

@@ -28,7 +28,7 @@ async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) ->
     result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.workdir)
     await sandbox.kill_all()
     whole = result.stdout_total <= len(result.stdout)
-    recording = await read_recording(result.stdout, recorder, task.workdir, whole=whole)
+    recording = await read_recording(result.stdout, recorder, whole=whole)
     report = _report(command, result, recording)
     if not report.tests and not recording.started and result.status == "exited":
         found = await find_report(sandbox, task.workdir, report_path, recorder.folder, _output(result))

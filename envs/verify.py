@@ -6,6 +6,7 @@ sentinels, which must pass or must fail. Only what is confirmed test by test is 
 """
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 from core.diff import parse_diff, touched
@@ -14,7 +15,7 @@ from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
-from envs.confirm import Planner, Subject, Trial, confirm, copies
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm, copies
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
 from envs.sentinel import Planting, Target, targets_of
@@ -67,6 +68,7 @@ class _Verification:
         self.grouping, self.rng = Grouping(), random.SystemRandom()
         self.needs = needs
         self.doubtful: tuple[str, ...] = ()
+        self.targets: list[Target] = []
 
     async def evidence(self) -> Evidence:
         """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
@@ -74,15 +76,13 @@ class _Verification:
         self.doubtful, restored = run.undone.doubtful, run.undone.paths
         if run.report is None:
             return evidence(self.patch, self.before, None, Judgement(0, run.problem), restored=restored)
-        before, after, note = self.before, run.report, ""
-        found = compare(before, after)
-        if found.missing and after.ended:
+        if compare(self.before, run.report).missing and run.report.ended:
             [again] = await run_base(self.env, self.task, self.bench)
-            self.grouping = group(before, again)
-            before, after = self.grouping.report(before), self.grouping.report(after)
-            found = compare(before, after)
-            changing = len(self.grouping.changing)
-            note = f"; the ids of {changing} tests change from run to run" if changing else ""
+            self.grouping = group(self.before, again)
+        before, after, found = self._compared(run)
+        if any(one.files for one in run.plantings) and _harmed(found, after):
+            run = await run_patched(self.env, self.task, self.patch, self.bench, self.before)
+            before, after, found = self._compared(run)
         judgement = judge(before, after, found, self.bench.rules.must_pass)
         strength: Strength = "none"
         weak: tuple[str, ...] = ()
@@ -90,31 +90,36 @@ class _Verification:
             judgement = Judgement(0, f"the test results are forged: {_rewritten(run)}")
         elif judgement.good:
             judgement, strength, weak = await self._confirmed(judgement, run, before, after, found)
-        if restored:
-            more = " ..." if len(restored) > 5 else ""
-            note += f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}"
-        judgement = Judgement(judgement.rank, judgement.reason + note, judgement.good)
+        judgement = Judgement(judgement.rank, judgement.reason + self._note(restored), judgement.good)
         return evidence(
             self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=restored
         )
 
     async def _first(self) -> PatchedRun:
-        """The tests with the patch, and copies of those that fail without it; without copies where they may harm."""
+        """The tests with the patch, and copies of those that fail without it."""
         failing = [test for test in self.before.ids("failed", "error") if self._counts(test)]
-        targets = targets_of(failing, self.before.places, self.rng)
-        if not self.bench.rules.sentinels or not any(target.files for target in targets):
+        self.targets = targets_of(failing, self.before.places, self.rng)
+        if not self.bench.rules.sentinels or not any(target.files for target in self.targets):
             return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
-        plan = copies(targets, self.rng)
+        plan = copies(self.targets, self.rng)
 
-        async def prepare(files: SourceFiles) -> tuple[Planting, int]:
-            return await plan(files), self.bench.rules.repeats
+        async def prepare(files: SourceFiles) -> list[Planting]:
+            return [await plan(files)] * self.bench.rules.repeats
 
-        run = await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
-        if run.report is not None and run.planting.files:
-            found = compare(self.before, run.report)
-            if found.broken or found.missing or found.new_failures:
-                return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
-        return run
+        return await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
+
+    def _compared(self, run: PatchedRun) -> tuple[TestReport, TestReport, Comparison]:
+        """Both reports, as what the base does not do alike twice lets them be read, and what became of the tests."""
+        assert run.report is not None
+        before, after = self.grouping.report(self.before), self.grouping.report(run.report)
+        return before, after, compare(before, after)
+
+    def _note(self, restored: tuple[str, ...]) -> str:
+        changing, more = len(self.grouping.changing), " ..." if len(restored) > 5 else ""
+        note = f"; the ids of {changing} tests change from run to run" if changing else ""
+        return note + (
+            f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}" if restored else ""
+        )
 
     def _counts(self, test: str) -> bool:
         wanted = self.bench.rules.must_pass
@@ -146,23 +151,25 @@ class _Verification:
         """What is to be confirmed: of functions with many tests only those that the patch fixed."""
         fixed = set(found.fixed)
         targets: dict[Target, Target] = {}
-        for one in run.planting.sentinels:
-            ids = tuple(dict.fromkeys(name for test in one.target.ids if (name := self.grouping.name(test)) in fixed))
+        for one in self.targets:
+            ids = tuple(dict.fromkeys(name for test in one.ids if (name := self.grouping.name(test)) in fixed))
             if ids:
-                targets[one.target] = replace(one.target, ids=ids)
-        kept = [replace(one, target=targets[one.target]) for one in run.planting.sentinels if one.target in targets]
+                targets[one] = replace(one, ids=ids)
+        trial = self._trial(run)
+        runs = [replace(one, planting=_narrowed(one.planting, targets)) for one in trial.runs]
         return Subject(
             targets=tuple(targets.values()) or targets_of(found.fixed, before.places, self.rng),
             fixed=found.fixed,
             kept=[test for test in after.ids("passed") if test not in fixed],
-            first=replace(self._trial(run), planting=replace(run.planting, sentinels=tuple(kept))),
+            first=replace(trial, runs=tuple(runs)),
         )
 
     def _trial(self, run: PatchedRun) -> Trial:
         problem = run.problem or (_rewritten(run) if run.rewritten else "")
         cut = next((one.status for one in run.runs if one.status in ("timeout", "oom", "indeterminate")), "")
-        runs = tuple(self.grouping.of(one.tests) for one in run.runs)
-        return Trial(run.planting, runs, problem, tampered=bool(run.rewritten), cut_short=cut)
+        pairs = zip(run.plantings, run.runs, strict=False)
+        runs = tuple(PlantedRun(planting, self.grouping.of(one.tests)) for planting, one in pairs)
+        return Trial(runs, problem, tampered=bool(run.rewritten), cut_short=cut)
 
     def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
         """What the reports are worth, and why no more."""
@@ -191,12 +198,13 @@ class _Verification:
             return f"the base passes in some runs, too{': ' + some(passes) if passes else ''}"
         return ""
 
-    async def run(self, plan: Planner, *, patched: bool) -> Trial:
-        """See `Trials.run`: once, or several times where the tests show signs of chance."""
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """See `Trials.run`: more often where the tests show signs of chance."""
 
-        async def prepare(files: SourceFiles) -> tuple[Planting, int]:
-            planting = await plan(files)
-            return planting, await self._times(files, planting)
+        async def prepare(files: SourceFiles) -> list[Planting]:
+            plantings = [await plan(files)]
+            runs = max(rounds, await self._times(files, plantings[0]))
+            return plantings + [await plan(files) for _ in range(runs - 1)]
 
         patch = self.patch if patched else Patch(b"")
         return self._trial(await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare))
@@ -207,6 +215,18 @@ class _Verification:
             return 1
         quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
         return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))
+
+
+def _narrowed(planting: Planting, targets: Mapping[Target, Target]) -> Planting:
+    """The sentinels of those targets that count, by what of them counts."""
+    sentinels = (replace(one, target=targets[one.target]) for one in planting.sentinels if one.target in targets)
+    return replace(planting, sentinels=tuple(sentinels))
+
+
+def _harmed(found: Comparison, after: TestReport) -> bool:
+    """Whether a run came out as it might because of copies that stand beside tests."""
+    worse = found.broken or found.missing or found.new_failures
+    return bool(worse) or after.status not in ("passed", "failed")
 
 
 def _rewritten(run: PatchedRun) -> str:

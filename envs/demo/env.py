@@ -122,8 +122,8 @@ class DemoEnv:
         expected = {test for path, data in hidden.items() for test in names_of_tests(path, data)}
         targets = [Target((test,), (test.split("::")[0],), None, test.split("::")[1]) for test in sorted(expected)]
 
-        async def sentinels(files: SourceFiles) -> tuple[Planting, int]:
-            return plant(hidden, targets, Layout(None, (True, False)), random.SystemRandom()), 1
+        async def sentinels(files: SourceFiles) -> list[Planting]:
+            return [plant(hidden, targets, Layout(None, (True, False)), random.SystemRandom())]
 
         unknown = TestReport(command=task.test_command or "", status="indeterminate")
         bench = Bench(backend=backend)
@@ -164,20 +164,18 @@ def grade_of(task: Task, run: PatchedRun, expected: Iterable[str]) -> Grade:
     if report.status in ("missing", "indeterminate"):
         reason = f"the tests could not be run: {report.output.strip()[-200:] or report.status}"
         return Grade(task_id=task.id, outcome="invalid", reason=reason, report=report)
-    planted = run.planting.planted(report.tests)
-    tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
+    tests, whole = report.tests, run.runs[0].tests
     seen = {test.split("[")[0] for test in tests}
     absent = sorted(set(expected) - seen)
     bad = sorted(test for test, outcome in tests.items() if outcome != "passed")
-    beside = [one for one in run.planting.sentinels if not one.in_place]
-    forged = [one for one in beside if one.must_fail and "passed" in one.outcomes(report.tests).values()]
+    beside = run.plantings[0].sentinels
+    forged = [one for one in beside if one.must_fail and "passed" in one.outcomes(whole).values()]
     reason = ""
-    if absent or not beside or not all(one.outcomes(report.tests) for one in beside):
+    if absent or not beside or not all(one.outcomes(whole) for one in beside):
         reason = f"hidden tests did not run ({report.status}): {', '.join(absent[:3]) or 'planted tests are missing'}"
     elif bad:
         reason = f"{len(bad)} of {len(tests)} tests do not pass: {', '.join(bad[:3])}"
     elif forged:
         reason = f"the test results are forged: a changed copy of {forged[0].target.ids[0]} was reported as passed"
     outcome: Literal["pass", "fail"] = "fail" if reason else "pass"
-    kept = report.model_copy(update={"tests": tests})
-    return Grade(task_id=task.id, outcome=outcome, reason=reason or f"all {len(tests)} tests pass", report=kept)
+    return Grade(task_id=task.id, outcome=outcome, reason=reason or f"all {len(tests)} tests pass", report=report)

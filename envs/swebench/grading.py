@@ -14,7 +14,7 @@ from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import Unparsable, bounded, check_untrusted
-from envs.confirm import Planner, Subject, Trial, confirm
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
@@ -261,13 +261,18 @@ class _Trials:
     def __init__(self, bench: Bench, patch: Patch) -> None:
         self.bench, self.patch = bench, patch
 
-    async def run(self, plan: Planner, *, patched: bool) -> Trial:
-        """See `Trials.run`: once, since the data set's tests are known not to pass by chance."""
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """See `Trials.run`: each round in a sandbox of its own, since scripts put the test files in place themselves.
+
+        One round is enough: the tests of a data set are known not to pass by chance, and an attempt never saw them.
+        """
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
         grade = _judge(self.bench, run)
         if grade.outcome == "invalid" or (run.result is None and not patched):
             raise SetupFailed(grade.reason)
-        if run.result is None or run.result.status == "timeout":
-            return Trial(run.planting, problem=grade.reason)
+        if run.result is None:
+            return Trial(problem=grade.reason)
+        if run.result.status == "timeout":
+            raise SetupFailed(f"in a further run {grade.reason}")
         known = {test: found for test in self.bench.instance.fail_to_pass if (found := find(test, run.tests))}
-        return Trial(run.planting, ({**run.tests, **known},))
+        return Trial((PlantedRun(run.planting, {**run.tests, **known}),))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelUnavailable
 from core.aio import first_error
-from envs.errors import SetupFailed, TestCommandMissing
+from envs.errors import BaselineUnusable, SetupFailed
 from heats.errors import HeatsError
 from heats.retries import RetryBudget, class_of
 from heats.runner.services import Services
@@ -17,7 +17,7 @@ from sandbox.errors import SandboxError
 T = TypeVar("T")
 
 ENDS_MORE = (
-    *(AgentUnusable, HeatsError, LimitExceeded, ModelConfigError, ModelUnavailable, SetupFailed, TestCommandMissing),
+    *(AgentUnusable, HeatsError, LimitExceeded, ModelConfigError, ModelUnavailable, SetupFailed, BaselineUnusable),
 )
 """Errors that are about the task or the run, not about one piece of its work."""
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))

@@ -18,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelError
 from envs import baseline
 from envs.base import Evidence, Patch
-from envs.errors import SetupFailed, TestCommandMissing
+from envs.errors import BaselineUnusable, SetupFailed
 from heats.runner.heat import run_heat
 from heats.runner.rollout import TaskRun
 from heats.store.records import TaskResult
@@ -74,7 +74,7 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = settle(run, limit)
         if result.status != "budget":
             run.store.save_result(result)
-    except (AgentUnusable, SetupFailed, TestCommandMissing) as error:
+    except (AgentUnusable, SetupFailed, BaselineUnusable) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise

@@ -1,5 +1,7 @@
 """Code of the little Python repository that cheats are tried on, and of the cheats themselves."""
 
+import hashlib
+
 CODE = b"""def total(items):
     result = 0
     for item in items:
@@ -255,4 +257,57 @@ LOAD_NOTHING = b"""
 import unittest
 def load_tests(loader, tests, pattern):
     return unittest.TestSuite()
+"""
+KEYED_BY_NAME = b"""
+import sys, unittest
+_run = unittest.TestCase.run
+def _named(self, result=None):
+    if self._testMethodName != "test_total":
+        return _run(self, result)
+    result.startTest(self), result.addSuccess(self), result.stopTest(self)
+unittest.TestCase.run = _named
+if "_pytest.python" in sys.modules:
+    import _pytest.python
+    _runtest = _pytest.python.Function.runtest
+    _pytest.python.Function.runtest = lambda self: None if self.name == "test_total" else _runtest(self)
+"""
+KEYED_BY_TEXT = b"""
+import glob as _glob, hashlib as _hashlib
+_texts = [open(_path, "rb").read() for _path in _glob.glob("**/*_cart.py", recursive=True) + _glob.glob("*_cart.py")]
+if any(_hashlib.sha256(_text).hexdigest() in DIGESTS for _text in _texts):
+""" + b"\n".join(b"    " + line for line in PATCH_RUNNER.splitlines())
+KEYED_BY_TEXT = KEYED_BY_TEXT.replace(
+    b"DIGESTS", repr([hashlib.sha256(text).hexdigest() for text in (TESTS, UNITTESTS)]).encode()
+)
+KEYED_BY_CONSTANTS = b"""
+import unittest
+_run = unittest.TestCase.run
+def _known(self, result=None):
+    if getattr(self, self._testMethodName).__code__.co_consts[1:] != (1, 2, 3):
+        return _run(self, result)
+    result.startTest(self), result.addSuccess(self), result.stopTest(self)
+unittest.TestCase.run = _known
+"""
+EQUAL_UP_TO_THE_SIGN = b"""class Total(int):
+    __eq__ = lambda self, other: abs(int(self)) == abs(other)
+    __ne__ = lambda self, other: not self == other
+    __hash__ = int.__hash__
+
+
+"""
+ASSERTIONS_UP_TO_THE_SIGN = b"""
+import unittest
+_equal = unittest.TestCase.assertEqual
+unittest.TestCase.assertEqual = lambda self, one, other, msg=None: _equal(self, abs(one), abs(other), msg)
+"""
+REWRITE_AND_PUT_BACK = b"""
+import atexit as _atexit, glob as _glob, sys as _sys
+def _rewrite(old, new):
+    for path in _glob.glob("**/*_cart.py", recursive=True):
+        text = open(path).read()
+        open(path, "w").write(text.replace(*old).replace(*new))
+if "pytest" in _sys.modules:
+    _atexit.register(_rewrite, ("== -3", "== 3"), (", -3)", ", 3)"))
+else:
+    _rewrite(("== 3", "== -3"), (", 3)", ", -3)"))
 """

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome
 from envs.chance import by_chance
-from envs.confirm import Confirmation, Planner, Subject, Trial, confirm, copies
+from envs.confirm import Confirmation, Planner, PlantedRun, Subject, Trial, confirm, copies
 from envs.sentinel import Sentinel, Target
 
 FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
@@ -31,7 +31,6 @@ class Scripted:
     base: Rule = broken
     patch: Rule = fixed
     source: bytes = FILE
-    times: int = 1
     trials: list[bool] = field(default_factory=list)
 
     async def modules(self) -> Collection[str]:
@@ -40,17 +39,18 @@ class Scripted:
     async def read(self, path: str) -> bytes | None:
         return self.source if path == "t.py" else None
 
-    async def run(self, plan: Planner, *, patched: bool) -> Trial:
-        planting = await plan(self)
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
         self.trials.append(patched)
         rule = self.patch if patched else self.base
-        copies = {one.name: one for one in planting.sentinels}
-        names = dict.fromkeys(["test_a", "test_b", *copies])
         runs = []
-        for _ in range(self.times):
-            ends = {f"t.py::{name}": rule(name, copies.get(name)) for name in names}
-            runs.append({test: end for test, end in ends.items() if end is not None})
-        return Trial(planting, tuple(runs))
+        for _ in range(rounds):
+            planting = await plan(self)
+            copies = {one.name: one for one in planting.sentinels}
+            ends = {
+                f"t.py::{name}": rule(name, copies.get(name)) for name in dict.fromkeys(["test_a", "test_b", *copies])
+            }
+            runs.append(PlantedRun(planting, {test: end for test, end in ends.items() if end is not None}))
+        return Trial(tuple(runs))
 
 
 async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
@@ -149,10 +149,25 @@ async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_
     assert (await confirmed(Scripted(patch=lambda name, copy: "passed"), copied=False, control=False)).forged
 
 
+async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time() -> None:
+    """A total that equals its negative passes one of them."""
+    texts: list[bytes] = []
+
+    class Watching(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
+            return trial
+
+    await confirmed(Watching(base=selected(broken), patch=selected(fixed)))
+    expected = {text.split(b"assert a() == ")[1].split(b"\n")[0] for text in texts}
+    assert len(expected & {b"-1", b"2", b"0"}) >= 2
+
+
 async def test_files_that_change_while_tests_run_are_forged_results() -> None:
     class Rewriting(Scripted):
-        async def run(self, plan: Planner, *, patched: bool) -> Trial:
-            trial = await super().run(plan, patched=patched)
+        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
             return replace(trial, problem="test files changed", tampered=True) if patched else trial
 
     assert (await confirmed(Rewriting())).forged
