@@ -70,6 +70,8 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         ours["finish_reason"] = step.finish_reason
     if step.sent is not None:
         ours["sent"] = step.sent
+    if step.problems:
+        ours["problems"] = list(step.problems)
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:

@@ -16,8 +16,8 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from agents.attempt import without_sandbox
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import without_sandbox
 from agents.config import AgentConfig
 from agents.errors import AgentUnusable, LimitExceeded, TrajectoryFormatError
 from agents.importers import parse_trajectory

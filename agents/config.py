@@ -47,11 +47,14 @@ class AgentConfig(Config):
     Attributes:
         name: which agent; see `agents.open_agent`.
         step_limit: model turns.
-        command_timeout_s: seconds per command.
+        command_timeout_s: seconds per command that names no limit of its own; `longest_command_s` is the most that a
+            command may name.
         observation_head: characters kept of an output's beginning; `observation_tail` of its end.
-        max_format_errors: turns in a row without a usable call that end the attempt.
+        max_format_errors: turns in a row without a usable call that end the attempt. After the second, the server is
+            asked to allow nothing but calls.
+        force_calls: it is asked so from the first turn on (`tool_choice: required`, or guided JSON in text).
         terminal: of the terminal agent.
-        text_protocol: fenced blocks in place of tool calls, for every model; a model can ask for them itself.
+        text_protocol: text in place of tool calls, for every model; a model can ask for it itself.
         command: of agents that are a command in the sandbox.
         mini: of mini-swe-agent.
         options: settings of an agent of your own, which declares them as `Options`.
@@ -60,9 +63,11 @@ class AgentConfig(Config):
     name: str = "bash"
     step_limit: int = Field(100, gt=0)
     command_timeout_s: float = Field(120.0, gt=0)
+    longest_command_s: float = Field(600.0, gt=0)
     observation_head: int = Field(5000, ge=0)
     observation_tail: int = Field(5000, ge=0)
     max_format_errors: int = Field(3, gt=0)
+    force_calls: bool = False
     text_protocol: bool = False
     templates: Templates
     terminal: TerminalConfig | None = None

@@ -6,11 +6,15 @@
     - ModelUnavailable         the server could not be reached or kept failing until the deadline
     - ContextOverflow          the request does not fit the model's context: never retried as is
     - ModelRefused             the server or model refused to answer
+      . RequestRejected        the server answers 400, 415 or 422 to this request, though it has taken others
+    - ToolsNotTaken            the server takes no tools for this model: agents have to ask in text
     - ReplyInvalid             replies stayed unusable after the retries
   + AgentUnusable              an agent that is not there, or does not work, where the task is
   + TrajectoryFormatError      a file is not a trajectory of the format it was read as
   + LimitExceeded              a ledger's limit is used up (carries scope, kind, limit, used)
 """
+
+from typing import Any
 
 from core.errors import ExpectedError
 
@@ -64,8 +68,24 @@ class ModelRefused(ModelError):
     """The endpoint or the model refused to answer."""
 
 
+class RequestRejected(ModelRefused):
+    """The server rejects this request as malformed or unsupported; it has answered other requests."""
+
+
+class ToolsNotTaken(ModelError):
+    """The server takes no tools for this model; the model says from now on that it is asked in text."""
+
+
 class ReplyInvalid(ModelError):
-    """No reply of the allowed attempts could be used."""
+    """No reply of the allowed attempts could be used.
+
+    Attributes:
+        reply: the last `Reply`, where one arrived whole and only broke its schema.
+    """
+
+    def __init__(self, *said: object, reply: Any = None) -> None:
+        self.reply = reply
+        super().__init__(*said)
 
 
 class LimitExceeded(AgentsError):

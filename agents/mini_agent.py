@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from agents.attempt import without_sandbox
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import without_sandbox
 from agents.command import instruction_of
 from agents.config import AgentConfig
 from agents.errors import (
@@ -99,6 +99,7 @@ class _Play:
         self.agent, self.assignment, self.sandbox, self.model = agent, assignment, sandbox, model
         self.ledger, self.save = ledger, save
         self.started, self.spent_before = time.monotonic(), ledger.spent
+        self.turns = 0
         self.document: dict[str, Any] | None = None
         self.end: Exit | None = None
 
@@ -172,11 +173,15 @@ class _Play:
             ModelConfigError
         """
         tool = ToolSpec.model_validate(asked["tool"])
-        sampling = self.assignment.sampling
-        if sampling.seed is None:
-            sampling = sampling.model_copy(update={"seed": self.assignment.seed})
+        given = self.assignment.sampling
+        seed = self.assignment.seed if given.seed is None else given.seed
+        sampling = given.model_copy(update={"seed": seed, "turn": self.turns})
+        choice: Literal["auto", "required"] = "required" if self.agent.config.force_calls else "auto"
+        self.turns += 1
         try:
-            reply = await self.model.complete(asked["messages"], ledger=self.ledger, tools=(tool,), sampling=sampling)
+            reply = await self.model.complete(
+                asked["messages"], ledger=self.ledger, tools=(tool,), tool_choice=choice, sampling=sampling
+            )
         except LimitExceeded as limit:
             self.end = Exit(kind=LIMIT_EXITS[limit.kind], detail=str(limit))
             return {"ended": "LimitsExceeded"}

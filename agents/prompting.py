@@ -15,10 +15,10 @@ from core.text import checked_template, elide, fill
 from sandbox.base import ExecResult
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
-    "system": frozenset({"text_protocol", "command_timeout_s"}),
+    "system": frozenset({"text_protocol", "guided", "command_timeout_s"}),
     "task": frozenset({"instruction", "workdir", "test_command"}),
     "refinement": frozenset({"summaries"}),
-    "format_error": frozenset({"problem", "text_protocol"}),
+    "format_error": frozenset({"problem", "text_protocol", "guided"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
 
@@ -27,10 +27,11 @@ class Templates(Config):
     """The agent's prompts, as Jinja2 templates.
 
     Attributes:
-        system: variables `text_protocol`, `command_timeout_s`. The same for all rollouts.
+        system: variables `text_protocol`, `guided` (text that is one JSON object), `command_timeout_s`. The same for
+            all rollouts.
         task: the task as the first user message begins; `instruction`, `workdir`, `test_command` (may be None).
         refinement: follows the task when there are summaries; `summaries`.
-        format_error: after a turn without a usable call; `problem`, `text_protocol`.
+        format_error: after a turn without a usable call; `problem`, `text_protocol`, `guided`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
     """

@@ -5,11 +5,13 @@ whose conversation goes on from what it was shown before. When a command does no
 trusted to be the same: the rollout is started over.
 """
 
+from collections.abc import Awaitable, Callable
+
 from agents.errors import AgentsError
 from agents.llm.base import Completion, Message
-from agents.tools import command_of
+from agents.tools import Command, command_of
 from agents.trajectory import Observation, Step, Trajectory
-from sandbox.base import Sandbox
+from sandbox.base import ExecResult
 
 
 class Diverged(AgentsError):
@@ -53,7 +55,7 @@ def before_submission(step: Step) -> list[Observation]:
     return [seen for _, seen in pairs[: ends[0] if ends else None]]
 
 
-async def repeat_commands(step: Step, sandbox: Sandbox, timeout_s: float) -> None:
+async def repeat_commands(step: Step, run: Callable[[Command], Awaitable[ExecResult]]) -> None:
     """Run a recorded step's commands again for what they change.
 
     Raises:
@@ -64,6 +66,6 @@ async def repeat_commands(step: Step, sandbox: Sandbox, timeout_s: float) -> Non
         command, _ = command_of(call)
         if command is None or seen.status == "rejected":
             continue
-        result = await sandbox.exec(command, timeout=timeout_s, merge_stderr=True)
+        result = await run(command)
         if (result.status, result.exit_code) != (seen.status, seen.exit_code):
             raise Diverged(f"step {step.id} ended with {result.status} {result.exit_code} when it was run again")

@@ -1,40 +1,74 @@
 """The bash agent's tools, and how a model's calls of them are read."""
 
 import json
+from dataclasses import dataclass
 
 from agents.llm.base import ToolCall, ToolSpec
 from agents.llm.replies import without_surrogates
 
-BASH = ToolSpec(
-    name="bash",
-    description="Run a bash command in a fresh shell in the sandbox and get its exit code and output.",
-    parameters={
-        "type": "object",
-        "properties": {"command": {"type": "string", "description": "the command, possibly of several lines"}},
-        "required": ["command"],
-        "additionalProperties": False,
-    },
-)
+
+def bash_tool(usual_s: float, longest_s: float) -> ToolSpec:
+    """The tool that runs a command.
+
+    Args:
+        usual_s: seconds after which a command is stopped that names no limit of its own.
+        longest_s: the longest limit that a command may name.
+    """
+    timeout = f"seconds after which it is stopped, where {usual_s:g} are too few; at most {longest_s:g}"
+    return ToolSpec(
+        name="bash",
+        description="Run a bash command in a fresh shell in the sandbox and get its exit code and output.",
+        parameters={
+            "type": "object",
+            "properties": {
+                "command": {"type": "string", "description": "the command, possibly of several lines"},
+                "timeout_s": {"type": "number", "description": timeout},
+            },
+            "required": ["command"],
+            "additionalProperties": False,
+        },
+    )
+
+
+BASH = bash_tool(120, 600)
 SUBMIT = ToolSpec(
     name="submit",
-    description="Hand in the work as it is in the working directory now. Ends the attempt; call it once, at the end.",
+    description="Hand in the work as it is in the working directory now. Ends the attempt; call it alone, at the end.",
     parameters={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
 )
 
 
-def command_of(call: ToolCall) -> tuple[str | None, str]:
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command to run; `timeout_s` None leaves its limit to the agent."""
+
+    text: str
+    timeout_s: float | None = None
+
+
+def command_of(call: ToolCall) -> tuple[Command | None, str]:
     """The command of a call, None for a submission; or what is wrong with the call."""
     if call.name not in ("bash", "submit"):
-        return None, f"there is no tool named {call.name!r}; the tools are bash and submit"
+        return None, f"there is no tool named {call.name[:60]!r}; the tools are bash and submit"
     try:
         arguments = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError) as error:
-        return None, f"the arguments of {call.name} are not valid JSON: {error}"
-    if call.name == "submit":
-        return None, ""
-    command = arguments.get("command") if isinstance(arguments, dict) else None
+        return None, f"the arguments of {call.name} are not valid JSON: {str(error)[:200]}"
+    if not isinstance(arguments, dict):
+        return None, f"the arguments of {call.name} must be one JSON object" + (
+            ' with a non-empty string "command"' if call.name == "bash" else ""
+        )
+    return (None, "") if call.name == "submit" else _command(arguments)
+
+
+def _command(arguments: dict[str, object]) -> tuple[Command | None, str]:
+    command, timeout_s = arguments.get("command"), arguments.get("timeout_s")
     if not isinstance(command, str) or not command.strip():
-        return None, 'bash needs exactly one argument, a non-empty string "command"'
+        return None, 'bash needs the argument "command", a non-empty string'
     if "\0" in command:
         return None, "a command cannot contain a NUL character"
-    return without_surrogates(command), ""
+    if timeout_s is not None and (isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float)):
+        return None, '"timeout_s" must be a number of seconds'
+    if timeout_s is not None and not timeout_s > 0:
+        return None, '"timeout_s" must be more than 0 seconds'
+    return Command(str(without_surrogates(command)), timeout_s), ""

@@ -54,7 +54,11 @@ class Observation(Record):
 
 
 class Step(Record):
-    """One message of the conversation and, for the agent's, what its tool calls did. Ids count from 1 without gaps."""
+    """One message of the conversation and, for the agent's, what its tool calls did. Ids count from 1 without gaps.
+
+    Attributes:
+        problems: what in the agent's message could not be made a call; a user message that says so follows.
+    """
 
     id: int
     source: Literal["system", "user", "agent"]
@@ -62,6 +66,7 @@ class Step(Record):
     reasoning: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     observations: tuple[Observation, ...] = ()
+    problems: tuple[str, ...] = ()
     usage: Usage | None = None
     finish_reason: str | None = None
     sent: dict[str, Any] | None = None

@@ -1,14 +1,16 @@
 """What a command costs: the channel beside `docker exec` and a bare shell pipe, interleaved in one run.
 
     python -m benchmarks.sandbox_channel                    # everything, about two minutes
-    python -m benchmarks.sandbox_channel round-trip output  # parts: round-trip, output, start, many
+    python -m benchmarks.sandbox_channel round-trip output  # parts: round-trip, processor, output, start, many
 
 A bare pipe is one `docker exec -i C bash` that is sent `bash -c CMD </dev/null; echo MARK$?`: no timeout, no records,
-no process control. Latencies are medians; ratios compare what was measured in the same run.
+no process control. Latencies are medians; ratios compare what was measured in the same run. Processor time is that of
+this process and of the containers' control groups, so other load on the machine does not count.
 """
 
 import argparse
 import asyncio
+import itertools
 import os
 import resource
 import secrets
@@ -18,6 +20,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
 
@@ -33,7 +36,7 @@ def main() -> None:
     parser.add_argument("--image", default="heats-base:latest")
     parser.add_argument("--repeat", type=int, default=40, help="operations of each kind and sandbox")
     options = parser.parse_args()
-    parts = {"round-trip": round_trip, "output": output, "start": start_up, "many": many}
+    parts = {"round-trip": round_trip, "processor": processor, "output": output, "start": start_up, "many": many}
     for name in options.parts or parts:
         print(f"\n{name}")
         asyncio.run(parts[name](options.image, options.repeat))
@@ -84,6 +87,45 @@ async def round_trip(image: str, repeat: int) -> None:
                 "docker exec": [lambda sbx=sbx: docker_exec(sbx) for sbx in sandboxes],
             }
             report(f"{count} at once, `true`", await interleaved(ways, rounds), "bare pipe")
+
+
+async def processor(image: str, repeat: int) -> None:
+    """Processor time of small commands, with 1 and with 16 sandboxes at once."""
+    commands = ("echo hello", "ls /", "cat /etc/os-release", "echo x >>/tmp/log")
+    for count in (1, 16):
+        async with AsyncExitStack() as stack:
+            sandboxes = await open_many(stack, image, count)
+            groups = [group for sandbox in sandboxes if (group := await control_group(sandbox)) is not None]
+            if len(groups) < count:
+                print("  the containers' control groups cannot be read here")
+                return
+
+            async def work(sandbox: Sandbox, rounds: int) -> None:
+                for number in range(rounds):
+                    await checked(sandbox, commands[number % len(commands)], True)
+
+            await asyncio.gather(*(work(sandbox, 4) for sandbox in sandboxes))
+            inside, own = sum(map(used_s, groups)), time.process_time()
+            await asyncio.gather(*(work(sandbox, repeat) for sandbox in sandboxes))
+            inside, own = sum(map(used_s, groups)) - inside, time.process_time() - own
+            each = 1e3 / (count * repeat)
+            print(f"  {count:2} at once: {inside * each:.2f} ms in the container, {own * each:.2f} ms in this process")
+
+
+async def control_group(sandbox: Sandbox) -> Path | None:
+    """The file that says how much processor time a container has used."""
+    about = sandbox.machine.engine.api.inspect_container(container(sandbox))  # type: ignore[attr-defined]
+    roots = ("cpuacct/docker", "cpu,cpuacct/docker", "docker", "system.slice")
+    names = (about["Id"], f"docker-{about['Id']}.scope")
+    files = ("cpuacct.usage", "cpu.stat")
+    paths = (Path("/sys/fs/cgroup", *parts) for parts in itertools.product(roots, names, files))
+    return next((path for path in paths if path.exists()), None)
+
+
+def used_s(group: Path) -> float:
+    """Seconds of processor time by such a file: nanoseconds in version 1, `usage_usec` in version 2."""
+    text = group.read_text()
+    return int(text) / 1e9 if group.name == "cpuacct.usage" else int(text.split()[1]) / 1e6
 
 
 async def output(image: str, repeat: int) -> None:

@@ -1,6 +1,6 @@
 """Measures selectors with simulated judges: who is chosen, how many votes it takes, and how long the schedule waits.
 
-    python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule] ... [--seeds 300]
+    python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule | shares | places] ... [--seeds 300]
 
 Candidates are 16, of which 6 pass. A judge of accuracy a names the passing one of a mixed pair with probability a in
 one vote; votes are independent, or, for a judge with `noise`, partly the same error again.
@@ -20,15 +20,18 @@ from typing import Any
 from agents.llm.base import Completion, Message, Reply, ResponseSchema
 from agents.llm.ledger import Ledger, Usage
 from benchmarks.selection_field import FIELD, IDS, PASSING, N, choose, gap_for, passing, settings
+from benchmarks.selection_places import places
+from benchmarks.selection_shares import shares
 from benchmarks.selection_stops import bias, early_stop
 from benchmarks.virtual_time import run as run_virtually
 from tournament.base import Bracket, Candidate, Case, Judge, Selector, Vote
 from tournament.baselines import RandomSelector
-from tournament.bracket import plan_rounds, seeded_hash, seeded_order
+from tournament.bracket import plan_rounds
 from tournament.fake import BiasedJudge
 from tournament.journal import MemoryJournal
 from tournament.rtv import AdaptiveSelector, RTVSelector
 from tournament.scored import PointwiseSelector, VerifySelector
+from tournament.slots import seeded_hash, seeded_order
 from tournament.swiss import SwissSelector
 
 ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
@@ -80,8 +83,7 @@ def pairwise() -> dict[str, Build]:
     """Selectors that stand on a pairwise judge."""
     return {
         "rtv V=8": lambda judge: RTVSelector(settings(early_stop="never"), judge),
-        "rtv balanced stop": lambda judge: RTVSelector(settings(early_stop="balanced"), judge),
-        "rtv lean stop": lambda judge: RTVSelector(settings(early_stop="lean"), judge),
+        "rtv early stop": lambda judge: RTVSelector(settings(early_stop="balanced"), judge),
         "adaptive": lambda judge: AdaptiveSelector(settings(), judge),
         "swiss": lambda judge: SwissSelector(settings(), judge),
     }
@@ -188,7 +190,7 @@ def schedule(seeds: int) -> None:
     print("| candidates | judge calls at once | stop | wall, s | wall / critical path | rounds / wall |")
     print("|" + " --- |" * 6)
     for spread, label in ((0.0, "all there"), (0.5, "600 s lognormal(0.5)")):
-        for slots, stop in ((None, "never"), (None, "balanced"), (None, "lean"), (16, "never")):
+        for slots, stop in ((None, "never"), (None, "balanced"), (16, "never")):
             walls, ratios, gains = [], [], []
             for seed in range(seeds):
                 rng = random.Random(seed)
@@ -213,11 +215,20 @@ async def _tournament(judge: SlowJudge, stop: str, seed: int, arrive: Mapping[st
 def main(arguments: Sequence[str]) -> None:
     """Print the tables that are asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="quality, swiss, bias, early-stop, schedule; all without any")
+    parser.add_argument(
+        "parts", nargs="*", help="quality, swiss, bias, early-stop, schedule, shares, places; all without any"
+    )
     parser.add_argument("--seeds", type=int, default=300)
     asked = parser.parse_args(arguments)
-    parts = asked.parts or ["quality", "swiss", "bias", "early-stop", "schedule"]
-    runs = {"quality": quality, "swiss": equal_votes, "bias": bias, "early-stop": early_stop}
+    parts = asked.parts or ["quality", "swiss", "bias", "early-stop", "schedule", "shares", "places"]
+    runs = {
+        "quality": quality,
+        "swiss": equal_votes,
+        "bias": bias,
+        "early-stop": early_stop,
+        "shares": shares,
+        "places": places,
+    }
     for part in parts:
         if part == "schedule":
             schedule(asked.seeds)

@@ -14,11 +14,8 @@ from tournament.rtv import RTVSelector
 VOTES = 8
 ACCURACY = 0.7
 Rule = tuple[str, tuple[str, ...]]
-USUAL: Rule = ("lean", ("more-copies", "earlier-vote", "smaller-patch"))
-OTHERS: tuple[Rule, ...] = (
-    ("lean", ("more-copies", "earlier-block", "smaller-patch")),
-    ("balanced", ("more-copies", "earlier-block", "smaller-patch")),
-)
+USUAL: Rule = ("balanced", ("earlier-block",))
+OTHERS: tuple[Rule, ...] = (("balanced", ()),)
 Build = Callable[[frozenset[str], int], FakeJudge]
 
 
@@ -93,7 +90,7 @@ def fewest(accuracy: float, votes: int = VOTES) -> float:
 async def bias(seeds: int) -> None:
     """What position bias costs with balanced orders, and without."""
     print(f"## bias: accuracy {ACCURACY}, rtv, {seeds} selections a cell, per cent passing\n")
-    columns = [(rule[1][1], rule, BiasedJudge) for rule in (USUAL, OTHERS[0])] + [("one order", USUAL, OneOrder)]
+    columns = [("both orders", USUAL, BiasedJudge), ("one order", USUAL, OneOrder)]
     print("| bias | " + " | ".join(name for name, _, _ in columns) + " |\n|" + " --- |" * (1 + len(columns)))
     for logits in (0.0, 0.5, 1.0, 2.0):
         cells = []
@@ -112,7 +109,7 @@ async def bias(seeds: int) -> None:
 async def early_stop(seeds: int) -> None:
     """Votes saved by stopping, the most that can be saved, and whether any winner differs."""
     print(f"## early stopping against V = {VOTES}, accuracy {ACCURACY}, {seeds} tournaments of {N} a row\n")
-    print("| accuracy is of | stop, tie-break | kept | saved | possible | mixed pairs | requests | waves | differ |")
+    print("| accuracy is of | tie-break | kept | saved | possible | mixed pairs | requests | waves | differ |")
     print("|" + " --- |" * 9)
     for name, (build, chances) in judges().items():
         for rule in (USUAL, *OTHERS):
@@ -146,7 +143,7 @@ async def _stopping(seeds: int, judge: tuple[str, Build, tuple[float, float] | N
         mixed += [match for match in matches if len(good.intersection(match.contestants)) == 1]
         requests += short.requests
         waves += short.waves
-    cells = [name, f"{stop}, {ties[1]}", str(keep), _percent(_unspent(played)), "-", _percent(_unspent(mixed))]
+    cells = [name, "".join(ties) or "lot", str(keep), _percent(_unspent(played)), "-", _percent(_unspent(mixed))]
     if chances is not None:
         least = len(mixed) * fewest(chances[0]) + (len(played) - len(mixed)) * fewest(chances[1])
         cells[4] = _percent(1 - least / VOTES / len(played))

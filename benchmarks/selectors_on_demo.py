@@ -27,15 +27,15 @@ from heats.store.reader import task_ids
 from heats.store.store import RunStore
 from tournament import SELECTORS, TournamentConfig, open_selector
 from tournament.base import Candidate, Case
-from tournament.bracket import seeded_hash
 from tournament.journal import MemoryJournal
+from tournament.slots import seeded_hash
 from tournament.ties import TieBreak
 
 RESAMPLED = 4000
 TIES: tuple[tuple[TieBreak, ...], ...] = (
-    ("earlier-block", "smaller-patch"),
+    ("earlier-block",),
+    ("more-copies", "earlier-block"),
     ("more-copies", "earlier-block", "smaller-patch"),
-    ("more-copies", "earlier-vote", "smaller-patch"),
     ("more-copies", "fewer-edits"),
 )
 
@@ -171,7 +171,7 @@ def without_evidence(fields: Sequence[Field]) -> list[Field]:
     """The same, with every patch in one class."""
 
     def blank(one: Candidate) -> Candidate:
-        return one.model_copy(update={"evidence_rank": min(one.evidence_rank, 0), "evidence": ""})
+        return one.model_copy(update={"evidence_rank": 0, "evidence": ""})
 
     return [
         Field(one.task, one.seed, tuple(tuple(map(blank, heat)) for heat in one.heats), one.passing) for one in fields

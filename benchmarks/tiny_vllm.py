@@ -1,7 +1,8 @@
-"""A real vLLM on the CPU with a tiny model of random weights, started by `heats serve`; for tests and benchmarks.
+"""A real vLLM on the CPU with a tiny model, started by `heats serve`; for tests and benchmarks.
 
-`scripts/tool-env vllm` installs it. The model says nothing sensible: what it says is valid where decoding is
-constrained, and `CLOSES` makes it come to an end of strings and lists.
+`scripts/tool-env vllm` installs it. The model of random weights says nothing sensible: what it says is valid where
+decoding is constrained, and `CLOSES` makes it come to an end of strings and lists. `scripts/tool-env smol` makes a
+small real one: its text, its tokenizer and its chat template are real, and it repairs nothing.
 """
 
 import ctypes
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / ".cache" / "tools" / "vllm"
 RECIPE = ROOT / "tests" / "tools" / "vllm_model.py"
 MODEL = ROOT / ".cache" / "tools" / "vllm-model"
-LOG = ROOT / ".cache" / "tools" / "vllm-server.log"
+SMOL = ROOT / ".cache" / "tools" / "smol" / "model"
+LOGS = ROOT / ".cache" / "tools"
 NAME, CONTEXT = "tiny", 8192
 CLOSES: Mapping[str, Mapping[str, int]] = {"logit_bias": {"2": 9, "4": 6, "63": 6}}
 """Request fields that make an end, a quotation mark and a closing bracket likely. Control tokens come first, then
@@ -81,7 +83,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def tiny_server(*more: str) -> Iterator[str]:
-    """Serve the model with `heats serve`; yields the base URL.
+    """Serve the model of random weights with `heats serve`; yields the base URL.
 
     Args:
         more: further arguments of `vllm serve`.
@@ -89,13 +91,41 @@ def tiny_server(*more: str) -> Iterator[str]:
     Raises:
         RuntimeError: it did not come up; the message ends with its last words.
     """
+    with served(tiny_model(), NAME, "--tool-parser", "hermes", extra=(*_EXTRA, *more)) as base_url:
+        yield base_url
+
+
+@contextmanager
+def smol_server() -> Iterator[str]:
+    """Serve SmolLM2-135M-Instruct with `heats serve`, which finds that its chat template knows no tools.
+
+    Raises:
+        RuntimeError: as `tiny_server`.
+    """
+    with served(SMOL, "smol", extra=_EXTRA) as base_url:
+        yield base_url
+
+
+@contextmanager
+def served(model: Path, name: str, *options: str, extra: Sequence[str]) -> Iterator[str]:
+    """Serve a model with `heats serve`; yields the base URL.
+
+    Args:
+        model: its directory.
+        name: what clients call it.
+        options: further ones of `heats serve`.
+        extra: arguments of `vllm serve`.
+
+    Raises:
+        RuntimeError: it did not come up; the message ends with its last words.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    heats = [sys.executable, "-c", "from heats.cli import main; main()", "serve", str(tiny_model()), "--name", NAME]
+    heats = [sys.executable, "-c", "from heats.cli import main; main()", "serve", str(model), "--name", name]
     place = ["--port", str(port), "--vllm", str(TOOL / "bin" / "vllm"), "--wait", "600"]
-    command = [*heats, *place, "--tool-parser", "hermes", "--context", str(CONTEXT), "--", *_EXTRA, *more]
-    with LOG.open("w+") as log:
+    command = [*heats, *place, *options, "--context", str(CONTEXT), "--", *extra]
+    with (LOGS / f"vllm-{name}.log").open("w+") as log:
         environment = {**os.environ, **_ENVIRONMENT}
         process = subprocess.Popen(
             command,
@@ -112,7 +142,7 @@ def tiny_server(*more: str) -> Iterator[str]:
             ready = re.match(r"ready +(\S+)", said)
             if ready is None:
                 log.seek(0)
-                raise RuntimeError(f"the tiny vLLM did not start:\n{log.read()[-3000:]}")
+                raise RuntimeError(f"vLLM did not start with {name}:\n{log.read()[-3000:]}")
             yield ready[1]
         finally:
             process.terminate()

@@ -189,7 +189,7 @@ class _Scanner:
             line = self._line()
             if line.startswith(_GIT):
                 self._git_part()
-            elif line.startswith(b"--- ") and self._line(1).startswith(b"+++ "):
+            elif self._begins_traditional_part():
                 self._traditional_part()
             elif line.startswith(_HEADLESS):
                 self._headless_part()
@@ -211,6 +211,10 @@ class _Scanner:
     def _part(self) -> FileDiff:
         self.found.append(FileDiff(first=self.at, after=self.at))
         return self.found[-1]
+
+    def _begins_traditional_part(self) -> bool:
+        starts = zip((b"--- ", b"+++ ", b"@@ -"), range(3), strict=True)
+        return all(self._line(ahead).startswith(start) for start, ahead in starts)
 
     def _headless_part(self) -> None:
         file = self._part()
@@ -251,8 +255,6 @@ class _Scanner:
             names = Names(None, None, "some")
             file.spoil("syntax", self.at, str(error))
         self.at += 2
-        if not self._line().startswith(b"@@ -"):
-            file.spoil("syntax", self.at, "a hunk was expected")
         self._body(file)
         file.change = "add" if names.old is None else "delete" if names.new is None else "modify"
 
@@ -294,17 +296,25 @@ class _Scanner:
         old, new = (0, 0) if found is None else (int(found[2] or 1), int(found[4] or 1))
         hunk = Hunk(self._line(), int(found[1]) if found else 0, int(found[3]) if found else 0)
         file.hunks.append(hunk)
-        self.at += 1
-        while (old > 0 or new > 0 or self._line().startswith(b"\\ ")) and self.at < len(self.lines):
-            line = (
-                self._line() or b" "
-            )  # some mailers and editors strip the blank of an empty context line; git allows it
+        lines, at = self.lines, self.at + 1
+        while at < len(lines):
+            line = lines[at] or b" "  # some mailers and editors strip the blank of an empty context line; git allows it
             sign = line[:1]
-            if sign not in b" -+\\" or (sign in b" -" and not old) or (sign in b" +" and not new):
+            if sign == b" " and old and new:
+                old, new = old - 1, new - 1
+            elif sign == b"-" and old:
+                old -= 1
+            elif sign == b"+" and new:
+                new -= 1
+            elif sign == b"\\":
+                line = sign
+            else:
                 break
-            old, new = old - (sign in b" -"), new - (sign in b" +")
-            hunk.lines.append(line if sign != b"\\" else b"\\")
-            self.at += 1
+            hunk.lines.append(line)
+            at += 1
+            if not (old or new or (at < len(lines) and lines[at].startswith(b"\\ "))):
+                break
+        self.at = at
         if old or new:
             self._cut_hunk(file, hunk, old, new)
 

@@ -13,10 +13,11 @@ from core.diff_names import quote
 
 @dataclass(frozen=True, slots=True)
 class ReadDiff:
-    """A diff that can be applied, and one line for each thing that was changed or left out."""
+    """A diff that can be applied, with its parts; and one line for each thing that was mended or left out."""
 
     data: bytes
     notes: tuple[str, ...] = ()
+    files: tuple[FileDiff, ...] = ()
 
 
 def read_diff(data: bytes) -> ReadDiff:
@@ -29,8 +30,8 @@ def read_diff(data: bytes) -> ReadDiff:
     if data.strip() and not data.endswith(b"\n"):
         data += b"\n"
     try:
-        parse_diff(data)
-        return ReadDiff(data if data.strip() else b"", tuple(notes))
+        files = parse_diff(data)
+        return ReadDiff(data if files else b"", tuple(notes), tuple(files))
     except DiffSyntaxError as error:
         first = error
     lines = data.split(b"\n")
@@ -50,8 +51,7 @@ def read_diff(data: bytes) -> ReadDiff:
             return ReadDiff(b"", tuple(notes))
         raise first
     mended = b"".join(parts)
-    parse_diff(mended)
-    return ReadDiff(mended, tuple(notes))
+    return ReadDiff(mended, tuple(notes), tuple(parse_diff(mended)))
 
 
 def _unix(data: bytes) -> tuple[bytes, list[str]]:

@@ -7,6 +7,7 @@ from envs.factory import open_env
 from envs.machine import prepared, spec_for
 from envs.patches import check_patch, patch_key
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
+from envs.same_change import brings_tests, change_key
 from envs.verify import verify
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "TestReport",
     "VerifyRules",
     "baseline",
+    "brings_tests",
+    "change_key",
     "check_patch",
     "open_env",
     "open_repository",

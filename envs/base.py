@@ -6,7 +6,7 @@ data and is read only by `grade`. Grading and verification happen in a fresh san
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
@@ -66,9 +66,14 @@ class Task(Record):
 
 @dataclass(frozen=True)
 class Patch:
-    """A diff against the task's base commit: exact bytes, never stripped, cut or re-encoded."""
+    """A diff against the task's base commit: exact bytes, never stripped, cut or re-encoded.
+
+    Attributes:
+        notes: what was left out of it, and what was mended in the reading; one line each.
+    """
 
     data: bytes
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @cached_property
     def sha256(self) -> str:
@@ -106,6 +111,7 @@ class TestReport(Record):
         collection_errors: what the runner could not load, by its name for it, with its own words.
         places: of tests that do not pass.
         files: test files, as far as they are known, relative to the working directory.
+        trusted: nothing that ran in the sandbox could have written status and exit code in place of the command.
     """
 
     __test__ = False
@@ -122,6 +128,7 @@ class TestReport(Record):
     collection_errors: Mapping[str, str] = {}
     places: Mapping[str, TestPlace] = {}
     files: tuple[str, ...] = ()
+    trusted: bool = False
 
     def ids(self, *outcomes: TestOutcome) -> tuple[str, ...]:
         """Sorted ids of the tests with one of these outcomes."""

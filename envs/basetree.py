@@ -9,7 +9,7 @@ import re
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,11 +39,13 @@ class BaseTree:
         commit: full commit id; HEAD in the sandbox.
         pack: a git pack with the commit, its trees and its blobs.
         notes: what is not as a user may expect, one line each: uncommitted changes, submodules, LFS pointers.
+        submodules: paths of the submodules, whose folders stay empty.
     """
 
     commit: str
     pack: bytes
     notes: tuple[str, ...] = ()
+    submodules: tuple[str, ...] = ()
 
 
 def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
@@ -76,7 +78,18 @@ def _read(repo: git.Repo, source: str, ref: str) -> BaseTree:
     repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
     with _git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
-        return BaseTree(commit, _pack(repo, commit), (*_uncommitted(repo), *_limits(repo, commit)))
+        listing = _run(repo, "ls-tree", "-r", "-z", commit, strip_newline_in_stdout=False).split("\0")
+        entries = [_entry(line) for line in listing if line]
+        modules = tuple(path for mode, _, path in entries if mode == "160000")
+        notes = (*_uncommitted(repo), *_limits(repo, entries, modules))
+        return BaseTree(commit, _pack(repo, commit), notes, modules)
+
+
+def _entry(line: str) -> tuple[str, str, str]:
+    """Mode, object id and path of one line of `git ls-tree`."""
+    about, _, path = line.partition("\t")
+    mode, _, name = about.split(" ")
+    return mode, name, path
 
 
 def _resolve(repo: git.Repo, source: str, ref: str) -> str:
@@ -119,15 +132,12 @@ def _uncommitted(repo: git.Repo) -> Iterator[str]:
         yield "uncommitted changes are not used: attempts start from the commit"
 
 
-def _limits(repo: git.Repo, commit: str) -> Iterator[str]:
-    listing = _run(repo, "ls-tree", "-r", "-z", commit, strip_newline_in_stdout=False).split("\0")
-    modules = [entry.split("\t", 1)[1] for entry in listing if entry.startswith("160000 ")]
+def _limits(repo: git.Repo, entries: Sequence[tuple[str, str, str]], modules: Sequence[str]) -> Iterator[str]:
     if modules:
         yield f"submodules are not supported and stay empty: {', '.join(modules[:5])}"
-    for entry in listing:
-        name = entry.partition("\t")[2]
-        if name.rpartition("/")[2] == ".gitattributes" and "filter=lfs" in _run(repo, "cat-file", "blob", entry[12:52]):
-            yield f"Git LFS is not supported: files that {name} sends to LFS are pointers in the sandbox"
+    for _, blob, path in entries:
+        if path.rpartition("/")[2] == ".gitattributes" and "filter=lfs" in _run(repo, "cat-file", "blob", blob):
+            yield f"Git LFS is not supported: files that {path} sends to LFS are pointers in the sandbox"
             return
 
 
@@ -136,13 +146,19 @@ def _run(repo: git.Repo, *arguments: str, **options: Any) -> Any:
     return repo.git.execute([repo.git.GIT_PYTHON_GIT_EXECUTABLE or "git", *_SAFE, *arguments], **options)
 
 
-def _fetch(url: str, ref: str) -> BaseTree:
+def _fetch(url: str, ref: str, *shape: str) -> BaseTree:
     """Fetch one commit of a remote repository into a temporary one. The user's own git credentials apply."""
     with tempfile.TemporaryDirectory(prefix="heats-fetch-") as folder:
-        repo = git.Repo.init(folder, bare=True)
-        with closing(repo), _git_errors(f"cannot fetch {ref} of {_without_password(url)}"):
+        git.Git(folder).execute(["git", "init", "-q", "--bare", *shape, folder], env=_ENVIRONMENT)
+        with closing(git.Repo(folder)) as repo, _git_errors(f"cannot fetch {ref} of {_without_password(url)}"):
             repo.git.update_environment(**_ENVIRONMENT)
-            _run(repo, "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", url, f"{ref}:refs/heats")
+            where = (url, f"{ref}:refs/heats")
+            try:
+                _run(repo, "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", *where)
+            except git.GitCommandError as error:
+                if shape or "sha256" not in str(error.stderr):
+                    raise
+                return _fetch(url, ref, "--object-format=sha256")
             return _read(repo, _without_password(url), "refs/heats")
 
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from envs.base import Patch
 from envs.errors import PatchRejected
-from envs.patches import PatchRules, check_patch
+from envs.patches import PatchRules, check_patch, read_patch
 
 PARSE_S = 60.0
 """Seconds that one parser may take; all of them are linear, and what they are given is capped."""
@@ -39,7 +40,20 @@ async def check_untrusted(data: bytes, rules: PatchRules | None = None) -> None:
     Raises:
         PatchRejected
     """
+    await _or_rejected(check_patch, data, rules)
+
+
+async def read_untrusted(data: bytes, rules: PatchRules | None = None) -> Patch:
+    """`read_patch`, for a diff that anybody may have written.
+
+    Raises:
+        PatchRejected
+    """
+    return await _or_rejected(read_patch, data, rules)
+
+
+async def _or_rejected(read: Callable[[bytes, PatchRules | None], R], data: bytes, rules: PatchRules | None) -> R:
     try:
-        await bounded(check_patch, data, rules)
+        return await bounded(read, data, rules)
     except Unparsable as error:
         raise PatchRejected((str(error),)) from None

@@ -192,4 +192,4 @@ def worst_of(reports: Sequence[TestReport]) -> TestReport:
     worst = next((report for report in reports if report.failing or report.status != "passed"), reports[0])
     common = set(reports[0].tests).intersection(*(report.tests for report in reports))
     tests = {test: max((report.tests[test] for report in reports), key=WORST.index) for test in sorted(common)}
-    return worst.model_copy(update={"tests": tests})
+    return worst.model_copy(update={"tests": tests, "trusted": all(report.trusted for report in reports)})

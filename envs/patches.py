@@ -7,12 +7,13 @@ import hashlib
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field
 
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
+from core.diff_repair import read_diff
 from core.record import Record
 from envs.base import Patch
 from envs.errors import PatchRejected
@@ -20,6 +21,8 @@ from envs.errors import PatchRejected
 STATE_MARK = "# heats: end state"
 """How the description of a state begins, which is kept as a `Patch` for tasks that hand in one."""
 _LONGEST_PATH, _DEEPEST_PATH = 4096, 255
+MAX_NOTES = 50
+"""Notes that a patch carries; more are counted."""
 _FILE_MODES = ("", "100644", "100755", "120000")
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u200b\u2028\u2029\u2060\ufeff"
@@ -36,51 +39,120 @@ class PatchRules(Record):
 
 
 def check_patch(data: bytes, rules: PatchRules | None = None) -> None:
-    """Refuse a patch that must not be stored or applied.
+    """Refuse a patch that must not be stored or applied as it is.
 
     Rejected are: what cannot be parsed to its end; paths that are absolute, leave the tree, enter `.git`, carry drive
-    letters, control, bidirectional or invisible characters, or are not UTF-8; names that clash on a file system that
-    folds case; paths through a symbolic link; symbolic links that leave the tree; submodules and unknown modes; and
-    what passes the size ceilings. Empty bytes pass: an empty patch is no patch.
+    letters, control, bidirectional or invisible characters, or are not UTF-8; paths through a symbolic link, whatever
+    the case of its letters; symbolic links that leave the tree; submodules and unknown modes; and what passes the size
+    ceilings. Empty bytes pass: an empty patch is no patch.
 
     Raises:
         PatchRejected: with every reason found.
     """
     rules = rules or PatchRules()
     if len(data) > rules.max_bytes:
-        raise PatchRejected((f"{len(data)} bytes, more than the {rules.max_bytes} allowed",))
+        raise PatchRejected((_too_large(len(data), rules),))
     try:
         files = parse_diff(data)
     except DiffSyntaxError as error:
         raise PatchRejected((f"not a readable diff: {error}",)) from None
-    reasons: list[str] = []
+    reasons = [f"{_name(file)}: {problem}" for file, problem in _problems(files)]
     if len(files) > rules.max_files:
-        reasons.append(f"{len(files)} files, more than the {rules.max_files} allowed")
-    inflated = sum(file.binary_size for file in files)
-    if inflated > rules.max_binary_bytes:
-        reasons.append(f"{inflated} bytes of binary data, more than the {rules.max_binary_bytes} allowed")
-    for file in files:
-        reasons += _file_reasons(file)
-    if not reasons:  # so that only paths of a sane length are set against each other
-        reasons += _clashes(files)
+        reasons.append(_too_many(files, rules))
+    if sum(file.binary_size for file in files) > rules.max_binary_bytes:
+        reasons.append(_too_much_binary(files, rules))
     if reasons:
         raise PatchRejected(tuple(dict.fromkeys(reasons)))
 
 
-def _file_reasons(file: FileDiff) -> Iterator[str]:
-    for path in dict.fromkeys(path for path in (file.old_path, file.new_path) if path is not None):
-        for problem in _path_problems(path):
-            yield f"{show_path(path)}: {problem}"
-    name = show_path(file.new_path or file.old_path or b"")
-    for mode in dict.fromkeys((file.old_mode, file.new_mode)):
-        if mode == "160000":
-            yield f"{name}: a submodule"
-        elif mode not in _FILE_MODES:
-            yield f"{name}: unknown file mode {mode[:12]}"
-    if file.new_mode == "120000" and file.change != "delete":
-        link_problem = _link_problem(file)
-        if link_problem:
-            yield f"{name}: {link_problem}"
+def read_patch(data: bytes, rules: PatchRules | None = None) -> Patch:
+    """Read a diff that anybody made, and keep of it what may be stored and applied.
+
+    This is the one way in for patches: out of sandboxes, from files, trajectories and predictions. A part that breaks
+    the rules of `check_patch` is left out and named in the patch's notes, as is what had to be mended.
+
+    Args:
+        data: the diff; see `core.diff_repair.read_diff` for what is read.
+        rules: ceilings. Of too many or too large files the largest are left out.
+
+    Returns:
+        A patch that passes `check_patch`; empty for a diff that is.
+
+    Raises:
+        PatchRejected: it cannot be read, or nothing of it may be kept; with every reason.
+    """
+    rules = rules or PatchRules()
+    try:
+        read = read_diff(data)
+    except DiffSyntaxError as error:
+        raise PatchRejected((f"not a readable diff: {error}",)) from None
+    left_out = list(_problems(read.files))
+    good = _without(read.files, left_out)
+    lines = read.data.split(b"\n")
+    parts = {id(file): b"\n".join([*lines[file.first : file.after], b""]) for file in good}
+    while surplus := _surplus(good, parts, rules):
+        left_out += surplus
+        good = _without(good, surplus)
+    notes = [*read.notes, *dict.fromkeys(f"left out: {_name(file)}: {problem}" for file, problem in left_out)]
+    if notes and not good and data.strip():
+        raise PatchRejected(tuple(note.removeprefix("left out: ") for note in notes))
+    if len(notes) > MAX_NOTES:
+        notes[MAX_NOTES:] = [f"and {len(notes) - MAX_NOTES} more"]
+    return Patch(b"".join(parts[id(file)] for file in good) if left_out else read.data, tuple(notes))
+
+
+def _without(files: Sequence[FileDiff], left_out: Sequence[tuple[FileDiff, str]]) -> list[FileDiff]:
+    bad = {id(file) for file, _ in left_out}
+    return [file for file in files if id(file) not in bad]
+
+
+def _surplus(files: list[FileDiff], parts: Mapping[int, bytes], rules: PatchRules) -> list[tuple[FileDiff, str]]:
+    """What to leave out next so that a patch keeps to its ceilings: a folder of new files, else the largest part."""
+    if len(files) > rules.max_files:
+        folders = Counter(file.path.split(b"/")[0] for file in files if file.change == "add" and b"/" in file.path)
+        folder, count = max(folders.items(), key=lambda item: item[1], default=(b"", 0))
+        why = f"one of {count} new files in {show_path(folder)}/; a patch may have {rules.max_files}"
+        new = [file for file in files if file.change == "add" and file.path.startswith(folder + b"/")]
+        return [(file, why) for file in new] or [(files[-1], _too_many(files, rules))]
+    if sum(file.binary_size for file in files) > rules.max_binary_bytes:
+        return [(max(files, key=lambda file: file.binary_size), _too_much_binary(files, rules))]
+    size = sum(len(parts[id(file)]) for file in files)
+    if size > rules.max_bytes:
+        return [(max(files, key=lambda file: len(parts[id(file)])), _too_large(size, rules))]
+    return []
+
+
+def _too_large(size: int, rules: PatchRules) -> str:
+    return f"{size} bytes, more than the {rules.max_bytes} allowed"
+
+
+def _too_many(files: Sequence[FileDiff], rules: PatchRules) -> str:
+    return f"{len(files)} files, more than the {rules.max_files} allowed"
+
+
+def _too_much_binary(files: Sequence[FileDiff], rules: PatchRules) -> str:
+    inflated = sum(file.binary_size for file in files)
+    return f"{inflated} bytes of binary data, more than the {rules.max_binary_bytes} allowed"
+
+
+def _name(file: FileDiff) -> str:
+    return show_path(file.path)
+
+
+def _problems(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
+    """Every part that breaks a rule, and the rule."""
+    for file in files:
+        for path in dict.fromkeys(path for path in (file.old_path, file.new_path) if path is not None):
+            for problem in _path_problems(path):
+                yield file, problem
+        for mode in dict.fromkeys((file.old_mode, file.new_mode)):
+            if mode == "160000":
+                yield file, "a submodule"
+            elif mode not in _FILE_MODES:
+                yield file, f"unknown file mode {mode[:12]}"
+        if file.new_mode == "120000" and file.change != "delete" and (wrong := _link_problem(file)):
+            yield file, wrong
+    yield from _clashes(files)
 
 
 def _path_problems(path: bytes) -> Iterator[str]:
@@ -137,40 +209,42 @@ def _link_problem(file: FileDiff) -> str | None:
     return None
 
 
-def _clashes(files: list[FileDiff]) -> Iterator[str]:
-    """Names that meet on a file system that folds case, paths through links, and files changed twice."""
-    made: dict[str, bytes] = {}
-    links: dict[str, bytes] = {}
-    gone: set[bytes] = set()
+def _clashes(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
+    """Links where other files of the patch need a folder, and changes of files that are not there any more.
+
+    Letters of other case count as the same where a link is concerned: on some file systems they are. Two files whose
+    names differ by case alone are no danger, only of no use there.
+    """
+    links = {_fold(file.path): file for file in files if file.new_mode == "120000" and file.new_path is not None}
+    there: dict[bytes, bool] = {}
     for file in files:
-        if file.new_path is None:
-            if file.old_path in gone:
-                yield f"{show_path(file.old_path or b'')}: deleted twice"
-            gone.add(file.old_path or b"")
-            continue
-        key = _fold(file.new_path)
-        if made.get(key) == file.new_path:
-            yield f"{show_path(file.new_path)}: changed twice"
-        elif key in made:
-            yield f"{show_path(file.new_path)}: clashes with {show_path(made[key])} where case does not count"
-        made[key] = file.new_path
-        if file.new_mode == "120000":
-            links[key] = file.new_path
-    # A walk down a tree of names: joining every parent anew would take the square of a path's length.
-    top: dict[str, Any] = {}
-    for key, path in made.items():
-        node = top
-        for part in key.split("/"):
-            node = node.setdefault(part, {})
-        node[""] = path
-    for key, path in made.items():
-        node = top
-        for part in key.split("/")[:-1]:
-            node = node[part]
-            if "" in node and _fold(node[""]) in links:
-                yield f"{show_path(path)}: goes through the symbolic link {show_path(node[''])}"
-            elif "" in node:
-                yield f"{show_path(path)}: {show_path(node[''])} is a file, not a directory"
+        old, new = file.old_path, file.new_path
+        if old is not None and there.get(old) is False:
+            yield file, "changed after it was deleted" if new is not None else "deleted twice"
+        if new is not None and new != old and there.get(new):
+            yield file, "made twice"
+        if old is not None and old != new and file.change != "copy":
+            there[old] = False
+        if new is not None:
+            there[new] = True
+    made = {_fold(path): path for path, exists in there.items() if exists}
+    by_name: dict[bytes | None, list[FileDiff]] = {}
+    for file in files:
+        by_name.setdefault(file.new_path, []).append(file)
+    # In this order a folder comes right before all that lies in it, so that one pass knows what lies above a path;
+    # joining every parent anew would take the square of a path's length.
+    above: list[str] = []
+    for key in sorted({*made, *links}, key=lambda key: key.replace("\0", "\1").replace("/", "\0")):
+        while above and not key.startswith(above[-1] + "/"):
+            above.pop()
+        for parent in above if key in made else ():
+            if parent in links:
+                yield links[parent], f"a symbolic link where {show_path(made[key])} needs a folder"
+            else:
+                yield from (
+                    (one, f"a file where {show_path(made[key])} needs a folder") for one in by_name[made[parent]]
+                )
+        above.append(key)
 
 
 def _fold(path: bytes) -> str:
@@ -207,9 +281,15 @@ def patch_key(patch: Patch) -> str:
     except DiffSyntaxError:
         return "raw-" + patch.sha256
     digest = hashlib.sha256()
-    for record in sorted(_normal_form(file) for file in files):
+    for record in _in_order(files):
         digest.update(len(record).to_bytes(8, "big") + record)
     return digest.hexdigest()
+
+
+def _in_order(files: Sequence[FileDiff]) -> Iterator[bytes]:
+    """The changes by file; several changes of one file in their order."""
+    for file in sorted(files, key=lambda file: (file.old_path or b"", file.new_path or b"")):
+        yield _normal_form(file)
 
 
 def _normal_form(file: FileDiff) -> bytes:

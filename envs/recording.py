@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 
 from envs.base import TestOutcome, TestPlace
-from envs.worktree import scratch_path
+from envs.gitscripts import scratch_path
 from sandbox.base import Sandbox, SandboxLimits
 
 WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")

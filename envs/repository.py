@@ -12,7 +12,8 @@ from core.record import Record
 from envs.base import Grade, Patch, Task
 from envs.basetree import BaseTree, read_base_tree
 from envs.errors import SetupFailed, TaskError
-from envs.worktree import describe, put_tree, take_patch
+from envs.gitscripts import describe
+from envs.worktree import put_tree, take_patch
 from sandbox.base import Network, Sandbox, SandboxBackend
 
 

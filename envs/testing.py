@@ -25,7 +25,7 @@ async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) ->
     command = command or task.test_command or ""
     recorder = await put_recorder(sandbox, task.workdir)
     asked, report_path = reporting(command, recorder.folder)
-    result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.workdir)
+    result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.workdir, trusted_exit=True)
     await sandbox.kill_all()
     whole = result.stdout_total <= len(result.stdout)
     recording = await read_recording(result.stdout, recorder, whole=whole)
@@ -56,6 +56,7 @@ def _report(command: str, result: ExecResult, recording: Recording) -> TestRepor
             "collection_errors": recording.errors,
             "places": {test: place for test, place in recording.places.items() if test in shown},
             "files": test_files(tests, recording.places),
+            "trusted": result.trusted,
         }
     )
 

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from envs.worktree import clean_script, scratch_path
+from envs.gitscripts import clean_script, scratch_path
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 

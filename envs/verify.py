@@ -184,6 +184,8 @@ class _Verification:
         unseen = set(found.fixed) - set(before.tests)
         if unseen:
             weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
+        if not (before.trusted and after.trusted):
+            weak.append("this sandbox cannot keep the code under test from forging how its tests ended")
         if before.status == "timeout":
             weak.append("the tests do not end on the base")
         if not self.bench.rules.sentinels:

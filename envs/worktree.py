@@ -5,65 +5,45 @@ and an index of its own, unpacked anew from the base pack: what an agent did to 
 configuration, skip-worktree bits, removal) cannot change it. Only the diff's bytes leave the sandbox.
 """
 
-import secrets
+import posixpath
+import re
 import shlex
 from collections.abc import Sequence
 
+from core.diff import scan_diff
 from envs.base import Patch
 from envs.basetree import BaseTree
-from envs.bounded import check_untrusted
+from envs.bounded import read_untrusted
 from envs.errors import PatchRejected, SetupFailed
-from envs.patches import PatchRules
-from sandbox.base import ExecResult, Sandbox
+from envs.gitscripts import (
+    NESTED,
+    OWN_GIT,
+    SCRATCH,
+    TREE_OF,
+    clean_script,
+    describe,
+    scratch_path,
+)
+from envs.patches import PatchRules, show_path
+from sandbox.base import Sandbox
 from sandbox.errors import FileTooLarge
 
-SCRATCH = (
-    "__pycache__/",
-    "*.py[cod]",
-    ".pytest_cache/",
-    ".mypy_cache/",
-    ".ruff_cache/",
-    ".hypothesis/",
-    ".coverage",
-    ".coverage.*",
-    "*.egg-info/",
-    ".eggs/",
-    ".tox/",
-    ".nox/",
-    ".venv/",
-    "venv/",
-    "node_modules/",
-    ".DS_Store",
-    "*.sw[op]",
-    "*~",
-    "*.orig",
-    "*.rej",
-    ".heats-*",
-)
-"""Untracked files that never enter a patch, besides those that the repository's own .gitignore names."""
-
-_CLEAN = (
-    'env -i PATH="$PATH" LC_ALL=C GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1 '
-    "HOME=/nonexistent XDG_CONFIG_HOME=/nonexistent"
-)
-_GIT = (
-    "git -c core.fsmonitor=false -c core.hooksPath=/dev/null -c core.autocrlf=false -c core.safecrlf=false "
-    "-c core.attributesFile=/dev/null -c core.excludesFile=/dev/null -c core.untrackedCache=false "
-    "-c core.fileMode=true -c core.symlinks=true -c core.ignoreCase=false -c core.precomposeUnicode=false "
-    "-c core.quotePath=true -c core.bigFileThreshold=512m -c safe.directory=*"
-)
 _DIFF = (
     "--cached --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 "
-    "--inter-hunk-context=0 --src-prefix=a/ --dst-prefix=b/ --no-relative --ignore-submodules=all"
+    "--inter-hunk-context=0 --src-prefix=a/ --dst-prefix=b/ --no-relative --ignore-submodules=none"
 )
-_NO_GIT, _NOT_EMPTY, _DIFFERS = 86, 87, 91
+_NO_GIT, _NOT_EMPTY, _OLD_GIT, _DIFFERS, _ASKS = 86, 87, 88, 91, 92
 
 _PUT = """
 set -e
 trap 'rm -f "$1" || :' EXIT
 command -v git >/dev/null 2>&1 || exit 86
 [ -z "$(ls -A)" ] || exit 87
-git init -q --template= .
+if [ ${#2} = 64 ]; then
+  git init -q --template= --object-format=sha256 . 2>/dev/null || exit 88
+else
+  git init -q --template= .
+fi
 git symbolic-ref HEAD refs/heads/main
 git config user.name heats
 git config user.email heats@localhost
@@ -78,25 +58,40 @@ rm -f .git/ORIG_HEAD
 [ "$(git rev-parse HEAD)" = "$2" ]
 """
 
-# Nested repositories are set aside while files are added, else git would take each for a submodule.
-_TAKE = """
+# Looks for what must stay out of a patch before it is read into one: new files of more than LARGE KiB, core dumps,
+# virtual environments. Where there is any, or a file in a submodule's folder, the caller decides by the lists.
+_LOOK = f"""
 set -e
-S=$1; BASE=$2
-export GIT_DIR="$S/git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$S/index"
-git init -q --template=
-mkdir -p "$S/git/info"
-cp "$S/exclude" "$S/git/info/exclude"
+S=$1; BASE=$2; LARGE=$3; SHAPE=$BASE
+{OWN_GIT}{NESTED}
+own_git
+find . -name .git -prune -o \\( -type d ! -perm -500 -o -type f ! -perm -400 \\) \\
+  -exec chmod u+rX {{}} \\; 2>/dev/null || :
 GIT index-pack --stdin <"$S/base.pack" >/dev/null
 echo "$BASE" >"$S/git/shallow"
+raw
 GIT read-tree "$BASE"
-find . -mindepth 2 -name .git -prune -exec sh -c 'for n; do mv "$n" "${n%.git}.heats-nested"; done' sh {} +
-back() {
-  find . -mindepth 2 -name .heats-nested -prune -exec sh -c 'for n; do mv "$n" "${n%.heats-nested}.git"; done' sh {} +
-}
-GIT add -A . || { back; exit 1; }
-back
-GIT diff-index DIFF "$BASE" >"$S/patch"
-TREE=$(GIT write-tree)
+find . -name .git -prune -o -type f \\
+  \\( -size "+${{LARGE}}k" -o -size +63k \\( -name core -o -name 'core.[0-9]*' \\) \\) -print0 >"$S/large"
+find . -name .git -prune -o -type f -name pyvenv.cfg -print0 >"$S/environments"
+while IFS= read -r MODULE; do
+  [ -z "$(ls -A "$MODULE" 2>/dev/null)" ] || printf '%s\\0' "$MODULE"
+done <"$S/submodules" >"$S/modules"
+if [ -s "$S/large" ] || [ -s "$S/environments" ] || [ -s "$S/modules" ]; then
+  aside
+  GIT ls-files -o -z --exclude-standard >"$S/new" || {{ back; exit 1; }}
+  back
+  exit 92
+fi
+"""
+
+_TAKE = f"""
+set -e
+S=$1; BASE=$2; shift 3; SHAPE=$BASE
+{OWN_GIT}{NESTED}{TREE_OF}
+own_git
+tree_of "$BASE" "$@"
+GIT diff-index {_DIFF} "$BASE" >"$S/patch"
 if [ -s "$S/patch" ]; then
   export GIT_INDEX_FILE="$S/check"
   GIT read-tree "$BASE"
@@ -105,23 +100,48 @@ if [ -s "$S/patch" ]; then
 fi
 """
 
-
-def clean_script(text: str, *arguments: str) -> str:
-    """A shell script in which `GIT` is git without anybody's settings, to be run without this environment's."""
-    text = text.replace("GIT ", _GIT + " ").replace("DIFF", _DIFF)
-    return f"{_CLEAN} sh -c {shlex.quote(text)} sh {' '.join(shlex.quote(argument) for argument in arguments)}"
-
-
-def scratch_path(name: str = "") -> str:
-    """A fresh, unguessable path under the sandbox's /tmp."""
-    return f"/tmp/heats-{secrets.token_hex(8)}{name}"  # noqa: S108  # random, and in a machine of its own
+# Where files lie in another form than git stores them, a patch applies to what is stored: if all its files lie as the
+# checkout put them, it is applied there and its files are checked out again. `git apply` would change all line ends.
+_APPLY = f"""
+set -e
+S=$1
+SHAPE=$(GIT rev-parse HEAD 2>/dev/null) || SHAPE=
+attributes() {{ GIT ls-files -z 2>/dev/null | tr '\\0' '\\n' | grep -Eq '(^|/)[.]gitattributes$'; }}
+plainly() {{ GIT apply --whitespace=nowarn "$S/patch"; exit; }}
+if [ -z "$SHAPE" ] || ! attributes; then plainly; fi
+set +e
+(
+  set -e
+  export GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
+  {OWN_GIT}{TREE_OF}
+  own_git
+  GIT read-tree "$SHAPE"
+  LAID=$(convert index laid-files "$S/paths" "$SHAPE")
+  GIT read-tree "$SHAPE"
+  GIT update-index --add --remove -z --stdin <"$S/paths"
+  [ "$(GIT write-tree)" = "$LAID" ] || exit 92
+  GIT read-tree "$SHAPE"
+  GIT apply --cached --whitespace=nowarn "$S/patch"
+  TREE=$(GIT write-tree)
+  differing --diff-filter=D "$SHAPE" "$TREE" | xargs -0 sh -c 'for n; do
+    rm -f -- "$n"; while n=$(dirname "$n") && [ "$n" != . ] && rmdir -- "$n" 2>/dev/null; do :; done
+  done' sh
+  differing --diff-filter=AMT "$SHAPE" "$TREE" >"$S/written"
+  cooked
+  GIT checkout-index -q -f -z --stdin <"$S/written"
+  GIT checkout-index -q -f -z --stdin <"$S/written"  # again, by the attributes that the patch itself may bring
+)
+CODE=$?
+[ "$CODE" = 92 ] || exit "$CODE"
+plainly
+"""
 
 
 async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: float = 300.0) -> None:
     """Check out the tree in an empty directory of the sandbox, as the only commit of branch `main`.
 
     Raises:
-        SetupFailed: no git in the sandbox, the directory is not empty, or git failed.
+        SetupFailed: no git in the sandbox, or one too old for the repository; the directory is not empty; git failed.
         SandboxError
     """
     pack = scratch_path(".pack")
@@ -133,6 +153,8 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
         raise SetupFailed("the sandbox image has no git: install it in the image")
     if result.exit_code == _NOT_EMPTY:
         raise SetupFailed(f"{workdir} in the sandbox image is not empty: choose another working directory")
+    if result.exit_code == _OLD_GIT:
+        raise SetupFailed("the repository has sha256 object ids, for which the sandbox image needs git 2.29 or newer")
     raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")
 
 
@@ -141,31 +163,81 @@ async def take_patch(
 ) -> Patch:
     """Take the difference between the working tree and the base commit, made and cross-checked inside the sandbox.
 
-    New files are in it, ignored and scratch files are not. Renames are written as a deletion and an addition.
+    New files are in it, ignored and scratch files are not. Renames are written as a deletion and an addition. What must
+    not be in a patch is left out and named in it: huge files, core dumps, virtual environments, links out of the tree.
+
+    Args:
+        tree: the base, as `put_tree` was given it.
+        rules: ceilings of the patch.
+        timeout: of one git command in the sandbox, in seconds.
 
     Raises:
-        PatchRejected: the diff breaks the rules, or no diff could be made of what the agent left.
+        PatchRejected: no diff could be made of what the agent left, or nothing of it may be in a patch.
         SandboxError
     """
     rules = rules or PatchRules()
     await sandbox.kill_all()
+    large = rules.max_bytes
+    while True:
+        data, left_out = await _diff(sandbox, workdir, tree, large, 4 * rules.max_bytes, timeout)
+        if data is not None:
+            break
+        if large <= 1 << 16:
+            raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",))
+        large = max(large >> 4, 1 << 16)  # many large files: leave out smaller ones as well
+    patch = await read_untrusted(data, rules)
+    if left_out and not patch:
+        raise PatchRejected(tuple(note.removeprefix("left out: ") for note in left_out))
+    return Patch(patch.data, (*left_out, *patch.notes))
+
+
+async def _diff(
+    sandbox: Sandbox, workdir: str, tree: BaseTree, large: int, max_bytes: int, timeout: float
+) -> tuple[bytes | None, tuple[str, ...]]:
+    """The diff as git makes it, None when it is larger than `max_bytes`; and what was left out beforehand."""
     scratch = scratch_path()
     await sandbox.write_file(f"{scratch}/base.pack", tree.pack)
     await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
-    result = await sandbox.exec(
-        clean_script(_TAKE, scratch, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True
-    )
+    await sandbox.write_file(f"{scratch}/submodules", "\n".join((*tree.submodules, "")).encode("utf-8", "replace"))
+    arguments, left_out = (scratch, tree.commit, str(large >> 10)), tuple[str, ...]()
+    script = clean_script(_LOOK + _TAKE, *arguments)
+    result = await sandbox.exec(script, timeout=timeout, cwd=workdir, merge_stderr=True)
+    if result.exit_code == _ASKS:
+        paths, left_out = await _unwanted(sandbox, scratch)
+        script = clean_script(_TAKE, *arguments, *(f":(exclude,literal){path}" for path in paths))
+        result = await sandbox.exec(script, timeout=timeout, cwd=workdir, merge_stderr=True)
+    if result.exit_code == _DIFFERS:
+        raise PatchRejected(("the diff does not reproduce the working tree",))
+    if not result.ok or b"Permission denied" in result.stdout:
+        raise PatchRejected((f"no diff could be made of the working tree: {describe(result)}",))
+    data: bytes | None
     try:
-        if result.exit_code == _DIFFERS:
-            raise PatchRejected(("the diff does not reproduce the working tree",))
-        if not result.ok or b"Permission denied" in result.stdout:
-            raise PatchRejected((f"no diff could be made of the working tree: {describe(result)}",))
-        data = await sandbox.read_file(f"{scratch}/patch", max_bytes=rules.max_bytes)
+        data = await sandbox.read_file(f"{scratch}/patch", max_bytes=max_bytes)
     except FileTooLarge:
-        raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",)) from None
+        data = None
     await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
-    await check_untrusted(data, rules)
-    return Patch(data)
+    return data, left_out
+
+
+async def _unwanted(sandbox: Sandbox, scratch: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths to leave out of a diff, and one line for each of them; only new files are left out."""
+
+    async def listed(name: str) -> list[bytes]:
+        data = await sandbox.read_file(f"{scratch}/{name}", max_bytes=256 << 20)
+        return [path.removeprefix(b"./") for path in data.split(b"\0") if path]
+
+    new = set(await listed("new"))
+    notes: dict[bytes, str] = {}
+    for path in await listed("environments"):
+        if path in new and (folder := posixpath.dirname(path)):
+            notes[folder] = "a virtual environment"
+    for path in await listed("large"):
+        if path in new and not any(path.startswith(folder + b"/") for folder in notes):
+            core = re.fullmatch(rb"(.*/)?core(\.\d+)?", path) is not None
+            notes[path] = "a core dump" if core else "a file too large for a patch"
+    paths = [path.decode("utf-8") for path in notes if show_path(path).encode() == path]  # others are refused later
+    notes |= dict.fromkeys(await listed("modules"), "changes in a submodule")
+    return tuple(paths), tuple(f"left out: {show_path(path)}: {note}" for path, note in notes.items())
 
 
 async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: float = 120.0) -> str | None:
@@ -174,10 +246,13 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
     Returns:
         None when it was applied, else git's own words why not, in one line.
     """
-    path = scratch_path(".diff")
-    await sandbox.write_file(path, patch.data)
-    text = 'GIT apply --whitespace=nowarn "$1"; code=$?; rm -f "$1"; exit $code'
-    result = await sandbox.exec(clean_script(text, path), timeout=timeout, cwd=workdir, merge_stderr=True)
+    scratch = scratch_path()
+    paths = {path for file in scan_diff(patch.data) for path in (file.old_path, file.new_path) if path is not None}
+    await sandbox.write_file(f"{scratch}/patch", patch.data)
+    await sandbox.write_file(f"{scratch}/paths", b"".join(path + b"\0" for path in sorted(paths)))
+    script = clean_script(_APPLY, scratch)
+    result = await sandbox.exec(script, timeout=timeout, cwd=workdir, merge_stderr=True)
+    await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
     return None if result.ok else describe(result)
 
 
@@ -241,10 +316,3 @@ async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[
     result = await sandbox.exec(command, timeout=120, cwd=workdir)
     lines = (line.split(" ")[0] for line in result.stdout.decode("ascii", "replace").splitlines())
     return {path: line for path, line in zip(paths, lines, strict=False) if line != "missing"}
-
-
-def describe(result: ExecResult, limit: int = 300) -> str:
-    """Why a command failed, in one line: its status and the last thing it printed."""
-    lines = [line.strip() for line in result.text().splitlines() if line.strip()]
-    how = f"exit code {result.exit_code}" if result.status == "exited" else result.status
-    return f"{how}: {' / '.join(lines[-3:])[:limit]}" if lines else how

@@ -7,6 +7,7 @@ from agents.llm.ledger import Usage
 from agents.trajectory import Exit, ExitKind
 from core.ids import RolloutId
 from envs.base import TestReport
+from tournament.base import Match
 
 STATUS_WORDS = {
     "verified": "verified",
@@ -67,6 +68,22 @@ def size(amount: float) -> str:
 def several(number: int, noun: str, plural: str = "") -> str:
     """`1 step`, `3 steps`, `2 matches`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def votes(number: float) -> str:
+    """Votes for somebody, `5`, or the sum of a judge's probabilities over the orders, `1.62`."""
+    return f"{number:.2f}" if number != int(number) else f"{int(number)}"
+
+
+def decision(match: Match) -> str:
+    """How a match was decided where its votes alone do not say it; empty for a match that votes decided."""
+    return {
+        "evidence": "by evidence",
+        "bye": "no opponent",
+        "tie-break": "a tie, settled by tie-breaks",
+        "unheard": "no vote could be read, a lot says who goes on",
+        "votes": "",
+    }[match.decided_by]
 
 
 def spent(usage: Usage) -> str:

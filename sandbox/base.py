@@ -1,7 +1,16 @@
-"""What a sandbox is: one isolated machine per attempt, reached through one command channel.
+"""The contract of sandboxes: one isolated machine per rollout, reached through one command channel.
 
-`SandboxBackend` starts sandboxes from a `SandboxSpec`; a `Sandbox` runs commands and moves single files. Backends are
-`docker`, `bubblewrap` and `local`. Agent conventions (submission, prompts) do not belong here.
+A `SandboxBackend` starts sandboxes from a `SandboxSpec`; a `Sandbox` runs commands and moves single files. Backends of
+your own plug in (docs/sandbox-backends.md). Agent conventions, such as how work is submitted, do not belong here.
+
+Example:
+    async with asyncio.timeout(600):
+        backend = await open_backend(SandboxConfig())
+        sandbox = await backend.start(SandboxSpec(image="", labels={"run": "example"}))
+        result = await sandbox.exec("python3 --version", timeout=20)
+        assert result.ok, result.text()
+        await sandbox.close()
+        await backend.close()
 """
 
 from collections.abc import Collection, Mapping
@@ -26,13 +35,15 @@ class ExecResult:
     Attributes:
         status: `exited` has an exit code (128 + n for signal n); `timeout` and `oom` were killed by the sandbox;
             `indeterminate` means the completion record never arrived: nothing may be concluded from it.
-        exit_code: None unless the completion record says so.
-        stdout: bytes as captured, head and tail kept and the cut stated in between once the cap is passed.
+        exit_code: None unless the status is `exited`.
+        stdout: bytes as captured; beyond the cap, head and tail are kept and a line in between states the cut.
         stderr: likewise; empty when it was merged into stdout.
-        stdout_total: bytes the command wrote, cut or not.
+        stdout_total: bytes that the command wrote, cut or not.
         stderr_total: likewise.
-        duration_s: wall time in seconds, monotonic clock.
-        left_running: processes of this command still alive when its shell ended.
+        duration_s: wall time in seconds, by a monotonic clock.
+        left_running: processes of this command that were still alive when its shell ended.
+        trusted: `trusted_exit` was asked for and kept: nothing in the sandbox but the command itself could decide
+            status and exit code. False means that the backend does not promise it.
     """
 
     status: ExecStatus
@@ -43,6 +54,7 @@ class ExecResult:
     stderr_total: int = 0
     duration_s: float = 0.0
     left_running: int = 0
+    trusted: bool = False
 
     @property
     def ok(self) -> bool:
@@ -55,19 +67,19 @@ class ExecResult:
 
 
 class SandboxLimits(Config):
-    """Ceilings of one sandbox. Sizes in MiB, times in seconds."""
+    """Limits of one sandbox. Sizes in MiB, times in seconds."""
 
     memory_mb: int = Field(2048, gt=0)
     cpus: float = Field(1.0, gt=0)
     pids: int = Field(256, gt=0)
     tmp_mb: int = Field(512, gt=0)
     disk_mb: int = Field(8192, gt=0)
-    """Written on the machine's disk, all files together: a sandbox that is found above it is ended. Also the limit of
-    a single file, which is kept at once."""
+    """Of everything that is written to the machine's disk; a sandbox that is found above it is ended. A single file
+    stops growing there at once."""
     max_life_s: float = Field(7200.0, gt=0)
-    """The sandbox ends by itself after this, even when the orchestrator is gone."""
+    """After this the sandbox ends by itself, even when the orchestrator is gone."""
     output_bytes: int = Field(1 << 20, gt=0)
-    """Kept of each output stream, half head and half tail."""
+    """Kept of each output stream, half of it head and half tail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +87,17 @@ class SandboxSpec:
     """Everything needed to start one sandbox.
 
     Attributes:
-        image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for the host's own /usr. When
+        image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for this machine's /usr. When
             empty, the configuration's, else the backend's own.
-        workdir: directory that commands start in; made if it is not there. Empty for the image's own (Docker only).
-        user: user the commands run as, as `docker run --user` takes it; empty for the image's own. Without
-            capabilities unless `profile` says otherwise.
+        workdir: directory that commands start in; made if it does not exist. Empty for the image's own (Docker only).
+        user: user that commands run as, as `docker run --user` takes it; empty for the image's own. It has no
+            capabilities unless `profile` grants them.
         env: environment of every command; nothing of the host's environment is added.
-        labels: `run`, `task`, `rollout` ...: recorded on the machine so that left-overs can be found.
-        network: `none` unless named.
-        read_only_mounts: host directory -> path in the sandbox; an explicit allow-list, never writable.
+        labels: `run`, `task`, `rollout` ...: recorded on the sandbox so that left-overs can be found.
+        limits: memory, processes, disk, time and output.
+        network: `none` unless asked for.
+        read_only_mounts: directory of this machine -> path in the sandbox; nothing else is mounted.
+        profile: how much a command may do.
     """
 
     image: str
@@ -109,6 +123,7 @@ class Sandbox(Protocol):
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         """Run a shell command in a fresh shell and session.
 
@@ -119,6 +134,13 @@ class Sandbox(Protocol):
             env: added to the spec's environment.
             stdin: fed to the command; closed (as /dev/null) when None.
             merge_stderr: write standard error into stdout, in order.
+            trusted_exit: for verification and grading, where the command runs code that may want to fool them. What
+                earlier commands left running is killed first, and the exit code is taken from where nothing in the
+                sandbox can write it. Where the backend has no such place, the command runs all the same and the
+                result is not `trusted`.
+
+        Returns:
+            What the command did. A command that fails, times out or is killed is a result, not an exception.
 
         Raises:
             SandboxLost: the machine is gone.
@@ -135,6 +157,11 @@ class Sandbox(Protocol):
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Write one regular file, making its parent directories.
+
+        Args:
+            path: absolute, or relative to the spec's workdir.
+            data: all of its content.
+            mode: permission bits.
 
         Raises:
             FileAccessError, SandboxLost.
@@ -176,5 +203,5 @@ class SandboxBackend(Protocol):
         ...
 
     async def close(self) -> None:
-        """Release the backend's connections. Running sandboxes are closed by whoever started them."""
+        """Release the backend's connections. Running sandboxes are closed by those who started them."""
         ...

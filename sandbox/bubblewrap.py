@@ -1,32 +1,44 @@
-"""Bubblewrap as a sandbox where there is no Docker: name spaces without a daemon.
+"""Bubblewrap as a sandbox where there is no Docker: namespaces without a daemon.
 
-Weaker than a container: memory is limited per process and not for the whole sandbox, and there is no system call
-filter. Processes are limited by the kernel's limit per user, or, for root, by a control group where one can be made.
+Weaker than a container in its limits: memory is limited per process and not for the whole sandbox. Processes are
+limited by the kernel's limit per user, or, for root, by a control group where one can be made.
 """
 
 import asyncio
+import ctypes
+import logging
 import os
+import platform
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
-from sandbox.attest import attest, checked_mounts
+from sandbox.attest import attest, checked_mounts, refuse_private
 from sandbox.base import SandboxSpec
 from sandbox.cgroup import ProcessGroup
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
-from sandbox.launcher import LAUNCHER, place_launcher
+from sandbox.host_image import BIN, host_binds, interpreter
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
+from sandbox.seccomp import seccomp_filter
 from sandbox.session import ChannelSandbox
-from sandbox.supervisor import supervisor_script
-from sandbox.wire import WireClosed
+from sandbox.supervisor import private_shell, supervisor_script
+from sandbox.transport import TransportClosed
+
+_log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 HOST_IMAGE = "host"
 CHANNEL_DIR = "/run/heats"
@@ -34,17 +46,21 @@ PIPES = "/run/heats-pipes"
 HOME = "/run/home"
 _TRY_S = 20.0
 _OUTSIDE = 1
-"""Processes of a sandbox that are not in its name space: bwrap itself."""
+"""Processes of a sandbox that are not in its namespace: bwrap itself."""
+_FORKS = 2
+"""From bwrap to the first process, and from that to the supervisor."""
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
-_SKIPPED = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
+_NOT_SHOWN = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_JOIN_SESSION_KEYRING = 1
 
 # PID 1 cannot be killed from inside, and its wait takes care of orphans. It starts the supervisor again should a
 # command kill that; at the end of its input the supervisor ends with 0 and everything with it.
-_KEEPER = """ulimit -p "$2" 2>/dev/null || ulimit -u "$2" 2>/dev/null
+_FIRST_PROCESS = f"""ulimit -p "$1" 2>/dev/null || ulimit -u "$1" 2>/dev/null
 n=0
 while [ "$n" -lt 100 ]; do
-  setsid sh -c "$1" && exit 0
+  setsid "$0" -c ". {PIPES}/supervisor" && exit 0
   n=$((n + 1))
 done
 """
@@ -61,30 +77,42 @@ class BubblewrapBackend:
         self._program = program
         self._features = features
         self._disk = DiskWatch(self._written, config.disk_check_s)
+        self._filter = seccomp_filter(platform.machine())
+        self._starter = _KeyringThread()
+        if self._filter is None:
+            _log.warning("bubblewrap runs without a system call filter: there is none for %s", platform.machine())
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "BubblewrapBackend":
         """Check that bwrap works here.
 
         Raises:
-            BackendUnavailable: it is not installed, or name spaces are not allowed.
+            BackendUnavailable: it is not installed, or namespaces are not allowed.
         """
         program = shutil.which("bwrap")
         if program is None:
             raise BackendUnavailable("bwrap is not installed (Debian, Fedora, Arch: the package `bubblewrap`)")
         flags = ["--unshare-all", "--unshare-user", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/", "/"]
-        said = await _try([program, *flags, "--", "/bin/sh", "-c", "exit 0"])
-        if said:
-            raise BackendUnavailable(f"bwrap cannot make a sandbox here: {said}")
+        problem = await _try([program, *flags, "--", "/bin/sh", "-c", "exit 0"])
+        if problem:
+            raise BackendUnavailable(f"bwrap cannot make a sandbox here: {problem}")
         nested = not await _try([program, *flags, "--disable-userns", "--", "/bin/sh", "-c", "exit 0"])
         return cls(config, program, frozenset({"--disable-userns"} if nested else ()))
 
     async def preflight(self, images: Collection[str]) -> None:
-        """See `SandboxBackend.preflight`."""
+        """See `SandboxBackend.preflight`.
+
+        Raises:
+            BackendUnavailable: an image would show the home directory or a private one; it is never used.
+        """
         images = {image or self._config.image or self.default_image for image in images}
-        missing = tuple(sorted(image for image in images if image != HOST_IMAGE and not (Path(image) / "usr").is_dir()))
+        roots = {image: Path(image) for image in images if image != HOST_IMAGE}
+        missing = tuple(sorted(image for image, root in roots.items() if not (root / "usr").is_dir()))
         if missing:
             raise ImageMissing(missing, f"for bubblewrap an image is a root directory, or `{HOST_IMAGE}`")
+        for image, root in sorted(roots.items()):
+            if reason := refuse_private(root, self._config.private_dirs):
+                raise BackendUnavailable(f"{image} is not usable as an image: {reason}; unpack a root of its own")
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
@@ -92,25 +120,34 @@ class BubblewrapBackend:
         await self.preflight([spec.image])
         if spec.network != "none":
             raise SandboxStartError("bubblewrap can only share the host's network, which is refused; use docker")
-        mounts = checked_mounts(spec.read_only_mounts)
+        mounts = checked_mounts(spec.read_only_mounts, self._config.private_dirs)
         refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
-        argv = [*_limits(spec), self._program, *self._flags(scratch, spec, mounts), "--", *_keeper(spec)]
-        if os.getuid() == 0 and (group := ProcessGroup.make(scratch.name, spec.limits.pids + _OUTSIDE)) is not None:
-            argv = group.wrap(argv)
-        machine = ProcessMachine(
-            scratch.name, Launch(argv, {"PATH": MINIMAL_PATH}, scratch, PIPES, spec.limits.max_life_s)
-        )
+        machine = None
+        filter_fd = _pipe_holding(self._filter) if self._filter is not None else None
         try:
-            await asyncio.to_thread(_furnish, scratch, spec)
+            await asyncio.to_thread(_make_directories, scratch, spec)
+            argv = self._command(scratch, spec, mounts, filter_fd)
+            launch = Launch(
+                argv,
+                {"PATH": MINIMAL_PATH},
+                scratch,
+                PIPES,
+                spec.limits.max_life_s,
+                pass_fds=() if filter_fd is None else (filter_fd,),
+                thread=self._starter,
+            )
+            machine = ProcessMachine(scratch.name, launch, depth=_FORKS)
             channel = await machine.connect()
-            await attest(channel, spec, secrets.token_hex(16), seccomp=False)
-        except (ChannelBroken, WireClosed) as error:
-            await machine.destroy()
-            raise SandboxStartError(f"bwrap did not start a sandbox: {error}") from error
-        except BaseException:
-            await asyncio.shield(machine.destroy())
+            machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=self._filter is not None)
+        except BaseException as error:
+            await asyncio.shield(machine.destroy() if machine else asyncio.to_thread(remove_scratch, scratch))
+            if isinstance(error, ChannelBroken | TransportClosed):
+                raise SandboxStartError(f"bwrap did not start a sandbox: {error}") from error
             raise
+        finally:
+            if filter_fd is not None:
+                os.close(filter_fd)
         sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
         self._disk.add(sandbox)
         return sandbox
@@ -123,37 +160,59 @@ class BubblewrapBackend:
         return len(found)
 
     async def close(self) -> None:
-        """See `SandboxBackend.close`."""
+        """See `SandboxBackend.close`. A sandbox that is still there ends with the thread that started it."""
         await self._disk.close()
+        self._starter.shutdown(wait=False)
 
     async def _written(self, names: Collection[str]) -> dict[str, int]:
         return await asyncio.to_thread(disk_usage, self._config.scratch(), names)
 
-    def _flags(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str]) -> list[str]:
+    def _command(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str], filter_fd: int | None) -> list[str]:
+        first = private_shell(CHANNEL_DIR, _FIRST_PROCESS, str(spec.limits.pids), sh="/bin/sh")
+        flags = [*self._flags(scratch, spec), *self._binds(scratch, spec, mounts)]
+        if filter_fd is not None:
+            flags += ["--seccomp", str(filter_fd)]
+        argv = [*_limits(spec), self._program, *flags, "--", *first]
+        if os.getuid() == 0 and (group := ProcessGroup.make(scratch.name, spec.limits.pids + _OUTSIDE)) is not None:
+            return group.wrap(argv)
+        return argv
+
+    def _flags(self, scratch: Path, spec: SandboxSpec) -> list[str]:
         uid = "0" if spec.user in ("root", "0", "0:0") else "1234"
         flags = [
             *("--unshare-all", "--unshare-user", "--uid", uid, "--gid", uid, "--hostname", "sandbox"),
             *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
             *sorted(self._features),
         ]
-        env = {"PATH": _path(spec.image), "HOME": HOME, "LANG": "C.UTF-8", **spec.env}
+        env = {"PATH": self._path(spec.image), "HOME": HOME, "LANG": "C.UTF-8", **spec.env}
         for name, value in env.items():
             flags += ["--setenv", name, value]
-        binds = _host_binds(scratch) if spec.image == HOST_IMAGE else _image_binds(Path(spec.image))
-        flags += [word for bind in binds for word in bind]
+        return flags
+
+    def _binds(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str]) -> list[str]:
+        if spec.image == HOST_IMAGE:
+            names = [("--ro-bind", str(scratch / "etc" / name), f"/etc/{name}") for name in ("passwd", "group")]
+            binds = [*host_binds(scratch / "empty", packages=self._config.host_packages), *names]
+        else:
+            binds = list(_image_binds(Path(spec.image)))
+        flags = [word for bind in binds for word in bind]
         flags += ["--proc", "/proc", *_proc_covers(), "--dev", "/dev", "--tmpfs", "/run"]
         flags += ["--size", str(spec.limits.tmp_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108 - inside the sandbox
         flags += ["--size", str(64 << 20), "--tmpfs", CHANNEL_DIR]
         flags += ["--ro-bind", str(scratch / "pipes"), PIPES, "--bind", str(scratch / "home"), HOME]
+        if spec.image == HOST_IMAGE:
+            flags += ["--ro-bind", str(scratch / "bin"), BIN]
         flags += ["--bind", str(scratch / "work"), spec.workdir]
         for host, target in mounts.items():
             flags += ["--ro-bind", host, target]
         return [*flags, "--remount-ro", "/", "--chdir", "/"]
 
-
-def _keeper(spec: SandboxSpec) -> list[str]:
-    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2, launcher=f"{PIPES}/{LAUNCHER}")
-    return ["/bin/sh", "-c", _KEEPER, "keeper", script, str(spec.limits.pids)]
+    def _path(self, image: str) -> str:
+        if image != HOST_IMAGE:
+            return MINIMAL_PATH
+        own = Path(sys.base_prefix, "bin")
+        extra = f"{own}:" if self._config.host_packages and not own.is_relative_to("/usr") else ""
+        return f"{BIN}:{extra}{MINIMAL_PATH}"
 
 
 def _limits(spec: SandboxSpec) -> list[str]:
@@ -164,29 +223,39 @@ def _limits(spec: SandboxSpec) -> list[str]:
     return [program, "--core=0", "--nofile=4096", f"--as={memory}", f"--fsize={spec.limits.disk_mb << 20}"]
 
 
-def _path(image: str) -> str:
-    """The running Python's own directory goes first, so that `python3` in the sandbox is the one that heats runs on."""
-    base = Path(sys.base_prefix)
-    if image != HOST_IMAGE or base == Path("/usr") or Path("/usr") in base.parents:
-        return MINIMAL_PATH
-    return f"{base / 'bin'}:{MINIMAL_PATH}"
+def _pipe_holding(data: bytes) -> int:
+    """The read end of a pipe that holds some data, less than a pipe takes, and its end."""
+    read, write = os.pipe()
+    os.write(write, data)
+    os.close(write)
+    return read
 
 
-def _host_binds(scratch: Path) -> Iterator[tuple[str, ...]]:
-    yield ("--ro-bind", "/usr", "/usr")
-    for name in ("bin", "sbin", "lib", "lib32", "lib64"):
-        path = Path("/") / name
-        if path.is_symlink():
-            yield ("--symlink", str(path.readlink()), str(path))
-        elif path.is_dir():
-            yield ("--ro-bind", str(path), str(path))
-    for name in ("passwd", "group"):
-        yield ("--ro-bind", str(scratch / "etc" / name), f"/etc/{name}")
-    for shared in ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"):
-        yield ("--ro-bind-try", shared, shared)
-    base = Path(sys.base_prefix)
-    if base != Path("/usr") and Path("/usr") not in base.parents:
-        yield ("--ro-bind", str(base), str(base))
+class _KeyringThread(ThreadPoolExecutor):
+    """One thread; each call in it, and the process that the call starts, has an empty session keyring of its own.
+
+    Namespaces do not separate keyrings: a sandbox would hold the user's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, thread_name_prefix="heats-bwrap")
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """See `Executor.submit`."""
+
+        def call() -> T:
+            _join_new_keyring()
+            return fn(*args, **kwargs)
+
+        return super().submit(call)
+
+
+def _join_new_keyring() -> None:
+    """Where the kernel has no keyrings, or refuses, there is nothing to separate."""
+    number = _KEYCTL.get(platform.machine())
+    if number is not None:
+        with suppress(OSError):
+            ctypes.CDLL(None, use_errno=True).syscall(number, _JOIN_SESSION_KEYRING, None)
 
 
 def _proc_covers() -> Iterator[str]:
@@ -202,7 +271,7 @@ def _proc_covers() -> Iterator[str]:
 
 def _image_binds(root: Path) -> Iterator[tuple[str, ...]]:
     for path in sorted(root.iterdir()):
-        if path.name in _SKIPPED:
+        if path.name in _NOT_SHOWN:
             continue
         if path.is_symlink():
             yield ("--symlink", str(path.readlink()), f"/{path.name}")
@@ -210,11 +279,14 @@ def _image_binds(root: Path) -> Iterator[tuple[str, ...]]:
             yield ("--ro-bind", str(path), f"/{path.name}")
 
 
-def _furnish(scratch: Path, spec: SandboxSpec) -> None:
-    """The writable directories, and the names of the two users."""
-    for name in ("home", "pipes", "etc"):
+def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
+    """The writable directories, the names of the two users, and `python`."""
+    for name in ("home", "pipes", "etc", "empty", "bin"):
         (scratch / name).mkdir()
-    place_launcher(scratch / "pipes")
+    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
+    (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
+    for name in ("python", "python3"):
+        (scratch / "bin" / name).symlink_to(interpreter())
     uid = 0 if spec.user in ("root", "0", "0:0") else 1234
     name = "root" if uid == 0 else "agent"
     (scratch / "etc" / "passwd").write_text(
@@ -229,7 +301,7 @@ def _furnish(scratch: Path, spec: SandboxSpec) -> None:
 
 
 async def _try(argv: list[str]) -> str:
-    """Empty when the program ends with 0, else what it said."""
+    """Empty when the program ends with 0, else what it printed."""
 
     def run() -> str:
         try:

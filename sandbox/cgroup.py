@@ -56,5 +56,5 @@ def remove_group(name: str, roots: Sequence[Path] = _ROOTS) -> None:
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     break
-                # The kernel takes a name space down a moment after its first process.
+                # The kernel takes a namespace down a moment after its first process.
                 time.sleep(_PAUSE_S)

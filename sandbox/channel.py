@@ -1,16 +1,16 @@
-"""One supervisor and the commands that go through it, one at a time."""
+"""A command's way through a supervisor and back: request, output, completion record; timeouts and kills on the way."""
 
 import asyncio
 import contextlib
 import secrets
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from sandbox.base import ExecResult, ExecStatus
 from sandbox.errors import SandboxStartError
-from sandbox.exchange import Exchange
-from sandbox.pipes import PipeWire
-from sandbox.supervisor import Request, signal_request
-from sandbox.wire import Wire, WireClosed
+from sandbox.supervisor import RECORD_SEPARATOR, Request, one_line_request
+from sandbox.transport import Transport, TransportClosed
 
 _MOVE_S = 10.0
 _TERM_GRACE_S = 0.5
@@ -21,6 +21,7 @@ _PING_S = 1.0
 _PONG_S = 30.0
 _FLOOD_BYTES = 64 << 20
 _FLOOD_BYTES_PER_S = 128 << 20
+_MAX_RECORD = 512
 
 
 class ChannelBroken(Exception):
@@ -31,28 +32,34 @@ class _Unwatched(Exception):
     """The command killed the shell that would have written its record."""
 
 
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """What commands have left behind: how many processes, how many that hold our output, memory kills so far."""
+
+    left: int
+    holding: int
+    memory_kills: int
+
+
 class Channel:
-    """Speaks the protocol of `sandbox.supervisor` over one wire.
+    """Speaks the protocol of `sandbox.supervisor` over one transport.
 
     Not safe for concurrent use: the sandbox holds a lock around it.
 
     Attributes:
+        transport: where requests go and output comes from.
         tainted: processes that outlived their command hold the output; a fresh pair of streams is needed before the
             next command.
         broken: why this channel cannot be used any more; empty while it can.
+        shell: the shell that runs commands, once `hello` was answered.
     """
 
-    def __init__(self, wire: Wire) -> None:
-        self.wire = wire
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
         self.broken = ""
         self.tainted = False
         self.shell = ""
-        self._crowded = True
         self._busy = False
-        self._setup = b""  # of the last command that the supervisor ran itself, as it has it
-        self._prior = b""  # of the last command
-        self._worker: PipeWire | None = None
-        self._worker_setup = b""
 
     async def hello(self, limit_s: float = 30.0) -> None:
         """Wait until the supervisor answers.
@@ -61,9 +68,9 @@ class Channel:
             ChannelBroken: it does not.
             SandboxStartError: the image lacks what the supervisor needs.
         """
-        words = await self._ask("H", limit_s=limit_s)
-        self.shell = words[1] if len(words) > 1 else "?"
-        if words[-1] == "none":
+        words = await self._ask("hello", limit_s=limit_s)
+        self.shell = words[0] if words else "sh"
+        if words[-1:] == ["none"]:
             raise SandboxStartError("the image has none of setsid, perl and python3; commands need one of them")
 
     async def run(self, request: Request, *, timeout: float, limit: int) -> ExecResult:
@@ -71,7 +78,7 @@ class Channel:
 
         Args:
             request: the command; its nonce must be fresh.
-            timeout: seconds until it is told to end, and shortly after killed.
+            timeout: seconds until it is asked to end, and shortly after killed.
             limit: bytes kept of each stream.
 
         Returns:
@@ -80,155 +87,127 @@ class Channel:
         Raises:
             ValueError: the request cannot be written down.
         """
-        setup, worker = request.setup, self._worker_for(request)
-        data = request.encode(look=self._crowded, again=worker is not None or setup == self._setup)
-        run = Exchange.begin(request.nonce, limit, merged=request.merge_stderr, worker=worker)
-        before = self._setup, self._worker
-        self._crowded, self._setup, self._prior, self._worker, self._busy = True, b"", b"", None, True
+        data = request.encode()
+        run = _Exchange.begin(request.nonce, limit, merged=request.merge_stderr)
+        self._busy = True
         try:
             result = await self._run(run, data, timeout)
-            await self._hear_out(run)
-            self._setup, self._prior, self._busy = before[0] if worker else setup, setup, False
-            # A worker that did not get to the end of a command is not waited for again.
-            self._worker = before[1] if run.complete or worker is None else None
+            await self._take_late_answer(run)
+            self._busy = False
             return result
-        except (WireClosed, ChannelBroken) as error:
+        except (TransportClosed, ChannelBroken) as error:
             self.broken = str(error)
             return run.result("indeterminate", None, 0)
         except asyncio.CancelledError:
             try:
                 await asyncio.shield(self._abandon(run))
-            except asyncio.CancelledError:  # cancelled again: somebody still reads from the wire
+            except asyncio.CancelledError:  # cancelled again: somebody still reads from the transport
                 self.broken = self.broken or "left in the middle of a command"
             raise
 
     async def kill_all(self) -> int:
         """Kill everything that commands left behind; returns how many are still there."""
-        return await self._repeat_kill("A")
+        return await self._repeat_kill("clear")
 
-    async def end(self) -> bool:
-        """Ask the supervisor to have the sandbox end; returns whether that could be asked, which is when it is idle."""
-        if self._busy or self.broken:
-            return False
-        try:
-            await self.wire.send(signal_request("E", secrets.token_hex(16)))
-        except WireClosed as error:
-            self.broken = str(error)
-        return not self.broken
-
-    async def move(self, wire: Wire, *pipes: str) -> None:
-        """Tell the supervisor to use other pipes (as it sees them), and hear it answer through the wire of these."""
-        await self._ask("N", *pipes, limit_s=_MOVE_S, onto=wire)
-        self.tainted, self._worker = False, None
-
-    def wants_worker(self, request: Request) -> bool:
-        """Whether this is one of several commands from the same directory and environment, which a worker runs faster.
-
-        Raises:
-            ValueError: the request cannot be written down.
-        """
-        return not self._crowded and self._prior == self._setup == request.setup and self._worker_for(request) is None
-
-    async def hire(self, wire: PipeWire, pipe: str) -> None:
-        """Have the supervisor start a worker in place of the former one: a shell that runs commands itself.
-
-        Commands from the directory and environment of the last one go to it while nothing else runs. It is not started
-        anew for each, which takes longer than a small command; the supervisor watches meanwhile.
-
-        Args:
-            wire: this channel's, which sends to the worker, too.
-            pipe: where the worker reads, as it sees it.
+    async def look(self) -> Processes:
+        """What the last command has left behind.
 
         Raises:
             ChannelBroken: the supervisor does not answer.
         """
-        await self._ask("W", pipe, limit_s=_MOVE_S)
-        self._worker, self._worker_setup = wire, self._setup
+        return Processes(*_numbers(await self._ask("look", limit_s=_KILL_S), 3))
 
-    def _worker_for(self, request: Request) -> PipeWire | None:
-        fits = not self._crowded and self._worker_setup == request.setup
-        return self._worker if fits and self._worker is not None and self._worker.staffed else None
+    async def end(self) -> bool:
+        """Ask the supervisor to end the sandbox; returns whether that could be asked, which is when it is idle."""
+        if self._busy or self.broken:
+            return False
+        try:
+            await self.transport.send(one_line_request("end", secrets.token_hex(16)))
+        except TransportClosed as error:
+            self.broken = str(error)
+        return not self.broken
 
-    async def _run(self, run: Exchange, data: bytes, timeout: float) -> ExecResult:
+    async def move(self, transport: Transport, *pipes: str) -> None:
+        """Have the supervisor use other pipes (named as it sees them), and hear its answer through their transport."""
+        await self._ask("move", *pipes, limit_s=_MOVE_S, onto=transport)
+        self.tainted = False
+
+    async def _run(self, run: "_Exchange", data: bytes, timeout: float) -> ExecResult:
         try:
             async with asyncio.timeout(timeout):
-                await (run.worker.send(data, worker=True) if run.worker else self.wire.send(data))
+                await self.transport.send(data)
                 await self._until_complete(run)
         except TimeoutError:
             if not run.complete:
-                return await self._stop(run)
+                return await self._time_out(run)
         except _Unwatched:
-            await self._repeat_kill("K", run)
+            await self._repeat_kill("kill", run)
             return run.result("indeterminate", None, 0)
-        return await self._settle(run)
+        return await self._result(run)
 
-    async def _until_complete(self, run: Exchange) -> None:
+    async def _until_complete(self, run: "_Exchange") -> None:
         while not run.complete:
             try:
                 async with asyncio.timeout(_PING_S):
                     await self._take(run)
             except TimeoutError:
                 if run.asked is None:
-                    await self.wire.send(signal_request("P", run.nonce, *(["worker"] if run.worker else [])))
+                    await self.transport.send(one_line_request("watched", run.nonce))
                     run.asked = time.monotonic()
-            if "P" in run.answers:
+            if "watched" in run.answers:
                 run.asked = None
-                if _numbers(run.answers.pop("P"))[0] == 0 and run.record is None:
+                if _numbers(run.answers.pop("watched"), 1)[0] == 0 and run.record is None:
                     raise _Unwatched
             if run.asked is not None and time.monotonic() - run.asked > _PONG_S:
                 raise ChannelBroken(f"no answer for {_PONG_S:.0f} s")
 
-    async def _hear_out(self, run: Exchange) -> None:
+    async def _take_late_answer(self, run: "_Exchange") -> None:
         """Wait for an answer that the command's end was faster than: later it would be the next command's output."""
         if run.asked is None:
             return
         try:
             async with asyncio.timeout(_PONG_S):
-                while "P" not in run.answers and not self.tainted:
+                while "watched" not in run.answers and not self.tainted:
                     await self._take(run)
-        except (TimeoutError, WireClosed, ChannelBroken):
+        except (TimeoutError, TransportClosed, ChannelBroken):
             self.tainted = True
 
-    async def _take(self, run: Exchange) -> None:
-        stream, data = await self.wire.receive()
-        try:
-            total = run.feed(stream, data)
-        except ValueError as error:
-            raise ChannelBroken(str(error)) from error
+    async def _take(self, run: "_Exchange") -> None:
+        stream, data = await self.transport.receive()
+        total = run.feed(stream, data)
         if total > _FLOOD_BYTES and not run.complete:
             await asyncio.sleep(len(data) / _FLOOD_BYTES_PER_S)
 
-    async def _settle(self, run: Exchange) -> ExecResult:
-        """Give what the shell left running a moment to finish writing."""
-        code, left, held, ooms, others = _numbers(run.record)
-        self._crowded = bool(others)
-        if held:
+    async def _result(self, run: "_Exchange") -> ExecResult:
+        """The result of a completed command; what it left running gets a moment to finish writing."""
+        code, left, holding, memory_kills = _numbers(run.record, 4)
+        if holding:
             await self._drain(run)
-        status: ExecStatus = "oom" if ooms > 0 and code != 0 else "exited"
+        status: ExecStatus = "oom" if memory_kills > 0 and code != 0 else "exited"
         return run.result(status, None if status == "oom" else code, left)
 
-    async def _drain(self, run: Exchange) -> None:
+    async def _drain(self, run: "_Exchange") -> None:
         """Wait for holders of our output until they are gone, or quiet, or the time is up."""
         began = time.monotonic()
         run.answers = {}
-        await self.wire.send(signal_request("Q", run.nonce))
+        await self.transport.send(one_line_request("look", run.nonce))
         while (now := time.monotonic()) < began + _DRAIN_S and now - max(began, run.last_data) < _QUIET_S:
             try:
                 async with asyncio.timeout(_QUIET_S / 5):
                     await self._take(run)
             except TimeoutError:
-                if "Q" in run.answers:
+                if "look" in run.answers:
                     run.answers = {}
-                    await self.wire.send(signal_request("Q", run.nonce))
-            if "Q" in run.answers and _numbers(run.answers["Q"])[1] == 0:
+                    await self.transport.send(one_line_request("look", run.nonce))
+            if "look" in run.answers and _numbers(run.answers["look"], 2)[1] == 0:
                 return
         self.tainted = True
 
-    async def _stop(self, run: Exchange) -> ExecResult:
+    async def _time_out(self, run: "_Exchange") -> ExecResult:
         """End a command whose time is up, and keep what it wrote."""
-        await self.wire.send(signal_request("T", run.nonce))
+        await self.transport.send(one_line_request("stop", run.nonce))
         await self._collect(run, _TERM_GRACE_S)
-        left = await self._repeat_kill("K", run)
+        left = await self._repeat_kill("kill", run)
         with contextlib.suppress(_Unwatched, TimeoutError):
             async with asyncio.timeout(_KILL_S):
                 await self._until_complete(run)
@@ -236,45 +215,45 @@ class Channel:
             raise ChannelBroken("the command could not be ended")
         return run.result("timeout", None, 0)
 
-    async def _collect(self, run: Exchange, limit_s: float) -> None:
+    async def _collect(self, run: "_Exchange", limit_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 while not run.complete:
                     await self._take(run)
 
-    async def _abandon(self, run: Exchange) -> None:
-        """The caller was cancelled: leave no process behind, bounded."""
+    async def _abandon(self, run: "_Exchange") -> None:
+        """The caller was cancelled: leave no process behind, in bounded time."""
         try:
             async with asyncio.timeout(_KILL_S):
-                await self._repeat_kill("K", run)
+                await self._repeat_kill("kill", run)
                 await self._collect(run, _TERM_GRACE_S)
-                while not run.complete:  # it had not begun, maybe
-                    await self._repeat_kill("K", run)
+                while not run.complete:  # perhaps it had not begun
+                    await self._repeat_kill("kill", run)
                     await self._collect(run, _TERM_GRACE_S)
-        except (TimeoutError, WireClosed, ChannelBroken) as error:
+        except (TimeoutError, TransportClosed, ChannelBroken) as error:
             self.broken = f"cancelled: {error}"
         if not run.complete:
             self.broken = "cancelled, and the command could not be ended"
 
-    async def _repeat_kill(self, op: str, run: Exchange | None = None) -> int:
+    async def _repeat_kill(self, op: str, run: "_Exchange | None" = None) -> int:
         deadline = time.monotonic() + _KILL_S
         while True:
-            left = _numbers(await self._ask(op, run=run, limit_s=_KILL_S))[0]
+            left = _numbers(await self._ask(op, run=run, limit_s=_KILL_S), 1)[0]
             if left == 0 or time.monotonic() > deadline:
                 return left
             await asyncio.sleep(0.02)
 
     async def _ask(
-        self, op: str, *words: str, limit_s: float, run: Exchange | None = None, onto: Wire | None = None
+        self, op: str, *words: str, limit_s: float, run: "_Exchange | None" = None, onto: Transport | None = None
     ) -> list[str]:
         """Send a one-line request and wait for its answer; other output is captured or dropped."""
         if run is None:
-            run = Exchange.begin(secrets.token_hex(16), 1024, merged=True)
+            run = _Exchange.begin(secrets.token_hex(16), 1024, merged=True)
         run.answers = {}
         try:
             async with asyncio.timeout(limit_s):
-                await self.wire.send(signal_request(op, run.nonce, *words))
-                self.wire = onto or self.wire
+                await self.transport.send(one_line_request(op, run.nonce, *words))
+                self.transport = onto or self.transport
                 while op not in run.answers:
                     await self._take(run)
         except asyncio.CancelledError:
@@ -282,15 +261,172 @@ class Channel:
             raise
         except TimeoutError as error:
             raise ChannelBroken(f"the supervisor did not answer within {limit_s:.0f} s") from error
-        except WireClosed as error:
-            said = run.err.value().decode("utf-8", "replace").strip()
-            raise ChannelBroken(f"{error}: {said}" if said else str(error)) from error
+        except TransportClosed as error:
+            last = run.err.value().decode("utf-8", "replace").strip()
+            raise ChannelBroken(f"{error}: {last}" if last else str(error)) from error
         return run.answers.pop(op)
 
 
-def _numbers(words: list[str] | None) -> list[int]:
+class Capture:
+    """Keeps the first and the last half of `limit` bytes, and counts them all."""
+
+    def __init__(self, limit: int) -> None:
+        self.total = 0
+        self._head_room = limit - limit // 2
+        self._tail_room = limit // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, data: bytes) -> None:
+        """Take more output."""
+        self.total += len(data)
+        room = self._head_room - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail += data[-self._tail_room :] if self._tail_room else b""
+            if len(self._tail) > 2 * self._tail_room + 65536:
+                del self._tail[: -self._tail_room]
+
+    def value(self) -> bytes:
+        """What was kept; where something was cut, a line in between says how much."""
+        cut = self.total - self._head_room - self._tail_room
+        if cut <= 0:
+            return bytes(self._head + self._tail)
+        tail = self._tail[-self._tail_room :] if self._tail_room else b""
+        return bytes(self._head) + b"\n[... %d bytes cut ...]\n" % cut + bytes(tail)
+
+
+class RecordScanner:
+    """Finds our records in the output around them, across chunk borders."""
+
+    def __init__(self, nonce: str) -> None:
+        self._marker = RECORD_SEPARATOR + nonce.encode() + b" "
+        self._held = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes | list[str]]:
+        """Yield output as bytes and records as lists of words, in order.
+
+        The end of a chunk is held back while it could still be the start of a record.
+
+        Raises:
+            ValueError: a record does not end.
+        """
+        data = self._held + data if self._held else data
+        self._held = b""
+        at = 0
+        while (start := data.find(self._marker, at)) >= 0:
+            end = data.find(RECORD_SEPARATOR, start + len(self._marker))
+            if end < 0 and len(data) - start < _MAX_RECORD:
+                break
+            if end < 0 or end - start > _MAX_RECORD:
+                raise ValueError("a record on the channel does not end")
+            if start > at:
+                yield data[at:start]
+            yield data[start + len(self._marker) : end].decode("ascii", "replace").split()
+            at = end + 1
+        keep = start if start >= 0 else self._possible_start(data, at)
+        if keep > at:
+            yield data[at:keep]
+        self._held = data[keep:]
+
+    def rest(self) -> bytes:
+        """Held-back bytes that turned out to be output."""
+        held, self._held = self._held, b""
+        return held
+
+    def _possible_start(self, data: bytes, at: int) -> int:
+        tail = max(at, len(data) - len(self._marker) + 1)
+        start = data.find(RECORD_SEPARATOR, tail)
+        while start >= 0:
+            if self._marker.startswith(data[start:]):
+                return start
+            start = data.find(RECORD_SEPARATOR, start + 1)
+        return len(data)
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One command and all that has come back of it so far.
+
+    Attributes:
+        nonce: of the request; records with another one are output.
+        merged: both streams come as one.
+        began: when, by `time.monotonic`.
+        record: the fields of its completion record, once that is there.
+        err_done: whether the record's counterpart on standard error is there.
+        answers: fields of other records, by their first word.
+        asked: when it was asked whether the command is still watched, while there is no answer.
+        last_data: when output came last.
+    """
+
+    nonce: str
+    out: Capture
+    err: Capture
+    out_scan: RecordScanner
+    err_scan: RecordScanner
+    merged: bool
+    began: float
+    record: list[str] | None = None
+    err_done: bool = False
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    asked: float | None = None
+    last_data: float = 0.0
+
+    @classmethod
+    def begin(cls, nonce: str, limit: int, *, merged: bool) -> "_Exchange":
+        scanners = RecordScanner(nonce), RecordScanner(nonce)
+        return cls(nonce, Capture(limit), Capture(limit), *scanners, merged, time.monotonic())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of its output is here."""
+        return self.record is not None and (self.merged or self.err_done)
+
+    def feed(self, stream: int, data: bytes) -> int:
+        """Take what came through a stream (1 or 2); returns how many bytes of output that stream has brought.
+
+        Raises:
+            ChannelBroken: a record does not end.
+        """
+        scanner, capture = (self.out_scan, self.out) if stream == 1 else (self.err_scan, self.err)
+        try:
+            for item in scanner.feed(data):
+                if isinstance(item, bytes):
+                    capture.add(item)
+                    self.last_data = time.monotonic()
+                else:
+                    self._note(stream, item)
+        except ValueError as error:
+            raise ChannelBroken(str(error)) from error
+        return capture.total
+
+    def _note(self, stream: int, words: list[str]) -> None:
+        op, *values = words or ["?"]
+        if op != "ended":
+            self.answers[op] = values
+        elif stream == 2:
+            self.err_done = True
+        else:
+            self.record = values
+
+    def result(self, status: ExecStatus, code: int | None, left: int) -> ExecResult:
+        return ExecResult(
+            status=status,
+            exit_code=code,
+            stdout=self.out.value(),
+            stderr=self.err.value(),
+            stdout_total=self.out.total,
+            stderr_total=self.err.total,
+            duration_s=time.monotonic() - self.began,
+            left_running=left,
+        )
+
+
+def _numbers(words: list[str] | None, count: int) -> list[int]:
     try:
         values = [int(word) for word in words or []]
     except ValueError as error:
         raise ChannelBroken(f"an unreadable record: {words}") from error
-    return values + [0] * (5 - len(values))
+    return (values + [0] * count)[:count]

@@ -3,19 +3,19 @@
 import asyncio
 import logging
 import shutil
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from sandbox.base import ExecResult
 from sandbox.channel import Channel
 from sandbox.config import SandboxConfig
+from sandbox.daemon_exec import DaemonExec
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
-from sandbox.launcher import LAUNCHER
-from sandbox.pipefolder import OUTPUTS, PipeFolder
-from sandbox.pipes import PipeWire, ProcessWire
 from sandbox.scratch import remove_scratch
-from sandbox.supervisor import supervisor_script
-from sandbox.wire import SocketWire, Wire, WireClosed
+from sandbox.supervisor import Request, private_shell, supervisor_script
+from sandbox.transport import ChildTransport, NamedPipes, PipeTransport, StreamTransport, Transport, TransportClosed
 
 _log = logging.getLogger(__name__)
 
@@ -25,19 +25,23 @@ LABEL = "heats."
 _SUPERVISOR = "supervisor"
 _FIRST_S = 10.0
 _END_WAITS, _END_WAIT_S = 5, 1
+_KILL_S = 5.0
+_ARGUMENT_BYTES = 120_000
+"""The kernel takes no longer argument."""
 
-# As PID 1 of its name space it hears, of what is sent from inside, only the one signal that it listens to, and `wait`
+# As PID 1 of its namespace it hears, of what is sent from inside, only the one signal that it listens to, and `wait`
 # takes care of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
-KEEPER = """trap 'exit 0' USR2
+FIRST_PROCESS = """trap 'exit 0' USR2
 [ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
-[ -z "$3" ] || { . "$3"; } >"$4" 2>"$5" <"$6" &
-n=0
-while [ "$n" -lt "$1" ]; do
-  sleep "$2" &
+n=$1 tick=$2
+shift 2
+[ -z "$1" ] || { o=$1 e=$2 i=$3; shift 3; "$@" >"$o" 2>"$e" <"$i" & }
+while [ "$n" -gt 0 ]; do
+  sleep "$tick" &
   wait "$!"
-  n=$((n + 1))
+  n=$((n - 1))
 done"""
-"""Arguments: ticks of life, seconds of a tick, and maybe the supervisor's file and its pipes (`furnish`)."""
+"""Arguments: ticks of life, seconds of a tick, and what `supervisor_at_start` returns."""
 
 
 class ContainerMachine:
@@ -48,7 +52,15 @@ class ContainerMachine:
     that goes back and forth unless there is a folder.
 
     Args:
+        engine: the daemon.
+        config: how to reach it.
+        name: of the container.
+        crowd: see `supervisor_script`.
+        user: of the commands, where not the container's own.
         folder: seen in the container as `PIPES`; None where there is none. Its parent is removed with the container.
+
+    Attributes:
+        private: the backend found that commands cannot read the memory of the supervisor.
     """
 
     def __init__(
@@ -62,26 +74,28 @@ class ContainerMachine:
         folder: Path | None = None,
     ) -> None:
         self.name = name
+        self.private = False
         self.engine = engine
         self.config = config
         self._folder = folder
-        self._pipes = PipeFolder(folder, PIPES) if folder else None
-        self._first: PipeWire | None = None
+        self._pipes = NamedPipes(folder, PIPES) if folder else None
+        self._first: PipeTransport | None = None
         self._channel: Channel | None = None
+        self._original: Channel | None = None
+        self._shell = ""
         self._opening = AsyncExitStack()
-        launcher = f"{PIPES}/{LAUNCHER}" if folder else ""
-        self._program = supervisor_script(CHANNEL_DIR, crowd=crowd, launcher=launcher)
+        self._program = supervisor_script(CHANNEL_DIR, crowd=crowd)
         self._user = user
-        self._wires: list[Wire] = []
+        self._transports: list[Transport] = []
         self._gone = False
 
-    async def furnish(self) -> list[str]:
-        """Open pipes for a supervisor that starts with the container; returns what `KEEPER` needs for that.
+    async def supervisor_at_start(self) -> list[str]:
+        """Open pipes for a supervisor that starts with the container; returns what `FIRST_PROCESS` needs for that.
 
         Its program is a file of the folder: engine and runtime read a container's arguments a dozen times.
 
         Raises:
-            WireClosed: pipes or file cannot be made.
+            TransportClosed: pipes or file cannot be made.
         """
         if self._pipes is None or self._folder is None:
             return []
@@ -90,11 +104,11 @@ class ContainerMachine:
             file.write_text(self._program, encoding="ascii")
             file.chmod(0o444)
         except OSError as error:
-            raise WireClosed(f"{self._folder}: {error.strerror}") from error
-        self._first = PipeWire()
-        self._wires.append(self._first)
-        pipes = await self._opening.enter_async_context(self._pipes.fresh(self._first, (*OUTPUTS, "in")))
-        return [f"{PIPES}/{_SUPERVISOR}", *pipes]
+            raise TransportClosed(f"{self._folder}: {error.strerror}") from error
+        self._first = PipeTransport()
+        self._transports.append(self._first)
+        pipes = await self._opening.enter_async_context(self._pipes.fresh(self._first, with_input=True))
+        return [*pipes, *private_shell(CHANNEL_DIR, f". {PIPES}/{_SUPERVISOR}")]
 
     async def connect(self) -> Channel:
         """See `Machine.connect`."""
@@ -104,44 +118,82 @@ class ContainerMachine:
             self._channel, self._first = Channel(self._first), None
             async with self._opening:
                 await self._channel.hello(_FIRST_S)
+            self._original, self._shell = self._channel, self._channel.shell
             return self._channel
-        channel = Channel(await self._wire())
-        self._wires.append(channel.wire)
+        channel = Channel(await self._through_daemon())
+        self._transports.append(channel.transport)
         try:
             await channel.hello()
             if self._pipes is not None:
-                await self._past_the_daemon(channel, self._pipes)
+                await self._past_daemon(channel, self._pipes)
         except BaseException:
             await self.drop(channel)
             raise
+        if not self._shell:
+            self._original, self._shell = channel, channel.shell
         return channel
 
-    async def _past_the_daemon(self, channel: Channel, pipes: PipeFolder) -> None:
-        through, wire = channel.wire, PipeWire()
-        self._wires.append(wire)
+    def vouches_for(self, channel: Channel) -> bool:
+        """See `Machine.vouches_for`. A later supervisor is started from files that commands may have changed."""
+        return self.private and channel is self._original and not channel.broken
+
+    async def _past_daemon(self, channel: Channel, pipes: NamedPipes) -> None:
+        through, past = channel.transport, PipeTransport()
+        self._transports.append(past)
         try:
-            await pipes.move(channel, wire, (*OUTPUTS, "in"))
+            async with pipes.fresh(past, with_input=True) as names:
+                await channel.move(past, *names)
         finally:
-            for other in {through, wire} - {channel.wire}:
+            for other in {through, past} - {channel.transport}:
                 await self._let_go(other)
 
     async def drop(self, channel: Channel) -> None:
         """See `Machine.drop`."""
-        await self._let_go(channel.wire)
+        await self._let_go(channel.transport)
 
     async def refresh(self, channel: Channel) -> Channel:
-        """See `Machine.refresh`: the former connection stays open, so that whoever writes to it is not blocked."""
-        if self._pipes is not None and isinstance(channel.wire, PipeWire):
-            await self._pipes.move(channel, channel.wire)
+        """See `Machine.refresh`: the former connection stays open, so that its writers are not blocked."""
+        if self._pipes is not None and isinstance(channel.transport, PipeTransport):
+            async with self._pipes.fresh(channel.transport) as names:
+                await channel.move(channel.transport, *names)
             return channel
         fresh = await self.connect()
-        await channel.wire.hang_up()
+        await channel.transport.hang_up()
         return fresh
 
-    async def hire(self, channel: Channel) -> None:
-        """See `Machine.hire`."""
-        if self._pipes is not None:
-            await self._pipes.hire(channel)
+    async def run_from_outside(
+        self, channel: Channel, request: Request, *, timeout: float, limit: int
+    ) -> ExecResult | None:
+        """See `Machine.run_from_outside`: the daemon starts the command, and reports how it ended."""
+        script = request.setup() + (b"\nexec 2>&1\n" if request.merge_stderr else b"\n") + request.command
+        if self.engine.encrypted or len(script) > _ARGUMENT_BYTES:
+            return None
+        before = await channel.look()
+        argv = [self._shell, "-c", script.decode("utf-8", "surrogateescape")]
+        run = await DaemonExec.begin(
+            self.engine, self.name, argv, user=self._user, stdin=request.stdin or None, limit=limit
+        )
+        code = None
+        try:
+            async with asyncio.timeout(timeout):
+                code = await run.exit_code()
+        except TimeoutError:
+            await self._end(run, channel)
+        except asyncio.CancelledError:
+            await asyncio.shield(self._end(run, channel))
+            raise
+        finally:
+            await run.close()
+        return run.result(code, before, await channel.look())
+
+    async def _end(self, run: DaemonExec, channel: Channel) -> None:
+        """End a command that the daemon started, and all that it started."""
+        deadline = time.monotonic() + _KILL_S
+        await channel.kill_all()
+        while await run.ended() is None:
+            if time.monotonic() > deadline:
+                raise TransportClosed("a command could not be ended")
+            await asyncio.sleep(0.05)
 
     async def alive(self) -> bool | None:
         """See `Machine.alive`."""
@@ -190,34 +242,35 @@ class ContainerMachine:
         """Close the connections; the container goes on."""
         self._gone = True
         await self._opening.aclose()
-        for wire in self._wires:
-            await wire.close()
-        self._wires.clear()
+        for transport in self._transports:
+            await transport.close()
+        self._transports.clear()
         if self._folder is not None:
             await asyncio.to_thread(remove_scratch, self._folder.parent)
 
-    async def _let_go(self, wire: Wire) -> None:
-        self._wires.remove(wire)
-        await wire.close()
+    async def _let_go(self, transport: Transport) -> None:
+        self._transports.remove(transport)
+        await transport.close()
 
-    async def _wire(self) -> Wire:
-        argv = ["sh", "-c", self._program]
+    async def _through_daemon(self) -> Transport:
+        argv = list(private_shell(CHANNEL_DIR, self._program))
         if self.config.channel == "cli" or (self.config.channel == "auto" and self.engine.encrypted):
-            return await self._cli_wire(argv)
+            return await self._through_client(argv)
         try:
-            return SocketWire(*await self.engine.exec_stream(self.name, argv, user=self._user))
+            stream = await self.engine.exec_stream(self.name, argv, user=self._user)
+            return StreamTransport(stream.reader, stream.writer)
         except NoSuchObject as error:
             raise SandboxLost(f"{self.name} is gone") from error
         except SandboxError as error:
-            raise WireClosed(str(error)) from error
+            raise TransportClosed(str(error)) from error
 
-    async def _cli_wire(self, argv: list[str]) -> Wire:
+    async def _through_client(self, argv: list[str]) -> Transport:
         docker = shutil.which("docker")
         if docker is None:
             raise BackendUnavailable("this channel needs the docker command line client on PATH")
         env = self.engine.cli_environment()
         user = ["-u", self._user] if self._user is not None else []
         try:
-            return await ProcessWire.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env, cwd="/")
+            return await ChildTransport.spawn([docker, "exec", "-i", *user, self.name, *argv], env=env)
         except OSError as error:
-            raise WireClosed(str(error)) from error
+            raise TransportClosed(str(error)) from error

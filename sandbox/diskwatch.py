@@ -1,4 +1,4 @@
-"""Ends sandboxes that fill the disk.
+"""A watch that ends sandboxes which fill the disk.
 
 Quotas for a container's writable layer need a file system that few machines have, so what was written is measured from
 outside at intervals. A single file is also limited by the kernel (RLIMIT_FSIZE), at once and without looking.
@@ -18,13 +18,13 @@ from sandbox.session import ChannelSandbox
 _log = logging.getLogger(__name__)
 
 Measure = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
-"""Names of sandboxes -> bytes that each has on the disk."""
+"""Names of sandboxes -> bytes that each occupies on the disk."""
 
 _SHARE = 0.2
 
 
 class DiskWatch:
-    """Looks at all sandboxes of a backend while there are any.
+    """Measures all sandboxes of a backend while there are any.
 
     Args:
         measure: may leave out sandboxes, and raise SandboxError or OSError: then nothing is concluded.
@@ -44,7 +44,7 @@ class DiskWatch:
             self._task = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._watched.clear()
         if self._task is not None:
             self._task.cancel()
@@ -71,11 +71,11 @@ class DiskWatch:
             if sandbox is not None and written > sandbox.spec.limits.disk_mb << 20:
                 _log.warning("%s wrote %d MiB and is ended", name, written >> 20)
                 limit = f"more than {sandbox.spec.limits.disk_mb} MiB on the disk (disk_mb)"
-                await sandbox.condemn(DiskLimitExceeded(f"{name} wrote {limit}: {written >> 20} MiB"))
+                await sandbox.end_with(DiskLimitExceeded(f"{name} wrote {limit}: {written >> 20} MiB"))
 
 
 def refuse_below_floor(directory: Path, floor_mb: int) -> None:
-    """Start nothing more on a disk that is nearly full.
+    """Refuse to start on a disk that is nearly full.
 
     Raises:
         SandboxStartError: less than `floor_mb` MiB are free there. A directory that cannot be seen is not judged.

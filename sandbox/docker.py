@@ -15,16 +15,15 @@ from sandbox.attest import attest, checked_mounts
 from sandbox.base import SandboxSpec
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
-from sandbox.container import CHANNEL_DIR, KEEPER, LABEL, PIPES, ContainerMachine
+from sandbox.container import CHANNEL_DIR, FIRST_PROCESS, LABEL, PIPES, ContainerMachine
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxLost, SandboxStartError
 from sandbox.gvisor import is_gvisor, limited, outer_pids
-from sandbox.launcher import place_launcher
 from sandbox.owner import Owner
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
-from sandbox.wire import WireClosed
+from sandbox.transport import TransportClosed
 
 _log = logging.getLogger(__name__)
 
@@ -48,8 +47,8 @@ class DockerBackend:
         self._own_cgroup_view = False
         self._disk = DiskWatch(self._written, config.disk_check_s)
         plain = config.channel == "auto" and config.persistent and config.runtime in _OURS
-        self._short = engine.local and (plain or config.channel == "pipes")
-        self._short_works = False
+        self._use_pipes = engine.local and (plain or config.channel == "pipes")
+        self._pipes_work = False
 
     @property
     def runtime(self) -> str | None:
@@ -99,40 +98,40 @@ class DockerBackend:
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`.
 
-        Pipes past the daemon, and a network name space that the daemon does not look after, halve the time that a start
-        takes. A daemon in another machine, or one that is not Docker's, may not follow: then it is done without.
+        Pipes past the daemon, and a network namespace that the daemon does not manage, halve the time of a start. A
+        daemon in another machine, or one that is not Docker's, may not support that: then containers start without.
         """
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         if not spec.workdir:
             about = await self._image(spec.image) or {}
             spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
         refuse_below_floor(self._root, self._config.free_floor_mb)
-        short = self._short
+        with_pipes = self._use_pipes
         try:
-            sandbox = await self._start(spec, short=short)
-            self._short_works |= short
+            sandbox = await self._start(spec, with_pipes=with_pipes)
+            self._pipes_work |= with_pipes
         except SandboxStartError as error:
-            if not short or self._config.channel == "pipes":
+            if not with_pipes or self._config.channel == "pipes":
                 raise
-            sandbox = await self._start(spec, short=False)
-            if not self._short_works:  # otherwise it was one that took too long, on a machine with too much to do
-                _log.warning("containers start the long way from now on: %s", error)
-                self._short = False
+            sandbox = await self._start(spec, with_pipes=False)
+            if not self._pipes_work:  # otherwise this one took too long, on a busy machine
+                _log.warning("containers start without pipes from now on: %s", error)
+                self._use_pipes = False
         return sandbox
 
-    async def _start(self, spec: SandboxSpec, *, short: bool) -> ChannelSandbox:
+    async def _start(self, spec: SandboxSpec, *, with_pipes: bool) -> ChannelSandbox:
         name = f"heats-{secrets.token_hex(8)}"
-        folder = self._pipe_folder(spec) if short else None
+        folder = self._pipe_folder(spec) if with_pipes else None
         machine = ContainerMachine(self.engine, self._config, name, crowd=spec.limits.pids // 2, folder=folder)
         try:
-            await self._create(name, spec, await machine.furnish(), folder)
+            await self._create(name, spec, await machine.supervisor_at_start(), folder)
             channel = await machine.connect()
             ours = self._config.runtime in _OURS
-            await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
+            machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
         except BaseException as error:
             # The daemon may have made the container although the call failed.
             await asyncio.shield(machine.destroy())
-            if isinstance(error, ChannelBroken | WireClosed | EngineError | SandboxLost):
+            if isinstance(error, ChannelBroken | TransportClosed | EngineError | SandboxLost):
                 raise SandboxStartError(f"could not start a sandbox from {spec.image}: {error}") from error
             raise
         sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
@@ -185,25 +184,24 @@ class DockerBackend:
     def _pipe_folder(self, spec: SandboxSpec) -> Path:
         folder = make_scratch(self._config.scratch(), self.name, spec.labels) / "pipes"
         folder.mkdir()
-        place_launcher(folder)
         folder.chmod(0o755)
         return folder
 
     async def _create(self, name: str, spec: SandboxSpec, supervisor: list[str], folder: Path | None) -> None:
         api = self.engine.api
-        mounts = checked_mounts(spec.read_only_mounts)
+        mounts = checked_mounts(spec.read_only_mounts, self._config.private_dirs)
         if mounts and not self.engine.local:
             raise SandboxStartError("read-only mounts need a Docker daemon on this machine")
         host_config = api.create_host_config(**self._host_config(spec, mounts, folder))
         gvisor = is_gvisor(self._config.runtime)
-        keeper = limited(KEEPER, spec.limits.pids) if gvisor else KEEPER
+        first = limited(FIRST_PROCESS, spec.limits.pids) if gvisor else FIRST_PROCESS
         tick = max(1, min(_TICK_S, int(spec.limits.max_life_s)))
         ticks = max(1, int(spec.limits.max_life_s) // tick)
 
         def create_and_start() -> None:
             api.create_container(
                 spec.image,
-                entrypoint=["sh", "-c", keeper, "keeper"],
+                entrypoint=["sh", "-c", first, "first"],
                 command=[str(ticks), str(tick), *supervisor],
                 name=name,
                 hostname="sandbox",
@@ -215,8 +213,8 @@ class DockerBackend:
                 environment=dict(spec.env),
                 labels=_labels(spec),
                 host_config=host_config,
-                # A name space with nothing but `lo` in it, which the runtime makes by itself. Only root, in the keeper,
-                # can then write the /etc/hosts that the daemon would have provided.
+                # A namespace with nothing but `lo` in it, which the runtime makes by itself. Only root, in the first
+                # process, can then write the /etc/hosts that the daemon would have provided.
                 network_disabled=bool(supervisor) and _bare(spec),
                 # The host's proxy settings, with the passwords in them, are none of the sandbox's business.
                 use_config_proxy=False,
@@ -236,7 +234,7 @@ class DockerBackend:
             raise SandboxStartError(
                 f"tmp_mb {limits.tmp_mb} is more than memory_mb {limits.memory_mb}; tmpfs is memory"
             )
-        staging = {CHANNEL_DIR: f"rw,noexec,nosuid,nodev,size={staging_mb}m,mode=1777"}
+        staging = {CHANNEL_DIR: f"rw,exec,nosuid,nodev,size={staging_mb}m,mode=1777"}
         tmp = {"/tmp": f"rw,exec,nosuid,nodev,size={limits.tmp_mb}m,mode=1777"}  # noqa: S108 - inside the container
         strict = {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "tmpfs": tmp | staging}
         return {

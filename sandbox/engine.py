@@ -1,9 +1,10 @@
-"""The Docker SDK behind one door: own threads, own deadlines, own limits, own errors."""
+"""Asynchronous access to the Docker SDK, with threads, deadlines, limits and errors of its own."""
 
 import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Literal, ParamSpec, TypeVar
 
 import docker
@@ -17,11 +18,18 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Slot = Literal["start", "remove", "exec", "ask"]
 
-Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
 STREAM_LIMIT = 1 << 18
 _DEFAULT_SOCKET = "/var/run/docker.sock"
 _PING_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class ExecStream:
+    """The connection to a process that the daemon started in a container."""
+
+    exec_id: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
 
 class EngineError(SandboxError):
@@ -62,7 +70,7 @@ class Engine:
         try:
             async with asyncio.timeout(_PING_S):
                 # The SDK leaks a socket whenever it cannot connect.
-                await self._knock()
+                await self._check_reachable()
                 self.api = await asyncio.get_running_loop().run_in_executor(self._pool, self._client)
         except (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError) as error:
             raise BackendUnavailable(
@@ -71,7 +79,7 @@ class Engine:
 
     @property
     def address(self) -> str:
-        """Where the daemon is."""
+        """The daemon's address."""
         return self._base_url or "the default socket"
 
     @property
@@ -107,15 +115,23 @@ class Engine:
             except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
                 raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
 
-    async def exec_stream(self, container: str, argv: list[str], *, user: str | None = None) -> Stream:
+    async def exec_stream(
+        self, container: str, argv: list[str], *, user: str | None = None, stdin: bool = True
+    ) -> ExecStream:
         """Start a process in a container and take over the connection to its streams.
 
         The SDK can do this too, but only hands out a private, blocking file around the socket.
 
+        Args:
+            container: its name.
+            argv: the program and its arguments.
+            user: as `docker exec --user` takes it; None for the container's own.
+            stdin: whether it can be written to; otherwise it reads /dev/null.
+
         Raises:
             NoSuchObject, EngineError, BackendUnavailable: as `call`.
         """
-        made = await self.call("exec", self.api.exec_create, container, argv, stdin=True, user=user or "")
+        made = await self.call("exec", self.api.exec_create, container, argv, stdin=stdin, user=user or "")
         body = b'{"Detach": false, "Tty": false}'
         head = (
             f"POST /v{self.api.api_version}/exec/{made['Id']}/start HTTP/1.1\r\nHost: docker\r\n"
@@ -137,15 +153,15 @@ class Engine:
                     raise
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, IndexError) as error:
             raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
-        return reader, writer
+        return ExecStream(made["Id"], reader, writer)
 
-    async def _knock(self) -> None:
+    async def _check_reachable(self) -> None:
         if not self.encrypted:
             _, writer = await self._open_stream()
             writer.close()
             await writer.wait_closed()
 
-    async def _open_stream(self) -> Stream:
+    async def _open_stream(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         url = self._base_url or f"unix://{_DEFAULT_SOCKET}"
         if url.startswith("unix://"):
             return await asyncio.open_unix_connection(url.removeprefix("unix://"), limit=STREAM_LIMIT)

@@ -1,4 +1,4 @@
-"""What can go wrong with a sandbox itself.
+"""Errors of sandboxes themselves.
 
 A command that fails, times out or is killed is a *result* (`ExecResult`); these say that the machine is broken.
 
@@ -28,7 +28,7 @@ class BackendUnavailable(SandboxError):
 
 
 class ImageMissing(SandboxError):
-    """Images that a run needs are not there.
+    """Images that a run needs do not exist.
 
     Attributes:
         images: every missing image, so that all are named at once.
@@ -48,7 +48,7 @@ class SandboxLost(SandboxError):
 
 
 class DiskLimitExceeded(SandboxLost):
-    """The sandbox wrote more than its `disk_mb` and was ended. Its own doing: starting it over is of no use."""
+    """The sandbox wrote more than its `disk_mb` and was ended. Starting it again does not help."""
 
 
 class FileAccessError(SandboxError):

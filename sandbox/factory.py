@@ -1,4 +1,4 @@
-"""From a configuration to a backend."""
+"""Opening the backend that a configuration names."""
 
 import inspect
 import logging

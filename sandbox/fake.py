@@ -1,8 +1,8 @@
-"""A sandbox for other rooms' tests: replies in, commands recorded, exhaustion named."""
+"""A scripted sandbox for tests: it answers from a list and records the commands."""
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sandbox.base import ExecResult, SandboxSpec
 from sandbox.errors import FileTooLarge, SandboxFileNotFound, SandboxLost
@@ -12,7 +12,7 @@ Reply = ExecResult | str | BaseException
 
 
 class FakeExhausted(AssertionError):
-    """More was asked of a fake than its script holds."""
+    """A fake was asked for more than its script holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class FakeCall:
     env: Mapping[str, str] = field(default_factory=dict)
     stdin: bytes | None = None
     merge_stderr: bool = False
+    trusted_exit: bool = False
 
 
 def result(stdout: str | bytes = "", exit_code: int = 0, *, stderr: str | bytes = "") -> ExecResult:
@@ -82,10 +83,11 @@ class FakeSandbox:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         self._check_open()
-        call = FakeCall(command, timeout, cwd, dict(env or {}), stdin, merge_stderr)
+        call = FakeCall(command, timeout, cwd, dict(env or {}), stdin, merge_stderr, trusted_exit)
         self.calls.append(call)
         reply = self._respond(call) if self._respond else None
         if reply is None:
@@ -94,7 +96,8 @@ class FakeSandbox:
             reply = self._replies.pop(0)
         if isinstance(reply, BaseException):
             raise reply
-        return reply if isinstance(reply, ExecResult) else result(reply)
+        done = reply if isinstance(reply, ExecResult) else result(reply)
+        return replace(done, trusted=trusted_exit)
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
         """See `Sandbox.read_file`."""

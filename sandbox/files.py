@@ -1,4 +1,4 @@
-"""Single regular files across the boundary: shell scripts for the far side, and what their answers mean.
+"""Reading and writing single files in a sandbox: the shell scripts that do it there, and what their exit codes mean.
 
 Everything that follows a path happens inside the sandbox; only bytes cross. So a link that is swapped in between the
 check and the read can show the sandbox's own content at most.

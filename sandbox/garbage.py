@@ -1,4 +1,4 @@
-"""Left-overs of dead owners, over all backends: what `heats gc` lists and removes."""
+"""Left-overs of dead owners on all backends: what `heats gc` lists and removes."""
 
 import asyncio
 import logging
@@ -30,7 +30,7 @@ class LeftOver:
 
 
 async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool = True) -> tuple[LeftOver, ...]:
-    """Find, and remove, sandboxes whose owner process is dead. Sandboxes of living owners are never touched.
+    """Find and remove sandboxes whose owner process is dead; those of living owners are never touched.
 
     Args:
         config: where to look: the daemon's address and the scratch directory.
@@ -45,13 +45,13 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
         for left in list(scratch_leftovers(config.scratch(), backend)):
             if remove:
                 await asyncio.to_thread(remove_scratch, left.path)
-            if backend != "docker":  # a container's pipes go with it, and are not told apart from it
+            if backend != "docker":  # a container's pipes are reported with the container
                 found.append(LeftOver(backend, str(left.path), left.labels, not left.path.exists()))
     return tuple(found)
 
 
 async def kept_states(config: SandboxConfig | None = None, *, remove: bool = True) -> tuple[LeftOver, ...]:
-    """Find, and remove, images that keep end states of sandboxes. They were kept on purpose, and have no owner.
+    """Find and remove images that keep end states of sandboxes. They were kept on purpose and have no owner.
 
     Args:
         remove: False only lists them.

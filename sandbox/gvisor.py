@@ -1,4 +1,4 @@
-"""Where gVisor's containers (`runsc`) need something else than those that share this machine's kernel.
+"""What gVisor's containers (`runsc`) need that those on this machine's kernel do not.
 
 What the daemon limits is gVisor's kernel, a process on this machine: when it may not start another task, it ends, and
 so does the sandbox. It needs some 32 for itself and two for each process in the sandbox (13 with its ptrace platform),
@@ -12,7 +12,7 @@ _LIMIT = """echo {pids} 2>/dev/null >/sys/fs/cgroup/pids/pids.max
 
 
 def is_gvisor(runtime: str | None) -> bool:
-    """Whether the daemon's runtime of this name is gVisor's; all that are carry its program's name in theirs."""
+    """Whether a runtime of this name is gVisor's: its program's name is part of it."""
     return "runsc" in (runtime or "")
 
 
@@ -22,5 +22,5 @@ def outer_pids(pids: int) -> int:
 
 
 def limited(program: str, pids: int) -> str:
-    """The shell program of a container's first process, with so many processes inside from its start."""
+    """The shell program of a container's first process, preceded by a limit on processes inside."""
     return _LIMIT.format(pids=pids) + program

@@ -1,4 +1,4 @@
-"""Images: built from a directory, looked up, removed; and the state of a container, compared and kept as an image.
+"""Docker images: building, finding and removing them; comparing a container with its image, and keeping its state.
 
 What heats makes carries labels (`heats.made`: `task` or `state`), so that it can be found and removed again.
 """
@@ -21,7 +21,7 @@ from sandbox.docker import DockerBackend
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
-from sandbox.wire import WireClosed
+from sandbox.transport import TransportClosed
 
 ProposeResult = Literal["task", "state"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
@@ -33,7 +33,7 @@ class ImageBuildFailed(SandboxError):
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """One path of a container that is not as in its image."""
+    """A path of a container that differs from its image."""
 
     path: str
     kind: Literal["changed", "added", "deleted"]
@@ -95,7 +95,7 @@ class Images:
         await self._docker(["build", "--quiet", "--force-rm", "-t", image, *marks, str(context)], timeout_s, image)
 
     async def remove(self, image: str) -> bool:
-        """Remove an image's name, and the image with its last name; returns whether it was there and went."""
+        """Remove an image's name, and the image with its last name; returns whether it was removed."""
         try:
             await self._engine.call("remove", self._engine.api.remove_image, image)
         except EngineError:
@@ -182,7 +182,7 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
     machine = _container(sandbox)
     repository, _, tag = image.rpartition(":")
     marks = [f"LABEL {LABEL}{key}={_quoted(value)}" for key, value in {**labels, "made": "state"}.items()]
-    # The container's own labels say who owns it; the image outlives its owner.
+    # The container's labels name its owner; the image outlives that owner.
     marks += [f'LABEL {LABEL}{key}=""' for key in ("owner", "host")]
     if isinstance(sandbox, ChannelSandbox):
         marks.append(f"WORKDIR {sandbox.spec.workdir}")
@@ -192,7 +192,7 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
 
 
 async def copy_of(backend: SandboxBackend, container: str, image: str) -> Mapping[str, Any]:
-    """Keep the file system of a container that heats did not start as an image; it goes on.
+    """Keep the file system of a container that heats did not start as an image; the container goes on.
 
     Returns:
         What the daemon knows of the container.
@@ -215,7 +215,7 @@ def _quoted(value: str) -> str:
 
 @asynccontextmanager
 async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
-    """The same sandbox, with commands run as another user of it. Only Docker can do this.
+    """The same sandbox, with commands run as another user. Only Docker can do this.
 
     Args:
         user: as `docker exec --user` takes it; None for the user that the sandbox has, empty for the image's own.
@@ -234,7 +234,7 @@ async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
     try:
         channel = await other.connect()
         yield ChannelSandbox(other, sandbox.spec, channel)
-    except (ChannelBroken, WireClosed) as error:
+    except (ChannelBroken, TransportClosed) as error:
         raise SandboxLost(f"no command can be run as {user}: {error}") from error
     finally:
         await other.leave()

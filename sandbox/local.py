@@ -7,19 +7,20 @@ network limits do not apply, and a command that clears its environment and start
 import asyncio
 import posixpath
 import secrets
+import shlex
 from collections.abc import Collection
 from dataclasses import replace
 
+from sandbox.attest import has_private_supervisor
 from sandbox.base import SandboxSpec
 from sandbox.channel import Channel, ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.errors import BackendUnavailable, SandboxStartError
-from sandbox.launcher import LAUNCHER, place_launcher
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
-from sandbox.supervisor import supervisor_script
-from sandbox.wire import WireClosed
+from sandbox.supervisor import private_shell, supervisor_script
+from sandbox.transport import TransportClosed
 
 _MARK = "HEATS_LOCAL_SANDBOX"
 
@@ -44,22 +45,24 @@ class LocalBackend:
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         for name in ("work", "home", "pipes", "stage"):
             (scratch / name).mkdir()
-        place_launcher(scratch / "pipes")
         mark = secrets.token_hex(8)
         env = {"PATH": MINIMAL_PATH, "HOME": str(scratch / "home"), "LANG": "C.UTF-8", **spec.env, _MARK: mark}
         script = supervisor_script(
             str(scratch / "stage"),
             crowd=spec.limits.pids // 2,
             mark=f"{_MARK}={mark}",
-            launcher=str(scratch / "pipes" / LAUNCHER),
         )
-        launch = Launch(["/bin/sh", "-c", script], env, scratch, str(scratch / "pipes"), spec.limits.max_life_s)
-        machine = LocalMachine(scratch.name, launch)
+        (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
+        start = f". {shlex.quote(str(scratch / 'pipes' / 'supervisor'))}"
+        argv = private_shell(str(scratch / "stage"), start, sh="/bin/sh")
+        launch = Launch(argv, env, scratch, str(scratch / "pipes"), spec.limits.max_life_s)
+        machine = LocalMachine(scratch.name, launch, depth=0)
         try:
             channel = await machine.connect()
+            machine.private = await has_private_supervisor(channel, secrets.token_hex(16))
         except BaseException as error:
             await asyncio.shield(machine.destroy())
-            if isinstance(error, ChannelBroken | WireClosed):
+            if isinstance(error, ChannelBroken | TransportClosed):
                 raise SandboxStartError(f"no shell answers on this machine: {error}") from error
             raise
         machine.channel = channel
@@ -78,7 +81,7 @@ class LocalBackend:
 
 
 class LocalMachine(ProcessMachine):
-    """A child process without a name space: what it started has to be hunted down before it is let go."""
+    """A child process without namespaces: everything it started has to be found and killed before it is closed."""
 
     channel: Channel | None = None
 
@@ -88,7 +91,7 @@ class LocalMachine(ProcessMachine):
         if channel is not None and not channel.broken:
             try:
                 await channel.kill_all()
-            except (ChannelBroken, WireClosed) as error:
+            except (ChannelBroken, TransportClosed) as error:
                 channel.broken = str(error)
         await super().destroy()
 

@@ -1,4 +1,4 @@
-"""Who started a sandbox, so that only left-overs of dead owners are ever removed."""
+"""The process that started a sandbox, so that only left-overs of dead owners are ever removed."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """One process of one boot of one machine.
+    """A process, identified by machine, boot, number and start time.
 
     Attributes:
         host: node name and process-id namespace: nothing is concluded about processes of another one.
@@ -28,7 +28,7 @@ class Owner:
     def this_process(cls) -> "Owner":
         """The calling process."""
         pid = os.getpid()
-        return cls(_host(), _boot(), pid, _started(pid) or 0)
+        return cls(_host(), _boot(), pid, start_time(pid) or 0)
 
     @classmethod
     def parse(cls, host: str, text: str) -> "Owner | None":
@@ -43,10 +43,10 @@ class Owner:
 
     @property
     def dead(self) -> bool:
-        """True only when it is certain: same host, and that very process is gone."""
+        """True only when that is certain: the same host, and the process no longer exists."""
         if self.host != _host():
             return False
-        return self.boot != _boot() or _started(self.pid) != self.started
+        return self.boot != _boot() or start_time(self.pid) != self.started
 
 
 def _host() -> str:
@@ -64,10 +64,14 @@ def _boot() -> str:
         return "unknown"
 
 
-def _started(pid: int) -> int | None:
-    """Field 22 of stat; the command name before it may hold anything, even `)`."""
+def start_time(pid: int) -> int | None:
+    """When a process was started, in clock ticks since boot, which tells a reused pid; None when it has ended.
+
+    Field 22 of stat; the command name before it may hold anything, even `)`.
+    """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
         return None
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in ("Z", "X") else int(fields[19])

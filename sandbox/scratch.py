@@ -1,4 +1,4 @@
-"""Private directories of sandboxes that live in this machine's file system, each with its owner's name in it."""
+"""Private directories of sandboxes on this machine, each of which names its owner."""
 
 import contextlib
 import os
@@ -37,15 +37,15 @@ class ScratchLeftOver:
 
 
 def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
-    """A new directory that nobody else can read.
+    """Make a directory that no other user can read.
 
     Raises:
-        BackendUnavailable: the root belongs to somebody else, or cannot be made.
+        BackendUnavailable: the root belongs to another user, or cannot be made.
     """
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if root.is_symlink() or root.stat().st_uid != os.getuid():
-            raise BackendUnavailable(f"{root} belongs to somebody else; set sandbox.scratch_dir")
+            raise BackendUnavailable(f"{root} belongs to another user; set sandbox.scratch_dir")
         owner = Owner.this_process()
         path = root / f"{backend}-{owner.pid}-{owner.started}-{secrets.token_hex(8)}"
         path.mkdir(mode=0o700)
@@ -57,8 +57,7 @@ def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
 
 
 def remove_scratch(path: Path) -> None:
-    """Remove a directory and all in it, links not followed, closed directories opened first, and the control group of
-    the sandbox that it belonged to. Never raises."""
+    """Remove a sandbox's directory with all that is closed to us in it, and its control group. Never raises."""
     remove_group(path.name)
     for directory, _, _ in os.walk(path, onerror=None):
         with contextlib.suppress(OSError):
@@ -69,7 +68,7 @@ def remove_scratch(path: Path) -> None:
 
 
 def disk_usage(root: Path, names: Collection[str]) -> dict[str, int]:
-    """Bytes on the disk below each of these directories of `root`. Blocks: call it in a thread.
+    """Bytes on the disk below each of these directories of `root`. It blocks: call it in a thread.
 
     `du` walks the trees, since their owners may be writing into them just now: it follows no links and leaves no file
     system.
@@ -94,7 +93,7 @@ def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
         try:
             record = _Record.model_validate_json((path / _RECORD).read_bytes())
         except (OSError, ValidationError):
-            # Its owner died while making or removing it; of its name alone, only this machine's directories are known.
+            # Its owner died while making or removing it. The name alone identifies owners on this machine only.
             record = _nameless(path.name, backend)
         owner = Owner.parse(record.host, record.owner)
         if owner is not None and owner.dead:
@@ -102,7 +101,7 @@ def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
 
 
 def _nameless(name: str, backend: str) -> _Record:
-    """What a directory's name says of its owner, taken to be of this machine and boot."""
+    """The owner that a directory's name gives, taken to be of this machine and boot."""
     here, parts = Owner.this_process(), name.split("-")
     owner = ":".join((here.boot, *parts[1:3])) if len(parts) == 4 else ""
     return _Record(host=here.host, owner=owner, backend=backend, labels={})

@@ -1,10 +1,11 @@
-"""A `Sandbox` made of a machine and a channel into it. The three backends differ only in their `Machine`."""
+"""A `Sandbox` over a machine and the channel into it. The backends differ only in their `Machine`."""
 
 import asyncio
 import logging
 import posixpath
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from sandbox import files
@@ -12,7 +13,7 @@ from sandbox.base import ExecResult, SandboxSpec
 from sandbox.channel import Channel, ChannelBroken
 from sandbox.errors import SandboxLost
 from sandbox.supervisor import Request
-from sandbox.wire import WireClosed
+from sandbox.transport import TransportClosed
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Machine(Protocol):
         """Open a channel whose supervisor answers.
 
         Raises:
-            ChannelBroken, WireClosed: not now; it may work later.
+            ChannelBroken, TransportClosed: not now; it may work later.
             SandboxLost: it never will.
         """
         ...
@@ -40,20 +41,36 @@ class Machine(Protocol):
         """Give the next command streams that no earlier process holds. Raises as `connect`."""
         ...
 
-    async def hire(self, channel: Channel) -> None:
-        """Give the channel a worker, where that can be done (`Channel.hire`).
-
-        Raises:
-            ChannelBroken: it is unusable now.
-        """
-        ...
-
     async def drop(self, channel: Channel) -> None:
         """Let go of a broken channel. Never raises."""
         ...
 
+    def vouches_for(self, channel: Channel) -> bool:
+        """Whether the supervisor at the end of a channel is the one that was started before any command, and nothing
+        in the sandbox can read its memory or use its pipes: then its records cannot be forged."""
+        ...
+
+    async def run_from_outside(
+        self, channel: Channel, request: Request, *, timeout: float, limit: int
+    ) -> ExecResult | None:
+        """Run a command without the supervisor, and learn its exit code from outside the sandbox.
+
+        Args:
+            channel: an idle one, to look after what the command leaves behind.
+            request: the command.
+            timeout: seconds.
+            limit: bytes kept of each stream.
+
+        Returns:
+            The result; None where this machine cannot do it.
+
+        Raises:
+            ChannelBroken, TransportClosed, SandboxLost: as `connect`.
+        """
+        ...
+
     async def alive(self) -> bool | None:
-        """Whether the machine runs; None when nobody can tell now."""
+        """Whether the machine runs; None when that cannot be found out now."""
         ...
 
     async def destroy(self) -> None:
@@ -62,7 +79,14 @@ class Machine(Protocol):
 
 
 class ChannelSandbox:
-    """See `sandbox.base.Sandbox`. One command at a time; later callers wait."""
+    """See `sandbox.base.Sandbox`. One command at a time; later callers wait.
+
+    Args:
+        machine: what the commands run in.
+        spec: what it was started with.
+        channel: an open one, before any command has run.
+        persistent: False opens a channel for each command.
+    """
 
     def __init__(self, machine: Machine, spec: SandboxSpec, channel: Channel, *, persistent: bool = True) -> None:
         self.machine = machine
@@ -71,11 +95,11 @@ class ChannelSandbox:
         self._persistent = persistent
         self._lock = asyncio.Lock()
         self._closed = False
-        self._sentence: SandboxLost | None = None
+        self._ended_by: SandboxLost | None = None
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, or ended by `condemn`."""
+        """Whether it was closed, or ended by `end_with`."""
         return self._closed
 
     async def exec(
@@ -87,6 +111,7 @@ class ChannelSandbox:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         """See `Sandbox.exec`."""
         try:
@@ -97,7 +122,7 @@ class ChannelSandbox:
             return _refused("the command contains a NUL byte")
         directory = self.locate(cwd or "")
         request = Request(secrets.token_hex(16), data, directory, dict(env or {}), stdin, merge_stderr)
-        return await self._run(request, timeout, self.spec.limits.output_bytes)
+        return await self._run(request, timeout, self.spec.limits.output_bytes, trusted=trusted_exit)
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
         """See `Sandbox.read_file`."""
@@ -119,13 +144,7 @@ class ChannelSandbox:
     async def kill_all(self) -> None:
         """See `Sandbox.kill_all`."""
         async with self._lock:
-            channel = await self._ready()
-            try:
-                await channel.kill_all()
-            except (ChannelBroken, WireClosed) as error:
-                channel.broken = str(error)
-                # A new channel starts by killing everything.
-                await self._ready()
+            await self._clear(await self._ready())
 
     async def close(self) -> None:
         """See `Sandbox.close`."""
@@ -134,9 +153,9 @@ class ChannelSandbox:
         self._closed = True
         await self.machine.destroy()
 
-    async def condemn(self, error: SandboxLost) -> None:
+    async def end_with(self, error: SandboxLost) -> None:
         """End the sandbox; the command under way and all later ones raise `error`. Never raises."""
-        self._sentence = self._sentence or error
+        self._ended_by = self._ended_by or error
         await self.close()
 
     def locate(self, path: str) -> str:
@@ -147,17 +166,51 @@ class ChannelSandbox:
         # An image may set BASH_ENV to something that prints; that must not end up in a file's content.
         return Request(secrets.token_hex(16), script, "/", {"BASH_ENV": "", "LC_ALL": "C"}, data)
 
-    async def _run(self, request: Request, timeout: float, limit: int) -> ExecResult:
+    async def _run(self, request: Request, timeout: float, limit: int, *, trusted: bool = False) -> ExecResult:
         async with self._lock:
-            channel = await self._ready(request)
-            result = await channel.run(request, timeout=timeout, limit=limit)
-            if channel.broken and self._sentence is not None:
-                raise self._sentence
+            channel = await self._ready()
+            if trusted:
+                channel = await self._clear(channel)
+                result = await self._run_trusted(channel, request, timeout, limit)
+            else:
+                result = await self._run_here(channel, request, timeout, limit)
+            if channel.broken and self._ended_by is not None:
+                raise self._ended_by
             if channel.broken and await self._died():
                 raise SandboxLost(f"{self.machine.name} ended while a command ran ({channel.broken})")
             if not self._persistent and not channel.broken:
                 channel.tainted = True
             return result
+
+    async def _run_trusted(self, channel: Channel, request: Request, timeout: float, limit: int) -> ExecResult:
+        if self.machine.vouches_for(channel):
+            return replace(await self._run_here(channel, request, timeout, limit), trusted=True)
+        try:
+            outcome = await self.machine.run_from_outside(channel, request, timeout=timeout, limit=limit)
+        except (ChannelBroken, TransportClosed) as error:
+            channel.broken = channel.broken or str(error)
+            return ExecResult("indeterminate", None, b"", trusted=True)
+        if outcome is not None:
+            return replace(outcome, trusted=True)
+        return await channel.run(request, timeout=timeout, limit=limit)
+
+    async def _run_here(self, channel: Channel, request: Request, timeout: float, limit: int) -> ExecResult:
+        """Through the supervisor. A record that came after the supervisor was replaced proves nothing."""
+        vouched = self.machine.vouches_for(channel)
+        result = await channel.run(request, timeout=timeout, limit=limit)
+        if vouched and not self.machine.vouches_for(channel):
+            return replace(result, status="indeterminate", exit_code=None)
+        return result
+
+    async def _clear(self, channel: Channel) -> Channel:
+        """Kill what commands left behind; returns the channel to use from now on."""
+        try:
+            await channel.kill_all()
+            return channel
+        except (ChannelBroken, TransportClosed) as error:
+            channel.broken = str(error)
+            # A new channel starts by killing everything.
+            return await self._ready()
 
     async def _died(self) -> bool:
         """Whether the channel broke because the machine ended, of which the daemon hears a little later."""
@@ -167,24 +220,19 @@ class ChannelSandbox:
             await asyncio.sleep(_LOOK_PAUSE_S)
         return False
 
-    async def _ready(self, request: Request | None = None) -> Channel:
-        """A channel that works, for this request: the present one, or a new one."""
+    async def _ready(self) -> Channel:
+        """A channel that works: the present one, or a new one."""
         channel = self._channel
         self._check_open()
         if not channel.broken and not channel.tainted:
-            try:
-                if request is not None and channel.wants_worker(request):
-                    await self.machine.hire(channel)
-                return channel
-            except ChannelBroken as error:
-                channel.broken = str(error)
+            return channel
         for pause in _REOPEN_PAUSES_S:
             self._check_open()
             await asyncio.sleep(pause)
             try:
                 self._channel = await self._open(channel)
                 return self._channel
-            except (ChannelBroken, WireClosed) as error:
+            except (ChannelBroken, TransportClosed) as error:
                 _log.info("%s: no channel: %s", self.machine.name, error)
                 channel.broken = channel.broken or str(error)
                 if await self.machine.alive() is False:
@@ -193,7 +241,7 @@ class ChannelSandbox:
 
     def _check_open(self) -> None:
         if self._closed:
-            raise self._sentence or SandboxLost(f"{self.machine.name} is closed")
+            raise self._ended_by or SandboxLost(f"{self.machine.name} is closed")
 
     async def _open(self, former: Channel) -> Channel:
         if not former.broken:

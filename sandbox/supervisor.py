@@ -1,32 +1,32 @@
-"""The shell program at the far end of the channel (supervisor.sh), and how requests to it are written.
+"""The shell program inside a sandbox that runs its commands (supervisor.sh), and how requests to it are written.
 
-It needs a POSIX `sh` with `dd` and `cat`, and our own launcher or `setsid` (or perl or python3 in its place);
-commands run in bash where the image has it. It forks only to run a command or to start a worker, so that it still
-answers while a fork bomb has used up every process slot.
+It needs a POSIX `sh` with `dd` and `cat`, and one of `setsid`, perl and python3; commands run in bash where the image
+has it. It forks only to run a command, so it still answers while a fork bomb has used up every process slot.
 
 Requests are lines on its standard input:
 
-    R <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge> <look>   run; 0 setup lines: as before
-    W <nonce> <in>   start a worker, which reads the likes of R from that named pipe, and does not fork for them
-    T <nonce>   ask what the running command started to end (SIGTERM)
-    K <nonce>   kill what the running command started
-    A <nonce>   kill everything that any command started
-    Q <nonce>   who of them is still there, and holds our output
-    P <nonce> [<worker>]   is the running command still watched, by the worker if there is a third word
-    N <nonce> <out> <err> [<in>]   write to these named pipes from now on, read from that one, and have no worker
-    E <nonce>   have the sandbox end, where its first process listens for that (SIGUSR2); no answer
-    H <nonce>   say which shell is used
+    run <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge>
+    stop <nonce>      send SIGTERM to what the running command started; no answer
+    kill <nonce>      kill what the running command started
+    clear <nonce>     kill everything that any command started
+    look <nonce>      how many of the command's processes are left, how many hold our output, memory kills so far
+    watched <nonce>   is the running command still being waited for
+    move <nonce> <out> <err> [<in>]   use these named pipes from now on
+    end <nonce>       end the sandbox, where its first process listens for SIGUSR2; no answer
+    hello <nonce>     which shell runs commands, and which program makes their session
 
-Replies are records `RS nonce SP op SP fields RS` in the output stream itself. The nonce is fresh for every command,
-and a command's own record is written after everything that it wrote, so a record proves that the output before it is
-whole.
+Replies are records `RS nonce SP op SP fields RS` in the output stream itself; `ended` closes a command. The nonce is
+fresh for every command, and a command's record is written after everything that the command wrote, so a record proves
+that the output before it is complete.
+
+A command runs as the same user as the supervisor, so it must not be able to read the nonce from the supervisor's memory
+or take hold of its pipes. `private_shell` sees to that.
 """
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.resources import files
 
 RECORD_SEPARATOR = b"\x1e"
@@ -35,10 +35,25 @@ INLINE_BYTES = 2048
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
-"""Names that bash, which may be an image's `sh`, lets nobody set."""
+"""Names that cannot be set in bash, which may be an image's `sh`."""
+
+# A process that may execute its program file but not read it is not dumpable (`would_dump` in the kernel's fs/exec.c):
+# other processes of the same user can neither trace it nor open its /proc/PID/mem, environ or fd. That takes a copy of
+# the shell, and a user without CAP_DAC_OVERRIDE. The score makes the kernel end sandboxes first when the machine runs
+# out of memory.
+_PRIVATE = """{
+  echo 500 >/proc/self/oom_score_adj
+  d=$1/shell.$$ p=$2
+  shift 2
+  mkdir "$d" && cat </proc/self/exe >"$d/sh" && chmod 111 "$d/sh" && "$d/sh" -c : && s=$d/sh || s=sh
+} 2>/dev/null
+exec "$s" -c "$p" "$s" "$@"
+"""
+PRIVACY_PROBE = "if (: </proc/$PPID/mem) 2>/dev/null; then echo Supervisor: open; else echo Supervisor: private; fi\n"
+"""A command that says whether it is kept from the memory of the process that waits for it."""
 
 
-def supervisor_script(directory: str, *, crowd: int, mark: str = "", launcher: str = "") -> str:
+def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
     """The program text for `sh -c`.
 
     Args:
@@ -47,9 +62,24 @@ def supervisor_script(directory: str, *, crowd: int, mark: str = "", launcher: s
         mark: `NAME=value` found in the environment of this sandbox's processes; only where there is no process
             namespace of its own to go by.
     """
-    values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark, "_h_launcher": launcher}
+    values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark}
     program = files("sandbox").joinpath("supervisor.sh").read_text(encoding="ascii")
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items()) + program
+
+
+def private_shell(directory: str, program: str, *words: str, sh: str = "sh") -> Sequence[str]:
+    """The argument vector that runs a shell program which other processes of its user cannot read or trace.
+
+    Where that cannot be had (a directory that nothing can be executed from, CAP_DAC_OVERRIDE, gVisor), the program runs
+    all the same; `PRIVACY_PROBE` tells.
+
+    Args:
+        directory: writable inside the sandbox; the copy of the shell goes there.
+        program: for `sh -c`; its `$0` is the shell that runs it.
+        words: its `$1` and so on.
+        sh: name or path of a POSIX shell.
+    """
+    return [sh, "-c", _PRIVATE, sh, directory, program, *words]
 
 
 @dataclass(frozen=True)
@@ -72,38 +102,25 @@ class Request:
     stdin: bytes | None = None
     merge_stderr: bool = False
 
-    def encode(self, *, look: bool = True, again: bool = False) -> bytes:
+    def encode(self) -> bytes:
         """The bytes to send.
-
-        Args:
-            look: earlier commands may have left processes running, which are not this one's.
-            again: directory and environment are those of the supervisor's last command, and are not sent.
 
         Raises:
             ValueError: an environment name is not a shell identifier, or a value holds a NUL.
         """
-        setup = b"" if again else self.setup + b"\n"
+        setup, fed = self.setup(), self.stdin or b""
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
-        fed = self.stdin or b""
-        counts = (
-            setup.count(10),
-            lines.count(10) + 1,
-            len(body),
-            len(fed),
-            int(self.merge_stderr),
-            int(look),
-        )
-        head = " ".join(("R", self.nonce, *map(str, counts))) + "\n"
-        return b"".join((head.encode(), setup, lines, b"\n", body, fed))
+        counts = setup.count(10) + 1, lines.count(10) + 1, len(body), len(fed), int(self.merge_stderr)
+        head = " ".join(("run", self.nonce, *map(str, counts)))
+        return b"".join((head.encode(), b"\n", setup, b"\n", lines, b"\n", body, fed))
 
-    @cached_property
     def setup(self) -> bytes:
         """Shell code that goes to the directory and exports the environment.
 
         Raises:
             ValueError: as `encode`.
         """
-        parts = [f"cd -- {shlex.quote(self.cwd)} || return 126"]
+        parts = [f"cd -- {shlex.quote(self.cwd)} || exit 126"]
         for name, value in self.env.items():
             if not _NAME.match(name) or name.startswith("_h_") or name in _READ_ONLY:
                 raise ValueError(f"not usable as an environment name: {name!r}")
@@ -114,6 +131,6 @@ class Request:
         return setup
 
 
-def signal_request(op: str, nonce: str, *words: str) -> bytes:
-    """A one-line request: T, K, A, Q, P, W, N, E or H."""
+def one_line_request(op: str, nonce: str, *words: str) -> bytes:
+    """Any request but `run`."""
     return " ".join((op, nonce, *words)).encode() + b"\n"

@@ -51,7 +51,7 @@ def toolbox_directory(cache: Path) -> Path:
             # version takes these, whatever the files' times.
             compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
             made.chmod(0o755)
-            # Whoever else made the same one in the meantime made the same files.
+            # If another process made it in the meantime, it made the same files.
             if not target.is_dir():
                 os.rename(made, target)
         finally:

@@ -1,4 +1,4 @@
-"""Versions of what stands between a sandbox and the host, against the oldest that we call sound.
+"""Versions of the programs and the kernel between a sandbox and the host, against the oldest that we call sound.
 
 A floor is the release that fixed the last known way out. Distributions fix older versions too, without another version
 number: below the floor means "look whether yours did", and refuses nothing unless `strict_host` is set.
@@ -31,7 +31,7 @@ _NO_RUNC = ("crun", "runsc", "kata")
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One program or kernel, with its version as it says it.
+    """A program or kernel, with its version as it reports it.
 
     Attributes:
         floor: the version that it should at least have, empty when none is known to be better than another.
@@ -67,7 +67,7 @@ def numbers(version: str) -> Version:
 
 
 async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
-    """What a backend's sandboxes are held by on this host.
+    """The programs and the kernel that hold a backend's sandboxes.
 
     Raises:
         BackendUnavailable: the daemon does not answer.
@@ -86,7 +86,7 @@ async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
 
 
 async def refuse_old_host(backend: SandboxBackend) -> None:
-    """For `strict_host`.
+    """Refuse a host with a component below its floor (`strict_host`).
 
     Raises:
         BackendUnavailable: something is below its floor; all of it is named.
@@ -101,7 +101,7 @@ def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
     for part in parts if isinstance(parts, list) else ():
         name = str(part.get("Name", "")).removeprefix("OCI Runtime (").removesuffix(")")
         version = str(part.get("Version", ""))
-        # Podman gives the first line of what its runtime says of itself.
+        # Podman gives the first line of its runtime's own version text.
         version = version.removeprefix(f"{name} version ").split("\n")[0]
         if name in ("Engine", "Podman Engine", "containerd", "runc", "crun"):
             found.append(judged("Docker Engine" if name == "Engine" else name, version))
@@ -109,7 +109,7 @@ def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
 
 
 def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Component, ...]:
-    """Without runc, where the sandboxes run in something else, whose version the daemon does not tell.
+    """Without runc, where the sandboxes run in something else, whose version the daemon does not report.
 
     A runtime of any other name, such as NVIDIA's, may be runc with something around it.
     """

@@ -190,14 +190,17 @@ class _Writer:
             {"role": "system", "content": fill(self.config.system)},
             {"role": "user", "content": content},
         ]
-        for _ in range(self.config.repairs + 1):
+        for attempt in range(self.config.repairs + 1):
             try:
                 reply = await self.model.complete(
                     messages,
                     ledger=self.ledger,
                     response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
                     sampling=Sampling(
-                        temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
+                        temperature=self.config.temperature,
+                        max_tokens=self.config.max_tokens,
+                        seed=seed % 2**31,
+                        turn=attempt,
                     ),
                 )
             except ContextOverflow as error:

@@ -7,10 +7,10 @@ from typing import Self
 from agents.llm.base import ChatModel
 from tournament.arrivals import arrivals
 from tournament.base import Bracket, Candidate, Case, PendingCandidates
-from tournament.bracket import seeded_hash
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
 from tournament.ranker import Assessment, Key, Ranker, ranked
+from tournament.slots import seeded_hash
 from tournament.ties import preference
 
 
@@ -36,9 +36,9 @@ class RandomSelector(_WithoutModel, Ranker):
 
 
 class MajoritySelector(_WithoutModel, Ranker):
-    """The patch that most candidates made; of equally many as `ties.preference` says.
+    """The change that most candidates made; of equally many as `ties.preference` says.
 
-    Candidates without a patch come last; further copies of a patch come after one of each.
+    Further copies of a change come after one of each.
     """
 
     name = "majority"
@@ -57,7 +57,7 @@ class MajoritySelector(_WithoutModel, Ranker):
 
 
 class FirstFinishSelector(_WithoutModel):
-    """The first `k` candidates that are there, whatever they are.
+    """The first `k` candidates that are there and have something to hand over.
 
     Evidence decides only between those that arrived by then. `select` returns without waiting for the others: give it
     tasks, and cancel those that are not done when it returns.
@@ -75,11 +75,10 @@ class FirstFinishSelector(_WithoutModel):
         async with arrivals(candidates) as futures:
             pending = set(futures.values())
             order = {future: index for index, future in enumerate(futures.values())}
-            while pending and len(found) < k:
+            while pending and sum(one.eligible for one in found) < k:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 came = [future.result() for future in sorted(done, key=lambda future: order[future])]
                 found += [candidate for candidate in came if candidate is not None]
         if not found:
             raise NoCandidates("no rollout gave a candidate")
-        best = sorted(found, key=lambda one: -one.evidence_rank)
-        return ranked(self.name, case.seed, [one.id for one in best], k)
+        return ranked(self.name, case.seed, sorted(found, key=lambda one: -one.evidence_rank), k)

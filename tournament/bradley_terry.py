@@ -21,17 +21,17 @@ class Strength:
         return rng.gauss(self.mean, self.sd)
 
 
-def strengths(names: Sequence[str], wins: Mapping[tuple[str, str], int]) -> dict[str, Strength]:
+def strengths(names: Sequence[str], wins: Mapping[tuple[str, str], float]) -> dict[str, Strength]:
     """Fit strengths to votes.
 
     Args:
-        wins: (winner, loser) -> votes.
+        wins: (winner, loser) -> votes, or the sum of the probabilities given to the winner.
     """
     mean = dict.fromkeys(names, 0.0)
     curve = dict.fromkeys(names, 1 / _PRIOR_SD**2)
-    met: dict[str, list[tuple[str, int, int]]] = {name: [] for name in names}
+    met: dict[str, list[tuple[str, float, float]]] = {name: [] for name in names}
     for one, other in {(min(pair), max(pair)) for pair in wins}:
-        won, lost = wins.get((one, other), 0), wins.get((other, one), 0)
+        won, lost = wins.get((one, other), 0.0), wins.get((other, one), 0.0)
         met[one].append((other, won, won + lost))
         met[other].append((one, lost, won + lost))
     for _ in range(_PASSES):

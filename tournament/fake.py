@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from agents.llm.ledger import Ledger
 from tournament.base import Candidate, Vote
-from tournament.bracket import seeded_hash
 from tournament.presentation_order import shown_order
+from tournament.slots import seeded_hash
 
 
 class FakeJudge(ABC):

@@ -1,8 +1,10 @@
 """The judge that asks a model: G candidates in one request, one choice in every reply."""
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
-from agents.llm.base import ChatModel, ResponseSchema
+from agents.llm.base import ChatModel, Completion, ResponseSchema
 from agents.llm.ledger import Ledger
 from core.aio import together
 from core.record import Record
@@ -10,10 +12,20 @@ from core.sanitize import for_model
 from core.text import cut
 from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
+from tournament.label_shares import label_shares
 from tournament.presentation_order import shown_order
 from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, view_of
 
 _REASON_CHARS = 1500
+_ALTERNATIVES = 20
+"""Log probabilities asked for at every token; servers give no more."""
+_PREAMBLE_CHARS = 120
+"""A choice that comes later in a reply follows thoughts: its probability is that of one train of thought."""
+_TRIAL_PROBLEM = "The function must return the sum of its two arguments; it returns their difference."
+_TRIAL = tuple(
+    Candidate(id=name, summary=text, patch=f"+    {text}", trajectory=text, evidence=text)
+    for name, text in (("plus", "return a + b"), ("times", "return a * b"))
+)
 
 
 class VoteReply(Record):
@@ -26,6 +38,12 @@ class VoteReply(Record):
 def vote_schema(labels: Sequence[str]) -> ResponseSchema:
     """The reply's schema: the reason comes before the choice."""
     return object_schema("vote", {"reason": {"type": "string"}, "choice": {"type": "string", "enum": list(labels)}})
+
+
+def choice_schema(labels: Sequence[str]) -> ResponseSchema:
+    """The same with the choice first, so that its probability does not depend on a sampled reason."""
+    properties = vote_schema(labels).json_schema["properties"]
+    return object_schema("vote", {name: properties[name] for name in ("choice", "reason")})
 
 
 class ModelJudge:
@@ -44,7 +62,10 @@ class ModelJudge:
             judge.model_copy(update={"strip_comments": judge.strip_comments or judge.second_view}), model
         )
         self.second = Asker(judge.model_copy(update={"strip_comments": False}), model) if judge.second_view else None
-        self.question = Question(config.judge.system, config.judge.user, vote_schema)
+        self.sample = Question(judge.system, judge.user, vote_schema)
+        self.direct = Question(judge.system, f"{judge.user}\n{judge.choice_first}", choice_schema, _ALTERNATIVES)
+        self._gives = None if judge.votes_from != "samples" else False
+        self._finding_out = asyncio.Lock()
 
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
@@ -58,21 +79,58 @@ class ModelJudge:
         for number in range(first, first + count):
             by_order.setdefault(number % len(contestants), []).append(number)
         results = await together(
-            self._same_order(problem, contestants, numbers, seed, ledger) for numbers in by_order.values()
+            self._same_order(self.sample, problem, contestants, numbers, seed, ledger) for numbers in by_order.values()
         )
         votes: dict[int, Vote] = {}
         for numbers, result in zip(by_order.values(), results, strict=True):
             votes.update(zip(numbers, result, strict=True))
         return [votes[number] for number in sorted(votes)]
 
+    async def weighs(self, ledger: Ledger) -> bool:
+        """Whether the model gives probabilities: found out once, by a small question of its own.
+
+        So how a match is judged depends neither on which match is the first nor on whether a tournament is resumed.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        async with self._finding_out:
+            if self._gives is None:
+                (vote,) = await self._same_order(self.direct, _TRIAL_PROBLEM, _TRIAL, [0], 0, ledger)
+                if vote.failure == "unavailable":
+                    return False
+                self._gives = bool(vote.shares)
+        return self._gives
+
+    async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
+        """One vote in each order, by probabilities. See `tournament.base.WeighingJudge`.
+
+        Raises:
+            LimitExceeded, ModelConfigError.
+        """
+        results = await together(
+            self._same_order(self.direct, problem, contestants, [number], seed, ledger)
+            for number in range(len(contestants))
+        )
+        return [vote for result in results for vote in result]
+
     async def _same_order(
-        self, problem: str, contestants: Sequence[Candidate], numbers: list[int], seed: int, ledger: Ledger
+        self,
+        question: Question,
+        problem: str,
+        contestants: Sequence[Candidate],
+        numbers: list[int],
+        seed: int,
+        ledger: Ledger,
     ) -> list[Vote]:
         shown = shown_order(contestants, numbers[0])
-        askers = [self.asker, self.second] if self.second and self._differ(shown) else [self.asker]
-        asked = await together(
-            one.ask(
-                self.question,
+        plain = replace(question, alternatives=None)
+        asked = [(self.asker, question)]
+        if self.second and self._differ(shown):
+            asked.append((self.second, plain))
+        replies = await together(
+            asker.ask(
+                one,
                 problem,
                 shown,
                 n=len(numbers),
@@ -81,9 +139,9 @@ class ModelJudge:
                 # One for each order, so that later votes of it find the whole prompt in the prefix cache.
                 label_seed=request_seed(seed, numbers[0] % len(contestants)),
             )
-            for one in askers
+            for asker, one in asked
         )
-        votes, *again = [_votes(one, shown) for one in asked]
+        votes, *again = [self._votes(one, shown) for one in replies]
         return [_compared(vote, other) for vote, other in zip(votes, again[0], strict=True)] if again else votes
 
     def _differ(self, shown: Sequence[Candidate]) -> bool:
@@ -92,20 +150,29 @@ class ModelJudge:
         one, other = self.asker.config, self.second.config
         return any(view_of(c, one, one.candidate_chars) != view_of(c, other, one.candidate_chars) for c in shown)
 
+    def _votes(self, asked: Asked, shown: Sequence[Candidate]) -> list[Vote]:
+        ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
+        return [self._vote(reply, asked, ids) for reply in asked.replies]
+
+    def _vote(self, reply: Completion | None, asked: Asked, ids: dict[str, str]) -> Vote:
+        """A reply as a vote; one that is not exactly what was asked for is an abstention."""
+        order, labels = tuple(ids.values()), tuple(ids)
+        said = read(reply.content, VoteReply) if reply else None
+        if reply is None or said is None or said.choice not in ids:
+            return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
+        reason = cut(for_model(said.reason), _REASON_CHARS)
+        shares = self._shares(reply, labels)
+        return Vote(order=order, labels=labels, choice=ids[said.choice], reason=reason, shares=shares)
+
+    def _shares(self, reply: Completion, labels: tuple[str, ...]) -> tuple[float, ...]:
+        """The labels' probabilities, where they are known and not those of one train of thought."""
+        found = label_shares(reply.logprobs, labels)
+        thought = bool((reply.reasoning or "").strip()) or (found is not None and found.preceded_by > _PREAMBLE_CHARS)
+        if found is None or (thought and self.asker.config.votes_from == "auto"):
+            return ()
+        return found.shares
+
 
 def _compared(vote: Vote, other: Vote) -> Vote:
     flipped = None not in (vote.choice, other.choice) and vote.choice != other.choice
     return vote.model_copy(update={"presentation_sensitive": flipped})
-
-
-def _votes(asked: Asked, shown: Sequence[Candidate]) -> list[Vote]:
-    ids = {label: candidate.id for label, candidate in zip(asked.labels, shown, strict=True)}
-    return [_vote(text, ids) for text in asked.replies]
-
-
-def _vote(text: str, ids: dict[str, str]) -> Vote:
-    """A reply as a vote; one that is not exactly what was asked for is an abstention."""
-    reply = read(text, VoteReply)
-    choice = ids.get(reply.choice) if reply else None
-    reason = cut(for_model(reply.reason), _REASON_CHARS) if reply else "no usable reply"
-    return Vote(order=tuple(ids.values()), labels=tuple(ids), choice=choice, reason=reason)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from tournament.base import Candidate, Case, Judge, Match, Vote
-from tournament.bracket import seeded_hash
+from tournament.base import Candidate, Case, Decision, Judge, Match, Vote, WeighingJudge
 from tournament.config import TournamentConfig
-from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin
+from tournament.heard import keep_votes
+from tournament.slots import seeded_hash
+from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin, weighed, whole_blocks
 from tournament.ties import BY_VOTES, before_votes, lots, preference
 
 
@@ -22,8 +23,7 @@ class MatchVotes:
 
     def wave(self, choices: Sequence[str | None], rules: Rules) -> int:
         """How many votes to ask for next; 0 ends the match."""
-        early = self.config.early_stop
-        return next_wave(choices, rules, early_stop=early != "never", balanced=early != "lean")
+        return next_wave(choices, rules, early_stop=self.config.early_stop != "never")
 
     async def decide(self, match_id: str, contestants: tuple[Candidate, ...]) -> Match:
         """Ask for votes until the match is decided.
@@ -31,49 +31,70 @@ class MatchVotes:
         Raises:
             LimitExceeded, ModelConfigError.
         """
-        ids = tuple(one.id for one in contestants)
         rules = self.rules(match_id, contestants, self.most)
-        votes = needed(self.case.journal.votes(match_id, ids), lambda choices: self.wave(choices, rules))
-        while wave := self.wave([vote.choice for vote in votes], rules):
-            votes = (*votes, *await self.ask(match_id, contestants, wave, len(votes)))
-        choices = [vote.choice for vote in votes]
-        winner = leader(choices, rules)
-        counts = [choices.count(name) for name in ids]
-        clear = counts.count(choices.count(winner)) == 1
-        return Match(
-            id=match_id, contestants=ids, votes=votes, winner=winner, decided_by="votes" if clear else "tie-break"
-        )
+        votes = await self.votes(match_id, contestants, rules)
+        return decided_match(match_id, contestants, rules, votes)
 
-    def rules(self, match_id: str, contestants: tuple[Candidate, ...], votes: int) -> Rules:
-        """What is fixed before the match's first vote."""
-        ties, seed = self.config.ties, self.case.seed
-        order = next((tie for tie in ties if tie in BY_VOTES), None)
-        return Rules(
-            preference=preference(contestants, seed, match_id, ties),
-            lots=lots(contestants, seed, match_id),
-            votes=votes,
-            block=len(contestants),
-            before=before_votes(contestants, ties),
-            grain={"earlier-block": 0, "earlier-vote": 1, None: votes}[order],
-        )
-
-    async def ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
-        """Ask the judge for `count` votes and keep them in the journal.
-
-        A choice of somebody who does not play, or a missing vote, is an abstention.
+    async def votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
+        """The match's votes: one in each order where the judge gives probabilities, else as many as it takes.
 
         Raises:
             LimitExceeded, ModelConfigError.
         """
+        votes = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
+        if not votes:
+            votes = tuple(await self._weigh(match_id, contestants))
+        if weighed(votes[: rules.block], rules.block) is not None:
+            return votes[: rules.block]
+
+        def wave(choices: Sequence[str | None]) -> int:
+            return self.wave(choices, rules)
+
+        votes = needed(votes, wave)
+        while count := wave([vote.choice for vote in votes]):
+            votes = (*votes, *await self._ask(match_id, contestants, count, len(votes)))
+        return needed(votes, wave)
+
+    def rules(self, match_id: str, contestants: tuple[Candidate, ...], votes: int) -> Rules:
+        """What is fixed before the match's first vote.
+
+        Args:
+            votes: V; raised to a multiple of the number of contestants.
+        """
+        ties, seed = self.config.ties, self.case.seed
+        return Rules(
+            preference=preference(contestants, seed, match_id, ties),
+            lots=lots(contestants, seed, match_id),
+            votes=whole_blocks(votes, len(contestants)),
+            block=len(contestants),
+            before=before_votes(contestants, ties),
+            by_block=BY_VOTES in ties,
+        )
+
+    async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...]) -> list[Vote]:
+        """One vote in each order from a judge that may know probabilities; none from any other."""
+        judge = self.judge
+        if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):
+            return []
+        seed = seeded_hash(self.case.seed, match_id)
+        cast = await judge.weigh(self.case.problem, contestants, seed=seed, ledger=self.case.ledger)
+        return self._keep(match_id, contestants, cast, len(contestants))
+
+    async def _ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
+        """Ask the judge for `count` votes."""
         seed = seeded_hash(self.case.seed, match_id)
         cast = await self.judge.vote(
             self.case.problem, contestants, count=count, first=first, seed=seed, ledger=self.case.ledger
         )
+        return self._keep(match_id, contestants, cast, count)
+
+    def _keep(self, match_id: str, contestants: tuple[Candidate, ...], cast: Sequence[Vote], count: int) -> list[Vote]:
+        """Keep votes in the journal. A choice of somebody who does not play, or a missing vote, is an abstention."""
         ids = tuple(one.id for one in contestants)
-        blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote")
+        blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote", failure="unreadable")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
         votes = [*known, *[blank] * count][:count]
-        self.case.journal.add_votes(match_id, ids, votes)
+        keep_votes(self.case.journal, match_id, ids, votes)
         return votes
 
 
@@ -88,3 +109,18 @@ class MarginVotes(MatchVotes):
     def wave(self, choices: Sequence[str | None], rules: Rules) -> int:
         """Whole blocks, until the margin is there."""
         return next_wave_by_margin(choices, rules, self.config.adaptive.margin)
+
+
+def decided_match(match_id: str, contestants: Sequence[Candidate], rules: Rules, votes: tuple[Vote, ...]) -> Match:
+    """The match that these votes decide.
+
+    Args:
+        votes: all that are cast.
+    """
+    shares, choices = weighed(votes, rules.block), [vote.choice for vote in votes]
+    worth: dict[str, float] = shares or {name: choices.count(name) for name in rules.preference}
+    winner = max(rules.preference, key=worth.__getitem__) if shares else leader(choices, rules)
+    clear = list(worth.values()).count(worth[winner]) == 1
+    how: Decision = "votes" if clear else "tie-break" if any(choices) else "unheard"
+    ids = tuple(one.id for one in contestants)
+    return Match(id=match_id, contestants=ids, votes=votes, winner=winner, decided_by=how)

@@ -20,6 +20,8 @@ class PositionReport(Record):
         first_votes, votes: votes for whoever was shown first, and all that name somebody.
         abstentions: votes that name nobody.
         sensitive: votes that name another when the patches' comments are shown; only where that was asked.
+        unheard: matches of which no vote could be read.
+        one_sided: matches of which votes in some orders could be read, and none in another.
     """
 
     compared: int
@@ -29,6 +31,8 @@ class PositionReport(Record):
     votes: int
     abstentions: int
     sensitive: int = 0
+    unheard: int = 0
+    one_sided: int = 0
 
     @property
     def consistency(self) -> float | None:
@@ -51,13 +55,14 @@ def orders_disagree(match: Match) -> bool:
 
 def position_report(bracket: Bracket) -> PositionReport:
     """Count over all judged matches of a bracket; groups larger than two count for the votes alone."""
-    compared = consistent = first = first_votes = votes = abstentions = sensitive = 0
-    for match in (match for matches in bracket.rounds for match in matches):
+    compared = consistent = first = first_votes = votes = abstentions = sensitive = one_sided = 0
+    for match in bracket.matches:
         named = [vote for vote in match.votes if vote.choice is not None]
         votes += len(named)
         abstentions += len(match.votes) - len(named)
         sensitive += sum(vote.presentation_sensitive for vote in match.votes)
         first_votes += sum(vote.choice == vote.order[0] for vote in named)
+        one_sided += 0 < len({vote.order for vote in named}) < len({vote.order for vote in match.votes})
         chosen = _by_order(match)
         if len(chosen) == 2:
             compared += 1
@@ -71,6 +76,8 @@ def position_report(bracket: Bracket) -> PositionReport:
         votes=votes,
         abstentions=abstentions,
         sensitive=sensitive,
+        unheard=sum(match.decided_by == "unheard" for match in bracket.matches),
+        one_sided=one_sided,
     )
 
 

@@ -13,14 +13,21 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agents.errors import ContextOverflow, ModelConfigError, ModelError
-from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
+from agents.errors import (
+    ContextOverflow,
+    ModelConfigError,
+    ModelError,
+    ModelRefused,
+    ReplyInvalid,
+    RequestRejected,
+)
+from agents.llm.base import ChatModel, Completion, Message, ResponseSchema, Sampling
 from agents.llm.ledger import Ledger
 from core.sanitize import for_model
 from core.text import cut, fill, smaller
-from tournament.base import Candidate
-from tournament.bracket import seeded_hash
+from tournament.base import Candidate, Failure
 from tournament.config import JudgeConfig
+from tournament.slots import seeded_hash
 from tournament.strip import strip_comments
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -37,19 +44,35 @@ class Question:
         system: Jinja2 template of the rules; gets nothing that anybody else wrote.
         user: Jinja2 template; gets `data` (JSON text) and `labels`.
         schema: makes the reply's schema from the labels.
+        alternatives: log probabilities to ask for at every token; None for none.
     """
 
     system: str
     user: str
     schema: Callable[[Sequence[str]], ResponseSchema]
+    alternatives: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request's labels, in the order of the candidates, and the texts of its replies; missing ones are empty."""
+    """What came back of one request.
+
+    Attributes:
+        labels: in the order of the candidates.
+        replies: completions; None for one that is missing.
+        failure: why replies that cannot be read cannot be.
+        said: the same for a person: the server's words where it gave any.
+    """
 
     labels: tuple[str, ...]
-    replies: tuple[str, ...]
+    replies: tuple[Completion | None, ...]
+    failure: Failure = "unreadable"
+    said: str = "no usable reply"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The replies' contents; missing ones are empty."""
+        return tuple(reply.content if reply else "" for reply in self.replies)
 
 
 class Asker:
@@ -75,7 +98,7 @@ class Asker:
         ledger: Ledger,
         label_seed: int | None = None,
     ) -> Asked:
-        """Get `n` replies of one request. A model that fails gives empty ones.
+        """Get `n` replies of one request. A model that fails gives none, and the failure is told.
 
         A request that does not fit the model's context is asked again with less of every candidate: as much less as
         the tokens say that somebody counted, else half.
@@ -88,11 +111,14 @@ class Asker:
             ModelConfigError, LimitExceeded.
         """
         budget, drawn = self.config.candidate_chars, seed if label_seed is None else label_seed
+        sampling = Sampling(
+            temperature=self.config.temperature,
+            max_tokens=self.config.max_tokens,
+            seed=seed % 2**31,
+            logprobs=question.alternatives,
+        )
         while True:
             labels, messages = self.messages(question, problem, shown, seed=drawn, budget=budget)
-            sampling = Sampling(
-                temperature=self.config.temperature, max_tokens=self.config.max_tokens, seed=seed % 2**31
-            )
             try:
                 reply = await self.model.complete(
                     messages, ledger=ledger, n=n, response_schema=question.schema(labels), sampling=sampling
@@ -103,12 +129,11 @@ class Asker:
                 size = partial(self._size, question, problem, shown, drawn)
                 budget = smaller(budget, size, error.fitting_share, least=_SMALLEST_VIEW)
                 if not budget:
-                    return Asked(labels, ("",) * n)
+                    return Asked(labels, (None,) * n, "too-long", str(error))
                 continue
-            except ModelError:
-                return Asked(labels, ("",) * n)
-            texts = [completion.content for completion in reply.completions]
-            return Asked(labels, tuple([*texts, *[""] * n][:n]))
+            except ModelError as error:
+                return Asked(labels, (None,) * n, _failure(error), str(error))
+            return Asked(labels, tuple([*reply.completions, *[None] * n][:n]))
 
     def _size(self, question: Question, problem: str, shown: Sequence[Candidate], seed: int, budget: int) -> int:
         """Characters of the request with this budget."""
@@ -131,6 +156,17 @@ class Asker:
         ]
 
 
+def _failure(error: ModelError) -> Failure:
+    match error:
+        case RequestRejected():
+            return "rejected"
+        case ModelRefused():
+            return "refused"
+        case ReplyInvalid():
+            return "unreadable"
+    return "unavailable"
+
+
 def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
     """What is shown of one candidate: field names to sanitised texts of at most `budget` characters together."""
     patch = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
@@ -147,13 +183,17 @@ def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str,
 
 
 def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:
-    """Draw distinct labels such as `K7Q` that occur nowhere in the text, whatever the case of its letters."""
+    """Draw labels such as `K7Q` that occur nowhere in the text, whatever the case of its letters.
+
+    They begin with different letters as long as there are enough, so that a reply's first token tells them apart.
+    """
     found: list[str] = []
     haystack, length = text.upper(), 3
     while len(found) < count:
         for _ in range(200):
             label = "".join(rng.choice(_DIGITS if index % 2 else _LETTERS) for index in range(length))
-            if label not in haystack and label not in found:
+            taken = label in found or (count <= len(_LETTERS) and label[0] in [one[0] for one in found])
+            if label not in haystack and not taken:
                 found.append(label)
                 break
         else:

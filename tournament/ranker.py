@@ -6,21 +6,28 @@ from dataclasses import dataclass
 
 from tournament.arrivals import everybody
 from tournament.base import Bracket, Candidate, Case, Match, PendingCandidates
-from tournament.bracket import counted, merged, seeded_order
+from tournament.slots import counted, merged, seeded_order
 
 Key = tuple[float, ...]
 
 
-def ranked(name: str, seed: int, ranking: Sequence[str], k: int, slots: Sequence[Candidate] = ()) -> Bracket:
-    """A bracket of a selector that plays no matches."""
+def ranked(name: str, seed: int, ranking: Sequence[Candidate], k: int, slots: Sequence[Candidate] = ()) -> Bracket:
+    """A bracket of a selector that plays no matches; candidates without anything to hand over go to the end.
+
+    Args:
+        slots: those among which equal changes were looked at once.
+    """
+    eligible = [one.id for one in ranking if one.eligible]
+    ineligible = [one.id for one in ranking if not one.eligible]
     return Bracket(
         selector=name,
         seed=seed,
         group_size=0,
         votes_per_match=0,
         merged=merged(slots),
-        ranking=tuple(ranking),
-        selected=tuple(ranking[:k]),
+        ranking=(*eligible, *ineligible),
+        selected=tuple(eligible[:k]),
+        ineligible=tuple(ineligible),
     )
 
 
@@ -31,12 +38,14 @@ class Assessment:
     Attributes:
         keys: by candidate id; smaller is better.
         rounds: of pairs, where pairs were played.
-        merges: equal patches were looked at once.
+        merges: equal changes were looked at once.
+        unheard: candidates that were asked about without one readable answer.
     """
 
     keys: Mapping[str, Key]
     rounds: tuple[tuple[Match, ...], ...] = ()
     merges: bool = True
+    unheard: frozenset[str] = frozenset()
 
 
 class Ranker(ABC):
@@ -51,14 +60,17 @@ class Ranker(ABC):
             NoCandidates, LimitExceeded, ModelConfigError.
         """
         present = await everybody(candidates)
-        field = counted([present[name] for name in seeded_order(present, case.seed)])
+        everyone = [present[name] for name in seeded_order(present, case.seed)]
+        field = counted([one for one in everyone if one.eligible])
         found = await self.assess(field, k, case)
         order = sorted(field, key=lambda one: (-one.evidence_rank, *found.keys[one.id]))
-        bracket = ranked(self.name, case.seed, [one.id for one in order], k, field if found.merges else ())
+        rest = [one for one in everyone if not one.eligible]
+        bracket = ranked(self.name, case.seed, [*order, *rest], k, field if found.merges else ())
+        bracket = bracket.model_copy(update={"by_lot": tuple(n for n in bracket.selected if n in found.unheard)})
         if not found.rounds:
             return bracket
         return bracket.model_copy(update={"rounds": found.rounds, "group_size": 2, "votes_per_match": 2})
 
     @abstractmethod
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Find out about all candidates, given in slot order."""
+        """Find out about all candidates that can be selected, given in slot order."""

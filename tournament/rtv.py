@@ -1,10 +1,10 @@
 """RTV, recursive tournament voting: groups of G, V votes each, winners go on until K are left.
 
-Source: arXiv:2604.16529. Ours are: evidence before votes, early stopping, equal patches entering once, and a schedule
-without rounds. The tree of matches is fixed in advance (`bracket.py`), and a match starts as soon as its own
-contestants are there. A candidate that turns out later to equal another one may empty the slot of a match that was
-already judged; that match is dropped and its votes stay in the journal, so that the outcome never depends on who
-came first.
+Source: arXiv:2604.16529. Ours are: evidence before votes, early stopping, equal changes entering once, play-offs where
+a bye would take one of the K places, and a schedule without rounds. The tree of matches is fixed in advance
+(`bracket.py`), and a match starts as soon as its own contestants are there. A candidate that turns out later to equal
+another one may empty the slot of a match that was already judged; that match is taken back and its votes stay in the
+journal, so that the outcome never depends on who came first.
 """
 
 import asyncio
@@ -13,21 +13,14 @@ from typing import Any, Self
 from agents.llm.base import ChatModel
 from tournament.arrivals import Arrival, arrivals
 from tournament.base import Bracket, Candidate, Case, Judge, Match, PendingCandidates
-from tournament.bracket import (
-    MatchKey,
-    Resolution,
-    Slot,
-    counted,
-    merged,
-    plan_rounds,
-    rank,
-    resolve,
-    seeded_order,
-)
+from tournament.bracket import MatchKey, Resolution, plan_rounds, resolve
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
+from tournament.heard import Rejections, chosen_by_lot
 from tournament.judge import ModelJudge
 from tournament.match_votes import MarginVotes, MatchVotes
+from tournament.slots import Slot, counted, merged, seeded_order
+from tournament.standings import rank
 from tournament.ties import preference
 
 
@@ -45,6 +38,7 @@ class RTVSelector:
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config
         self.judge = judge
+        self.rejections = Rejections()
 
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
@@ -54,7 +48,7 @@ class RTVSelector:
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` are left and rank everybody.
 
-        Fewer than `k` candidates are all selected. The final is the same with `k` = 1.
+        Fewer than `k` eligible candidates are all selected. The final is the same with `k` = 1.
 
         Raises:
             NoCandidates, LimitExceeded, ModelConfigError.
@@ -62,19 +56,23 @@ class RTVSelector:
         async with arrivals(candidates) as futures:
             slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
         present = [slot for slot in slots if isinstance(slot, Candidate)]
-        ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties), k)
-        if not ranking:
+        if not present:
             raise NoCandidates("no rollout gave a candidate")
-        return Bracket(
+        ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties))
+        ineligible = {one.id for one in present if not one.eligible}
+        bracket = Bracket(
             selector=self.name,
             seed=case.seed,
             group_size=self.config.group_size,
-            votes_per_match=self.config.votes,
+            votes_per_match=self.config.full_match,
             rounds=rounds,
             merged=merged(slots),
             ranking=ranking,
-            selected=ranking[:k],
+            selected=ranking[: min(k, len(present) - len(ineligible))],
+            ineligible=tuple(name for name in ranking if name in ineligible),
         )
+        self.rejections.check([vote for match in bracket.matches for vote in match.votes])
+        return bracket.model_copy(update={"by_lot": chosen_by_lot(bracket.selected, bracket.matches)})
 
 
 class AdaptiveSelector(RTVSelector):
@@ -88,7 +86,7 @@ class _Play:
     """One tournament while it runs: arrived candidates, judged matches, and the matches being judged."""
 
     def __init__(self, judging: MatchVotes, futures: dict[str, Arrival], k: int) -> None:
-        self.judging, self.futures = judging, futures
+        self.judging, self.futures, self.keep = judging, futures, k
         self.order = seeded_order(futures, judging.case.seed)
         self.plan = plan_rounds(len(self.order), judging.config.group_size, k)
         self.contestants: dict[MatchKey, tuple[Candidate, ...]] = {}
@@ -102,7 +100,7 @@ class _Play:
             while True:
                 slots = counted([self._slot(name) for name in self.order])
                 await self._stop(self._outdated(slots))
-                state = resolve(slots, self.plan, self.judged)
+                state = resolve(slots, self.plan, self.judged, self.keep)
                 self._announce(state)
                 await self._keep_only(state)
                 if not state.open:
@@ -145,10 +143,17 @@ class _Play:
                 self.judged[key] = self.running.pop(key).result()
 
     def _announce(self, state: Resolution) -> None:
-        for match in (match for matches in state.rounds for match in matches):
-            if self.announced.get(match.id) != match:
-                self.announced[match.id] = match
-                self.judging.case.journal.add_match(match)
+        """Tell what is decided, and first what of that told before no longer is."""
+        journal, now = self.judging.case.journal, {match.id: match for matches in state.rounds for match in matches}
+        for name, old in list(self.announced.items()):
+            new = now.get(name)
+            counted_again = any(key == name and set(ids) <= set(old.contestants) for key, ids in state.ready)
+            if (new.contestants, new.winner) != (old.contestants, old.winner) if new else not counted_again:
+                journal.drop_match(self.announced.pop(name))
+        for name, match in now.items():
+            if self.announced.get(name) != match:
+                self.announced[name] = match
+                journal.add_match(match)
 
     async def _keep_only(self, state: Resolution) -> None:
         """Stop matches whose contestants no longer meet: one of them equals a candidate that came later."""

@@ -6,6 +6,7 @@ verdict given, and an abstention has no choice.
 
 import math
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -17,10 +18,11 @@ from core.record import Record
 from core.sanitize import for_model
 from core.text import cut
 from tournament.base import Candidate, Case, Vote
-from tournament.bracket import equal_patches, seeded_hash
 from tournament.config import TournamentConfig
-from tournament.prompt_judge import Asker, Question, object_schema, read
+from tournament.heard import Rejections, keep_votes
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read
 from tournament.ranker import Assessment, Key, Ranker
+from tournament.slots import equal_changes, seeded_hash
 from tournament.ties import preference
 
 _REASON_CHARS = 1500
@@ -57,6 +59,7 @@ class _Scored(Ranker):
     def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
         self.config = config
         self.asker = Asker(config.judge, model)
+        self.rejections = Rejections()
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Look at all; one that nobody could look at has the mean worth.
@@ -64,9 +67,10 @@ class _Scored(Ranker):
         Raises:
             LimitExceeded, ModelConfigError.
         """
-        copies = equal_patches(field)
+        copies = equal_changes(field)
         players = [one for one in field if one.id not in copies]
         results = await together(self._look(one, case) for one in players)
+        self.rejections.check([vote for votes in results for vote in votes])
         worth = {one.id: self.worth(votes) for one, votes in zip(players, results, strict=True)}
         known = [value for value in worth.values() if value is not None]
         mean = sum(known) / len(known) if known else 0.0
@@ -74,7 +78,9 @@ class _Scored(Ranker):
         for place, name in enumerate(preference(field, case.seed, self.name, self.config.ties)):
             value = worth[copies.get(name, name)]
             keys[name] = (name in copies, -(mean if value is None else value), place)
-        return Assessment(keys)
+        rivals = Counter(one.evidence_rank for one in players)
+        unheard = (one.id for one in players if worth[one.id] is None and rivals[one.evidence_rank] > 1)
+        return Assessment(keys, unheard=frozenset(unheard))
 
     async def _look(self, candidate: Candidate, case: Case) -> tuple[Vote, ...]:
         ids = (candidate.id,)
@@ -86,14 +92,14 @@ class _Scored(Ranker):
         asked = await self.asker.ask(
             self.question(), case.problem, [candidate], n=missing, seed=seed, ledger=case.ledger
         )
-        fresh = [self._vote(candidate.id, text) for text in asked.replies]
-        case.journal.add_votes(self.name, ids, fresh)
+        fresh = [self._vote(candidate.id, text, asked) for text in asked.texts]
+        keep_votes(case.journal, self.name, ids, fresh)
         return (*votes, *fresh)
 
-    def _vote(self, name: str, text: str) -> Vote:
+    def _vote(self, name: str, text: str, asked: Asked) -> Vote:
         found = self.parse(text)
         if found is None:
-            return Vote(order=(name,), labels=("",), choice=None, reason="no usable reply")
+            return Vote(order=(name,), labels=("",), choice=None, reason=asked.said, failure=asked.failure)
         label, reason = found
         return Vote(order=(name,), labels=(label,), choice=name, reason=cut(for_model(reason), _REASON_CHARS))
 

@@ -6,20 +6,20 @@ are cast as plain RTV would have cast. Each pairing is one vote in each order.
 """
 
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 from agents.llm.base import ChatModel
 from core.aio import together
 from tournament.base import Candidate, Case, Judge, Match
-from tournament.bracket import equal_patches, seeded_hash
 from tournament.bradley_terry import Strength, strengths
 from tournament.config import TournamentConfig
+from tournament.heard import Rejections
 from tournament.judge import ModelJudge
-from tournament.match_votes import MatchVotes
+from tournament.match_votes import MatchVotes, decided_match
 from tournament.ranker import Assessment, Key, Ranker
-from tournament.tally import leader
+from tournament.slots import equal_changes, seeded_hash
 from tournament.ties import preference
 
 Pair = tuple[Candidate, Candidate]
@@ -40,6 +40,7 @@ class SwissSelector(Ranker):
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config
         self.judge = judge
+        self.rejections = Rejections()
 
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
@@ -52,16 +53,17 @@ class SwissSelector(Ranker):
         Raises:
             LimitExceeded, ModelConfigError.
         """
-        copies = equal_patches(field)
+        copies = equal_changes(field)
         unsure, keep = _at_the_line([one for one in field if one.id not in copies], k)
         judging = MatchVotes(self.config, self.judge, case)
         rounds = await _Ranking(judging, unsure, keep, self.config.votes * (len(unsure) - keep)).play()
+        self.rejections.check([vote for matches in rounds for match in matches for vote in match.votes])
         found = _strengths(unsure, rounds)
         keys: dict[str, Key] = {}
         for place, name in enumerate(preference(field, case.seed, "ranking", self.config.ties)):
             known = found.get(copies.get(name, name))
             keys[name] = (name in copies, -(known.mean if known else 0.0), place)
-        return Assessment(keys, rounds)
+        return Assessment(keys, rounds, unheard=_unheard(rounds))
 
 
 def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate], int]:
@@ -76,13 +78,20 @@ def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate],
     return [], 0
 
 
+def _unheard(rounds: Sequence[Sequence[Match]]) -> frozenset[str]:
+    """Players of whom no match had a readable vote."""
+    met = [(match.decided_by != "unheard", match.contestants) for matches in rounds for match in matches]
+    heard = {name for read, names in met if read for name in names}
+    return frozenset(name for _, names in met for name in names if name not in heard)
+
+
 def _strengths(players: Sequence[Candidate], rounds: Sequence[Sequence[Match]]) -> dict[str, Strength]:
-    wins: Counter[tuple[str, str]] = Counter()
-    for match in (match for matches in rounds for match in matches):
-        one, other = match.contestants
-        for vote in match.votes:
-            if vote.choice is not None:
-                wins[vote.choice, other if vote.choice == one else one] += 1
+    wins: dict[tuple[str, str], float] = defaultdict(float)
+    for vote in (vote for matches in rounds for match in matches for vote in match.votes):
+        if vote.choice is not None:
+            shares = vote.shares or tuple(float(name == vote.choice) for name in vote.order)
+            for pair, share in zip((vote.order, vote.order[::-1]), shares, strict=True):
+                wins[pair[0], pair[1]] += share
     return strengths([one.id for one in players], wins)
 
 
@@ -133,19 +142,7 @@ class _Ranking:
         return order[self.keep - 1], order[self.keep]
 
     async def _match(self, match_id: str, pair: Pair) -> Match:
-        ids = tuple(one.id for one in pair)
-        votes = self.judging.case.journal.votes(match_id, ids)[:2]
-        if len(votes) < 2:
-            votes = (*votes, *await self.judging.ask(match_id, pair, 2 - len(votes), len(votes)))
         rules = self.judging.rules(match_id, pair, 2)
-        choices = [vote.choice for vote in votes]
-        clear = len({choices.count(name) for name in ids}) == 2
-        match = Match(
-            id=match_id,
-            contestants=ids,
-            votes=votes,
-            winner=leader(choices, rules),
-            decided_by="votes" if clear else "tie-break",
-        )
+        match = decided_match(match_id, pair, rules, await self.judging.votes(match_id, pair, rules))
         self.judging.case.journal.add_match(match)
         return match

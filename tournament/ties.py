@@ -1,7 +1,7 @@
 """Tie-breaks: who wins where votes do not say.
 
-All of them are known or fixed before a match's first vote, except the two that look at the order of the votes; so a
-match can stop early whatever the tie-breaks are. An empty patch always comes last, and a lot always decides in the end.
+All of them are known or fixed before a match's first vote, except the one that looks at the order of the votes; so a
+match can stop early whatever the tie-breaks are. A lot always decides in the end.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,12 +10,12 @@ from typing import Literal
 
 from core.diff import diff_stats
 from tournament.base import Candidate
-from tournament.bracket import seeded_hash
+from tournament.slots import seeded_hash
 
-TieBreak = Literal["more-copies", "earlier-block", "earlier-vote", "fewer-edits", "smaller-patch"]
+TieBreak = Literal["more-copies", "earlier-block", "fewer-edits", "smaller-patch"]
 
-USUAL: tuple[TieBreak, ...] = ("more-copies", "earlier-vote", "smaller-patch")
-BY_VOTES: frozenset[TieBreak] = frozenset(("earlier-block", "earlier-vote"))
+USUAL: tuple[TieBreak, ...] = ("earlier-block",)
+BY_VOTES: TieBreak = "earlier-block"
 
 
 def edits(candidate: Candidate) -> int:
@@ -43,23 +43,23 @@ def preference(
     """
 
     def key(one: Candidate) -> tuple[int | str, ...]:
-        said = (_BY_CANDIDATE[tie](one) for tie in ties if tie not in BY_VOTES)
-        return (not one.patch, *said, *_lot(one, seed, scope))
+        said = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
+        return (*said, *_lot(one, seed, scope))
 
     return tuple(one.id for one in sorted(candidates, key=key))
 
 
 def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
-    """The order of the lots alone, but for empty patches, which come last.
+    """The order of the lots alone.
 
-    It decides where no judge gave a vote: whoever makes judges refuse must not gain by the size of its patch.
+    It says who goes on where no vote could be read: whoever makes judges refuse must not gain by the size of its patch.
     """
-    return tuple(one.id for one in sorted(candidates, key=lambda one: (not one.patch, *_lot(one, seed, scope))))
+    return tuple(one.id for one in sorted(candidates, key=lambda one: _lot(one, seed, scope)))
 
 
 def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> dict[str, tuple[int, ...]]:
     """By id, what is compared before the order of the votes is; smaller is better, equal is equal."""
-    at = next((place for place, tie in enumerate(ties) if tie in BY_VOTES), 0)
+    at = ties.index(BY_VOTES) if BY_VOTES in ties else 0
     return {one.id: tuple(_BY_CANDIDATE[tie](one) for tie in ties[:at]) for one in candidates}
 
 

@@ -62,10 +62,17 @@ class ResponseSchema(Record):
     json_schema: dict[str, Any]
 
 
+_TURN_STRIDE, _RETRY_STRIDE = 0x9E3779B1, 0x85EBCA6B
+"""Odd, so that no two turns of a conversation share a seed."""
+
+
 class Sampling(Record):
     """Sampling parameters of one request. None leaves the server's default.
 
     Attributes:
+        seed: of the whole conversation. The seed that is sent depends on `turn` and on the retry as well: a model that
+            is asked again with the same seed repeats itself word for word.
+        turn: number of the request within the conversation, from 0.
         logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
     """
 
@@ -73,7 +80,19 @@ class Sampling(Record):
     top_p: float | None = Field(None, gt=0, le=1)
     max_tokens: int | None = Field(None, gt=0)
     seed: int | None = None
+    turn: int = Field(0, ge=0)
     logprobs: int | None = Field(None, ge=0, le=20)
+
+    def request_seed(self, retry: int = 0) -> int | None:
+        """The seed of one request: that of the conversation for its first turn, another for each turn and retry."""
+        if self.seed is None or not (self.turn or retry):
+            return self.seed
+        return (self.seed + self.turn * _TURN_STRIDE + retry * _RETRY_STRIDE) % 2**31
+
+
+def first_seed(seed: int, turn: int) -> int:
+    """The seed of the conversation, given the one that was sent at some turn (of no retry)."""
+    return (seed - turn * _TURN_STRIDE) % 2**31 if turn else seed
 
 
 class TokenLogprob(Record):
@@ -91,6 +110,7 @@ class Completion(Record):
         message: the assistant message exactly as it is to be appended to the conversation.
         content: its text, empty when there is none.
         reasoning: the server's separate reasoning text, if any.
+        problems: what in the reply cannot be used, each a clause that completes "That could not be run: ...".
         logprobs: of the content's tokens, where `Sampling.logprobs` asked and the server knows them.
     """
 
@@ -99,6 +119,7 @@ class Completion(Record):
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str | None = None
     finish_reason: FinishReason = "stop"
+    problems: tuple[str, ...] = ()
     logprobs: tuple[TokenLogprob, ...] = ()
 
 

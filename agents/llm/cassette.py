@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from agents.errors import ContextOverflow, ModelConfigError, ModelError, ModelRefused, ReplyInvalid
+from agents.errors import ContextOverflow, ModelConfigError, ModelError, ModelRefused, ReplyInvalid, RequestRejected
 from agents.llm.base import ChatModel, Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger, Usage
 from core.record import Record
 
 CassetteMode = Literal["record", "replay", "auto"]
-_LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, ReplyInvalid)
+_LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, RequestRejected, ReplyInvalid)
 """Failures that belong to the request and not to the day, and are therefore kept."""
 
 

@@ -21,7 +21,8 @@ from agents.llm.base import History
 _CONNECT_S = 10.0
 _KEPT_S = 4.0
 """Seconds for which an idle connection is kept: vLLM's server closes them after five."""
-_MOST_BYTES = 1 << 28
+_MOST_BYTES, _MOST_BYTES_WITH_LOGPROBS = 16 << 20, 64 << 20
+"""Of an answer: reading one as JSON holds up everybody else, and no reply of use is that long."""
 
 
 class HttpFailed(Exception):
@@ -34,6 +35,10 @@ class ConnectError(HttpFailed):
 
 class BrokenReply(HttpFailed):
     """The reply ended early, or was no HTTP."""
+
+
+class ReplyTooLarge(HttpFailed):
+    """The answer has more bytes than any that could be used."""
 
 
 class StatusError(HttpFailed):
@@ -69,7 +74,7 @@ class ChatHttp:
         """The text of the answer to one JSON request below the base URL.
 
         Raises:
-            StatusError, ConnectError, BrokenReply.
+            StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
         return await self.ask("POST", self.base_url + path, body)
 
@@ -77,12 +82,13 @@ class ChatHttp:
         """The text of the answer to one request, with a JSON body or without one.
 
         Raises:
-            StatusError, ConnectError, BrokenReply.
+            StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
         data = None if body is None else _encoded(body)
+        most = _MOST_BYTES_WITH_LOGPROBS if body and body.get("logprobs") else _MOST_BYTES
         try:
             async with self._opened().request(method, url, data=data, proxy=self._proxy) as response:
-                text = (await _content(response)).decode("utf-8", "replace")
+                text = (await _content(response, most)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectError(_reason(error)) from error
         except (aiohttp.ClientError, OSError, EOFError, ValueError) as error:
@@ -130,12 +136,12 @@ def _json(value: Mapping[str, Any]) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
-async def _content(response: aiohttp.ClientResponse) -> bytes:
+async def _content(response: aiohttp.ClientResponse, most: int) -> bytes:
     content = bytearray()
     async for part in response.content.iter_any():
         content += part
-        if len(content) > _MOST_BYTES:
-            raise BrokenReply(f"a reply of more than {_MOST_BYTES} bytes")
+        if len(content) > most:
+            raise ReplyTooLarge(f"a reply of more than {most >> 20} MiB")
     return bytes(content)
 
 

@@ -37,7 +37,10 @@ class ModelConfig(Config):
         name: a name that the server knows, `builtin:repair`, or `python:module:Class` of your own.
         base_url: of an OpenAI-compatible server, with `/v1`.
         api_key_env: environment variable that holds the key; servers without keys need none.
-        temperature: default for requests that do not say; likewise `top_p` and `max_tokens`.
+        temperature: default for requests that do not say; likewise `top_p`.
+        max_tokens: of one reply, thinking included, for requests that do not say; at most half of the context where the
+            server tells how long that is. A reply that is cut before it holds anything of use is asked for again with
+            four times as many. None leaves it to the server.
         request_timeout_s: of one HTTP request, reading included.
         call_deadline_s: of one call with all its retries and waits.
         max_attempts: requests per call that the server may answer uselessly; waiting for a dead or busy one is
@@ -57,7 +60,7 @@ class ModelConfig(Config):
     api_key_env: str = "OPENAI_API_KEY"
     temperature: float | None = Field(None, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
-    max_tokens: int | None = Field(None, gt=0)
+    max_tokens: int | None = Field(16384, gt=0)
     request_timeout_s: float = Field(600.0, gt=0)
     call_deadline_s: float = Field(1800.0, gt=0)
     max_attempts: int = Field(6, gt=0)

@@ -12,15 +12,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agents.llm.base import Completion
+from agents.llm.base import Completion, first_seed
 from agents.llm.fake import FakeModel, FakeRequest, Scripted, bash, calls, text
+from agents.text_protocol import BASH_TURN
 from core.record import Record
 
 
 class Rule(Record):
     """Commands for the tasks whose first user message matches `when` (a regular expression).
 
-    With `variants`, a rollout runs the list that its request's `seed` picks, so that rollouts differ.
+    With `variants`, a rollout runs the list that the seed of its first request picks, so that rollouts differ.
     """
 
     when: str = ""
@@ -52,17 +53,20 @@ class Persona:
     def __call__(self, request: Mapping[str, Any]) -> Sequence[Completion]:
         """The request's `n` completions."""
         count = int(request.get("n") or 1)
-        if request.get("response_format"):
+        if request.get("response_format") and _schema_name(request) != BASH_TURN.name:
             return [self._structured(request, index) for index in range(count)]
         return [self._act(request)] * count
 
     def _act(self, request: Mapping[str, Any]) -> Completion:
         messages = request["messages"]
         turn = sum(message.get("role") == "assistant" for message in messages)
-        commands = self._commands(messages, int(request.get("seed") or 0))
+        commands = self._commands(messages, first_seed(int(request.get("seed") or 0), turn))
         if request.get("tools"):
             return bash(commands[turn]) if turn < len(commands) else calls(("submit", {}))
-        return text(f"```bash\n{commands[turn] if turn < len(commands) else 'submit'}\n```")
+        command = commands[turn] if turn < len(commands) else "submit"
+        if request.get("response_format"):
+            return text(json.dumps({"thought": "", "command": command, "submit": command == "submit"}))
+        return text(f"```bash\n{command}\n```")
 
     def _commands(self, messages: Sequence[Mapping[str, Any]], seed: int) -> Sequence[str]:
         task = next((str(message.get("content")) for message in messages if message.get("role") == "user"), "")
@@ -73,7 +77,7 @@ class Persona:
 
     def _structured(self, request: Mapping[str, Any], index: int) -> Completion:
         wanted = request["response_format"].get("json_schema") or {}
-        fixed = self.script.replies.get(str(wanted.get("name")))
+        fixed = self.script.replies.get(_schema_name(request))
         if fixed is not None:
             return text(json.dumps(fixed))
         digest = hashlib.sha256(json.dumps([request["messages"], request.get("seed"), index]).encode()).digest()
@@ -106,6 +110,10 @@ class Persona:
         return "scripted"[: schema.get("maxLength", 8)].ljust(schema.get("minLength", 0), ".")
 
 
+def _schema_name(request: Mapping[str, Any]) -> str:
+    return str((request["response_format"].get("json_schema") or {}).get("name"))
+
+
 class PersonaModel(FakeModel):
     """A persona as a chat model of this process, for runs without any server."""
 
@@ -125,6 +133,6 @@ class PersonaModel(FakeModel):
     def _respond(self, request: FakeRequest) -> Scripted:
         schema = request.response_schema
         wanted = schema and {"json_schema": {"name": schema.name, "schema": schema.json_schema}}
-        seed = request.sampling.seed if request.sampling else None
+        seed = request.sampling.request_seed() if request.sampling else None
         body = {"messages": request.messages, "tools": request.tools, "n": request.n, "seed": seed}
         return self._persona(body | ({"response_format": wanted} if wanted else {}))

@@ -46,7 +46,9 @@ class ServerOptions(Record):
         max_in_flight: requests beyond this many at once get a 429.
         takes_n: False ignores `n`, as some servers do; None rejects `n` above 1.
         takes_schema: False rejects `response_format`.
+        takes_logprobs: False rejects `logprobs`.
         context: tokens of prompt and reply together; None never rejects a request for its length.
+        shows_tools: the chat template shows tools to the model; their tokens count only then.
         tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
         drip_s: pause between the bytes of a slow reply.
     """
@@ -58,7 +60,9 @@ class ServerOptions(Record):
     retry_after_s: float = 0.05
     takes_n: bool | None = True
     takes_schema: bool = True
+    takes_logprobs: bool = True
     context: int | None = None
+    shows_tools: bool = True
     tokenizes: bool = False
     drip_s: float = 1.0
     hang_s: float = 3600.0
@@ -167,7 +171,7 @@ class FakeServer:
         }
         reply = replies.get(route, error_reply(404, f"no route {route}"))
         if route == "POST /tokenize" and self.options.tokenizes:
-            count = PrefixCache().count(json.loads(body)["messages"])[0]
+            count = self._prompt(PrefixCache(), json.loads(body))[0]
             reply = json_reply(200, {"count": count, "max_model_len": self.options.context or 4096})
         if not self._authorized(headers) and route == "GET /v1/models":
             reply = error_reply(401, "Incorrect API key provided", code="invalid_api_key")
@@ -215,6 +219,8 @@ class FakeServer:
             return error_reply(400, "n > 1 is not supported by this server", param="n")
         if request.get("response_format") and not options.takes_schema:
             return error_reply(400, "response_format json_schema is not supported", param="response_format")
+        if request.get("logprobs") and not options.takes_logprobs:
+            return error_reply(400, "logprobs is not supported with this model", param="logprobs")
         if options.takes_n is False:
             request = {**request, "n": 1}
         too_long = overflow(request, options.context, counted=not options.tokenizes) if options.context else None
@@ -226,13 +232,18 @@ class FakeServer:
         made = self._responder(request)
         many = [made] * int(request.get("n") or 1) if isinstance(made, str | Completion) else made
         completions = [text(one) if isinstance(one, str) else one for one in many]
-        usage = usage_of(self._cache.count(request["messages"]), completions)
+        usage = usage_of(self._prompt(self._cache, request), completions)
         body = completion_body(self.options.model, completions, usage)
         fault = self.faults.draw()
         if fault is None:
             return billed(body)
         self.counts[f"faults.{fault}"] += 1
         return faulty_reply(fault, body, self.options.retry_after_s)
+
+    def _prompt(self, cache: PrefixCache, request: Mapping[str, Any]) -> tuple[int, int]:
+        """Tokens of a request's prompt, and how many of them the cache had."""
+        tools = request.get("tools") if self.options.shows_tools else None
+        return cache.count([*([{"role": "tools", "content": tools}] if tools else []), *request["messages"]])
 
     def _account(self, request: Mapping[str, Any], kind: str, reply: HttpReply) -> None:
         self.counts.update(reply.usage)

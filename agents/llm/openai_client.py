@@ -1,18 +1,21 @@
 """The client for OpenAI-compatible servers, vLLM first.
 
-One call is one or more HTTP requests: retries by `retry.py`, `n` asked at once or one by one, a repair turn for a
-reply that breaks its schema. Each request passes the endpoint's circuit breaker and concurrency limit, is checked
-against the ledger before it is sent and charged before its reply is read.
+One call is one or more HTTP requests: retries by `retry.py`, `n` asked at once or one by one, more room for a reply
+that was cut before it held anything of use, a repair turn for one that breaks its schema. Each request passes the
+endpoint's circuit breaker and concurrency limit, is checked against the ledger before it is sent and charged before
+its reply is read.
 """
 
 import asyncio
 import logging
 import os
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from agents.errors import (
     ContextOverflow,
@@ -21,6 +24,8 @@ from agents.errors import (
     ModelRefused,
     ModelUnavailable,
     ReplyInvalid,
+    RequestRejected,
+    ToolsNotTaken,
 )
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
 from agents.llm.chat_http import ConnectError, StatusError
@@ -30,16 +35,24 @@ from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
 from agents.llm.ledger import Ledger, Usage
 from agents.llm.overflow import made_to_fit
 from agents.llm.quirks import Quirks
-from agents.llm.replies import completions_of, decode, usage_of
+from agents.llm.replies import CUT, LOOPED, Question, completions_of, decode, usage_of
 from agents.llm.requests import Call
 from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, retrying
 from agents.llm.server import Server
 from agents.llm.structured import ask_again, extract
+from agents.tools import BASH
 from core.aio import together
 
 _log = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _BACKOFF_BASE_S = 0.5
+_GROWTH, _MOST_GROWTHS = 4, 3
+"""How many times more tokens a reply gets that was cut before it held anything of use, and how often."""
+_MARGIN = 32
+"""Tokens of the context that are left free beside a prompt of known length."""
+_HELLO: Sequence[Message] = ({"role": "user", "content": "hello"},)
+_NOT_SERVED = re.compile(r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", re.IGNORECASE)
+_ASKING_S = 60.0
+"""Seconds for the preflight's question whether a model is served that the server's list does not name."""
 
 
 class _AskDifferently(Exception):
@@ -52,6 +65,12 @@ class OpenAIModel:
     Args:
         config: the model and its server.
         api_key: sent as bearer token; kept in memory only.
+
+    Attributes:
+        text_protocol: agents use text in place of tool calls: as configured, or once the chat template is found to
+            leave tools out.
+        drops_tools: whether the chat template leaves tools out; None is not known.
+        notes: what a person should be told once of how the model is used.
 
     Raises:
         ModelConfigError: there is no base URL.
@@ -67,6 +86,9 @@ class OpenAIModel:
         self.quirks = Quirks()
         self._api_key = api_key or "none"
         self._proven = False  # that the model works as configured: one request was answered
+        self.drops_tools: bool | None = False if config.text_protocol else None
+        self.notes: list[str] = []
+        self._template = asyncio.Lock()
         self.server = Server(config, self._api_key)
 
     async def complete(
@@ -102,6 +124,8 @@ class OpenAIModel:
                     raise ModelRefused("the model or its server refused to answer")
                 if response_schema is not None:
                     completions = await self._made_valid(call, response_schema, completions, spent)
+                elif tools:
+                    completions = await self._with_calls(call, completions, spent)
         except TimeoutError:
             why = call.problems[-1] if call.problems else "the server is slow or busy"
             raise ModelUnavailable(f"no usable reply within {self.config.call_deadline_s:g} s: {why}") from None
@@ -130,9 +154,12 @@ class OpenAIModel:
                 call = await made_to_fit(call, error, self.server, self.quirks)
 
     async def _ask(self, call: Call, n: int, ledger: Ledger) -> list[Completion]:
-        """One request with its retries."""
+        """One request with its retries; after a reply that was of no use another seed is asked for."""
+        useless = 0
 
         def notice(decision: RetryDecision) -> None:
+            nonlocal useless
+            useless += isinstance(decision.error, ReplyInvalid)
             call.problems.append(str(decision.error))
             _log.info("asking %s again: %s", self.name, decision.error)
 
@@ -144,18 +171,17 @@ class OpenAIModel:
             cap_s=self.config.backoff_cap_s,
             notice=notice,
         )
-        body = call.body(n, self.config, self.quirks)
         try:
-            return await persist(lambda: self._attempt(body, ledger), policy)
+            return await persist(lambda: self._attempt(call, n, useless, ledger), policy)
         except RequestFailed as failed:
             raise failed.decision.error from failed.__cause__
 
-    async def _attempt(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
+    async def _attempt(self, call: Call, n: int, retry: int, ledger: Ledger) -> list[Completion]:
         probe = await self.breaker.admit()
         try:
             async with self.limit.hold():
                 ledger.check()
-                completions = await self._exchange(body, ledger)
+                completions = await self._exchange(call, call.body(n, self.config, self.quirks, retry), ledger)
             self._answered()
             self._proven = True
             return completions
@@ -165,7 +191,7 @@ class OpenAIModel:
         except Exception as error:
             decision = self._without_key(classify(error))
             if decision.request_only and self._proven:
-                decision = replace(decision, error=ModelRefused(str(decision.error)))
+                decision = replace(decision, error=RequestRejected(str(decision.error)))
             self._account(decision)
             raise RequestFailed(decision) from error
         finally:
@@ -191,7 +217,7 @@ class OpenAIModel:
             return decision
         return replace(decision, error=type(decision.error)(text.replace(self._api_key, "<key>")))
 
-    async def _exchange(self, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
+    async def _exchange(self, call: Call, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         """One HTTP request; its tokens are charged whether or not its reply is of use."""
         usage, since = Usage(calls=1), self.busy.enter()
         try:
@@ -201,13 +227,17 @@ class OpenAIModel:
             usage = Usage()
             raise
         except StatusError as error:
-            if error.status in (400, 422) and self.quirks.learn(str(error.body or error), body):
+            said = str(error.body or error)
+            if error.status in (400, 422, 500) and self.quirks.learn(said, body):
                 raise _AskDifferently from error
+            if error.status in (400, 422, 501) and self.quirks.rejects_tools(said, body):
+                self._ask_in_text("the server takes no tools for it")
+                raise ToolsNotTaken(f"the model server answered {error.status}: {said[:300]}") from error
             raise
         finally:
             ledger.charge(self._priced(usage, self.busy.leave(since)))
-        completions, _ = completions_of(payload, send_reasoning=self.config.send_reasoning)
-        return completions
+        question = Question(call.tools, call.messages, self.config.send_reasoning)
+        return completions_of(payload, question)[0]
 
     def _priced(self, usage: Usage, server_s: float) -> Usage:
         prices = self.config.prices
@@ -218,29 +248,114 @@ class OpenAIModel:
     ) -> list[Completion]:
         checked = await together([self._repaired(call, schema, one, ledger) for one in completions])
         if not any(sound for _, sound in checked):
-            raise ReplyInvalid(f"no reply satisfied the {schema.name} schema, not even after a repair turn")
+            told = f"no reply satisfied the {schema.name} schema, not even after a repair turn"
+            last = Reply(completions=tuple(one for one, _ in checked), usage=ledger.spent, model=self.name)
+            raise ReplyInvalid(told, reply=last)
         return [completion for completion, _ in checked]
 
     async def _repaired(
         self, call: Call, schema: ResponseSchema, completion: Completion, ledger: Ledger
     ) -> tuple[Completion, bool]:
-        """The completion with bare JSON content, after one repair turn if need be; and whether it is sound."""
-        found, problem = extract(completion.content, schema.json_schema)
+        """The completion with bare JSON content, with more room and after one repair turn if need be; is it sound?"""
+
+        def read(one: Completion) -> tuple[str | None, str]:
+            cut = one.finish_reason == "length"
+            return extract(one.content, schema.json_schema, reasoning=one.reasoning, cut=cut)
+
+        call, completion = await self._longer(call, completion, lambda one: read(one)[0] is not None, ledger)
+        found, problem = read(completion)
         if found is not None:
             return completion.model_copy(update={"content": found}), True
         if completion.finish_reason == "content_filter":
             return completion, False
         if completion.finish_reason == "length":
-            problem = "it was cut at the token limit, so write less"
-        again = replace(call, messages=ask_again(call.messages, completion.message, problem))
+            problem = LOOPED if LOOPED in completion.problems else f"{CUT}, so write less"
+        again = call.again(messages=ask_again(call.messages, completion.message, problem), grown=False)
         try:
             (second,) = await self._ask_adapting(again, ledger, 1)
         except (ModelUnavailable, ModelConfigError):
             raise
         except ModelError:
             return completion, False
-        found, _ = extract(second.content, schema.json_schema)
+        found, _ = read(second)
         return (completion, False) if found is None else (second.model_copy(update={"content": found}), True)
+
+    async def _longer(
+        self, call: Call, completion: Completion, usable: Callable[[Completion], bool], ledger: Ledger
+    ) -> tuple[Call, Completion]:
+        """A reply that was cut before it held anything of use, with more room; thinking takes it up, and counts.
+
+        A reply that repeats itself gets none. Returns the call as it was asked last, too.
+        """
+        for _ in range(_MOST_GROWTHS):
+            wanted = call.reply_tokens(self.config, self.quirks)
+            if completion.finish_reason != "length" or LOOPED in completion.problems or usable(completion):
+                break
+            room = [most for most in (self._room(ledger), self.quirks.most_tokens) if most]
+            more = min([_GROWTH * (wanted or 0), *room])
+            if wanted is None or more <= wanted:
+                break
+            call = call.again(grown=True, sampling=call.sampling.model_copy(update={"max_tokens": more}))
+            try:
+                (completion,) = await self._ask_adapting(call, ledger, 1)
+            except (ContextOverflow, ReplyInvalid, ModelRefused):
+                break
+        return call, completion
+
+    def _room(self, ledger: Ledger) -> int | None:
+        """Tokens of the context that the prompt of a call leaves, by what its requests were charged."""
+        spent = ledger.spent
+        prompt = -(-spent.prompt_tokens // spent.calls) if spent.calls else 0
+        return self.quirks.context - prompt - _MARGIN if self.quirks.context and prompt else None
+
+    async def _with_calls(self, call: Call, completions: list[Completion], ledger: Ledger) -> list[Completion]:
+        """Completions of a request that offered tools, with more room where one was cut before it called any."""
+        grown = [self._longer(call, one, lambda reply: bool(reply.tool_calls), ledger) for one in completions]
+        completions = [one for _, one in await together(grown)]
+        silent = not any(one.tool_calls or one.problems for one in completions)
+        if silent and call.sampling.turn and not Question(messages=call.messages).ids():
+            await self._look_at_template(call.tools, ledger)  # two turns, and none called a tool
+        return completions
+
+    async def _look_at_template(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> None:
+        """Find out, once, whether the chat template leaves tools out: the prompt has as many tokens with as without.
+
+        Args:
+            ledger: pays for two requests of one token, where the server does not count tokens without; None asks only
+                a server that does.
+        """
+        async with self._template:
+            if self.drops_tools is not None:
+                return
+            pair = [await self._prompt_tokens(given, ledger) for given in ((), tools)]
+            if all(pair) or ledger is not None:
+                self.drops_tools = pair[0] == pair[1] != 0
+            if self.drops_tools:
+                self._ask_in_text(f"its chat template leaves tools out ({pair[0]} prompt tokens with and without them)")
+
+    def _ask_in_text(self, why: str) -> None:
+        """Have agents ask in text from now on, and say so once."""
+        if not self.text_protocol:
+            self.notes.append(f"{self.name}: {why}, so it is asked for JSON in the text of its replies")
+        self.drops_tools = self.text_protocol = True
+
+    async def _prompt_tokens(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> int:
+        """Tokens of a short prompt that offers tools; 0 where nobody counts them."""
+        call = Call(
+            messages=_HELLO,
+            tools=tools,
+            tool_choice="auto",
+            response_schema=None,
+            sampling=Sampling(max_tokens=1),
+            deadline=time.monotonic() + _ASKING_S,
+        )
+        counted = await self.server.count_tokens(call.body(1, self.config, self.quirks))
+        if counted or ledger is None:
+            return counted[0] if counted else 0
+        spent = ledger.child(ledger.scope)
+        with suppress(ModelError):
+            await self._ask(call, 1, spent)
+        return spent.spent.prompt_tokens if spent.spent.calls == 1 else 0
 
     async def preflight(self) -> Mapping[str, Any]:
         """Check that the server answers and serves the model; see `ChatModel.preflight`."""
@@ -250,11 +365,36 @@ class OpenAIModel:
             decision = self._without_key(classify(error))
             raise _preflight_error(decision.error, self.config, self.server.base_url) from error
         if models and self.name not in models:
-            raise ModelConfigError(
-                f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)}"
-            )
-        facts = {"context_length": models.get(self.name, {}).get("max_model_len"), "vllm": await self.server.version()}
+            await self._ask_whether_served(models)
+        context, version = models.get(self.name, {}).get("max_model_len"), await self.server.version()
+        self.quirks.context = context if isinstance(context, int) else None
+        self.quirks.detects_loops = version is not None
+        await self._look_at_template((BASH,), None)
+        facts = {"context_length": context, "vllm": version, "tools": "left out" if self.drops_tools else None}
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
+
+    async def _ask_whether_served(self, models: Collection[str]) -> None:
+        """Ask for a short reply of a model that the server's list does not name: lists have wildcards and aliases.
+
+        Raises:
+            ModelConfigError: the server refuses.
+            ModelUnavailable: it does not answer.
+        """
+        try:
+            async with asyncio.timeout(_ASKING_S):
+                await self.complete(_HELLO, ledger=Ledger("preflight"), sampling=Sampling(max_tokens=16))
+        except ModelConfigError as error:
+            if not re.search(
+                r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", str(error), re.I
+            ):
+                return  # something about the question; the model is there
+            raise ModelConfigError(
+                f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)} ({error})"
+            ) from error
+        except (ModelUnavailable, TimeoutError) as error:
+            raise ModelUnavailable(f"{self.server.base_url} does not answer for {self.name!r}: {error}") from error
+        except ModelError as error:
+            _log.info("%s is served, though its server's list does not name it: %s", self.name, error)
 
     @property
     def place(self) -> str:

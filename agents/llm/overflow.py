@@ -8,9 +8,13 @@ from agents.llm.quirks import Quirks
 from agents.llm.requests import Call
 from agents.llm.server import Server
 
-_LIMIT = re.compile(r"context (?:length|window)[^.]*? (\d+) tokens|limit of (\d+) tokens", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"context (?:length|window)[^.]*? (\d+) tokens|limit of (\d+) tokens|max_new_tokens.? must be <= (\d+)",
+    re.IGNORECASE,
+)
 _PROMPT = re.compile(
-    r"(\d+) (?:in the messages|input tokens|in the prompt)|messages resulted in (\d+) tokens", re.IGNORECASE
+    r"(\d+) (?:in the messages|input tokens|in the prompt|.?inputs.? tokens)|messages resulted in (\d+) tokens",
+    re.IGNORECASE,
 )
 _LEAST_ROOM = 256
 """Tokens for a reply below which a request counts as not fitting."""
@@ -46,12 +50,15 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
     if None in (fit.prompt, fit.limit) and not call.shortened:
         counted = await server.count_tokens(body)
         fit = Fit(*counted) if counted else fit
+    quirks.context = fit.limit or quirks.context
     wanted = body.get(quirks.max_tokens_key, 0)
     room = None if call.shortened else fit.room(wanted)
+    if fit == Fit() and not call.shortened and wanted >= 8 * _LEAST_ROOM:  # nobody knows; it may be the reply's length
+        room = wanted // 8
     if room is None:
         said = f"{fit} ({error})" if str(fit) else str(error)
         raise ContextOverflow(said, prompt=fit.prompt, limit=fit.limit, reply=max(wanted, _LEAST_ROOM)) from error
-    return replace(call, shortened=True, sampling=call.sampling.model_copy(update={"max_tokens": room}))
+    return replace(call, shortened=True, grown=True, sampling=call.sampling.model_copy(update={"max_tokens": room}))
 
 
 def fit_in(message: str) -> Fit:

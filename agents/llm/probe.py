@@ -1,17 +1,23 @@
-"""What a server can do with a model, found out by asking it, and what is used in place of the rest."""
+"""What a server can do with a model, found out by asking it, and what is used in place of the rest.
+
+Replies are read as the agents read them, so a call that only heats understands is told apart from one that is as it
+should be. Questions ask for little, and all of them together end after a fixed time, however slow the model is.
+"""
 
 import asyncio
+import json
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from agents.llm.chat_http import HttpFailed, StatusError
 from agents.llm.config import ModelConfig
-from agents.llm.replies import InBandError, UnusableReply, completions_of, decode, usage_of
+from agents.llm.replies import InBandError, Question, UnusableReply, completions_of, decode, usage_of
 from agents.llm.retry import classify
 from agents.llm.server import Server
 from agents.llm.structured import extract
-from agents.tools import BASH
+from agents.tools import BASH, command_of
 from core.record import Record
 
 _ASK_TOOL = "Call the tool `bash` once, with the command `true`. Say nothing else."
@@ -22,15 +28,19 @@ _SCHEMA = {
     "required": ["answer"],
     "additionalProperties": False,
 }
-_CALLS_AS_TEXT = ("<tool_call>", "<function=", "[TOOL_CALLS]", '"name": "bash"', "<|tool_call")
-_MAX_TOKENS = 1024
+_TOOL = {"type": "function", "function": {**BASH.model_dump(), "strict": True}}
+_TEXT = "-c model.text_protocol=true asks for fenced blocks"
+_SERVE = "start vLLM with --enable-auto-tool-choice --tool-call-parser NAME (heats serve does)"
+_SHORT, _TOOL_TOKENS, _JSON_TOKENS = 4, 256, 128
+_LIMIT_S = 20.0
+"""Seconds for all questions together."""
 
 
 class Finding(Record):
     """One feature of a server.
 
     Attributes:
-        works: None where it could not be told.
+        works: None where it could not be told, or works with a doubt.
         instead: what heats does without it, or what would bring it; empty where it works.
     """
 
@@ -50,32 +60,45 @@ class ProbeReport(Record):
     findings: tuple[Finding, ...]
 
 
-async def probe(config: ModelConfig) -> ProbeReport:
+async def probe(config: ModelConfig, *, limit_s: float = _LIMIT_S) -> ProbeReport:
     """Ask a server for everything that heats can make use of: about eight short requests, not in any ledger.
+
+    Args:
+        config: the model and its server.
+        limit_s: seconds for all of it; what was not answered by then could not be told.
 
     Raises:
         ModelConfigError, ModelUnavailable: it does not even answer a plain question.
     """
     base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env) or "none"
-    asker = _Asker(config, Server(config.model_copy(update={"base_url": base_url}), key))
+    server = Server(config.model_copy(update={"base_url": base_url}), key)
+    asker = _Asker(config, server, time.monotonic() + limit_s)
     try:
         return await asker.report()
     except (HttpFailed, UnusableReply, InBandError, TimeoutError) as error:
         raise type(found := classify(error).error)(str(found).replace(key, "<key>")) from error
     finally:
-        await asker.server.close()
+        await server.close()
 
 
 class _Asker:
-    def __init__(self, config: ModelConfig, server: Server) -> None:
-        self.config, self.server = config, server
+    def __init__(self, config: ModelConfig, server: Server, deadline: float) -> None:
+        self.config, self.server, self.deadline = config, server, deadline
 
     async def report(self) -> ProbeReport:
-        plain = await self._ask("Say OK.", max_tokens=16)
-        limits = await self.server.limits(self.config.name)
-        asked = (self._tools(), self._schema(), self._n(), self._logprobs(), self._metrics(), self._tokenize())
-        findings = list(await asyncio.gather(*asked))
+        async with asyncio.timeout(self.deadline - time.monotonic()):
+            plain = await self._ask("Say OK.", max_tokens=_SHORT)
+            limits = await self.server.limits(self.config.name)
+        questions = {
+            "tools": self._tools(),
+            "json_schema": self._schema(),
+            "n": self._n(),
+            "logprobs": self._logprobs(),
+            "/metrics": self._metrics(),
+            "/tokenize": self._tokenize(),
+        }
+        findings = list(await asyncio.gather(*(self._in_time(name, asked) for name, asked in questions.items())))
         findings[3:3] = [_cached(plain), _context(limits.context)]
         return ProbeReport(
             model=self.config.name,
@@ -85,9 +108,25 @@ class _Asker:
             findings=tuple(findings),
         )
 
+    async def _in_time(self, feature: str, asked: Awaitable[Finding]) -> Finding:
+        try:
+            async with asyncio.timeout(max(0.0, self.deadline - time.monotonic())):
+                return await asked
+        except TimeoutError:
+            detail = "the model is too slow to tell within the time of this check"
+            return Finding(feature=feature, works=None, detail=detail, instead="a run finds out by itself")
+        except UnusableReply as error:
+            return Finding(feature=feature, works=False, detail=f"the reply cannot be used: {error}")
+
     async def _ask(self, text: str, **more: Any) -> dict[str, Any]:
-        body = {"model": self.config.name, "messages": [{"role": "user", "content": text}], "max_tokens": _MAX_TOKENS}
-        return decode(await self.server.chat({**body, **more}))
+        body = {"model": self.config.name, "messages": [{"role": "user", "content": text}], **more}
+        try:
+            return decode(await self.server.chat(body))
+        except StatusError as error:
+            if "max_tokens" not in body or "max_completion_tokens" not in str(error):
+                raise
+            body["max_completion_tokens"] = body.pop("max_tokens")
+            return decode(await self.server.chat(body))
 
     async def _try(self, text: str, **more: Any) -> tuple[dict[str, Any], str]:
         """The reply, or an empty one and the server's words of refusal."""
@@ -99,38 +138,57 @@ class _Asker:
             return {}, str(classify(error).error)[:200]
 
     async def _tools(self) -> Finding:
-        function = {"name": BASH.name, "description": BASH.description, "parameters": BASH.parameters}
-        tools = [{"type": "function", "function": {**function, "strict": True}}]
-        reply, refused = await self._try(_ASK_TOOL, tools=tools, tool_choice="auto")
-        serve = "start vLLM with --enable-auto-tool-choice --tool-call-parser NAME (heats serve does)"
-        text = "-c model.text_protocol=true asks for fenced blocks"
+        counted = [await self._counted(tools) for tools in ((), (_TOOL,))]
+        if counted[0] and counted[0] == counted[1]:
+            return _left_out(counted[0])
+        reply, refused = await self._try(_ASK_TOOL, tools=[_TOOL], tool_choice="auto", max_tokens=_TOOL_TOKENS)
         if refused:
-            return Finding(feature="tools", works=False, detail=refused, instead=f"{serve}, or {text}")
-        first = completions_of(reply)[0][0]
-        if first.tool_calls:
-            return Finding(feature="tools", works=True, detail="called when asked to")
-        if any(mark in first.content for mark in _CALLS_AS_TEXT):
-            detail = "the call came as text: the server's tool parser is not the model's"
-            return Finding(feature="tools", works=False, detail=detail, instead=f"{serve}, or {text}")
-        reply, refused = await self._try(_ASK_TOOL, tools=tools, tool_choice="required")
-        forced = not refused and bool(completions_of(reply)[0][0].tool_calls)
+            return Finding(feature="tools", works=False, detail=refused, instead=f"{_SERVE}, or {_TEXT}")
+        first = completions_of(reply, _WITH_BASH)[0][0]
+        if any(not command_of(call)[1] for call in first.tool_calls):
+            return _called(reply)
+        without = await self._ask(_ASK_TOOL, max_tokens=1)
+        tokens = usage_of(reply).prompt_tokens
+        if tokens and tokens == usage_of(without).prompt_tokens:
+            return _left_out(tokens)
+        if first.problems:
+            detail = f"the call cannot be used: {'; '.join(first.problems)}"
+            return Finding(feature="tools", works=False, detail=detail, instead=f"{_SERVE}, or {_TEXT}")
+        reply, refused = await self._try(_ASK_TOOL, tools=[_TOOL], tool_choice="required", max_tokens=_TOOL_TOKENS)
+        forced = not refused and bool(completions_of(reply, _WITH_BASH)[0][0].tool_calls)
         detail = "the server takes tools, the model called none when asked to"
-        detail += "; it can be made to (tool_choice required)" if forced else ""
-        return Finding(feature="tools", works=None, detail=detail, instead=f"if rollouts end in format errors, {text}")
+        instead = f"if rollouts end in format errors, {_TEXT}"
+        if forced:
+            detail += "; it can be made to"
+            instead = f"-c agent.force_calls=true has every turn call one; or {_TEXT}"
+        return Finding(feature="tools", works=None, detail=detail, instead=instead)
+
+    async def _counted(self, tools: Sequence[Mapping[str, Any]]) -> int:
+        """Prompt tokens with tools, or without, where the server counts them; else 0."""
+        body = {"model": self.config.name, "messages": [{"role": "user", "content": _ASK_TOOL}]}
+        counted = await self.server.count_tokens({**body, **({"tools": tools} if tools else {})})
+        return counted[0] if counted else 0
 
     async def _schema(self) -> Finding:
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _SCHEMA, "strict": True}}
-        reply, refused = await self._try(_ASK_JSON, response_format=form)
+        reply, refused = await self._try(_ASK_JSON, response_format=form, max_tokens=_JSON_TOKENS)
         instead = "the schema is asked for in words; a reply that breaks it gets one repair turn"
         if refused:
             return Finding(feature="json_schema", works=False, detail=refused, instead=instead)
-        problem = extract(completions_of(reply)[0][0].content, _SCHEMA)[1]
-        if problem:
+        first = completions_of(reply)[0][0]
+        cut = first.finish_reason == "length"
+        found, problem = extract(first.content, _SCHEMA, reasoning=first.reasoning, cut=cut)
+        if found is None and cut:
+            detail = f"not told within {_JSON_TOKENS} tokens: the model thinks, or rambles"
+            return Finding(
+                feature="json_schema", works=None, detail=detail, instead="replies that are cut get more room"
+            )
+        if found is None:
             return Finding(feature="json_schema", works=False, detail=f"not kept: {problem}", instead=instead)
         return Finding(feature="json_schema", works=True, detail="kept")
 
     async def _n(self) -> Finding:
-        reply, refused = await self._try("Say OK.", n=2, max_tokens=16)
+        reply, refused = await self._try("Say OK.", n=2, max_tokens=_SHORT)
         choices = 0 if refused else completions_of(reply)[1]
         if choices == 2:
             return Finding(feature="n", works=True, detail="votes of one order are one request")
@@ -138,7 +196,7 @@ class _Asker:
         return Finding(feature="n", works=False, detail=detail, instead="single requests, each with its own seed")
 
     async def _logprobs(self) -> Finding:
-        reply, refused = await self._try("Say OK.", logprobs=True, top_logprobs=2, max_tokens=16)
+        reply, refused = await self._try("Say OK.", logprobs=True, top_logprobs=2, max_tokens=_SHORT)
         choices = reply.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else {}
         if isinstance(first, dict) and first.get("logprobs"):
@@ -165,6 +223,42 @@ class _Asker:
             return Finding(feature="/tokenize", works=True, detail=detail)
         instead = "the server's words about a prompt that is too long; where they name no number, half is cut"
         return Finding(feature="/tokenize", works=False, detail="not there", instead=instead)
+
+
+_WITH_BASH = Question(tools=(BASH,))
+
+
+def _left_out(tokens: int) -> Finding:
+    detail = f"the chat template leaves them out ({tokens} prompt tokens with and without them)"
+    return Finding(feature="tools", works=False, detail=detail, instead="JSON in the text of replies, by itself")
+
+
+def _called(reply: Mapping[str, Any]) -> Finding:
+    """A call that agents can run; where it did not come as it should, that is a sign of the wrong parser."""
+    message = reply["choices"][0].get("message") or {}
+    calls = message.get("tool_calls") or ()
+    function = (calls[0].get("function") or {}) if calls else {}
+    name, arguments = function.get("name"), function.get("arguments")
+    odd = ""
+    if not calls:
+        odd = "it came as text"
+    elif name != BASH.name:
+        odd = f"its name came as {str(name)[:40]!r}"
+    elif not _is_object(arguments):
+        odd = f"its arguments came as {str(arguments)[:40]!r}"
+    if not odd:
+        return Finding(feature="tools", works=True, detail="called when asked to")
+    detail = f"called when asked to, but {odd}: heats reads it, other programs do not"
+    return Finding(
+        feature="tools", works=None, detail=detail, instead="the server's tool parser may not be the model's"
+    )
+
+
+def _is_object(arguments: object) -> bool:
+    try:
+        return isinstance(arguments, str) and isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _cached(reply: Mapping[str, Any]) -> Finding:

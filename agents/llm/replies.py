@@ -3,11 +3,14 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from dataclasses import dataclass
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError
 
-from agents.llm.base import Completion, FinishReason, Message, TokenLogprob, ToolCall
+from agents.llm.base import Completion, FinishReason, Message, TokenLogprob, ToolCall, ToolSpec
+from agents.llm.calls import Unusable, Written, calls_in_content, read_calls, written_calls
+from agents.llm.contents import loop_start
 from agents.llm.ledger import Usage
 
 _FINISH: frozenset[str] = frozenset(get_args(FinishReason))
@@ -22,12 +25,35 @@ _OTHER_NAMES = {
     "repetition": "length",
 }
 """What other servers, and vLLM where it detects repetition, call the same ends of a reply."""
+LOOPED = "the reply repeated itself until it was stopped"
+CUT = "the reply was cut at the token limit"
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
-_MOST_TOKENS = 1 << 32
+_MOST_PROMPT, _MOST_REPLY = 1 << 24, 1 << 21
+"""Tokens of one request that a server can have counted; more is a fault of its counting."""
+_MOST_CHARS = 2_000_000
+"""Characters of one choice: several times what the longest replies of any model hold."""
 
 
 class UnusableReply(Exception):
     """A reply that arrived whole but cannot be used; asking again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a reply answers: the tools that were offered and the conversation so far.
+
+    Attributes:
+        send_reasoning: the reply's reasoning goes back to the model.
+    """
+
+    tools: Sequence[ToolSpec] = ()
+    messages: Sequence[Message] = ()
+    send_reasoning: bool = True
+
+    def ids(self) -> set[str]:
+        """Of the conversation's tool calls."""
+        calls = (call for message in self.messages for call in message.get("tool_calls") or ())
+        return {str(call.get("id")) for call in calls}
 
 
 class InBandError(Exception):
@@ -58,12 +84,12 @@ def decode(text: str) -> dict[str, Any]:
     """
     try:
         body = json.loads(text)
+        if isinstance(body, dict) and ("\\ud" in text or "\\uD" in text):
+            body = without_surrogates(body)
     except (ValueError, RecursionError):
         raise UnusableReply(f"not JSON: {text[:80]!r}") from None
     if not isinstance(body, dict):
         raise UnusableReply(f"not an object: {text[:80]!r}")
-    if "\\ud" in text.lower():
-        body = dict(without_surrogates(body))
     error = body.get("error")
     if error:
         fields = error if isinstance(error, dict) else {"message": error}
@@ -72,15 +98,17 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage:
-    """Tokens that the server says one request took; what it does not say is 0."""
+    """Tokens that the server says one request took; what it does not say, or cannot be true, is 0."""
     usage = body.get("usage")
-    prompt = _count(usage, "prompt_tokens")
+    choices = body.get("choices")
+    most = _MOST_REPLY * max(1, len(choices) if isinstance(choices, list) else 1)
+    prompt = _count(usage, "prompt_tokens", _MOST_PROMPT)
     return Usage(
         calls=1,
         prompt_tokens=prompt,
-        cached_tokens=min(prompt, _count(_item(usage, "prompt_tokens_details"), "cached_tokens")),
-        completion_tokens=_count(usage, "completion_tokens"),
-        reasoning_tokens=_count(_item(usage, "completion_tokens_details"), "reasoning_tokens"),
+        cached_tokens=min(prompt, _count(_item(usage, "prompt_tokens_details"), "cached_tokens", _MOST_PROMPT)),
+        completion_tokens=_count(usage, "completion_tokens", most),
+        reasoning_tokens=_count(_item(usage, "completion_tokens_details"), "reasoning_tokens", most),
     )
 
 
@@ -88,15 +116,16 @@ def _item(value: object, key: str) -> object:
     return value.get(key) if isinstance(value, dict) else None
 
 
-def _count(value: object, key: str) -> int:
+def _count(value: object, key: str, most: int) -> int:
     count = _item(value, key)
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < _MOST_TOKENS else 0
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= most else 0
 
 
-def completions_of(body: Mapping[str, Any], *, send_reasoning: bool = True) -> tuple[list[Completion], int]:
+def completions_of(body: Mapping[str, Any], question: Question | None = None) -> tuple[list[Completion], int]:
     """The usable choices of a reply, and how many choices it had.
 
-    A refused choice is usable: its finish reason is `content_filter` and its content is empty.
+    A refused choice is usable: its finish reason is `content_filter` and its content is empty. Tool calls have come
+    through the door of `calls.py`.
 
     Raises:
         UnusableReply: none is usable.
@@ -107,40 +136,102 @@ def completions_of(body: Mapping[str, Any], *, send_reasoning: bool = True) -> t
     usable, problem = [], ""
     for choice in choices:
         try:
-            usable.append(_completion(choice, send_reasoning))
+            usable.append(_completion(choice, question or Question()))
         except UnusableReply as error:
             problem = str(error)
+        except RecursionError:
+            problem = "a choice that is nested too deeply"
     if not usable:
         raise UnusableReply(problem)
     return usable, len(choices)
 
 
-def _completion(choice: object, send_reasoning: bool) -> Completion:
+def _completion(choice: object, question: Question) -> Completion:
     message = _item(choice, "message")
     if not isinstance(message, dict):
         raise UnusableReply("a choice without a message")
-    finish = _item(choice, "finish_reason")
-    finish = _OTHER_NAMES.get(finish, finish) if isinstance(finish, str) else finish
-    if not isinstance(finish, str) or finish not in _FINISH:
-        raise UnusableReply(f"finish_reason {finish!r}")
-    refused = bool(message.get("refusal")) or finish == "content_filter"
-    content = "" if refused else _content(message.get("content"))
-    calls = () if refused else _tool_calls(message.get("tool_calls"))
-    key = next((key for key in ("reasoning", "reasoning_content") if isinstance(message.get(key), str)), None)
-    reasoning = message[key] if key else None
+    finish = _finish(_item(choice, "finish_reason"))
+    if message.get("refusal") or finish == "content_filter":
+        return Completion(message={"role": "assistant", "content": ""}, finish_reason="content_filter")
+    said = _content(message.get("content"))
+    key = next((key for key in ("reasoning", "reasoning_content") if isinstance(message.get(key), str)), "")
+    thought = message[key] if key else ""
+    if len(said) + len(thought) > _MOST_CHARS:
+        raise UnusableReply(f"a reply of {len(said) + len(thought)} characters")
+    content, reasoning = (said, thought) if finish != "length" else (_without_loop(said), _without_loop(thought))
+    looped = (LOOPED,) if len(content) + len(reasoning) < len(said) + len(thought) else ()
+    written = _written(message, question)
+    if not written and question.tools:
+        written, content = calls_in_content(content, question.tools)
+    if not written and question.tools and not content.strip():
+        written, reasoning = calls_in_content(reasoning, question.tools)
+    calls, problems = _calls(written, finish, question)
     kept: Message = {"role": "assistant", "content": content if content or not calls else None}
     if calls:
         kept["tool_calls"] = [_as_sent(call) for call in calls]
-    if key and send_reasoning and reasoning:
+    if key and question.send_reasoning and reasoning:
         kept[key] = reasoning
     return Completion(
         message=kept,
         content=content,
         tool_calls=calls,
         reasoning=reasoning or None,
-        finish_reason="content_filter" if refused else finish,
+        finish_reason=finish,
+        problems=(*problems, *looped),
         logprobs=_logprobs(_item(_item(choice, "logprobs"), "content")),
     )
+
+
+def _finish(reason: object) -> FinishReason:
+    """How a reply ended.
+
+    Raises:
+        UnusableReply: in a way that does not say whether it is whole.
+    """
+    lower = reason.lower() if isinstance(reason, str) else ""
+    known = _OTHER_NAMES.get(lower, lower)
+    if known not in _FINISH:
+        raise UnusableReply(f"finish_reason {reason!r}")
+    return cast(FinishReason, known)
+
+
+def _written(message: Mapping[str, Any], question: Question) -> list[Written]:
+    """The calls in a message's own fields; none where no tools were offered.
+
+    Raises:
+        UnusableReply: they are not in a list.
+    """
+    try:
+        return written_calls(message) if question.tools else []
+    except Unusable as error:
+        raise UnusableReply(str(error)) from None
+
+
+def _calls(
+    written: Sequence[Written], finish: FinishReason, question: Question
+) -> tuple[tuple[ToolCall, ...], tuple[str, ...]]:
+    """The calls that can be made, and what is wrong with the others.
+
+    The last call of a reply that was cut is left out, even if it looks whole: servers close what was cut.
+
+    Raises:
+        UnusableReply: they are longer than any reply.
+    """
+    if not written:
+        return (), ()
+    cut = finish == "length"
+    calls, problems = read_calls(
+        written[:-1] if cut else written, question.tools, question.ids(), len(question.messages)
+    )
+    if sum(len(call.arguments) for call in calls) > _MOST_CHARS:
+        raise UnusableReply("tool calls of more characters than any reply holds")
+    return calls, (*problems, f"{CUT}, so its last call was not run") if cut else problems
+
+
+def _without_loop(text: str) -> str:
+    """A text without the tail that repeats itself."""
+    start = loop_start(text)
+    return text if start is None else text[:start]
 
 
 def _logprobs(tokens: object) -> tuple[TokenLogprob, ...]:
@@ -169,32 +260,5 @@ def _content(content: object) -> str:
     raise UnusableReply(f"content of type {type(content).__name__}")
 
 
-def _tool_calls(value: object) -> tuple[ToolCall, ...]:
-    """Tool calls with non-empty ids, unique within the message."""
-    if value is None:
-        return ()
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise UnusableReply("tool_calls is not a list")
-    made: list[ToolCall] = []
-    taken: set[str] = set()
-    for index, call in enumerate(value):
-        function = _item(call, "function")
-        name, arguments, given = _item(function, "name"), _item(function, "arguments"), _item(call, "id")
-        if not isinstance(name, str):
-            raise UnusableReply("a tool call without a name")
-        if not isinstance(arguments, str):
-            arguments = json.dumps(arguments or {})
-        identity = given if isinstance(given, str) and given and given not in taken else f"call_{index}_{len(taken)}"
-        taken.add(identity)
-        made.append(ToolCall(id=identity, name=name, arguments=arguments))
-    return tuple(made)
-
-
 def _as_sent(call: ToolCall) -> dict[str, Any]:
-    """The call as it goes back to the server: vLLM parses past arguments and rejects a history with broken ones."""
-    try:
-        sound = isinstance(json.loads(call.arguments), dict)
-    except (ValueError, RecursionError):
-        sound = False
-    function = {"name": call.name, "arguments": call.arguments if sound else "{}"}
-    return {"id": call.id, "type": "function", "function": function}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}

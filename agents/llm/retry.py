@@ -25,7 +25,7 @@ from agents.errors import (
     ModelUnavailable,
     ReplyInvalid,
 )
-from agents.llm.chat_http import ConnectError, HttpFailed, StatusError
+from agents.llm.chat_http import ConnectError, HttpFailed, ReplyTooLarge, StatusError
 from agents.llm.replies import InBandError, UnusableReply
 
 _T = TypeVar("_T")
@@ -79,6 +79,8 @@ def classify(error: Exception) -> RetryDecision:
         case TimeoutError():
             late = ModelUnavailable("the model server did not answer in time")
             return RetryDecision(True, "transient", late, server_down=True)
+        case ReplyTooLarge():
+            return RetryDecision(True, "transient", ReplyInvalid(f"no usable reply: {error}"))
         case HttpFailed():
             why = " ".join(str(error).split())[:200]
             lost = ModelUnavailable(f"the connection to the model server failed: {why}")

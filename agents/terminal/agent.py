@@ -7,16 +7,18 @@ rollout whose process was killed starts over, since a terminal's past cannot be 
 from dataclasses import dataclass, field
 from typing import Any
 
+from agents.attempt import Attempt, Finished, without_sandbox
 from agents.base import Assignment, SaveStep
-from agents.bash_agent import Attempt, Finished, without_sandbox
 from agents.config import AgentConfig
 from agents.errors import ModelConfigError
 from agents.llm.base import ChatModel, ToolCall
 from agents.llm.ledger import Ledger
+from agents.llm.replies import CUT
 from agents.prompting import Prompts
 from agents.terminal.calls import SUBMIT, TURN, TYPE, Typing, calls_in_turn, typing_of
 from agents.terminal.config import TerminalConfig
-from agents.terminal.tmux import Terminal, View, news
+from agents.terminal.screen import Screen
+from agents.terminal.tmux import Terminal, View
 from agents.trajectory import Observation, Step, Trajectory
 from core.sanitize import for_model, for_model_counted
 from core.text import elide
@@ -50,8 +52,10 @@ class TerminalAgent:
         """
         terminal = Terminal(sandbox, self.terminal)
         await terminal.start()
+        screen = Screen(self.terminal.rows, self.terminal.history)
+        screen.news(await terminal.look() or View(()))
         return await _TerminalAttempt(
-            self, assignment, sandbox, model, ledger, save, terminal=terminal, settings=self.terminal
+            self, assignment, sandbox, model, ledger, save, terminal=terminal, settings=self.terminal, screen=screen
         ).work()
 
 
@@ -61,11 +65,13 @@ class _TerminalAttempt(Attempt):
 
     terminal: Terminal
     settings: TerminalConfig
-    seen: View | None = None
+    screen: Screen
     asked_to_confirm: bool = field(default=False)
 
     def _means(self) -> dict[str, Any]:
-        return {"response_schema": TURN} if self.text_protocol else {"tools": (TYPE, SUBMIT)}
+        if self.in_text:
+            return {"response_schema": TURN}
+        return {"tools": (TYPE, SUBMIT), **({"tool_choice": "required"} if self.forced else {})}
 
     def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
         return calls_in_turn(content, call_id)
@@ -74,7 +80,7 @@ class _TerminalAttempt(Attempt):
         settings = self.settings
         system = self.agent.prompts.render(
             "system",
-            text_protocol=self.text_protocol,
+            text_protocol=self.in_text,
             columns=settings.columns,
             rows=settings.rows,
             wait_limit_s=settings.wait_limit_s,
@@ -82,14 +88,12 @@ class _TerminalAttempt(Attempt):
         self._tell("system", system)
         self._tell("user", self.agent.prompts.first_user_message(self.assignment))
 
-    async def _catch_up(self) -> None:
-        """Nothing: what was typed before cannot be typed again unseen."""
-
     async def _run_calls(self, step: Step, observations: list[Observation]) -> None:
         calls = step.tool_calls
         for index, call in enumerate(calls):
-            cut = step.finish_reason == "length" and index == len(calls) - 1
-            problem = "the reply was cut at the token limit" if cut else ""
+            self._check_time()
+            cut = step.finish_reason == "length" and index == len(calls) - 1 and not step.problems
+            problem = CUT if cut else ""
             typing, wrong = (None, problem) if problem else typing_of(call, self.settings.wait_limit_s)
             if wrong:
                 observations.append(self._rejected(call, wrong))
@@ -112,38 +116,45 @@ class _TerminalAttempt(Attempt):
         try:
             await self.terminal.press(typing.text, typing.keys)
             await self.terminal.settle(typing.wait_s, early=not waits)
-            content = await self._show_screen()
+            content, exit_code = await self._show_screen()
         except SandboxError as error:
             raise without_sandbox(error) from error
-        return Observation(tool_call_id=call_id, content=content, output_bytes=len(content))
+        return Observation(tool_call_id=call_id, content=content, exit_code=exit_code, output_bytes=len(content))
 
     async def _ask_to_confirm(self, call_id: str) -> Observation:
-        self.asked_to_confirm, self.seen = True, None
+        self.asked_to_confirm = True
         try:
-            screen = await self._show_screen()
+            screen, _ = await self._show_screen()
         except SandboxError as error:
             raise without_sandbox(error) from error
         return Observation(tool_call_id=call_id, content=self.agent.prompts.render("confirm", screen=screen))
 
-    async def _show_screen(self) -> str:
-        """What is new on the screen as the model sees it; a shell that has ended is started again."""
+    async def _show_screen(self) -> tuple[str, int | None]:
+        """What is new on the screen as the model sees it, and the exit code of a command that has ended since.
+
+        A shell that has ended is started again.
+        """
         view = await self.terminal.look()
         restarted = view is None
         if view is None:
             await self.terminal.start()
-            self.seen = None
+            self.screen.forget()
             view = await self.terminal.look() or View(())
-        text, whole = news(self.seen, view, self.settings.rows)
-        self.seen = view
+        news = self.screen.news(view)
+        code = None if restarted else news.exit_code
         config = self.agent.config
-        shown, omitted = elide(text, config.observation_head, config.observation_tail)
+        shown, omitted = elide(news.text, config.observation_head, config.observation_tail)
         output, escaped = for_model_counted(shown)
-        return self.agent.prompts.render(
+        content = self.agent.prompts.render(
             "screen",
             output=output,
-            whole=whole,
+            whole=news.kind == "whole",
+            changed=news.kind == "changed",
+            lost=news.lost,
+            exit_code=code,
             running=for_model(view.running),
             restarted=restarted,
             omitted=omitted,
             escaped=escaped,
         )
+        return content, code

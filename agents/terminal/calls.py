@@ -9,14 +9,17 @@ from agents.llm.base import ResponseSchema, ToolCall, ToolSpec
 from agents.llm.replies import without_surrogates
 from agents.llm.structured import extract
 from agents.terminal.tmux import KEY
-from agents.tools import SUBMIT
 
 _MAX_TEXT = 100_000
 _MAX_KEYS = 200
-_TEXT = {"type": "string", "description": "typed as it is; a line end is Enter"}
+_TEXT = {
+    "type": "string",
+    "maxLength": 20_000,
+    "description": "typed as it is, tabs included; a line end at its end is Enter; several lines arrive as one paste",
+}
 _KEYS = {
     "type": "array",
-    "items": {"type": "string"},
+    "items": {"type": "string", "maxLength": 20},
     "description": "keys pressed after the text, by tmux's names: Enter, C-c, C-d, Escape, Tab, Up, PageDown, F1 ...",
 }
 _WAIT = {"type": "number", "description": "seconds to wait for the program, at most"}
@@ -30,16 +33,21 @@ TYPE = ToolSpec(
         "additionalProperties": False,
     },
 )
+SUBMIT = ToolSpec(
+    name="submit",
+    description="Hand in the machine as it is. The first call shows what is new; the second in a row ends the attempt.",
+    parameters={"type": "object", "properties": {}, "required": [], "additionalProperties": False},
+)
 TURN = ResponseSchema(
     name="terminal_turn",
     json_schema={
         "type": "object",
         "properties": {
-            "thought": {"type": "string"},
+            "thought": {"type": "string", "maxLength": 2000},
             "text": _TEXT,
             "keys": _KEYS,
             "wait_s": _WAIT,
-            "submit": {"type": "boolean", "description": "hand in the work; nothing is typed then"},
+            "submit": {"type": "boolean", "description": "hand in the machine; nothing is typed then"},
         },
         "required": ["thought", "text", "keys", "wait_s", "submit"],
         "additionalProperties": False,
@@ -62,15 +70,15 @@ class Typing:
 def typing_of(call: ToolCall, wait_limit_s: float) -> tuple[Typing | None, str]:
     """What a call types, None for a submission; or what is wrong with it."""
     if call.name not in ("type", "submit"):
-        return None, f"there is no tool named {call.name!r}; the tools are type and submit"
+        return None, f"there is no tool named {call.name[:60]!r}; the tools are type and submit"
     try:
         arguments = json.loads(call.arguments or "{}")
     except (ValueError, RecursionError) as error:
-        return None, f"the arguments of {call.name} are not valid JSON: {error}"
+        return None, f"the arguments of {call.name} are not valid JSON: {str(error)[:200]}"
+    if not isinstance(arguments, dict):
+        return None, f"the arguments of {call.name} must be an object"
     if call.name == "submit":
         return None, ""
-    if not isinstance(arguments, dict):
-        return None, "the arguments of type must be an object"
     return _typing(arguments, wait_limit_s)
 
 

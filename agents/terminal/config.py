@@ -9,8 +9,10 @@ from core.text import checked_template
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "columns", "rows", "wait_limit_s"}),
-    "format_error": frozenset({"problem", "text_protocol"}),
-    "screen": frozenset({"output", "whole", "running", "restarted", "omitted", "escaped"}),
+    "format_error": frozenset({"problem", "text_protocol", "guided"}),
+    "screen": frozenset(
+        {"output", "whole", "changed", "lost", "exit_code", "running", "restarted", "omitted", "escaped"}
+    ),
     "confirm": frozenset({"screen"}),
 }
 
@@ -20,9 +22,11 @@ class TerminalTemplates(Config):
 
     Attributes:
         system: variables `text_protocol`, `columns`, `rows`, `wait_limit_s`.
-        format_error: after a turn that could not be used; `problem`, `text_protocol`.
-        screen: what typing did; `output`, `whole` (the screen as it is, else only what is new on it), `running` (the
-            foreground program, empty for the shell), `restarted`, `omitted` (characters), `escaped` (control tokens).
+        format_error: after a turn that could not be used; `problem`, `text_protocol`, `guided`.
+        screen: what typing did; `output`, `whole` (the screen as it is) or `changed` (rows of a full-screen program),
+            else what is new on it; `lost` (the history was too short), `exit_code` (of a command that has ended, may be
+            None), `running` (the foreground program, empty for the shell), `restarted`, `omitted` (characters),
+            `escaped` (control tokens).
         confirm: after the first `submit`; `screen`.
     """
 

@@ -50,10 +50,29 @@ done
 """
 _LOOK = f"""{_IDLE}
 idle || exit 9
-{_TMUX} display-message -p {_TARGET} "#{{alternate_on}} $idle #{{pane_current_command}}" || exit 9
+{_TMUX} display-message -p {_TARGET} \\
+  "#{{alternate_on}} $idle #{{pane_current_command}}\t#{{history_size}} #{{@heats}}" || exit 9
 if [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ]; then from=0; else from=-; fi
 {_TMUX} capture-pane -p {_TARGET} -S "$from"
 """
+# Brackets tell a program that asked for them that a text is pasted: a shell completes nothing at a tab and runs nothing
+# before the end, an editor does not indent. A full-screen program gets a single line as keys, or `:wq` would be a text.
+_PASTE = f"""
+[ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ] && [ "$1" = 1 ] && brackets= || brackets=-p
+{_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d $brackets -b heats {_TARGET}
+"""
+# The shell tells its last exit code and, by a number drawn for it, that there is a new one. Vim asks for brackets
+# around pasted text under some names of terminals only, and `screen` is none of them.
+_SHELL = """command -v bash >/dev/null 2>&1 && exec bash --rcfile /dev/fd/9 -i 9<<'HEATS_RC'
+[ ! -f ~/.bashrc ] || . ~/.bashrc
+exec 9<&-
+bind 'set enable-bracketed-paste on' 2>/dev/null
+export VIMINIT=$'silent! source $VIMRUNTIME/defaults.vim | silent! source ~/.vimrc
+set t_BE=\\e[?2004h t_BD=\\e[?2004l t_PS=\\e[200~ t_PE=\\e[201~'
+PROMPT_COMMAND='tmux set-option -g @heats "$? $RANDOM$RANDOM" 2>/dev/null'"${PROMPT_COMMAND:+;$PROMPT_COMMAND}"
+HEATS_RC
+exec sh -i"""
+_START_S = 3.0
 
 
 class TerminalMissing(SandboxStartError):
@@ -67,12 +86,18 @@ class View:
     Attributes:
         lines: the history and the screen, or the screen alone while a full-screen program has it.
         full_screen: whether such a program has it.
-        running: the foreground program; empty for a shell.
+        running: the program in the foreground; empty while the shell waits for input.
+        exit_code: of the shell's last command; None where the shell does not say.
+        prompt: changes with every prompt of the shell, and so tells whether the exit code is a new one.
+        history: lines above the screen.
     """
 
     lines: tuple[str, ...]
     full_screen: bool = False
     running: str = ""
+    exit_code: int | None = None
+    prompt: str = ""
+    history: int = 0
 
 
 class Terminal:
@@ -89,8 +114,7 @@ class Terminal:
             TerminalMissing: the image has no tmux.
             SandboxError
         """
-        config = self._config
-        shell = shlex.quote("exec $(command -v bash || command -v sh) -i")
+        config, shell = self._config, shlex.quote(_SHELL)
         result = await self._run(
             "command -v tmux >/dev/null || exit 99; "
             f"env -u BASH_ENV TERM=screen {_TMUX} -f /dev/null start-server "
@@ -101,20 +125,26 @@ class Terminal:
             raise TerminalMissing("the image has no tmux, which the terminal agent needs: add it, or use --agent bash")
         if not result.ok:
             raise SandboxStartError(f"tmux could not be started: {result.text().strip()[-200:] or result.status}")
+        await self.settle(_START_S, early=True)
 
     async def press(self, text: str, keys: Sequence[str]) -> None:
-        """Type a text, where a line end is Enter, then press keys by their names.
+        """Give a text to the program in the foreground, then press keys by their names.
+
+        A line end at the end of the text is Enter. A text of several lines, and in a shell one of a single line too,
+        arrives as a paste where the program can tell one from keys.
 
         Raises:
             SandboxError
         """
-        if text:
+        body = text.removesuffix("\n")
+        if body:
             # A buffer, not send-keys: that one takes a `;` for its own, and knows a length limit.
-            load = f"{_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d -b heats {_TARGET}"
-            await self._run(load, stdin=text.encode("utf-8", "replace"))
-        if keys:
+            single = int("\n" not in body)
+            await self._run(f"sh -c {shlex.quote(_PASTE)} sh {single}", stdin=body.encode("utf-8", "replace"))
+        pressed = (["Enter"] if body != text else []) + list(keys)
+        if pressed:
             # A word that ends with a `;` would end the command.
-            words = [f"{key[:-1]}\\;" if key.endswith(";") else key for key in keys]
+            words = [f"{key[:-1]}\\;" if key.endswith(";") else key for key in pressed]
             await self._run(f"{_TMUX} send-keys {_TARGET} -- {' '.join(map(shlex.quote, words))}")
 
     async def settle(self, wait_s: float, *, early: bool) -> None:
@@ -141,30 +171,22 @@ class Terminal:
         if not result.ok:
             return None
         head, *lines = result.stdout.decode("utf-8", "replace").split("\n")
-        alternate, idle, command = (*head.split(" ", 2), "", "")[:3]
+        state, _, told = head.partition("\t")
+        alternate, idle, command = (*state.split(" ", 2), "", "")[:3]
+        history, code, prompt = [*told.split(), "", "", ""][:3]
         while lines and not lines[-1].strip():
             lines.pop()
-        running = "" if idle == "1" else command
-        return View(tuple(line.rstrip() for line in lines), alternate == "1", running)
+        return View(
+            tuple(line.rstrip() for line in lines),
+            alternate == "1",
+            "" if idle == "1" else command,
+            int(code) if code.isdigit() else None,
+            prompt,
+            int(history) if history.isdigit() else 0,
+        )
 
     async def _run(self, command: str, stdin: bytes | None = None) -> ExecResult:
         result = await self._sandbox.exec(command, timeout=_CALL_S, stdin=stdin)
         if result.status == "indeterminate":
             raise SandboxLost("the connection broke while the terminal was used")
         return result
-
-
-def news(before: View | None, now: View, rows: int) -> tuple[str, bool]:
-    """What to show of a look: the lines that came since the last one, or the whole screen where that cannot be told.
-
-    Returns:
-        The text, and whether it is the whole screen.
-    """
-    screen = "\n".join(now.lines[-rows:])
-    if before is None or now.full_screen or before.full_screen:
-        return screen, True
-    # The last line was a prompt or a part of a line, to which something may have been added.
-    known = max(0, len(before.lines) - 1)
-    if now.lines[:known] != before.lines[:known]:
-        return screen, True
-    return "\n".join(now.lines[known:]), False

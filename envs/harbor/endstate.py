@@ -32,6 +32,10 @@ for p in /proc/[0-9]*; do
   echo
 done 2>/dev/null
 """
+_PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----).*?(?:(-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)|\Z)",
+    re.DOTALL,
+)
 _RUNNING, _NONE = "processes still running:", "(none)"
 _TERMINAL = "tmux -L heats"
 _PORTS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == \"0A\" { print $2 }'"
@@ -145,9 +149,14 @@ async def _texts(root: Sandbox, changes: Sequence[PathChange], workdir: str, bef
 async def _text(sandbox: Sandbox, path: str) -> str | None:
     try:
         data = await sandbox.read_file(path, max_bytes=_MAX_TEXT_BYTES)
-        return None if b"\0" in data else data.decode("utf-8")
+        return None if b"\0" in data else without_keys(data.decode("utf-8"))
     except (FileAccessError, UnicodeDecodeError):
         return None
+
+
+def without_keys(text: str) -> str:
+    """A text without the private keys in it: a description goes into prompts."""
+    return _PRIVATE_KEY.sub(lambda key: f"{key[1]}\n[private key left out]\n{key[2] or ''}", text)
 
 
 def own_processes(listing: str) -> list[str]:
@@ -159,7 +168,8 @@ def own_processes(listing: str) -> list[str]:
     def is_ours(pid: str) -> bool:
         text, above = command[pid], command.get(parent[pid], "")
         waiting = parent[pid] == "1" and re.fullmatch(r"sleep \d+", text) is not None
-        terminal = _TERMINAL in text or (_TERMINAL in above and re.fullmatch(r"-?\S*sh( -\S+)*", text) is not None)
+        shell = re.fullmatch(r"-?\S*sh( (-\S+|/dev/fd/\d+))*", text) is not None
+        terminal = _TERMINAL in text or (_TERMINAL in above and shell)
         return pid == "1" or not text or waiting or terminal or below_supervisor(pid)
 
     def below_supervisor(pid: str) -> bool:

@@ -16,6 +16,7 @@ from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import Unparsable, bounded, check_untrusted
 from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
+from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
 from envs.sentinel import Planting
@@ -24,7 +25,7 @@ from envs.swebench.plan import Plan, make_plan
 from envs.swebench.rows import Instance
 from envs.swebench.targets import targets_for
 from envs.testing import OUTPUT_TAIL
-from envs.worktree import apply_patch, describe, restore_files, scratch_path
+from envs.worktree import apply_patch, restore_files
 from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits
 from sandbox.errors import SandboxError
 
@@ -124,7 +125,9 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
         nonce = secrets.token_hex(8)
         script = scratch_path(".sh")
         await sandbox.write_file(script, plan.script(task.workdir, copies, nonce).encode())
-        result = await sandbox.exec(f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True)
+        result = await sandbox.exec(
+            f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True, trusted_exit=True
+        )
         await sandbox.kill_all()
     tests: dict[str, TestOutcome] = {}
     if result.status == "exited":
@@ -232,6 +235,7 @@ def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
             "tests": tests,
             "output": result.text()[-OUTPUT_TAIL:],
             "duration_s": round(result.duration_s, 3),
+            "trusted": result.trusted,
         }
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from envs.basetree import BaseTree
 from envs.errors import SetupFailed
-from envs.worktree import SCRATCH, clean_script, describe
+from envs.gitscripts import NESTED, OWN_GIT, SCRATCH, TREE_OF, clean_script, describe
 from sandbox.base import ExecResult, Sandbox
 
 _REASONS = {
@@ -85,27 +85,19 @@ echo "$FOUND"
 
 # The tree as the image has it, changes that the image's builder left uncommitted and new files included: the harness
 # applies a patch to exactly this.
-_SNAPSHOT = r"""
+_SNAPSHOT = rf"""
 set -e
 S=$1; KNOWN=$2
-TOP=$(GIT rev-parse HEAD)
+TOP=$(GIT rev-parse HEAD); SHAPE=$TOP
 cp -r .git/shallow "$S/shallow" 2>/dev/null || :
 export GIT_ALTERNATE_OBJECT_DIRECTORIES="$PWD/.git/objects"
-export GIT_DIR="$S/git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$S/index"
-git init -q --template=
+{OWN_GIT}{NESTED}{TREE_OF}
+own_git
 if [ -f "$S/shallow" ]; then cp "$S/shallow" "$S/git/shallow"; fi
-mkdir -p "$S/git/info"
-cp "$S/exclude" "$S/git/info/exclude"
-GIT read-tree "$TOP"
-find . -mindepth 2 -name .git -prune -exec sh -c 'for n; do mv "$n" "${n%.git}.heats-nested"; done' sh {} +
-back() {
-  find . -mindepth 2 -name .heats-nested -prune -exec sh -c 'for n; do mv "$n" "${n%.heats-nested}.git"; done' sh {} +
-}
-GIT add -A . || { back; exit 1; }
-back
+tree_of "$TOP"
 export GIT_AUTHOR_NAME=heats GIT_AUTHOR_EMAIL=heats@localhost GIT_AUTHOR_DATE='1700000000 +0000'
 export GIT_COMMITTER_NAME=heats GIT_COMMITTER_EMAIL=heats@localhost GIT_COMMITTER_DATE='1700000000 +0000'
-COMMIT=$(echo base | GIT commit-tree "$(GIT write-tree)")
+COMMIT=$(echo base | GIT commit-tree "$TREE")
 if [ "$COMMIT" != "$KNOWN" ]; then
   GIT rev-list --objects --no-object-names --no-walk "$COMMIT" | GIT pack-objects -q --stdout --threads=1 >"$S/pack"
 fi

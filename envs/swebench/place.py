@@ -8,7 +8,7 @@ for every command would take a third of a second each time.
 import shlex
 
 from envs.errors import SetupFailed
-from envs.worktree import describe
+from envs.gitscripts import describe
 from sandbox.base import Sandbox
 
 # Only bash reads BASH_ENV; an image without it has its environment on PATH or none.

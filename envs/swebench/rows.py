@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from core.diff import DiffSyntaxError
+from core.diff_repair import read_diff
 from envs.errors import TaskError
 from envs.swebench.tables import read_arrow, read_hub, read_parquet
 
@@ -186,7 +188,7 @@ def make_instance(row: Mapping[str, Any]) -> Instance:
         problem_statement=row["problem_statement"],
         hints=text("hints_text"),
         patch=text("patch"),
-        test_patch=text("test_patch"),
+        test_patch=_readable(text("test_patch")),
         fail_to_pass=_strings(row, "FAIL_TO_PASS"),
         pass_to_pass=_strings(row, "PASS_TO_PASS"),
         eval_script=text("eval_script"),
@@ -197,6 +199,14 @@ def make_instance(row: Mapping[str, Any]) -> Instance:
         assets={path: Path(file) for path, file in row.get("_assets", {}).items()},
         row={name: value for name, value in row.items() if name != "_assets"},
     )
+
+
+def _readable(diff: str) -> str:
+    """A row's diff as `git apply` takes it. One that cannot be read stays as it is: its use says so."""
+    try:
+        return read_diff(diff.encode("utf-8", "surrogatepass")).data.decode("utf-8", "surrogatepass")
+    except DiffSyntaxError:
+        return diff
 
 
 def _strings(row: Mapping[str, Any], name: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The command line. Results go to stdout, progress and errors to stderr; exit codes are those of `heats.errors`."""
 
+import logging
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -7,6 +8,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from core.sanitize import for_screen
 from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode, UsageError
@@ -50,6 +52,9 @@ def _root(
 
 def main() -> None:
     """Entry point: every failure is one line on stderr and an exit code."""
+    warnings = logging.StreamHandler()
+    warnings.setFormatter(CleanFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     try:
         _check_encoding(sys.argv[1:])
         code = app(standalone_mode=False)
@@ -74,6 +79,14 @@ def _check_encoding(arguments: list[str]) -> None:
             raise UsageError(f"{argument[:200]!r} is not UTF-8, which all names and texts have to be") from None
 
 
+class CleanFormatter(logging.Formatter):
+    """Messages of servers and daemons end up in warnings: nothing in them acts on the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        return for_screen(super().format(record))
+
+
 def _complain(code: int, line: str) -> int:
-    sys.stderr.write(f"heats: {' '.join(line.split())}\n")
+    sys.stderr.write(f"heats: {' '.join(for_screen(line).split())}\n")
     return code

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -17,6 +16,7 @@ from agents import open_agent
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import meter_of
 from core.record import Record
+from core.sanitize import for_screen
 from heats.cli.failures import explain
 from heats.cli.session import print_json
 from heats.config import HeatsConfig, load_config
@@ -24,7 +24,9 @@ from heats.errors import ExitCode, PreflightFailed
 from heats.runner.model_mix import policy_of
 from heats.runner.oracle import NAME as ORACLE
 from sandbox import SandboxBackend, SandboxConfig, open_backend
+from sandbox.attest import allows_io_uring
 from sandbox.base import SandboxSpec
+from sandbox.host_image import shown_in_host_image
 from sandbox.versions import host_components
 
 if TYPE_CHECKING:
@@ -43,6 +45,14 @@ class Line(Record):
 
     def __str__(self) -> str:
         return f"{self.state:7} {self.name:14} {self.detail}" + (f"; instead: {self.instead}" if self.instead else "")
+
+
+_IO_URING = Line(
+    name="system calls",
+    state="warn",
+    detail="sandboxes may use io_uring, which Docker refuses since version 25; "
+    "sysctl -w kernel.io_uring_disabled=2 turns it off for the whole machine",
+)
 
 
 Check = tuple[str, Callable[[], Awaitable[str | list[Line]]]]
@@ -113,7 +123,7 @@ async def _examine(checks: list[Check], json: bool = False) -> bool:
         for line in await _lines(name, check):
             lines.append(line)
             if not json:
-                typer.echo(line)
+                typer.echo(for_screen(str(line)))
     fine = all(line.state != "FAIL" for line in lines)
     if json:
         print_json({"ok": fine, "checks": [line.model_dump() for line in lines]})
@@ -175,7 +185,7 @@ async def _host(place: _Place) -> str:
     return said
 
 
-async def _sandbox(place: _Place) -> str:
+async def _sandbox(place: _Place) -> list[Line]:
     backend = await place.open()
     try:
         image = place.config.image or ""
@@ -183,11 +193,14 @@ async def _sandbox(place: _Place) -> str:
         sandbox = await backend.start(SandboxSpec(image=image, labels={"run": "doctor"}))
         try:
             result = await sandbox.exec("python3 --version; git --version", timeout=30, merge_stderr=True)
+            io_uring = await allows_io_uring(sandbox)
         finally:
             await sandbox.close()
         if not result.ok:
             raise PreflightFailed(f"{image or 'the image'} has no python3 or git: {result.text().strip()}")
-        return f"{backend.name}, {image or 'its own image'}: {', '.join(result.text().split(chr(10))[:2])}"
+        versions = ", ".join(result.text().split(chr(10))[:2])
+        line = Line(name="sandbox", state="ok", detail=f"{backend.name}, {image or 'its own image'}: {versions}")
+        return [line, *([_IO_URING] if io_uring else [])]
     finally:
         await backend.close()
 
@@ -195,23 +208,17 @@ async def _sandbox(place: _Place) -> str:
 async def _location(config: HeatsConfig) -> str:
     """The hidden tests of the built-in tasks are files of this installation; no sandbox may show them."""
     place = _home()
-    shown = shown_by_host_root(place)
-    if shown is None or config.sandbox.backend == "docker":
+    shown = shown_in_host_image(place, packages=config.sandbox.host_packages)
+    if not shown or config.sandbox.backend == "docker":
         return f"{place.parent}, which no sandbox shows"
     raise Doubt(
-        f"{place.parent} is below {shown}, which bubblewrap sandboxes on the host's own root show: attempts at the "
-        "built-in tasks could read their hidden tests; install heats elsewhere (uv tool install, a venv)"
+        f"bubblewrap sandboxes of image `host` show {place.parent}: attempts at the built-in tasks could read their "
+        "hidden tests; install heats elsewhere (uv tool install, a venv), or leave sandbox.host_packages off"
     )
 
 
 def _home() -> Path:
     return Path(envs.__file__).resolve().parent
-
-
-def shown_by_host_root(place: Path) -> Path | None:
-    """The directory that a bubblewrap sandbox of image `host` binds and that holds `place`, if there is one."""
-    bound = [Path("/usr"), Path(sys.base_prefix).resolve(), *(Path("/") / name for name in ("bin", "sbin", "lib"))]
-    return next((folder for folder in bound if place.is_relative_to(folder)), None)
 
 
 async def _agent(config: HeatsConfig) -> str:

@@ -108,6 +108,7 @@ def grade(
     if not wanted:
         raise UsageError("nothing to grade: no attempt is at one of the chosen tasks")
     place = options.out or _place(attempts, str(for_env.get("grader", "own")))
+    settings = settings.model_copy(update={"sandbox": settings.sandbox.hiding(place)})
     graded = run_interruptibly(_grade(env, settings, wanted, GradeStore(place), options.redo))
     _hand_over(graded, chosen, place, options.json)
 

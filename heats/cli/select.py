@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, TestOptions, spread_without
-from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_directory, say
+from heats.cli.session import EXIT_BY_STATUS, Session, exit_code, print_config, print_json, run_directory, say
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
@@ -77,8 +78,8 @@ def select(
 
     Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
     marked as kept (1). Exit codes: 0 selected, and verified where tests were run; 7 the winner passes the tests without
-    being confirmed, 4 it does not, 2 wrong input, 6 something needed is missing or the tests do not work on the
-    untouched tree.
+    being confirmed, 4 it does not, 8 selected by lot because no vote could be read, 2 wrong input, 6 something needed
+    is missing or the tests do not work on the untouched tree.
     """
     if (repo is None) != (test is None):
         raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
@@ -216,6 +217,7 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "strength": result.evidence.strength if result.evidence else "none",
         "strength_reasons": list(result.evidence.strength_reasons) if result.evidence else [],
         "selected": places[0].source if result.selected and places else None,
+        "by_lot": result.by_lot,
         "ranking": [dataclasses.asdict(place) for place in places],
         "bracket": str(bracket) if bracket.exists() else None,
         "judge": _judge(session, result),
@@ -237,7 +239,7 @@ def _tell(session: Session, places: dict[str, list[Place]], paths: dict[str, Pat
         found = places[result.task]
         first = f"{found[0].source} selected; " if found and result.selected else ""
         bracket = session.store.task(result.task).bracket(0)
-        typer.echo(f"{result.task}: {first}{result.detail}\n{ranking_text(found)}")
+        typer.echo(f"{result.task}: {first}{for_screen(result.detail)}\n{ranking_text(found)}")
         typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")
@@ -256,6 +258,8 @@ def _exit_code(results: tuple[TaskResult, ...]) -> int:
         raise PreflightFailed(detail) if failed[0].cause == "task" else InfrastructureFailed(detail)
     if failed:
         return EXIT_BY_STATUS[failed[0].status]
+    if any(exit_code(result) == ExitCode.UNHEARD for result in results):
+        return ExitCode.UNHEARD
     if all(result.evidence is None for result in results):
         return ExitCode.DONE
     ends = {EXIT_BY_STATUS[result.status] for result in results}

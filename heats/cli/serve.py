@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import shlex
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -14,7 +15,8 @@ from heats.cli.options import spread
 from heats.cli.session import say
 from heats.errors import InfrastructureFailed
 from heats.formatting import duration
-from heats.serving.server import Wanted, find_vllm, guarded, wait_until_ready
+from heats.serving.cpu import is_cpu_build
+from heats.serving.server import Wanted, Words, find_vllm, guarded, wait_until_ready
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits
@@ -75,12 +77,14 @@ def serve(
     are on.
     """
     wanted = options.wanted(model, tuple(extra or ()))
+    program = (options.vllm or "vllm") if options.show else find_vllm(options.vllm)
+    wanted = dataclasses.replace(wanted, on_cpu=is_cpu_build(shutil.which(program) or program))
     for note in _notes(wanted):
         say(f"note: {note}")
     if options.show:
-        typer.echo(shlex.join([options.vllm or "vllm", *wanted.arguments()]))
+        typer.echo(shlex.join([program, *wanted.arguments()]))
         return
-    code = asyncio.run(_run([find_vllm(options.vllm), *wanted.arguments()], wanted, options.wait))
+    code = asyncio.run(_run([program, *wanted.arguments()], wanted, options.wait))
     raise typer.Exit(code)
 
 
@@ -90,13 +94,20 @@ def _notes(wanted: Wanted) -> list[str]:
         return []
     known = wanted.family.name if wanted.family else ""
     why = f"{known} models call no tools" if known else f"the family of {wanted.model!r} is not known"
+    if not wanted.knows_tools:
+        why = "its chat template knows no tools"
     return [f"{why}: without --tool-parser NAME it is asked for fenced blocks (-c model.text_protocol=true)"]
 
 
 async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
-    """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code."""
+    """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code.
+
+    Raises:
+        InfrastructureFailed: nobody stopped it and it failed.
+    """
     received: list[int] = []
-    async with guarded(command, grace_s=_GRACE_S) as process:
+    words = Words()
+    async with guarded(command, words, grace_s=_GRACE_S) as process:
 
         def stop(number: int) -> None:
             received.append(number)
@@ -107,7 +118,11 @@ async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, stop, number)
         await _until_ended(process, wanted, limit_s, received)
-    return 128 + received[0] if received else process.returncode or 0
+    code = process.returncode or 0
+    if code and not received:
+        why = words.reason(code)
+        raise InfrastructureFailed(f"vllm ended with code {code}{f': {why}' if why else '; it says why above'}")
+    return 128 + received[0] if received else code
 
 
 async def _until_ended(
@@ -116,20 +131,18 @@ async def _until_ended(
     """Tell when the server is ready, then wait for its end.
 
     Raises:
-        InfrastructureFailed: nobody stopped it and it failed.
+        InfrastructureFailed: it lives, and does not answer in time.
     """
     started = asyncio.get_running_loop().time()
     ready = asyncio.ensure_future(wait_until_ready(wanted, process, limit_s, say))
     ended = asyncio.ensure_future(process.wait())
     await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
-    if ready.done() and not received:
+    if ready.done() and not received and process.returncode is None:
         _tell(wanted, ready.result(), asyncio.get_running_loop().time() - started)
     ready.cancel()
     with suppress(asyncio.CancelledError, InfrastructureFailed):
         await ready
-    code = await ended
-    if code and not received:
-        raise InfrastructureFailed(f"vllm ended with code {code}; it says why above")
+    await ended
 
 
 def _tell(wanted: Wanted, limits: "Limits", seconds: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import for_screen
 from envs.base import Env
 from heats.cli.options import RunOptions
 from heats.config import HeatsConfig, dump_config
@@ -31,6 +32,13 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "error": ExitCode.INFRASTRUCTURE,
     "budget": ExitCode.BUDGET,
 }
+
+
+def exit_code(result: TaskResult) -> ExitCode:
+    """The exit code of one task's result: a choice by lot is told, unless the patch it fell on passes."""
+    if result.by_lot and result.status in ("unverified", "no_patch"):
+        return ExitCode.UNHEARD
+    return EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL)
 
 
 Executor = Callable[[RunRequest], Coroutine[Any, Any, list[TaskResult]]]
@@ -111,7 +119,7 @@ def note_faults(run: Path) -> None:
 
 def say(text: str) -> None:
     """A line for a person, to stderr."""
-    typer.echo(text, err=True)
+    typer.echo(for_screen(text), err=True)
 
 
 def print_json(data: Mapping[str, Any]) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.issue import read_issue
 from heats.cli.options import TestOptions, spread
-from heats.cli.session import EXIT_BY_STATUS, Session, print_config, print_json, run_session, say
-from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed
+from heats.cli.session import Session, exit_code, print_config, print_json, run_session, say
+from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.report.account import account
 from heats.report.report import write_report
 from heats.runner.model_mix import main_model
@@ -82,12 +83,12 @@ def hand_over(session: Session, options: TestOptions) -> None:
     if options.json:
         print_json(as_json(session, patch_path))
     else:
-        typer.echo(f"{result.status}: {result.detail}")
+        typer.echo(f"{result.status}: {for_screen(result.detail)}")
         if patch_path is not None:
             typer.echo(f"patch    {patch_path}")
         typer.echo(f"account  {directory / 'account.md'}")
         typer.echo(f"report   {directory / 'report.html'}")
-    raise typer.Exit(EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL))
+    raise typer.Exit(exit_code(result))
 
 
 def as_json(session: Session, patch: Path | None) -> dict[str, Any]:
@@ -108,6 +109,7 @@ def as_json(session: Session, patch: Path | None) -> dict[str, Any]:
         "broken": list(evidence.broken) if evidence else [],
         "rollouts": [_rollout(session, result.task, rollout) for rollout in result.rollouts],
         "selected": result.selected,
+        "by_lot": result.by_lot,
         "ledger": result.usage.model_dump(),
         "run_dir": str(session.store.directory),
     }
@@ -117,7 +119,10 @@ def _rollout(session: Session, task: str, rollout: str) -> dict[str, Any]:
     outcome = session.store.task(task).rollout(rollout).outcome()
     if outcome is None:
         return {"id": rollout, "exit": None}
-    fields = outcome.model_dump(mode="json", include={"exit", "steps", "duration_s", "patch_sha256", "usage", "error"})
+    fields = outcome.model_dump(
+        mode="json",
+        include={"exit", "detail", "steps", "duration_s", "patch_sha256", "usage", "error", "rejected", "notes"},
+    )
     return {"id": rollout, **fields}
 
 

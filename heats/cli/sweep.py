@@ -190,7 +190,7 @@ def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], 
     }
 
 
-_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256"}
+_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256", "by_lot"}
 
 
 def exit_code(results: Sequence[TaskResult], figures: RunFigures) -> ExitCode:
@@ -202,4 +202,4 @@ def exit_code(results: Sequence[TaskResult], figures: RunFigures) -> ExitCode:
         return ExitCode.INFRASTRUCTURE
     if any(result.status == "budget" for result in results):
         return ExitCode.BUDGET
-    return ExitCode.DONE
+    return ExitCode.UNHEARD if any(result.by_lot for result in results) else ExitCode.DONE

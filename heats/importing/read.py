@@ -14,7 +14,7 @@ from agents.errors import TrajectoryFormatError
 from agents.importers import read_trajectory
 from agents.llm.replies import without_surrogates
 from agents.trajectory import Trajectory
-from core.diff import DiffSyntaxError, parse_diff
+from core.diff import scan_diff
 from envs.base import Evidence
 from heats.errors import UsageError
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
@@ -31,7 +31,7 @@ class Attempt:
     Attributes:
         source: where it was read, as a person would point at it.
         instance: the task's id where the file says it, else empty.
-        patch: exact bytes; empty when the attempt left none.
+        patch: the diff as it was found; empty when the attempt left none.
         statement: the task's text where the attempt tells it.
         summary, evidence: of an attempt that heats itself made.
         summarized_by: who wrote `summary`, as `summary_key` names it.
@@ -138,7 +138,7 @@ def _trajectory(path: Path, beside: Path | None) -> Attempt:
         trajectory = read_trajectory(path)
     except TrajectoryFormatError as error:
         raise UsageError(str(error)) from None
-    submitted = _ended(str(trajectory.extra.get("submission") or "").encode("utf-8", "surrogatepass"))
+    submitted = str(trajectory.extra.get("submission") or "").encode("utf-8", "surrogatepass")
     patch = submitted if _is_diff(submitted) else b""
     if beside is not None and not patch:
         patch = _patch(beside).patch
@@ -173,22 +173,15 @@ def _patch_beside(path: Path, *, alone: bool) -> Path | None:
 
 
 def _patch(path: Path) -> Attempt:
-    data = _ended(path.read_bytes())
-    if data and not _is_diff(data):
-        raise UsageError(f"{path}: not a diff that could be read to its end")
+    data = path.read_bytes()
+    if data.strip() and not _is_diff(data):
+        raise UsageError(f"{path}: not a diff: it names no file")
     return Attempt(source=str(path), patch=data)
 
 
 def _is_diff(data: bytes) -> bool:
-    try:
-        return bool(parse_diff(data))
-    except DiffSyntaxError:
-        return False
-
-
-def _ended(data: bytes) -> bytes:
-    """With the line end that `git apply` wants and other tools strip."""
-    return data if not data.strip() or data.endswith(b"\n") else data + b"\n"
+    """Whether it is meant as a diff; whether it can be applied is told where it is read, with the reason."""
+    return any(file.path or file.flaw for file in scan_diff(data))
 
 
 def _predictions(path: Path) -> Iterator[Attempt]:
@@ -207,7 +200,7 @@ def _predictions(path: Path) -> Iterator[Attempt]:
         yield Attempt(
             source=f"{path}:{place}",
             instance=str(row["instance_id"]),
-            patch=_ended(str(row["model_patch"] or "").encode()),
+            patch=str(row["model_patch"] or "").encode(),
             model=str(row.get("model_name_or_path") or ""),
         )
 

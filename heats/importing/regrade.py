@@ -9,6 +9,8 @@ from typing import Any
 from core.ids import RolloutId
 from core.retry import with_retries
 from envs.base import Env, Grade, Patch, Task
+from envs.errors import PatchRejected
+from envs.patches import read_patch
 from heats.errors import UsageError
 from heats.importing.read import Attempt
 from heats.runner.snapshots import grade_from, is_kept, state_image
@@ -71,12 +73,19 @@ def submissions(attempts: Sequence[Attempt], tasks: Sequence[Task], known: Seque
             task=task,
             name=_name(attempt),
             source=attempt.source,
-            patch=Patch(attempt.patch),
+            patch=_patch(attempt),
             image=_image(attempt, task),
         )
         for task in tasks
         for attempt in by_task[task.id]
     ]
+
+
+def _patch(attempt: Attempt) -> Patch:
+    try:
+        return read_patch(attempt.patch)
+    except PatchRejected:  # the grader says why; and the description of a state is no diff
+        return Patch(attempt.patch)
 
 
 def _name(attempt: Attempt) -> str:
@@ -175,7 +184,10 @@ class Grader:
     async def _grade_once(self, submission: Submission) -> Grade | None:
         task, patch = submission.task, submission.patch
         if not submission.image:
-            return await self.env.grade(task, patch, self.backend)
+            grade = await self.env.grade(task, patch, self.backend)
+            if grade is None or not patch.notes:
+                return grade
+            return grade.model_copy(update={"reason": f"{grade.reason} ({'; '.join(patch.notes[:3])})"})
         return await grade_from(submission.image, self.env, task, patch, self.backend, limits=self.limits)
 
 

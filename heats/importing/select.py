@@ -5,7 +5,7 @@ The run directory is an ordinary one: what is there is not done again, and repor
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from agents.llm.ledger import Usage
@@ -13,7 +13,7 @@ from agents.trajectory import Exit, Trajectory
 from envs import RepositoryEnv
 from envs.base import Grade, Patch, Task
 from envs.errors import PatchRejected
-from envs.patches import check_patch
+from envs.patches import read_patch
 from heats.config import HeatsConfig
 from heats.errors import UsageError
 from heats.importing.read import Attempt, summary_key
@@ -152,6 +152,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
 async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
     from heats.runner.pipeline import Nodes, State, run_to_result  # langgraph takes a second to import
 
+    run = replace(run, needs_patch=any(_checked(attempt.patch)[0] for attempt in contest.attempts))
     state, nodes = State(heat=0, stop=True), Nodes(run)
 
     async def drive() -> None:
@@ -164,7 +165,7 @@ async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
         if bracket is None:
             coming = {name: run.candidate(Plan(rollout=name)) for name in names}
             bracket = await hold_tournament(run, 0, coming, 1)
-        kept = bracket.ranking[: run.services.config.select_k]
+        kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
         if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
             bracket = bracket.model_copy(update={"selected": kept})
             run.store.save_bracket(0, bracket)
@@ -217,6 +218,7 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
         patch_sha256=patch.sha256 if patch else "",
         patch_bytes=len(patch.data),
         rejected=rejected,
+        notes=patch.notes,
         model=attempt.model or trajectory.model,
         seed=trajectory.seed,
     )
@@ -226,10 +228,9 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
 
 def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
     try:
-        check_patch(data)
+        return read_patch(data), ()
     except PatchRejected as error:
         return Patch(b""), error.reasons
-    return Patch(data if data.strip() else b""), ()
 
 
 def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:

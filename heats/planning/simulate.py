@@ -14,8 +14,9 @@ from functools import lru_cache
 
 from heats.planning.calibration import quality_gap
 from tournament.base import Candidate, Match
-from tournament.bracket import MatchKey, plan_rounds, rank, resolve
-from tournament.tally import Rules, leader, next_wave
+from tournament.bracket import MatchKey, plan_rounds, resolve
+from tournament.standings import rank
+from tournament.tally import Rules, leader, next_wave, whole_blocks
 from tournament.ties import preference
 
 EVEN_FIELDS = 32
@@ -233,19 +234,19 @@ class Simulation:
         gap = quality_gap(accuracy, self.world.noise)
         judged: dict[MatchKey, Match] = {}
         votes = 0
-        while (state := resolve(slots, plan, judged)).open:
+        while (state := resolve(slots, plan, judged, keep)).open:
             for (name, ids), _ in state.ready.items():
                 winner, cast = self._match(ids, [gap * passed[int(one)] for one in ids])
                 judged[name, ids] = Match(id=name, contestants=ids, winner=winner, decided_by="votes")
                 votes += cast
-        ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"), keep)
+        ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"))
         return [passed[int(one)] for one in ranking[:keep]], votes
 
     def _match(self, ids: tuple[str, ...], worth: list[float]) -> tuple[str, int]:
         """One match: its winner and the votes cast."""
         places = self._rng.sample(range(len(ids)), len(ids))
         odds = [math.exp(worth[place] + self._rng.gauss(0, self.world.noise)) for place in places]
-        names, sizes = _names(len(ids)), (len(ids), self.method.votes)
+        names, sizes = _names(len(ids)), (len(ids), whole_blocks(self.method.votes, len(ids)))
         choices: tuple[str, ...] = ()
         while wave := _wave(choices, sizes, self.method.early_stop):
             choices += tuple(self._rng.choices(names, odds, k=wave))
@@ -262,7 +263,7 @@ def _names(size: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1 << 16)
 def _wave(choices: tuple[str, ...], sizes: tuple[int, int], early_stop: bool) -> int:
-    return next_wave(choices, _rules(sizes), early_stop=early_stop, balanced=False)
+    return next_wave(choices, _rules(sizes), early_stop=early_stop)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -272,7 +273,7 @@ def _leader(choices: tuple[str, ...], sizes: tuple[int, int]) -> str:
 
 def _rules(sizes: tuple[int, int]) -> Rules:
     contestants, votes = sizes
-    return Rules(_names(contestants), _names(contestants), votes, contestants, grain=1)
+    return Rules(_names(contestants), _names(contestants), votes, contestants, by_block=True)
 
 
 def _between(table: Sequence[float], share: float) -> float:

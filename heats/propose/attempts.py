@@ -1,7 +1,5 @@
 """What else was tried and how the choice fell, as facts small enough for a pull request."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from core.record import Record
@@ -9,7 +7,8 @@ from core.sanitize import one_line
 from envs.base import Verdict
 from heats import formatting as say
 from heats.store.reader import RolloutFacts, TaskFacts
-from tournament.base import Match
+from tournament.base import Decision, Match
+from tournament.reasons import resolved, tally
 
 
 class Attempt(Record):
@@ -33,10 +32,10 @@ class Contest(Record):
     heat: int = Field(ge=0)
     match: str = Field(max_length=200)
     rivals: tuple[str, ...] = Field((), max_length=64)
-    tally: dict[str, int] = {}
+    tally: dict[str, float] = {}
     abstained: int = Field(0, ge=0)
     won: bool = True
-    decided_by: Literal["votes", "evidence", "bye", "tie-break"]
+    decided_by: Decision
     reason: str = Field("", max_length=400)
 
 
@@ -68,20 +67,21 @@ def read_contests(task: TaskFacts, rollout: str) -> tuple[Contest, ...]:
     return tuple(
         _contest(heat, match, rollout)
         for heat, bracket in enumerate(task.brackets)
-        for match in (match for one_round in (bracket.rounds if bracket else ()) for match in one_round)
+        for match in (bracket.matches if bracket else ())
         if rollout in match.contestants
     )
 
 
 def _contest(heat: int, match: Match, rollout: str) -> Contest:
-    reason = next((vote.reason for vote in match.votes if vote.choice == match.winner and vote.reason), "")
+    unheard, count = match.decided_by == "unheard", tally(match)
+    telling = (resolved(vote) for vote in match.votes if (unheard or vote.choice == match.winner) and vote.reason)
     return Contest(
         heat=heat,
         match=one_line(match.id),
         rivals=tuple(one for one in match.contestants if one != rollout)[:64],
-        tally={one: sum(vote.choice == one for vote in match.votes) for one in match.contestants[:64]},
+        tally={one: count[one] for one in match.contestants[:64]},
         abstained=sum(vote.choice is None for vote in match.votes),
         won=match.winner == rollout,
         decided_by=match.decided_by,
-        reason=one_line(reason, 240),
+        reason=one_line(next(telling, ""), 240),
     )

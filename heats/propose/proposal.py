@@ -49,7 +49,7 @@ class Proposal(Record):
         base_commit: commit that the patch applies to.
         verified: what failed before now passes, nothing that passed fails, and this was confirmed.
         passes: the same, but for the confirmation; `lacking` says why there is none, one line each.
-        same: other rollouts that made the same patch.
+        same: other rollouts that made the same change.
         omitted: rollouts and matches left out for their number.
     """
 

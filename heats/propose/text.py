@@ -153,23 +153,26 @@ def _run(tests: Tests | None) -> str:
 def _why(proposal: Proposal) -> Iterator[str]:
     lines = [f"- {code(proposal.rollout)} was chosen among {say.several(_number(proposal), 'rollout')}."]
     if proposal.same:
-        lines.append(f"- {say.several(proposal.same, 'other rollout')} made the same patch.")
+        lines.append(f"- {say.several(proposal.same, 'other rollout')} made the same change.")
     lines += [f"- {_contest(one)}" for one in proposal.contests[:40] if one.rivals]
     yield "## Why this patch\n\n" + "\n".join(lines)
 
 
 def _contest(one: Contest) -> str:
-    votes = ", ".join(f"{code(name)} {count}" for name, count in one.tally.items())
+    votes = ", ".join(f"{code(name)} {say.votes(count)}" for name, count in one.tally.items())
     abstained = f", {one.abstained} abstained" if one.abstained else ""
+    rivals, place = ", ".join(map(code, one.rivals)), f"Heat {one.heat}, match {code(one.match)}"
+    if one.decided_by == "unheard":
+        why = f" The first reply: {code(one.reason, 240)}." if one.reason else ""
+        return f"{place}: no vote on it against {rivals} could be read; a lot said who goes on.{why}"
     how = {
-        "evidence": "decided by evidence",
-        "tie-break": "a tie, settled by its rules",
-        "bye": "a bye",
+        "evidence": "by evidence",
+        "tie-break": f"votes {votes}{abstained}, settled by tie-breaks",
+        "bye": "no opponent",
         "votes": f"votes {votes}{abstained}",
     }[one.decided_by]
     because = f" A judge: {code(one.reason, 240)}" if one.reason else ""
-    ended = f"{'won' if one.won else 'lost'} against {', '.join(map(code, one.rivals))}"
-    return f"Heat {one.heat}, match {code(one.match)}: {ended} ({how}).{because}"
+    return f"{place}: {'won' if one.won else 'lost'} against {rivals} ({how}).{because}"
 
 
 def _tried(proposal: Proposal, room: int) -> Iterator[str]:

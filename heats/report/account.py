@@ -13,7 +13,8 @@ from heats.store.cross_table import said_of
 from heats.store.reader import RolloutFacts, TaskFacts, read_events, read_task, statement
 from heats.store.store import RunStore
 from summarizer.schema import Summary
-from tournament.base import Bracket, Match
+from tournament.base import Match
+from tournament.reasons import resolved, tally
 
 MAX_PATCH = 20_000
 MAX_TESTS = 12
@@ -100,30 +101,34 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
         said = said_of(chosen.id, table) if table is not None else ""
         lines += [f"- Heat {heat}, {said}."] if said else []
         if bracket is not None:
-            lines += [f"- {_match(heat, match, chosen.id)}" for match in _of(bracket, chosen.id)]
+            lines += [
+                f"- {_match(heat, match, chosen.id)}" for match in bracket.matches if chosen.id in match.contestants
+            ]
             same_patch = bracket.merged.get(chosen.id, ())
             if same_patch:
-                lines.append(f"- {say.several(len(same_patch), 'other rollout')} of heat {heat} made the same patch.")
+                lines.append(f"- {say.several(len(same_patch), 'other rollout')} of heat {heat} make the same change.")
     yield "\n".join(lines)
-
-
-def _of(bracket: Bracket, rollout: str) -> Iterator[Match]:
-    for match_round in bracket.rounds:
-        yield from (match for match in match_round if rollout in match.contestants)
 
 
 def _match(heat: int, match: Match, rollout: str) -> str:
     others = [one for one in match.contestants if one != rollout]
     if not others:
         return f"Heat {heat}, match {code(match.id)}: no opponent."
-    tally = ", ".join(f"{code(one)} {sum(vote.choice == one for vote in match.votes)}" for one in match.contestants)
+    place, against = f"Heat {heat}, match {code(match.id)}", ", ".join(map(code, others))
+    if match.decided_by == "unheard":
+        why = code(match.votes[0].reason, 240)
+        return f"{place}: no vote on it against {against} could be read ({why}); a lot said who goes on."
+    count = ", ".join(f"{code(one)} {say.votes(votes)}" for one, votes in tally(match).items())
     abstained = sum(vote.choice is None for vote in match.votes)
-    votes = f"votes {tally}" + (f", {abstained} abstained" if abstained else "") if match.votes else "no votes"
-    how = {"evidence": "decided by evidence", "tie-break": "a tie, settled by its rules"}.get(match.decided_by, votes)
+    parts = [
+        f"votes {count}" if match.votes else "",
+        f"{abstained} abstained" if abstained else "",
+        say.decision(match),
+    ]
     ended = "won" if match.winner == rollout else "lost"
-    reason = next((vote.reason for vote in match.votes if vote.choice == match.winner and vote.reason), "")
+    reason = next((resolved(vote) for vote in match.votes if vote.choice == match.winner and vote.reason), "")
     because = f" A judge: {code(reason, 240)}" if reason else ""
-    return f"Heat {heat}, match {code(match.id)}: {ended} against {', '.join(map(code, others))} ({how}).{because}"
+    return f"{place}: {ended} against {against} ({', '.join(part for part in parts if part)}).{because}"
 
 
 def _patch(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
@@ -199,9 +204,9 @@ def _failures(task: TaskFacts) -> Iterator[str]:
         outcome = one.outcome
         if outcome is None:
             continue
-        why = outcome.error or "; ".join(outcome.rejected)
+        why = outcome.error or "; ".join(outcome.rejected or outcome.notes)
         if why or one.infrastructure_failed:
-            kind = "patch refused" if outcome.rejected else "infrastructure"
+            kind = "patch refused" if outcome.rejected else "patch" if outcome.notes else "infrastructure"
             lines.append(f"- {code(one.id)}: {kind}: {code(why or outcome.detail)}")
     if lines:
         yield "## What failed"

@@ -75,9 +75,10 @@ def _by_round(task: TaskFacts, heat: int, basis: Basis) -> tuple[float, ...]:
 
 
 def _fields(bracket: Bracket) -> Iterable[Sequence[str]]:
-    for played in bracket.rounds:
+    tree = [played for played in bracket.rounds if not any(match.play_off for match in played)]
+    for played in tree:
         yield [one for match in played for one in match.contestants]
-    yield [match.winner for match in bracket.rounds[-1]]
+    yield [match.winner for match in tree[-1]]
 
 
 def _levelled(rounds: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from heats import formatting as say
 from tournament.base import Bracket, Match
 from tournament.position_bias import orders_disagree
+from tournament.reasons import tally
 
 BOX_WIDTH = 168
 LINE_HEIGHT = 24
@@ -21,7 +22,7 @@ class BoxLine:
 
     rollout: str
     y: float
-    votes: int | None
+    votes: str | None
     winner: bool
 
 
@@ -80,7 +81,10 @@ def draw_bracket(bracket: Bracket) -> BracketDrawing:
         feeders |= {box.match.winner: box for box in placed}
     width = 16 + len(bracket.rounds) * (BOX_WIDTH + GAP_X) - (GAP_X if bracket.rounds else 0)
     height = max((box.y + box.height for box in boxes), default=TOP) + GAP_Y
-    captions = tuple((8 + column * (BOX_WIDTH + GAP_X), f"round {column + 1}") for column in range(len(bracket.rounds)))
+    captions = tuple(
+        (8 + column * (BOX_WIDTH + GAP_X), "play-off" if any(one.play_off for one in played) else f"round {column + 1}")
+        for column, played in enumerate(bracket.rounds)
+    )
     return BracketDrawing(width, height, tuple(boxes), tuple(links), captions)
 
 
@@ -95,9 +99,9 @@ def _box(match: Match, x: float, contestants: int) -> Box:
 
 def _fill(box: Box) -> None:
     match = box.match
-    tally = {one: sum(vote.choice == one for vote in match.votes) for one in match.contestants}
+    count = tally(match)
     box.lines = [
-        BoxLine(one, box.y + LINE_HEIGHT * place, tally[one] if match.votes else None, one == match.winner)
+        BoxLine(one, box.y + LINE_HEIGHT * place, say.votes(count[one]) if match.votes else None, one == match.winner)
         for place, one in enumerate(match.contestants)
     ]
 
@@ -113,10 +117,9 @@ def _link(source: Box, target: Box) -> str:
 
 def decided(match: Match) -> str:
     """How a match was decided, in a word or two."""
-    words = {"bye": "no opponent", "tie-break": "tie, settled by tie-breaks", "evidence": "by evidence"}
     abstained = sum(vote.choice is None for vote in match.votes)
     votes = say.several(len(match.votes) - abstained, "vote") + (f", {abstained} abstained" if abstained else "")
-    return words.get(match.decided_by, votes) + (", orders disagree" if orders_disagree(match) else "")
+    return (say.decision(match) or votes) + (", orders disagree" if orders_disagree(match) else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,14 +110,17 @@ def _heat(task: TaskFacts, heat: int, basis: Basis) -> HeatFigures:
         rollouts=len(rollouts),
         known=len(known),
         passed=sum(known),
-        kept=_share(task, task.kept(heat), basis) if heat < len(task.heats) - 1 else None,
+        kept=_kept(task, heat, basis) if heat < len(task.heats) - 1 else None,
         steps=fmean(steps) if steps else None,
     )
 
 
-def _share(task: TaskFacts, rollouts: Sequence[str], basis: Basis) -> float | None:
-    found = (task.find(one) for one in rollouts)
-    known = [passed for one in found if one is not None and (passed := one.passed(basis)) is not None]
+def _kept(task: TaskFacts, heat: int, basis: Basis) -> float | None:
+    """Success of the kept; a heat that had nothing to keep is no success, as its rollouts are none."""
+    kept = task.kept(heat)
+    if not kept and task.brackets[heat] is not None and basis != "none":
+        return 0.0
+    known = [passed for one in map(task.find, kept) if one is not None and (passed := one.passed(basis)) is not None]
     return fmean(known) if known else None
 
 

@@ -16,6 +16,10 @@ def judge_line(bracket: Bracket) -> str:
             told.append(f"who was shown first won {report.first} of the other {flipped} (p {report.p_value:.2g})")
     if report.votes:
         told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes are for the first shown")
+    if report.unheard:
+        told.append(f"no vote could be read in {say.several(report.unheard, 'match', 'matches')}")
+    if report.one_sided:
+        told.append(f"votes of one order alone could be read in {say.several(report.one_sided, 'match', 'matches')}")
     if report.abstentions:
         told.append(say.several(report.abstentions, "abstention"))
     if report.sensitive:

@@ -18,7 +18,8 @@ class Place:
         won, played: matches decided by votes or evidence.
         votes: votes for it, of all cast in its matches.
         verdict: of its evidence; empty where nothing was executed.
-        same_as: the attempt with the same patch that played for it.
+        same_as: the attempt with the same change that played for it.
+        remarks: why it has no patch, what was left out of its patch, and what was mended in reading it.
     """
 
     place: int
@@ -32,6 +33,7 @@ class Place:
     verdict: str = ""
     patch_bytes: int = 0
     same_as: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
@@ -44,11 +46,11 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
     if bracket is None:
         return []
     leaders = {later: first for first, others in bracket.merged.items() for later in others}
-    matches = [match for one_round in bracket.rounds for match in one_round if len(match.contestants) > 1]
+    matches = [match for match in bracket.matches if match.decided_by not in ("bye", "unheard")]
     places = []
     for number, rollout in enumerate(bracket.ranking, start=1):
         own = [match for match in matches if rollout in match.contestants]
-        cast = [vote.choice for match in own for vote in match.votes]
+        votes = [vote for match in own for vote in match.votes]
         files = task.rollout(rollout)
         evidence, outcome = files.evidence(), files.outcome()
         places.append(
@@ -59,11 +61,12 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
                 kept=rollout in bracket.selected,
                 won=sum(match.winner == rollout for match in own),
                 played=len(own),
-                votes=cast.count(rollout),
-                of_votes=len(cast),
+                votes=sum(vote.choice == rollout for vote in votes),
+                of_votes=len(votes),
                 verdict=evidence.verdict if evidence else "",
                 patch_bytes=outcome.patch_bytes if outcome else 0,
                 same_as=sources.get(leaders[rollout], leaders[rollout]) if rollout in leaders else "",
+                remarks=outcome.remarks if outcome else (),
             )
         )
     return places
@@ -73,7 +76,7 @@ def ranking_text(places: list[Place]) -> str:
     """A row an attempt, columns aligned by spaces."""
     rows = [["", "attempt", "kept", "won", "votes", "patch", "tests"]]
     for place in places[:MOST_ROWS]:
-        same = f" (same patch as {one_line(place.same_as, 60)})" if place.same_as else ""
+        same = f" (same change as {one_line(place.same_as, 60)})" if place.same_as else ""
         rows.append(
             [
                 str(place.place),
@@ -88,4 +91,5 @@ def ranking_text(places: list[Place]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     more = len(places) - MOST_ROWS
-    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
+    told = [f"{one_line(place.source, 80)}: {one_line(text, 300)}" for place in places for text in place.remarks]
+    return "\n".join([*lines, *([f"and {more} more"] if more > 0 else []), *told[:MOST_ROWS]])

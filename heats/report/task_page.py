@@ -22,6 +22,7 @@ from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
 from heats.store.store import RunStore
 from summarizer.schema import Summary
 from tournament.base import Match
+from tournament.reasons import resolved, tally
 
 SMALLEST_FIELD, LARGEST_FIELD = 400, 6_000
 MAX_STATEMENT = 20_000
@@ -56,7 +57,7 @@ class MatchView:
     anchor: str
     match: Match
     how: str
-    tally: tuple[tuple[str, int | None], ...]
+    tally: tuple[tuple[str, str | None], ...]
     reasons: tuple[tuple[str, str, bool], ...]
     """Who was named, why, and whether it would be another with comments shown."""
 
@@ -185,11 +186,11 @@ def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView
 
 
 def _match(place: str, heat: int, match: Match) -> MatchView:
-    tally = {one: sum(vote.choice == one for vote in match.votes) for one in match.contestants}
     reasons = tuple(
-        (vote.choice or "", excerpt(vote.reason, 1200), vote.presentation_sensitive) for vote in match.votes
+        (vote.choice or "", excerpt(resolved(vote, say.short), 1200), vote.presentation_sensitive)
+        for vote in match.votes
     )
-    shown = tuple((one, votes if match.votes else None) for one, votes in tally.items())
+    shown = tuple((one, say.votes(votes) if match.votes else None) for one, votes in tally(match).items())
     return MatchView(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from heats import formatting as say
 from heats.report.drawings import Span
-from heats.store.events import Event
+from heats.store.events import Event, standing_matches
 from heats.store.store import RunStore
 from heats.view.live_model import number, word
 
@@ -53,13 +53,14 @@ def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Span]]]:
     """Rows of one task: each rollout with its evidence and summary, and the matches of each heat."""
     rows: dict[str, list[Span]] = {}
     last: dict[str, float] = {}
+    played = {event.seq for event in standing_matches(events) if event.data.get("decided_by") != "bye"}
     for event in events:
         moment = seconds(event)
         if moment is None:
             continue
         if event.rollout is not None:
             _rollout(rows, last, event, moment)
-        elif event.kind == "match":
+        elif event.seq in played:
             heat = int(number(event.data, "heat"))
             who = f"{say.short(word(event.data, 'winner'))} wins {word(event.data, 'match')}"
             rows.setdefault(f"heat {heat} matches", []).append(Span("match", moment, moment, who))

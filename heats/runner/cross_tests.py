@@ -82,7 +82,7 @@ async def cross_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> Cr
     voices, before = voices_of(patches), run.store.baseline()
     runner = _Runner(run, store, patches, before or TestReport(command="", status="indeterminate"))
     try:
-        await runner.run(voices, {one.patch_key: patches[one.id] for one in field})
+        await runner.run(voices, {one.patch_key: patches[one.id] for one in reversed(field)})
     finally:
         store.close()
     table = tabulate(field, voices, runner.cells, before.tests if before else ())

@@ -95,14 +95,26 @@ async def hold_tournament(
         bracket = _decide_late(run, heat, tuple(coming), k)
     else:
         bracket = selection.result()
+    _tell_of(run, heat, bracket)
     run.store.save_bracket(heat, bracket)
     if run.clock is not None:
         run.clock.save()
     return bracket
 
 
+def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
+    """Warn where a heat has nothing to select, or a selection has nothing to stand on."""
+    if not bracket.selected:
+        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts gave a patch, so nothing is kept"
+    elif bracket.by_lot:
+        text = f"heat {heat}: no vote on {', '.join(bracket.by_lot)} could be read; a lot, and no judge, chose them"
+    else:
+        return
+    run.services.events.emit("warning", task=run.task.id, text=text)
+
+
 def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bracket:
-    """The time for votes is up: rank what is there by evidence, then what was submitted, then by chance.
+    """The time for votes is up: rank what is there by evidence, then what was submitted, then by lot.
 
     Raises:
         NoCandidates
@@ -117,7 +129,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
             continue
         if files.summary() is None:
             files.save_summary(harness_summary(trajectory, run.task.statement, files.patch().data))
-        candidate = make_candidate(files, run.services.config)
+        candidate = _candidate(run, name)
         if candidate is not None:
             found.append(candidate)
             late = outcome.exit != "submitted"
@@ -125,7 +137,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
     if not found:
         raise NoCandidates("no rollout gave a candidate within the task's time")
     run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: the time was up before the votes were in")
-    return ranked("deadline", seed, sorted(places, key=places.__getitem__), k, found)
+    return ranked("deadline", seed, sorted(found, key=lambda one: places[one.id]), k, found)
 
 
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
@@ -143,7 +155,11 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
-    return make_candidate(run.store.rollout(rollout), run.services.config)
+    return _candidate(run, rollout)
+
+
+def _candidate(run: TaskRun, rollout: str) -> Candidate | None:
+    return make_candidate(run.store.rollout(rollout), run.services.config, needs_patch=run.needs_patch)
 
 
 def _kept_before(run: TaskRun, heat: int) -> list[str]:
@@ -157,6 +173,7 @@ def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
     before = run.store.bracket(heat - 1)
     if before is None:
         raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
+    eligible = [one for one in before.ranking if one not in before.ineligible]
     match config.refine.context:
         case "select-k":
             return before.selected
@@ -165,12 +182,12 @@ def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
             return (own,) if own in before.ranking else ()
         case "random-k":
             draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
-            return tuple(draw.sample(sorted(before.ranking), min(config.select_k, len(before.ranking))))
+            return tuple(draw.sample(sorted(eligible), min(config.select_k, len(eligible))))
 
 
 def _refinement(run: TaskRun, heat: int, rollout: str) -> str:
     """One earlier rollout as a refiner reads it: its summary, then the evidence if any was executed."""
-    candidate = make_candidate(run.store.rollout(rollout), run.services.config)
+    candidate = _candidate(run, rollout)
     if candidate is None:
         return ""
     table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None

@@ -56,6 +56,25 @@ def policy_of(config: HeatsConfig, index: int) -> Policy:
     return Policy(model, schedule[(turns[now] - 1) % len(schedule)] if schedule else model.temperature)
 
 
+def sameness(config: HeatsConfig) -> str:
+    """A warning where several rollouts of a heat ask one model for its likeliest tokens; empty where none do."""
+    if config.model is None and not config.models:
+        return ""
+    policies = [policy_of(config, index) for index in range(config.rollouts)]
+    greedy = Counter(one.model.model_dump_json() for one in policies if one.temperature == 0 and _samples(one.model))
+    most = max(greedy.values(), default=0)
+    if most < 2:
+        return ""
+    return (
+        f"{most} of {config.rollouts} rollouts of a heat have the same model at temperature 0: they may do the same; "
+        "raise model.temperature, or spread them with temperatures"
+    )
+
+
+def _samples(model: ModelConfig) -> bool:
+    return not model.name.startswith(("builtin:", "fake:"))
+
+
 def _complete(one: WeightedModel, base: ModelConfig | None) -> ModelConfig:
     """A model of the mix with what it leaves open taken from `model`."""
     own = one.model_dump(exclude_unset=True, exclude={"weight"})

@@ -20,9 +20,11 @@ from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
 from heats.runner.heat import run_heat
+from heats.runner.reasons import outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import TaskRun
-from heats.store.records import TaskResult
+from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
+from tournament.base import Bracket
 from tournament.errors import NoCandidates
 
 
@@ -78,7 +80,10 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise
-    except (NoCandidates, SandboxError, ModelError) as error:
+    except NoCandidates as error:
+        detail = f"{error}: {why_nothing(_outcomes(run))}"
+        result = _result(run, "error", detail=detail).model_copy(update={"cause": "infrastructure"})
+    except (SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
         run.store.save_failed(result)
@@ -155,10 +160,13 @@ class Nodes:
         """Announce what the heat's tournament kept and decide whether another heat follows."""
         run, heat = self._run, state["heat"]
         bracket = await run_heat(run, heat)
-        stop = heat + 1 >= run.services.config.iterations or (
-            run.services.config.refine.stop_when_verified and _is_verified(run, bracket.ranking[0])
+        first = bracket.selected[:1]
+        stop = (
+            heat + 1 >= run.services.config.iterations
+            or without_calls(outcomes_of(run.store, heat))
+            or (run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first))
         )
-        selected = bracket.ranking[:1] if stop else bracket.selected
+        selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
         return {"heat": heat if stop else heat + 1, "stop": stop}
 
@@ -166,27 +174,58 @@ class Nodes:
         """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
         run = self._run
         bracket = await run_heat(run, state["heat"])
-        winner = bracket.ranking[0]
+        if not bracket.selected:
+            result = _result(run, "no_patch", detail="no rollout gave a patch")
+            run.store.save_result(result)
+            run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
+            return {"stop": True}
+        winner = bracket.selected[0]
         evidence = await run.evidence_for(winner)
         result = conclude(run, winner, evidence)
         if run.states is not None and run.task.submission == "state":
             kept = await run.states.kept(winner, run.store.rollout(winner).patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
+        if winner in bracket.by_lot:
+            detail = (
+                f"{result.detail}; a lot chose it, since no vote on it could be read{_why_unheard(bracket, winner)}"
+            )
+            result = result.model_copy(update={"detail": detail, "by_lot": True})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}
 
 
+def _why_unheard(bracket: Bracket, winner: str) -> str:
+    """What came in place of the votes, where a match says it."""
+    unheard = (match for match in bracket.matches if match.decided_by == "unheard" and winner in match.contestants)
+    return next((f" ({match.votes[0].reason})" for match in unheard), "")
+
+
 def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:
     """The result for a winner: verified only by evidence."""
-    patch = run.store.rollout(winner).patch()
+    patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
-        return _result(run, "no_patch", detail="no rollout gave a patch", winner=winner, evidence=evidence)
+        detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}{remarks}"
+        return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
-        detail = "there is no test command, so nothing was verified"
+        detail = f"there is no test command, so nothing was verified{remarks}"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
-    return _result(run, evidence.verdict, detail=evidence.reason, winner=winner, patch=patch, evidence=evidence)
+    return _result(
+        run, evidence.verdict, detail=evidence.reason + remarks, winner=winner, patch=patch, evidence=evidence
+    )
+
+
+def _remarks(run: TaskRun, winner: str) -> str:
+    """What is to be said of a winner's patch, in brackets."""
+    outcome = run.store.rollout(winner).outcome()
+    remarks = outcome.remarks if outcome is not None else ()
+    more = f"; and {len(remarks) - 3} more" if len(remarks) > 3 else ""
+    return f" ({'; '.join(remarks[:3])}{more})" if remarks else ""
+
+
+def _outcomes(run: TaskRun) -> list[Outcome]:
+    return [outcome for heat in range(run.services.config.iterations) for outcome in outcomes_of(run.store, heat)]
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:

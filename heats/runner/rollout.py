@@ -12,7 +12,7 @@ from agents.errors import LimitExceeded
 from agents.llm.ledger import Ledger
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
-from envs import patch_key, verify
+from envs import brings_tests, change_key, patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from envs.tampering import Sign, signs_of_tampering
@@ -21,6 +21,7 @@ from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
 from heats.runner.end_states import States
 from heats.runner.model_mix import Policy, policy_of
+from heats.runner.reasons import lost_to_server
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
@@ -48,6 +49,7 @@ class TaskRun:
         order: its place among the run's tasks: earlier ones go first.
         states: takes the states that rollouts hand in; None where none do.
         clock: None where time is not shared out.
+        needs_patch: an attempt without a patch cannot be selected.
     """
 
     services: Services
@@ -57,6 +59,7 @@ class TaskRun:
     order: int = 0
     states: States | None = None
     clock: TimeBudget | None = None
+    needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
@@ -76,7 +79,7 @@ class TaskRun:
             outcome = await inside.contain(
                 "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
             )
-        if outcome.exit is None or outcome.exit == "sandbox_lost":
+        if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         await inside.contain(
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
@@ -159,6 +162,7 @@ class TaskRun:
                 )
             trajectory = ended
             files.save_trajectory(trajectory)
+            services.tell_of_models()
             if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
@@ -218,6 +222,7 @@ class TaskRun:
             patch_sha256=patch.sha256 if patch else "",
             patch_bytes=len(patch.data),
             rejected=rejected,
+            notes=patch.notes,
             model=trajectory.model,
             seed=trajectory.seed,
             failure=self._failure(end),
@@ -268,17 +273,20 @@ class TaskRun:
             return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
     async def _candidate(self, files: RolloutStore) -> Candidate | None:
-        return make_candidate(files, self.services.config)
+        return make_candidate(files, self.services.config, needs_patch=self.needs_patch)
 
     async def _summary(self, files: RolloutStore, ledger: Ledger) -> bool:
         trajectory = files.trajectory()
         if files.summary() is not None or trajectory is None:
             return True
-        services = self.services
+        services, patch = self.services, files.patch().data
+        if not patch and not any(call for step in trajectory.steps for call in step.tool_calls):
+            files.save_summary(harness_summary(trajectory, self.task.statement, patch))
+            return True
         summary = await summarize(
             trajectory,
             statement=self.task.statement,
-            patch=files.patch().data,
+            patch=patch,
             model=services.summarizer_model,
             ledger=ledger,
             config=services.config.summarizer,
@@ -289,10 +297,11 @@ class TaskRun:
         return True
 
 
-def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None:
+def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
     """What judges may see of a finished rollout; None while it has no summary.
 
-    A rollout without a patch ranks below every one that has one: there is nothing of it to hand over.
+    Args:
+        needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
     """
     summary, trajectory = files.summary(), files.trajectory()
     if summary is None or trajectory is None:
@@ -305,8 +314,10 @@ def make_candidate(files: RolloutStore, config: HeatsConfig) -> Candidate | None
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory),
         evidence=render_evidence(evidence, signs),
-        evidence_rank=evidence_class((evidence.rank if evidence else 0) if patch else -1, signs),
-        patch_key=patch_key(patch) if patch else "",
+        evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
+        patch_key=change_key(patch) if config.tournament.merge == "source" else patch_key(patch),
+        brings_tests=brings_tests(patch),
+        eligible=bool(patch) or not needs_patch,
     )
 
 

@@ -17,6 +17,7 @@ from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
+from heats.runner.model_mix import sameness
 from heats.runner.rollout import TaskRun
 from heats.runner.schedule import Player, run_tasks
 from heats.runner.server_metrics import metered
@@ -159,11 +160,15 @@ def task_digest(task: Task) -> str:
 @asynccontextmanager
 async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> AsyncIterator[Work]:
     charges = store.charges()
-    run_id, config, env = store.manifest.run_id, request.config, request.env
+    run_id, env = store.manifest.run_id, request.env
+    config = request.config.model_copy(update={"sandbox": request.config.sandbox.hiding(request.directory)})
     images, keeper = _images(request, store), request.images
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
+        services.tell_of_models()
+        if doubt := sameness(config):
+            events.emit("warning", text=doubt)
         with charged(request, store, charges):
             yield Work(services=services, store=store, charges=_by_task(charges), request=request)
 
@@ -258,10 +263,14 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
         "iterations": config.iterations,
         "select_k": config.select_k,
         "group_size": config.tournament.group_size,
-        "votes": config.tournament.votes,
+        "votes": config.tournament.full_match,
         "model": " + ".join(one.name for one in config.models) or (config.model.name if config.model else ""),
     }
     events.emit("run_resumed" if resumed else "run_started", **data, sandbox=sandbox)
+    asked, cast = config.tournament.votes, config.tournament.full_match
+    if asked != cast:
+        orders = f"{config.tournament.group_size} orders equally often"
+        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast}, to show all {orders}")
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

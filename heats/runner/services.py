@@ -53,6 +53,13 @@ class Services:
         """The opened model of a rollout's policy."""
         return self.models[config.model_dump_json()]
 
+    def tell_of_models(self) -> None:
+        """Tell, once, what was found out about how models have to be used."""
+        for model in self.models.values():
+            notes: list[str] = getattr(getattr(model, "inner", None) or model, "notes", [])
+            while notes:
+                self.events.emit("warning", text=notes.pop(0))
+
     def spec(self, task: Task, rollout: str) -> SandboxSpec:
         """The sandbox of one rollout, labelled so that left-overs can be found."""
         return spec_for(task, self._labels(rollout), self.config.sandbox.limits)

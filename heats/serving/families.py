@@ -3,10 +3,11 @@
 The names are those of vLLM's registries; a test asks an installed vLLM whether it has them all.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from heats.serving.model_files import read_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +71,5 @@ FAMILIES: tuple[Family, ...] = (
 def family_of(model: str) -> Family | None:
     """The family of a model, by its name or, for a directory, by its `config.json` as well; None if it is unknown."""
     path = Path(model)
-    text = f"{path.name if path.is_dir() else model} {_model_type(path)}".lower()
+    text = f"{path.name if path.is_dir() else model} {read_object(path / 'config.json').get('model_type', '')}".lower()
     return next((family for family in FAMILIES if re.search(family.pattern, text)), None)
-
-
-def _model_type(directory: Path) -> str:
-    try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""

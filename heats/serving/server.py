@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,12 +15,20 @@ from typing import TYPE_CHECKING
 
 from agents.llm import ModelConfig
 from heats.errors import InfrastructureFailed, PreflightFailed
+from heats.serving.cpu import cpu_flags
 from heats.serving.families import Family, family_of
+from heats.serving.model_files import knows_tools
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits
 
 _POLL_S, _TELL_S = 0.5, 30.0
+_KEPT_LINES, _LONGEST_LINE = 2000, 1 << 16
+_ERROR = re.compile(r"\b(?:[A-Za-z_.]*(?:Error|Exception)|error): .+")
+_ABOUT_ANOTHER = re.compile(
+    r"root cause|EngineDeadError|Engine core init|Failed core proc|ChildFailedError|WorkerProc init|\b(?:INFO|WARNING) "
+)
+_KILLED = 128 + 9
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -29,7 +39,9 @@ class Wanted:
     Attributes:
         name: what clients call the model; its own name if not given.
         context: tokens of prompt and reply together.
-        tools: tool-call parser; None takes the family's, `none` uses none. Likewise `reasoning`.
+        tools: tool-call parser; None takes the family's if the chat template knows tools, `none` uses none. Likewise
+            `reasoning`.
+        on_cpu: it is a vLLM for the CPU, which has to be told how much memory it may have.
         extra: further arguments of `vllm serve`, which win over ours.
     """
 
@@ -42,6 +54,7 @@ class Wanted:
     data_parallel: int = 1
     tools: str | None = None
     reasoning: str | None = None
+    on_cpu: bool = False
     extra: tuple[str, ...] = ()
 
     @property
@@ -50,9 +63,15 @@ class Wanted:
         return family_of(self.model)
 
     @property
+    def knows_tools(self) -> bool:
+        """Whether the model may be shown tools: its chat template does so, or is not there to be looked at."""
+        templated = any(one.startswith("--chat-template") for one in self.extra)
+        return templated or knows_tools(self.model) is not False
+
+    @property
     def tool_parser(self) -> str:
         """The tool-call parser to use; empty for none."""
-        return _chosen(self.tools, self.family.tools if self.family else "")
+        return _chosen(self.tools, self.family.tools if self.family and self.knows_tools else "")
 
     @property
     def reasoning_parser(self) -> str:
@@ -76,6 +95,7 @@ class Wanted:
         found += ["--max-model-len", str(self.context)] if self.context else []
         found += ["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []
         found += ["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []
+        found += cpu_flags(self.model, self.context, self.extra) if self.on_cpu else []
         return [*found, *self.extra]
 
     def solve_flags(self) -> list[str]:
@@ -102,13 +122,40 @@ def find_vllm(given: str | None) -> str:
     return found
 
 
+class Words:
+    """What a process says: passed on to our stderr, and its newest lines kept."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
+        self._rest = b""
+
+    async def pass_on(self, stream: asyncio.StreamReader) -> None:
+        """Read to the end."""
+        while said := await stream.read(1 << 16):
+            sys.stderr.buffer.write(said)
+            sys.stderr.buffer.flush()
+            *lines, self._rest = (self._rest + said)[-_LONGEST_LINE:].split(b"\n")
+            self._lines += (line.decode("utf-8", "replace") for line in lines)
+
+    def reason(self, code: int) -> str:
+        """Why it ended with a code: the first error it told that is not about another one; empty where it told none."""
+        told = [match for line in self._lines if (match := _ERROR.search(line))]
+        causes = [match for match in told if not _ABOUT_ANOTHER.search(match.string)]
+        chosen = (causes or told[-1:])[:1]
+        if chosen:
+            return " ".join(chosen[0].group().split())[:500]
+        return "it was killed, most likely for lack of memory" if code == _KILLED else ""
+
+
 @asynccontextmanager
-async def guarded(command: list[str], *, grace_s: float) -> AsyncIterator[asyncio.subprocess.Process]:
+async def guarded(command: list[str], words: Words, *, grace_s: float) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a command that ends, with all its descendants, when the context or this process does, even by `kill -9`.
 
     Signals sent to the process are passed on, a second one kills; its output goes to our stderr.
 
     Args:
+        command: program and arguments.
+        words: keeps its newest lines.
         grace_s: seconds from the first signal to the end of a command that does not heed it.
     """
     theirs, ours = os.pipe()
@@ -116,7 +163,8 @@ async def guarded(command: list[str], *, grace_s: float) -> AsyncIterator[asynci
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", str(_GUARD), str(theirs), str(grace_s), *command),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=sys.stderr.fileno(),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
             pass_fds=(theirs,),
             start_new_session=True,
         )
@@ -125,11 +173,14 @@ async def guarded(command: list[str], *, grace_s: float) -> AsyncIterator[asynci
         raise
     finally:
         os.close(theirs)
+    assert process.stdout is not None
+    hearing = asyncio.create_task(words.pass_on(process.stdout))
     try:
         yield process
     finally:
         os.close(ours)
         await process.wait()
+        await hearing
 
 
 async def wait_until_ready(
@@ -153,7 +204,7 @@ async def wait_until_ready(
     try:
         while not await server.healthy():
             if process.returncode is not None:
-                raise InfrastructureFailed(f"vllm ended with code {process.returncode}; it says why above")
+                raise InfrastructureFailed(f"vllm ended with code {process.returncode}")
             now = time.monotonic()
             if now - started > limit_s:
                 raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; --wait gives it longer")

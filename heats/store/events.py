@@ -5,7 +5,7 @@ reader that sees `rollout_finished` finds the trajectory.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +26,9 @@ EventKind = Literal[
     "evidence",  # verdict, rank, reason
     "summarized",  # source
     "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate
-    "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote
-    "match",  # heat, match, contestants, winner, decided_by
+    "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote; shares: of those that have
+    "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
+    "match_dropped",  # heat, match, contestants, winner: a match told before that no longer counts
     "selected",  # heat, selected: ids, final: bool
     "verified",  # verdict, reason
     "graded",  # outcome
@@ -85,3 +86,15 @@ class EventLog:
 def read_events(path: Path) -> Iterator[Event]:
     """Events of a run in order; an unfinished last line is left out."""
     return read_lines(path, Event)
+
+
+def standing_matches(events: Iterable[Event]) -> list[Event]:
+    """The decided matches of one task that still count, in the order they were told."""
+    found: dict[tuple[str, str], Event] = {}
+    for event in events:
+        name = str(event.data.get("heat", "")), str(event.data.get("match", ""))
+        if event.kind in ("match", "match_dropped"):
+            found.pop(name, None)
+        if event.kind == "match":
+            found[name] = event
+    return list(found.values())

@@ -17,6 +17,7 @@ class TournamentJournal:
     def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
         self._events, self._task, self._heat = events, task, heat
         self._votes: dict[tuple[str, tuple[str, ...]], tuple[Vote, ...]] = defaultdict(tuple)
+        self._rejections: set[str] = set()
         self._lines = LineLog(path)
         for line in read_lines(path, StoredVotes):
             self._votes[line.match, line.contestants] += line.votes
@@ -29,13 +30,33 @@ class TournamentJournal:
         """Keep votes, durably."""
         self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
         self._votes[match_id, contestants] += tuple(votes)
-        told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
-        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
+        self._tell(match_id, contestants, votes)
+
+    def lose_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
+        """Announce votes that are not kept, since the server answered none of them."""
+        self._tell(match_id, contestants, votes)
 
     def add_match(self, match: Match) -> None:
         """Announce a decided match."""
         told = match.model_dump(include={"contestants", "winner", "decided_by"})
+        if match.decided_by == "unheard":
+            told["detail"] = match.votes[0].reason
         self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
+
+    def drop_match(self, match: Match) -> None:
+        """Announce that a match told before no longer counts."""
+        told = match.model_dump(include={"contestants", "winner"})
+        self._events.emit("match_dropped", task=self._task, heat=self._heat, match=match.id, **told)
+
+    def _tell(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
+        told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
+        if any(vote.shares for vote in votes):
+            told["shares"] = [dict(zip(vote.order, vote.shares, strict=False)) for vote in votes]
+        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
+        for said in dict.fromkeys(vote.reason for vote in votes if vote.failure == "rejected"):
+            if said not in self._rejections:
+                self._rejections.add(said)
+                self._events.emit("warning", task=self._task, text=f"heat {self._heat}: a vote was rejected: {said}")
 
     def close(self) -> None:
         """Close the file."""

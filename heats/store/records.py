@@ -38,6 +38,7 @@ class Outcome(Record):
         exit: how the trajectory ended; None when no attempt could be made (`error` says why).
         patch_sha256: of `patch.diff`; empty when there is no patch.
         rejected: why a patch was taken but not stored.
+        notes: what was left out of the patch, and what was mended in reading it.
         failure: class of the infrastructure failure that ended the last attempt; such a rollout is tried again by
             whoever goes on with its run before its heat is decided.
     """
@@ -51,11 +52,17 @@ class Outcome(Record):
     patch_sha256: str = ""
     patch_bytes: int = 0
     rejected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     error: str = ""
     failure: FailureClass | None = None
     model: str = ""
     temperature: float | None = None
     seed: int = 0
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the patch: why there is none, what is not in it, how it was read."""
+        return (*(f"patch refused: {reason}" for reason in self.rejected), *self.notes)
 
 
 class Charge(Record):
@@ -80,6 +87,7 @@ class TaskResult(Record):
             of heats or of the env (`internal`).
         kept: ids kept after each heat but the last.
         state_image: image that keeps the winner's end state, where one was to be kept.
+        by_lot: votes on the winner were asked for and none could be read: a lot chose it.
     """
 
     task: str
@@ -95,6 +103,7 @@ class TaskResult(Record):
     evidence: Evidence | None = None
     usage: Usage = Usage()
     state_image: str = ""
+    by_lot: bool = False
 
 
 class StoredVotes(Record):

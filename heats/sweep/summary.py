@@ -21,6 +21,8 @@ def sweep_text(figures: Figures, results: Sequence[TaskResult], limit: int) -> s
         stages += [f"oracle: {say.percent(totals.pass_at_n[-1])}", f"random: {say.percent(totals.random_pick)}"]
         lines.append(f"final choice: {say.percent(totals.final)} ({', '.join(stages)})")
     lines.append(f"tasks: {counts_text(results)}")
+    by_lot = sum(result.by_lot for result in results)
+    lines += [f"  {by_lot} of them chosen by lot: no vote on them could be read"] if by_lot else []
     failed = [result for result in results if result.status in ("error", "budget")]
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:

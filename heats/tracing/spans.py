@@ -14,7 +14,7 @@ from agents.trajectory import Observation, Step, Trajectory
 from core.sanitize import excerpt, one_line
 from heats.formatting import INFRASTRUCTURE_EXITS
 from heats.report.timeline import by_task, drawn_events, seconds
-from heats.store.events import Event
+from heats.store.events import Event, standing_matches
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
 from heats.tracing import names
@@ -148,8 +148,7 @@ def _heat_span(
                 names.CONTESTANTS: [str(one) for one in event.data.get("contestants", ())],
             },
         )
-        for event in mine
-        if event.kind == "match"
+        for event in standing_matches(mine)
     )
     attributes: Attributes = {names.TASK: one_line(task.id), names.HEAT: heat, names.KEPT: list(task.kept(heat))}
     return Span(keys[0], keys[1], f"heat {heat}", min(moments), max(moments), attributes, moments=matches)

@@ -8,6 +8,7 @@ from rich.text import Text
 from core.sanitize import one_line
 from heats import formatting as say
 from tournament.base import Bracket, Match
+from tournament.reasons import tally
 
 BOX, GAP = 16, 5
 Style = Callable[[str], tuple[str, str]]
@@ -63,7 +64,7 @@ def _line(canvas: _Canvas, place: tuple[int, int], match: Match, one: str, mark:
     row, column = place
     won = one == match.winner
     sign, style = mark(one)
-    votes = str(sum(vote.choice == one for vote in match.votes)) if match.votes else ""
+    votes = say.votes(tally(match)[one]) if match.votes else ""
     name = one_line(say.short(one), BOX - 6)
     canvas.write(row, column, " " * BOX)
     canvas.write(row, column, sign, style)

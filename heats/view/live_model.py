@@ -61,10 +61,11 @@ class MatchView:
 
     id: str
     contestants: tuple[str, ...]
-    votes: dict[str, int] = field(default_factory=dict)
+    votes: dict[str, float] = field(default_factory=dict)
     abstained: int = 0
     winner: str = ""
     decided_by: str = ""
+    detail: str = ""
 
 
 @dataclass
@@ -177,7 +178,7 @@ def _apply(task: TaskView, event: Event) -> None:
         task.tests = word(data, "status")
     elif event.kind == "heat_started":
         task.heat, task.planned = int(number(data, "heat")), amount(data, "rollouts")
-    elif event.kind in {"votes", "match"}:
+    elif event.kind in {"votes", "match", "match_dropped"}:
         _apply_match(task, event)
     elif event.kind == "selected":
         task.selected, task.final = words(data, "selected"), data.get("final") is True
@@ -205,16 +206,24 @@ def _apply_rollout(rollout: RolloutView, event: Event) -> None:
 
 def _apply_match(task: TaskView, event: Event) -> None:
     data = event.data
-    key = (int(number(data, "heat")), word(data, "match"))
-    match = task.matches.setdefault(key, MatchView(key[1], words(data, "contestants")))
+    key, contestants = (int(number(data, "heat")), word(data, "match")), words(data, "contestants")
+    if event.kind == "match_dropped":
+        task.matches.pop(key, None)
+        return
+    match = task.matches.get(key)
+    if match is None or not set(contestants) & set(match.contestants) >= set(match.votes):
+        match = task.matches[key] = MatchView(key[1], contestants)
     if event.kind == "match":
         match.winner, match.decided_by = word(data, "winner"), word(data, "decided_by")
-        match.contestants = words(data, "contestants") or match.contestants
+        match.contestants, match.detail = contestants or match.contestants, word(data, "detail")
         return
-    choices = data.get("choices")
-    for choice in choices if isinstance(choices, list | tuple) else ():
+    choices, shares = data.get("choices"), data.get("shares")
+    given = shares if isinstance(shares, list | tuple) else ()
+    for index, choice in enumerate(choices if isinstance(choices, list | tuple) else ()):
+        weights = given[index] if index < len(given) and isinstance(given[index], dict) else {}
         if isinstance(choice, str):
-            match.votes[choice] = match.votes.get(choice, 0) + 1
+            for name in [str(one) for one in weights] or [choice]:
+                match.votes[name] = match.votes.get(name, 0) + (number(weights, name) if weights else 1)
         else:
             match.abstained += 1
 

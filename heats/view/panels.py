@@ -101,12 +101,13 @@ def _bracket(matches: list[MatchView]) -> Iterable[Text]:
 
 
 def _match(line: Text, match: MatchView) -> None:
+    won = match.winner if match.decided_by not in ("bye", "unheard") else ""
     for place, one in enumerate(match.contestants):
-        style = "bold green" if one == match.winner else "dim" if match.winner else "default"
+        style = "bold green" if one == won else "dim" if match.winner else "default"
         line.append(" : " if place else "", style="dim")
         line.append(one_line(say.short(one), 20), style=style)
         if match.votes:
-            line.append(f" {match.votes.get(one, 0)}", style="cyan" if not match.winner else "dim")
+            line.append(f" {say.votes(match.votes.get(one, 0))}", style="cyan" if not match.winner else "dim")
     line.append("    ")
 
 

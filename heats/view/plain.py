@@ -70,21 +70,35 @@ def _evidence(event: Event, run: RunView) -> str | None:
 
 
 def _match(event: Event, run: RunView) -> str | None:
-    data = event.data
-    if run.planned_tasks > MANY_TASKS or word(data, "decided_by") == "bye":
+    data, how = event.data, word(event.data, "decided_by")
+    if how == "bye" or (run.planned_tasks > MANY_TASKS and how != "unheard"):
         return None
     task = run.running.get(event.task or "")
     match = None if task is None else task.matches.get((amount(data, "heat"), word(data, "match")))
-    place = f"heat {amount(data, 'heat')}, match {one_line(word(data, 'match'), 20)}"
-    return f"{place}: {match_text(match)}" if match is not None else None
+    return f"{_place(event)}: {match_text(match)}" if match is not None else None
+
+
+def _dropped(event: Event, run: RunView) -> str | None:
+    data = event.data
+    if run.planned_tasks > MANY_TASKS or len(words(data, "contestants")) < 2:
+        return None
+    met = " against ".join(one_line(say.short(one), 40) for one in words(data, "contestants"))
+    return f"{_place(event)}: {met} no longer counts, a rollout that ended later makes the same change as one of them"
+
+
+def _place(event: Event) -> str:
+    return f"heat {amount(event.data, 'heat')}, match {one_line(word(event.data, 'match'), 20)}"
 
 
 def match_text(match: MatchView) -> str:
     """`0/03 beats 0/01 5:2 (votes)`."""
     others = [one for one in match.contestants if one != match.winner]
     losers = ", ".join(one_line(say.short(other), 40) for other in others) or "nobody"
-    votes = ":".join(str(match.votes.get(one, 0)) for one in (match.winner, *others)) if match.votes else ""
     winner = one_line(say.short(match.winner), 40)
+    if match.decided_by == "unheard":
+        why = f" ({one_line(match.detail, 200)})" if match.detail else ""
+        return f"no vote on {winner} against {losers} could be read{why}; a lot lets {winner} go on"
+    votes = ":".join(say.votes(match.votes.get(one, 0)) for one in (match.winner, *others)) if match.votes else ""
     return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
 
 
@@ -134,6 +148,7 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
     "evidence": _evidence,
     "crossed": _crossed,
     "match": _match,
+    "match_dropped": _dropped,
     "selected": _selected,
     "verified": _verified,
     "task_finished": _task_finished,

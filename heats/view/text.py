@@ -20,6 +20,7 @@ from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
 from heats.view.bracket_text import bracket_text
 from summarizer.schema import Summary
 from tournament.base import Match
+from tournament.reasons import resolved, tally
 
 MAX_PATCH, MAX_TEXT, MAX_TESTS = 60_000, 20_000, 40
 VERDICT_STYLES = {
@@ -86,7 +87,7 @@ def bracket_pane(task: TaskFacts, heat: int, basis: Basis) -> RenderableType:
     for one, others in bracket.merged.items():
         if others:
             names = ", ".join(say.short(other) for other in others)
-            parts.append(Text(f"{one_line(names, 200)} made the same patch as {say.short(one)}", style="dim"))
+            parts.append(Text(f"{one_line(names, 200)} make the same change as {say.short(one)}", style="dim"))
     if CrossStore(task.store.directory).table(heat) is not None:
         parts += _cross(task, heat)
     parts.append(_title("Votes"))
@@ -118,14 +119,15 @@ def _match(match: Match) -> Iterator[Text]:
     for place, one in enumerate(match.contestants):
         line.append(" : " if place else "", style="dim")
         line.append(one_line(say.short(one), 30), style="bold" if one == match.winner else "dim")
-        votes = sum(vote.choice == one for vote in match.votes)
-        line.append(f" {votes}" if match.votes else "", style="cyan")
+        line.append(f" {say.votes(tally(match)[one])}" if match.votes else "", style="cyan")
     yield line.append(f"  {decided(match)}", style="dim")
     for vote in match.votes:
         who = one_line(say.short(vote.choice), 30) if vote.choice else "abstained"
         style = "green" if vote.choice == match.winner else "dim"
         flips = "(another with comments shown) " if vote.presentation_sensitive else ""
-        yield Text.assemble(("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(vote.reason, 600))
+        yield Text.assemble(
+            ("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(resolved(vote, say.short), 600)
+        )
 
 
 def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> RenderableType:
@@ -138,7 +140,7 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
     ended = f"{say.ending(outcome.exit)} after {say.several(outcome.steps, 'step')}, {say.duration(outcome.duration_s)}"
     parts: list[RenderableType] = [head, Text(ended)]
     parts.append(Text(f"{say.spent(outcome.usage)} \u00b7 {one_line(outcome.model, 80)}", style="dim"))
-    parts += [Text(one_line(text, 600), style="red") for text in (outcome.error, *outcome.rejected) if text]
+    parts += [Text(one_line(text, 600), style="red") for text in (outcome.error, *outcome.remarks) if text]
     if one.evidence is not None:
         parts.append(Text(f"evidence: {one_line(one.evidence.reason, 400)}"))
     if one.grade is not None:

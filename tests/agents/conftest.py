@@ -62,6 +62,8 @@ class ScriptedSandbox:
     def __init__(self, outputs: Mapping[str, ExecResult | str | Exception] | None = None) -> None:
         self.outputs = dict(outputs or {})
         self.commands: list[str] = []
+        self.timeouts: list[float] = []
+        self.environment: Mapping[str, str] = {}
 
     async def exec(
         self,
@@ -72,8 +74,11 @@ class ScriptedSandbox:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         self.commands.append(command)
+        self.timeouts.append(timeout)
+        self.environment = dict(env or {})
         result = self.outputs.get(command, "")
         if isinstance(result, Exception):
             raise result

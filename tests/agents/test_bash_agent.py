@@ -22,19 +22,35 @@ async def test_runs_commands_shows_what_came_out_and_ends_by_the_submit_call(sto
     assert "a.py" in story.last_request[-1]["content"]
 
 
-async def test_several_calls_of_a_turn_run_in_order_and_keep_their_outputs_when_the_last_submits(story):
+async def test_several_calls_of_a_turn_run_in_order(story):
     story.sandbox.outputs |= {"one": "first", "two": "second"}
-    trajectory = await story.play(submit("one", "two"))
-    observed = trajectory.steps[-1].observations
+    trajectory = await story.play(bash("one", "two"), submit())
+    observed = trajectory.steps[2].observations
     assert story.sandbox.commands == ["one", "two"]
     assert ["first" in observed[0].content, "second" in observed[1].content] == [True, True]
-    assert observed[2].content == "submitted"
 
 
-async def test_calls_after_the_submission_are_not_run(story):
-    trajectory = await story.play(calls(("submit", {}), ("bash", {"command": "rm -rf ."})))
-    assert story.sandbox.commands == []
-    assert trajectory.steps[-1].observations[1].status == "rejected"
+@pytest.mark.parametrize("order", [("bash", "submit"), ("submit", "bash")])
+async def test_a_submission_beside_other_calls_does_not_end_the_attempt_with_their_output_unread(story, order):
+    """A strong model once ran its last tests and submitted in one reply: they failed, and it never knew."""
+    story.sandbox.outputs["pytest"] = "1 failed"
+    arguments = {"bash": {"command": "pytest"}, "submit": {}}
+    trajectory = await story.play(calls(*((name, arguments[name]) for name in order)), bash("mend"), submit())
+    assert story.sandbox.commands == ["pytest", "mend"]
+    shown = [message["content"] for message in story.model.requests[1].messages if message["role"] == "tool"]
+    assert any("1 failed" in one for one in shown) and any("not handed in yet" in one for one in shown)
+    assert trajectory.exit.kind == "submitted"
+
+
+async def test_a_submission_beside_a_call_that_could_not_be_run_is_none(story):
+    trajectory = await story.play(calls(("bash", "{"), ("submit", {})), submit())
+    assert (trajectory.exit.kind, trajectory.agent_steps) == ("submitted", 2)
+
+
+@pytest.mark.parametrize("arguments", ["{", "[1]", '"yes"'])
+async def test_a_submission_is_checked_like_every_call(story, arguments):
+    trajectory = await story.play(calls(("submit", arguments)), bash("ls"), submit())
+    assert trajectory.agent_steps == 3
 
 
 async def test_output_cannot_submit(story):
@@ -193,6 +209,55 @@ async def test_the_trajectory_counts_what_the_ledger_was_charged(story):
     assert trajectory.usage.prompt_tokens > 0
 
 
-async def test_the_rollouts_seed_reaches_the_model(story):
-    await story.play(submit())
-    assert story.model.requests[0].sampling.seed == 7
+async def test_no_two_turns_of_a_rollout_are_sampled_with_the_same_seed(story):
+    """With one seed for all, a small model repeated its reply word for word in 30 of 32 turns."""
+    await story.play(bash("a"), "no call", bash("b"), submit())
+    samplings = [request.sampling for request in story.model.requests]
+    assert {one.seed for one in samplings} == {7}
+    assert len({one.request_seed() for one in samplings}) == 4
+    assert len({one.request_seed(retry) for one in samplings for retry in range(5)}) == 20
+
+
+async def test_a_command_may_name_a_limit_of_its_own_up_to_the_longest(story):
+    asked = [("bash", {"command": name, "timeout_s": limit}) for name, limit in (("a", 5), ("b", 10**6), ("c", None))]
+    await story.play(calls(*asked, ("bash", {"command": "d"})), submit(), longest_command_s=300)
+    assert story.sandbox.timeouts == [5, 300, 120, 120]
+    (tool,) = [tool for tool in story.model.requests[0].tools if tool.name == "bash"]
+    assert "at most 300" in str(tool.parameters)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "soon", True, float("nan")])
+async def test_a_limit_that_is_none_is_told(story, limit):
+    await story.play(calls(("bash", {"command": "a", "timeout_s": limit})), submit())
+    assert story.sandbox.commands == [] and "timeout_s" in story.last_request[-1]["content"]
+
+
+async def test_nothing_pages_edits_or_asks_where_there_is_nobody(story):
+    """`git commit` once opened vim, which hung until its command's time was up."""
+    await story.play(bash("git commit"), submit())
+    told = story.sandbox.environment
+    assert (told["PAGER"], told["GIT_EDITOR"], told["EDITOR"]) == ("cat", "true", "true")
+
+
+async def test_the_limit_of_time_is_looked_at_between_the_calls_of_one_reply(story, sandbox_class):
+    class Slow(sandbox_class):
+        async def exec(self, command, **more):
+            await asyncio.sleep(0.3)
+            return await super().exec(command, **more)
+
+    story.sandbox, story.ledger = Slow(), Ledger("rollout", Limits(time_s=0.2))
+    trajectory = await story.play(bash("a", "b", "c"))
+    assert (story.sandbox.commands, trajectory.exit.kind) == (["a"], "time_limit")
+
+
+async def test_a_reply_without_a_call_is_not_kept_whole(story):
+    trajectory = await story.play(text("I would rather write a story. " * 3000), submit())
+    assert len(trajectory.steps[2].content) < 1500 and len(str(story.last_request)) < 20_000
+    assert "characters omitted" in trajectory.steps[2].content
+
+
+async def test_an_error_of_form_shows_an_example_and_the_end_names_the_last_one(story):
+    trajectory = await story.play("no", "still no", "never")
+    assert '{"command": "ls"}' in story.last_request[-1]["content"]
+    assert (trajectory.exit.kind, trajectory.exit.detail.endswith("there is no tool call")) == ("format_errors", True)
+    assert [request.tool_choice for request in story.model.requests] == ["auto", "auto", "required"]

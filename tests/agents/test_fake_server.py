@@ -14,7 +14,7 @@ from agents.llm.fake import FakeExhausted, FakeModel
 from agents.llm.fake_faults import MIXED, FaultMix
 from agents.llm.fake_persona import Persona, Rule, Script
 from agents.llm.structured import violation
-from agents.tools import BASH
+from agents.tools import BASH, SUBMIT
 
 USER = [{"role": "user", "content": "Fix the parser"}]
 SUMMARY = {
@@ -36,7 +36,7 @@ async def test_the_persona_plays_the_rule_that_matches_then_submits(bench, ledge
     await bench.serve(Persona(script))
     client, messages, ran = bench.client(), list(USER), []
     while "submit" not in ran:
-        first = (await client.complete(messages, ledger=ledger, tools=(BASH,))).first
+        first = (await client.complete(messages, ledger=ledger, tools=(BASH, SUBMIT))).first
         call = first.tool_calls[0]
         ran.append(call.name if call.name == "submit" else json.loads(call.arguments)["command"])
         messages += [first.message, {"role": "tool", "tool_call_id": call.id, "content": "ok"}]

@@ -131,11 +131,11 @@ async def test_reasoning_is_kept_under_the_name_the_server_used(bench, ledger, k
     assert (silent.first.reasoning, key in silent.first.message) == ("because", False)
 
 
-async def test_broken_arguments_stay_for_the_agent_but_not_in_the_history(bench, ledger):
-    await bench.serve(lambda request: calls(("bash", '{"command": "ls')))
+async def test_a_call_with_broken_arguments_is_told_and_stays_out_of_the_history(bench, ledger):
+    await bench.serve(lambda request: calls(("bash", '{"command": "ls'), ("bash", '{"command": "pwd"}')))
     first = (await bench.client().complete(USER, ledger=ledger, tools=(BASH,))).first
-    assert first.tool_calls[0].arguments == '{"command": "ls'
-    assert first.message["tool_calls"][0]["function"]["arguments"] == "{}"
+    assert [call.arguments for call in first.tool_calls] == ['{"command": "pwd"}']
+    assert len(first.message["tool_calls"]) == 1 and "not valid JSON" in first.problems[0]
 
 
 async def test_equal_tool_call_ids_are_made_different(bench, ledger):

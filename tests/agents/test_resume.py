@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from agents.llm.fake import Completion, bash, submit, text
+from agents.llm.fake import bash, submit, text
 from agents.resume import Diverged, as_message, resumable
 from agents.trajectory import Exit
 from sandbox.base import ExecResult
 
-SCRIPT = (bash("one"), text("thinking aloud"), bash("two", "three"), submit("four"))
+SCRIPT = (bash("one"), text("thinking aloud"), bash("two", "three"), bash("four"), submit())
 
 
 async def whole(story):
@@ -22,7 +22,7 @@ def told(steps):
     return [step.model_copy(update={"timestamp": ""}) for step in steps]
 
 
-@pytest.mark.parametrize("saved", range(2, 11))
+@pytest.mark.parametrize("saved", range(2, 12))
 async def test_from_any_saved_state_the_rollout_ends_as_if_it_had_not_been_killed(story, saved):
     uncut, states = await whole(story)
     left = states[min(saved, len(states) - 2)]
@@ -74,7 +74,8 @@ async def test_rollouts_without_a_reply_or_whose_sandbox_died_start_over(story):
 
 
 async def test_a_message_that_the_fields_do_not_tell_is_kept(story):
-    odd = {"role": "assistant", "content": "hm", "reasoning_content": "because"}
-    trajectory = await story.play(Completion(message=odd, content="hm", reasoning="because"), submit())
+    call = bash("ls", content="hm")
+    odd = {**call.message, "reasoning_content": "because"}
+    trajectory = await story.play(call.model_copy(update={"message": odd, "reasoning": "because"}), submit())
     assert as_message(trajectory.steps[2]) == odd
     assert trajectory.steps[-1].sent is None

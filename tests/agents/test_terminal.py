@@ -13,7 +13,8 @@ from agents.llm.base import ToolCall
 from agents.llm.fake import FakeModel, calls, text
 from agents.llm.ledger import Ledger, Limits
 from agents.terminal.calls import Typing, typing_of
-from agents.terminal.tmux import TerminalMissing, View, news
+from agents.terminal.screen import Screen
+from agents.terminal.tmux import TerminalMissing, View
 from sandbox import SandboxConfig, open_backend
 from sandbox.base import SandboxSpec
 from sandbox.errors import SandboxLost
@@ -27,11 +28,14 @@ def typed(text="", keys=(), wait_s=1):
 SUBMIT = calls(("submit", {}))
 
 
+EMPTY = "0 1 bash\n$\n"
+
+
 class Screens:
-    """A sandbox whose terminal shows the given screens one after the other; None is a shell that ended."""
+    """A sandbox whose terminal shows an empty shell, then the given screens; None is a shell that ended."""
 
     def __init__(self, *screens, tmux=True):
-        self.screens, self.tmux, self.typed = deque(screens), tmux, []
+        self.screens, self.tmux, self.typed = deque([EMPTY, *screens]), tmux, []
         self.sandbox = FakeSandbox(respond=self.respond)
 
     def respond(self, call):
@@ -68,16 +72,17 @@ def shown(trajectory):
 async def test_types_text_then_keys_and_shows_only_what_is_new(play):
     screens = Screens("0 1 bash\n$ ls\na.py\n$\n", "0 1 bash\n$ ls\na.py\n$ cat a.py\nx = 1\n$\n")
     trajectory, _ = await play(screens, typed("ls\n"), typed("cat a.py", ["Enter"]), SUBMIT, SUBMIT)
-    assert screens.typed == ["ls\n", "cat a.py", "Enter"]
+    assert screens.typed == ["ls", "Enter", "cat a.py", "Enter"]
+    assert shown(trajectory)[0] == "new on the screen:\n$ ls\na.py\n$"
     assert shown(trajectory)[1] == "new on the screen:\n$ cat a.py\nx = 1\n$"
     assert trajectory.exit.kind == "submitted"
 
 
-async def test_a_submission_has_to_be_confirmed_and_shows_the_screen_before(play):
+async def test_a_submission_has_to_be_confirmed_and_shows_what_was_not_shown_before(play):
     screens = Screens("0 1 bash\n$ ready\n")
     trajectory, _ = await play(screens, SUBMIT, typed("ls\n"), SUBMIT, SUBMIT)
-    assert "Nothing is handed in yet" in shown(trajectory)[0]
-    assert "$ ready" in shown(trajectory)[0]
+    assert "Nothing is handed in yet" in shown(trajectory)[0] and "$ ready" in shown(trajectory)[0]
+    assert "Nothing is handed in yet" in shown(trajectory)[2] and shown(trajectory)[2].count("ready") <= 1
     assert (trajectory.agent_steps, shown(trajectory)[-1]) == (4, "submitted")
 
 
@@ -89,10 +94,10 @@ async def test_two_submissions_in_one_turn_confirm_nothing(play):
 
 
 async def test_a_full_screen_program_is_shown_whole_and_named(play):
-    screens = Screens("0 1 bash\n$\n", "1 0 vim\n~\n~\n")
-    trajectory, _ = await play(screens, typed("vim\n"), typed(), SUBMIT, SUBMIT)
-    assert "in the foreground: vim" in shown(trajectory)[1]
-    assert "screen:\n~" in shown(trajectory)[1]
+    screens = Screens("1 0 vim\n~\n~\n")
+    trajectory, _ = await play(screens, typed("vim\n"), SUBMIT, SUBMIT)
+    assert "in the foreground: vim" in shown(trajectory)[0]
+    assert "screen:\n~" in shown(trajectory)[0]
 
 
 async def test_a_shell_that_ended_is_started_again(play):
@@ -112,10 +117,10 @@ async def test_what_the_screen_shows_cannot_submit_nor_pass_for_structure(play):
 
 async def test_a_flood_is_cut_and_says_so(play):
     lines = "\n".join("x" * 100 for _ in range(500))
-    screens = Screens("0 1 bash\n$\n", f"0 1 bash\n$ seq\n{lines}\n$\n")
-    trajectory, _ = await play(screens, typed(), typed("seq\n"), SUBMIT, SUBMIT, observation_head=200)
-    assert "characters of the middle are left out" in shown(trajectory)[1]
-    assert len(shown(trajectory)[1]) < 6000
+    screens = Screens(f"0 1 bash\n$ seq\n{lines}\n$\n")
+    trajectory, _ = await play(screens, typed("seq\n"), SUBMIT, SUBMIT, observation_head=200)
+    assert "characters of the middle are left out" in shown(trajectory)[0] and "$ seq" in shown(trajectory)[0]
+    assert len(shown(trajectory)[0]) < 6000
 
 
 async def test_a_model_without_tools_answers_with_one_json_object(play):
@@ -124,7 +129,7 @@ async def test_a_model_without_tools_answers_with_one_json_object(play):
     screens = Screens("0 1 bash\n$\n")
     trajectory, model = await play(screens, text(json.dumps(turn)), text("no"), done, done, text_protocol=True)
     assert trajectory.exit.kind == "submitted"
-    assert screens.typed == ["ls\n"]
+    assert screens.typed == ["ls", "Enter"]
     assert model.requests[0].response_schema.name == "terminal_turn"
     assert not model.requests[0].tools
 
@@ -155,7 +160,7 @@ def test_waits_are_limited():
 
 async def test_limits_and_a_lost_sandbox_end_the_rollout(play):
     limited, _ = await play(Screens("0 1 bash\n$\n"), typed(), typed(), step_limit=1)
-    lost, _ = await play(Screens(SandboxLost("gone")), typed())
+    lost, _ = await play(Screens(SandboxLost("gone")), typed("x"))
     spent, _ = await play(Screens("0 1 bash\n$\n"), typed(), typed(), limits=Limits(calls=1))
     assert [one.exit.kind for one in (limited, lost, spent)] == ["step_limit", "sandbox_lost", "step_limit"]
 
@@ -175,9 +180,60 @@ async def test_the_record_survives_atif(play):
     assert from_atif(to_atif(trajectory)) == trajectory
 
 
+def looks(*views, rows=40, history=2000):
+    screen = Screen(rows, history)
+    found = [screen.news(view) for view in views]
+    return [(one.text, one.kind, one.lost) for one in found[1:]]
+
+
 def test_after_a_clear_the_whole_screen_is_shown():
-    assert news(View(("a", "b", "$")), View(("new", "$")), 40) == ("new\n$", True)
-    assert news(View(("a", "$")), View(("a", "$ ls", "x", "$")), 40) == ("$ ls\nx\n$", False)
+    assert looks(View(("a", "b", "$")), View(("new", "$"))) == [("new\n$", "whole", False)]
+    assert looks(View(("a", "$")), View(("a", "$ ls", "x", "$"))) == [("$ ls\nx\n$", "new", False)]
+
+
+def test_the_head_of_the_first_long_output_is_not_dropped():
+    """Of the first output only the last screen was shown, and nothing said so."""
+    lines = tuple(f"line {number}" for number in range(500))
+    ((text, kind, lost),) = looks(View(("$",)), View(("$ seq", *lines, "$"), history=460))
+    assert (text.splitlines()[:2], kind, lost) == (["$ seq", "line 0"], "new", False)
+
+
+def test_what_the_history_has_dropped_since_does_not_hide_what_is_new():
+    old = tuple(f"line {number}" for number in range(100))
+    ((text, kind, lost),) = looks(View((*old, "$")), View((*old[40:], "$ ls", "a", "$"), history=100), history=100)
+    assert (text, kind, lost) == ("$ ls\na\n$", "new", False)
+
+
+def test_output_beyond_the_history_is_told_to_be_lost():
+    flood = tuple(f"new {number}" for number in range(140))
+    ((_, kind, lost),) = looks(View(("a", "b", "$")), View((*flood, "$"), history=100), history=100)
+    assert (kind, lost) == ("new", True)
+
+
+def test_of_a_full_screen_program_only_what_changed_is_shown_again():
+    rows = [f"row {number}" for number in range(10)]
+    changed = View((*rows[:4], "edited", *rows[5:]), full_screen=True, running="vim")
+    shell = View(("$ vim a", "$"))
+    found = looks(View(("$",)), View(tuple(rows), True, "vim"), changed, changed, shell, rows=10)
+    assert [one[1] for one in found] == ["whole", "changed", "changed", "new"]
+    assert [one[0] for one in found[1:]] == ["5: edited", "", "$ vim a\n$"]
+
+
+async def test_the_exit_code_of_a_command_is_seen_once_and_only_when_it_has_ended(play):
+    screens = Screens(
+        "0 1 bash\t0 1 77\n$ false\n$\n", "0 0 sleep\t0 1 77\n$ false\n$ sleep 9\n", "0 1 bash\t0 0 78\n$ sleep 9\n$\n"
+    )
+    trajectory, _ = await play(screens, typed("false\n"), typed("sleep 9\n"), typed(), SUBMIT, SUBMIT)
+    observations = [one for step in trajectory.steps for one in step.observations]
+    assert [one.exit_code for one in observations[:3]] == [1, None, 0]
+    assert "exit code 1" in observations[0].content and "exit code" not in observations[1].content
+
+
+async def test_submit_is_described_in_one_way(play):
+    _, model = await play(Screens(EMPTY), SUBMIT, SUBMIT)
+    (tool,) = [tool for tool in model.requests[0].tools if tool.name == "submit"]
+    said = model.requests[0].messages[0]["content"]
+    assert "second in a row ends the attempt" in tool.description and "second in a row ends the attempt" in said
 
 
 async def test_the_noop_agent_asks_no_model(agent_settings):
@@ -214,3 +270,65 @@ async def test_a_real_terminal_keeps_its_state_and_its_programs(play, tmp_path):
     assert "in the foreground: " in seen[2]
     assert seen[3].count("echoed") == 2
     assert "echo keyed;echo k\nkeyed\nk\n" in seen[4]
+
+
+@pytest.fixture
+async def terminal(play, tmp_path):
+    """A real terminal: plays replies in it, and shows its machine."""
+    backend = await open_backend(SandboxConfig(backend="bubblewrap", scratch_dir=tmp_path))
+    sandbox = await backend.start(SandboxSpec(image="host", workdir="/work"))
+    screens = Screens()
+    screens.sandbox = sandbox
+
+    async def go(*replies, **settings):
+        trajectory, _ = await play(screens, *replies, SUBMIT, SUBMIT, **settings)
+        return [one for step in trajectory.steps for one in step.observations]
+
+    yield go, sandbox
+    await sandbox.close()
+    await backend.close()
+
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="there is no tmux on this machine")
+
+
+@pytest.mark.bubblewrap
+@needs_tmux
+async def test_typed_tabs_do_not_vanish(terminal):
+    go, sandbox = terminal
+    makefile = "all:\n\techo one\n\techo two\n"
+    seen = await go(typed(f"cat >Makefile <<'END'\n{makefile}END\n"), typed("printf 'a\tb\\n' >tabs; cat tabs\n"))
+    assert (await sandbox.read_file("/work/Makefile")).decode() == makefile
+    assert (await sandbox.read_file("/work/tabs")).decode() == "a\tb\n"
+    assert seen[1].exit_code == 0
+
+
+@pytest.mark.bubblewrap
+@needs_tmux
+async def test_exit_codes_are_those_of_the_shell(terminal):
+    go, _ = terminal
+    seen = await go(
+        typed("false\n"),
+        typed("(exit 7)\n"),
+        typed("true\n"),
+        typed("sleep 2; (exit 3)\n", wait_s=0.3),
+        typed(wait_s=5),
+    )
+    assert [one.exit_code for one in seen[:5]] == [1, 7, 0, None, 3]
+    assert "exit code 7" in seen[1].content
+
+
+@pytest.mark.bubblewrap
+@needs_tmux
+@pytest.mark.skipif(shutil.which("vim") is None, reason="there is no vim on this machine to show to the sandbox")
+async def test_an_editor_does_not_indent_what_is_typed_into_it(terminal):
+    go, sandbox = terminal
+    code = "def f(x):\n    if x:\n        return 1\n\treturn 2"
+    await go(
+        typed("vim -c 'set ai' f.py\n", wait_s=2),
+        typed("i"),
+        typed(code),
+        typed(keys=["Escape"]),
+        typed(":wq\n", wait_s=2),
+    )
+    assert (await sandbox.read_file("/work/f.py")).decode() == code + "\n"

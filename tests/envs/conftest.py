@@ -26,6 +26,18 @@ def box(workdir: str) -> ProcessSandbox:
 
 
 @pytest.fixture
+def make_box(tmp_path: Path) -> Callable[[], ProcessSandbox]:
+    """Sandboxes with a working directory of their own each."""
+
+    def make() -> ProcessSandbox:
+        folder = tmp_path / f"box-{len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        return ProcessSandbox(SandboxSpec(image="host", workdir=str(folder)))
+
+    return make
+
+
+@pytest.fixture
 def backend() -> ProcessBackend:
     return ProcessBackend()
 

@@ -32,6 +32,7 @@ class ProcessSandbox:
         env: Mapping[str, str] | None = None,
         stdin: bytes | None = None,
         merge_stderr: bool = False,
+        trusted_exit: bool = False,
     ) -> ExecResult:
         started = time.monotonic()
         if not os.path.isdir(os.path.join(self.spec.workdir, cwd or "")):
@@ -56,9 +57,9 @@ class ProcessSandbox:
             await process.wait()
             return ExecResult("timeout", None, b"")
         code = process.returncode or 0
-        return ExecResult(
-            "exited", code if code >= 0 else 128 - code, out, err or b"", len(out), 0, time.monotonic() - started
-        )
+        code = code if code >= 0 else 128 - code
+        took = time.monotonic() - started
+        return ExecResult("exited", code, out, err or b"", len(out), 0, took, trusted=trusted_exit)
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
         file = Path(path)

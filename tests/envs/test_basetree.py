@@ -124,3 +124,23 @@ def test_a_task_names_no_host_and_no_user(repo: Path) -> None:
 def test_the_same_files_make_the_same_commit() -> None:
     files = {"a.py": b"1\n", "b/c.py": b"2\n"}
     assert make_base_tree(files).commit == make_base_tree(dict(reversed(files.items()))).commit
+
+
+async def test_a_sparse_checkout_gives_the_whole_commit(repo: Path, git: Any, box: Any, workdir: str) -> None:
+    (repo / "far").mkdir()
+    (repo / "far" / "x.py").write_text("x\n")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "more")
+    git(repo, "sparse-checkout", "set", "--no-cone", "/old.py")
+    assert not (repo / "far").exists()
+    tree = read_base_tree(str(repo))
+    await put_tree(box, workdir, tree)
+    assert (tree.notes, Path(workdir, "far", "x.py").read_text()) == ((), "x\n")
+
+
+def test_a_remote_repository_of_sha256_ids_is_fetched(tmp_path: Path, git: Any) -> None:
+    git(tmp_path, "init", "-q", "--object-format=sha256", "wide")
+    (tmp_path / "wide" / "x").write_text("x\n")
+    git(tmp_path / "wide", "add", "-A")
+    git(tmp_path / "wide", "commit", "-qm", "base")
+    assert read_base_tree(f"file://{tmp_path}/wide").commit == git(tmp_path / "wide", "rev-parse", "HEAD")

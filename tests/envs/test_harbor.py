@@ -8,7 +8,7 @@ import pytest
 from envs import open_env, patch_key
 from envs.base import Patch
 from envs.errors import TaskError
-from envs.harbor.endstate import interesting, listening, own_processes
+from envs.harbor.endstate import interesting, listening, own_processes, without_keys
 from envs.harbor.layout import read_task, workdir_of
 from envs.harbor.taskfile import read_task_file, resolved
 from envs.harbor.verifier import RewardFault, main_reward, read_rewards
@@ -153,10 +153,22 @@ def test_only_what_the_attempt_started_counts_as_running():
             "31 30 nginx: worker",
             "40 1 tmux -L heats new-session",
             "41 40 -bash",
+            "43 40 bash --rcfile /dev/fd/9 -i",
             "42 41 python3 serve.py",
         ]
     )
     assert own_processes(listing) == ["nginx: master process", "nginx: worker", "python3 serve.py"]
+
+
+@pytest.mark.parametrize("kind", ["RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PRIVATE KEY", "PGP PRIVATE KEY BLOCK"])
+def test_a_private_key_never_gets_into_a_description(kind):
+    """Descriptions of end states go to judges and refiners, and once carried the key of a certificate."""
+    key = f"-----BEGIN {kind}-----\nMIIEvQsecret\nmore+secret==\n-----END {kind}-----\n"
+    told = without_keys(f"before\n{key}between\n{key.partition('-----END')[0]}")
+    assert "secret" not in told and told.startswith("before") and "between" in told
+    assert told.count("[private key left out]") == 2
+    public = "-----BEGIN PUBLIC KEY-----\nMIIBpublic\n-----END PUBLIC KEY-----\n"
+    assert without_keys(public) == public
 
 
 def test_listening_ports_are_read_from_the_kernels_table():

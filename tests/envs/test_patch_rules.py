@@ -8,7 +8,7 @@ import pytest
 from core.diff import diff_stats
 from envs.base import Patch
 from envs.errors import PatchRejected
-from envs.patches import PatchRules, check_patch, patch_key
+from envs.patches import PatchRules, check_patch, patch_key, read_patch
 
 
 def add(path: str, body: str = "x\n", mode: str = "100644", header: str | None = None) -> bytes:
@@ -62,8 +62,6 @@ HOSTILE: dict[str, bytes] = {
     "isolate": add("a\u2066b.py"),
     "zero width": add("a\u200bb.py"),
     "not utf-8": quoted("a\\377b.py"),
-    "case clash": add("Readme.md") + add("README.md"),
-    "unicode clash": add("caf\u00e9.py") + add("cafe\u0301.py"),
     "submodule": add("lib", "Subproject commit " + "1" * 40 + "\n", mode="160000"),
     "submodule by index": b"diff --git a/lib b/lib\nindex 111..222 160000\n--- a/lib\n+++ b/lib\n@@ -1 +1 @@\n-a\n+b\n",
     "odd mode": add("dev", mode="060644"),
@@ -77,7 +75,6 @@ HOSTILE: dict[str, bytes] = {
     "through a link, other case": add("Dir", "src", mode="120000") + add("dir/x.py"),
     "through a file": add("pkg") + add("pkg/x.py"),
     "link as binary": b"diff --git a/l b/l\nnew file mode 120000\n" + BINARY,
-    "named twice": change("a.py") + change("a.py"),
     "names disagree": b"diff --git a/safe.py b/safe.py\n--- a/safe.py\n+++ b/other.py\n@@ -1 +1 @@\n-a\n+b\n",
     "line and headers disagree": add("evil.py", header="a/safe.py b/safe.py"),
     "rename out": b"diff --git a/a b/b\nsimilarity index 100%\nrename from a\nrename to ../b\n",
@@ -138,6 +135,9 @@ BENIGN: dict[str, bytes] = {
     "dots in names": add("a..b/...c") + add(".hidden"),
     "rename of case": b"diff --git a/Foo.py b/foo.py\nsimilarity index 100%\nrename from Foo.py\nrename to foo.py\n",
     "two files": change("a.py") + change("b/a.py"),
+    "case clash": add("Readme.md") + add("README.md"),
+    "unicode clash": add("caf\u00e9.py") + add("cafe\u0301.py"),
+    "named twice": change("a.py") + change("a.py"),
     "section heading": change("a.py").replace(b"+1 @@", b"+1 @@ def f(a, b):"),
 }
 
@@ -225,3 +225,47 @@ def test_mode_and_binary_changes_make_different_keys() -> None:
 def test_an_unreadable_patch_equals_only_itself() -> None:
     assert patch_key(Patch(b"junk\n")) == patch_key(Patch(b"junk\n")) != patch_key(Patch(b"junk \n"))
     assert patch_key(Patch(b"")) == ""
+
+
+def test_a_bad_part_of_a_patch_is_left_out_and_the_rest_is_kept_byte_for_byte() -> None:
+    patch = read_patch(b"Subject: x\n\n" + change("a.py") + HOSTILE["link out"] + change("b.py"))
+    assert patch.data == change("a.py") + change("b.py")
+    assert patch.notes == ("left out: sub/leak: a symbolic link that leaves the tree",)
+    assert read_patch(mail := b"Subject: x\n\n" + change("a.py")).data == mail
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_kept_of_a_hostile_patch_passes_the_rules(name: str) -> None:
+    try:
+        patch = read_patch(HOSTILE[name] + change("kept.py"))
+    except PatchRejected as rejected:
+        assert all(reason.isprintable() and reason for reason in rejected.reasons)
+        return
+    check_patch(patch.data)
+    assert b"kept.py" in patch.data
+
+
+def test_a_link_where_a_folder_is_needed_goes_and_the_files_stay() -> None:
+    patch = read_patch(HOSTILE["through a link, other case"])
+    assert patch.data == add("dir/x.py")
+    assert patch.notes == ("left out: Dir: a symbolic link where dir/x.py needs a folder",)
+
+
+def test_the_largest_parts_go_until_a_patch_keeps_to_its_ceilings() -> None:
+    data = change("a.py") + add("big.txt", "x\n" * 500) + change("b.py")
+    patch = read_patch(data, PatchRules(max_bytes=400))
+    assert (patch.data, len(patch.notes)) == (change("a.py") + change("b.py"), 1)
+    many = b"".join(add(f"unpacked/{number}.txt") for number in range(60))
+    patch = read_patch(many + change("a.py"), PatchRules(max_files=20))
+    assert patch.data == change("a.py")
+    assert patch.notes[0] == "left out: unpacked/0.txt: one of 60 new files in unpacked/; a patch may have 20"
+    assert patch.notes[-1] == "and 10 more"
+
+
+def test_a_series_of_mails_may_change_a_file_more_than_once(tmp_path: Path) -> None:
+    series = read_patch(b"From 1\n\n" + change("a.py") + b"-- \n2.39\n\nFrom 2\n\n" + change("a.py", "b", "c"))
+    (tmp_path / "a.py").write_bytes(b"a\n")
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=series.data, check=True)
+    assert (tmp_path / "a.py").read_bytes() == b"c\n"
+    backwards = change("a.py", "b", "c") + change("a.py")
+    assert patch_key(series) != patch_key(Patch(backwards))

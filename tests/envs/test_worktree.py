@@ -8,7 +8,7 @@ import pytest
 
 from core.diff import diff_stats
 from envs.base import Patch
-from envs.basetree import BaseTree, make_base_tree
+from envs.basetree import BaseTree, make_base_tree, read_base_tree
 from envs.errors import PatchRejected, SetupFailed
 from envs.patches import PatchRules
 from envs.worktree import apply_patch, put_tree, take_patch
@@ -102,16 +102,147 @@ async def test_ignored_files_stay_out(box: Any, workdir: str) -> None:
     assert diff_stats((await take_patch(box, workdir, base)).data).files == ("b.txt",)
 
 
-async def test_a_link_out_of_the_tree_is_rejected(box: Any, workdir: str, tree: BaseTree) -> None:
+BAD = {
+    "a link out of the tree": ("ln -s /etc/passwd leak", "left out: leak: a symbolic link to an absolute path"),
+    "a huge file": ("head -c 9000000 /dev/zero > dump.bin", "left out: dump.bin: a file too large for a patch"),
+    "a core dump": ("head -c 100000 /dev/urandom > core.71", "left out: core.71: a core dump"),
+    "a virtual environment": (
+        "mkdir -p env3/lib; touch env3/pyvenv.cfg env3/lib/a.py env3/lib/b.py",
+        "left out: env3: a virtual environment",
+    ),
+    "a name that is not UTF-8": ("touch $'odd\\xff.py'", "left out: odd\\xff.py: the name is not UTF-8"),
+    "a line end in a name": ("touch $'odd\\nname'", "left out: odd\\nname: a control character in the name"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_one_bad_part_is_left_out_and_named_and_the_rest_is_carried(
+    bad: str, box: Any, workdir: str, tree: BaseTree
+) -> None:
+    command, note = BAD[bad]
+    await box.exec(f"{EDIT}; {command}", timeout=30)
+    patch = await take_patch(box, workdir, tree, PatchRules(max_bytes=8 << 20))
+    assert (diff_stats(patch.data).files, patch.notes) == (("m.py", "new.py"), (note,))
+
+
+async def test_a_patch_of_which_nothing_may_be_kept_is_rejected(box: Any, workdir: str, tree: BaseTree) -> None:
     await box.exec("ln -s /etc/passwd leak", timeout=9)
-    with pytest.raises(PatchRejected, match="absolute"):
+    with pytest.raises(PatchRejected, match="leak: a symbolic link to an absolute path"):
         await take_patch(box, workdir, tree)
-
-
-async def test_a_patch_over_the_ceiling_is_rejected(box: Any, workdir: str, tree: BaseTree) -> None:
-    await box.exec("head -c 9000 /dev/urandom > big", timeout=9)
-    with pytest.raises(PatchRejected, match="4000 bytes"):
+    await box.exec("rm leak; head -c 9000 /dev/urandom > big", timeout=9)
+    with pytest.raises(PatchRejected, match="big: a file too large for a patch"):
         await take_patch(box, workdir, tree, PatchRules(max_bytes=4000))
+
+
+async def test_many_large_files_leave_room_for_small_ones(box: Any, workdir: str, tree: BaseTree) -> None:
+    await box.exec(f"{EDIT}; for n in $(seq 40); do head -c 150000 /dev/urandom > big$n; done", timeout=30)
+    patch = await take_patch(box, workdir, tree, PatchRules(max_bytes=1 << 20))
+    assert {"m.py", "new.py"} <= set(diff_stats(patch.data).files)
+    assert len(patch.data) <= 1 << 20
+    assert all("big" in note for note in patch.notes)
+
+
+async def test_files_that_may_not_be_read_are_read(box: Any, workdir: str, tree: BaseTree) -> None:
+    await box.exec(f"{EDIT}; chmod 000 new.py; mkdir d; echo x > d/x; chmod 000 d", timeout=9)
+    assert diff_stats((await take_patch(box, workdir, tree)).data).files == ("d/x", "m.py", "new.py")
+
+
+ATTRIBUTES = {
+    "none": "",
+    "text": "* text",
+    "text=auto": "* text=auto",
+    "crlf in the tree": "*.txt text eol=crlf",
+    "lf in the tree": "*.txt text eol=lf",
+    "encoding": "u16.txt text working-tree-encoding=UTF-16LE",
+    "encoding that does not fit": "data.bin text working-tree-encoding=UTF-16",
+    "a filter that is not installed": "*.bin filter=lfs diff=lfs merge=lfs -text\n*.txt filter=nobody",
+    "ident": "*.py ident\n*.txt -diff",
+}
+MIXED = FILES | {
+    "u16.txt": "grün\n".encode(),
+    "lf.txt": b"a\nb\n",
+    "mixed.txt": b"a\r\nb\nc\r\nd\ne\nf\ng\nh\n",
+    "id.py": b"x = '$Id$'\n",
+}
+
+
+@pytest.mark.parametrize("kind", ATTRIBUTES)
+async def test_an_untouched_tree_gives_an_empty_patch_under_all_attributes(kind: str, box: Any, workdir: str) -> None:
+    base = make_base_tree(MIXED | {".gitattributes": ATTRIBUTES[kind].encode() + b"\n"})
+    await put_tree(box, workdir, base)
+    assert (await take_patch(box, workdir, base)).data == b""
+
+
+@pytest.mark.parametrize("kind", ATTRIBUTES)
+async def test_a_changed_file_comes_out_byte_for_byte_under_all_attributes(kind: str, make_box: Any) -> None:
+    base = make_base_tree(MIXED | {".gitattributes": ATTRIBUTES[kind].encode() + b"\n"})
+    agent, clean = make_box(), make_box()
+    for one in (agent, clean):
+        await put_tree(one, one.spec.workdir, base)
+    await agent.exec(
+        "sed -i s/b/B/ lf.txt mixed.txt crlf.txt; chmod +x m.py; "
+        r"printf 'new\r\n' > new.txt; printf '\1' >> data.bin",
+        timeout=9,
+    )
+    patch = await take_patch(agent, agent.spec.workdir, base)
+    assert set(diff_stats(patch.data).files) == {"lf.txt", "mixed.txt", "crlf.txt", "new.txt", "data.bin", "m.py"}
+    assert await apply_patch(clean, clean.spec.workdir, patch) is None
+    assert contents(clean) == contents(agent)
+
+
+def contents(box: Any) -> dict[str, tuple[bytes, int]]:
+    files = [path for path in Path(box.spec.workdir).rglob("*") if path.is_file() and ".git" not in path.parts]
+    return {path.name: (path.read_bytes(), path.stat().st_mode) for path in files}
+
+
+async def test_a_repository_of_sha256_ids_works(box: Any, workdir: str, tmp_path: Path, git: Any) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    git(source, "init", "-q", "--object-format=sha256")
+    (source / "m.py").write_text("1\n")
+    (source / ".gitattributes").write_text("* text=auto\n")
+    git(source, "add", "-A")
+    git(source, "commit", "-qm", "base")
+    base = read_base_tree(str(source))
+    await put_tree(box, workdir, base)
+    await box.exec("echo 2 > m.py; printf '\\0' > data", timeout=9)
+    patch = await take_patch(box, workdir, base)
+    git(workdir, "reset", "-q", "--hard")
+    git(workdir, "clean", "-qfd")
+    assert await apply_patch(box, workdir, patch) is None
+    assert (Path(workdir, "m.py").read_text(), Path(workdir, "data").read_bytes()) == ("2\n", b"\0")
+
+
+async def test_submodules_stay_empty_and_what_lies_in_one_is_named(
+    box: Any, workdir: str, tmp_path: Path, git: Any
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    git(source, "init", "-q")
+    (source / "m.py").write_text("1\n")
+    git(source, "add", "-A")
+    git(source, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},lib")
+    git(source, "commit", "-qm", "base")
+    base = read_base_tree(str(source))
+    await put_tree(box, workdir, base)
+    assert (await take_patch(box, workdir, base)).data == b""
+    await box.exec("echo 2 > m.py; echo x > lib/x", timeout=9)
+    patch = await take_patch(box, workdir, base)
+    assert (diff_stats(patch.data).files, patch.notes) == (("m.py",), ("left out: lib: changes in a submodule",))
+    await box.exec("rm -r lib", timeout=9)
+    patch = await take_patch(box, workdir, base)
+    assert (diff_stats(patch.data).files, patch.notes) == (("m.py",), ("left out: lib: a submodule",))
+
+
+async def test_files_whose_names_differ_by_case_alone_are_carried(make_box: Any) -> None:
+    base = make_base_tree({"a.txt": b"1\n", "A.txt": b"2\n"})
+    agent, clean = make_box(), make_box()
+    for one in (agent, clean):
+        await put_tree(one, one.spec.workdir, base)
+    await agent.exec("echo 3 > a.txt; echo 4 > A.txt; echo 5 > b.txt; echo 6 > B.txt", timeout=9)
+    patch = await take_patch(agent, agent.spec.workdir, base)
+    assert await apply_patch(clean, clean.spec.workdir, patch) is None
+    assert contents(clean) == contents(agent)
 
 
 async def test_a_removed_working_directory_is_said_so(box: Any, workdir: str, tree: BaseTree) -> None:
@@ -145,3 +276,23 @@ async def test_a_shifted_patch_does_not_apply(box: Any, workdir: str, tree: Base
     shifted = b"--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n def g():\n-    return 1\n+    return 2\n"
     assert "does not apply" in (await apply_patch(box, workdir, Patch(shifted)) or "")
     assert (Path(workdir) / "m.py").read_bytes() == FILES["m.py"]
+
+
+async def test_a_shifted_patch_does_not_apply_where_files_are_converted_either(box: Any, workdir: str) -> None:
+    base = make_base_tree({".gitattributes": b"* text=auto eol=crlf\n", "m.py": b"a\nb\n"})
+    await put_tree(box, workdir, base)
+    for old, told in ((b"a", None), (b"x", "does not apply")):
+        patch = Patch(b"--- a/m.py\n+++ b/m.py\n@@ -1,2 +1,2 @@\n-%s\n+c\n b\n" % old)
+        assert (await apply_patch(box, workdir, patch) or "").endswith(told or "")
+    assert Path(workdir, "m.py").read_bytes() == b"c\r\nb\r\n"
+
+
+async def test_a_patch_applies_to_files_that_were_changed_after_the_checkout(box: Any, workdir: str) -> None:
+    base = make_base_tree({".gitattributes": b"* text=auto\n", "m.py": b"a\nb\nc\nd\ne\nf\ng\n", "old/x": b"x\n"})
+    await put_tree(box, workdir, base)
+    Path(workdir, "m.py").write_bytes(b"a\nb\nc\nd\ne\nf\nG\n")
+    gone = b"diff --git a/old/x b/old/x\ndeleted file mode 100644\n--- a/old/x\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
+    patch = Patch(b"--- a/m.py\n+++ b/m.py\n@@ -1,4 +1,4 @@\n-a\n+A\n b\n c\n d\n" + gone)
+    assert await apply_patch(box, workdir, patch) is None
+    assert Path(workdir, "m.py").read_bytes() == b"A\nb\nc\nd\ne\nf\nG\n"
+    assert not Path(workdir, "old").exists()

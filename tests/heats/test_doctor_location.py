@@ -10,20 +10,24 @@ from heats.cli import doctor
 from heats.config import load_config
 
 
-@pytest.mark.parametrize(
-    "place", ["/usr/lib/python3/dist-packages/envs", "/usr/local/lib/python3.11/site-packages/envs"]
-)
-async def test_an_installation_below_usr_is_doubted(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
-    monkeypatch.setattr(envs, "__file__", f"{place}/__init__.py")
+async def test_an_installation_that_sandboxes_show_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Path("/usr/share/heats/envs") if sys.base_prefix == "/usr" else Path(sys.base_prefix, "lib", "envs")
+    monkeypatch.setattr(envs, "__file__", str(place / "__init__.py"))
     with pytest.raises(doctor.Doubt, match="hidden tests"):
         await doctor._location(load_config())
     assert "no sandbox shows" in await doctor._location(load_config((), {"sandbox.backend": "docker"}))
 
 
-def test_an_installation_beside_the_base_interpreter_is_doubted() -> None:
-    base = Path(sys.base_prefix).resolve()
-    assert doctor.shown_by_host_root(base / "lib" / "site-packages" / "envs") == base
-    assert doctor.shown_by_host_root(Path("/opt/heats/venv/lib/envs")) is None
+async def test_an_installation_among_hidden_packages_is_doubted_only_where_packages_are_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packages = Path(pytest.__file__).parents[1]
+    monkeypatch.setattr("sandbox.host_image.package_directories", lambda: [packages])
+    monkeypatch.setattr(sys, "base_prefix", str(packages.parents[2]))
+    monkeypatch.setattr(envs, "__file__", str(packages / "envs" / "__init__.py"))
+    assert "no sandbox shows" in await doctor._location(load_config())
+    with pytest.raises(doctor.Doubt, match="host_packages"):
+        await doctor._location(load_config((), {"sandbox.host_packages": True}))
 
 
 async def test_a_doubt_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:

@@ -87,6 +87,16 @@ def test_predictions_are_graded_told_and_kept(env, tmp_path, monkeypatch, capsys
     assert (report["resolved_ids"], report["unresolved_ids"], report["incomplete_ids"]) == (["a"], ["b"], ["c"])
 
 
+async def test_what_was_mended_in_a_prediction_is_said_with_its_grade(tmp_path):
+    diff = b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-wrong\n+right\n"
+    env, grades = SumEnv(), GradeStore(tmp_path)
+    attempts = [Attempt(source="p", instance="a", patch=diff.replace(b"\n", b"\r\n"))]
+    grader = Grader(env=env, backend=NoBackend(), grades=grades, workers=1, retries=0)
+    [graded] = await grader.grade(submissions(attempts, env.tasks(), ["a"]), lambda one: None)
+    assert env.graded == [diff]
+    assert graded.grade.reason == "said so (the diff file had CR LF line ends; they were read as LF)"
+
+
 def test_the_same_command_goes_on_and_redo_starts_over(env, tmp_path, monkeypatch, capsys):
     preds = predictions(tmp_path / "preds.json", a="right")
     for more, graded in (((), 1), ((), 1), (("--redo",), 2)):

@@ -293,3 +293,87 @@ def test_no_model_and_an_unreachable_model_are_told(select, tmp_path):
     assert (code, "--model" in err) == (2, True)
     code, _, err = select("p", "--issue", "x", "--base-url", "http://127.0.0.1:9/v1", model="qwen")
     assert (code, "127.0.0.1:9" in err) == (6, True)
+
+
+def test_a_patch_is_read_however_its_file_was_written_and_what_was_mended_is_said(select, tmp_path):
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    (mixed / "crlf.diff").write_bytes(diff("crlf").replace("\n", "\r\n").encode())
+    (mixed / "mnemonic.diff").write_text(diff("mnemonic").replace("a/note", "i/note").replace("b/note", "w/note"))
+    (mixed / "bare.diff").write_text(diff("bare").replace("a/note", "note").replace("b/note", "note"))
+    link = "diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc/passwd\n"
+    (mixed / "link.diff").write_text(link + diff("link"))
+    (mixed / "broken.diff").write_text(diff("broken").replace("-1 +1", "-1 +1,9"))
+    cut = "hunk 1 of note.txt is cut: 0 old and 8 new lines are missing"
+    code, told, _ = select("mixed", "--selector", "majority", "--json", model=None)
+    remarks = {
+        one["source"].split("/")[-1]: (one["patch_bytes"] > 0, one["remarks"]) for one in chosen(told)["ranking"]
+    }
+    assert code == 0
+    assert remarks == {
+        "crlf.diff": (True, ["the diff file had CR LF line ends; they were read as LF"]),
+        "mnemonic.diff": (True, []),
+        "bare.diff": (True, []),
+        "link.diff": (True, ["left out: l: a symbolic link to an absolute path"]),
+        "broken.diff": (
+            False,
+            [f"patch refused: not a readable diff: line 6: {cut}"],
+        ),
+    }
+
+
+def test_a_choice_by_lot_has_an_exit_code_of_its_own(select, tmp_path):
+    """No vote could be read, and the command ended with 0 and a winner, without a word."""
+    script = tmp_path / "deaf.json"
+    script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
+    code, out, _ = select(patches(tmp_path / "fixes", "one", "two"), "--issue", ISSUE, "--json", model=f"fake:{script}")
+    told = chosen(out)
+    assert code == 8 and told["by_lot"] is True and "no vote on it could be read" in told["detail"]
+    assert told["judge"]["unheard"] == 1
+    code, out, err = select(
+        patches(tmp_path / "fixes", "one", "two"),
+        "--issue",
+        ISSUE,
+        "--progress",
+        "plain",
+        model=f"fake:{script}",
+        out="again",
+    )
+    assert code == 8 and "a lot lets" in err and "judge: no vote could be read in 1 match" in out
+
+
+def test_evidence_that_decides_needs_no_judge(select, tmp_path, repo):
+    (repo / "note.txt").write_text("old\n")
+    subprocess.run(["git", "-C", repo, "add", "-A"], check=True)
+    commit = ["git", "-C", repo, "-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "note"]
+    subprocess.run(commit, check=True)
+    script = tmp_path / "deaf.json"
+    script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
+    fixes = patches(tmp_path / "fixes", "fixed", "wrong")
+    tests = ("--repo", repo, "--test", "grep -rq fixed --include=*.txt .", "--sandbox", "local", "--unsafe")
+    code, out, _ = select(fixes, "--issue", ISSUE, "--json", *tests, model=f"fake:{script}")
+    assert (code, chosen(out)["status"], chosen(out)["by_lot"]) == (0, "verified", False), out
+
+
+def test_one_vote_becomes_one_in_each_order_and_is_told(select, tmp_path):
+    fixes = patches(tmp_path / "fixes", "one", "two")
+    code, _, err = select(fixes, "--issue", ISSUE, "--votes", 1, "--progress", "plain")
+    (match,) = RunStore(tmp_path / "out").task("attempts").bracket(0).matches
+    assert code == 0 and {vote.order[0] for vote in match.votes} == set(match.contestants)
+    assert "tournament.votes is raised from 1 to 2, to show all 2 orders equally often" in err
+
+
+def test_an_attempt_without_a_patch_is_not_selected_where_others_have_one(select, tmp_path):
+    for number, line in enumerate(("", "fixed", "")):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
+    code, out, _ = select("runs", "--json", "--select-k", 3)
+    ranking = chosen(out)["ranking"]
+    assert code == 0 and [place["kept"] for place in ranking] == [True, False, False]
+    assert ranking[0]["patch_bytes"] and not any(place["played"] for place in ranking)
+
+
+def test_attempts_of_which_none_has_a_patch_are_ranked_by_their_trajectories(select, tmp_path):
+    for number in range(3):
+        mini(tmp_path / "runs" / f"{number}.traj.json", "a", "")
+    _, out, _ = select("runs", "--json")
+    assert chosen(out)["selected"] and any(place["played"] for place in chosen(out)["ranking"])

@@ -12,8 +12,9 @@ import time
 import pytest
 
 from heats.errors import PreflightFailed
+from heats.serving import cpu
 from heats.serving.families import FAMILIES, family_of
-from heats.serving.server import Wanted, find_vllm
+from heats.serving.server import Wanted, Words, find_vllm
 
 STUB = f"""#!{sys.executable}
 import json, os, sys
@@ -166,3 +167,72 @@ def test_a_vllm_that_fails_is_one_line_and_its_own_words(tmp_path):
     assert (serve.process.returncode, out) == (3, "")
     assert "out of memory" in err and "heats: vllm ended with code 1; it says why above" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("template", "tools"),
+    [
+        ("{% for message in messages %}{{ message.content }}{% endfor %}", ""),
+        (
+            "{%- if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}",
+            "llama3_json",
+        ),
+        ("{# no tools here #}{{ messages[0].content }} tools", ""),
+    ],
+)
+def test_a_parser_is_chosen_only_for_a_template_that_knows_tools(tmp_path, template, tools):
+    """A server with a parser took tools that its model never saw: 37 prompt tokens with and without them."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    wanted = Wanted(model=str(tmp_path))
+    assert wanted.tool_parser == tools
+    assert ("model.text_protocol=true" in wanted.solve_flags()) == (not tools)
+    assert Wanted(model=str(tmp_path), tools="hermes").tool_parser == "hermes"
+
+
+def test_a_template_of_ones_own_or_one_that_is_not_there_leaves_the_familys_parser(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert Wanted(model="Qwen/Qwen3-8B").tool_parser == "hermes"
+    kept = tmp_path / "models--Qwen--Qwen3-8B" / "snapshots" / "abc"
+    kept.mkdir(parents=True)
+    (kept / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    assert Wanted(model="Qwen/Qwen3-8B").tool_parser == ""
+    assert Wanted(model="Qwen/Qwen3-8B", extra=("--chat-template", "mine.jinja")).tool_parser == "hermes"
+
+
+def test_on_a_cpu_the_flags_fit_the_memory_that_is_free(tmp_path, monkeypatch):
+    """vLLM reserves 0.92 of all memory by itself, and died after a minute where something else ran."""
+    shapes = {"num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576, "num_hidden_layers": 30}
+    (tmp_path / "config.json").write_text(json.dumps({**shapes, "max_position_embeddings": 8192}))
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    monkeypatch.setattr(cpu, "free_bytes", lambda: 4 << 30)
+    found = cpu.cpu_flags(str(tmp_path), None, ())
+    sized = dict(zip(found[::2], found[1::2], strict=False))
+    assert 1 << 30 < int(sized["--kv-cache-memory-bytes"]) < 2 << 30
+    assert sized["--max-model-len"] == "8192" and "--no-enable-chunked-prefill" in found
+    assert "--kv-cache-memory-bytes" not in cpu.cpu_flags(str(tmp_path), None, ("--gpu-memory-utilization=0.3",))
+    assert "--max-model-len" not in cpu.cpu_flags(str(tmp_path), 4096, ())
+    assert cpu.cache_bytes(1 << 30, 8 << 30) == 1 << 28 and cpu.cache_bytes(200 << 30, 1 << 30) == 8 << 30
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "reason"),
+    [
+        (
+            [
+                "WARNING 11-29 can cause errors like `OSError: [Errno 24] Too many open files`.",
+                "(EngineCore pid=7) ERROR 11-29 [core.py:9] ValueError: Available memory on node 0 (3/15 GiB) is less",
+                "RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s)",
+            ],
+            1,
+            "ValueError: Available memory on node 0 (3/15 GiB) is less",
+        ),
+        (["vllm serve: error: unrecognized arguments: --nonsense"], 2, "error: unrecognized arguments: --nonsense"),
+        (["loading"], 137, "it was killed, most likely for lack of memory"),
+        (["loading"], 1, ""),
+    ],
+)
+def test_of_all_that_a_dying_vllm_says_the_line_that_matters_is_repeated(lines, code, reason):
+    words = Words()
+    words._lines += [f" {line}" for line in lines]
+    assert words.reason(code) == reason

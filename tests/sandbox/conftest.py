@@ -1,4 +1,9 @@
-"""Sandboxes of every kind under one name, so that one test states what all of them must do."""
+"""Sandboxes of every kind under one name, so that one test states what all of them must do.
+
+The tests marked `contract` hold for any backend, one of your own included (docs/sandbox-backends.md):
+
+    python -m pytest tests/sandbox -m contract --sandbox-backend module:Class --sandbox-image IMAGE
+"""
 
 import contextlib
 import io
@@ -7,7 +12,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ import docker
 import pytest
 import pytest_asyncio
 
-from sandbox import ExecResult, Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
 
 BASE_IMAGE = "heats-base:latest"
 BUSYBOX_IMAGE = "heats-test-busybox:latest"
@@ -34,7 +39,7 @@ class Kind:
     workdir: str = "/testbed"
     isolated: bool = True
     python: bool = True
-    worker: bool = False
+    own: bool = False
 
     @property
     def container(self) -> bool:
@@ -59,8 +64,27 @@ KINDS = {
     "bubblewrap": Kind("bubblewrap", "host"),
     "local": Kind("local", "host", isolated=False),
 }
-KINDS |= {f"{name}-worker": replace(KINDS[name], worker=True) for name in KINDS if name != "docker-uid"}
 Start = Callable[..., Awaitable[Sandbox]]
+EVERY_ISOLATED = frozenset({"docker", "bubblewrap"})
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options for a backend of one's own; they exist where this folder is named on the command line."""
+    group = parser.getgroup("sandbox", "the contract of sandbox backends")
+    group.addoption("--sandbox-backend", metavar="MODULE:CLASS", help="run the contract on this backend")
+    group.addoption("--sandbox-image", default="", help="its image; its own where not given")
+    group.addoption("--sandbox-workdir", default="/testbed", help="where its commands start")
+    group.addoption("--sandbox-set", action="append", default=[], metavar="KEY=VALUE", help="sandbox.options")
+    group.addoption("--sandbox-not-isolated", action="store_true", help="it shares this machine's files")
+
+
+def own_kind(config: pytest.Config) -> "Kind | None":
+    """The kind that the command line names."""
+    backend = config.getoption("sandbox_backend", None)
+    if not backend:
+        return None
+    image, workdir = config.getoption("sandbox_image"), config.getoption("sandbox_workdir")
+    return Kind(backend, image, workdir=workdir, isolated=not config.getoption("sandbox_not_isolated"), own=True)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -68,10 +92,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("kinds")
-    names = marker.args if marker else [name for name, kind in KINDS.items() if not kind.worker]
-    marks = {mark.name for mark in metafunc.definition.iter_markers()}
-    if "sbx" in metafunc.fixturenames and "by_workers_too" in marks and "slow" not in marks:
-        names = [*names, *(name for name in KINDS if KINDS[name].worker and name.removesuffix("-worker") in names)]
+    if (own := own_kind(metafunc.config)) is not None:
+        meant = not marker or (own.isolated and set(marker.args) >= EVERY_ISOLATED)
+        metafunc.parametrize("kind", [pytest.param(own, id="own")] if meant else [], scope="module")
+        return
+    names = marker.args if marker else list(KINDS)
     values = [pytest.param(KINDS[name], id=name, marks=_marks(KINDS[name])) for name in names]
     metafunc.parametrize("kind", values, scope="module")
 
@@ -79,9 +104,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that only this folder uses."""
     config.addinivalue_line("markers", "kinds(*names): the sandbox kinds that a test runs on; all by default")
-    config.addinivalue_line(
-        "markers", "by_workers_too: the commands are also run by a worker in place of the supervisor"
-    )
+    config.addinivalue_line("markers", "contract: holds for any backend, those of others included")
 
 
 def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
@@ -95,10 +118,12 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def backend(kind: Kind, scratch: Path) -> AsyncIterator[SandboxBackend]:
+async def backend(kind: Kind, scratch: Path, request: pytest.FixtureRequest) -> AsyncIterator[SandboxBackend]:
     if kind.image == BUSYBOX_IMAGE:
         make_busybox_image()
     config: dict[str, Any] = {"backend": kind.backend, "unsafe": kind.backend == "local", "scratch_dir": scratch}
+    if kind.own:
+        config["options"] = dict(word.split("=", 1) for word in request.config.getoption("sandbox_set"))
     config["runtime"] = RUNTIME if kind.container else None
     opened = await open_backend(SandboxConfig.model_validate(config))
     yield opened
@@ -118,27 +143,11 @@ async def start(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Start]:
         yield begin
 
 
-class Accustomed:
-    """A sandbox where each command is preceded by two from the same place, so that it goes to a worker."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-
-    async def exec(self, command: str, **settings: Any) -> ExecResult:
-        same = {name: settings[name] for name in ("cwd", "env") if name in settings}
-        for _ in range(2):
-            await self._sandbox.exec(":", timeout=20, **same)
-        return await self._sandbox.exec(command, **settings)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sandbox, name)
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def sbx(kind: Kind, backend: SandboxBackend) -> AsyncIterator[Sandbox]:
     """One sandbox for all tests of a module: whatever a command does, the next one works."""
     sandbox = await backend.start(kind.spec())
-    yield Accustomed(sandbox) if kind.worker else sandbox
+    yield sandbox
     await sandbox.close()
 
 

@@ -13,7 +13,7 @@ from sandbox.supervisor import Request
 Answers = Callable[[str, str], list[bytes]]
 
 
-class ScriptedWire:
+class ScriptedTransport:
     """Plays a supervisor: for each request, what comes back on standard output."""
 
     def __init__(self, answers: Answers) -> None:
@@ -52,11 +52,11 @@ async def test_an_answer_that_comes_after_the_record_is_not_the_next_commands_ou
     monkeypatch.setattr(sandbox.channel, "_PING_S", 0.01)
 
     def answers(op: str, nonce: str) -> list[bytes]:
-        if op == "P":
-            return [b"slow\n" + record(nonce, "X", 0, 0, 0, 0, 0), record(nonce, "P", 0)]
-        return [] if nonce[0] == "a" else [b"mine\n" + record(nonce, "X", 0, 0, 0, 0, 0)]
+        if op == "watched":
+            return [b"slow\n" + record(nonce, "ended", 0, 0, 0, 0), record(nonce, "watched", 0)]
+        return [] if nonce[0] == "a" else [b"mine\n" + record(nonce, "ended", 0, 0, 0, 0)]
 
-    channel = Channel(ScriptedWire(answers))
+    channel = Channel(ScriptedTransport(answers))
     slow = await channel.run(request("a"), timeout=5, limit=1000)
     quick = await channel.run(request("b"), timeout=5, limit=1000)
     assert (slow.ok, slow.stdout) == (True, b"slow\n")
@@ -69,13 +69,15 @@ async def test_where_the_answer_never_comes_the_next_command_gets_other_streams(
 ) -> None:
     monkeypatch.setattr(sandbox.channel, "_PING_S", 0.01)
     monkeypatch.setattr(sandbox.channel, "_PONG_S", 0.05)
-    channel = Channel(ScriptedWire(lambda op, nonce: [record(nonce, "X", 3, 0, 0, 0, 0)] if op == "P" else []))
+    channel = Channel(
+        ScriptedTransport(lambda op, nonce: [record(nonce, "ended", 3, 0, 0, 0)] if op == "watched" else [])
+    )
     result = await channel.run(request("a"), timeout=5, limit=1000)
     assert (result.status, result.exit_code, channel.tainted) == ("exited", 3, True)
 
 
 async def test_an_answer_that_nobody_waits_for_any_more_is_kept_from_the_next_command() -> None:
-    channel = Channel(ScriptedWire(lambda op, nonce: []))
+    channel = Channel(ScriptedTransport(lambda op, nonce: []))
     task = asyncio.create_task(channel.kill_all())
     await asyncio.sleep(0)
     task.cancel()

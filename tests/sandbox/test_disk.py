@@ -88,7 +88,7 @@ class Watchable(FakeSandbox):
         self.spec, self.machine, self.ended = kind.spec(limits=LIMITS), self, ""
         self.name = "one"
 
-    async def condemn(self, error: SandboxError) -> None:
+    async def end_with(self, error: SandboxError) -> None:
         self.ended, self.closed = str(error), True
 
 

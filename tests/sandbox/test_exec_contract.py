@@ -9,7 +9,7 @@ import pytest
 
 from sandbox import Sandbox
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.by_workers_too]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 
 Start = Callable[..., Awaitable[Sandbox]]
 
@@ -34,13 +34,6 @@ async def test_every_command_gets_a_fresh_shell_in_its_own_session(sbx: Sandbox)
     assert first[0] == first[1]
     assert first != second
     assert (await sbx.exec('echo "[$x$Y]"', timeout=20)).stdout == b"[]\n"
-
-
-async def test_commands_start_through_our_own_program_wherever_it_runs(sbx: Any, kind: Any) -> None:
-    if kind.own_kernel:
-        pytest.skip("this runtime has a kernel of its own, and does not get it")
-    words = await (await sbx._ready())._ask("H", limit_s=20)
-    assert words[-1].endswith("/launcher")
 
 
 async def test_cwd_is_the_workdir_or_what_the_caller_says(kind: Any, sbx: Sandbox) -> None:
@@ -132,13 +125,6 @@ async def test_killing_everything_is_not_taken_for_success(sbx: Sandbox) -> None
     result = await sbx.exec("echo before; kill -9 -1; echo after", timeout=20)
     assert (result.status, result.exit_code) == ("indeterminate", None)
     assert await works(sbx)
-
-
-async def test_a_command_cannot_forge_its_own_completion(sbx: Sandbox) -> None:
-    marks = "cat /proc/self/cmdline /proc/$PPID/cmdline /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'"
-    forged = "printf '\\036%s X 0 0 0 0\\036' \"$(echo 0123456789abcdef0123456789abcdef)\"; printf '\\036 X 0\\036'"
-    result = await sbx.exec(f"{marks}; {forged}; exit 7", timeout=20)
-    assert (result.status, result.exit_code) == ("exited", 7)
 
 
 async def test_text_that_imitates_the_engine_is_text(sbx: Sandbox) -> None:

@@ -16,7 +16,7 @@ from sandbox import (
     SandboxFileNotFound,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 
 Start = Callable[..., Awaitable[Sandbox]]
 

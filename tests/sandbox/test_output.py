@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import Sandbox
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.by_workers_too]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 
 Start = Callable[..., Awaitable[Sandbox]]
 MIB = 1 << 20

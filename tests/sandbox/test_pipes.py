@@ -18,8 +18,7 @@ from sandbox.docker import DockerBackend
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.docker]
 
 SPEC = SandboxSpec(image="heats-base:latest", labels={"run": "tests-sandbox"})
-# The processes that the first one has forked and that have not become another program.
-SUPERVISOR = "grep -ls 'keepe[r]' /proc/[2-9]*/cmdline /proc/1[0-9]*/cmdline | cut -d/ -f3 | sort -n | head -1"
+SUPERVISOR = "grep -ls 'pipes/superviso[r]' /proc/[2-9]*/cmdline /proc/1?*/cmdline | cut -d/ -f3 | sort -n | head -1"
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -54,9 +53,9 @@ async def test_the_daemon_carries_no_byte_of_a_command(
 
 async def test_nothing_of_the_pipes_is_left_to_be_found(sandbox: Sandbox, tmp_path: Path) -> None:
     seen = await sandbox.exec("ls -A /run/heats/pipes; touch /run/heats/pipes/x", timeout=20)
-    assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"launcher\nsupervisor\n", True)
+    assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"supervisor\n", True)
     folders = list((tmp_path / "scratch").glob("docker-*/pipes"))
-    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["launcher", "supervisor"]]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["supervisor"]]
     await sandbox.close()
     assert not list((tmp_path / "scratch").iterdir())
 
@@ -74,8 +73,8 @@ async def test_the_supervisor_ends_when_nobody_speaks_to_it_any_more(sandbox: An
     await sandbox.machine.leave()
     other = await open_backend(SandboxConfig(backend="docker", channel="socket"))
     again = await sandbox.machine.engine.exec_stream(sandbox.machine.name, ["sh", "-c", f"sleep 1; {SUPERVISOR}"])
-    said = await asyncio.wait_for(again[0].read(), 20)
-    again[1].transport.abort()
+    said = await asyncio.wait_for(again.reader.read(), 20)
+    again.writer.transport.abort()
     await other.close()
     assert not said
 
@@ -105,7 +104,7 @@ async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
 ) -> None:
     # Tried once, not again.
     assert await ways(tmp_path / "scratch", monkeypatch, 2, unseen=range(1, 9)) == [True, False, False]
-    assert "the long way from now on" in caplog.text
+    assert "start without pipes from now on" in caplog.text
     assert not list((tmp_path / "scratch").iterdir())
 
 

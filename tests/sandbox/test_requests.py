@@ -11,19 +11,14 @@ NONCE = "ab" * 16
 
 def test_a_short_command_is_sent_as_lines() -> None:
     head, *lines = Request(NONCE, b"echo a\necho b", "/w").encode().split(b"\n")
-    assert head.split() == [b"R", NONCE.encode(), b"1", b"2", b"0", b"0", b"0", b"1"]
-    assert lines == [b"cd -- /w || return 126", b"echo a", b"echo b", b""]
-
-
-def test_directory_and_environment_are_sent_only_where_they_change() -> None:
-    again = Request(NONCE, b"echo a", "/w", {"A": "x"}).encode(look=True, again=True)
-    assert again == f"R {NONCE} 0 1 0 0 0 1\necho a\n".encode()
+    assert head.split() == [b"run", NONCE.encode(), b"1", b"2", b"0", b"0", b"0"]
+    assert lines == [b"cd -- /w || exit 126", b"echo a", b"echo b", b""]
 
 
 def test_a_long_command_and_input_are_sent_by_length() -> None:
     command = b"#" * (INLINE_BYTES + 1)
     sent = Request(NONCE, command, "/w", stdin=b"\0\n", merge_stderr=True).encode()
-    assert sent.startswith(f"R {NONCE} 1 1 {len(command)} 2 1 1\n".encode())
+    assert sent.startswith(f"run {NONCE} 1 1 {len(command)} 2 1\n".encode())
     assert sent.endswith(b"\n\n" + command + b"\0\n")
 
 
@@ -40,7 +35,7 @@ def test_a_value_with_a_nul_is_refused() -> None:
 
 @pytest.mark.parametrize("value", ["plain", "a'b\"c$d`e\\", "two\nlines\n", "*", "-n", "", "é\udcff"])
 def test_values_and_directories_cannot_break_out_of_their_quotes(value: str) -> None:
-    setup = Request(NONCE, b"true", "/", {"A": value}).setup
+    setup = Request(NONCE, b"true", "/", {"A": value}).setup()
     script = setup + b'\nprintf %s "$A"'
     assert subprocess.run(["sh", "-c", script], capture_output=True).stdout == value.encode("utf-8", "surrogateescape")
 

@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.stream import Capture, FrameDecoder, RecordScanner
+from sandbox.channel import Capture, RecordScanner
+from sandbox.transport import FrameDecoder
 
 NONCE = "0123456789abcdef0123456789abcdef"
-RECORD = b"\x1e" + NONCE.encode() + b" X 0 0 0 0\x1e"
+RECORD = b"\x1e" + NONCE.encode() + b" ended 0 0 0 0\x1e"
 
 
 def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
@@ -50,7 +51,7 @@ def test_frames_survive_any_cut(frames: list[tuple[int, bytes]], sizes: list[int
 
 @given(st.binary(max_size=200), st.binary(max_size=200), st.lists(st.integers(1, 60), min_size=1, max_size=5))
 def test_a_record_is_found_at_any_chunk_border(before: bytes, after: bytes, sizes: list[int]) -> None:
-    assert scanned(chunks(before + RECORD + after, sizes)) == (before + after, [["X", "0", "0", "0", "0"]])
+    assert scanned(chunks(before + RECORD + after, sizes)) == (before + after, [["ended", "0", "0", "0", "0"]])
 
 
 def test_output_that_looks_like_the_start_of_a_record_is_kept() -> None:

@@ -12,6 +12,7 @@ from agents.errors import (
     ModelRefused,
     ModelUnavailable,
     ReplyInvalid,
+    RequestRejected,
 )
 from agents.llm.ledger import Ledger, Limits
 from tournament.judge import ModelJudge
@@ -104,11 +105,18 @@ async def test_a_vote_with_text_around_it_is_an_abstention(config, kit) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ModelUnavailable("down"), ModelRefused("no"), ReplyInvalid("bad"), ContextOverflow("long")]
+    ("error", "failure"),
+    [
+        (ModelUnavailable("down"), "unavailable"),
+        (ModelRefused("no"), "refused"),
+        (RequestRejected("the model server answered 400: no"), "rejected"),
+        (ReplyInvalid("bad"), "unreadable"),
+        (ContextOverflow("long"), "too-long"),
+    ],
 )
-async def test_a_model_that_fails_abstains(config, kit, error) -> None:
+async def test_a_model_that_fails_abstains_and_says_why(config, kit, error, failure) -> None:
     votes = await votes_of(ModelJudge(config, kit.Answering(lambda *_: error)), kit.field(2))
-    assert [vote.choice for vote in votes] == [None] * 4
+    assert [(vote.choice, vote.failure, vote.reason) for vote in votes] == [(None, failure, str(error))] * 4
 
 
 async def test_a_wrong_configuration_and_a_used_up_ledger_are_no_abstentions(config, kit) -> None:

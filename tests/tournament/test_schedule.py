@@ -2,8 +2,9 @@
 
 import asyncio
 
-from tournament.bracket import plan_rounds, seeded_order
+from tournament.bracket import plan_rounds
 from tournament.fake import RandomJudge
+from tournament.slots import seeded_order
 
 
 async def settle() -> None:

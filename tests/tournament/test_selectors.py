@@ -39,7 +39,7 @@ def structured(kit, quality):
 
 
 def number(text: str) -> int:
-    return int(text.split()[-1])
+    return int("".join(filter(str.isdigit, text)) or 0)
 
 
 @pytest.mark.parametrize("name", SELECTORS.known)

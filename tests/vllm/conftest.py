@@ -62,8 +62,9 @@ def tiny(tiny_url):
 
 @pytest.fixture
 async def model(tiny):
-    """A client whose replies come to an end."""
+    """A client whose replies come to an end, and that knows the server's context."""
     client = OpenAIModel(tiny.config())
+    await client.preflight()
     yield client
     await client.close()
 

@@ -10,8 +10,12 @@ from agents.llm.openai_client import OpenAIModel
 from benchmarks.tiny_vllm import CONTEXT
 from heats.config import load_config
 from summarizer import summarize
-from tournament.base import Candidate
+from tournament.base import Candidate, Case
+from tournament.journal import MemoryJournal
 from tournament.judge import ModelJudge
+from tournament.match_votes import MatchVotes
+from tournament.prompt_judge import request_seed
+from tournament.tally import weighed
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
@@ -74,6 +78,33 @@ async def test_eight_votes_of_one_order_are_one_request_and_one_prefill(tiny, mo
     assert counted.prefix_queries - counted.prefix_hits <= ledger.spent.prompt_tokens + 16 * 32
 
 
+async def test_probabilities_of_the_labels_arrive_and_decide_a_match_by_one_request_an_order(tiny, model, ledger):
+    """Labels are several tokens here, single bytes, and the grammar lets nothing else stand in their place."""
+    judge = ModelJudge(CONFIG.tournament, model)
+    assert await judge.weighs(ledger)
+    before, field = ledger.spent.calls, candidates(3)
+    case = Case("Fix it.", 1, ledger, MemoryJournal())
+    match = await MatchVotes(CONFIG.tournament, judge, case).decide("r0-m0", tuple(field))
+    assert ledger.spent.calls - before == len(match.votes) == 3
+    assert {vote.order[0] for vote in match.votes} == {"a", "b", "c"}
+    for vote in match.votes:
+        assert sum(vote.shares) == pytest.approx(1) and min(vote.shares) > 0
+    shares = weighed(match.votes, 3)
+    assert (match.winner, match.decided_by) == (max(shares, key=shares.__getitem__), "votes")
+
+
+async def test_samples_agree_with_the_probabilities_that_the_server_gives(tiny, model, ledger):
+    """The share of 64 sampled labels is the probability of the label, at temperature 1 and without a reason before."""
+    config = CONFIG.tournament.judge.model_copy(update={"temperature": 1.0, "max_tokens": 64})
+    judge, pair = ModelJudge(CONFIG.tournament.model_copy(update={"judge": config}), model), candidates(2)
+    (vote, _) = await judge.weigh("Fix it.", pair, seed=1, ledger=ledger)
+    asked = await judge.asker.ask(
+        judge.direct, "Fix it.", pair, n=64, seed=2, ledger=ledger, label_seed=request_seed(1, 0)
+    )
+    first = sum(f'"{asked.labels[0]}"' in text.split(",")[0] for text in asked.texts) / 64
+    assert asked.labels == vote.labels and abs(first - vote.shares[0]) < 0.2
+
+
 async def test_what_does_not_fit_ends_the_rollout_after_one_rejected_request(tiny, sandbox_class, ledger):
     client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
     done = await rollout(
@@ -96,7 +127,7 @@ async def test_candidates_that_do_not_fit_are_shown_cut_by_one_further_request(t
     votes = await ModelJudge(CONFIG.tournament, model).vote("Fix it.", long, count=1, first=0, seed=1, ledger=ledger)
     assert votes[0].choice in ("a", "b")
     assert (tiny.chats("4xx"), tiny.chats("2xx")) == (1, 1)
-    room = CONTEXT - CONFIG.tournament.judge.max_tokens
+    room = CONTEXT // 2  # the other half is for the reply
     assert 0.85 * room < ledger.spent.prompt_tokens <= room
 
 
@@ -119,9 +150,11 @@ async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tin
     assert tiny.chats("4xx") == 1 and tiny.chats("2xx") - before == spent.spent.calls - 1 >= 3
 
 
-async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, model, ledger):
-    reply = await model.complete(
+async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, ledger):
+    client = OpenAIModel(tiny.config())  # it has not asked how long the context is
+    reply = await client.complete(
         [{"role": "user", "content": "hello"}], ledger=ledger, sampling=Sampling(max_tokens=20_000, seed=1)
     )
+    await client.close()
     assert reply.first.finish_reason in ("stop", "length")
     assert (tiny.chats("4xx"), tiny.chats("2xx")) == (1, 1)

@@ -60,9 +60,9 @@ class Policy:
         if not known.located:
             return self._locate(known, commands)
         if not known.run:
-            return Action("The tests could not be run under the recorder; I change nothing.", (commands.clean(),), True)
+            return Action("The tests could not be run under the recorder; I change nothing.", (commands.clean(),))
         if not known.run.get("failing"):
-            return Action("No test fails, so nothing shows me the fault; I change nothing.", (commands.clean(),), True)
+            return Action("No test fails, so nothing shows me the fault; I change nothing.", (commands.clean(),))
         return self._search(known, commands, seed)
 
     def _locate(self, known: Knowledge, commands: Commands) -> Action:
@@ -102,7 +102,7 @@ class Policy:
         if best:
             return _finish(commands, best, "Nothing passes all tests; the best found is")
         tried = len(known.tried)
-        return Action(f"None of the {tried} edits tried helped; I leave the code as it was.", (commands.clean(),), True)
+        return Action(f"None of the {tried} edits tried helped; I leave the code as it was.", (commands.clean(),))
 
     def _patches(self, known: Knowledge, choices: Sequence[Choice], rng: random.Random, taste: Taste) -> list[Patch]:
         done = {attempt.patch for attempt in known.tried}
@@ -191,4 +191,4 @@ def _farewell(known: Knowledge) -> str:
     best = best_of(known.tried)
     if best and best.outcome and best.outcome.passes:
         return "I submit: the tests that failed pass, and no other broke."
-    return "I submit the best found; some tests still fail."
+    return "I submit the best found; some tests still fail." if best else "I submit; the code is as it was."

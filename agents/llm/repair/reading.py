@@ -128,7 +128,7 @@ class Knowledge:
         names: names in reach, by path.
         tried: patches tried in this rollout, in order.
         command: the test command, given or guessed.
-        finished: the final edits were asked to be applied.
+        finished: the final edits were asked to be applied, or it was given up.
         checks: how often patches were tried.
         first_pass: the number of the check that first found a patch that passes; 0 for none.
         last: text of the last observation.
@@ -229,7 +229,7 @@ def _calls(message: Message) -> Iterator[tuple[str, str]]:
 
 def _verb(arguments: str) -> str:
     match = re.search(r"repair_run\.py (\w+)", arguments)
-    return match[1] if match else ""
+    return match[1] if match else "clean" if "rm -rf /tmp/repair-" in arguments else ""
 
 
 def _observe(known: Knowledge, verb: str, text: str) -> None:
@@ -237,7 +237,7 @@ def _observe(known: Knowledge, verb: str, text: str) -> None:
     known.located |= verb == "locate"
     known.shows += verb == "show"
     known.checks += verb == "check"
-    known.finished |= verb == "apply"
+    known.finished |= verb in ("apply", "clean")
     before = len(known.tried)
     for line in text.split("\n"):
         if line.startswith("tried "):

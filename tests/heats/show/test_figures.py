@@ -103,6 +103,12 @@ def test_a_task_without_a_choice_counts_as_no_success(small: SmallRun) -> None:
     assert small.finish(None).totals.final == 0.0
 
 
+def test_a_heat_with_nothing_to_keep_is_not_left_out_of_what_the_kept_are_worth(small: SmallRun) -> None:
+    small.heat(0, "ee", kept=())
+    small.heat(1, "+-", kept=(0,))
+    assert small.finish("heat-1/rollout-00").totals.kept == (0.0,)
+
+
 def test_a_running_task_has_no_final_yet(small: SmallRun) -> None:
     small.heat(0, "+-", kept=(0,))
     figures = RunFigures.of(small.run)

@@ -219,6 +219,7 @@ def test_markup_and_escapes_in_any_field_are_shown_as_text(mode: Any, text: str)
             "evidence",
             "votes",
             "match",
+            "match_dropped",
             "warning",
         ):
             rollout = text if kind.startswith(("rollout", "evidence")) else None
@@ -241,7 +242,7 @@ ODD = st.recursive(
 KINDS = st.sampled_from(list(Event.model_fields["kind"].annotation.__args__))  # type: ignore[union-attr]
 NAMES = ["tasks", "rollouts", "heat", "status", "passed", "step", "command", "exit_code", "exit", "steps", "duration_s",
          "tokens", "cost_usd", "patch_bytes",
-         "choices", "text", "contestants", "match", "winner", "selected", "final"]  # fmt: skip
+         "choices", "shares", "text", "contestants", "match", "winner", "selected", "final"]  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)

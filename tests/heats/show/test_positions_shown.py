@@ -38,10 +38,12 @@ def test_the_judge_is_told_in_a_line():
     told = judge_line(bracket(match(A, B, A, B), match(A, A), match(B, A), match(A, None, sensitive=True)))
     assert told == (
         "judge: both orders agree in 1 of 3 pairs; who was shown first won 1 of the other 2 (p 1); "
-        "66.7 % of 9 votes are for the first shown; 1 abstention; 2 votes would change with comments shown"
+        "66.7 % of 9 votes are for the first shown; votes of one order alone could be read in 1 match; "
+        "1 abstention; 2 votes would change with comments shown"
     )
     assert judge_line(bracket()) == ""
-    assert judge_line(bracket(match(None, None))) == "judge: 2 abstentions"
+    unheard = match(None, None).model_copy(update={"decided_by": "unheard"})
+    assert judge_line(bracket(unheard)) == "judge: no vote could be read in 1 match; 2 abstentions"
 
 
 def test_every_page_shows_it(make_run, tmp_path):

@@ -1,0 +1,71 @@
+"""Flags for a vLLM that computes on the CPU: by itself it reserves nearly all memory of the machine, and dies."""
+
+import os
+import re
+from pathlib import Path
+
+from heats.serving.model_files import cache_bytes_per_token, longest_context, weight_bytes
+
+_GIB = 1 << 30
+_RESERVE, _MOST_CACHE, _LEAST_CACHE = 1.5 * _GIB, 8 * _GIB, _GIB // 4
+_MOST_CONTEXT = 16384
+_CACHE_FLAGS = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")
+
+
+def is_cpu_build(program: str) -> bool:
+    """Whether a `vllm` program is of a build for the CPU, by what is installed around it."""
+    libraries = Path(program).resolve().parent.parent / "lib"
+    names = [path.name for path in libraries.glob("python*/site-packages/vllm*.dist-info")]
+    return any("cpu" in name for name in names)
+
+
+def cpu_flags(model: str, context: int | None, given: tuple[str, ...]) -> list[str]:
+    """Arguments of `vllm serve` under which a model fits into the memory that is free, as far as its files tell.
+
+    Args:
+        model: name or directory.
+        context: tokens that were asked for; None takes what fits, at most 16,384.
+        given: further arguments of the user, which these leave alone.
+    """
+    flags: list[str] = []
+    cache = cache_bytes(free_bytes(), weight_bytes(model))
+    sized = any(flag.startswith(_CACHE_FLAGS) for flag in given) or bool(os.environ.get("VLLM_CPU_KVCACHE_SPACE"))
+    if not sized:
+        flags += ["--kv-cache-memory-bytes", str(cache)]
+    if context is None:
+        a_token = cache_bytes_per_token(model)
+        fits = cache // a_token if a_token and not sized else _MOST_CONTEXT
+        context = min(longest_context(model), fits, _MOST_CONTEXT) or None
+        flags += ["--max-model-len", str(context) if context else "auto"]
+    if context:
+        # vLLM 0.32 on a CPU dies of a request with a seed whose prompt is computed in pieces, and all of ours have one.
+        flags += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, 2048))]
+    return flags
+
+
+def cache_bytes(free: int, weights: int) -> int:
+    """Bytes for the KV cache: half of what weights and the program leave, between a quarter and eight GiB."""
+    left = free - 1.2 * weights - _RESERVE
+    return int(min(max(left / 2, _LEAST_CACHE), _MOST_CACHE))
+
+
+def free_bytes() -> int:
+    """Memory that a new process can have, on the machine and within the control group."""
+    text = _read("/proc/meminfo")
+    found = re.search(r"MemAvailable:\s+(\d+) kB", text)
+    free = [int(found[1]) << 10] if found else []
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        most, now = _read(limit).strip(), _read(used).strip()
+        if most.isdigit() and now.isdigit():
+            free.append(int(most) - int(now))
+    return max(0, min(free, default=4 * _GIB))
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,65 @@
+"""What is known of each slot of a tournament: its candidate, that none came of it, or nothing yet.
+
+A candidate's slot comes from the hash of its id, before any candidate is there. What is known later (a rollout that
+gave nothing, a change equal to another's) only empties slots.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Literal, TypeVar
+
+from tournament.base import Candidate
+
+Slot = Candidate | None | Literal["pending"]
+"""A slot's candidate, None when its rollout gave none, or "pending"."""
+
+S = TypeVar("S", bound=Slot)
+
+
+def seeded_hash(seed: int, *parts: str | int) -> int:
+    """A 64-bit number that depends on nothing but its arguments, for seeds and tie-breaks."""
+    text = "\x1f".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
+
+
+def seeded_order(ids: Iterable[str], seed: int) -> tuple[str, ...]:
+    """The candidates in slot order: shuffled by seed, the same whatever order they are given in."""
+    return tuple(sorted(ids, key=lambda name: (seeded_hash(seed, "slot", name), name)))
+
+
+def equal_changes(slots: Sequence[Slot]) -> dict[str, str]:
+    """Map each candidate that does not play to the one with the same change that plays for it.
+
+    That is the one with the best evidence, then one that brings tests, then the one in the lowest slot.
+    """
+    players: dict[str, Candidate] = {}
+    known = [slot for slot in slots if isinstance(slot, Candidate) and slot.eligible and slot.patch_key]
+    for slot in known:
+        player = players.setdefault(slot.patch_key, slot)
+        if (slot.evidence_rank, slot.brings_tests) > (player.evidence_rank, player.brings_tests):
+            players[slot.patch_key] = slot
+    return {slot.id: players[slot.patch_key].id for slot in known if players[slot.patch_key].id != slot.id}
+
+
+def counted(slots: Sequence[S]) -> list[S]:
+    """The slots, with how many of them hold the same change."""
+    copies = Counter(slot.patch_key for slot in slots if isinstance(slot, Candidate) and slot.patch_key)
+    return [
+        slot.model_copy(update={"copies": copies[slot.patch_key]})
+        if isinstance(slot, Candidate) and copies[slot.patch_key] > 1
+        else slot
+        for slot in slots
+    ]
+
+
+def merged(slots: Sequence[Slot]) -> dict[str, tuple[str, ...]]:
+    """Player -> those it played for, in slot order."""
+    out = equal_changes(slots)
+    return {player: tuple(name for name in out if out[name] == player) for player in sorted(set(out.values()))}
+
+
+def players(slots: Sequence[Slot]) -> list[Candidate]:
+    """Those who play, in slot order: candidates with something to hand over, one of each change."""
+    out = equal_changes(slots)
+    return [slot for slot in slots if isinstance(slot, Candidate) and slot.eligible and slot.id not in out]
