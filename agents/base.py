@@ -16,6 +16,22 @@ SaveStep = Callable[[Trajectory], None]
 """Called after every step with the trajectory so far; writes it to disk before the next model call."""
 
 
+@dataclass(frozen=True, slots=True)
+class BaseRun:
+    """What the test command does on the untouched tree.
+
+    Attributes:
+        ending: how it ends, as a verb phrase: `ends with exit code 1`.
+        seconds: how long it takes.
+        failing: ids of tests that fail, the first ones; `more` is how many there are besides.
+    """
+
+    ending: str
+    seconds: int
+    failing: tuple[str, ...] = ()
+    more: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """What one rollout is told, and its identity.
@@ -23,7 +39,11 @@ class Assignment:
     Attributes:
         instruction: the task's statement, as the agent may see it. Untrusted: a template's variable, never a template.
         test_command: what the user runs to see whether the tree works, if there is such a command.
-        refinement: rendered summaries of earlier rollouts, the same for a whole heat; empty in the first heat.
+        base: what `test_command` does on the untouched tree, where that is known.
+        limits: what the rollout may use, such as `100 replies`.
+        refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
+        others: a line on each rollout of that heat that was not kept.
+        diffs: folder in the sandbox with the change of each record, `attempt-1.diff` ...; empty where there is none.
         parents: ids of the rollouts that `refinement` came from.
         resume: the same rollout as an earlier process left it, to go on from; an agent may ignore it and start over.
         seed: of this rollout; the same seed, model and replies give the same rollout.
@@ -35,7 +55,11 @@ class Assignment:
     workdir: str
     seed: int
     test_command: str | None = None
+    base: BaseRun | None = None
+    limits: tuple[str, ...] = ()
     refinement: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    diffs: str = ""
     parents: tuple[str, ...] = ()
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)

@@ -253,10 +253,15 @@ def instruction_of(assignment: Assignment) -> str:
     """What an agent with prompts of its own is told: the task, where it lies, and what earlier attempts found."""
     parts = [assignment.instruction.rstrip(), f"The project is in {assignment.workdir}; change it there."]
     if assignment.test_command:
+        base = assignment.base
         parts.append(f"The tests are run with: {assignment.test_command}")
+        parts += [f"Without any change it {base.ending} after {base.seconds} s."] if base else []
     if assignment.refinement:
-        parts.append("Earlier attempts at this task, summarised. They may be wrong; check what you take over.")
-        parts += assignment.refinement
+        parts.append("Earlier attempts at this task, the best first. They may be wrong; check what you take over.")
+        if assignment.diffs:
+            parts.append(f"Their changes are files that apply: `git apply {assignment.diffs}/attempt-1.diff`, ...")
+        parts += [f"Attempt {number}\n{record}" for number, record in enumerate(assignment.refinement, start=1)]
+        parts += [f"Not kept: {other}" for other in assignment.others]
     return for_model("\n\n".join(parts)) + "\n"
 
 

@@ -4,11 +4,12 @@ Templates come from the configuration; issue texts, outputs and summaries are on
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from agents.base import Assignment
+from agents.base import Assignment, BaseRun
 from core.record import Config
 from core.sanitize import for_model, for_model_counted
 from core.text import checked_template, elide, fill
@@ -16,8 +17,8 @@ from sandbox.base import ExecResult
 
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "guided", "command_timeout_s"}),
-    "task": frozenset({"instruction", "workdir", "test_command"}),
-    "refinement": frozenset({"summaries"}),
+    "task": frozenset({"instruction", "workdir", "test_command", "base", "limits"}),
+    "refinement": frozenset({"summaries", "others", "diffs"}),
     "format_error": frozenset({"problem", "text_protocol", "guided"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
@@ -29,8 +30,10 @@ class Templates(Config):
     Attributes:
         system: variables `text_protocol`, `guided` (text that is one JSON object), `command_timeout_s`. The same for
             all rollouts.
-        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` (may be None).
-        refinement: follows the task when there are summaries; `summaries`.
+        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a
+            `BaseRun` (both may be None), `limits`.
+        refinement: follows the task when there are records of earlier attempts; `summaries`, the records, best first,
+            `others`, a line on each attempt that was not kept, `diffs`, the folder with the changes (may be empty).
         format_error: after a turn without a usable call; `problem`, `text_protocol`, `guided`.
         observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
             (characters) and `escaped` (control tokens).
@@ -69,11 +72,14 @@ class Prompts:
             instruction=for_model(assignment.instruction),
             workdir=assignment.workdir,
             test_command=assignment.test_command,
+            base=_base_for_display(assignment.base),
+            limits=assignment.limits,
         )
         if not assignment.refinement:
             return task
-        summaries = [for_model(summary) for summary in assignment.refinement]
-        return f"{task}\n\n{self.render('refinement', summaries=summaries)}"
+        records = [for_model(record) for record in assignment.refinement]
+        others = [for_model(other) for other in assignment.others]
+        return f"{task}\n\n{self.render('refinement', summaries=records, others=others, diffs=assignment.diffs)}"
 
     def observation(self, result: ExecResult, *, timeout_s: float, head: int, tail: int) -> str:
         """What the model is shown of a command.
@@ -92,3 +98,8 @@ class Prompts:
             "timeout_s": timeout_s,
         }
         return self.render("observation", output=output, omitted=omitted, escaped=escaped, **facts)
+
+
+def _base_for_display(base: BaseRun | None) -> BaseRun | None:
+    """Ids of tests are untrusted: a project names them."""
+    return base and replace(base, failing=tuple(" ".join(for_model(name).split()) for name in base.failing))

@@ -1,6 +1,6 @@
 """What each selector makes of the same rollouts of the built-in tasks.
 
-    heats demo --all --seed 1 --sandbox bubblewrap --out runs/demo-1      (and so on for other seeds)
+    heats demo --all --seed 1 --sandbox bubblewrap -c summarizer.when=always --out runs/demo-1   (other seeds likewise)
     python -m benchmarks.selectors_on_demo runs/demo-*
 
 The rollouts, their evidence and their grades are those of the run directories. Every selector chooses K of heat 0 and,

@@ -48,6 +48,10 @@ class RefineConfig(Config):
     Attributes:
         context: `select-k` gives every rollout the K that the tournament kept, `random-k` K drawn for each rollout,
             `single` its own predecessor.
+        view: what it is told of them: their summaries alone, or also how they did in the comparison, their changes (as
+            text, and as files that apply), what was executed, and why the others lost.
+        chars: characters of all that.
+        change_chars: characters of one change in that.
         fresh_share: share of a later heat's rollouts that get no context, so that an all-failed context cannot
             drag down the whole heat.
         keep_candidates: the kept candidates of earlier heats play in the final tournament as well.
@@ -55,6 +59,9 @@ class RefineConfig(Config):
     """
 
     context: Literal["select-k", "random-k", "single"] = "select-k"
+    view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
+    chars: int = Field(24_000, ge=1000)
+    change_chars: int = Field(6000, ge=200)
     fresh_share: float = Field(0.25, ge=0, le=1)
     keep_candidates: bool = True
     stop_when_verified: bool = False

@@ -73,7 +73,14 @@ _h_scan() {
     [ -n "$_h_s" ] || continue
     case $_h_s in *') '*) ;; *) _h_s='x) ? ? ? ?' ;; esac
     set -- ${_h_s##*) }
-    if [ "$4" = "$_h_sid" ] || [ "$4" = "$_h_sid1" ]; then
+    # crun makes no session for what the daemon starts: all of that is in session 0, and only our forks are ours.
+    case $4 in
+    "$_h_sid1") _h_own=1 ;;
+    0) [ "$_h_sid" = 0 ] && { [ "$_h_p" = $$ ] || [ "$2" = $$ ]; } && _h_own=1 || _h_own= ;;
+    "$_h_sid") _h_own=1 ;;
+    *) _h_own= ;;
+    esac
+    if [ -n "$_h_own" ]; then
       _h_ours="$_h_ours$_h_p "
       continue
     fi

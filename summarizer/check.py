@@ -1,63 +1,233 @@
-"""Checks a summary's claims against the trajectory: did that step run that command, and did it end so?"""
+"""Holds a summary's claims against the trajectory: confirmed, contradicted, or neither.
+
+A claim is contradicted only where the record shows the opposite: the one test run that it names, by that run's last
+summary line, on the state of the tree that it names. Several runs in one call, a hidden exit code, a script that only
+prints, a diff that quotes a failure: all of these leave a claim unconfirmed, which speaks neither for nor against it.
+"""
 
 import re
+from collections.abc import Sequence
 
-from agents.trajectory import Observation, Trajectory
-from summarizer.schema import CheckedClaim, Claim
-from summarizer.view import calls_of, command_of, ending
+from agents.trajectory import Trajectory
+from summarizer.record import Ran, ran_in
+from summarizer.results import exception_in, own_verdict
+from summarizer.runs import Run, runs_in
+from summarizer.schema import CheckedClaim, Claim, Mark
+from summarizer.similar import likeness, narrowed
 
-_FAILURES = re.compile(r"\b[1-9]\d* (?:failed|failures?|errors?)\b|^FAILED |^FAIL: |failures=[1-9]", re.MULTILINE)
-_TRACES = re.compile(r"Traceback \(most recent call last\)|^\w*(?:Error|Exception)\b", re.MULTILINE)
+Finding = tuple[Mark, str]
+"""A mark, and why the claim is not confirmed."""
+
+_NAMED, _SAME = 0.5, 0.95
+_CONFIRMED: Finding = ("confirmed", "")
+_EXCUSES = re.compile(
+    r"\b(?:pre-?exist\w*|unrelated|known|expected\w*|xfail\w*|flaky|network|offline|environment|locale|missing|not due"
+    r"|nothing to do|remain\w*|except|apart from|besides|skip\w*|needs?|independent\w*|upstream)\b",
+    re.IGNORECASE,
+)
+_COMPARES = re.compile(
+    r"\b(?:base|before|without|same|already|also|too|only|but|others?|unchanged|likewise|as well|still|stash\w*"
+    r"|separate)\b",
+    re.IGNORECASE,
+)
+_ADMITS = re.compile(r"\b(?:fail\w*|errors?|broke\w*|red|not (?:work|pass)\w*)\b", re.IGNORECASE)
+_SHOWS_BY_PASSING = re.compile(
+    r"\b(?:prints?|printed|output|wrong\w*|symptom|asserts? (?:the|that)|shows?|instead of|although|does not|do not"
+    r"|doesn't|no test|not cover\w*|blind|unnoticed|silent\w*|warns?|warnings?)\b",
+    re.IGNORECASE,
+)
+_RAISES = re.compile(r"\b(?:rais\w+|reject\w*|refus\w+|exception|error\w*)\b|\b\w+(?:Error|Exception)\b", re.IGNORECASE)
+_COMPLAINS = re.compile(r"\b(?:bug|crash\w*|symptom|unexpected\w*|traceback|fails?|failed|wrong\w*|no error)\b", re.I)
+_EXITS = re.compile(
+    r"\b(?:exit\w*|code|status|error|usage|refus\w+|reject\w+|expected\w*|non-?zero|returns?)\b", re.IGNORECASE
+)
+_QUOTED = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"")
+_PARTICULAR = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]\w)|\b\w+(?:Error|Exception)\b")
+_RUNS_ON = re.compile(
+    r"\b(?:tim\w*|stop\w*|hang\w*|hung|stuck|never|slow\w*|loop\w*|runs? on|keeps?|serv\w+|still)\b", re.I
+)
 
 
 def check_claims(claims: tuple[Claim, ...], trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
-    """Mark every claim as supported or not, with the reason."""
-    return tuple(_check(claim, trajectory) for claim in claims)
+    """Mark every claim by what the trajectory recorded, with the reason where it is not confirmed."""
+    record, steps = ran_in(trajectory), {step.id for step in trajectory.steps}
+    return tuple(_check(claim, record, steps) for claim in claims)
 
 
-def _check(claim: Claim, trajectory: Trajectory) -> CheckedClaim:
-    runs = [
-        (step.id, observation)
-        for step in trajectory.steps
-        for call, observation in calls_of(step)
-        if _same(claim.command, command_of(call) or call.name)
-    ]
-    here = [observation for step_id, observation in runs if step_id == claim.step_id]
-    if not here:
-        note = _elsewhere(claim, runs, trajectory)
+def _check(claim: Claim, record: Sequence[Ran], steps: set[int]) -> CheckedClaim:
+    here = [one for one in record if claim.step_id in one.steps]
+    scores = [likeness(claim.command, one.command) for one in here]
+    best = max(scores, default=0.0)
+    if best < _NAMED:
+        found: list[Finding] = [("unconfirmed", _elsewhere(claim, record, steps))]
     else:
-        notes = [_contradiction(claim, observation) for observation in here]
-        note = "" if "" in notes else notes[0]
-    return CheckedClaim(**claim.model_dump(), supported=not note, note=note)
+        named = [one for one, score in zip(here, scores, strict=True) if score == best]
+        found = [_judge(claim, one) for one in named]
+    mark, note = _one_of(found)
+    return CheckedClaim(**claim.model_dump(), mark=mark, note=note)
 
 
-def _elsewhere(claim: Claim, runs: list[tuple[int, Observation | None]], trajectory: Trajectory) -> str:
+def _elsewhere(claim: Claim, record: Sequence[Ran], steps: set[int]) -> str:
+    runs = [one for one in record if likeness(claim.command, one.command) >= _SAME]
     if runs:
-        step_id, observation = runs[-1]
-        return f"ran in step {step_id}, not {claim.step_id} ({ending(observation)})"
-    if claim.step_id not in {step.id for step in trajectory.steps}:
+        return f"ran in step {runs[-1].steps[0]}, not {claim.step_id} ({runs[-1].ending})"
+    if claim.step_id not in steps:
         return f"there is no step {claim.step_id}"
     return f"step {claim.step_id} ran no such command"
 
 
-def _contradiction(claim: Claim, observation: Observation | None) -> str:
-    """Why the observation does not bear the claim out; empty when it does."""
-    if observation is None or observation.status in ("rejected", "indeterminate"):
-        return f"ended with {ending(observation)}"
-    failed = observation.status != "exited" or observation.exit_code != 0
-    shows_failure = bool(_FAILURES.search(observation.content))
-    if claim.outcome == "passed" and failed:
-        return f"ended with {ending(observation)}"
-    if claim.outcome == "passed" and shows_failure:
-        return "exit 0, but its output reports failures"
-    if claim.outcome == "failed" and not failed and not shows_failure and not _TRACES.search(observation.content):
-        return "ended with exit 0 and its output reports no failure"
-    return ""
+def _one_of(found: Sequence[Finding]) -> Finding:
+    """One mark for several runs: confirmed by any, contradicted only by all."""
+    if _CONFIRMED in found:
+        return _CONFIRMED
+    doubtful = [one for one in found if one[0] == "unconfirmed"]
+    return doubtful[0] if doubtful else found[0]
 
 
-def _same(claimed: str, actual: str) -> bool:
-    """Whether a claimed command is the one that ran; one of the two may quote only a part of it."""
-    one, other = " ".join(claimed.split()).strip("`$ "), " ".join(actual.split())
-    if not one or not other:
-        return False
-    return one == other or (len(one) >= 4 and one in other) or (len(other) >= 4 and other in one)
+def _judge(claim: Claim, ran: Ran) -> Finding:
+    if ran.status in ("", "rejected", "indeterminate"):
+        return "unconfirmed", {"": "no result was recorded", "rejected": "the call was not run"}.get(
+            ran.status, "its end was not seen"
+        )
+    if claim.outcome == "other":
+        return _CONFIRMED
+    runs = runs_in(ran)
+    if ran.status in ("timeout", "oom") and not any(run.result for run in runs):
+        return _cut_off(claim, ran.status)
+    if not runs:
+        return _printed(claim, ran)
+    chosen = _on_tree(claim, narrowed(claim.command, runs))
+    if not chosen:
+        return "unconfirmed", "the call shows no run on that state of the tree"
+    mark, note = _weigh(claim, chosen, ran)
+    guessed = claim.tree == "base" and len(chosen) < len(runs) and all(run.tree != "base" for run in chosen)
+    return ("unconfirmed" if guessed and mark == "contradicted" else mark), note
+
+
+def _on_tree(claim: Claim, runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs on the state of the tree that the claim names; all of them where the call does not tell them apart."""
+    trees = {run.tree for run in runs}
+    if claim.tree == "other" or trees == {"current"} or None in trees:
+        return runs
+    if claim.tree == "base":
+        wanted = {"base"} if "base" in trees else trees - {"edited"} or trees
+    else:
+        wanted = {"edited"} if "edited" in trees else {"current", "elsewhere"}
+    return [run for run in runs if run.tree in wanted]
+
+
+def _weigh(claim: Claim, chosen: Sequence[Run], ran: Ran) -> Finding:
+    """The claim against runs that it may be about: those that reported, where there are some."""
+    runs = [run for run in chosen if run.tests or run.result] or list(chosen)
+    states = {run.state for run in runs}
+    if len(runs) > 1 and len(states) > 1:
+        same = {run.state for run in runs if run.counts_in(claim.finding)}
+        if same == {"clean" if claim.outcome == "passes" else "failing"}:
+            return _CONFIRMED
+        failing = sum(run.state == "failing" for run in runs)
+        return "unconfirmed", f"{len(runs)} runs in this call, {failing} of them with failures"
+    one = runs[-1]
+    match one.state:
+        case "clean":
+            mark, note = _clean(claim, one)
+            others = len(runs) < len(chosen) and claim.outcome != "passes"
+            return ("unconfirmed" if others and mark == "contradicted" else mark), note
+        case "failing":
+            return _failing(claim, one, ran)
+        case "empty":
+            none_ran = claim.outcome == "passes" and "skipped" not in one.text
+            return ("contradicted" if none_ran else "unconfirmed"), f"no test ran: {one.text}"
+        case _:
+            return _script(claim, one, ran)
+
+
+def _clean(claim: Claim, run: Run) -> Finding:
+    if claim.outcome == "passes":
+        if run.other_number_in(claim.finding):
+            return "unconfirmed", f"the run reports: {run.text}"
+        return _CONFIRMED
+    if claim.outcome == "reproduces" and _SHOWS_BY_PASSING.search(claim.finding):
+        return "unconfirmed", f"the run reports: {run.text}"
+    return ("contradicted" if run.sure else "unconfirmed"), f"the run reports: {run.text}"
+
+
+def _failing(claim: Claim, run: Run, ran: Ran) -> Finding:
+    if claim.outcome != "passes":
+        return _CONFIRMED
+    if _explained(claim.finding) or _passed_by_name(claim.finding, ran.output):
+        return "unconfirmed", f"the run reports: {run.text}"
+    return ("contradicted" if run.sure else "unconfirmed"), f"the run reports: {run.text}"
+
+
+def _explained(finding: str) -> bool:
+    """Whether a finding owns up to failures and says why they do not count."""
+    return bool(_EXCUSES.search(finding) or (_COMPARES.search(finding) and _ADMITS.search(finding)))
+
+
+def _passed_by_name(finding: str, output: str) -> bool:
+    """Whether the finding is about tests that the output names as passed."""
+    for name in re.findall(r"\b(?:test_\w+|Test\w+)\b", finding):
+        lines = [line for line in output.split("\n") if re.search(rf"\b{name}\b", line)]
+        if any(re.search(r"\bPASS(?:ED)?\b|\bok\b", line) for line in lines):
+            return not any(re.search(r"\bFAIL(?:ED)?\b|\bERROR\b", line) for line in lines)
+    return False
+
+
+def _cut_off(claim: Claim, status: str) -> Finding:
+    text = "stopped at its time limit" if status == "timeout" else "killed: out of memory"
+    if claim.outcome == "passes":
+        return ("unconfirmed" if _RUNS_ON.search(claim.finding) else "contradicted"), text
+    return _CONFIRMED if _RUNS_ON.search(claim.finding) else ("unconfirmed", text)
+
+
+def _printed(claim: Claim, ran: Ran) -> Finding:
+    """A call that only shows what is there already: it bears out what it quotes, and contradicts nothing."""
+    if _quotes(claim.finding, ran.output):
+        return _CONFIRMED
+    return "unconfirmed", "the call ran nothing"
+
+
+def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
+    """A program that is no test runner, or a runner whose report is not shown."""
+    crash, verdict = _crash(run, ran), own_verdict(ran.output)
+    if claim.outcome != "passes":
+        if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran.output):
+            return _CONFIRMED
+        mark: Mark = "contradicted" if run.tests and verdict else "unconfirmed"
+        return mark, "the output does not show it"
+    if run.result is not None:
+        return "unconfirmed", f"the run reports: {run.text}, and ended with exit {run.exit_code}"
+    if crash:
+        return _crashed(claim, crash, run)
+    if run.exit_code not in (0, None):
+        meant = _EXITS.search(claim.finding) or _explained(claim.finding)
+        return ("unconfirmed" if meant else "contradicted"), f"ended with exit {run.exit_code}"
+    if verdict is False and not _explained(claim.finding):
+        return "contradicted", "its last line says that it failed"
+    if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran.output):
+        return _CONFIRMED
+    if run.exit_code == 0:
+        return "unconfirmed", "exit 0, which says nothing of what it printed"
+    return "unconfirmed", "the record does not show how it ended"
+
+
+def _crash(run: Run, ran: Ran) -> str:
+    """The exception that ended the program; empty where none did."""
+    if run.exit_code == 0 or (run.exit_code is None and "Traceback (most recent call last)" not in ran.output):
+        return ""
+    return exception_in(ran.output)
+
+
+def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
+    """A program that ended with an exception: it may be the one that the task asks for, unless it is an assertion."""
+    meant = _explained(claim.finding) or _RAISES.search(claim.finding)
+    if crash != "AssertionError" and meant and not _COMPLAINS.search(claim.finding):
+        return "unconfirmed", f"ended with {crash}"
+    return "contradicted", f"ended with {crash}" + (f" and exit {run.exit_code}" if run.exit_code else "")
+
+
+def _quotes(finding: str, output: str) -> bool:
+    """Whether everything particular in a finding (quoted text, numbers, exceptions) stands in the output."""
+    quoted = [text for groups in _QUOTED.findall(finding) for text in groups if text]
+    particular = quoted or _PARTICULAR.findall(finding)
+    return any(len(part) > 1 for part in particular) and all(part in output for part in particular)

@@ -5,10 +5,21 @@ from core.sanitize import for_model
 from core.text import cut
 from summarizer.config import SummarizerConfig
 from summarizer.facts import facts
+from summarizer.record import Ran, ran_in
+from summarizer.runs import runs_in
 from summarizer.schema import CheckedClaim, Summary
-from summarizer.view import calls_of, command_of, ending, render_trajectory
+from summarizer.view import render_trajectory
 
 _LAST_COMMANDS = 8
+
+
+def is_idle(trajectory: Trajectory, patch: bytes) -> bool:
+    """Whether an attempt ran nothing and changed nothing, so that there is nothing to tell of it."""
+    return not patch.strip() and not any(_was_run(ran) for ran in ran_in(trajectory))
+
+
+def _was_run(ran: Ran) -> bool:
+    return bool(ran.command.strip()) and ran.status not in ("", "rejected")
 
 
 def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Summary:
@@ -34,8 +45,8 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
         case "patch":
             text = for_model(patch.decode("utf-8", "replace"))
         case "head-tail":
-            text = cut(render_trajectory(trajectory, config.step_chars), config.max_chars)
-        case "model":
+            text = cut(render_trajectory(trajectory), config.max_chars)
+        case "model" | "conversation":
             raise ValueError("the model's summary is not a baseline")
     return Summary(
         rollout_id=trajectory.id,
@@ -47,21 +58,22 @@ def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerCon
 
 
 def _last_message(trajectory: Trajectory) -> str:
-    said = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
-    return for_model(next(said, "")).strip()
+    messages = (step.content for step in reversed(trajectory.steps) if step.source == "agent" and step.content.strip())
+    return for_model(next(messages, "")).strip()
 
 
 def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
-    ran = [
-        CheckedClaim(
-            command=cut(" ".join(for_model(command_of(call)).split()), 300),
-            outcome="passed" if observation.exit_code == 0 else "failed",
-            finding=cut(for_model(f"{ending(observation)}; {observation.content.strip()[-200:]}"), 300),
-            step_id=step.id,
-            supported=True,
-        )
-        for step in trajectory.steps
-        for call, observation in calls_of(step)
-        if observation is not None and command_of(call).strip() and observation.status != "rejected"
-    ]
-    return tuple(ran[-_LAST_COMMANDS:])
+    return tuple(_claim(ran) for ran in ran_in(trajectory) if _was_run(ran))[-_LAST_COMMANDS:]
+
+
+def _claim(ran: Ran) -> CheckedClaim:
+    """What can be said of a command without a model: that it passed only where a test run says so."""
+    states = {run.state for run in runs_in(ran) if run.tests or run.result}
+    return CheckedClaim(
+        command=cut(" ".join(for_model(ran.command).split()), 300),
+        step_id=ran.steps[0],
+        tree="other",
+        outcome="passes" if states == {"clean"} else "other",
+        finding=cut(for_model(f"{ran.ending}; {ran.output.strip()[-200:]}"), 300),
+        mark="confirmed",
+    )

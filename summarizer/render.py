@@ -2,61 +2,66 @@
 
 from collections.abc import Iterable
 
+from agents.wording import CONTRADICTED, NO_PATCH, NOT_CONFIRMED, claim_line, ended
 from core.sanitize import for_model
 from core.text import cut
-from summarizer.schema import CheckedClaim, Facts, Summary
+from summarizer.fitting import largest
+from summarizer.schema import CheckedClaim, Facts, Mark, Summary
 
 _SHORTEST = 40
+_MARKS: dict[Mark, str] = {"confirmed": "", "contradicted": CONTRADICTED, "unconfirmed": NOT_CONFIRMED}
 
 
 def render(summary: Summary, max_chars: int) -> str:
     """Render a summary in at most `max_chars` characters; the same summary gives the same text.
 
-    When it is too long, every text in it is cut to the same length, the greatest that fits. Claims that the
-    trajectory does not support are marked. Neither the rollout's id nor the model's name appears.
+    When it is too long, every text in it is cut to the same length, the greatest that fits. Claims carry their marks.
+    Neither the rollout's id nor the model's name appears.
     """
-    longest = max_chars
-    if len(_full(summary, longest)) > max_chars:
-        low, high = _SHORTEST, max_chars
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if len(_full(summary, middle)) <= max_chars else (low, middle - 1)
-        longest = low
+    whole = _full(summary, max_chars)
+    if len(whole) <= max_chars:
+        return whole
+    longest = largest(lambda length: len(_full(summary, length)) <= max_chars, _SHORTEST, max_chars)
     return cut(_full(summary, longest), max_chars)
 
 
+def render_facts(facts: Facts, max_chars: int) -> str:
+    """What the harness knows of a rollout, as one line."""
+    return cut(_facts(facts, max_chars), max_chars)
+
+
 def _full(summary: Summary, longest: int) -> str:
-    def one(text: str) -> str:
+    def short(text: str) -> str:
         return cut(for_model(text).strip(), longest)
 
     sections = [
         _facts(summary.facts, longest),
         "What follows is the attempt's own account." if summary.source == "model" else "",
-        _line("Problem", one(summary.problem)),
-        _list("Hypotheses", (f"[{item.fate}] {one(item.text)}" for item in summary.hypotheses)),
-        _list("Decisions", map(one, summary.decisions)),
-        _line("Progress", one(summary.progress)),
+        _line("Problem", short(summary.problem)),
+        _list("Hypotheses", (f"[{item.fate}] {short(item.text)}" for item in summary.hypotheses)),
+        _list("Decisions", map(short, summary.decisions)),
+        _line("Progress", short(summary.progress)),
         _list("Evidence", (_claim(claim, longest) for claim in summary.evidence)),
-        _list("Failure modes", map(one, summary.failure_modes)),
-        _line("End state", one(summary.end_state)),
-        _list("Doubts", map(one, summary.doubts)),
+        _line("End state", short(summary.end_state)),
+        _list("Doubts", map(short, summary.doubts)),
     ]
     return "\n".join(section for section in sections if section)
 
 
 def _facts(facts: Facts, longest: int) -> str:
+    patch = NO_PATCH
     if facts.patch_sha256:
+        count = len(facts.files)
         names = cut(", ".join(map(for_model, facts.files)), longest)
-        patch = f"patch: {len(facts.files)} files, +{facts.lines_added} -{facts.lines_removed} lines ({names})"
-    else:
-        patch = "no patch"
-    return f"Facts (measured): ended with {facts.exit} after {facts.steps} steps; {patch}"
+        lines = f"+{facts.lines_added} -{facts.lines_removed} lines"
+        patch = f"patch: {count} file{'' if count == 1 else 's'}, {lines} ({names})"
+    return f"Facts (measured): {ended(facts.exit, facts.steps)}; {patch}"
 
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
-    command, finding = (cut(" ".join(for_model(text).split()), longest) for text in (claim.command, claim.finding))
-    text = f"step {claim.step_id} `{command}` {claim.outcome}: {finding}"
-    return text if claim.supported else f"{text} [UNSUPPORTED: {for_model(claim.note)}]"
+    command, finding = (" ".join(cut(for_model(text), longest).split()) for text in (claim.command, claim.finding))
+    said = (claim.step_id, claim.tree, command, claim.outcome, finding)
+    return claim_line(said, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
 
 
 def _line(title: str, text: str) -> str:

@@ -3,30 +3,34 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
 
+from agents.conversation import conversation_of
 from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
-from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling
+from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
 from core.sanitize import for_model
 from core.text import EVENNESS, cut, fill
+from summarizer.change import render_change
 from summarizer.check import check_claims
 from summarizer.config import SummarizerConfig
 from summarizer.errors import SummaryInvalid
 from summarizer.facts import facts
-from summarizer.fallback import baseline_summary, harness_summary
-from summarizer.render import render
+from summarizer.fallback import baseline_summary, harness_summary, is_idle
+from summarizer.fitting import windows_of
+from summarizer.record import ran_in
+from summarizer.render import render_facts
 from summarizer.schema import Summary, SummaryDraft, draft_schema
-from summarizer.view import render_steps, windows
 
 _NO_SUMMARY = (SummaryInvalid, ReplyInvalid, ModelRefused)
 _SMALLEST_WINDOW = 1000
+_COMMAND_CHARS = 80
 
 
 async def summarize(
@@ -42,7 +46,8 @@ async def summarize(
     """Summarise one rollout.
 
     When the model refuses or gives nothing that fits the schema, the summary is made from the facts alone
-    (`source` is `harness`). A server that is down is an error, so that a resumed run asks again.
+    (`source` is `harness`); so is that of an attempt that did nothing. A server that is down is an error, so that a
+    resumed run asks again.
 
     Args:
         statement: the task as the agent saw it.
@@ -52,8 +57,10 @@ async def summarize(
     Raises:
         ModelUnavailable, ModelConfigError, LimitExceeded.
     """
-    if config.method != "model":
+    if config.method not in ("model", "conversation"):
         return baseline_summary(trajectory, patch, config)
+    if is_idle(trajectory, patch):
+        return harness_summary(trajectory, statement, patch)
     writer = _Writer(trajectory, statement, patch, model, ledger, config, seed)
     try:
         draft = await writer.draft()
@@ -102,20 +109,34 @@ class _Writer:
         self.trajectory, self.patch = trajectory, for_model(patch.decode("utf-8", "replace"))
         self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
         self.statement = cut(for_model(statement).strip(), config.statement_chars)
-        self.steps = render_steps(trajectory, config.step_chars)
-        self.facts = render(Summary(rollout_id="", problem="", facts=facts(trajectory, patch)), 2000)
+        self.facts = render_facts(facts(trajectory, patch), 2000)
         self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
 
     async def draft(self) -> SummaryDraft:
-        """The model's draft: of every part of the attempt, then merged.
+        """The model's draft: in the rollout's own conversation, else of every part of the attempt, then merged.
 
         Raises:
             SummaryInvalid, and the model's errors.
         """
+        if self.config.method == "conversation" and (asked := conversation_of(self.trajectory)) is not None:
+            try:
+                return await self._in_conversation(*asked)
+            except _TooLarge:
+                pass  # a window of it may fit
         drafts = await self._fitting(self._parts)
         while len(drafts) > 1:
             drafts = await self._fitting(partial(self._merged, drafts))
         return drafts[0]
+
+    async def _in_conversation(self, messages: list[Message], tools: Sequence[ToolSpec]) -> SummaryDraft:
+        ask = fill(
+            self.config.conversation,
+            rules=fill(self.config.system),
+            facts=self.facts,
+            patch=render_change(self.patch, self.config.patch_chars),
+            steps="\n".join(_numbered(self.trajectory)),
+        )
+        return await self._ask([*messages, {"role": "user", "content": ask}], self.seed, tools)
 
     async def _fitting(self, ask: Callable[[], Awaitable[list[SummaryDraft]]]) -> list[SummaryDraft]:
         """What `ask` gives, in less room when its requests do not fit the model's context."""
@@ -139,17 +160,18 @@ class _Writer:
         return replace(least, window=min(longest, fitting - rest))
 
     def _windows(self) -> tuple[str, ...]:
-        return windows(self.steps, self.room.window) or ("",)
+        room = max(self.config.least_chars, self.config.step_chars * self.trajectory.agent_steps)
+        return windows_of(self.trajectory, room, self.room.window, statement=bool(self.statement))
 
     async def _parts(self) -> list[SummaryDraft]:
         parts = self._windows()
         contents = [self._content(text, index, len(parts), self.room) for index, text in enumerate(parts)]
-        return await self._all([self._ask(content, self.seed + index) for index, content in enumerate(contents)])
+        return await self._all([self._asked(content, self.seed + index) for index, content in enumerate(contents)])
 
     async def _merged(self, drafts: Sequence[SummaryDraft]) -> list[SummaryDraft]:
         size = self.config.merge_parts
         groups = [drafts[start : start + size] for start in range(0, len(drafts), size)]
-        return await self._all([self._merge(group) for group in groups])
+        return await self._all([self._merge(group, last=len(groups) == 1) for group in groups])
 
     async def _all(self, requests: list[Any]) -> list[SummaryDraft]:
         """Drafts of all requests at once; one that came to nothing is left out unless all did."""
@@ -163,38 +185,47 @@ class _Writer:
         return drafts
 
     def _content(self, text: str, index: int, parts: int, room: _Room) -> str:
-        """The request about one part of the attempt."""
+        """The request about one part of the attempt; what concerns the whole stands in the request that ends it."""
         return fill(
             self.config.user,
             statement=cut(self.statement, room.statement),
-            facts=self.facts,
-            patch=cut(self.patch, room.patch),
             trajectory=text,
             part=index + 1,
             parts=parts,
             nonce=self._nonce(text),
+            **self._whole(room, last=parts == 1),
         )
 
-    async def _merge(self, drafts: Sequence[SummaryDraft]) -> SummaryDraft:
+    def _whole(self, room: _Room, *, last: bool) -> dict[str, str]:
+        return {"facts": self.facts if last else "", "patch": render_change(self.patch, room.patch) if last else ""}
+
+    async def _merge(self, drafts: Sequence[SummaryDraft], *, last: bool) -> SummaryDraft:
         if len(drafts) == 1:
             return drafts[0]
         share = max(self.room.window // len(drafts), 200)
         texts = [cut(json.dumps(draft.model_dump(), ensure_ascii=False), share) for draft in drafts]
-        statement = cut(self.statement, self.room.statement)
-        content = fill(self.config.merge, statement=statement, drafts=texts, nonce=self._nonce(*texts))
-        return await self._ask(content, self.seed)
+        content = fill(
+            self.config.merge,
+            statement=cut(self.statement, self.room.statement),
+            drafts=texts,
+            nonce=self._nonce(*texts),
+            **self._whole(self.room, last=last),
+        )
+        return await self._asked(content, self.seed)
 
-    async def _ask(self, content: str, seed: int) -> SummaryDraft:
+    async def _asked(self, content: str, seed: int) -> SummaryDraft:
+        system: Message = {"role": "system", "content": fill(self.config.system)}
+        return await self._ask([system, {"role": "user", "content": content}], seed)
+
+    async def _ask(self, messages: list[Message], seed: int, tools: Sequence[ToolSpec] = ()) -> SummaryDraft:
         """One request, and a repair turn for each reply that does not fit."""
-        messages: list[Message] = [
-            {"role": "system", "content": fill(self.config.system)},
-            {"role": "user", "content": content},
-        ]
         for attempt in range(self.config.repairs + 1):
             try:
                 reply = await self.model.complete(
                     messages,
                     ledger=self.ledger,
+                    tools=tools,
+                    tool_choice="none" if tools else "auto",
                     response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
                     sampling=Sampling(
                         temperature=self.config.temperature,
@@ -216,6 +247,13 @@ class _Writer:
         """Names the block of untrusted text; nobody who wrote in it can know it."""
         digest = hashlib.sha256("\x1f".join((str(self.seed), self.statement, *texts)).encode("utf-8", "replace"))
         return digest.hexdigest()[:12]
+
+
+def _numbered(trajectory: Trajectory) -> Iterator[str]:
+    """The beginnings of the commands that ran, by step: a model in its own conversation does not know the numbers."""
+    for ran in ran_in(trajectory):
+        command = " ".join(for_model(ran.command).split())
+        yield f"{ran.steps[0]}: {command[:_COMMAND_CHARS]}{'...' if len(command) > _COMMAND_CHARS else ''}"
 
 
 def parse_draft(content: str) -> SummaryDraft:

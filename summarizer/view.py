@@ -1,13 +1,13 @@
-"""A trajectory as text: what summarizers and, for an ablation, judges read."""
+"""A trajectory as text: what judges read in an ablation. `fitting.py` makes what summarizers read."""
 
-import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-from agents.llm.base import ToolCall
 from agents.trajectory import Observation, Step, Trajectory
+from agents.wording import step_line
 from core.sanitize import for_model
 from core.text import cut
+from summarizer.record import calls_of, command_of
 
 STEP_CHARS = 4000
 
@@ -18,34 +18,12 @@ def render_trajectory(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> s
 
 
 def render_steps(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> tuple[str, ...]:
-    """One text per step, sanitised, at most `step_chars` characters each with head and tail kept.
+    """One text per step, for_modeld, at most `step_chars` characters each with head and tail kept.
 
     A call reads `[step 7] bash (exit 1): COMMAND`, its output follows. The system message is left out.
     """
     shown = (_step(step, step_chars) for step in trajectory.steps if step.source != "system")
     return tuple(text for text in shown if text)
-
-
-def windows(steps: Iterable[str], limit: int) -> tuple[str, ...]:
-    """Join steps to texts of at most `limit` characters, in order; a longer step is cut."""
-    joined: list[str] = []
-    for step in steps:
-        if joined and len(joined[-1]) + len(step) + 2 <= limit:
-            joined[-1] += "\n\n" + step
-        else:
-            joined.append(cut(step, limit))
-    return tuple(joined)
-
-
-def command_of(call: ToolCall) -> str:
-    """What a tool call runs: its `command` argument, or all arguments as they are."""
-    try:
-        arguments = json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        return call.arguments
-    if isinstance(arguments, dict) and isinstance(arguments.get("command"), str):
-        return str(arguments["command"])
-    return "" if arguments in ({}, None) else call.arguments
 
 
 def ending(observation: Observation | None) -> str:
@@ -54,23 +32,21 @@ def ending(observation: Observation | None) -> str:
         return "no result"
     if observation.exit_code is not None:
         return f"exit {observation.exit_code}"
-    return observation.status
+    return "shown" if observation.status == "exited" else observation.status
 
 
-def calls_of(step: Step) -> tuple[tuple[ToolCall, Observation | None], ...]:
-    """A step's tool calls with what came of each."""
-    results = {observation.tool_call_id: observation for observation in step.observations}
-    return tuple((call, results.get(call.id)) for call in step.tool_calls)
+def parts_of(step: Step) -> Iterator[tuple[str, str]]:
+    """The parts of a step, for_modeld, each with what it is: `words`, `command` or `output`."""
+    if step.content.strip():
+        yield "words", f"[step {step.id}] {step.source}: {_plain(step.content)}"
+    for call, observation in calls_of(step):
+        yield "command", step_line(step.id, call.name, ending(observation)) + _plain(command_of(call))
+        if observation is not None and observation.content.strip():
+            yield "output", _plain(observation.content)
 
 
 def _step(step: Step, limit: int) -> str:
-    parts = []
-    if step.content.strip():
-        parts.append(f"[step {step.id}] {step.source}: {_plain(step.content)}")
-    for call, observation in calls_of(step):
-        parts.append(f"[step {step.id}] {call.name} ({ending(observation)}): {_plain(command_of(call))}")
-        if observation is not None and observation.content.strip():
-            parts.append(_plain(observation.content))
+    parts = [text for _, text in parts_of(step)]
     share = limit // max(len(parts), 1)
     return cut("\n".join(cut(part, max(share, 200)) for part in parts), limit)
 

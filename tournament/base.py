@@ -4,7 +4,8 @@ Candidates arrive one by one as their rollouts end; a match starts when its own 
 knows sandboxes, and grades do not exist in this room.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -17,14 +18,15 @@ class Candidate(Record):
 
     Attributes:
         id: the rollout's id, `heat-0/rollout-03`.
-        summary: rendered summary.
+        summary: rendered summary; may be empty until `Case.described` gives it.
         patch: the diff as text, for judges that read it.
         trajectory: rendered raw trajectory, for the ablation that judges it.
         evidence: rendered evidence, for judges that are told.
         evidence_rank: class of its executed evidence; higher always wins, equal is judged; 0 for all when it is off.
         patch_key: candidates with the same non-empty key make the same change and enter once.
         brings_tests: its patch holds tests; of equal changes, one with tests plays.
-        copies: how many candidates make this change; `bracket.counted` says.
+        copies: how many candidates make this change by themselves; `slots.counted` says.
+        derived: its rollout was told of this very change by an earlier one, and is no further voice for it.
         eligible: False when there is nothing to hand over. It is ranked last, never plays and is never selected.
     """
 
@@ -37,6 +39,7 @@ class Candidate(Record):
     patch_key: str = ""
     brings_tests: bool = False
     copies: int = 1
+    derived: bool = False
     eligible: bool = True
 
 
@@ -55,6 +58,8 @@ class Vote(Record):
     reason: str = ""
     presentation_sensitive: bool = False
     """Asked again with the comments of the patches shown, the judge named somebody else (`judge.second_view`)."""
+    copies: tuple[int, ...] = ()
+    """How many attempts had made each contestant's change, where the judge was shown that; else empty."""
     shares: tuple[float, ...] = ()
     """The model's probability for each candidate, in the order shown; empty for a vote that is a plain sample."""
     failure: Failure = ""
@@ -187,14 +192,33 @@ PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
 """Candidates by id, each as soon as its rollout ends. None means: no candidate came of it."""
 
 
+Describe = Callable[[Candidate], Awaitable[Candidate]]
+"""Gives a candidate its summary, which costs a model call where it is not there yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a selection is about and works with: the problem, and everything that must be the same when it resumes."""
+    """What a selection is about and works with: the problem, and everything that must be the same when it resumes.
+
+    Attributes:
+        describe: None where candidates come with all that judges read.
+    """
 
     problem: str
     seed: int
     ledger: Ledger
     journal: Journal
+    describe: Describe | None = None
+
+    async def described(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The candidates with everything that a judge reads; to be called right before one does.
+
+        Raises:
+            LimitExceeded, ModelConfigError, ModelUnavailable.
+        """
+        if self.describe is None:
+            return list(candidates)
+        return list(await asyncio.gather(*map(self.describe, candidates)))
 
 
 class Selector(Protocol):

@@ -14,8 +14,9 @@ class JudgeConfig(Config):
     """What a judge is shown and asked.
 
     Attributes:
-        view: what it sees of each candidate.
+        view: what it sees of each candidate: `change` is the diff of its source, `evidence` what was executed on it.
         candidate_chars: characters of one candidate's text; more is cut in the middle, for all the same.
+        change_chars: characters of its diff in that; what does not fit is counted in words.
         problem_chars: characters of the problem statement.
         strip_comments: leave comments of diffs out of what is shown.
         second_view: ask for every vote a second time, with comments, where there are any; what is chosen without them
@@ -25,13 +26,14 @@ class JudgeConfig(Config):
             does not think before it answers, else samples.
         temperature: of the votes; the same for all.
         max_tokens: of one vote.
-        system: Jinja2 template of the rules.
+        system: Jinja2 template of the rules; gets `shown`, the names of the fields that each candidate has.
         user: Jinja2 template around `data`, the JSON text with problem and candidates, and `labels`.
         choice_first: Jinja2 template that follows `user` where probabilities are asked for.
     """
 
-    view: Literal["summary", "trajectory", "patch", "summary+evidence"]
+    view: Literal["summary", "trajectory", "patch", "summary+evidence", "summary+change+evidence"]
     candidate_chars: int = Field(ge=200)
+    change_chars: int = Field(6000, ge=200)
     problem_chars: int = Field(ge=200)
     strip_comments: bool
     second_view: bool = False

@@ -14,7 +14,8 @@ from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.label_shares import label_shares
 from tournament.presentation_order import shown_order
-from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, view_of
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed
+from tournament.view import view_of
 
 _REASON_CHARS = 1500
 _ALTERNATIVES = 20

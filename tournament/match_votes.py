@@ -8,6 +8,7 @@ from tournament.heard import keep_votes
 from tournament.slots import seeded_hash
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin, weighed, whole_blocks
 from tournament.ties import BY_VOTES, before_votes, lots, preference
+from tournament.view import shown_copies
 
 
 class MatchVotes:
@@ -41,7 +42,9 @@ class MatchVotes:
         Raises:
             LimitExceeded, ModelConfigError.
         """
-        votes = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
+        copies = shown_copies(self.config.judge, contestants)
+        known = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
+        votes = tuple(vote for vote in known if vote.copies == copies)
         if not votes:
             votes = tuple(await self._weigh(match_id, contestants))
         if weighed(votes[: rules.block], rules.block) is not None:
@@ -77,14 +80,16 @@ class MatchVotes:
         if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):
             return []
         seed = seeded_hash(self.case.seed, match_id)
-        cast = await judge.weigh(self.case.problem, contestants, seed=seed, ledger=self.case.ledger)
+        shown = await self.case.described(contestants)
+        cast = await judge.weigh(self.case.problem, shown, seed=seed, ledger=self.case.ledger)
         return self._keep(match_id, contestants, cast, len(contestants))
 
     async def _ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
         """Ask the judge for `count` votes."""
         seed = seeded_hash(self.case.seed, match_id)
+        shown = await self.case.described(contestants)
         cast = await self.judge.vote(
-            self.case.problem, contestants, count=count, first=first, seed=seed, ledger=self.case.ledger
+            self.case.problem, shown, count=count, first=first, seed=seed, ledger=self.case.ledger
         )
         return self._keep(match_id, contestants, cast, count)
 
@@ -93,7 +98,8 @@ class MatchVotes:
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote", failure="unreadable")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
-        votes = [*known, *[blank] * count][:count]
+        copies = shown_copies(self.config.judge, contestants)
+        votes = [vote.model_copy(update={"copies": copies}) for vote in [*known, *[blank] * count][:count]]
         keep_votes(self.case.journal, match_id, ids, votes)
         return votes
 

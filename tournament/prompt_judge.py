@@ -28,7 +28,7 @@ from core.text import cut, fill, smaller
 from tournament.base import Candidate, Failure
 from tournament.config import JudgeConfig
 from tournament.slots import seeded_hash
-from tournament.strip import strip_comments
+from tournament.view import FIELDS, view_of
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -41,7 +41,7 @@ class Question:
     """What is asked about candidates.
 
     Attributes:
-        system: Jinja2 template of the rules; gets nothing that anybody else wrote.
+        system: Jinja2 template of the rules; gets `shown`, the names of the fields that each candidate has.
         user: Jinja2 template; gets `data` (JSON text) and `labels`.
         schema: makes the reply's schema from the labels.
         alternatives: log probabilities to ask for at every token; None for none.
@@ -151,7 +151,7 @@ class Asker:
         entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
         data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
         return labels, [
-            {"role": "system", "content": fill(question.system)},
+            {"role": "system", "content": fill(question.system, shown=FIELDS[self.config.view])},
             {"role": "user", "content": fill(question.user, data=data, labels=labels)},
         ]
 
@@ -165,21 +165,6 @@ def _failure(error: ModelError) -> Failure:
         case ReplyInvalid():
             return "unreadable"
     return "unavailable"
-
-
-def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
-    """What is shown of one candidate: field names to sanitised texts of at most `budget` characters together."""
-    patch = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
-    match config.view:
-        case "summary":
-            fields = {"summary": candidate.summary}
-        case "trajectory":
-            fields = {"trajectory": candidate.trajectory}
-        case "patch":
-            fields = {"patch": patch or "(no patch)"}
-        case "summary+evidence":
-            fields = {"summary": candidate.summary, "measured": candidate.evidence or "(nothing was executed)"}
-    return {name: cut(for_model(text), budget // len(fields)) for name, text in fields.items()}
 
 
 def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from tournament.match_votes import MarginVotes, MatchVotes
 from tournament.slots import Slot, counted, merged, seeded_order
 from tournament.standings import rank
 from tournament.ties import preference
+from tournament.view import FIELDS
 
 
 class RTVSelector:
@@ -123,11 +124,12 @@ class _Play:
         return future.result() if future.done() else "pending"
 
     def _outdated(self, slots: list[Slot]) -> list[MatchKey]:
-        """Forget matches in which ties were broken by fewer copies of a patch than have come by now.
+        """Forget matches that were judged, or whose ties were broken, by fewer copies of a patch than have come by now.
 
-        Their votes are in the journal; only those that now are wanted besides are asked for.
+        Their votes are in the journal; those count in which the judge was shown what holds now.
         """
-        if "more-copies" not in self.judging.config.ties:
+        config = self.judging.config
+        if "more-copies" not in config.ties and "measured" not in FIELDS[config.judge.view]:
             return []
         copies = {slot.id: slot.copies for slot in slots if isinstance(slot, Candidate)}
         old = [key for key, those in self.contestants.items() if any(one.copies != copies[one.id] for one in those)]

@@ -90,7 +90,7 @@ class _Scored(Ranker):
             return votes
         seed = seeded_hash(case.seed, self.name, candidate.id, len(votes))
         asked = await self.asker.ask(
-            self.question(), case.problem, [candidate], n=missing, seed=seed, ledger=case.ledger
+            self.question(), case.problem, await case.described([candidate]), n=missing, seed=seed, ledger=case.ledger
         )
         fresh = [self._vote(candidate.id, text, asked) for text in asked.texts]
         keep_votes(case.journal, self.name, ids, fresh)

@@ -43,8 +43,9 @@ def equal_changes(slots: Sequence[Slot]) -> dict[str, str]:
 
 
 def counted(slots: Sequence[S]) -> list[S]:
-    """The slots, with how many of them hold the same change."""
-    copies = Counter(slot.patch_key for slot in slots if isinstance(slot, Candidate) and slot.patch_key)
+    """The slots, with how many of them hold the same change without having been told of it."""
+    there = [slot for slot in slots if isinstance(slot, Candidate)]
+    copies = Counter(slot.patch_key for slot in there if slot.patch_key and not slot.derived)
     return [
         slot.model_copy(update={"copies": copies[slot.patch_key]})
         if isinstance(slot, Candidate) and copies[slot.patch_key] > 1

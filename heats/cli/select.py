@@ -43,6 +43,7 @@ class View(StrEnum):
     TRAJECTORY = "trajectory"
     PATCH = "patch"
     EVIDENCE = "summary+evidence"
+    CHANGE = "summary+change+evidence"
 
 
 @spread_without("agent", "rollouts", "iterations")

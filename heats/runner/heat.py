@@ -10,11 +10,11 @@ from typing import Any
 
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
+from heats.runner.context import Context, make_context, recorded
 from heats.runner.cross_tests import crossed, is_on
-from heats.runner.rollout import Plan, TaskRun, make_candidate
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import with_cross
-from summarizer import harness_summary
 from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates
 from tournament.ranker import ranked
@@ -27,23 +27,39 @@ def rollout_ids(heat: int, count: int) -> list[str]:
     return [str(RolloutId(heat, index)) for index in range(count)]
 
 
-def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
+async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     """What each rollout of a heat is told of the heat before.
 
     The last `fresh_share` of a later heat's rollouts is told nothing.
+
+    Raises:
+        LimitExceeded, ModelConfigError: a summary that is needed could not be made.
     """
     config = run.services.config
     ids = rollout_ids(heat, config.rollouts)
     if heat == 0:
         return [Plan(rollout=rollout, index=index) for index, rollout in enumerate(ids)]
+    before = run.store.bracket(heat - 1)
+    if before is None:
+        raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
     informed = config.rollouts - int(config.rollouts * config.refine.fresh_share)
-    plans = []
-    for index, rollout in enumerate(ids):
-        parents = _parents(run, heat, index) if index < informed else ()
-        texts = (_refinement(run, heat, parent) for parent in parents)
-        told = tuple(text for text in texts if text)
-        plans.append(Plan(rollout=rollout, index=index, refinement=told, parents=parents))
-    return plans
+    parents = [_parents(run, heat, index, before) if index < informed else () for index in range(len(ids))]
+    contexts = await _contexts(run, heat, before, set(parents))
+    return [Plan(rollout=rollout, index=index, context=contexts[parents[index]]) for index, rollout in enumerate(ids)]
+
+
+async def _contexts(
+    run: TaskRun, heat: int, before: Bracket, wanted: set[tuple[str, ...]]
+) -> dict[tuple[str, ...], Context]:
+    """Each context once, by the ids of its parents, with the summaries that it needs."""
+    everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
+    candidates = {name: one for name, one in everybody.items() if one is not None}
+    refine = run.services.config.refine
+    parents = sorted({name for names in wanted for name in recorded(names, candidates, refine)})
+    described = await asyncio.gather(*(run.describe(candidates[name]) for name in parents))
+    candidates |= {one.id: one for one in described}
+    patches = {} if run.task.submission == "state" else {one: run.store.rollout(one).patch().data for one in parents}
+    return {names: make_context(names, candidates, patches, before, refine) for names in wanted}
 
 
 async def run_heat(run: TaskRun, heat: int) -> Bracket:
@@ -59,10 +75,10 @@ async def run_heat(run: TaskRun, heat: int) -> Bracket:
         return stored
     config = run.services.config
     last = heat == config.iterations - 1
-    plans = plan_heat(run, heat)
+    plans = await plan_heat(run, heat)
     if run.clock is not None:
         run.clock.start_heat(heat)
-    context = sorted({parent for plan in plans for parent in plan.parents})
+    context = sorted({parent for plan in plans for parent in plan.context.parents})
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
     coming = {plan.rollout: run.candidate(plan) for plan in plans}
@@ -127,9 +143,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
         outcome, trajectory = files.outcome(), files.trajectory()
         if outcome is None or outcome.exit in (None, "sandbox_lost") or trajectory is None:
             continue
-        if files.summary() is None:
-            files.save_summary(harness_summary(trajectory, run.task.statement, files.patch().data))
-        candidate = _candidate(run, name)
+        candidate = run.finished(name)
         if candidate is not None:
             found.append(candidate)
             late = outcome.exit != "submitted"
@@ -148,6 +162,7 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
             seed=run.services.seed(run.task.id, heat_name(heat), "tournament"),
             ledger=run.ledger.child(f"{run.task.id}/{heat_name(heat)}/tournament"),
             journal=journal,
+            describe=run.describe if run.reads_summaries else None,
         )
         return await run.services.selector.select(entrants, k, case)
     finally:
@@ -155,11 +170,7 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
-    return _candidate(run, rollout)
-
-
-def _candidate(run: TaskRun, rollout: str) -> Candidate | None:
-    return make_candidate(run.store.rollout(rollout), run.services.config, needs_patch=run.needs_patch)
+    return run.finished(rollout)
 
 
 def _kept_before(run: TaskRun, heat: int) -> list[str]:
@@ -168,28 +179,23 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
-def _parents(run: TaskRun, heat: int, index: int) -> tuple[str, ...]:
+def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str, ...]:
+    """Ids of the rollouts that a rollout of this number is told of; attempts that did nothing teach nothing."""
     config = run.services.config
-    before = run.store.bracket(heat - 1)
-    if before is None:
-        raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
-    eligible = [one for one in before.ranking if one not in before.ineligible]
+    able = [one for one in before.ranking if not run.was_idle(one)]
     match config.refine.context:
         case "select-k":
-            return before.selected
+            return tuple(one for one in before.selected if one in able)
         case "single":
             own = rollout_ids(heat - 1, config.rollouts)[index]
-            return (own,) if own in before.ranking else ()
+            return (own,) if own in able else ()
         case "random-k":
             draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
-            return tuple(draw.sample(sorted(eligible), min(config.select_k, len(eligible))))
+            eligible = sorted(one for one in able if one not in before.ineligible)
+            return tuple(draw.sample(eligible, min(config.select_k, len(eligible))))
 
 
-def _refinement(run: TaskRun, heat: int, rollout: str) -> str:
-    """One earlier rollout as a refiner reads it: its summary, then the evidence if any was executed."""
-    candidate = _candidate(run, rollout)
-    if candidate is None:
-        return ""
+def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
+    candidate = run.finished(rollout)
     table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
-    candidate = with_cross(candidate, table) if table else candidate
-    return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
+    return with_cross(candidate, table) if candidate and table else candidate

@@ -1,11 +1,13 @@
-"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, summary.
+"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, and a summary once somebody reads it.
 
 Every piece is stored when it is done and read instead of done again when it is there.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -19,7 +21,9 @@ from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
+from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
+from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
 from heats.runner.services import Services
@@ -27,18 +31,19 @@ from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
-from summarizer import harness_summary, render, render_trajectory, summarize
+from summarizer import harness_summary, is_idle, render, render_trajectory, summarize
+from summarizer.schema import Summary
 from tournament.base import Candidate
+from tournament.view import FIELDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rollout of a heat, before it starts: id, number in the heat, refinement context and its origin."""
+    """One rollout of a heat, before it starts: id, number in the heat, and what it is told of the heat before."""
 
     rollout: str
     index: int = 0
-    refinement: tuple[str, ...] = ()
-    parents: tuple[str, ...] = ()
+    context: Context = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class TaskRun:
         order: its place among the run's tasks: earlier ones go first.
         states: takes the states that rollouts hand in; None where none do.
         clock: None where time is not shared out.
+        describing: held while a rollout's summary is made, by its id.
         needs_patch: an attempt without a patch cannot be selected.
     """
 
@@ -59,34 +65,36 @@ class TaskRun:
     order: int = 0
     states: States | None = None
     clock: TimeBudget | None = None
+    describing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
 
         Raises:
+            LimitExceeded: the task's or the run's limit cut the attempt off.
             SetupFailed: no rollout of this task can be attempted.
             ModelConfigError: no rollout of this run can be attempted.
         """
         files = self.store.rollout(plan.rollout)
-        earlier, limits = files.trajectory(), self.services.config.limits.rollout
-        spent = earlier.usage if earlier else None
-        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
         inside = Boundary(self.services, files, self.task.id)
         outcome = files.outcome()
         if outcome is None or outcome.failure is not None:
+            earlier, limits = files.trajectory(), self.services.config.limits.rollout
+            spent = earlier.usage if earlier else None
+            ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
             files.reopen()
             outcome = await inside.contain(
                 "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
             )
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
+        if outcome.failure == "budget":
+            self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
         await inside.contain(
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
-        if not await inside.contain("summary", lambda: self._summary(files, ledger), lambda _: False):
-            await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
-        return await inside.contain("candidate", lambda: self._candidate(files), lambda _: None)
+        return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
         """The outcome of an attempt that heats itself failed; whoever goes on with the run tries again."""
@@ -102,10 +110,54 @@ class TaskRun:
                 Evidence(patch_sha256=files.patch().sha256, verdict="unverified", reason=reason, rank=1)
             )
 
-    async def _plain_summary(self, files: RolloutStore) -> None:
+    async def _candidate(self, rollout: str) -> Candidate | None:
+        candidate = self.finished(rollout)
+        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter is free
+        return await self.describe(candidate) if candidate is not None and wanted else candidate
+
+    def finished(self, rollout: str) -> Candidate | None:
+        """A finished rollout as a candidate; None before its end."""
+        files = self.store.rollout(rollout)
+        config, trajectory = self.services.config, files.trajectory()
+        candidate = make_candidate(files, config, needs_patch=self.needs_patch)
+        if candidate is None or trajectory is None or not candidate.patch_key:
+            return candidate
+        told = (key_of(self.store.rollout(parent).patch(), config) for parent in trajectory.parents)
+        return candidate.model_copy(update={"derived": candidate.patch_key in told})
+
+    async def describe(self, candidate: Candidate) -> Candidate:
+        """The candidate with its summary, which is made now if it is not there.
+
+        Raises:
+            LimitExceeded, ModelConfigError
+        """
+        if candidate.summary:
+            return candidate
+        files = self.store.rollout(candidate.id)
+        async with self.describing[candidate.id]:
+            summary = self._account_before(files) or await self._account(files)
+        text = render(summary, self.services.config.summarizer.max_chars) if summary else ""
+        return candidate.model_copy(update={"summary": text})
+
+    def _account_before(self, files: RolloutStore) -> Summary | None:
+        """The account of an attempt of an earlier heat that this one took over as it is."""
+        trajectory, patch = files.trajectory(), files.patch()
+        for parent in trajectory.parents if trajectory and patch else ():
+            other = self.store.rollout(parent)
+            if other.patch().sha256 == patch.sha256 and (summary := other.summary()):
+                return summary
+        return None
+
+    @property
+    def reads_summaries(self) -> bool:
+        """Whether judges read summaries."""
+        return "summary" in FIELDS[self.services.config.tournament.judge.view]
+
+    def was_idle(self, rollout: str) -> bool:
+        """Whether a rollout ran nothing and changed nothing."""
+        files = self.store.rollout(rollout)
         trajectory = files.trajectory()
-        if trajectory is not None:
-            files.save_summary(harness_summary(trajectory, self.task.statement, files.patch().data))
+        return trajectory is not None and is_idle(trajectory, files.patch().data)
 
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
@@ -147,8 +199,9 @@ class TaskRun:
         try:
             await services.env.prepare(task, sandbox)
             workdir = task.workdir or (await sandbox.exec("pwd", timeout=60)).text().strip()
+            diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
             running = services.agent.run(
-                self._assignment(plan, policy, resume, workdir),
+                self._assignment(plan, policy, resume, workdir, diffs),
                 sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -178,20 +231,41 @@ class TaskRun:
             if not waits:
                 await sandbox.close()
 
-    def _assignment(self, plan: Plan, policy: Policy, resume: Trajectory | None, workdir: str) -> Assignment:
+    def _assignment(
+        self, plan: Plan, policy: Policy, resume: Trajectory | None, workdir: str, diffs: str
+    ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
             rollout_id=plan.rollout,
             task_id=self.task.id,
             instruction=self.task.statement,
             test_command=self.task.test_command,
+            base=base_run(self.store.baseline()) if self.task.test_command else None,
+            limits=tuple(self._limits()),
             workdir=workdir,
             seed=seed,
-            refinement=plan.refinement,
-            parents=plan.parents,
+            refinement=plan.context.records,
+            others=plan.context.others,
+            diffs=diffs,
+            parents=plan.context.parents,
             resume=resume,
             sampling=policy.sampling(seed),
         )
+
+    def _limits(self) -> Iterator[str]:
+        """What a rollout may use, in words."""
+        config, own = self.services.config, self.services.config.limits.rollout
+        yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
+        times = (
+            own.time_s,
+            self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
+        )
+        limit_s = min((time_s for time_s in times if time_s is not None), default=None)
+        if limit_s is not None:
+            yield f"{max(1, int(limit_s / 60))} minutes in all"
+        memory_mb = self.task.machine.memory_mb or config.sandbox.limits.memory_mb
+        if self.services.backend.name != "local":
+            yield f"{memory_mb} MB of memory"
 
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
         files.save_trajectory(trajectory)
@@ -272,69 +346,68 @@ class TaskRun:
         async with services.slots.hold(self.order) if patch else nullcontext():
             return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
 
-    async def _candidate(self, files: RolloutStore) -> Candidate | None:
-        return make_candidate(files, self.services.config, needs_patch=self.needs_patch)
+    async def _account(self, files: RolloutStore) -> Summary | None:
+        """The summary of a finished rollout, a plain one where the making of another failed."""
+        inside = Boundary(self.services, files, self.task.id)
+        summary = await inside.contain("summary", lambda: self._summary(files), lambda _: None)
+        return summary or await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
 
-    async def _summary(self, files: RolloutStore, ledger: Ledger) -> bool:
+    async def _plain_summary(self, files: RolloutStore) -> Summary | None:
         trajectory = files.trajectory()
-        if files.summary() is not None or trajectory is None:
-            return True
-        services, patch = self.services, files.patch().data
-        if not patch and not any(call for step in trajectory.steps for call in step.tool_calls):
-            files.save_summary(harness_summary(trajectory, self.task.statement, patch))
-            return True
+        if trajectory is None:
+            return None
+        summary = harness_summary(trajectory, self.task.statement, files.patch().data)
+        files.save_summary(summary)
+        return summary
+
+    async def _summary(self, files: RolloutStore) -> Summary | None:
+        stored, trajectory = files.summary(), files.trajectory()
+        if stored is not None or trajectory is None:
+            return stored
+        services = self.services
         summary = await summarize(
             trajectory,
             statement=self.task.statement,
-            patch=patch,
+            patch=files.patch().data,
             model=services.summarizer_model,
-            ledger=ledger,
+            ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # a rollout at its own limit is told of, too
             config=services.config.summarizer,
             seed=services.seed(self.task.id, files.rollout, "summary"),
         )
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
-        return True
+        return summary
 
 
 def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
-    """What judges may see of a finished rollout; None while it has no summary.
+    """What judges may see of a finished rollout, with its summary only where that is there; None before its end.
 
     Args:
         needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
     """
-    summary, trajectory = files.summary(), files.trajectory()
-    if summary is None or trajectory is None:
+    trajectory = files.trajectory()
+    if trajectory is None:
         return None
-    patch, evidence = files.patch(), files.evidence()
+    summary, patch, evidence = files.summary(), files.patch(), files.evidence()
     signs = signs_of_tampering(patch) if config.evidence else ()
     return Candidate(
         id=files.rollout,
-        summary=render(summary, config.summarizer.max_chars),
+        summary=render(summary, config.summarizer.max_chars) if summary else "",
         patch=patch.data.decode("utf-8", "replace"),
-        trajectory=render_trajectory(trajectory),
-        evidence=render_evidence(evidence, signs),
+        trajectory=render_trajectory(trajectory) if config.tournament.judge.view == "trajectory" else "",
+        evidence=measured(evidence, signs),
         evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
-        patch_key=change_key(patch) if config.tournament.merge == "source" else patch_key(patch),
+        patch_key=key_of(patch, config),
         brings_tests=brings_tests(patch),
         eligible=bool(patch) or not needs_patch,
     )
 
 
+def key_of(patch: Patch, config: HeatsConfig) -> str:
+    """What equal changes share, as far as the tournament merges them."""
+    return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
+
+
 def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
     """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
     return 2 * rank - bool(signs)
-
-
-def render_evidence(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
-    """Evidence as judges and refiners read it: facts only, a few lines."""
-    lines = [f"verdict: {evidence.verdict} ({evidence.reason})"] if evidence else []
-    for name in ("fixed", "broken", "still_failing", "restored") if evidence else ():
-        tests: tuple[str, ...] = getattr(evidence, name)
-        if tests:
-            more = f" and {len(tests) - 10} more" if len(tests) > 10 else ""
-            lines.append(f"{name.replace('_', ' ')}: {', '.join(tests[:10])}{more}")
-    if signs:
-        lines.append("signs that the patch works on its tests instead of its task (found by a lint, no proof):")
-        lines += [f"- {sign}" for sign in signs[:5]]
-    return "\n".join(lines)

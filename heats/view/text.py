@@ -1,6 +1,6 @@
 """What a terminal shows of a task and its rollouts. Foreign text is sanitised here and goes in as text, not markup."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -18,7 +18,7 @@ from heats.report.judge_bias import judge_line
 from heats.store.cross_store import CrossStore
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
 from heats.view.bracket_text import bracket_text
-from summarizer.schema import Summary
+from summarizer.schema import Mark, Summary
 from tournament.base import Match
 from tournament.reasons import resolved, tally
 
@@ -42,6 +42,11 @@ _COLOURS = {
     "f": "#5b8bd8",
     "b": "#3f9a9a",
     "d": "#a37acc",
+}
+_MARKS: Mapping[Mark, tuple[str, str]] = {
+    "confirmed": ("  confirmed ", "green"),
+    "contradicted": ("  contradicted ", "red"),
+    "unconfirmed": ("  not confirmed ", "yellow"),
 }
 _FATES = {"confirmed": "green", "refuted": "red", "open": "yellow"}
 
@@ -162,10 +167,9 @@ def _summary(told: Summary) -> Iterator[RenderableType]:
     if told.evidence:
         yield _title("Claims")
     for claim in told.evidence:
-        said = ("  supported ", "green") if claim.supported else ("  not supported ", "red")
+        mark = _MARKS[claim.mark]
         text = f"step {claim.step_id}: {one_line(claim.command, 200)} {claim.outcome}: {one_line(claim.finding, 400)}"
-        yield Text.assemble(said, text, (f" ({one_line(claim.note, 200)})" if claim.note else "", "dim"))
-    yield from _points("What went wrong", told.failure_modes)
+        yield Text.assemble(mark, text, (f" ({one_line(claim.note, 200)})" if claim.note else "", "dim"))
     yield from _points("End state", (told.end_state,))
     yield from _points("Doubts", told.doubts)
 

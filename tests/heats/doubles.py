@@ -14,6 +14,7 @@ class PaperSandbox:
 
     def __init__(self, backend):
         self.backend, self.content, self.closed = backend, "", False
+        self.files = {}
 
     async def exec(self, command, **_):
         await asyncio.sleep(0)
@@ -21,6 +22,9 @@ class PaperSandbox:
         if verb == "patch":
             self.content = rest[0]
         return ExecResult(status="exited", exit_code=0, stdout=command.encode(), stdout_total=len(command))
+
+    async def write_file(self, path, data, **_):
+        self.files[path] = data
 
     async def kill_all(self):
         pass

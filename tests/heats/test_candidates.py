@@ -15,7 +15,7 @@ HONEST, SUSPECT = Patch(HEAD + b"+y\n"), Patch(HEAD + b"+import os; os._exit(0)\
 
 
 def test_signs_come_after_equal_evidence_and_before_weaker_evidence() -> None:
-    order = [evidence_class(rank, signs) for rank in (-1, 0, 1, 2, 3) for signs in (["a sign"], [])]
+    order = [evidence_class(rank, signs) for rank in (0, 1, 2, 3) for signs in (["a sign"], [])]
     assert all(lower < higher for lower, higher in itertools.pairwise(order))
 
 
@@ -35,7 +35,7 @@ def candidate(files, patch, **settings):
 async def test_judges_read_the_signs_and_selection_ranks_by_them(files):
     honest, suspect = candidate(files, HONEST), candidate(files, SUSPECT)
     assert honest.evidence_rank > suspect.evidence_rank
-    assert "signs that the patch works on its tests" not in honest.evidence
+    assert "Signs that the patch works on its tests" not in honest.evidence
     assert "- f.py:1 ends the process: import os; os._exit(0)" in suspect.evidence
 
 

@@ -18,8 +18,9 @@ async def test_the_whole_method_leaves_a_complete_run_directory(paper_run, tmp_p
         assert [len(task.rollouts(heat)) for heat in (0, 1)] == [4, 4]
         for rollout in [*task.rollouts(0), *task.rollouts(1)]:
             files = task.rollout(rollout)
-            assert files.outcome() and files.trajectory().exit and files.summary()
+            assert files.outcome() and files.trajectory().exit
             assert store.grades.grade(task_id, rollout) is not None
+        assert all(task.rollout(one).summary() for one in task.bracket(0).selected)
         assert len(task.bracket(0).selected) == 2
         assert len(task.bracket(1).selected) == 1
         assert task.result().selected == task.bracket(1).ranking[0]
@@ -52,7 +53,7 @@ async def test_a_finished_run_is_read_not_done_again(paper_run):
     assert len(asked) == calls
 
 
-@pytest.mark.parametrize("stop_after", [0, 1, 5, 9, 14, 17, 23, 30, 34, 38])
+@pytest.mark.parametrize("stop_after", [0, 1, 5, 9, 14, 17, 20, 23, 26, 30])
 async def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(paper_run, tmp_path, stop_after):
     untouched = await paper_run(model=CountingModel([]), directory=tmp_path / "untouched")
     asked = []

@@ -65,8 +65,9 @@ class Kit:
             "hypotheses": [{"text": "wrong operator", "fate": "confirmed"}],
             "decisions": ["change the operator"],
             "progress": "calc.py: add returns a + b",
-            "evidence": [{"command": "pytest -q", "outcome": "passed", "finding": "3 passed", "step_id": 3}],
-            "failure_modes": [],
+            "evidence": [
+                {"command": "pytest -q", "step_id": 3, "tree": "changed", "outcome": "passes", "finding": "3 passed"}
+            ],
             "end_state": "done",
             "doubts": ["negative numbers"],
         }
@@ -92,7 +93,7 @@ def story(kit: type[Kit]) -> Trajectory:
     return kit.trajectory(
         Step(id=1, source="system", content="rules"),
         Step(id=2, source="user", content="Fix add."),
-        kit.ran(3, "pytest -q", "3 passed", 0),
+        kit.ran(3, "pytest -q", "3 passed in 0.1s", 0),
         kit.ran(4, "python check.py", "AssertionError", 1),
     )
 

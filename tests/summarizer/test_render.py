@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.wording import CONTRADICTED, claims_in, exit_of
 from summarizer.render import render
 from summarizer.schema import CheckedClaim, Facts, Hypothesis, Summary
 
@@ -27,7 +28,9 @@ def test_a_rendered_summary_keeps_its_length_and_is_the_same_every_time(summary,
 
 
 def example(**changes) -> Summary:
-    claim = CheckedClaim(command="pytest", outcome="passed", finding="ok", step_id=3, supported=False, note="exit 1")
+    claim = CheckedClaim(
+        command="pytest", tree="changed", outcome="passes", finding="ok", step_id=3, mark="contradicted", note="exit 1"
+    )
     fields = {
         "rollout_id": "heat-0/rollout-07",
         "problem": "add subtracts",
@@ -38,20 +41,55 @@ def example(**changes) -> Summary:
     return Summary(**{**fields, **changes})
 
 
-def test_unsupported_claims_are_marked() -> None:
-    assert "step 3 `pytest` passed: ok [UNSUPPORTED: exit 1]" in render(example(), 2000)
+def test_a_contradicted_claim_and_one_that_is_not_confirmed_have_marks_of_their_own() -> None:
+    text = render(example(), 2000)
+    assert "- step 3, changed tree: `pytest` passes: ok [CONTRADICTED: exit 1]" in text
+    claim = example().evidence[0]
+    unsure = claim.model_copy(update={"mark": "unconfirmed", "note": "2 runs in this call"})
+    assert "passes: ok [not confirmed: 2 runs in this call]" in render(example(evidence=(unsure,)), 2000)
+    sure = claim.model_copy(update={"mark": "confirmed", "note": ""})
+    assert render(example(evidence=(sure,)), 2000).endswith("passes: ok")
+
+
+def test_what_is_rendered_is_read_back_by_the_same_words() -> None:
+    text = render(example(), 2000)
+    assert [(outcome, mark) for outcome, mark, _ in claims_in(text)] == [("passes", CONTRADICTED)]
+    assert exit_of(text) == "submitted"
+
+
+def test_a_summary_of_version_1_is_read_and_none_of_its_marks_counts_against_it() -> None:
+    claims = [
+        {"command": "pytest", "outcome": "passed", "finding": "ok", "step_id": 3, "supported": True, "note": ""},
+        {
+            "command": "pytest",
+            "outcome": "failed",
+            "finding": "2 of 3",
+            "step_id": 4,
+            "supported": False,
+            "note": "exit 0",
+        },
+    ]
+    kept = example().model_dump(include={"rollout_id", "problem", "facts"})
+    old = {**kept, "schema_version": 1, "evidence": claims, "failure_modes": ["sorting"], "doubts": ["speed"]}
+    summary = Summary.model_validate(old)
+    assert summary.doubts == ("sorting", "speed")
+    assert [(claim.outcome, claim.mark) for claim in summary.evidence] == [
+        ("passes", "confirmed"),
+        ("other", "unconfirmed"),
+    ]
+    assert summary.evidence[1].finding == "failed: 2 of 3"
 
 
 def test_facts_come_first_and_no_name_is_told() -> None:
     text = render(example(), 2000)
-    assert text.startswith("Facts (measured): ended with submitted after 4 steps; patch: 1 files, +2 -1 lines (a.py)")
+    assert text.startswith("Facts (measured): ended with submitted after 4 steps; patch: 1 file, +2 -1 lines (a.py)")
     assert "rollout" not in text
 
 
 def test_every_part_survives_a_tight_budget() -> None:
     text = render(example(problem="p" * 3000, progress="q" * 3000, end_state="done"), 1000)
     assert len(text) <= 1000
-    for part in ("Problem: p", "Progress: q", "End state: done", "UNSUPPORTED"):
+    for part in ("Problem: p", "Progress: q", "End state: done", "CONTRADICTED"):
         assert part in text
 
 

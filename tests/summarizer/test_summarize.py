@@ -16,7 +16,7 @@ async def test_a_draft_becomes_a_summary_with_facts_and_checked_claims(write, ki
     summary = await write(model)
     assert (summary.source, summary.progress) == ("model", "calc.py: add returns a + b")
     assert (summary.facts.files, summary.facts.lines_added, summary.facts.lines_removed) == (("calc.py",), 2, 1)
-    assert summary.evidence[0].supported
+    assert summary.evidence[0].mark == "confirmed"
     assert model.requests[0].response_schema.name == "summary"
 
 
@@ -43,8 +43,8 @@ async def test_without_a_usable_reply_the_harness_writes_the_summary(write, repl
     summary = await write(FakeModel(reply, reply))
     assert summary.source == "harness"
     assert [(claim.command, claim.outcome) for claim in summary.evidence] == [
-        ("pytest -q", "passed"),
-        ("python check.py", "failed"),
+        ("pytest -q", "passes"),
+        ("python check.py", "other"),
     ]
 
 
@@ -57,7 +57,7 @@ async def test_failures_that_a_resumed_run_may_not_have_are_raised(write, error)
 
 
 async def test_a_long_trajectory_is_summarised_in_parts_and_merged(write, kit) -> None:
-    long = kit.trajectory(*(kit.ran(i, f"command {i}", "x" * 600) for i in range(1, 31)))
+    long = kit.trajectory(*(kit.ran(i, f"command {i} " + "y" * 600) for i in range(1, 31)))
     model = FakeModel(responder=lambda messages: kit.draft(progress=f"{len(messages[1]['content'])}"))
     summary = await write(model, long, window_chars=6000, merge_parts=3)
     merges = [request for request in model.requests if "consecutive parts" in request.messages[1]["content"]]
@@ -67,7 +67,7 @@ async def test_a_long_trajectory_is_summarised_in_parts_and_merged(write, kit) -
 
 
 async def test_no_step_is_lost_or_shown_twice_in_windows(write, kit) -> None:
-    long = kit.trajectory(*(kit.ran(i, f"command-{i};", "x" * 600) for i in range(1, 31)))
+    long = kit.trajectory(*(kit.ran(i, f"command-{i}; " + "y" * 600) for i in range(1, 31)))
     model = FakeModel(responder=lambda messages: kit.draft())
     await write(model, long, window_chars=6000)
     shown = "".join(request.messages[1]["content"] for request in model.requests)
@@ -75,13 +75,13 @@ async def test_no_step_is_lost_or_shown_twice_in_windows(write, kit) -> None:
 
 
 async def test_one_part_that_comes_to_nothing_does_not_spoil_the_others(write, kit) -> None:
-    long = kit.trajectory(*(kit.ran(i, f"command-{i};", "x" * 600) for i in range(1, 31)))
+    long = kit.trajectory(*(kit.ran(i, f"command-{i}; " + "y" * 600) for i in range(1, 31)))
     model = FakeModel(responder=lambda m: ModelRefused("no") if "command-1;" in m[1]["content"] else kit.draft())
     assert (await write(model, long, window_chars=6000)).source == "model"
 
 
 async def test_windows_shrink_until_they_fit_the_context(write, kit) -> None:
-    long = kit.trajectory(*(kit.ran(i, f"command {i}", "x" * 600) for i in range(1, 31)))
+    long = kit.trajectory(*(kit.ran(i, f"command {i} " + "y" * 600) for i in range(1, 31)))
 
     def reply(messages):
         return ContextOverflow("long") if len(messages[1]["content"]) > 9000 else kit.draft()
@@ -91,6 +91,43 @@ async def test_windows_shrink_until_they_fit_the_context(write, kit) -> None:
 
 async def test_a_context_that_fits_nothing_ends_with_the_harness(write) -> None:
     assert (await write(FakeModel(responder=lambda _: ContextOverflow("long")))).source == "harness"
+
+
+async def test_facts_and_the_final_diff_stand_in_the_last_request_of_a_long_attempt_only(write, kit) -> None:
+    long = kit.trajectory(*(kit.ran(i, f"command-{i}; " + "y" * 600) for i in range(1, 31)))
+    model = FakeModel(responder=lambda _: kit.draft())
+    await write(model, long, window_chars=6000, merge_parts=3)
+    held = ["return a + b" in request.messages[1]["content"] for request in model.requests]
+    assert held == [False] * (len(held) - 1) + [True]
+    assert all(request.messages[1]["content"].count("add is wrong") == 1 for request in model.requests)
+
+
+async def test_an_attempt_that_did_nothing_costs_no_request(write, kit) -> None:
+    model = FakeModel()
+    talk = kit.trajectory(
+        Step(id=1, source="agent", content="I would change add."), kit.ran(2, "ls", status="rejected")
+    )
+    assert (await write(model, talk, patch=b"")).source == "harness"
+    assert model.requests == []
+
+
+async def test_a_summary_is_asked_for_in_the_rollouts_own_conversation(write, kit) -> None:
+    model = FakeModel(kit.draft())
+    told = (Step(id=1, source="system", content="rules"), Step(id=2, source="user", content="Fix add."))
+    summary = await write(
+        model, kit.trajectory(*told, kit.ran(3, "pytest -q", "3 passed in 0.1s")), method="conversation"
+    )
+    request = model.requests[0]
+    assert [message["role"] for message in request.messages] == ["system", "user", "assistant", "tool", "user"]
+    assert [tool.name for tool in request.tools] == ["bash", "submit"]
+    assert "3: pytest -q" in request.messages[-1]["content"] and "return a + b" in request.messages[-1]["content"]
+    assert summary.evidence[0].mark == "confirmed"
+
+
+async def test_a_conversation_that_does_not_fit_is_summarised_as_any(write, kit) -> None:
+    model = FakeModel(ContextOverflow("long"), kit.draft())
+    assert (await write(model, method="conversation")).source == "model"
+    assert "## Attempt" in model.requests[1].messages[1]["content"]
 
 
 async def test_texts_that_are_too_long_are_cut_not_refused(write, kit) -> None:

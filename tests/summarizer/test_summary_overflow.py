@@ -10,7 +10,7 @@ from agents.llm.openai_client import OpenAIModel
 
 
 def long(kit, steps=40):
-    return kit.trajectory(*(kit.ran(i, f"command-{i};", "x" * 600) for i in range(1, steps + 1)))
+    return kit.trajectory(*(kit.ran(i, f"command-{i}; " + "y" * 600) for i in range(1, steps + 1)))
 
 
 @pytest.mark.parametrize("tokenizes", [True, False])

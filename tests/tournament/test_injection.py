@@ -8,6 +8,7 @@ import pytest
 
 from agents.llm.ledger import Ledger
 from core.sanitize import for_model
+from core.text import fill
 from tournament.base import Candidate
 from tournament.judge import ModelJudge
 
@@ -77,7 +78,7 @@ async def test_no_payload_leaves_its_json_string(position, payload, judge_for, c
     assert data["problem"] == for_model(payload)
     assert data["candidates"][0][field] == for_model(getattr(bad, field))
     assert around.strip() == config.judge.user.split("}}", 1)[1].split("{{")[0].strip() + " " + ", ".join(labels) + "."
-    assert system["content"] == config.judge.system.strip()
+    assert system["content"] == fill(config.judge.system, shown=(field,))
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

@@ -1,23 +1,46 @@
 """Replies that are one JSON value: summaries and judgements, by rules, from the text that is shown."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agents.llm.base import Message, ResponseSchema
 from agents.llm.repair import judging, summing
 from agents.llm.repair.instance import fitted
 from agents.llm.repair.reading import text_of
+from agents.wording import step_line
+
+_ENDING = re.compile(r"exit code (\d+)")
+
+
+def _shown(messages: Sequence[Message]) -> Iterator[str]:
+    """What the messages show, the calls of a conversation as a summarizer would be shown them."""
+    commands: dict[str, tuple[int, str, str]] = {}
+    step = 0
+    for message in messages:
+        step += message.get("role") != "tool"
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            command = json.loads(function["arguments"] or "{}").get("command", "")
+            commands[call["id"]] = (step, function["name"], command)
+        if message.get("role") == "user":
+            yield text_of(message)
+        elif message.get("role") == "tool" and (ran := commands.get(str(message.get("tool_call_id")))):
+            ending = _ENDING.match(text_of(message))
+            yield (
+                step_line(ran[0], ran[1], f"exit {ending[1]}" if ending else "shown") + f"{ran[2]}\n{text_of(message)}"
+            )
 
 
 def answer(messages: Sequence[Message], schema: ResponseSchema | None, seed: int) -> str:
     """The reply's text: JSON that fits `schema`, or a plain sentence where none is given."""
-    text = "\n\n".join(text_of(message) for message in messages if message.get("role") == "user")
+    text = "\n\n".join(_shown(messages))
     if schema is None:
         return "I am builtin:repair, a program that repairs small Python bugs by rules. I need the tool `bash`."
     value: Any = None
     properties = schema.json_schema.get("properties", {})
-    if schema.name == "summary" or "failure_modes" in properties:
+    if schema.name == "summary":
         value = summing.draft(text)
     elif properties.keys() & {"choice", "score", "verdict"}:
         value = judging.judgement(text, properties, seed)

@@ -7,15 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agents.llm.repair.edits import read_attempts
+from agents.wording import CONTRADICTED, NO_PATCH, claims_in, exit_of
 
 NOISE = 0.6
 """Standard deviation of one vote's error on the scale of `merit`; a passing test run is worth about 3."""
 
 _DECODER = json.JSONDecoder()
-_PASSED = re.compile(r"^- step \d+ `[^\n]*` passed:[^\n]*$", re.MULTILINE)
-_FAILED = re.compile(r"^- step \d+ `[^\n]*` failed:[^\n]*$", re.MULTILINE)
-_FAILING = re.compile(r"failing (\d+) of (\d+)")
-_EXIT = re.compile(r"ended with (\w+) after (\d+) steps")
 _COUNTS = re.compile(r"\b(\d+) failed\b")
 _FORCED = re.compile(r'^(pass|True|False|None|""|0)$|^return (None|True|False|0|""|\[\])?$')
 
@@ -73,14 +70,15 @@ def _flat(value: Any) -> str:
 
 def merit(text: str) -> float:
     """How well a candidate did, as far as its text shows; about 4 for a checked fix, below 0 for nothing done."""
-    passed = [line for line in _PASSED.findall(text) if "[UNSUPPORTED" not in line]
-    failed = [line for line in _FAILED.findall(text) if "[UNSUPPORTED" not in line]
-    score = 2.5 * bool(passed) - min(text.count("[UNSUPPORTED"), 3)
-    if passed and failed and text.rfind(failed[-1]) > text.rfind(passed[-1]):
+    claims = claims_in(text)
+    passed = [place for outcome, mark, place in claims if outcome == "passes" and not mark]
+    failed = [place for outcome, mark, place in claims if outcome in ("regresses", "reproduces") and not mark]
+    contradicted = sum(mark == CONTRADICTED for _, mark, _ in claims)
+    score = 2.5 * bool(passed) - min(contradicted, 3)
+    if passed and failed and failed[-1] > passed[-1]:
         score -= 2
-    ended = _EXIT.search(text)
-    score -= 1.5 * bool(ended and ended[1] != "submitted")
-    score -= 3 * bool(re.search(r"; no patch\b|^\(none\)$", text, re.MULTILINE))
+    score -= 1.5 * (exit_of(text) not in ("", "submitted"))
+    score -= 3 * bool(re.search(rf"; {NO_PATCH}\b|^\(no(?:ne| change)\)$", text, re.MULTILINE))
     score += _of_edits(text)
     counts = [int(count) for count in _COUNTS.findall(text)]
     if counts and not passed:

@@ -8,10 +8,11 @@ from typing import Any
 
 from agents.llm.base import Message
 from agents.llm.repair.edits import Attempt, read_attempts
+from agents.wording import EARLIER_ATTEMPTS
 
 _LABELLED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*`{{0,3}}(?P<value>[^\n]*?)`{{0,3}}[ \t*]*$"
 _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n```"
-_EARLIER = re.compile(r"(?im)^#+ *earlier attempts\b")
+_EARLIER = re.compile(rf"(?im)^#+ *{EARLIER_ATTEMPTS}\b")
 _STRONG = re.compile(r"`([^`\n]+)`|\b(\w*_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\())")
 _QUOTED = re.compile(r"'([^'\n]{1,60})'|\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`")
 _COMMON = frozenset(  # words of every task, that name nothing in particular

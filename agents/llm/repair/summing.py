@@ -8,8 +8,8 @@ from typing import Any
 
 from agents.llm.repair.edits import Attempt, best_of, patch_text, read_attempts
 from agents.llm.repair.judging import objects
+from agents.wording import STEP
 
-_STEP = re.compile(r"^\[step (?P<id>\d+)\] (?P<tool>[\w-]+)(?: \((?P<ending>[^)\n]*)\))?: ?", re.MULTILINE)
 _RUN = re.compile(r'^repair (\{"k": "run".*\})$', re.MULTILINE)
 _COUNTS = re.compile(r"^.*\b\d+ (?:passed|failed|errors?)\b.*$|^Ran \d+ tests.*$|^OK\b.*$|^FAILED \(.*$", re.MULTILINE)
 _TESTS = re.compile(r"\bpytest\b|\bunittest\b|\btests?\b", re.IGNORECASE)
@@ -29,8 +29,10 @@ class Call:
 
     @property
     def command(self) -> str:
-        """First line of the command, without what only keeps the tree clean."""
-        return self.text.split("\n")[0].removeprefix("export PYTHONDONTWRITEBYTECODE=1; ").strip()
+        """First line of the command, without a change of directory and what only keeps the tree clean."""
+        first, *rest = self.text.split("\n")
+        line = rest[0] if first.startswith("cd ") and rest else first
+        return line.removeprefix("export PYTHONDONTWRITEBYTECODE=1; ").strip()
 
 
 def draft(text: str) -> dict[str, Any]:
@@ -43,18 +45,17 @@ def draft(text: str) -> dict[str, Any]:
     passing = list({a.patch: a for a in attempts if a.outcome and a.outcome.passes}.values())
     return {
         "problem": _problem(text),
-        "hypotheses": _hypotheses(attempts, best),
+        "hypotheses": [*_hypotheses(attempts, best), *_in_vain(attempts)],
         "decisions": [f"chose {a.text}" for a in _first(best)],
         "progress": _progress(attempts, best),
         "evidence": _evidence(calls),
-        "failure_modes": _in_vain(attempts),
         "end_state": _end_state(calls, best),
         "doubts": _doubts(best, passing),
     }
 
 
 def _calls(text: str) -> list[Call]:
-    places = list(_STEP.finditer(text))
+    places = list(STEP.finditer(text))
     ends = [place.start() for place in places[1:]] + [len(text)]
     return [
         Call(int(place["id"]), place["tool"], place["ending"] or "", text[place.end() : end])
@@ -101,19 +102,22 @@ def _progress(attempts: Sequence[Attempt], best: Attempt | None) -> str:
 def _evidence(calls: Iterable[Call]) -> list[dict[str, Any]]:
     """Test runs: the first and the last ones."""
     claims = []
+    tree = "base"
     for call in calls:
-        if call.tool != "bash" or _HELPERS.search(call.text.split("\n")[0]) or not _TESTS.search(call.command):
+        tree = "changed" if "repair_run.py apply" in call.text else tree
+        if call.tool != "bash" or _HELPERS.search(call.command) or not _TESTS.search(call.command):
             continue
         if not call.ending.startswith("exit "):
             continue
         counts = _COUNTS.findall(call.text)
-        outcome = "passed" if call.ending == "exit 0" else "failed"
+        failed = "reproduces" if tree == "base" else "regresses"
         finding = (counts[-1].strip("= ") if counts else call.ending)[:200]
-        claims.append({"command": call.command[:ITEM], "outcome": outcome, "finding": finding, "step_id": call.step})
+        claim = {"command": call.command[:ITEM], "step_id": call.step, "tree": tree}
+        claims.append({**claim, "outcome": "passes" if call.ending == "exit 0" else failed, "finding": finding})
     return claims if len(claims) <= 4 else [claims[0], *claims[-3:]]
 
 
-def _in_vain(attempts: Sequence[Attempt]) -> list[str]:
+def _in_vain(attempts: Sequence[Attempt]) -> list[dict[str, str]]:
     """What was tried and did not help, several to an item, as they can be read again."""
     lines = list(dict.fromkeys(a.text for a in attempts if a.outcome and not a.outcome.helps and not a.outcome.further))
     items: list[str] = []
@@ -124,7 +128,7 @@ def _in_vain(attempts: Sequence[Attempt]) -> list[str]:
             items[-1] += "; " + line
         else:
             items.append(line)
-    return items
+    return [{"text": item, "fate": "refuted"} for item in items]
 
 
 def _end_state(calls: Sequence[Call], best: Attempt | None) -> str:

@@ -56,7 +56,7 @@ async def summary_of(model: RepairModel, played: Any) -> str:
     asked = [{"role": "user", "content": prompt}]
     reply = await model.complete(asked, ledger=Ledger("t"), response_schema=schema)
     draft = json.loads(reply.first.content)
-    return "## Earlier attempts\n\n" + "\n".join([draft["progress"], *draft["failure_modes"]])
+    return "## Earlier attempts\n\n" + "\n".join([draft["progress"], *(item["text"] for item in draft["hypotheses"])])
 
 
 async def test_what_an_earlier_attempt_found_saves_steps(model: RepairModel, player: Any, buggy: Any) -> None:

@@ -11,18 +11,29 @@ from agents.llm.ledger import Ledger, Limits, Usage
 from agents.llm.repair import RepairModel
 from agents.llm.repair.instance import fitted
 from agents.llm.repair.judging import merit
+from summarizer.render import render
+from summarizer.schema import CheckedClaim, Facts, Summary
 
 BASH = (ToolSpec(name="bash", description="", parameters={}),)
 TASK: list[Message] = [{"role": "system", "content": "s"}, {"role": "user", "content": "Test command: `pytest -q`"}]
-GOOD = """Facts (measured): ended with submitted after 6 steps; patch: 1 files, +1 -1 lines (a.py)
-Progress: tried a.py:1:2 "<" -> "<=": failing 0 of 2 (all pass)
-Evidence:
-- step 6 `pytest -q` passed: 9 passed"""
-BAD = """Facts (measured): ended with submitted after 12 steps; no patch
-Progress: 48 edits tried, none helped.
-Evidence:
-- step 1 `pytest -q` failed: 2 failed, 7 passed"""
-LIAR = GOOD.replace("9 passed", "9 passed [UNSUPPORTED: ended with exit 1]").replace("failing 0 of 2 (all pass)", "")
+
+
+def record(*, steps: int, patch: str, progress: str, outcome: str, finding: str, mark: str = "confirmed") -> str:
+    """A summary, as judges are shown it."""
+    claim = CheckedClaim(
+        command="pytest -q", step_id=steps, tree="changed", outcome=outcome, finding=finding, mark=mark, note="exit 1"
+    )
+    facts = Facts(exit="submitted", steps=steps, files=("a.py",), patch_sha256=patch)
+    return render(Summary(rollout_id="", problem="", progress=progress, evidence=(claim,), facts=facts), 4000)
+
+
+FIX = 'tried a.py:1:2 "<" -> "<=": failing 0 of 2 (all pass)'
+GOOD = record(steps=6, patch="x", progress=FIX, outcome="passes", finding="9 passed")
+BAD = record(
+    steps=12, patch="", progress="48 edits tried, none helped.", outcome="reproduces", finding="2 failed, 7 passed"
+)
+LIAR = record(steps=6, patch="x", progress="fixed", outcome="passes", finding="9 passed", mark="contradicted")
+UNSURE = record(steps=6, patch="x", progress=FIX, outcome="passes", finding="9 passed", mark="unconfirmed")
 
 
 def vote_schema(labels: list[str]) -> ResponseSchema:
@@ -66,8 +77,8 @@ async def test_equal_candidates_share_the_votes(model: RepairModel) -> None:
     assert 15 <= chosen.count("X") <= 45
 
 
-def test_unsupported_claims_count_against_a_candidate() -> None:
-    assert merit(GOOD) > merit(LIAR)
+def test_only_contradicted_claims_count_against_a_candidate() -> None:
+    assert merit(GOOD) > merit(UNSURE) > merit(LIAR)
     assert merit(GOOD) > merit(BAD)
 
 
@@ -101,7 +112,8 @@ async def test_a_summary_names_what_was_tried_and_what_came_of_it(model: RepairM
 
     text = (
         "## Task\nRebate is wrong\n\n## Attempt\n[step 3] assistant: I look around.\n"
-        "[step 3] bash (exit 1): export PYTHONDONTWRITEBYTECODE=1; pytest -q\nexit code 1\n1 failed, 3 passed\n"
+        "[step 3] bash (exit 1): cd /testbed || exit 1\nexport PYTHONDONTWRITEBYTECODE=1; pytest -q\n"
+        "1 failed, 3 passed\n"
         "[step 4] bash (exit 0): python3 /tmp/repair-1/repair_run.py check x\n"
         'tried a.py:1:2 "<" -> ">": failing 1 of 1\n'
         'tried a.py:1:2 "<" -> "<=": failing 0 of 1 (all pass)\n'
@@ -112,8 +124,9 @@ async def test_a_summary_names_what_was_tried_and_what_came_of_it(model: RepairM
     schema = ResponseSchema(name="summary", json_schema=draft_schema())
     reply = await model.complete([{"role": "user", "content": text}], ledger=Ledger("t"), response_schema=schema)
     draft = SummaryDraft.model_validate_json(reply.first.content)
-    assert [(claim.step_id, claim.outcome) for claim in draft.evidence] == [(3, "failed"), (5, "passed")]
-    assert draft.failure_modes == ('tried a.py:1:2 "<" -> ">": failing 1 of 1',)
+    assert [(claim.step_id, claim.outcome) for claim in draft.evidence] == [(3, "reproduces"), (5, "passes")]
+    refuted = [item.text for item in draft.hypotheses if item.fate == "refuted"]
+    assert refuted == ['tried a.py:1:2 "<" -> ">": failing 1 of 1']
     assert "all tests pass" in draft.end_state and '"<="' in draft.progress
 
 

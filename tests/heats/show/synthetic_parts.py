@@ -155,20 +155,25 @@ def make_summary(rollout: str, patch: Patch, steps: int, plan: Plan) -> Summary:
         progress=voice("`merge.py` changed, tests run."),
         evidence=(
             CheckedClaim(
-                command=voice("pytest -q"), outcome="passed", finding=voice("12 passed"), step_id=4, supported=True
+                command=voice("pytest -q"),
+                tree="changed",
+                outcome="passes",
+                finding=voice("12 passed"),
+                step_id=4,
+                mark="confirmed",
             ),
             CheckedClaim(
                 command=voice("pytest -q"),
-                outcome="passed",
+                tree="changed",
+                outcome="passes",
                 finding=voice("all pass"),
                 step_id=99,
-                supported=False,
+                mark="unconfirmed",
                 note="no such step",
             ),
         ),
-        failure_modes=(voice("first tried to sort the lists"),),
         end_state=voice("clean tree, one file changed"),
-        doubts=(voice("empty lists are not tested"),),
+        doubts=(voice("first tried to sort the lists"), voice("empty lists are not tested")),
         facts=Facts(
             exit="submitted",
             steps=steps,

@@ -1,0 +1,31 @@
+"""A rollout's conversation as it was sent to the server, so that a further question finds it in the prefix cache."""
+
+from collections.abc import Mapping, Sequence
+
+from agents.llm.base import Message, ToolSpec
+from agents.resume import as_message
+from agents.terminal.calls import TYPE
+from agents.tools import BASH, SUBMIT
+from agents.trajectory import Trajectory
+
+_TOOLS: Mapping[str, tuple[ToolSpec, ...]] = {"bash": (BASH, SUBMIT), "terminal": (TYPE, SUBMIT)}
+_TEXT_CALL = "text_"
+
+
+def conversation_of(trajectory: Trajectory) -> tuple[list[Message], Sequence[ToolSpec]] | None:
+    """The messages of a finished rollout and the tools it was offered; None where heats did not lead it."""
+    tools = _TOOLS.get(trajectory.agent)
+    if tools is None:
+        return None
+    messages: list[Message] = []
+    in_text = False
+    for step in trajectory.steps:
+        if step.source != "agent":
+            messages.append({"role": step.source, "content": step.content})
+            continue
+        messages.append(as_message(step))
+        in_text = in_text or any(call.id.startswith(_TEXT_CALL) for call in step.tool_calls)
+        for seen in step.observations:
+            role: Message = {"role": "user"} if in_text else {"role": "tool", "tool_call_id": seen.tool_call_id}
+            messages.append({**role, "content": seen.content})
+    return messages, () if in_text else tools

@@ -1,0 +1,206 @@
+"""What a heat is told of the one before it: kept attempts best first, why the others lost, changes as files.
+
+Everything is made once for a heat, whatever the number of rollouts, so that these share their whole prompt.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core.sanitize import for_model
+from core.text import cut
+from heats.config import RefineConfig
+from sandbox.base import Sandbox
+from sandbox.errors import FileAccessError
+from summarizer.change import render_change, shared_out
+from tournament.base import Bracket, Candidate, Match, Vote
+from tournament.reasons import resolved, tally
+from tournament.strip import strip_comments
+from tournament.view import measured_of
+
+_FOLDER = "earlier-attempts"
+_REASON_CHARS = 500
+_LINE_CHARS = 320
+_OTHERS = 8
+_ANOTHER = "another attempt"
+_TWICE = re.compile(
+    r"\b(?:candidate|attempt|label|option|solution)\s+[`'\"]?(?=attempt \d|another attempt)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a rollout is told of the heat before its own.
+
+    Attributes:
+        parents: ids of the rollouts whose records it gets.
+        records: their texts, in the same order.
+        others: a line on each rollout that was not kept.
+        diffs: the parents' changes by file name.
+    """
+
+    parents: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    diffs: Mapping[str, bytes] = field(default_factory=dict)
+
+
+NO_CONTEXT = Context()
+
+
+def make_context(
+    parents: Sequence[str],
+    candidates: Mapping[str, Candidate],
+    patches: Mapping[str, bytes],
+    bracket: Bracket,
+    config: RefineConfig,
+) -> Context:
+    """The context that these parents make.
+
+    Args:
+        parents: ids, best first; those of which no candidate is there are left out, as are further copies of a change.
+        candidates: of the whole heat, by id, those of parents with their summaries.
+        patches: exact bytes by id, of changes that can be applied.
+        bracket: the tournament that compared them.
+    """
+    order = [name for name in dict.fromkeys((*parents, *bracket.ranking)) if name in candidates]
+    kept = [candidates[name] for name in recorded(parents, candidates, config)]
+    if config.view == "summary":
+        return Context(tuple(one.id for one in kept), tuple(map(_account, kept)))
+    players = {copy: player for player, copies in bracket.merged.items() for copy in copies}
+    alone = (name for name in bracket.ranking if name in candidates and not candidates[name].derived)
+    alike = Counter(players.get(name, name) for name in alone)
+    kept = [one.model_copy(update={"copies": alike[players.get(one.id, one.id)] or 1}) for one in kept]
+    rest = [candidates[name] for name in order if name not in {one.id for one in kept} and name not in players]
+    numbers = {one.id: f"attempt {place}" for place, one in enumerate([*kept, *rest], start=1)}
+    numbers |= {copy: numbers[player] for copy, player in players.items() if player in numbers}
+    parts = [_parts(one, numbers, bracket, config) for one in kept]
+    others = tuple(_others(rest, numbers, bracket, "\n".join(part[0] for part in parts), config.chars // 3))
+    shares = shared_out([sum(map(len, part)) + 4 for part in parts], config.chars - sum(map(len, others)))
+    records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
+    diffs = {f"attempt-{place}.diff": patches.get(one.id, b"") for place, one in enumerate(kept, start=1)}
+    return Context(tuple(one.id for one in kept), records, others, {name: data for name, data in diffs.items() if data})
+
+
+def recorded(parents: Sequence[str], candidates: Mapping[str, Candidate], config: RefineConfig) -> tuple[str, ...]:
+    """The parents that get a record: the first of each change; where summaries alone are told, all there are."""
+    there = [name for name in parents if name in candidates]
+    if config.view == "summary":
+        return tuple(there)
+    first: dict[str, str] = {}
+    for name in there:
+        first.setdefault(candidates[name].patch_key or name, name)
+    return tuple(first.values())
+
+
+def _account(candidate: Candidate) -> str:
+    return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
+
+
+def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, config: RefineConfig) -> list[str]:
+    """A record's parts, what is certain first."""
+    change = render_change(candidate.patch, config.change_chars, shown=strip_comments(candidate.patch))
+    return [
+        "\n".join(part for part in (_standing(candidate.id, numbers, bracket), measured_of(candidate)) if part),
+        f"Change, without comments, tests and documents:\n{change}",
+        candidate.summary,
+    ]
+
+
+def _fitted(parts: Sequence[str], budget: int) -> str:
+    shares = shared_out([len(part) for part in parts], max(budget - 4, 0))
+    return "\n\n".join(cut(for_model(part), share) for part, share in zip(parts, shares, strict=True) if part)
+
+
+def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
+    """How an attempt did in the comparison, and the reasons that were given for and against it."""
+    player = next((player for player, copies in bracket.merged.items() if name in copies), name)
+    matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
+    if not matches:
+        return "It was not compared with another attempt."
+    return "\n".join(_result(match, player, numbers) for match in matches)
+
+
+def _others(
+    rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, told: str, budget: int
+) -> Iterator[str]:
+    """A line on each of the others: what it did, and why it lost, as far as that is not told already."""
+    for place, one in enumerate(rest):
+        if place == _OTHERS or budget < 2 * _LINE_CHARS:
+            yield f"{len(rest) - place} more attempts were not kept."
+            return
+        line = _other(one, numbers, bracket, told)
+        budget -= len(line)
+        yield line
+
+
+def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: str) -> str:
+    lost = [match for match in bracket.matches if one.id in match.contestants and match.winner != one.id]
+    if not one.patch:
+        why = "handed in no change."
+    elif lost:
+        why = _result(lost[-1], one.id, numbers, told)
+    else:
+        why = "was not compared with another attempt."
+    measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
+    line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
+    return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
+
+
+def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
+    rivals = ", ".join(numbers.get(one, _ANOTHER) for one in match.contestants if one != name)
+    won = match.winner == name
+    if match.decided_by == "evidence":
+        return f"{'Better' if won else 'Worse'} than {rivals} by what was executed."
+    if match.decided_by == "unheard":
+        return f"Was not compared with {rivals}: no vote could be read."
+    count = tally(match)
+    own, against = count[name], sum(count.values()) - count[name]
+    tie = ", a tie that a rule settled" if match.decided_by == "tie-break" else ""
+    reasons = " ".join(_reasons(match, name, numbers, told))
+    verb = "Won" if won else "Lost"
+    return f"{verb} against {rivals} by {own:.3g} to {against:.3g} votes{tie}.{reasons and ' ' + reasons}"
+
+
+def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> Iterator[str]:
+    """One reason for the attempt and one against it, the winner's first, but none that is told already."""
+    sides = (True, False) if match.winner == name else (False, True)
+    for own in sides:
+        vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
+        reason = _reason(vote, numbers) if vote is not None else ""
+        if reason and reason not in told:
+            yield f"A judge {'for' if own else 'against'} it: {reason}"
+
+
+def _reason(vote: Vote, numbers: Mapping[str, str]) -> str:
+    text = resolved(vote, lambda name: numbers.get(name, _ANOTHER))
+    text = " ".join(for_model(_TWICE.sub("", text)).split())
+    return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]}..."
+
+
+async def put_diffs(sandbox: Sandbox, workdir: str, diffs: Mapping[str, bytes]) -> str:
+    """Put changes as files beside the working directory, so that no patch can hold them.
+
+    Returns:
+        The folder as a shell knows it; empty where there is nothing to put or nowhere to put it.
+
+    Raises:
+        SandboxLost
+    """
+    if not diffs:
+        return ""
+    home = (await sandbox.exec("cd ~ 2>/dev/null && pwd", timeout=60)).text().strip()
+    places = [(home, "~")] if home.startswith("/") and not _holds(workdir, home) else []
+    for folder, shown in (*places, ("/tmp", "/tmp")):  # noqa: S108 - in the sandbox
+        try:
+            for name, data in diffs.items():
+                await sandbox.write_file(f"{folder.rstrip('/')}/{_FOLDER}/{name}", data)
+        except FileAccessError:
+            continue
+        return f"{shown}/{_FOLDER}"
+    return ""
+
+
+def _holds(folder: str, path: str) -> bool:
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

@@ -1,0 +1,100 @@
+"""A diff as somebody reads it who wants to know what it does: source first, the rest in words."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from core.diff import FileDiff, scan_diff
+
+NO_CHANGE = "(no change)"
+_TEST = re.compile(
+    r"(?:^|/)(?:tests|specs?|__tests__|fixtures|testdata)/|^(?:test|testing)/|(?:^|/)src/test/"
+    r"|(?:^|/)(?:test_[^/]*|conftest\.py)$"
+    r"|[_.-](?:test|spec)s?\.\w+$|(?:^|/)tests?\.\w+$",
+    re.IGNORECASE,
+)
+_DOCUMENT = re.compile(
+    r"\.(?:md|rst|txt|adoc|po|pot)$|(?:^|/)(?:docs?|changelog\.d|newsfragments|changes)/"
+    r"|(?:^|/)(?:change(?:s|log)|history|news|authors|copying|license)[^/]*$",
+    re.IGNORECASE,
+)
+
+
+def shared_out(wanted: Sequence[int], budget: int) -> list[int]:
+    """Shares of a budget: nobody gets more than it wants, and what one leaves is the others'."""
+    shares = [0] * len(wanted)
+    left = budget
+    for done, place in enumerate(sorted(range(len(wanted)), key=lambda index: wanted[index])):
+        shares[place] = min(wanted[place], left // (len(wanted) - done))
+        left -= shares[place]
+    return shares
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One file's part of a diff, and the lines that it adds and removes."""
+
+    path: str
+    text: str
+    added: int
+    removed: int
+
+    @property
+    def is_source(self) -> bool:
+        """Neither a test nor a document."""
+        return not _TEST.search(self.path) and not _DOCUMENT.search(self.path)
+
+
+def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str:
+    """A diff's source part, whole files while they fit; tests, documents and what does not fit is counted in words.
+
+    Args:
+        max_chars: of the diff that is shown.
+        shown: the same diff as it is to be shown, such as without its comments; it is still counted as it is.
+    """
+    if not diff.strip():
+        return NO_CHANGE
+    files = file_changes(diff if shown is None else shown)
+    sources = [file for file in files if file.is_source] or files
+    shares = shared_out([len(file.text) for file in sources], max_chars)
+    pairs = [(file, share) for file, share in zip(sources, shares, strict=True) if share >= min(len(file.text), 200)]
+    there = {file.path for file, _ in pairs}
+    rest = [file for file in file_changes(diff) if file.path not in there]
+    return "\n".join([*(_cut_at_a_line(file.text, share) for file, share in pairs), *_counted(rest)])
+
+
+def file_changes(diff: str) -> list[FileChange]:
+    """The parts of a diff, by file. A text that is no diff is one part without a path."""
+    lines = diff.rstrip("\n").split("\n")
+    return [_file_change(part, lines) for part in scan_diff(diff.encode("utf-8", "replace"))]
+
+
+def _file_change(part: FileDiff, lines: Sequence[str]) -> FileChange:
+    own = [line for line in lines[part.first : part.after] if not line.startswith("index ")]
+    prose = [] if part.path else [line.decode("utf-8", "replace") for line in part.prose]
+    added, removed = (sum(hunk.count(sign) for hunk in part.hunks) for sign in (b"+", b"-"))
+    return FileChange(part.name, "\n".join([*own, *prose]), added, removed)
+
+
+def _cut_at_a_line(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    kept = text[:limit].rpartition("\n")[0]
+    return f"{kept}\n[{text.count(chr(10)) - kept.count(chr(10))} more lines of this file]"
+
+
+def _counted(files: Sequence[FileChange]) -> Iterator[str]:
+    kinds = {"test file": _TEST, "document": _DOCUMENT}
+    left = list(files)
+    for name, pattern in kinds.items():
+        of_kind = [file for file in left if pattern.search(file.path)]
+        left = [file for file in left if file not in of_kind]
+        yield from _line(of_kind, name)
+    yield from _line(left, "more file")
+
+
+def _line(files: Sequence[FileChange], what: str) -> Iterator[str]:
+    if files:
+        added, removed = sum(file.added for file in files), sum(file.removed for file in files)
+        name = what if len(files) == 1 else f"{what}s"
+        yield f"[{len(files)} {name} not shown, +{added} -{removed}]"

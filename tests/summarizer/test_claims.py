@@ -1,0 +1,68 @@
+"""Claims against the record, by the table in `claims.yaml`: no true one is contradicted, inverted ones are caught."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from summarizer.check import check_claims
+from summarizer.schema import Claim
+
+CASES = yaml.safe_load(Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8"))
+TRUE, FALSE = ("confirmed", "unconfirmed"), ("contradicted", "not contradicted")
+
+
+def rows(*kinds):
+    found = [(case, kind) for case in CASES for kind in kinds if kind in case]
+    return pytest.mark.parametrize(("case", "kind"), found, ids=[f"{case['name']}-{kind}" for case, kind in found])
+
+
+def mark_of(kit, case, kind, command=None, output=None, says=None):
+    head, _, finding = case[kind].partition(": ")
+    tree, outcome = head.split()
+    command = command or case["command"]
+    story = kit.trajectory(kit.ran(7, command, case["output"] if output is None else output, case["exit"]))
+    quoted = says or case.get("says") or command
+    claim = Claim(command=quoted, step_id=7, tree=tree, outcome=outcome, finding=finding)
+    return check_claims((claim,), story)[0].mark
+
+
+def test_the_table_is_large_enough_to_tell() -> None:
+    assert len(CASES) >= 90
+    assert sum(kind in case for case in CASES for kind in FALSE) >= 70
+
+
+@rows(*TRUE)
+def test_a_true_claim_is_not_contradicted(kit, case, kind) -> None:
+    assert mark_of(kit, case, kind) == kind
+
+
+@rows(*FALSE)
+def test_an_inverted_claim_is_caught(kit, case, kind) -> None:
+    mark = mark_of(kit, case, kind)
+    assert mark == "contradicted" if kind == "contradicted" else mark != "contradicted"
+
+
+VARIATIONS = {
+    "a directory before": lambda case: {"command": f"cd /testbed && {case['command']}"},
+    "shell options before": lambda case: {"command": f"set -x\n{case['command']}", "says": case["command"]},
+    "line ends of Windows": lambda case: {"output": case["output"].replace("\n", "\r\n")},
+    "the agent's heading": lambda case: {"output": f"exit code {case['exit']}\noutput:\n{case['output']}"},
+    "warnings before": lambda case: {"output": f"DeprecationWarning: 1 failed idea\n+1 failed\n{case['output']}"},
+    "the middle left out": lambda case: {"output": f"line\n[... 9000 characters left out ...]\n{case['output']}"},
+    "quoted in a fence": lambda case: {"says": f"`{case.get('says') or case['command']}`"},
+    "quoted with a prompt": lambda case: {"says": f"$ {case.get('says') or case['command']}"},
+    "other spaces": lambda case: {"says": (case.get("says") or case["command"]).replace(" ", "  ")},
+}
+
+
+@pytest.mark.parametrize("variation", VARIATIONS)
+def test_how_it_was_typed_and_shown_does_not_turn_a_mark_round(kit, variation) -> None:
+    turned = []
+    for case in CASES:
+        changes = VARIATIONS[variation](case)
+        turned += [case["name"] for kind in TRUE if kind in case and mark_of(kit, case, kind, **changes) == FALSE[0]]
+        turned += [
+            case["name"] for kind in FALSE[:1] if kind in case and mark_of(kit, case, kind, **changes) == TRUE[0]
+        ]
+    assert not turned

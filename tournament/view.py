@@ -1,0 +1,59 @@
+"""What is shown of a candidate: its change, what was measured, and its own account, within one budget."""
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from core.sanitize import for_model
+from core.text import cut
+from summarizer.change import render_change, shared_out
+from tournament.base import Candidate
+from tournament.config import JudgeConfig
+from tournament.strip import strip_comments
+
+FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "summary": ("summary",),
+        "trajectory": ("trajectory",),
+        "patch": ("patch",),
+        "summary+evidence": ("summary", "measured"),
+        "summary+change+evidence": ("change", "measured", "summary"),
+    }
+)
+"""The fields of each view, in the order shown."""
+
+_NOTHING_MEASURED = "(nothing was executed)"
+
+
+def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple[int, ...]:
+    """What a judge is shown of how many attempts made each change: votes cast on other numbers do not count."""
+    if "measured" not in FIELDS[config.view] or all(one.copies == 1 for one in contestants):
+        return ()
+    return tuple(one.copies for one in contestants)
+
+
+def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
+    """What is shown of one candidate: field names to sanitized texts of at most `budget` characters together."""
+    texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
+    shares = shared_out([len(text) for text in texts.values()], budget)
+    return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
+
+
+def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) -> str:
+    match name:
+        case "summary":
+            return candidate.summary
+        case "trajectory":
+            return candidate.trajectory
+        case "patch":
+            return (strip_comments(candidate.patch) if config.strip_comments else candidate.patch) or "(no patch)"
+        case "change":
+            shown = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
+            return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
+        case _:
+            return measured_of(candidate) or _NOTHING_MEASURED
+
+
+def measured_of(candidate: Candidate) -> str:
+    """What was executed on a candidate, and how many attempts made the same change."""
+    alike = f"{candidate.copies} attempts made this same change independently." if candidate.copies > 1 else ""
+    return "\n".join(text for text in (candidate.evidence, alike) if text)
