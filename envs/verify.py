@@ -27,6 +27,7 @@ SUSPECT_RUNS = 3
 """Runs of base and of patch where a test may pass by chance; more where they are quick."""
 
 _QUICK_S, _MOST_RUNS = 15.0, 6
+_UNTRUSTED = "; this sandbox cannot keep the code under test from forging how its tests ended"
 
 
 async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: TestReport | None = None) -> Evidence:
@@ -90,7 +91,8 @@ class _Verification:
             judgement = Judgement(0, f"the test results are forged: {_rewritten(run)}")
         elif judgement.good:
             judgement, strength, weak = await self._confirmed(judgement, run, before, after, found)
-        judgement = Judgement(judgement.rank, judgement.reason + self._note(restored), judgement.good)
+        note = self._note(restored) + ("" if after.trusted or not judgement.good else _UNTRUSTED)
+        judgement = Judgement(judgement.rank, judgement.reason + note, judgement.good)
         return evidence(
             self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=restored
         )
@@ -184,8 +186,6 @@ class _Verification:
         unseen = set(found.fixed) - set(before.tests)
         if unseen:
             weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
-        if not (before.trusted and after.trusted):
-            weak.append("this sandbox cannot keep the code under test from forging how its tests ended")
         if before.status == "timeout":
             weak.append("the tests do not end on the base")
         if not self.bench.rules.sentinels:

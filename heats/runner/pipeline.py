@@ -81,8 +81,10 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
     except ModelConfigError:
         raise
     except NoCandidates as error:
-        detail = f"{error}: {why_nothing(_outcomes(run))}"
-        result = _result(run, "error", detail=detail).model_copy(update={"cause": "infrastructure"})
+        outcomes = _outcomes(run)
+        ours = bool(outcomes) and all(outcome.failure == "internal" for outcome in outcomes)
+        update = {"cause": "internal" if ours else "infrastructure"}
+        result = _result(run, "error", detail=f"{error}: {why_nothing(outcomes)}").model_copy(update=update)
     except (SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
@@ -175,7 +177,7 @@ class Nodes:
         run = self._run
         bracket = await run_heat(run, state["heat"])
         if not bracket.selected:
-            result = _result(run, "no_patch", detail="no rollout gave a patch")
+            result = _result(run, "no_patch", detail=f"no rollout gave a patch: {why_nothing(_outcomes(run))}")
             run.store.save_result(result)
             run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
             return {"stop": True}

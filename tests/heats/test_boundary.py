@@ -66,7 +66,7 @@ async def test_an_attempt_that_heats_failed_is_tried_again_by_a_run_that_goes_on
 
 async def test_a_summary_that_cannot_be_made_is_made_from_the_facts(paper_run, tmp_path, monkeypatch):
     monkeypatch.setattr(rollout, "summarize", once(RecursionError("deep"), rollout.summarize))
-    await paper_run(model=CountingModel([]))
+    await paper_run(model=CountingModel([]), **{"summarizer.when": "always"})
     task = RunStore(tmp_path / "run").task("one")
     sources = [task.rollout(name).summary().source for name in task.rollouts(0)]
     assert sources.count("harness") == 1

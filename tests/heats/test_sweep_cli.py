@@ -36,7 +36,7 @@ def heats(monkeypatch, capsys, tmp_path):
         (("demo", "--executor", "cloud"), "--executor cloud: there are local, ray"),
         (("demo", "-O", "nothing"), "expected key=value"),
         (("demo", "--agent", "command:"), "which command?"),
-        (("no.such.module:Env", "--model", "builtin:repair"), "no env no.such.module:Env"),
+        (("no.such.module:Env", "--model", "builtin:repair"), "env 'no.such.module:Env' cannot be loaded"),
         (("demo", "-O", "image_template=x"), "do not fit the env demo"),
         (("demo", "--within-timeout"), "none of the tasks has a time-out"),
         (("demo", "--keep-state"), "none of the tasks hands in a state"),
