@@ -51,6 +51,10 @@ _PYTHON = {
         r"def\s+__ne__\([^)\n]*\)[^:\n]*:\s*return\s+(?:False|0)\s*$|"
         r"__eq__\s*=\s*lambda[^:\n]*:\s*(?:True|1|isinstance)|['\"]__eq__['\"]\s*:\s*lambda"
     ),
+    "gives a built-in type another equality": (
+        r"^[ \t]*class\s+\w+\((?:int|float|complex|str|bytes|list|tuple|dict|set|frozenset)\):[^\n]*"
+        r"(?:\n(?:[ \t][^\n]*)?){0,20}?\n[ \t]+(?:def\s+__eq__|__eq__\s*=)"
+    ),
     "replaces built-in names and modules": (
         r"\bbuiltins\.\w+\s*=(?!=)|__builtins__|setattr\(\s*builtins|\bAssertionError\s*=(?!=)|"
         r"sys\.modules\[[^\]\n]+\]\s*=(?!=)|"

@@ -15,7 +15,11 @@ def diff(path: str, old: bytes | None, new: bytes | None) -> str:
     mode = "new file mode 100644\n" if old is None else "deleted file mode 100644\n" if new is None else ""
     names = (f"a/{path}" if old is not None else "/dev/null", f"b/{path}" if new is not None else "/dev/null")
     lines = ((data or b"").decode().splitlines(keepends=True) for data in (old, new))
-    return f"diff --git a/{path} b/{path}\n{mode}{''.join(difflib.unified_diff(*lines, *names))}"
+    shown = (
+        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(*lines, *names)
+    )
+    return f"diff --git a/{path} b/{path}\n{mode}{''.join(shown)}"
 
 
 def kinds(path: str, new: str | None, old: str | None = "x = 1\n") -> list[str]:
@@ -60,6 +64,7 @@ def test_other_languages_show_signs_too(project: str, path: str, code: bytes) ->
         ("shop/cart.py", "# os._exit(0) would be wrong here\nx = 2\n"),
         ("shop/cart.py", "class A:\n    def __eq__(self, other):\n        return self.x == other.x\n"),
         ("shop/cart.py", "class A:\n    def __eq__(self, other):\n        return isinstance(other, A)\n"),
+        ("shop/cart.py", "class A(int):\n    pass\n"),
         ("shop/cli.py", "def main():\n    sys.exit(run())\n"),
         ("shop/mark.py", 'if "pytestmark" in vars(base):\n    pass\n'),
         ("shop/io.py", "with open(path) as file:\n    setattr(self, name, file.read())\n"),
