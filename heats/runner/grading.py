@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Iterator
 
+from core.aio import first_error
 from core.retry import with_retries
 from envs.base import Grade, Patch, Task
+from envs.errors import TaskError
 from heats.config import HeatsConfig
+from heats.runner.boundary import described, ends_more
 from heats.runner.services import Services
 from heats.runner.snapshots import drop, grade_from, is_kept, state_image
 from heats.store.store import GradeStore, TaskStore
@@ -100,6 +103,11 @@ async def _graded(services: Services, task: Task, patch: Patch, order: int, imag
                 )
         except SandboxError as error:
             return Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
+        except Exception as error:
+            cause = first_error(error)
+            if ends_more(cause) or isinstance(cause, TaskError):
+                raise cause from error
+            return Grade(task_id=task.id, outcome="invalid", reason=f"grading failed inside heats: {described(cause)}")
 
     gone, retries = task.submission == "state" and not image, services.config.retries
     return await with_retries(
