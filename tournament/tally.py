@@ -107,7 +107,8 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool) -> int:
     """How many votes to ask for next: as few whole blocks as could decide the match; 0 when it is decided.
 
-    Where abstentions left the orders read unequally often, blocks are asked for one at a time.
+    A block that was cut short is completed first. Where abstentions left the orders read unequally often, blocks are
+    asked for one at a time.
 
     Args:
         early_stop: False asks for all V at once.
@@ -117,7 +118,7 @@ def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool) 
         return max(left, 0)
     if decided(choices, rules):
         return 0
-    if not evenly_read(choices[: len(choices) - part], rules.block):
+    if not evenly_read(choices, rules.block):
         return rules.block - part
     return min(_shortest(choices, name, left, rules) for name in rules.preference)
 
