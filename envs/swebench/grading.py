@@ -1,7 +1,7 @@
 """Our own grader: a patch and the hidden tests of an instance in a fresh sandbox, judged test by test.
 
 Changes of the patch to tests and to what steers test runners are undone before the test patch goes in. A patch that
-passes is run a second time, in another sandbox, with sentinel tests: code under test can print what it likes.
+passes is run again, in other sandboxes, with sentinel tests: code under test can print what it likes.
 """
 
 import random
