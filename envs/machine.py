@@ -1,4 +1,4 @@
-"""Starting sandboxes for a task, and closing them whatever happens."""
+"""Start sandboxes for a task, and close them whatever happens."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -11,13 +11,15 @@ from sandbox.toolbox import TOOLBOX, toolbox_directory
 
 
 def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: SandboxLimits | None = None) -> SandboxSpec:
-    """The sandbox that a task asks for.
+    """Specification of the sandbox that a task asks for.
 
     Args:
-        labels: of the run and the rollout; the task's id is added.
+        task: the task.
+        labels: labels of the run and the rollout; the task's id is added.
+        limits: limits that apply where the task sets none.
 
     Raises:
-        BackendUnavailable: the task wants the toolbox, and it cannot be made here.
+        BackendUnavailable: the task wants the toolbox, which cannot be built here.
     """
     limits, asked = limits or SandboxLimits(), task.machine
     wanted = {"cpus": asked.cpus, "memory_mb": asked.memory_mb, "pids": asked.pids}
@@ -37,13 +39,19 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
 
 
 def cache_directory() -> Path:
-    """Where this room keeps what any run may use again."""
+    """Directory for caches that are shared between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heats"
 
 
 @asynccontextmanager
 async def prepared(env: Env, task: Task, backend: SandboxBackend, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
-    """A fresh sandbox with the task's tree in it and its set-up done; closed at the end.
+    """Open a fresh sandbox with the task's tree and set-up in place; close it at the end.
+
+    Args:
+        env: env that prepares the sandbox.
+        task: the task.
+        backend: starts the sandbox.
+        spec: specification of the sandbox.
 
     Raises:
         SetupFailed, SandboxError
