@@ -1,4 +1,4 @@
-"""Grading attempts that are already there: predictions of anybody, or the rollouts of a run."""
+"""Grade existing attempts: predictions from any tool, or the rollouts of a run."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +27,8 @@ class Submission:
     """One patch to grade.
 
     Attributes:
-        name: its file in the grade store: the rollout, or who predicted which patch.
-        image: that would keep the state which the patch describes, for tasks that hand in one.
+        name: file name in the grade store: the rollout, or the model and the digest of its patch.
+        image: for tasks that submit a state: name of the image that would hold the state described by the patch.
     """
 
     task: Task
@@ -40,10 +40,10 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """A submission and its grade; None when the env has nothing to grade it by.
+    """A submission and its grade; None if the env cannot grade it.
 
     Attributes:
-        gone: there is nothing left that could be graded; the grade is the one from before, if there was one.
+        gone: nothing is left to grade; the grade is the previous one, if any.
     """
 
     submission: Submission
@@ -57,11 +57,16 @@ def submissions(
     known: Sequence[str],
     unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Submission], list[LeftOut]]:
-    """What there is to grade, by task in the tasks' order, and what cannot be. Attempts at other tasks are left away.
+    """Match attempts with tasks. Attempts at other tasks are ignored.
 
     Args:
-        known: ids of all the tasks of the data set, chosen or not.
-        unusable: chosen tasks that cannot be graded, with the reasons.
+        attempts: all attempts that were read.
+        tasks: the selected tasks.
+        known: ids of all the tasks in the data set, selected or not.
+        unusable: reasons by id, for selected tasks that cannot be graded.
+
+    Returns:
+        The submissions in task order, and the attempts that cannot be graded.
     """
     every = set(known)
     by_task: Mapping[str, list[Attempt]] = {task.id: [] for task in tasks}
@@ -90,12 +95,12 @@ def submissions(
 def _patch(attempt: Attempt) -> Patch:
     try:
         return read_patch(attempt.patch)
-    except PatchRejected:  # the grader says why; and the description of a state is no diff
+    except PatchRejected:  # the grader reports why; and the description of a state is not a diff
         return Patch(attempt.patch)
 
 
 def _name(attempt: Attempt) -> str:
-    """The rollout where it is one of a run of heats; else the model and the patch: another patch is not the same."""
+    """The rollout, for attempts from a run of heats; else model and patch, as another patch is another submission."""
     rollout = _place(attempt)[1]
     return rollout or f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
 
@@ -108,7 +113,7 @@ def _image(attempt: Attempt, task: Task) -> str:
 
 
 def _place(attempt: Attempt) -> tuple[str, str]:
-    """The run of heats and the rollout that an attempt is of; empty where it is of none."""
+    """The run of heats and the rollout that an attempt comes from; empty for other attempts."""
     directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
     return (directory, rollout) if RolloutId.matches(rollout) else ("", "")
 
@@ -118,10 +123,10 @@ class Grader:
     """Where and how submissions are graded.
 
     Attributes:
-        workers: submissions graded at the same time.
-        retries: further tries of a grade that says nothing.
-        redo: grade again what has a grade.
-        limits: of the sandboxes that states are started in again, where their tasks name none.
+        workers: number of submissions graded at the same time.
+        retries: additional tries after an invalid grade.
+        redo: also grade submissions that already have a grade.
+        limits: limits of the sandboxes in which saved states are restarted, if their tasks set none.
     """
 
     env: Env
@@ -133,12 +138,12 @@ class Grader:
     limits: SandboxLimits | None = None
 
     async def grade(self, wanted: Sequence[Submission], told: Listener) -> list[Graded]:
-        """Grade all of them: equal patches of a task once; grades are kept as they come.
+        """Grade all submissions, equal patches of a task only once; grades are stored as they arrive.
 
-        One that says nothing never takes the place of one that did.
+        An invalid grade never replaces a valid one.
 
         Raises:
-            TaskError: the env cannot grade a task as it was opened.
+            TaskError: the env, with its current options, cannot grade a task.
         """
         slots = asyncio.Semaphore(self.workers)
         running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
@@ -150,7 +155,7 @@ class Grader:
             if gone:
                 grade = kept or await self.env.grade(submission.task, submission.patch, self.backend)
             elif grade is None or grade.outcome == "invalid":
-                # Descriptions of states leave much out: equal ones may be of states that are not.
+                # Two different end states can have the same description.
                 key = submission.task.id, submission.image or submission.patch.sha256
                 if key not in running:
                     running[key] = group.create_task(self._graded(submission, slots))
@@ -167,7 +172,7 @@ class Grader:
         return [task.result() for task in tasks]
 
     async def _gone(self, submission: Submission) -> bool:
-        """Whether it was a state of which nothing is left but its description."""
+        """Whether it was a state of which only the description is left."""
         if submission.task.submission == "patch":
             return False
         return not await is_kept(self.backend, submission.image, submission.patch)
@@ -198,12 +203,14 @@ class Grader:
 
 
 def report_of(graded: Sequence[Graded], tasks: Sequence[str], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
-    """Counts and ids in the form of SWE-bench's run report; a task of several submissions counts by its first one.
+    """Counts and ids in the format of SWE-bench's run report; a task with several submissions counts by its first.
 
-    What could not be read or graded stays in the denominator: it is an error, never left away.
+    What could not be read or graded counts as an error and stays in the denominator.
 
     Args:
-        tasks: ids of the chosen tasks, those that cannot be graded among them.
+        graded: the submissions with their grades.
+        tasks: ids of the selected tasks, including those that cannot be graded.
+        left_out: what could not be read or graded.
     """
     first: dict[str, Graded | None] = {}
     for one in graded:

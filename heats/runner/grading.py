@@ -1,4 +1,4 @@
-"""Grading what is finished, by the env's hidden tests, after the selection that must not know of it."""
+"""Grade finished rollouts with the env's hidden tests, after the selection, which must not know the results."""
 
 import asyncio
 from collections.abc import Iterator
@@ -16,13 +16,17 @@ from sandbox.errors import SandboxError
 
 
 async def grade_task(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int = 0) -> None:
-    """Grade every finished rollout of a task: equal patches once. Grades are kept, but for those that say nothing.
+    """Grade every finished rollout of a task, equal patches once. All grades but invalid ones are final.
 
-    A state was graded where it was, as a rule; one that was not is graded from its image, if it was kept. Images that
-    nobody needs any more are removed.
+    A state was usually graded in place; otherwise it is graded from its image, if that was kept. Images that are no
+    longer needed are removed.
 
     Args:
-        order: of the task, for the worker slots.
+        services: shared parts of the run.
+        files: the task's store.
+        grades: receives the grades.
+        task: the task.
+        order: the task's position, for the worker slots.
     """
     if services.config.grade:
         await _grade_missing(services, files, grades, task, order)
@@ -35,7 +39,7 @@ async def _grade_missing(services: Services, files: TaskStore, grades: GradeStor
 
     async def one(rollout: str) -> None:
         patch = files.rollout(rollout).patch()
-        # Descriptions leave much out: equal ones may be of states that are not.
+        # Two different end states can have the same description.
         key = patch.sha256 if task.submission == "patch" else rollout
         if key not in graded:
             image = state_image(services.run_id, task.id, rollout) if task.submission == "state" else ""
@@ -63,7 +67,14 @@ async def _grade_missing(services: Services, files: TaskStore, grades: GradeStor
 
 
 def ungraded(config: HeatsConfig, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
-    """Finished rollouts of a task without a grade that says something."""
+    """Finished rollouts of a task without a valid grade.
+
+    Args:
+        config: the run's configuration.
+        task: the task.
+        files: the task's store.
+        grades: the existing grades.
+    """
     for rollout in _finished(config, files):
         grade = grades.grade(task.id, rollout)
         if grade is None or grade.outcome == "invalid":
@@ -78,7 +89,7 @@ def _finished(config: HeatsConfig, files: TaskStore) -> Iterator[str]:
 
 
 def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task) -> Iterator[str]:
-    """Images of states that wait for no grade and are not to be kept."""
+    """Images of states that need no more grading and are not to be kept."""
     config, result = services.config, files.result()
     if config.keep_state == "all" or (config.keep_state == "winner" and result is None):
         return
@@ -90,7 +101,7 @@ def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task)
 
 
 async def _graded(services: Services, task: Task, patch: Patch, order: int, image: str) -> Grade | None:
-    """One patch's grade, or that of the state in an image; one that says nothing is tried again before it is taken."""
+    """Grade one patch, or the state in an image; an invalid grade is retried before it is accepted."""
 
     async def attempt() -> Grade | None:
         try:

@@ -1,10 +1,10 @@
 """The control flow of one task as a LangGraph graph: prepare -> heat -> select -> (heat ...) -> verify.
 
-State holds a counter and flags, never records: every node reads what it needs from the run store, and returns at once
-when its record exists. So the checkpoints may be lost, replayed or stale without any work being lost or done twice.
+The state holds a counter and flags, never records: every node reads what it needs from the run store, and returns at
+once if its record exists. So checkpoints may be lost, replayed or stale without losing or repeating any work.
 
-LangGraph is used as measured to be safe: async API, `durability="sync"`, no `max_concurrency`, strict deserialisation;
-"finished" is what the store says, since a graph without next nodes may not have run at all.
+LangGraph is used in ways measured to be safe: async API, `durability="sync"`, no `max_concurrency`, strict
+deserialisation. The store decides what is finished, since a graph without next nodes may not have run at all.
 """
 
 from collections.abc import Awaitable, Callable
@@ -29,22 +29,22 @@ from tournament.errors import NoCandidates
 
 
 class State(TypedDict):
-    """What a checkpoint holds. `heat` is the one to play next; `stop` that no further one will be."""
+    """What a checkpoint holds. `heat` is the next heat to play; `stop` means that no further heat follows."""
 
     heat: int
     stop: bool
 
 
 async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> TaskResult:
-    """Run the whole method on one task; a task that has its result is returned as it is.
+    """Run the whole method on one task; if the task has a result, return it.
 
     Raises:
-        ModelConfigError: no task of this run can succeed with the model as configured.
+        ModelConfigError: no task of this run can succeed with the configured model.
     """
 
     async def drive() -> None:
         await _drive(run, checkpointer)
-        if run.store.result() is None:  # stale checkpoints: the graph thought it was done, the store knows better
+        if run.store.result() is None:  # stale checkpoints: the graph considers it done, but the store does not
             await checkpointer.adelete_thread(run.task.id)
             await _drive(run, checkpointer)
 
@@ -55,10 +55,10 @@ async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> Ta
 
 
 async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
-    """Do the work that stores a task's result, unless it is stored; failures become results that say why.
+    """Do the work that stores a task's result, unless it is stored; failures become results with the reason.
 
     Raises:
-        ModelConfigError: no task of this run can succeed with the model as configured.
+        ModelConfigError: no task of this run can succeed with the configured model.
     """
     stored = run.store.result()
     if stored is not None:
@@ -128,13 +128,13 @@ def _after_select(state: State) -> Literal["heat", "verify"]:
 
 
 class Nodes:
-    """The steps of one task, over the run store: each returns at once when its record exists."""
+    """The steps of one task, over the run store; each returns at once if its record exists."""
 
     def __init__(self, run: TaskRun) -> None:
         self._run = run
 
     async def prepare(self, state: State) -> dict[str, Any]:
-        """Run the task's own tests on the untouched tree; a tree that already passes ends the task."""
+        """Run the task's own tests on the unpatched tree; a tree that already passes ends the task."""
         run = self._run
         if run.task.test_command is None:
             return {"stop": False}
@@ -160,7 +160,7 @@ class Nodes:
         return {}
 
     async def select(self, state: State) -> dict[str, Any]:
-        """Announce what the heat's tournament kept and decide whether another heat follows."""
+        """Announce what the heat's tournament kept, and decide whether another heat follows."""
         run, heat = self._run, state["heat"]
         bracket = await run_heat(run, heat)
         first = bracket.selected[:1]
@@ -174,7 +174,7 @@ class Nodes:
         return {"heat": heat if stop else heat + 1, "stop": stop}
 
     async def verify(self, state: State) -> dict[str, Any]:
-        """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
+        """Verify the winner in a fresh sandbox, unless its evidence exists, and store the result."""
         run = self._run
         bracket = await run_heat(run, state["heat"])
         if not bracket.selected:
@@ -200,13 +200,19 @@ class Nodes:
 
 
 def _why_unheard(bracket: Bracket, winner: str) -> str:
-    """What came in place of the votes, where a match says it."""
+    """What decided in place of votes, if a match says so."""
     unheard = (match for match in bracket.matches if match.decided_by == "unheard" and winner in match.contestants)
     return next((f" ({match.votes[0].reason})" for match in unheard), "")
 
 
 def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:
-    """The result for a winner: verified only by evidence."""
+    """The result for a winner: verified only by evidence.
+
+    Args:
+        run: the task.
+        winner: id of the selected rollout.
+        evidence: its evidence; None without a test command.
+    """
     patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
         detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}{remarks}"
@@ -220,7 +226,7 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
 
 
 def _remarks(run: TaskRun, winner: str) -> str:
-    """What is to be said of a winner's patch, in brackets."""
+    """Remarks on a winner's patch, in brackets."""
     outcome = run.store.rollout(winner).outcome()
     remarks = outcome.remarks if outcome is not None else ()
     more = f"; and {len(remarks) - 3} more" if len(remarks) > 3 else ""
@@ -232,9 +238,9 @@ def _outcomes(run: TaskRun) -> list[Outcome]:
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
-    """When a limit ends a task early: hand over the first candidate that is verified, else the first that passes.
+    """The result if a limit ends a task early: the first verified candidate, else the first that passes.
 
-    Without either, the result says which limit it was.
+    Without either, the result says which limit was reached.
     """
     for wanted in ("verified", "passes"):
         for heat in range(run.services.config.iterations):
@@ -248,7 +254,7 @@ def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
 
 
 def _is_verified(run: TaskRun, rollout: str) -> bool:
-    """Whether a rollout leaves nothing to do: verified, and everything that counts is fixed."""
+    """Whether a rollout leaves nothing to do: it is verified, and all relevant tests are fixed."""
     evidence = run.store.rollout(rollout).evidence()
     return evidence is not None and evidence.verdict == "verified" and evidence.rank == 3
 
