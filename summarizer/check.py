@@ -1,8 +1,8 @@
-"""Holds a summary's claims against the trajectory: confirmed, contradicted, or neither.
+"""Check a summary's claims against the trajectory: confirmed, contradicted, or unconfirmed.
 
-A claim is contradicted only where the record shows the opposite: the one test run that it names, by that run's last
-summary line, on the state of the tree that it names. Several runs in one call, a hidden exit code, a script that only
-prints, a diff that quotes a failure: all of these leave a claim unconfirmed, which speaks neither for nor against it.
+A claim is contradicted only if the record shows the opposite: in the test run it names, by that run's last summary
+line, on the state of the tree it names. Several runs in one call, a hidden exit code, a script that only prints, or a
+diff that quotes a failure leave a claim unconfirmed, which counts neither for nor against it.
 """
 
 import re
@@ -16,7 +16,7 @@ from summarizer.schema import CheckedClaim, Claim, Mark
 from summarizer.similar import likeness, narrowed
 
 Finding = tuple[Mark, str]
-"""A mark, and why the claim is not confirmed."""
+"""A mark, and the reason if the claim is not confirmed."""
 
 _NAMED, _SAME = 0.5, 0.95
 _CONFIRMED: Finding = ("confirmed", "")
@@ -49,7 +49,7 @@ _RUNS_ON = re.compile(
 
 
 def check_claims(claims: tuple[Claim, ...], trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
-    """Mark every claim by what the trajectory recorded, with the reason where it is not confirmed."""
+    """Mark each claim according to the trajectory's record, with a reason unless it is confirmed."""
     record, steps = ran_in(trajectory), {step.id for step in trajectory.steps}
     return tuple(_check(claim, record, steps) for claim in claims)
 
@@ -77,7 +77,7 @@ def _elsewhere(claim: Claim, record: Sequence[Ran], steps: set[int]) -> str:
 
 
 def _one_of(found: Sequence[Finding]) -> Finding:
-    """One mark for several runs: confirmed by any, contradicted only by all."""
+    """Combine the marks of several runs: confirmed by any, contradicted only by all."""
     if _CONFIRMED in found:
         return _CONFIRMED
     doubtful = [one for one in found if one[0] == "unconfirmed"]
@@ -105,7 +105,7 @@ def _judge(claim: Claim, ran: Ran) -> Finding:
 
 
 def _on_tree(claim: Claim, runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs on the state of the tree that the claim names; all of them where the call does not tell them apart."""
+    """Select the runs on the tree state that the claim names; all of them if the call does not distinguish states."""
     trees = {run.tree for run in runs}
     if claim.tree == "other" or trees == {"current"} or None in trees:
         return runs
@@ -117,7 +117,7 @@ def _on_tree(claim: Claim, runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _weigh(claim: Claim, chosen: Sequence[Run], ran: Ran) -> Finding:
-    """The claim against runs that it may be about: those that reported, where there are some."""
+    """Weigh the claim against the runs it may refer to, preferring those that reported results."""
     runs = [run for run in chosen if run.tests or run.result] or list(chosen)
     states = {run.state for run in runs}
     if len(runs) > 1 and len(states) > 1:
@@ -160,12 +160,12 @@ def _failing(claim: Claim, run: Run, ran: Ran) -> Finding:
 
 
 def _explained(finding: str) -> bool:
-    """Whether a finding owns up to failures and says why they do not count."""
+    """Whether a finding admits failures and explains why they do not count."""
     return bool(_EXCUSES.search(finding) or (_COMPARES.search(finding) and _ADMITS.search(finding)))
 
 
 def _passed_by_name(finding: str, output: str) -> bool:
-    """Whether the finding is about tests that the output names as passed."""
+    """Whether the finding is about tests that the output lists as passed."""
     for name in re.findall(r"\b(?:test_\w+|Test\w+)\b", finding):
         lines = [line for line in output.split("\n") if re.search(rf"\b{name}\b", line)]
         if any(re.search(r"\bPASS(?:ED)?\b|\bok\b", line) for line in lines):
@@ -181,14 +181,14 @@ def _cut_off(claim: Claim, status: str) -> Finding:
 
 
 def _printed(claim: Claim, ran: Ran) -> Finding:
-    """A call that only shows what is there already: it bears out what it quotes, and contradicts nothing."""
+    """Judge a call that only prints existing content: it confirms what it quotes and contradicts nothing."""
     if _quotes(claim.finding, ran.output):
         return _CONFIRMED
     return "unconfirmed", "the call ran nothing"
 
 
 def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
-    """A program that is no test runner, or a runner whose report is not shown."""
+    """Judge a program that is not a test runner, or a test runner whose report is not shown."""
     crash, verdict = _crash(run, ran), own_verdict(ran.output)
     if claim.outcome != "passes":
         if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran.output):
@@ -212,14 +212,14 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
 
 
 def _crash(run: Run, ran: Ran) -> str:
-    """The exception that ended the program; empty where none did."""
+    """Name of the exception that ended the program; empty if none did."""
     if run.exit_code == 0 or (run.exit_code is None and "Traceback (most recent call last)" not in ran.output):
         return ""
     return exception_in(ran.output)
 
 
 def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
-    """A program that ended with an exception: it may be the one that the task asks for, unless it is an assertion."""
+    """Judge a program that raised: the exception may be the one the task asks for, unless it is an assertion."""
     meant = _explained(claim.finding) or _RAISES.search(claim.finding)
     if crash != "AssertionError" and meant and not _COMPLAINS.search(claim.finding):
         return "unconfirmed", f"ended with {crash}"
@@ -227,7 +227,7 @@ def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
 
 
 def _quotes(finding: str, output: str) -> bool:
-    """Whether everything particular in a finding (quoted text, numbers, exceptions) stands in the output."""
+    """Whether all specifics of a finding (quotes, numbers, exceptions) occur in the output."""
     quoted = [text for groups in _QUOTED.findall(finding) for text in groups if text]
     particular = quoted or _PARTICULAR.findall(finding)
     return any(len(part) > 1 for part in particular) and all(part in output for part in particular)
