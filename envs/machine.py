@@ -69,27 +69,33 @@ async def prepared(env: Env, task: Task, backend: SandboxBackend, spec: SandboxS
 
 @dataclass(frozen=True, slots=True)
 class StartsIn:
-    """A sandbox whose commands, and relative paths, start in another directory than its own: `Task.folder`."""
+    """A sandbox whose commands and relative paths start in another directory, such as `Task.folder`."""
 
     sandbox: Sandbox
     directory: str
 
     async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
-        """As `Sandbox.exec`."""
+        """Run a command in `directory` unless `cwd` is given; see `Sandbox.exec`."""
         return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
-        """As `Sandbox.read_file`."""
+        """Read a file; see `Sandbox.read_file`."""
         return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """As `Sandbox.write_file`."""
+        """Write a file; see `Sandbox.write_file`.
+
+        Args:
+            path: absolute, or relative to `directory`.
+            data: contents.
+            mode: permission bits.
+        """
         await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
 
     async def kill_all(self) -> None:
-        """As `Sandbox.kill_all`."""
+        """See `Sandbox.kill_all`."""
         await self.sandbox.kill_all()
 
     async def close(self) -> None:
-        """As `Sandbox.close`."""
+        """See `Sandbox.close`."""
         await self.sandbox.close()
