@@ -1,4 +1,4 @@
-"""The cost of never keeping a candidate unseen: matches, and quality of the kept, if N, G and K do not divide evenly."""
+"""The cost of never keeping a candidate unseen: matches, and quality of the kept, if N, G and K do not divide."""
 
 import random
 from statistics import fmean
