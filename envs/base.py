@@ -32,7 +32,7 @@ class Machine(Record):
 
 
 class Task(Record):
-    """One software task, as far as an agent may know it.
+    """One software task: the part of it that agents may see.
 
     Attributes:
         id: unique within its env; slugged, it is used as a directory name.

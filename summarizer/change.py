@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.diff import FileDiff, scan_diff
+from core.text import cut
 
 NO_CHANGE = "(no change)"
 _TEST = re.compile(
@@ -106,4 +107,5 @@ def _line(files: Sequence[FileChange], what: str) -> Iterator[str]:
     if files:
         added, removed = sum(file.added for file in files), sum(file.removed for file in files)
         name = what if len(files) == 1 else f"{what}s"
-        yield f"[{len(files)} {name} not shown, +{added} -{removed}]"
+        names = cut(", ".join(file.path for file in files[:3]), 160) + (", ..." if len(files) > 3 else "")
+        yield f"[{len(files)} {name} not shown, +{added} -{removed}: {names}]"

@@ -42,6 +42,7 @@ _EXITS = re.compile(
     r"\b(?:exit\w*|code|status|error|usage|refus\w+|reject\w+|expected\w*|non-?zero|returns?)\b", re.IGNORECASE
 )
 _QUOTED = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"")
+_FILE = re.compile(r"(?<![\w/])(?:\.{0,2}/)?[\w-]+(?:/[\w-]+)*\.[a-zA-Z]\w{0,5}(?::\d+)?\b")
 _PARTICULAR = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]\w)|\b\w+(?:Error|Exception)\b")
 _RUNS_ON = re.compile(
     r"\b(?:tim\w*|stop\w*|hang\w*|hung|stuck|never|slow\w*|loop\w*|runs? on|keeps?|serv\w+|still)\b", re.I
@@ -63,6 +64,8 @@ def _check(claim: Claim, record: Sequence[Ran], steps: set[int]) -> CheckedClaim
     else:
         named = [one for one, score in zip(here, scores, strict=True) if score == best]
         found = [_judge(claim, one) for one in named]
+        if found[0][0] == "unconfirmed" and _as_before(claim, named[-1], record):
+            found = [_CONFIRMED]
     mark, note = _one_of(found)
     return CheckedClaim(**claim.model_dump(), mark=mark, note=note)
 
@@ -155,8 +158,18 @@ def _failing(claim: Claim, run: Run, ran: Ran) -> Finding:
     if claim.outcome != "passes":
         return _CONFIRMED
     if _explained(claim.finding) or _passed_by_name(claim.finding, ran.output):
-        return "unconfirmed", f"the run reports: {run.text}"
+        stated = run.counts_in(claim.finding)
+        return "unconfirmed", "no earlier run has the same failures" if stated else f"the run reports: {run.text}"
     return ("contradicted" if run.sure else "unconfirmed"), f"the run reports: {run.text}"
+
+
+def _as_before(claim: Claim, ran: Ran, record: Sequence[Ran]) -> bool:
+    """Whether a `passes` claim states its run's failures as those of an earlier run, and the record has such a run."""
+    if claim.outcome != "passes" or not _COMPARES.search(claim.finding):
+        return False
+    stated = [run.result for run in runs_in(ran) if run.result and run.result.failed and run.counts_in(claim.finding)]
+    earlier = [run.result for one in record if one.steps[0] < ran.steps[0] for run in runs_in(one) if run.result]
+    return bool(stated) and any(one.failed == stated[-1].failed for one in earlier)
 
 
 def _explained(finding: str) -> bool:
@@ -182,7 +195,7 @@ def _cut_off(claim: Claim, status: str) -> Finding:
 
 def _printed(claim: Claim, ran: Ran) -> Finding:
     """Judge a call that only prints existing content: it confirms what it quotes and contradicts nothing."""
-    if _quotes(claim.finding, ran.output):
+    if _quotes(claim.finding, ran):
         return _CONFIRMED
     return "unconfirmed", "the call ran nothing"
 
@@ -191,7 +204,7 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
     """Judge a program that is not a test runner, or a test runner whose report is not shown."""
     crash, verdict = _crash(run, ran), own_verdict(ran.output)
     if claim.outcome != "passes":
-        if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran.output):
+        if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran):
             return _CONFIRMED
         mark: Mark = "contradicted" if run.tests and verdict else "unconfirmed"
         return mark, "the output does not show it"
@@ -204,7 +217,7 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
         return ("unconfirmed" if meant else "contradicted"), f"ended with exit {run.exit_code}"
     if verdict is False and not _explained(claim.finding):
         return "contradicted", "its last line says that it failed"
-    if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran.output):
+    if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran):
         return _CONFIRMED
     if run.exit_code == 0:
         return "unconfirmed", "exit 0, which says nothing of what it printed"
@@ -226,8 +239,14 @@ def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
     return "contradicted", f"ended with {crash}" + (f" and exit {run.exit_code}" if run.exit_code else "")
 
 
-def _quotes(finding: str, output: str) -> bool:
-    """Whether all specifics of a finding (quotes, numbers, exceptions) occur in the output."""
+def _quotes(finding: str, ran: Ran) -> bool:
+    """Whether the output shows what a finding names: quotes, numbers, exceptions, or lines of files."""
     quoted = [text for groups in _QUOTED.findall(finding) for text in groups if text]
     particular = quoted or _PARTICULAR.findall(finding)
-    return any(len(part) > 1 for part in particular) and all(part in output for part in particular)
+    shown = any(len(part) > 1 for part in particular) and all(part in ran.output for part in particular)
+    if shown or quoted:
+        return shown
+    named = _FILE.findall(finding)
+    return any(":" in name and name in ran.output for name in named) and all(
+        name in ran.output or name in ran.command for name in named
+    )

@@ -64,7 +64,9 @@ class Run:
         """Return whether a finding states this run's counts."""
         if self.result is None:
             return False
-        counts = [(self.result.passed, "pass"), (self.result.failed, "fail|error")]
+        counts: list[tuple[int | None, str]]
+        counts = [(int(count), word) for count, word in re.findall(r"\b(\d+) (pass|fail|error)", self.result.text)]
+        counts = counts or [(self.result.passed, "pass"), (self.result.failed, "fail|error")]
         stated = [re.search(rf"\b{count}\b[^\d.;]{{0,20}}?(?:{word})", finding) for count, word in counts if count]
         return bool(stated) and all(stated)
 

@@ -111,8 +111,8 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool) -> int:
     """Number of votes to ask for next: as few whole blocks as could decide the match, or 0 if it is decided.
 
-    A block that was cut short is completed first. If abstentions left some orders read less often than others, blocks are
-    requested one at a time.
+    A block that was cut short is completed first. If abstentions left some orders read less often than others, blocks
+    are requested one at a time.
 
     Args:
         choices: choices so far, in the order they were cast.

@@ -21,8 +21,6 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The fields of each view, in display order."""
 
-_NOTHING_MEASURED = "(nothing was executed)"
-
 
 def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple[int, ...]:
     """The copy counts that a judge is shown; votes cast on other counts do not apply. Empty if none are shown."""
@@ -40,9 +38,11 @@ def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str,
         budget: characters for all fields together.
 
     Returns:
-        Field names mapped to sanitized text.
+        Field names mapped to sanitized text; without `measured` if nothing was.
     """
     texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
+    if not texts.get("measured", "-"):
+        del texts["measured"]
     shares = shared_out([len(text) for text in texts.values()], budget)
     return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
 
@@ -59,7 +59,7 @@ def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) ->
             shown = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
             return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
         case _:
-            return measured_of(candidate) or _NOTHING_MEASURED
+            return measured_of(candidate)
 
 
 def measured_of(candidate: Candidate) -> str:

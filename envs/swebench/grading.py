@@ -1,7 +1,7 @@
 """Our own grader: run an instance's hidden tests on a patch in a fresh sandbox, and judge test by test.
 
 The patch's changes to tests and to whatever steers test runners are undone before the test patch goes in. A patch that
-passes runs a second time, in another sandbox, with sentinel tests: code under test can print what it likes.
+passes runs again, in other sandboxes, with sentinel tests: code under test can print what it likes.
 """
 
 import random
@@ -274,8 +274,17 @@ class _Trials:
     async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
         """See `Trials.run`; each round has a separate sandbox, since scripts put the test files in place themselves.
 
-        One round is enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
+        Two rounds are enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
         """
+        runs: list[PlantedRun] = []
+        for _ in range(min(rounds, 2)):
+            trial = await self._once(plan, patched=patched)
+            if trial.problem:
+                return trial
+            runs += trial.runs
+        return Trial(tuple(runs))
+
+    async def _once(self, plan: Planner, *, patched: bool) -> Trial:
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
         grade = _judge(self.bench, run)
         if grade.outcome == "invalid" or (run.result is None and not patched):

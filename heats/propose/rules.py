@@ -41,7 +41,7 @@ HARMLESS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a commit does to one path. Modes are git's, `000000` where there is no file."""
+    """What a commit does to one path. Modes are git's, `000000` for a missing file."""
 
     path: bytes
     old_mode: str

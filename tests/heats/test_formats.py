@@ -74,7 +74,7 @@ def test_one_file_of_a_batch_is_read_like_the_batch(tmp_path):
 
 
 def test_patches_of_several_folders_are_never_taken_for_attempts_at_one_task(tmp_path):
-    """Each folder may be a different instance: they shared a tournament, and preds.json named an instance 'attempts'."""
+    """Each folder may be another instance: they shared a tournament, and preds.json named an instance 'attempts'."""
     for number in (1, 2):
         write(tmp_path / f"task-{number}" / "model.patch", diff(str(number)))
     attempts = read_attempts([tmp_path]).attempts
