@@ -78,7 +78,7 @@ class Trials(Protocol):
         Args:
             plan: makes the sentinels of one run from the files as they are after protected files were restored.
             patched: run on the patched tree instead of the base.
-            rounds: minimum number of runs, all in one sandbox.
+            rounds: number of runs to make; an implementation may choose another number if that serves the purpose.
 
         Raises:
             SetupFailed, SandboxError

@@ -101,7 +101,7 @@ class HeatsConfig(Config):
         allow_passing: continue if the tests already pass on the base commit.
         keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
         within_timeout: a task's agent time-out covers everything: rollouts, summaries, votes.
-        select_share: share of each heat's time that is then reserved for summaries and votes.
+        select_share: with `within_timeout`, share of each heat's time reserved for summaries and votes.
     """
 
     seed: int = 0

@@ -159,7 +159,7 @@ class SweBenchEnv:
         )
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Find the image's Python environment, remove the repository's future and check, and record the tree.
+        """Find the image's Python environment, remove the repository's future, verify that, and record the tree.
 
         Raises:
             SetupFailed, SandboxError

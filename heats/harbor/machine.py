@@ -85,7 +85,7 @@ class EnvironmentSandbox:
             cwd: working directory.
             env: additional environment variables.
             stdin: standard input, passed through the command line.
-            merge_stderr: see `Sandbox.exec`.
+            merge_stderr: ignored.
             trusted_exit: ignored.
         """
         if stdin is not None:
