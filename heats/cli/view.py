@@ -17,7 +17,7 @@ def view(
     plain: Annotated[bool, typer.Option("--plain", help="Print instead, as into a pipe.")] = False,
 ) -> None:
     """Go through a run with the keyboard: tasks, brackets, rollouts, steps; it follows a run that goes on."""
-    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to load, and only this needs it
+    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to import and needed only here
 
     runs = find_runs(run, task)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):
