@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 from core.record import Record
-from sandbox.base import ExecResult, Network, Profile, Sandbox, SandboxBackend
+from sandbox.base import ExecResult, Network, Profile, Sandbox, SandboxBackend, SandboxLimits, SetupNetwork
 
 
 class Machine(Record):
@@ -40,7 +40,10 @@ class Task(Record):
         image: image of the task's sandbox.
         base_commit: commit that patches apply to and that is checked out in the sandbox.
         test_command: the command a user runs to test the tree; None if there is none.
-        setup: command run once in a fresh sandbox after checkout, such as `pip install -e .`.
+        setup: command run after checkout, such as `pip install -e .`.
+        setup_network: network of the set-up, if it runs in a sandbox of its own.
+        setup_env: names of variables in the environment of heats that only the set-up receives.
+        prepared: key of the environment that the set-up leaves; a sandbox started from it needs no set-up.
         submission: what an attempt submits: a `patch`, or the `state` of its sandbox. For a state, only a description
             is stored (as a `Patch` that is never applied); it is graded in place by `GradesStates`.
         workdir: directory of the tree; for a `state`, empty means the image's own working directory.
@@ -58,6 +61,9 @@ class Task(Record):
     setup: str | None = None
     env: Mapping[str, str] = {}
     network: Network = "none"
+    setup_network: SetupNetwork = "none"
+    setup_env: tuple[str, ...] = ()
+    prepared: str = ""
     toolbox: bool = False
     """The commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
     setup_timeout_s: float = 600.0
@@ -300,6 +306,27 @@ class MakesImages(Protocol):
 
         Raises:
             SandboxError: no image could be made.
+        """
+        ...
+
+
+@runtime_checkable
+class PreparesOnce(Protocol):
+    """An env that prepares what all sandboxes of a task start from."""
+
+    async def prepare_once(self, backend: SandboxBackend, limits: SandboxLimits) -> Sequence[str]:
+        """Prepare what is not kept already; called before any sandbox of a task is started.
+
+        Args:
+            backend: starts the sandbox that is prepared.
+            limits: its limits.
+
+        Returns:
+            What the user should know, one line each.
+
+        Raises:
+            SetupFailed: a set-up failed; the message ends with its last lines.
+            SandboxError.
         """
         ...
 

@@ -1,15 +1,14 @@
 """Start sandboxes for a task, and close them whatever happens."""
 
-import os
 import posixpath
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from envs.base import Env, Task
 from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
+from sandbox.config import cache_directory
 from sandbox.toolbox import TOOLBOX, toolbox_directory
 
 
@@ -35,15 +34,11 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
         labels={"task": task.id, **(labels or {})},
         limits=limits.model_copy(update={name: value for name, value in wanted.items() if value is not None}),
         network=task.network,
+        prepared=task.prepared,
         read_only_mounts=mounts,
         user=asked.user,
         profile=asked.profile,
     )
-
-
-def cache_directory() -> Path:
-    """Directory for caches that are shared between runs."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heats"
 
 
 @asynccontextmanager

@@ -2,8 +2,11 @@
 
 import asyncio
 import hashlib
+import json
 import re
+import time
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from pydantic import Field
@@ -11,10 +14,16 @@ from pydantic import Field
 from core.record import Record
 from envs.base import Grade, Patch, Task
 from envs.basetree import BaseTree, read_base_tree
-from envs.errors import SetupFailed, TaskError
-from envs.gitscripts import describe
-from envs.worktree import put_tree, take_patch
-from sandbox.base import Network, Sandbox, SandboxBackend
+from envs.errors import TaskError
+from envs.machine import spec_for
+from envs.setup import run_setup, secrets_of
+from envs.worktree import put_tree, set_leftovers_aside, take_patch
+from sandbox.base import Network, Sandbox, SandboxBackend, SandboxLimits, SetupNetwork
+from sandbox.errors import FileAccessError
+from sandbox.prepared import KeepsPrepared, prepare_once
+
+MARK = ".git/heats-prepared"
+"""File in a prepared sandbox with the key of its environment and the files that the set-up left in the tree."""
 
 
 class RepositorySource(Record):
@@ -25,7 +34,7 @@ class RepositorySource(Record):
         issue: the issue's text.
         ref: commit, branch or tag that attempts start from.
         test_command: None if there are no tests to verify with.
-        setup: command run once in every fresh sandbox, after checkout.
+        setup: command run after checkout; see `Task`.
         image: sandbox image; it needs git and whatever the commands use. If empty, the backend's default.
     """
 
@@ -38,6 +47,8 @@ class RepositorySource(Record):
     workdir: str = "/testbed"
     env: Mapping[str, str] = {}
     network: Network = "none"
+    setup_network: SetupNetwork = "none"
+    setup_env: tuple[str, ...] = ()
     toolbox: bool = False
     setup_timeout_s: float = Field(600.0, gt=0)
     test_timeout_s: float = Field(600.0, gt=0)
@@ -52,6 +63,7 @@ class RepositoryEnv:
     def __init__(self, task: Task, tree: BaseTree) -> None:
         self.task = task
         self.tree = tree
+        self._leftovers: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, source: RepositorySource) -> "RepositoryEnv":
@@ -66,6 +78,7 @@ class RepositoryEnv:
             raise TaskError("the test command is empty: leave it out, or give one")
         tree = read_base_tree(source.repository, source.ref)
         fields = source.model_dump(exclude={"repository", "issue", "ref"})
+        fields["prepared"] = prepared_key(source, tree) if source.setup else ""
         task = Task(
             id=task_id(source.repository, tree.commit, source.issue),
             statement=source.issue,
@@ -85,13 +98,46 @@ class RepositoryEnv:
         return (self.task,)
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Check out the tree and run the set-up.
+        """Check out the tree and run the set-up, unless the sandbox started from a prepared environment.
 
         Raises:
             SetupFailed, SandboxError
         """
-        await put_tree(sandbox, task.workdir, self.tree)
-        await run_setup(task, sandbox)
+        left = await _left_by_setup(task, sandbox)
+        if left is None:
+            await put_tree(sandbox, task.workdir, self.tree)
+            await run_setup(task, sandbox)
+            left = await set_leftovers_aside(sandbox, task.workdir) if task.setup else ()
+        self._leftovers = left
+
+    async def prepare_once(self, backend: SandboxBackend, limits: SandboxLimits) -> Sequence[str]:
+        """See `PreparesOnce`. Without a set-up there is nothing to prepare.
+
+        Raises:
+            TaskError, SetupFailed, SandboxError
+        """
+        task = self.task
+        if not task.setup:
+            return ()
+        if not isinstance(backend, KeepsPrepared):
+            if task.setup_network != "none":
+                raise TaskError(f"--setup-network: the sandbox backend {backend.name} cannot keep what a set-up leaves")
+            return ()
+        secrets, start = secrets_of(task), time.monotonic()
+
+        async def fill(sandbox: Sandbox) -> None:
+            await put_tree(sandbox, task.workdir, self.tree)
+            await run_setup(task, sandbox, secrets=secrets)
+            left = await set_leftovers_aside(sandbox, task.workdir)
+            mark = json.dumps({"key": task.prepared, "left": left}).encode()
+            await sandbox.write_file(f"{task.workdir}/{MARK}", mark)
+
+        network = "host" if task.setup_network == "bridge" and backend.name == "bubblewrap" else task.setup_network
+        if not await prepare_once(backend, spec_for(task, limits=limits), fill, network):
+            return ()
+        ran = f"the set-up ran once, in {time.monotonic() - start:.0f} s, and its result is kept"
+        shared = "; it shared this machine's network" if network == "host" else ""
+        return (ran + shared + ("" if network == "none" else "; sandboxes have none"),)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
         """Take the attempt's diff.
@@ -99,7 +145,7 @@ class RepositoryEnv:
         Raises:
             PatchRejected, SandboxError
         """
-        return await take_patch(sandbox, task.workdir, self.tree)
+        return await take_patch(sandbox, task.workdir, self.tree, leftovers=self._leftovers)
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
         """Return None: there are no hidden tests.
@@ -117,18 +163,27 @@ async def open_repository(source: RepositorySource) -> RepositoryEnv:
     return await asyncio.to_thread(RepositoryEnv.open, source)
 
 
-async def run_setup(task: Task, sandbox: Sandbox) -> None:
-    """Run a task's set-up command, if it has one.
+async def _left_by_setup(task: Task, sandbox: Sandbox) -> tuple[str, ...] | None:
+    """Files that the set-up left in the tree of a prepared sandbox; None if the sandbox is not prepared."""
+    if not task.prepared:
+        return None
+    try:
+        mark = json.loads(await sandbox.read_file(f"{task.workdir}/{MARK}"))
+        return tuple(mark["left"]) if mark["key"] == task.prepared else None
+    except (FileAccessError, ValueError, LookupError, TypeError):
+        return None
 
-    Raises:
-        SetupFailed, SandboxError
+
+def prepared_key(source: RepositorySource, tree: BaseTree) -> str:
+    """Digest of everything that decides what a set-up leaves, except the content of the image.
+
+    Args:
+        source: the task's source.
+        tree: its tree.
     """
-    if not task.setup:
-        return
-    result = await sandbox.exec(task.setup, timeout=task.setup_timeout_s, cwd=task.runs_in, merge_stderr=True)
-    await sandbox.kill_all()
-    if not result.ok:
-        raise SetupFailed(f"the set-up command failed in the sandbox: {task.setup} ({describe(result)})")
+    names = {"setup", "setup_network", "setup_env", "image", "workdir", "env", "network"}
+    parts = [metadata.version("heats"), tree.commit, tree.folder, source.model_dump(mode="json", include=names)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def task_id(repository: str, commit: str, issue: str) -> str:

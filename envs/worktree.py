@@ -165,8 +165,45 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")
 
 
+async def set_leftovers_aside(sandbox: Sandbox, workdir: str) -> tuple[str, ...]:
+    """Make the sandbox's git ignore the untracked files that a set-up left in the tree.
+
+    Args:
+        sandbox: the sandbox, before any agent has used it.
+        workdir: directory of the tree.
+
+    Returns:
+        Their paths, relative to the tree, for `take_patch`.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    listing = scratch_path(".left")
+    command = clean_script('GIT ls-files -o -z --exclude-standard >"$1"', listing)
+    result = await sandbox.exec(command, timeout=120, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"git cannot read the tree after the set-up: {describe(result)}")
+    data = await sandbox.read_file(listing, max_bytes=64 << 20)
+    paths = tuple(path.decode("utf-8", "replace") for path in data.split(b"\0") if path)
+    if paths:
+        await sandbox.write_file(f"{workdir}/.git/info/exclude", _ignoring(paths))
+    return paths
+
+
+def _ignoring(paths: Sequence[str]) -> bytes:
+    """Lines of a .gitignore that name exactly these files."""
+    lines = ("/" + re.sub(r"([][*?!#\\ ])", r"\\\1", path) for path in paths if "\n" not in path)
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 async def take_patch(
-    sandbox: Sandbox, workdir: str, tree: BaseTree, rules: PatchRules | None = None, *, timeout: float = 300.0
+    sandbox: Sandbox,
+    workdir: str,
+    tree: BaseTree,
+    rules: PatchRules | None = None,
+    *,
+    leftovers: Sequence[str] = (),
+    timeout: float = 300.0,
 ) -> Patch:
     """Diff the working tree against the base commit, created and cross-checked inside the sandbox.
 
@@ -179,6 +216,7 @@ async def take_patch(
         workdir: directory of the tree.
         tree: the base, as given to `put_tree`.
         rules: size limits of the patch.
+        leftovers: untracked files that were there before the attempt; they are left out.
         timeout: time limit for each git command in the sandbox, in seconds.
 
     Raises:
@@ -189,7 +227,7 @@ async def take_patch(
     await sandbox.kill_all()
     large = rules.max_bytes
     while True:
-        data, left_out = await _diff(sandbox, workdir, tree, large, 4 * rules.max_bytes, timeout)
+        data, left_out = await _diff(sandbox, workdir, tree, large, 4 * rules.max_bytes, timeout, leftovers)
         if data is not None:
             break
         if large <= 1 << 16:
@@ -202,12 +240,18 @@ async def take_patch(
 
 
 async def _diff(
-    sandbox: Sandbox, workdir: str, tree: BaseTree, large: int, max_bytes: int, timeout: float
+    sandbox: Sandbox,
+    workdir: str,
+    tree: BaseTree,
+    large: int,
+    max_bytes: int,
+    timeout: float,
+    leftovers: Sequence[str],
 ) -> tuple[bytes | None, tuple[str, ...]]:
     """The diff as git makes it, None if it is larger than `max_bytes`; and what was left out beforehand."""
     scratch = scratch_path()
     await sandbox.write_file(f"{scratch}/base.pack", tree.pack)
-    await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
+    await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode() + _ignoring(leftovers))
     await sandbox.write_file(f"{scratch}/submodules", "\n".join((*tree.submodules, "")).encode("utf-8", "replace"))
     arguments, left_out = (scratch, tree.commit, str(large >> 10)), tuple[str, ...]()
     script = clean_script(_LOOK + _TAKE, *arguments)

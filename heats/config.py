@@ -35,7 +35,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "min_free_disk_mb": True,
     "limits": True,
     "retries": True,
-    "sandbox": {"daemon_wait_s"},
+    "sandbox": {"daemon_wait_s", "prepared_dir"},
     "model": WHERE_SERVED,
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,

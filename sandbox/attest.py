@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from sandbox.base import Network, Profile, Sandbox, SandboxSpec
+from sandbox.base import Profile, Sandbox, SandboxSpec, SetupNetwork
 from sandbox.channel import Channel
 from sandbox.errors import SandboxStartError
 from sandbox.supervisor import PRIVACY_PROBE, Request
@@ -97,7 +97,7 @@ async def allows_io_uring(sandbox: Sandbox) -> bool | None:
 
 
 def judge(
-    report: str, *, network: Network, seccomp: bool, profile: Profile = "strict", own_kernel: bool = False
+    report: str, *, network: SetupNetwork, seccomp: bool, profile: Profile = "strict", own_kernel: bool = False
 ) -> list[str]:
     """Evaluate the probe output.
 

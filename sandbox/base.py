@@ -15,6 +15,8 @@ from core.record import Config
 
 ExecStatus = Literal["exited", "timeout", "oom", "indeterminate"]
 Network = Literal["none", "bridge"]
+SetupNetwork = Literal["none", "bridge", "host"]
+"""`host` shares this machine's network; only a set-up may ask for it, never a task."""
 Profile = Literal["strict", "machine"]
 """`strict`: no capabilities, no setuid programs, /tmp in memory. `machine`: the privileges of a plain `docker run`, for
 tasks graded on the state of a whole machine (services, users, /tmp on disk); Docker only."""
@@ -87,6 +89,7 @@ class SandboxSpec:
         labels: `run`, `task`, `rollout` ...; recorded on the sandbox so that leftovers can be traced.
         limits: memory, processes, disk, time and output.
         network: `none` unless requested.
+        prepared: key of a prepared environment to start from, if the backend keeps one for it (`sandbox.prepared`).
         read_only_mounts: host directory -> path in the sandbox; nothing else is mounted.
         profile: privileges of commands.
     """
@@ -97,7 +100,8 @@ class SandboxSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     limits: SandboxLimits = field(default_factory=SandboxLimits)
-    network: Network = "none"
+    network: SetupNetwork = "none"
+    prepared: str = ""
     read_only_mounts: Mapping[str, str] = field(default_factory=dict)
     profile: Profile = "strict"
 

@@ -17,17 +17,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from sandbox.attest import attest, checked_mounts, refuse_private
-from sandbox.base import SandboxSpec
+from sandbox.base import Sandbox, SandboxSpec
 from sandbox.cgroup import ProcessGroup
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
 from sandbox.host_image import BIN, host_binds, interpreter
+from sandbox.prepared import VENV
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
 from sandbox.seccomp import seccomp_filter
@@ -52,6 +54,8 @@ _FORKS = 2
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
 _NOT_SHOWN = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
+_WRITABLE = ("home", "venv", "work")
+_RESOLVER = ("etc/resolv.conf", "etc/hosts", "etc/nsswitch.conf", "etc/services")
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 
@@ -119,15 +123,17 @@ class BubblewrapBackend:
         """See `SandboxBackend.start`."""
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         await self.preflight([spec.image])
-        if spec.network != "none":
+        if spec.network == "bridge":
             raise SandboxStartError("bubblewrap can only share the host's network, which is refused; use docker")
+        kept = self.prepared_dir / await self.prepared_name(spec) if spec.prepared else None
+        kept = kept if kept is not None and await asyncio.to_thread(kept.is_dir) else None
         mounts = checked_mounts(spec.read_only_mounts, self._config.private_dirs)
         refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
         machine = None
         filter_fd = _pipe_holding(self._filter) if self._filter is not None else None
         try:
-            await asyncio.to_thread(_make_directories, scratch, spec)
+            await asyncio.to_thread(_make_directories, scratch, spec, kept)
             argv = self._command(scratch, spec, mounts, filter_fd)
             launch = Launch(
                 argv,
@@ -152,6 +158,36 @@ class BubblewrapBackend:
         sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
         self._disk.add(sandbox)
         return sandbox
+
+    @property
+    def prepared_dir(self) -> Path:
+        """See `KeepsPrepared`."""
+        return self._config.prepared()
+
+    async def prepared_name(self, spec: SandboxSpec) -> str:
+        """See `KeepsPrepared`. It is a directory in `prepared_dir`."""
+        image = spec.image or self._config.image or self.default_image
+        root = Path(image) if image != HOST_IMAGE else interpreter()
+        about = await asyncio.to_thread(root.stat)
+        version = (root, sys.version, about.st_ino, about.st_mtime_ns)
+        identity = (spec.prepared, image, version, self._config.host_packages)
+        return f"kept-{sha256(repr(identity).encode()).hexdigest()[:24]}"
+
+    async def has_prepared(self, name: str) -> bool:
+        """See `KeepsPrepared`."""
+        return await asyncio.to_thread((self.prepared_dir / name).is_dir)
+
+    async def keep_prepared(self, sandbox: Sandbox, name: str) -> None:
+        """See `KeepsPrepared`. The copy gets its name once it is complete."""
+        assert isinstance(sandbox, ChannelSandbox)
+        scratch = self._config.scratch() / sandbox.machine.name
+        made = await asyncio.to_thread(make_scratch, self.prepared_dir, self.name, sandbox.spec.labels)
+        try:
+            await asyncio.to_thread(_copy_kept, scratch, made)
+            with suppress(FileExistsError):
+                await asyncio.to_thread(os.rename, made, self.prepared_dir / name)
+        finally:
+            await asyncio.to_thread(remove_scratch, made)
 
     async def reap(self) -> int:
         """See `SandboxBackend.reap`. Processes die with their owner, so only their files are left to remove."""
@@ -184,6 +220,7 @@ class BubblewrapBackend:
             *("--unshare-all", "--unshare-user", "--uid", uid, "--gid", uid, "--hostname", "sandbox"),
             *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
             *sorted(self._features),
+            *(("--share-net",) if spec.network == "host" else ()),
         ]
         env = {"PATH": self._path(spec.image), "HOME": HOME, "LANG": "C.UTF-8", **spec.env}
         for name, value in env.items():
@@ -203,17 +240,21 @@ class BubblewrapBackend:
         flags += ["--ro-bind", str(scratch / "pipes"), PIPES, "--bind", str(scratch / "home"), HOME]
         if spec.image == HOST_IMAGE:
             flags += ["--ro-bind", str(scratch / "bin"), BIN]
-        flags += ["--bind", str(scratch / "work"), spec.workdir]
+        flags += ["--bind", str(scratch / "venv"), VENV, "--bind", str(scratch / "work"), spec.workdir]
+        if spec.network == "host":
+            root = Path("/") if spec.image == HOST_IMAGE else Path(spec.image)
+            for name in (name for name in _RESOLVER if (root / name).exists()):
+                flags += ["--ro-bind-try", f"/{name}", f"/{name}"]
         for host, target in mounts.items():
             flags += ["--ro-bind", host, target]
         return [*flags, "--remount-ro", "/", "--chdir", "/"]
 
     def _path(self, image: str) -> str:
         if image != HOST_IMAGE:
-            return MINIMAL_PATH
+            return f"{VENV}/bin:{MINIMAL_PATH}"
         own = Path(sys.base_prefix, "bin")
         extra = f"{own}:" if self._config.host_packages and not own.is_relative_to("/usr") else ""
-        return f"{BIN}:{extra}{MINIMAL_PATH}"
+        return f"{VENV}/bin:{BIN}:{extra}{MINIMAL_PATH}"
 
 
 def _limits(spec: SandboxSpec) -> list[str]:
@@ -280,10 +321,20 @@ def _image_binds(root: Path) -> Iterator[tuple[str, ...]]:
             yield ("--ro-bind", str(path), f"/{path.name}")
 
 
-def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
-    """Create the writable directories, the user database and the `python` links."""
-    for name in ("home", "pipes", "etc", "empty", "bin"):
+def _make_directories(scratch: Path, spec: SandboxSpec, kept: Path | None) -> None:
+    """Create the writable directories, the user database and the `python` links.
+
+    Args:
+        scratch: the sandbox's directory.
+        spec: its spec.
+        kept: the prepared environment that it starts from, if any.
+    """
+    for name in ("pipes", "etc", "empty", "bin"):
         (scratch / name).mkdir()
+    if kept is not None:
+        _copy_kept(kept, scratch)
+    else:
+        _make_writable(scratch, spec)
     script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
     (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
     for name in ("python", "python3"):
@@ -294,11 +345,24 @@ def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
         f"{name}:x:{uid}:{uid}:{name}:{HOME}:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
     )
     (scratch / "etc" / "group").write_text(f"{name}:x:{uid}:\nnogroup:x:65534:\n")
+
+
+def _make_writable(scratch: Path, spec: SandboxSpec) -> None:
+    for name in ("home", "venv"):
+        (scratch / name).mkdir()
     pristine = Path(spec.image) / spec.workdir.lstrip("/")
     if spec.image != HOST_IMAGE and pristine.is_dir():
         subprocess.run(["cp", "-a", "--", str(pristine), str(scratch / "work")], check=True, timeout=600)
     else:
         (scratch / "work").mkdir()
+
+
+def _copy_kept(source: Path, target: Path) -> None:
+    """Copy everything that a sandbox can write to, except its /tmp."""
+    copy = ["cp", "-a", "--reflink=auto", "--", *(str(source / name) for name in _WRITABLE), str(target)]
+    done = subprocess.run(copy, capture_output=True, timeout=600, check=False)
+    if done.returncode:
+        raise SandboxStartError(f"files could not be copied: {done.stderr.decode('utf-8', 'replace').strip()[-300:]}")
 
 
 async def _try(argv: list[str]) -> str:

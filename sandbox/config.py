@@ -25,6 +25,11 @@ BACKENDS = Registry(
 """Each backend is constructed from a `SandboxConfig`, through its async class method `open` if it has one."""
 
 
+def cache_directory() -> Path:
+    """Directory for caches that are shared between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heats"
+
+
 class Slots(Config):
     """Maximum concurrent calls of each kind to the Docker daemon."""
 
@@ -76,6 +81,8 @@ class SandboxConfig(Config):
     directory is always included."""
     scratch_dir: Path | None = None
     """Host directory for sandboxes' pipes and files; defaults to the system's temporary directory."""
+    prepared_dir: Path | None = None
+    """Host directory for prepared environments; defaults to `heats/prepared` in the user's cache directory."""
 
     @field_validator("backend")
     @classmethod
@@ -88,6 +95,10 @@ class SandboxConfig(Config):
     def hiding(self, *directories: Path) -> "SandboxConfig":
         """Return a copy with further `private_dirs`."""
         return self.model_copy(update={"private_dirs": (*self.private_dirs, *directories)})
+
+    def prepared(self) -> Path:
+        """The directory that holds prepared environments."""
+        return self.prepared_dir or cache_directory() / "prepared"
 
     def scratch(self) -> Path:
         """The directory that holds sandboxes' pipes and files."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -88,6 +89,23 @@ class ContainerMachine:
         self._user = user
         self._transports: list[Transport] = []
         self._gone = False
+
+    async def commit(self, image: str, changes: Sequence[str]) -> None:
+        """Save the container's file system as an image. Its processes keep running and are not saved.
+
+        Args:
+            image: `repository:tag` of the new image.
+            changes: Dockerfile instructions to apply to its configuration.
+
+        Raises:
+            SandboxError: the daemon refused or does not answer.
+        """
+        repository, _, tag = image.rpartition(":")
+        # The commit inherits the container's labels, but the image outlives the owner they name.
+        changes = [*changes, *(f'LABEL {LABEL}{key}=""' for key in ("owner", "host"))]
+        await self.engine.call(
+            "start", self.engine.api.commit, self.name, repository=repository, tag=tag, changes=changes
+        )
 
     async def supervisor_at_start(self) -> list[str]:
         """Open pipes for a supervisor that starts with the container; returns its arguments for `FIRST_PROCESS`.

@@ -6,13 +6,14 @@ import platform
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from docker.types import LogConfig, Mount, Ulimit
 
 from sandbox.attest import attest, checked_mounts
-from sandbox.base import SandboxSpec
+from sandbox.base import Sandbox, SandboxSpec
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.container import CHANNEL_DIR, FIRST_PROCESS, LABEL, PIPES, ContainerMachine
@@ -21,6 +22,8 @@ from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxLost, SandboxStartError
 from sandbox.gvisor import is_gvisor, limited, outer_pids
 from sandbox.owner import Owner
+from sandbox.prepared import VENV
+from sandbox.process import MINIMAL_PATH
 from sandbox.scratch import make_scratch, remove_scratch, scratch_leftovers
 from sandbox.session import ChannelSandbox
 from sandbox.transport import TransportClosed
@@ -102,6 +105,8 @@ class DockerBackend:
         daemon, or one that is not Docker's, may not support this; containers then start without.
         """
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
+        if spec.prepared and await self.has_prepared(name := await self.prepared_name(spec)):
+            spec = replace(spec, image=name)
         if not spec.workdir:
             about = await self._image(spec.image) or {}
             spec = replace(spec, workdir=(about.get("Config") or {}).get("WorkingDir") or "/")
@@ -137,6 +142,34 @@ class DockerBackend:
         sandbox = ChannelSandbox(machine, spec, channel, persistent=self._config.persistent)
         self._disk.add(sandbox)
         return sandbox
+
+    @property
+    def prepared_dir(self) -> Path:
+        """See `KeepsPrepared`."""
+        return self._config.prepared()
+
+    async def prepared_name(self, spec: SandboxSpec) -> str:
+        """See `KeepsPrepared`. It is the name of an image."""
+        image = spec.image or self._config.image or self.default_image
+        about = await self._image(image)
+        if about is None:
+            raise ImageMissing((image,), "build or pull it first")
+        identity = f"{spec.prepared} {about['Id']}"
+        return f"heats-prepared:{sha256(identity.encode()).hexdigest()[:24]}"
+
+    async def has_prepared(self, name: str) -> bool:
+        """See `KeepsPrepared`."""
+        return await self._image(name) is not None
+
+    async def keep_prepared(self, sandbox: Sandbox, name: str) -> None:
+        """See `KeepsPrepared`. The daemon names the image only once it is complete."""
+        assert isinstance(sandbox, ChannelSandbox)
+        assert isinstance(sandbox.machine, ContainerMachine)
+        about = await self.engine.call("ask", self.engine.api.inspect_container, sandbox.machine.name)
+        environment = dict(line.partition("=")[::2] for line in (about.get("Config") or {}).get("Env") or ())
+        path = environment.get("PATH") or MINIMAL_PATH
+        changes = [f'LABEL {LABEL}made="prepared"', f"ENV PATH={VENV}/bin:{path}", f"WORKDIR {sandbox.spec.workdir}"]
+        await sandbox.machine.commit(name, changes)
 
     async def reap(self) -> int:
         """See `SandboxBackend.reap`."""

@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.config import SandboxConfig
 from sandbox.errors import SandboxError
+from sandbox.prepared import unused_for
 from sandbox.scratch import remove_scratch, scratch_leftovers
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,63 @@ async def kept_states(config: SandboxConfig | None = None, *, remove: bool = Tru
         )
     finally:
         await backend.close()
+
+
+async def prepared_environments(
+    config: SandboxConfig | None = None, *, unused_s: float, remove: bool = True
+) -> tuple[LeftOver, ...]:
+    """Find and remove prepared environments that no run has used for a while, and half-made ones of dead processes.
+
+    Args:
+        config: supplies the daemon's address and the directory.
+        unused_s: seconds since the last use; 0 for all of them.
+        remove: if False, only list them.
+    """
+    config = config or SandboxConfig()
+    root = config.prepared()
+    half = [left.path for left in scratch_leftovers(root, "bubblewrap")]
+    kept = [path for path in sorted(root.glob("kept-*")) if path.is_dir() and _unused(root, path.name, unused_s)]
+    found = []
+    for path in (*half, *kept):
+        if remove:
+            # Under its own name, it could be copied by a sandbox that starts now.
+            gone = path.rename(path.with_name(f"removed-{path.name}")) if path in kept else path
+            await asyncio.to_thread(remove_scratch, gone)
+            _forget(root, path.name)
+        found.append(LeftOver("bubblewrap", str(path), {}, not path.exists()))
+    return (*found, *await _prepared_images(config, unused_s, remove))
+
+
+async def _prepared_images(config: SandboxConfig, unused_s: float, remove: bool) -> list[LeftOver]:
+    from sandbox.docker import DockerBackend
+    from sandbox.images import Images
+
+    try:
+        backend = await DockerBackend.open(config)
+    except SandboxError as error:
+        _log.warning("prepared images were not looked for: %s", error)
+        return []
+    try:
+        images, found = Images.of(backend), []
+        for one in await images.made("prepared"):
+            if _unused(config.prepared(), one.name, unused_s):
+                removed = remove and await images.remove(one.name)
+                found.append(LeftOver("docker", one.name, one.labels, removed))
+                if removed:
+                    _forget(config.prepared(), one.name)
+        return found
+    finally:
+        await backend.close()
+
+
+def _unused(root: Path, name: str, unused_s: float) -> bool:
+    age = unused_for(root, name)
+    return unused_s == 0 or (age is not None and age >= unused_s)
+
+
+def _forget(root: Path, name: str) -> None:
+    for suffix in ("used", "lock"):
+        (root / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 async def _containers(config: SandboxConfig, remove: bool) -> list[LeftOver]:

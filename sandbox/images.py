@@ -1,6 +1,6 @@
 """Docker images: build, find and remove them, diff a container against its image, and snapshot its state.
 
-Images made by heats are labelled (`heats.made`: `task` or `state`) so that they can be found and removed again.
+Images made by heats have a label (`heats.made`: `task`, `state` or `prepared`), by which they are found and removed.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
 from sandbox.transport import TransportClosed
 
-MadeKind = Literal["task", "state"]
+MadeKind = Literal["task", "state", "prepared"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
 
 
@@ -192,15 +192,10 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
         SandboxError: the daemon refused or does not answer.
     """
     machine = _container(sandbox)
-    repository, _, tag = image.rpartition(":")
     marks = [f"LABEL {LABEL}{key}={_quoted(value)}" for key, value in {**labels, "made": "state"}.items()]
-    # The commit inherits the container's labels, but the image outlives the owner they name.
-    marks += [f'LABEL {LABEL}{key}=""' for key in ("owner", "host")]
     if isinstance(sandbox, ChannelSandbox):
         marks.append(f"WORKDIR {sandbox.spec.workdir}")
-    await machine.engine.call(
-        "start", machine.engine.api.commit, machine.name, repository=repository, tag=tag, changes=marks
-    )
+    await machine.commit(image, marks)
 
 
 async def copy_of(backend: SandboxBackend, container: str, image: str) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from core.sanitize import for_screen
-from heats.cli import demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
+from heats.cli import check, demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
 from heats.cli.failures import explain
 from heats.errors import ExitCode, UsageError
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(demo.demo)
+app.command()(check.check)
 app.command()(solve.solve)
 app.command()(sweep.sweep)
 app.command()(select.select)

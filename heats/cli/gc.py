@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from sandbox import LeftOver, collect_garbage
-from sandbox.garbage import kept_states
+from sandbox.garbage import kept_states, prepared_environments
+
+UNUSED_DAYS = 30
 
 
 def gc(
@@ -14,15 +16,26 @@ def gc(
     states: Annotated[
         bool, typer.Option("--states", help="Also remove the end states that --keep-state kept as images.")
     ] = False,
+    prepared: Annotated[
+        bool,
+        typer.Option(
+            "--prepared", help=f"Also remove prepared environments that were used in the last {UNUSED_DAYS} days."
+        ),
+    ] = False,
 ) -> None:
-    """Remove sandboxes whose owner process is dead. Those of running processes are never touched."""
-    found = asyncio.run(_collect(remove=not dry_run, states=states))
+    """Remove sandboxes whose owner process is dead, and prepared environments that no run has used for a month.
+
+    Sandboxes of running processes are never touched.
+    """
+    unused_s = 0.0 if prepared else UNUSED_DAYS * 86400.0
+    found = asyncio.run(_collect(remove=not dry_run, states=states, unused_s=unused_s))
     for left in found:
         state = "removed" if left.removed else "found" if dry_run else "could not be removed"
         typer.echo(f"{left.backend:10} {left.name}  {state}")
     typer.echo("1 left-over" if len(found) == 1 else f"{len(found)} left-overs", err=True)
 
 
-async def _collect(*, remove: bool, states: bool) -> tuple[LeftOver, ...]:
+async def _collect(*, remove: bool, states: bool, unused_s: float) -> tuple[LeftOver, ...]:
     kept = await kept_states(remove=remove) if states else ()
-    return await collect_garbage(remove=remove) + kept
+    left = await collect_garbage(remove=remove)
+    return (*left, *kept, *await prepared_environments(unused_s=unused_s, remove=remove))

@@ -12,6 +12,7 @@ import typer
 from heats.config import HeatsConfig, load_config
 from heats.importing.tasks import NamedBy
 from heats.view.live import DisplayMode
+from sandbox.base import SetupNetwork
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -178,6 +179,34 @@ class TestOptions(RunOptions):
     test_timeout: Annotated[
         float, typer.Option("--test-timeout", min=1, help="Seconds for one run of the tests.", rich_help_panel=TESTS)
     ] = 600.0
+
+    setup_network: Annotated[
+        SetupNetwork | None,
+        typer.Option(
+            "--setup-network",
+            help="Network of the set-up alone: none, bridge, or host (this machine's own).",
+            show_default=False,
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None
+    setup_env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--setup-env",
+            metavar="NAME",
+            help="Pass this environment variable to the set-up alone, such as a package index; repeat it.",
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None
+    workdir: Annotated[
+        str | None,
+        typer.Option(
+            "--workdir",
+            help="Where the tree is in the sandbox (/testbed); the image may hold the project there already.",
+            show_default=False,
+            rich_help_panel=SANDBOX,
+        ),
+    ] = None
 
     def overrides(self) -> dict[str, Any]:
         """See `RunOptions.overrides`."""

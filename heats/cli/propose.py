@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from heats.cli.options import spread
 from heats.cli.session import note_faults, print_json, say
 from heats.config import load_config
+from heats.environment.project_file import read_project_file
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.propose.proposal import Proposal, check, is_bundle, read_bundle, read_run, write_bundle
@@ -106,6 +107,10 @@ class ProposeFlags:
             UsageError
         """
         section = load_config(self.config or ()).propose
+        if (project := read_project_file(self.repo)) is not None:
+            section = section.model_copy(
+                update=project.propose.model_dump(exclude_unset=True) if not self.config else {}
+            )
         given: dict[str, Any] = {
             "branch": self.branch,
             "author": self.author,

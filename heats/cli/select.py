@@ -12,7 +12,7 @@ import typer
 from agents.llm.ledger import Ledger
 from core.sanitize import for_screen
 from core.textfile import decode, json_lines
-from envs import RepositoryEnv, RepositorySource
+from envs import RepositoryEnv
 from heats.cli.issue import read_issue
 from heats.cli.options import RunOptions, TasksFrom, TestOptions, spread_without
 from heats.cli.session import (
@@ -23,8 +23,8 @@ from heats.cli.session import (
     print_config,
     print_json,
     run_directory,
-    say,
 )
+from heats.cli.source import open_source
 from heats.config import HeatsConfig
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
@@ -42,7 +42,6 @@ from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.sweep.summary import left_out_lines
 from heats.view.live import open_display
-from sandbox.toolbox import TOOLBOX
 from tournament.position_bias import position_report
 from tournament.registry import needs_model
 
@@ -95,7 +94,9 @@ def select(
         Path | None, typer.Option("--repo", help="The repository, to run --test on every attempt's patch.")
     ] = None,
     test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
-    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
+    setup: Annotated[
+        str | None, typer.Option("--setup", help="Runs once; all sandboxes start from its result.")
+    ] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag that the patches apply to.")] = "HEAD",
     options: SelectOptions,
 ) -> None:
@@ -107,8 +108,8 @@ def select(
     attempts could not be read, 2 wrong input, 6 something needed is missing or the tests do not work on the untouched
     tree.
     """
-    if (repo is None) != (test is None):
-        raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
+    if repo is None and test is not None:
+        raise UsageError("--test needs --repo: the tests run on the repository with each patch")
     reading = read_attempts(attempts)
     named = at_tasks(reading.attempts, options.tasks or (), options.tasks_from, nameless=True)
     if not named:
@@ -121,7 +122,7 @@ def select(
     if options.print_config:
         print_config(config)
     _check(config, contests)
-    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests, options.test_timeout))
+    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests, options))
     _hand_over(_run(options, config, env, contests, left_out), contests, options, left_out)
 
 
@@ -193,7 +194,7 @@ def _repository(
     base: str,
     config: HeatsConfig,
     contests: list[Contest],
-    test_timeout_s: float,
+    options: TestOptions,
 ) -> RepositoryEnv | None:
     if repo is None:
         if setup is not None:
@@ -201,20 +202,10 @@ def _repository(
         return None
     if len(contests) > 1:
         raise UsageError(f"--repo is one repository, but the attempts are at {len(contests)} tasks: select for one")
-    source = RepositorySource(
-        repository=str(repo),
-        issue=contests[0].statement.strip() or "selection",
-        test_command=test,
-        setup=setup,
-        image=config.sandbox.image or "",
-        network=config.sandbox.network,
-        toolbox=TOOLBOX in (test or ""),
-        ref=base,
-        test_timeout_s=test_timeout_s,
-    )
-    env = RepositoryEnv.open(source)
-    for note in env.notes:
-        say(f"note: {note}")
+    issue = contests[0].statement.strip() or "selection"
+    env = open_source(repo, issue, options, config, test=test, setup=setup, base=base)
+    if env.task.test_command is None:
+        raise UsageError(f"--repo needs --test; `heats check {repo}` finds out how the tests run")
     return env
 
 

@@ -7,17 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from core.sanitize import for_screen
-from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.issue import read_issue
 from heats.cli.options import TestOptions, spread
 from heats.cli.session import Session, exit_code, print_config, print_json, run_session, say
+from heats.cli.source import open_source
 from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.report.account import account
 from heats.report.report import write_report
 from heats.runner.model_mix import main_model
 from heats.store.files import write_bytes
-from sandbox.toolbox import TOOLBOX
 
 FILE_NAME = re.compile(r"\S+\.(md|markdown|rst|txt|jsonl?)")
 """Input that is not an issue's text: a mistyped file name must not be solved as one."""
@@ -31,7 +30,9 @@ def solve(
     test: Annotated[
         str | None, typer.Option("--test", help="Command that fails now and should pass. Without it: no verdict.")
     ] = None,
-    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
+    setup: Annotated[
+        str | None, typer.Option("--setup", help="Runs once; all sandboxes start from its result.")
+    ] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to start from.")] = "HEAD",
     allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Go on when the tests already pass.")] = False,
     options: TestOptions,
@@ -45,20 +46,9 @@ def solve(
     if options.print_config:
         print_config(config)
     main_model(config)
-    source = RepositorySource(
-        repository=str(repo),
-        issue=read_issue(issue),
-        test_command=test,
-        setup=setup,
-        image=config.sandbox.image or "",
-        network=config.sandbox.network,
-        toolbox=test is not None and TOOLBOX in test,
-        ref=base,
-        test_timeout_s=options.test_timeout,
-    )
-    env = RepositoryEnv.open(source)
-    for note in env.notes:
-        say(f"note: {note}")
+    env = open_source(repo, read_issue(issue), options, config, test=test, setup=setup, base=base)
+    if env.task.test_command is None and env.task.setup is None:
+        say(f"note: no --test, so nothing is verified: `heats check {repo}` finds out how the tests run")
     session = run_session("solve", options, config, env)
     hand_over(session, options)
 

@@ -25,7 +25,7 @@ from heats.runner.run import RunRequest, announce_end, at_work
 from heats.runner.server_metrics import metered
 from heats.store.records import Outcome, TaskResult
 from heats.store.store import RolloutStore
-from sandbox.base import Sandbox, SandboxBackend
+from sandbox.base import Sandbox, SandboxBackend, SandboxLimits
 from sandbox.errors import BackendUnavailable
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.schema import Summary
@@ -107,6 +107,14 @@ class AttemptsEnv:
             SetupFailed, SandboxError
         """
         await self._place().prepare(task, sandbox)
+
+    async def prepare_once(self, backend: SandboxBackend, limits: SandboxLimits) -> Sequence[str]:
+        """Prepare what the sandboxes of all tasks start from; see `PreparesOnce`.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        return await self._place().prepare_once(backend, limits)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
         """Diff against the repository's base commit.

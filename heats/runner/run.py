@@ -158,7 +158,9 @@ def make_manifest(request: RunRequest) -> Manifest:
 
 def task_digest(task: Task) -> str:
     """Digest of everything that an agent may know about a task."""
-    later = None if task.folder else {"folder"}  # absent in runs of earlier versions
+    later = {"prepared"}  # follows from the other fields
+    # Absent in runs of earlier versions.
+    later |= {name for name in ("folder", "setup_network", "setup_env") if getattr(task, name) in ("", "none", ())}
     return sha256(task.model_dump_json(exclude=later).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 

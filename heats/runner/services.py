@@ -11,7 +11,7 @@ from agents.base import Agent
 from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
-from envs.base import Env, MakesImages, Task
+from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
 from heats.config import HeatsConfig
 from heats.runner.model_mix import main_model, policy_of
@@ -159,6 +159,9 @@ async def open_services(
         unmade = dict(await env.make_images(images, backend)) if isinstance(env, MakesImages) and images else {}
         await backend.preflight(sorted(set(images or ()) - set(unmade)))
         await backend.reap()
+        if isinstance(env, PreparesOnce) and images is not None:
+            for note in await env.prepare_once(backend, config.sandbox.limits):
+                events.emit("warning", text=note)
         yield Services(
             run_id=run_id,
             config=config,

@@ -1,0 +1,79 @@
+"""How Node, Go and Rust projects, and those with only a Makefile or a CI workflow, are set up and tested."""
+
+import json
+import re
+from collections.abc import Iterator
+
+from heats.environment.proposal import Proposal
+from heats.environment.tree import Files
+
+_WORKFLOWS = r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml"
+_RUNS_TESTS = re.compile(
+    r"^\s*(?:-\s+)?(?:run:\s*)?((?:[A-Z_]+=\S+\s+)?(?:python3? -m )?"
+    r"(?:pytest|tox|nox|unittest|npm (?:run )?test|yarn test|pnpm test|go test|cargo test|make (?:test|check))\b[^#\n]*)$",
+    re.MULTILINE,
+)
+
+
+def node_proposal(files: Files) -> Proposal | None:
+    """The proposal for a package.json with a test script."""
+    try:
+        package = json.loads(files.read("package.json"))
+        script = str(package.get("scripts", {}).get("test", ""))
+    except (ValueError, AttributeError):
+        return None
+    if not script or "no test specified" in script:
+        return None
+    if "package-lock.json" in files or "npm-shrinkwrap.json" in files:
+        lock, install = "package-lock.json", "npm ci"
+    elif "yarn.lock" in files:
+        lock, install = "yarn.lock", "npx --yes yarn@1 install --frozen-lockfile"
+    elif "pnpm-lock.yaml" in files:
+        lock, install = "pnpm-lock.yaml", "npx --yes pnpm install --frozen-lockfile"
+    else:
+        lock, install = "", "npm install"
+    needs = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
+    return Proposal(
+        language="node",
+        test="npm test",
+        setup=install if needs else "",
+        image="node:22-bookworm",
+        found=("package.json", *((lock,) if lock else ())),
+    )
+
+
+def go_proposal(files: Files) -> Proposal | None:
+    """The proposal for a Go module; the set-up also compiles, so that tests start from a warm build cache."""
+    if "go.mod" not in files:
+        return None
+    # A failed build is no reason to fail: the tests say which package does not compile.
+    setup = "go mod download && { go test -count=1 -run '^$' ./... || true; }"
+    return Proposal(language="go", test="go test -v ./...", setup=setup, image="golang:1-bookworm", found=("go.mod",))
+
+
+def rust_proposal(files: Files) -> Proposal | None:
+    """The proposal for a Cargo package or workspace."""
+    if "Cargo.toml" not in files:
+        return None
+    setup = "cargo fetch && { cargo test --no-run || true; }"
+    found = ("Cargo.toml", *(("Cargo.lock",) if "Cargo.lock" in files else ()))
+    return Proposal(language="rust", test="cargo test", setup=setup, image="rust:1-bookworm", found=found)
+
+
+def make_proposal(files: Files) -> Proposal | None:
+    """The proposal for a Makefile with a target `test` or `check`, or for what CI or AGENTS.md runs."""
+    targets = re.findall(r"^(test|check)\s*:", files.read("Makefile"), re.MULTILINE)
+    if targets:
+        return Proposal(test=f"make {'test' if 'test' in targets else 'check'}", found=("Makefile",))
+    for name, command in mentions(files):
+        return Proposal(test=command, found=(name,))
+    return None
+
+
+def mentions(files: Files) -> Iterator[tuple[str, str]]:
+    """Test commands in CI workflows and AGENTS.md, with the file that mentions each."""
+    names = [*sorted(files.matching(_WORKFLOWS)), "AGENTS.md", "CONTRIBUTING.md"]
+    for name in names:
+        for found in _RUNS_TESTS.finditer(files.read(name)):
+            if "${{" not in found[1]:
+                yield name, found[1].strip().strip("`'\"")

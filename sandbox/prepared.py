@@ -1,0 +1,129 @@
+"""Prepared environments: a set-up runs in one sandbox, its result is kept, and later sandboxes start from it.
+
+Docker keeps an image, bubblewrap a directory with copies of everything that a sandbox can write to. A result is
+published in one step after the set-up has ended, so a killed process leaves nothing that could be mistaken for one.
+"""
+
+import asyncio
+import fcntl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from sandbox.base import Sandbox, SandboxBackend, SandboxSpec, SetupNetwork
+from sandbox.errors import BackendUnavailable
+
+VENV = "/venv"
+"""A set-up may create a virtual environment here; its `bin` comes first on PATH in prepared sandboxes."""
+
+_POLL_S = 0.2
+
+
+@runtime_checkable
+class KeepsPrepared(Protocol):
+    """A backend that keeps prepared environments and starts sandboxes from them (`SandboxSpec.prepared`)."""
+
+    prepared_dir: Path
+    """Host directory for locks and for the time of last use, by name of the environment."""
+
+    async def prepared_name(self, spec: SandboxSpec) -> str:
+        """The name of a spec's prepared environment; it changes with the content of the image.
+
+        Raises:
+            ImageMissing: the image does not exist.
+        """
+        ...
+
+    async def has_prepared(self, name: str) -> bool:
+        """Return whether an environment is kept under this name."""
+        ...
+
+    async def keep_prepared(self, sandbox: Sandbox, name: str) -> None:
+        """Keep a sandbox's files under a name, in one step.
+
+        Raises:
+            SandboxError: they could not be kept.
+        """
+        ...
+
+
+async def prepare_once(
+    backend: SandboxBackend, spec: SandboxSpec, fill: Callable[[Sandbox], Awaitable[None]], network: SetupNetwork
+) -> bool:
+    """Prepare the environment of a spec, unless it is kept already.
+
+    Processes that need the same environment at the same time wait for the first of them.
+
+    Args:
+        backend: a backend that keeps environments.
+        spec: spec of the sandboxes that will start from it; `prepared` is its key.
+        fill: sets up the fresh sandbox that it is given.
+        network: network of that sandbox.
+
+    Returns:
+        Whether the set-up ran now.
+
+    Raises:
+        BackendUnavailable: the backend cannot keep environments.
+        SandboxError, and whatever `fill` raises; nothing is kept then.
+    """
+    if not isinstance(backend, KeepsPrepared):
+        raise BackendUnavailable(f"the sandbox backend {backend.name} cannot keep a prepared environment")
+    name = await backend.prepared_name(spec)
+    if await _found(backend, name):
+        return False
+    async with _locked(backend.prepared_dir / f"{name}.lock"):
+        if await _found(backend, name):
+            return False
+        sandbox = await backend.start(replace(spec, prepared="", network=network))
+        try:
+            await fill(sandbox)
+            await sandbox.kill_all()
+            await backend.keep_prepared(sandbox, name)
+        finally:
+            await sandbox.close()
+        await _found(backend, name)
+    return True
+
+
+async def _found(backend: KeepsPrepared, name: str) -> bool:
+    if not await backend.has_prepared(name):
+        return False
+    with suppress(OSError):
+        backend.prepared_dir.mkdir(parents=True, exist_ok=True)
+        (backend.prepared_dir / f"{name}.used").touch()
+    return True
+
+
+def unused_for(directory: Path, name: str) -> float | None:
+    """Seconds since an environment was last used; None if that is not known, and then the time starts now."""
+    try:
+        return max(0.0, time.time() - (directory / f"{name}.used").stat().st_mtime)
+    except OSError:
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / f"{name}.used").touch()
+        return None
+
+
+@asynccontextmanager
+async def _locked(path: Path) -> AsyncIterator[None]:
+    """Hold a lock file; the kernel releases it if this process dies."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("w")
+    except OSError as error:
+        raise BackendUnavailable(
+            f"{path.parent} is not writable ({error.strerror}): set sandbox.prepared_dir to a directory that is"
+        ) from error
+    with file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                await asyncio.sleep(_POLL_S)
+        yield
