@@ -105,9 +105,9 @@ class RepositoryEnv:
         """
         left = await _left_by_setup(task, sandbox)
         if left is None:
-            await put_tree(sandbox, task.workdir, self.tree)
+            held = await put_tree(sandbox, task.workdir, self.tree)
             await run_setup(task, sandbox)
-            left = await set_leftovers_aside(sandbox, task.workdir) if task.setup else ()
+            left = await set_leftovers_aside(sandbox, task.workdir) if task.setup or held else ()
         self._leftovers = left
 
     async def prepare_once(self, backend: SandboxBackend, limits: SandboxLimits) -> Sequence[str]:

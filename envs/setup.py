@@ -107,7 +107,7 @@ async def _refuse_kept_secrets(task: Task, sandbox: Sandbox, secrets: Mapping[st
             continue
         where = f'/ "$HOME" /venv {shlex.quote(task.workdir)}'
         search = (
-            f"find {where} -xdev -type f -cnewer /tmp/heats-setup-start ! -path '/proc/*' ! -path '/tmp/*' -print0 "
+            f"find {where} -xdev -type f -cnewer /tmp/heats-setup-start ! -path '/proc/*' ! -path '/tmp/heats-*' -print0 "
             "2>/dev/null | xargs -0 -r grep -lF -f /tmp/heats-secret -- 2>/dev/null | head -n 1"
         )
         await sandbox.write_file("/tmp/heats-secret", value.encode() + b"\n")  # noqa: S108 - not kept

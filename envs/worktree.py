@@ -32,13 +32,29 @@ _DIFF = (
     "--cached --binary --full-index --no-renames --no-ext-diff --no-textconv --no-color --unified=3 "
     "--inter-hunk-context=0 --src-prefix=a/ --dst-prefix=b/ --no-relative --ignore-submodules=none"
 )
-_NO_GIT, _NOT_EMPTY, _OLD_GIT, _DIFFERS, _ASKS = 86, 87, 88, 91, 92
+_NO_GIT, _NOT_EMPTY, _OLD_GIT, _DIFFERS, _ASKS, _HELD = 86, 87, 88, 91, 92, 93
 
 _PUT = """
 set -e
-trap 'rm -f "$1" || :' EXIT
+trap 'rm -rf "$1" "$1.old" "$1.top" "$1.git" || :' EXIT
 command -v git >/dev/null 2>&1 || exit 86
-[ -z "$(ls -A)" ] || exit 87
+[ -z "$(ls -A)" ] && HELD= || HELD=yes
+if [ -n "$HELD" ] && [ -e .git ]; then
+  GIT ls-files -z >"$1.old"
+  rm -rf .git
+elif [ -n "$HELD" ]; then
+  # Without git, it holds the project if half of the names at the top of the tree are there.
+  FORMAT=; [ ${#2} != 64 ] || FORMAT=--object-format=sha256
+  GIT init -q --template= --bare $FORMAT "$1.git" || exit 88
+  GIT --git-dir "$1.git" index-pack --stdin <"$1" >/dev/null
+  GIT --git-dir "$1.git" ls-tree --name-only "$2" >"$1.top"
+  there=0 all=0
+  while IFS= read -r name; do
+    all=$((all + 1))
+    [ ! -e "$name" ] || there=$((there + 1))
+  done <"$1.top"
+  [ "$((there * 2))" -ge "$all" ] || exit 87
+fi
 if [ ${#2} = 64 ]; then
   git init -q --template= --object-format=sha256 . 2>/dev/null || exit 88
 else
@@ -52,10 +68,12 @@ git config core.logAllRefUpdates false
 git index-pack --stdin <"$1" >/dev/null
 echo "$2" >.git/shallow
 git update-ref refs/heads/main "$2"
+[ ! -e "$1.old" ] || xargs -0 rm -f -- <"$1.old" 2>/dev/null || :
 git reset -q --hard "$2"
 git config --unset core.logAllRefUpdates
 rm -f .git/ORIG_HEAD
-[ "$(git rev-parse HEAD)" = "$2" ]
+[ "$(git rev-parse HEAD)" = "$2" ] || exit 1
+[ -z "$HELD" ] || exit 93
 """
 
 # Look for what must stay out of a patch before it is read into one: new files of more than LARGE KiB, core dumps,
@@ -138,28 +156,35 @@ plainly
 """
 
 
-async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: float = 300.0) -> None:
-    """Check out the tree in an empty directory of the sandbox, as the only commit of branch `main`.
+async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: float = 300.0) -> bool:
+    """Check out the tree in a directory of the sandbox, as the only commit of branch `main`.
+
+    An image may hold the project in that directory already. Its tracked files are replaced then, and what was built
+    from them stays.
 
     Args:
         sandbox: fresh sandbox.
-        workdir: the empty directory.
+        workdir: the directory: empty, or with a state of the same project.
         tree: the packed tree.
         timeout: time limit for git, in seconds.
 
+    Returns:
+        Whether the directory held the project already.
+
     Raises:
-        SetupFailed: no git in the sandbox, or one too old for the repository; the directory is not empty; git failed.
+        SetupFailed: no git in the sandbox, or one too old for the repository; the directory holds something else; git
+            failed.
         SandboxError
     """
     pack = scratch_path(".pack")
     await sandbox.write_file(pack, tree.pack)
     result = await sandbox.exec(clean_script(_PUT, pack, tree.commit), timeout=timeout, cwd=workdir, merge_stderr=True)
-    if result.ok:
-        return
+    if result.ok or result.exit_code == _HELD:
+        return not result.ok
     if result.exit_code == _NO_GIT:
         raise SetupFailed("the sandbox image has no git: install it in the image")
     if result.exit_code == _NOT_EMPTY:
-        raise SetupFailed(f"{workdir} in the sandbox image is not empty: choose another working directory")
+        raise SetupFailed(f"{workdir} in the sandbox image is not empty and does not hold this project: choose another --workdir")
     if result.exit_code == _OLD_GIT:
         raise SetupFailed("the repository has sha256 object ids, for which the sandbox image needs git 2.29 or newer")
     raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")

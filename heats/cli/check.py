@@ -10,6 +10,7 @@ import typer
 from core.sanitize import for_screen
 from envs import Bench, RepositoryEnv, RepositorySource
 from envs.errors import SetupFailed
+from heats.cli.options import spread
 from heats.cli.session import print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.environment.detect import detect
@@ -58,60 +59,78 @@ class _Plan:
         )
 
 
-def check(
-    repo: Annotated[Path, typer.Argument(help="A git repository; only its committed tree is used.")] = Path(),
-    test: Annotated[str | None, typer.Option("--test", help="Test command, in place of the detected one.")] = None,
-    setup: Annotated[str | None, typer.Option("--setup", help="Set-up, in place of the detected one.")] = None,
+@dataclass(frozen=True, kw_only=True)
+class CheckOptions:
+    """Options of `heats check`. None keeps what `heats.yaml` says, or what is detected."""
+
+    test: Annotated[str | None, typer.Option("--test", help="Test command, in place of the detected one.")] = None
+    setup: Annotated[str | None, typer.Option("--setup", help="Set-up, in place of the detected one.")] = None
     setup_network: Annotated[
         SetupNetwork | None,
         typer.Option("--setup-network", help="Network of the set-up alone: none, bridge or host.", show_default=False),
-    ] = None,
+    ] = None
     setup_env: Annotated[
         list[str] | None,
         typer.Option("--setup-env", metavar="NAME", help="Pass this variable to the set-up alone; repeat it."),
-    ] = None,
-    image: Annotated[str | None, typer.Option("--image", help="Image that sandboxes start from.")] = None,
-    workdir: Annotated[str | None, typer.Option("--workdir", help="Where the tree is in the sandbox.")] = None,
-    base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to check.")] = "HEAD",
-    sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
-    config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
-    test_timeout: Annotated[float, typer.Option("--test-timeout", min=1, help="Seconds for one test run.")] = 600.0,
-    setup_timeout: Annotated[float, typer.Option("--setup-timeout", min=1, help="Seconds for the set-up.")] = 1200.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is detected.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a heats.yaml that is already there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    ] = None
+    image: Annotated[str | None, typer.Option("--image", help="Image that sandboxes start from.")] = None
+    workdir: Annotated[str | None, typer.Option("--workdir", help="Where the tree is in the sandbox.")] = None
+    base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to check.")] = "HEAD"
+    sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None
+    config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None
+    test_timeout: Annotated[float, typer.Option("--test-timeout", min=1, help="Seconds for one test run.")] = 600.0
+    setup_timeout: Annotated[float, typer.Option("--setup-timeout", min=1, help="Seconds for the set-up.")] = 1200.0
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is detected.")] = False
+    force: Annotated[bool, typer.Option("--force", help="Replace a heats.yaml that is already there.")] = False
+    json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
+
+
+@spread
+def check(
+    *,
+    repo: Annotated[Path, typer.Argument(help="A git repository; only its committed tree is used.")] = Path(),
+    options: CheckOptions,
 ) -> None:
     """Find out how the tests run in a sandbox, try it, and write heats.yaml. No model is used, and nothing is spent.
 
     The tests run twice on the untouched tree, in a sandbox without a network. Exit codes: 0 the tests can be used, and
     heats.yaml says how; 6 they cannot, 2 wrong input.
     """
-    loaded = load_config(config or (), {"sandbox.backend": sandbox})
-    found, known = detect(repo, base), read_project_file(repo) or ProjectFile()
-    given = {"test": test, "setup": setup, "setup_network": setup_network, "image": image, "workdir": workdir}
-    project = known.model_copy(update={name: value for name, value in given.items() if value is not None})
-    updates = {"test": project.test or found.test or None, "setup": project.setup or found.setup or None}
-    plan = _Plan(
-        repo=repo,
-        project=project.model_copy(update=updates),
-        base=base,
-        setup_env=tuple(setup_env or ()),
-        test_timeout_s=test_timeout,
-        setup_timeout_s=setup_timeout,
-    )
+    loaded = load_config(options.config or (), {"sandbox.backend": options.sandbox})
+    found, known = detect(repo, options.base), read_project_file(repo) or ProjectFile()
+    plan = _plan(repo, options, known, found)
     _show_plan(found, plan)
     if plan.project.test is None:
         raise UsageError("nothing here says how the tests run: give --test, and --setup if they need one")
-    if dry_run:
+    if options.dry_run:
         return
-    plan, trial = run_interruptibly(_try(plan, loaded, found, fixed=setup is not None or known.setup is not None))
-    written = _write(plan, known, force) if trial.problem is None else None
-    if json:
+    plan, trial = run_interruptibly(
+        _try(plan, loaded, found, fixed=options.setup is not None or known.setup is not None)
+    )
+    written = _write(plan, known, options.force) if trial.problem is None else None
+    if options.json:
         print_json(_as_json(plan, trial, written))
     else:
         _show(trial, written)
     if trial.problem is not None:
         raise PreflightFailed(trial.problem + _advice(trial, found))
+
+
+def _plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> _Plan:
+    """Flags go before `heats.yaml`, and that before what is detected."""
+    names = ("test", "setup", "setup_network", "image", "workdir")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    project = known.model_copy(update=given)
+    test = project.test or found.test or None
+    setup = project.setup if project.setup is not None else found.setup or None
+    return _Plan(
+        repo=repo,
+        project=project.model_copy(update={"test": test, "setup": setup or None}),
+        base=options.base,
+        setup_env=tuple(options.setup_env or ()),
+        test_timeout_s=options.test_timeout,
+        setup_timeout_s=options.setup_timeout,
+    )
 
 
 async def _try(plan: _Plan, config: HeatsConfig, found: Proposal, *, fixed: bool) -> tuple[_Plan, Trial]:

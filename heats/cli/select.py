@@ -26,6 +26,7 @@ from heats.cli.session import (
 )
 from heats.cli.source import open_source
 from heats.config import HeatsConfig
+from heats.environment.project_file import ProjectFile, read_project_file
 from heats.errors import ExitCode, InfrastructureFailed, PreflightFailed, UsageError
 from heats.export.predictions import export_preds
 from heats.importing.read import read_attempts
@@ -202,11 +203,10 @@ def _repository(
         return None
     if len(contests) > 1:
         raise UsageError(f"--repo is one repository, but the attempts are at {len(contests)} tasks: select for one")
-    issue = contests[0].statement.strip() or "selection"
-    env = open_source(repo, issue, options, config, test=test, setup=setup, base=base)
-    if env.task.test_command is None:
+    if test is None and (read_project_file(repo) or ProjectFile()).test is None:
         raise UsageError(f"--repo needs --test; `heats check {repo}` finds out how the tests run")
-    return env
+    issue = contests[0].statement.strip() or "selection"
+    return open_source(repo, issue, options, config, test=test, setup=setup, base=base)
 
 
 def _run(

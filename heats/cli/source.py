@@ -43,7 +43,7 @@ def open_source(
     known = project or ProjectFile()
     test = test if test is not None else known.test
     setup = setup if setup is not None else known.setup
-    network = options.setup_network or known.setup_network
+    network = options.setup_network if options.setup_network is not None else known.setup_network
     if options.setup_env and not setup:
         raise UsageError("--setup-env: there is no set-up that could receive it; give one with --setup")
     given: dict[str, Any] = {"workdir": workdir} if (workdir := options.workdir or known.workdir) else {}
@@ -53,7 +53,7 @@ def open_source(
             issue=issue,
             test_command=test,
             setup=setup,
-            setup_network=network or "none",
+            setup_network=network,
             setup_env=tuple(options.setup_env or ()),
             image=options.image or known.image or config.sandbox.image or "",
             network=config.sandbox.network,
@@ -65,6 +65,8 @@ def open_source(
     )
     for note in env.notes:
         say(f"note: {note}")
+    if setup:
+        say("note: the set-up runs once before the first sandbox, unless an earlier run kept its result")
     return env
 
 

@@ -10,7 +10,8 @@ from heats.environment.tree import Files
 _WORKFLOWS = r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml"
 _RUNS_TESTS = re.compile(
     r"^\s*(?:-\s+)?(?:run:\s*)?((?:[A-Z_]+=\S+\s+)?(?:python3? -m )?"
-    r"(?:pytest|tox|nox|unittest|npm (?:run )?test|yarn test|pnpm test|go test|cargo test|make (?:test|check))\b[^#\n]*)$",
+    r"(?:pytest|tox|nox|unittest|npm (?:run )?test|yarn test|pnpm test|go test|cargo test|make (?:test|check))\b"
+    r"[^#\n]*)$",
     re.MULTILINE,
 )
 

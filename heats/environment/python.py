@@ -108,7 +108,7 @@ class _Project:
         for name in self._requirement_files():
             yield f"-r {shlex.quote(name)}"
         for requirement in (*self._groups(), *self._tox_requirements(), *self._poetry(), *self._pipfile()):
-            yield requirement if requirement.startswith("-r ") else shlex.quote(requirement)
+            yield requirement if requirement.startswith("-r ") else _quoted(requirement)
         yield "pytest"
         yield from (plugin for pattern, plugin in _PLUGINS.items() if re.search(pattern, self.pytest_options, re.M))
 
@@ -118,7 +118,7 @@ class _Project:
         if self.setup_cfg.has_section("options.extras_require"):
             declared += self.setup_cfg.options("options.extras_require")
         declared += _extras_in(self.setup_py)
-        listed = _lines(self.tox.get("testenv", "extras", fallback=""))
+        listed = _lines(self.tox.get("testenv", "extras", fallback="").replace(",", "\n"))
         chosen = [name for name in listed if name in declared] or _best(declared)
         return list(dict.fromkeys(chosen))
 
@@ -141,11 +141,13 @@ class _Project:
             yield from of(name)
 
     def _requirement_files(self) -> Iterator[str]:
-        test = sorted(name for name in self.files.names if _REQUIREMENTS.fullmatch(name))
+        test = [name for name in self.files.names if _REQUIREMENTS.fullmatch(name)]
+        test.sort(key=lambda name: (not name.endswith(".txt"), name))
         best = [name for name in test if "test" in name] or test
         if not self.installable() and "requirements.txt" in self.files:
             yield "requirements.txt"
-        yield from best[:1]
+        tox = self.tox.get("testenv", "deps", fallback="")
+        yield from best[:1] if not re.search(r"^\s*-r", tox, re.MULTILINE) else ()
 
     def _tox_requirements(self) -> Iterator[str]:
         for line in _lines(self.tox.get("testenv", "deps", fallback="")):
@@ -230,6 +232,13 @@ def _extras_in(setup_py: str) -> list[str]:
     return []
 
 
+def _quoted(requirement: str) -> str:
+    """Quoted for a shell; markers have quotes of their own."""
+    return (
+        f'"{requirement}"' if "'" in requirement and not set('"$`\\') & set(requirement) else shlex.quote(requirement)
+    )
+
+
 def _from_caret(version: str) -> str:
     """A poetry version as pip writes it."""
     if version in ("", "*"):
@@ -240,7 +249,7 @@ def _from_caret(version: str) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in re.split(r"[\n,]", text) if line.strip() and not line.strip().startswith("#")]
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.strip().startswith("#")]
 
 
 def _toml(text: str) -> dict[str, Any]:

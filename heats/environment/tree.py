@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import git
 
+from envs.basetree import read_base_tree
 from envs.errors import TaskError
 
 _LARGEST = 1 << 20
@@ -41,6 +42,7 @@ class Files:
         except (git.InvalidGitRepositoryError, git.NoSuchPathError):
             raise TaskError(f"not a git repository: {repository} (run `git init` there)") from None
         except (git.GitCommandError, ValueError):
+            read_base_tree(str(repository), ref)  # says more clearly why
             raise TaskError(f"{repository} has no commit {ref}") from None
         return cls(repo, tree if folder != "." else f"{ref}:", tuple(name for name in listed.split("\0") if name))
 

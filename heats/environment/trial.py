@@ -4,9 +4,10 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 from envs import Bench, RepositoryEnv
-from envs.base import TestReport
+from envs.base import TestOutcome, TestReport
 from envs.baseline import run_base, setup_problem
 from sandbox.base import SandboxBackend, SandboxLimits
 
@@ -73,7 +74,7 @@ class Trial:
     @property
     def unstable(self) -> tuple[str, ...]:
         """Tests whose outcome differs between the runs."""
-        first, *others = (report.tests for report in self.reports)
+        first, *others = (dict(report.tests) for report in self.reports)
         return tuple(sorted(test for other in others for test in first | other if first.get(test) != other.get(test)))
 
     @property
@@ -84,8 +85,7 @@ class Trial:
     @property
     def counts(self) -> Mapping[str, int]:
         """Number of tests by outcome, in the first run."""
-        outcomes = ("passed", "failed", "error", "skipped")
-        return {outcome: len(self.reports[0].ids(outcome)) for outcome in outcomes}
+        return {outcome: len(self.reports[0].ids(outcome)) for outcome in get_args(TestOutcome)}
 
 
 async def try_out(env: RepositoryEnv, backend: SandboxBackend, bench: Bench, limits: SandboxLimits) -> Trial:

@@ -11,7 +11,7 @@ from envs.base import Patch
 from envs.basetree import BaseTree, make_base_tree, read_base_tree
 from envs.errors import PatchRejected, SetupFailed
 from envs.patches import PatchRules
-from envs.worktree import apply_patch, put_tree, take_patch
+from envs.worktree import apply_patch, put_tree, set_leftovers_aside, take_patch
 
 FILES = {
     "m.py": b"def f():\n    return 1\n",
@@ -255,6 +255,27 @@ async def test_a_directory_with_files_is_refused(box: Any, workdir: str) -> None
     (Path(workdir) / "x").touch()
     with pytest.raises(SetupFailed, match="not empty"):
         await put_tree(box, workdir, make_base_tree(FILES))
+
+
+async def test_a_directory_that_holds_the_project_keeps_what_was_built_there(box: Any, workdir: str) -> None:
+    old = {**FILES, "gone.py": b"gone = 1\n"}
+    await put_tree(box, workdir, make_base_tree(old))
+    await box.exec("mkdir -p build; echo 7 >build/made.so; echo changed >>gone.py", timeout=60)
+    tree = make_base_tree(FILES)
+    assert await put_tree(box, workdir, tree)
+    assert not Path(workdir, "gone.py").exists()
+    assert Path(workdir, "build/made.so").read_text() == "7\n"
+    left = await set_leftovers_aside(box, workdir)
+    assert left == ("build/made.so",)
+    assert not await take_patch(box, workdir, tree, leftovers=left)
+
+
+async def test_a_directory_that_holds_the_project_needs_no_git(box: Any, workdir: str) -> None:
+    tree = make_base_tree(FILES)
+    await put_tree(box, workdir, tree)
+    await box.exec("rm -rf .git", timeout=60)
+    assert await put_tree(box, workdir, tree)
+    assert not await take_patch(box, workdir, tree)
 
 
 async def test_an_image_without_git_is_refused(box: Any, workdir: str, tmp_path: Path) -> None:
