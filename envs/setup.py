@@ -16,10 +16,11 @@ _CA_FILES = frozenset(
 )
 """Variables that name a file with certificate authorities. The file itself goes into the set-up's /tmp."""
 
-_CACHES = {"PIP_NO_CACHE_DIR": "1", "npm_config_cache": "/tmp/npm-cache"}  # noqa: S108 - inside the sandbox
+_CACHES = {"PIP_NO_CACHE_DIR": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "npm_config_cache": "/tmp/npm-cache"}  # noqa: S108 - inside the sandbox
 _SECRET_CHARS = 6
 """Shorter values would be found everywhere."""
-_LAST_LINES = 6
+_LAST_LINES, _TELLING_LINES = 5, 2
+_ERROR = re.compile(r"\b(?:fatal )?error: |\w+Error\b: |command .*failed|not found|No such file", re.IGNORECASE)
 _NEEDS_NETWORK = re.compile(
     r"name resolution|getaddrinfo|ENOTFOUND|EAI_AGAIN|Network is unreachable|Could not resolve|dial tcp|ConnectionError"
     r"|NewConnectionError|No matching distribution|failed to fetch|Could not fetch",
@@ -75,7 +76,9 @@ def explain(task: Task, result: ExecResult, secrets: Mapping[str, str]) -> str:
     text = result.text()
     for name, value in secrets.items():
         text = text.replace(value, f"${name}") if value else text
-    lines = [line.strip() for line in text.splitlines() if line.strip()][-_LAST_LINES:]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines[:-_LAST_LINES] if _ERROR.search(line)][-_TELLING_LINES:]
+    lines = [*telling, *lines[-_LAST_LINES:]]
     how = f"exit code {result.exit_code}" if result.status == "exited" else result.status
     if result.status == "timeout":
         how = f"not done within {task.setup_timeout_s:g} s"
@@ -107,8 +110,8 @@ async def _refuse_kept_secrets(task: Task, sandbox: Sandbox, secrets: Mapping[st
             continue
         where = f'/ "$HOME" /venv {shlex.quote(task.workdir)}'
         search = (
-            f"find {where} -xdev -type f -cnewer /tmp/heats-setup-start ! -path '/proc/*' ! -path '/tmp/heats-*' -print0 "
-            "2>/dev/null | xargs -0 -r grep -lF -f /tmp/heats-secret -- 2>/dev/null | head -n 1"
+            f"find {where} -xdev -type f -cnewer /tmp/heats-setup-start ! -path '/proc/*' ! -path '/tmp/heats-*' "
+            "-print0 2>/dev/null | xargs -0 -r grep -lF -f /tmp/heats-secret -- 2>/dev/null | head -n 1"
         )
         await sandbox.write_file("/tmp/heats-secret", value.encode() + b"\n")  # noqa: S108 - not kept
         found = await sandbox.exec(search, timeout=300, cwd="/")

@@ -184,7 +184,9 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     if result.exit_code == _NO_GIT:
         raise SetupFailed("the sandbox image has no git: install it in the image")
     if result.exit_code == _NOT_EMPTY:
-        raise SetupFailed(f"{workdir} in the sandbox image is not empty and does not hold this project: choose another --workdir")
+        raise SetupFailed(
+            f"{workdir} in the sandbox image is not empty and does not hold this project: choose another --workdir"
+        )
     if result.exit_code == _OLD_GIT:
         raise SetupFailed("the repository has sha256 object ids, for which the sandbox image needs git 2.29 or newer")
     raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")

@@ -13,6 +13,8 @@ BIN = "/run/bin"
 
 _USR = Path("/usr")
 _LIBRARIES = ("lib", "lib32", "lib64")
+_SHOWN = (*_LIBRARIES, "include")
+"""Directories of an interpreter outside /usr; extensions are compiled with its headers."""
 _LOCAL_BIN = Path("/usr/local/bin")
 _SHARED = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 
@@ -35,7 +37,7 @@ def host_binds(empty: Path, *, packages: bool) -> Iterator[tuple[str, ...]]:
         yield ("--ro-bind-try", shared, shared)
     base = Path(sys.base_prefix)
     if not base.is_relative_to(_USR):
-        for path in [base] if packages else [interpreter(), *(base / name for name in _LIBRARIES)]:
+        for path in [base] if packages else [interpreter(), *(base / name for name in _SHOWN)]:
             yield ("--ro-bind-try", str(path), str(path))
     if not packages:
         for path in package_directories():
@@ -69,7 +71,7 @@ def shown_in_host_image(path: Path, *, packages: bool) -> bool:
     if not packages and any(path.is_relative_to(hidden) for hidden in package_directories()):
         return False
     base = Path(sys.base_prefix).resolve()
-    shown = [_USR, base] if packages else [_USR, *(base / name for name in _LIBRARIES)]
+    shown = [_USR, base] if packages else [_USR, *(base / name for name in _SHOWN)]
     return any(path.is_relative_to(root) for root in (*shown, *(Path("/") / name for name in ("bin", "sbin", "lib"))))
 
 

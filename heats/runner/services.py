@@ -159,9 +159,8 @@ async def open_services(
         unmade = dict(await env.make_images(images, backend)) if isinstance(env, MakesImages) and images else {}
         await backend.preflight(sorted(set(images or ()) - set(unmade)))
         await backend.reap()
-        if isinstance(env, PreparesOnce) and images is not None:
-            for note in await env.prepare_once(backend, config.sandbox.limits):
-                events.emit("warning", text=note)
+        if images is not None:
+            await _prepare_once(env, backend, config, events)
         yield Services(
             run_id=run_id,
             config=config,
@@ -176,3 +175,9 @@ async def open_services(
             facts=facts,
             unmade=unmade,
         )
+
+
+async def _prepare_once(env: Env, backend: SandboxBackend, config: HeatsConfig, events: EventLog) -> None:
+    if isinstance(env, PreparesOnce):
+        for note in await env.prepare_once(backend, config.sandbox.limits):
+            events.emit("warning", text=note)
