@@ -81,7 +81,9 @@ class CheckOptions:
     test_timeout: Annotated[float, typer.Option("--test-timeout", min=1, help="Seconds for one test run.")] = 600.0
     setup_timeout: Annotated[float, typer.Option("--setup-timeout", min=1, help="Seconds for the set-up.")] = 1200.0
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is detected.")] = False
-    force: Annotated[bool, typer.Option("--force", help="Replace a heats.yaml that is already there.")] = False
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a heats.yaml, and write one although most tests fail.")
+    ] = False
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
 
@@ -107,13 +109,14 @@ def check(
     plan, trial = run_interruptibly(
         _try(plan, loaded, found, fixed=options.setup is not None or known.setup is not None)
     )
-    written = _write(plan, known, options.force) if trial.problem is None else None
+    problem = trial.problem or (trial.doubt if not options.force else None)
+    written = _write(plan, known, options.force) if problem is None else None
     if options.json:
-        print_json(_as_json(plan, trial, written))
+        print_json(_as_json(plan, trial, problem, written))
     else:
         _show(trial, written)
-    if trial.problem is not None:
-        raise PreflightFailed(trial.problem + _advice(trial, found))
+    if problem is not None:
+        raise PreflightFailed(problem + _advice(trial, found))
 
 
 def _plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> _Plan:
@@ -205,10 +208,10 @@ def _show(trial: Trial, written: Path | None) -> None:
         typer.echo(f"written  {written}: `heats solve --repo {written.parent} --issue ...` uses it")
 
 
-def _as_json(plan: _Plan, trial: Trial, written: Path | None) -> dict[str, Any]:
+def _as_json(plan: _Plan, trial: Trial, problem: str | None, written: Path | None) -> dict[str, Any]:
     return {
-        "usable": trial.problem is None,
-        "problem": trial.problem,
+        "usable": problem is None,
+        "problem": problem,
         **plan.project.model_dump(mode="json", include={"test", "setup", "setup_network", "image", "workdir"}),
         "prepare_s": round(trial.prepare_s, 1),
         "test_s": [round(report.duration_s, 1) for report in trial.reports],

@@ -82,7 +82,7 @@ class _Project:
         version = self._version()
         pip = f"{VENV}/bin/python -m pip install -q"
         install = f"{version}{pip} {' '.join(wanted)}"
-        return f"python3 -m venv {VENV} && {install}"
+        return " && ".join([f"python3 -m venv {VENV}", install, *self._before_tests()])
 
     def test_command(self) -> str:
         """The command that runs the tests, without options that change the exit code for other reasons."""
@@ -91,6 +91,16 @@ class _Project:
             return "python manage.py test"
         cover = " --no-cov" if "--cov" in self.pytest_options else ""
         return f"python -m pytest -q{cover}{self._paths()}"
+
+    def _before_tests(self) -> Iterator[str]:
+        """What tox runs before the tests, such as building an extension in place."""
+        sections = ["testenv", *(name for name in self.tox.sections() if name.startswith("testenv:py{"))]
+        for section in sections:
+            for line in _lines(self.tox.get(section, "commands_pre", fallback="")):
+                command = re.sub(r"^(?:\{envpython\}|python3?)(?= )", f"{VENV}/bin/python", line)
+                command = command.replace("{toxinidir}", ".")
+                if command.startswith(VENV) and "{" not in command:
+                    yield command
 
     def _paths(self) -> str:
         """Where the tests are, if pytest is not told and would search everything."""

@@ -67,6 +67,17 @@ class Trial:
     problem: str | None
 
     @property
+    def doubt(self) -> str | None:
+        """Why the set-up probably lacks something although tests ran; None if nothing suggests it."""
+        counts = self.counts
+        bad = counts["failed"] + counts["error"]
+        if bad <= counts["passed"]:
+            return None
+        return (
+            f"{bad} of {bad + counts['passed']} tests fail on the untouched tree; the set-up probably lacks something"
+        )
+
+    @property
     def failing(self) -> tuple[str, ...]:
         """Tests that failed in the first run."""
         return self.reports[0].ids("failed", "error")

@@ -52,7 +52,8 @@ def test_nothing_known_asks_for_a_test_command(repo: Path) -> None:
 
 @pytest.mark.bubblewrap
 def test_it_runs_the_tests_twice_and_writes_what_works(repo: Path) -> None:
-    done = check(str(repo), "--sandbox", "bubblewrap", "--json", *OFFLINE)
+    assert check(str(repo), "--sandbox", "bubblewrap", *OFFLINE).returncode == 6  # 2 of 3 fail
+    done = check(str(repo), "--sandbox", "bubblewrap", "--json", "--force", *OFFLINE)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["unstable"] == ["test_a.py::test_varies"]
@@ -65,7 +66,7 @@ def test_it_runs_the_tests_twice_and_writes_what_works(repo: Path) -> None:
 @pytest.mark.bubblewrap
 def test_a_file_that_is_there_is_followed_and_not_replaced(repo: Path) -> None:
     (repo / "heats.yaml").write_text(f"test: {OFFLINE[1]}\nsetup: 'true'\n")
-    done = check(str(repo), "--sandbox", "bubblewrap", "--setup", "echo other")
+    done = check(str(repo), "--sandbox", "bubblewrap", "--setup", "echo other", "--test", "true")
     assert done.returncode == 0, done.stderr
     assert "--force replaces it" in done.stderr
     assert "setup: 'true'" in (repo / "heats.yaml").read_text()

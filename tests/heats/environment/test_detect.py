@@ -59,6 +59,12 @@ def test_what_tox_installs_is_installed(proposed) -> None:
     assert "old" not in made.setup
 
 
+def test_what_tox_runs_before_the_tests_is_run(proposed) -> None:
+    tox = "[testenv:py{310,311}]\ncommands_pre = {envpython} setup.py build_ext --inplace\n    {[base]other}\n"
+    made = proposed({"setup.py": "setup()", "tox.ini": tox})
+    assert made.setup.endswith("pytest && /venv/bin/python setup.py build_ext --inplace")
+
+
 def test_plugins_that_the_pytest_options_belong_to_are_installed_and_coverage_cannot_fail_a_run(proposed) -> None:
     ini = "[pytest]\naddopts = --cov=p --cov-fail-under=90 -n auto\nasyncio_mode = auto\n"
     made = proposed({"setup.py": "setup()", "tox.ini": ini})
