@@ -69,6 +69,23 @@ class RefineConfig(Config):
     stop_when_verified: bool = False
 
 
+Switch = bool | Literal["auto"]
+
+
+class ExecutionConfig(Config):
+    """What executed evidence beside the task's own test command may use.
+
+    Attributes:
+        existing_s: seconds that one run of the project's own tests may take on the base; fewer are chosen where they are slow.
+        task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
+        sandboxes: for one task, likewise.
+    """
+
+    existing_s: float = Field(120.0, gt=0)
+    task_s: float = Field(3600.0, gt=0)
+    sandboxes: int = Field(500, ge=1)
+
+
 class LimitsConfig(Config):
     """Ceilings of the whole run, of each task and of each rollout."""
 
@@ -91,8 +108,10 @@ class HeatsConfig(Config):
         iterations: T, heats.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
+        regression: run the project's own tests that pass on the base on every different patch; those that fail then
+            count against it, within its evidence class and before votes. `auto`: where there is no test command.
         cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
-            same evidence class before votes.
+            same evidence class before votes. `auto`: where a heat has different patches of one evidence class.
         grade: grade every rollout with the env's hidden tests after the selection, where there are some.
         workers: sandboxes at work at the same time.
         retries: further attempts when infrastructure fails, by class of failure.
@@ -110,7 +129,9 @@ class HeatsConfig(Config):
     select_k: int = Field(2, ge=1)
     workers: int = Field(4, ge=1)
     evidence: bool = True
-    cross_execution: bool = False
+    regression: Switch = "auto"
+    cross_execution: Switch = "auto"
+    execution: ExecutionConfig = ExecutionConfig()
     grade: bool = True
     retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False

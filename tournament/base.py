@@ -26,6 +26,8 @@ class Candidate(Record):
         patch_key: candidates with the same non-empty key make the same change and enter once.
         brings_tests: its patch holds tests; of equal changes, one with tests plays.
         copies: how many candidates make this change by themselves; `slots.counted` says.
+        behaviour: candidates with the same non-empty one end every executed test alike, whatever their changes.
+        alike: how many candidates, by themselves, make this change or behave like it; never fewer than `copies`.
         derived: its rollout was told of this very change by an earlier one, and is no further voice for it.
         eligible: False when there is nothing to hand over. It is ranked last, never plays and is never selected.
     """
@@ -39,6 +41,8 @@ class Candidate(Record):
     patch_key: str = ""
     brings_tests: bool = False
     copies: int = 1
+    behaviour: str = ""
+    alike: int = 1
     derived: bool = False
     eligible: bool = True
 

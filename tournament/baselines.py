@@ -36,7 +36,7 @@ class RandomSelector(_WithoutModel, Ranker):
 
 
 class MajoritySelector(_WithoutModel, Ranker):
-    """The change that most candidates made; of equally many as `ties.preference` says.
+    """The change that most candidates made, or behave like where tests were executed; ties as `ties.preference` says.
 
     Further copies of a change come after one of each.
     """
@@ -52,7 +52,7 @@ class MajoritySelector(_WithoutModel, Ranker):
             one = known[name]
             copy = bool(one.patch_key) and one.patch_key in seen
             seen.add(one.patch_key)
-            keys[name] = (copy, -one.copies if one.patch_key else 0, place)
+            keys[name] = (copy, -max(one.copies, one.alike) if one.patch_key else 0, place)
         return Assessment(keys, merges=False)
 
 

@@ -131,8 +131,12 @@ class _Play:
         config = self.judging.config
         if "more-copies" not in config.ties and "measured" not in FIELDS[config.judge.view]:
             return []
-        copies = {slot.id: slot.copies for slot in slots if isinstance(slot, Candidate)}
-        old = [key for key, those in self.contestants.items() if any(one.copies != copies[one.id] for one in those)]
+        copies = {slot.id: (slot.copies, slot.alike) for slot in slots if isinstance(slot, Candidate)}
+        old = [
+            key
+            for key, those in self.contestants.items()
+            if any((one.copies, one.alike) != copies[one.id] for one in those)
+        ]
         for key in old:
             del self.contestants[key]
             self.judged.pop(key, None)

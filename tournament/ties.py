@@ -26,7 +26,7 @@ def edits(candidate: Candidate) -> int:
 
 _BY_CANDIDATE: Mapping[str, Callable[[Candidate], int]] = MappingProxyType(
     {
-        "more-copies": lambda one: -one.copies,
+        "more-copies": lambda one: -max(one.copies, one.alike),
         "fewer-edits": edits,
         "smaller-patch": lambda one: len(one.patch),
     }

@@ -11,7 +11,7 @@ from typing import Any
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from heats.runner.context import Context, make_context, recorded
-from heats.runner.cross_tests import crossed, is_on
+from heats.runner.executed import executed, is_on
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import with_cross
@@ -95,8 +95,8 @@ async def hold_tournament(
     Raises:
         as `run_heat`.
     """
-    if is_on(run):
-        coming = crossed(run, heat, coming)
+    if len(coming) > 1 and is_on(run):
+        coming = executed(run, heat, coming)
     scope = asyncio.timeout(run.clock.winners_s() if run.clock is not None else None)
     try:
         async with scope, asyncio.TaskGroup() as group:
@@ -197,5 +197,5 @@ def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str,
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
     candidate = run.finished(rollout)
-    table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
+    table = CrossStore(run.store.directory).table(heat - 1)
     return with_cross(candidate, table) if candidate and table else candidate

@@ -118,18 +118,23 @@ CrossOutcome = TestOutcome | Literal["missing"]
 
 
 class CrossCell(Record):
-    """One line of `cross.jsonl`: one author's tests on one tree.
+    """One line of `cross.jsonl`: a set of tests on one tree.
 
     Attributes:
-        tests: digest of the tests.
+        tests: digest of the tests: those of one author, or the project's own.
         patch: key of the patch they ran on; empty for the base.
+        outcomes: by test id. Of the project's own tests only those that do not pass.
+        words: the first lines of output of some tests that do not pass.
+        seconds: that the sandbox was there.
         problem: why they did not run.
     """
 
     tests: str
     patch: str
     status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"] = "indeterminate"
-    outcomes: Mapping[str, TestOutcome] = {}
+    outcomes: Mapping[str, TestOutcome | Literal["missing"]] = {}
+    words: Mapping[str, str] = {}
+    seconds: float = 0.0
     problem: str = ""
 
 
@@ -141,6 +146,7 @@ class CrossRow(Record):
         base: outcome on the base; `missing` where it did not run, so on a patch, too.
         outcomes: by candidate.
         counts: it tells patches apart and somebody besides its author bears it out.
+        guard: it passes on the base: what it asks for worked before.
     """
 
     author: str
@@ -149,17 +155,24 @@ class CrossRow(Record):
     base: CrossOutcome
     outcomes: Mapping[str, CrossOutcome]
     counts: bool
+    guard: bool = False
 
 
 class CrossTable(Record):
-    """`heat-0/cross.json`: the tests that each rollout wrote, run on every candidate's patch.
+    """`heat-0/cross.json`: what was executed on every candidate besides the user's tests.
 
     Attributes:
         candidates: columns; those with a patch.
-        rows: by author.
+        rows: tests that rollouts wrote, by author.
         voices: authors of tests that count.
         shares: by candidate, the mean over the voices of the share of their counting tests that it passes.
-        ranks: by candidate 1, 0 or -1, for more, just or less than half; empty where too few have a voice.
+        ranks: by candidate, its place among all by what was executed; higher is better, equal is undecided.
+        existing: number of the project's own tests that pass on the base, and `existing_files` that hold them.
+        broken: by candidate, those of them that fail with its patch; absent for candidates on which they did not run.
+        words: by candidate, the first lines of output of tests that fail, by test id.
+        behaviours: by candidate, a digest of how all the tests ended; equal for patches that no test tells apart.
+        seconds: of sandboxes, for all heats of the task so far.
+        left_out: why something was not run.
     """
 
     candidates: tuple[str, ...] = ()
@@ -167,3 +180,10 @@ class CrossTable(Record):
     voices: tuple[str, ...] = ()
     shares: Mapping[str, float] = {}
     ranks: Mapping[str, int] = {}
+    existing: int = 0
+    existing_files: tuple[str, ...] = ()
+    broken: Mapping[str, tuple[str, ...]] = {}
+    words: Mapping[str, Mapping[str, str]] = {}
+    behaviours: Mapping[str, str] = {}
+    seconds: float = 0.0
+    left_out: tuple[str, ...] = ()

@@ -1,0 +1,105 @@
+"""Regression evidence: the project's own tests that pass on the base, run on every different patch."""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+
+from core.diff import DiffSyntaxError, FileDiff, parse_diff
+from envs.base import Patch, TestReport
+from envs.existing_tests import TestRunner, change_of, runner_of_command
+from envs.regression import ExistingTests, choose_existing, first_words, run_on
+from heats.runner.rollout import TaskRun
+from heats.runner.test_cells import Job, TestCells
+from heats.store.cross_store import CrossStore
+from heats.store.cross_table import ExistingRun
+from heats.store.records import CrossCell
+from sandbox.errors import FileAccessError
+
+_LEAST_S, _FACTOR = 60.0, 4
+"""A patch's run may take so many times as long as the base's, at least so many seconds."""
+
+
+def is_on(run: TaskRun) -> bool:
+    """Whether the project's own tests are run for this task; by `auto` where it has no test command."""
+    wanted = run.services.config.regression
+    if wanted == "auto":
+        return run.services.config.evidence and run.task.test_command is None
+    return wanted
+
+
+async def existing_tests(run: TaskRun, cells: TestCells, store: CrossStore, patches: Iterable[Patch]) -> ExistingTests:
+    """What of the project's own tests is run, chosen by the first patches there are and then kept for the task.
+
+    Where only the runner is wanted, for tests that rollouts wrote, nothing is run.
+    """
+    stored = store.existing()
+    if stored is not None:
+        return stored
+    services, task = run.services, run.task
+    bench, budget = services.bench("existing"), services.config.execution.existing_s
+    if not is_on(run):
+        budget = 0
+    change = change_of(filter(None, map(_files, patches)))
+    found = await cells.surely(lambda: choose_existing(services.env, task, bench, change, budget_s=budget))
+    if found is None:
+        return ExistingTests(problem="no sandbox could be had for them")
+    store.save_existing(found)
+    return found
+
+
+def runner_for(run: TaskRun, existing: ExistingTests) -> TestRunner | None:
+    """What runs single test files: as the task's own command does where it has one, else as the project does."""
+    if run.task.test_command is not None:
+        return runner_of_command(run.task.test_command)
+    return existing.runner
+
+
+def regression_jobs(
+    run: TaskRun, existing: ExistingTests, columns: Mapping[str, Patch], levels: Mapping[str, int]
+) -> tuple[ExistingRun, list[Job]]:
+    """The runs that regression evidence asks for; none where nothing was found to run.
+
+    Args:
+        columns: each different patch once, by its key; `levels` their evidence classes.
+    """
+    runner = existing.runner
+    if not existing.stable or runner is None:
+        return ExistingRun(), []
+    what = repr((run.task.image, run.task.base_commit, runner.on(existing.files), existing.stable))
+    digest = sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
+    asked = ExistingRun(digest, existing.stable, existing.files)
+
+    def job(key: str, patch: Patch, runner: TestRunner) -> Job:
+        return Job(
+            digest,
+            key,
+            levels.get(key, 0),
+            lambda: _cell(run, existing, runner, CrossCell(tests=digest, patch=key), patch),
+        )
+
+    return asked, [job(key, patch, runner) for key, patch in columns.items()]
+
+
+async def _cell(run: TaskRun, existing: ExistingTests, runner: TestRunner, cell: CrossCell, patch: Patch) -> CrossCell:
+    services, limit = run.services, max(_LEAST_S, _FACTOR * existing.seconds)
+    bench = services.bench("existing")
+    try:
+        report, problem = await run_on(services.env, run.task, patch, bench, runner, existing.files, timeout_s=limit)
+    except FileAccessError as error:
+        report, problem = None, str(error)
+    if report is None:
+        failing = dict.fromkeys(existing.stable, "missing")
+        return cell.model_copy(update={"status": "failed", "problem": problem, "outcomes": failing})
+    return cell.model_copy(update={"status": report.status, **_failing(existing, report)})
+
+
+def _failing(existing: ExistingTests, report: TestReport) -> dict[str, object]:
+    outcomes = {test: report.tests.get(test, "missing") for test in existing.stable}
+    failing = {test: outcome for test, outcome in outcomes.items() if outcome != "passed"}
+    return {"outcomes": failing, "words": first_words(report, failing)}
+
+
+def _files(patch: Patch) -> list[FileDiff]:
+    try:
+        return parse_diff(patch.data)
+    except DiffSyntaxError:
+        return []
