@@ -27,7 +27,7 @@ from core.diff_repair import read_diff  # noqa: E402
 from envs.base import Patch, Task  # noqa: E402
 from envs.existing_tests import change_of  # noqa: E402
 from envs.machine import prepared, spec_for  # noqa: E402
-from envs.regression import ExistingTests, choose_existing, run_on  # noqa: E402
+from envs.regression import ExistingTests, choose_existing, run_on, run_stable  # noqa: E402
 from envs.same_change import change_key  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
 from envs.verify import Bench  # noqa: E402
@@ -131,16 +131,12 @@ class Execution:
             return
         async with self.slots:
             started = time.monotonic()
-            timeout = max(60.0, 3 * existing.seconds)
-            found, problem = await run_on(
-                self.env, task, patch, self.bench, existing.runner, existing.files, timeout_s=timeout
-            )
-        tests = found.tests if found else {}
-        broken = [test for test in existing.stable if tests.get(test) != "passed"]
-        line = {"status": found.status if found else "failed", "problem": problem, "broken": broken}
-        seconds = round(time.monotonic() - started, 1)
-        self.cache.add(instance=pool.instance, tests="existing", patch=key, wall=seconds, **line)
-        print(f"{pool.instance}: existing tests, {len(broken)} broken {problem[:200]} {seconds} s", flush=True)
+            ran = await run_stable(self.env, task, patch, self.bench, existing)
+            seconds = round(time.monotonic() - started, 1)
+        told = {"status": ran.status, "problem": ran.problem, "broken": sorted(ran.failing)}
+        self.cache.add(instance=pool.instance, tests="existing", patch=key, wall=seconds, **told)
+        told = f"{ran.status}, {len(ran.failing)} broken {ran.problem[:200]}"
+        print(f"{pool.instance}: existing tests {told} {seconds} s", flush=True)
 
     async def _read(self, task: Task, patch: Patch, files: Sequence[str]) -> dict[str, bytes]:
         async with (

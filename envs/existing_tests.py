@@ -274,8 +274,7 @@ async def concerned(tree: Tree, change: Change) -> list[str]:
         users = set(used.get(word, ())).intersection(every)
         for path in users:
             scores[path] += (5 if word in modules else 4) * min(1.0, 4 / len(users))
-    ordered = sorted((path for path in every if scores[path] >= 1), key=lambda path: (-scores[path], path))
-    return ordered
+    return sorted((path for path in every if scores[path] >= 1), key=lambda path: (-scores[path], path))
 
 
 def _nearness(source: str, test: str) -> float:

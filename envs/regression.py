@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from core.record import Record
 from envs.base import Env, Patch, Task, TestOutcome, TestReport
@@ -20,6 +21,8 @@ from sandbox.errors import FileAccessError
 
 MOST_FILES = 24
 _FIRST_FILES = 6
+_LEAST_S, _FACTOR = 120.0, 5
+"""A patch's run may take so many times as long as the base's, at least so many seconds."""
 _MOST_SAID = 6
 _OUTPUT_BYTES = 16 << 20
 _SYMPY_FILE = re.compile(r"^(?P<file>\S+\.py)\[\d+\]")
@@ -42,6 +45,24 @@ class ExistingTests(Record):
     stable: tuple[str, ...] = ()
     seconds: float = 0.0
     problem: str = ""
+
+
+StableOutcome = TestOutcome | Literal["missing"]
+
+
+class StableRun(Record):
+    """What became of the stable tests on one patch.
+
+    Attributes:
+        status: as `TestReport.status`.
+        failing: those that do not pass; all of them where the patch does not apply, for which there is a `problem`.
+        words: what the runner prints of some of them.
+    """
+
+    status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"]
+    problem: str = ""
+    failing: Mapping[str, StableOutcome] = {}
+    words: Mapping[str, str] = {}
 
 
 class _SandboxTree:
@@ -159,6 +180,27 @@ async def run_on(
         for path, data in (written or {}).items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
         return await run_existing(sandbox, task, runner, files, timeout_s=timeout_s), ""
+
+
+async def run_stable(env: Env, task: Task, patch: Patch, bench: Bench, existing: ExistingTests) -> StableRun:
+    """Run what passes on the base on a patched tree.
+
+    A run that does not end in time is made again with more of it: machines have slow moments.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    runner = existing.runner
+    assert runner is not None
+    limit = max(_LEAST_S, _FACTOR * existing.seconds)
+    report, problem = await run_on(env, task, patch, bench, runner, existing.files, timeout_s=limit)
+    if report is not None and report.status in ("timeout", "oom", "indeterminate"):
+        report, problem = await run_on(env, task, patch, bench, runner, existing.files, timeout_s=2 * limit)
+    if report is None:
+        return StableRun(status="failed", problem=problem, failing=dict.fromkeys(existing.stable, "missing"))
+    outcomes: dict[str, StableOutcome] = {test: report.tests.get(test, "missing") for test in existing.stable}
+    failing = {test: outcome for test, outcome in outcomes.items() if outcome != "passed"}
+    return StableRun(status=report.status, failing=failing, words=first_words(report, failing))
 
 
 async def run_existing(

@@ -76,7 +76,7 @@ class ExecutionConfig(Config):
     """What executed evidence beside the task's own test command may use.
 
     Attributes:
-        existing_s: seconds that one run of the project's own tests may take on the base; fewer are chosen where they are slow.
+        existing_s: seconds that one run of the project's own tests may take on the base; slow ones are left out.
         task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
         sandboxes: for one task, likewise.
     """

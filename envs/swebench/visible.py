@@ -1,7 +1,7 @@
 """What of a row's way of running tests may be known without the hidden tests: its runner and the options.
 
-The names of files, modules and tests that the row's command ends with are cut off; where that cannot be told apart, only
-the kind of the runner is taken.
+The names of files, modules and tests that the row's command ends with are cut off; where that cannot be told apart,
+only the kind of the runner is taken.
 """
 
 import posixpath
@@ -18,6 +18,8 @@ _PLAIN: dict[RunnerKind, str] = {
     "django": "./tests/runtests.py --verbosity 2 --settings=test_sqlite --parallel 1",
     "sympy": "bin/test -C --verbose",
 }
+_CHOOSING = frozenset(("-k", "--deselect", "--ignore", "--ignore-glob", "--pyargs"))
+"""Options of pytest whose values name tests."""
 
 
 def visible_runner(instance: Instance) -> TestRunner | None:
@@ -33,7 +35,7 @@ def visible_runner(instance: Instance) -> TestRunner | None:
         return TestRunner(kind=kind, command=_PLAIN[kind])
     kept: list[str] = []
     for word in words:
-        if word in hidden or _names_test(word):
+        if word in hidden or _names_test(word) or word.split("=")[0] in _CHOOSING:
             break
         kept.append(word)
     command = " ".join(_quoted(word) for word in kept)

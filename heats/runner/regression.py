@@ -4,18 +4,15 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
-from envs.base import Patch, TestReport
+from envs.base import Patch
 from envs.existing_tests import TestRunner, change_of, runner_of_command
-from envs.regression import ExistingTests, choose_existing, first_words, run_on
+from envs.regression import ExistingTests, choose_existing, run_stable
 from heats.runner.rollout import TaskRun
 from heats.runner.test_cells import Job, TestCells
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import ExistingRun
 from heats.store.records import CrossCell
 from sandbox.errors import FileAccessError
-
-_LEAST_S, _FACTOR = 60.0, 4
-"""A patch's run may take so many times as long as the base's, at least so many seconds."""
 
 
 def is_on(run: TaskRun) -> bool:
@@ -68,34 +65,22 @@ def regression_jobs(
     digest = sha256(what.encode("utf-8", "surrogatepass")).hexdigest()
     asked = ExistingRun(digest, existing.stable, existing.files)
 
-    def job(key: str, patch: Patch, runner: TestRunner) -> Job:
-        return Job(
-            digest,
-            key,
-            levels.get(key, 0),
-            lambda: _cell(run, existing, runner, CrossCell(tests=digest, patch=key), patch),
-        )
+    def job(key: str, patch: Patch) -> Job:
+        cell = CrossCell(tests=digest, patch=key)
+        return Job(digest, key, levels.get(key, 0), lambda: _cell(run, existing, cell, patch))
 
-    return asked, [job(key, patch, runner) for key, patch in columns.items()]
+    return asked, [job(key, patch) for key, patch in columns.items()]
 
 
-async def _cell(run: TaskRun, existing: ExistingTests, runner: TestRunner, cell: CrossCell, patch: Patch) -> CrossCell:
-    services, limit = run.services, max(_LEAST_S, _FACTOR * existing.seconds)
-    bench = services.bench("existing")
+async def _cell(run: TaskRun, existing: ExistingTests, cell: CrossCell, patch: Patch) -> CrossCell:
+    services = run.services
     try:
-        report, problem = await run_on(services.env, run.task, patch, bench, runner, existing.files, timeout_s=limit)
+        ran = await run_stable(services.env, run.task, patch, services.bench("existing"), existing)
     except FileAccessError as error:
-        report, problem = None, str(error)
-    if report is None:
         failing = dict.fromkeys(existing.stable, "missing")
-        return cell.model_copy(update={"status": "failed", "problem": problem, "outcomes": failing})
-    return cell.model_copy(update={"status": report.status, **_failing(existing, report)})
-
-
-def _failing(existing: ExistingTests, report: TestReport) -> dict[str, object]:
-    outcomes = {test: report.tests.get(test, "missing") for test in existing.stable}
-    failing = {test: outcome for test, outcome in outcomes.items() if outcome != "passed"}
-    return {"outcomes": failing, "words": first_words(report, failing)}
+        return cell.model_copy(update={"status": "failed", "problem": str(error), "outcomes": failing})
+    told = {"status": ran.status, "problem": ran.problem, "outcomes": ran.failing, "words": ran.words}
+    return cell.model_copy(update=told)
 
 
 def _files(patch: Patch) -> list[FileDiff]:

@@ -69,7 +69,7 @@ def tabulate(
     for voice in voices:
         ran = {key: cells[voice.digest, key] for key in ("", *columns) if (voice.digest, key) in cells}
         if len(ran) == len(columns) + 1:
-            for test in _tests(voice, ran, {*known, *existing.stable}):
+            for test in _tests(voice, ran, known, existing.stable):
                 written.append(_written(voice, test, keys, ran))
                 rows.append(_row(voice, written[-1], keys, ran))
     broken = _broken(columns, cells, existing)
@@ -113,16 +113,18 @@ def _said(cell: CrossCell | None) -> list[tuple[str, str]]:
     return list(cell.words.items())[:NAMED] if cell is not None else []
 
 
-def _tests(voice: AuthoredTests, ran: Mapping[str, CrossCell], known: Collection[str]) -> list[str]:
-    """Tests in the voice's files, but for existing ones that pass on the base as they did."""
+def _tests(
+    voice: AuthoredTests, ran: Mapping[str, CrossCell], known: Collection[str], stable: Collection[str]
+) -> list[str]:
+    """Tests in the voice's files, but for the user's, and those of the project's that the author left as they were."""
     own = {
         test
         for cell in ran.values()
         for test, outcome in cell.outcomes.items()
-        if outcome != "error" and not set(files_of(test)).isdisjoint(voice.files)
+        if outcome != "error" and test not in known and not set(files_of(test)).isdisjoint(voice.files)
     }
-    base = ran[""].outcomes
-    return sorted(test for test in own if test not in known or base.get(test) == "failed")[:MOST_TESTS]
+    kept, base = set(stable), ran[""].outcomes
+    return sorted(test for test in own if test not in kept or base.get(test) == "failed")[:MOST_TESTS]
 
 
 def _written(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> Written:

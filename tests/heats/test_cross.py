@@ -10,14 +10,17 @@ from types import SimpleNamespace
 
 import pytest
 
+from agents.llm.ledger import Ledger
 from envs.base import Patch, Task, TestReport
-from envs.verify import PatchedRun
 from heats.cli import main
+from heats.config import ExecutionConfig
 from heats.report.account import account
 from heats.retries import RetriesConfig
 from heats.runner import cross_tests as cross
-from heats.runner.cross_tests import command_for, crossed, voices_of
+from heats.runner.cross_tests import voices_of
+from heats.runner.executed import executed
 from heats.runner.slots import Slots
+from heats.store.cross_table import PLACES
 from heats.store.store import RunStore, TaskStore
 from sandbox.errors import SandboxLost
 from tournament.base import Candidate
@@ -49,45 +52,34 @@ def test_authors_are_those_whose_patch_adds_tests_and_equal_tests_share_a_voice(
     assert [(one.authors, one.files) for one in found] == [(("a", "b"), ("tests/test_x.py",)), (("e",), ("test_y.py",))]
 
 
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        ("python3 -m pytest -q", "python3 -m pytest -q tests/test_x.py"),
-        ("PYTHONPATH=/x pytest tests", "PYTHONPATH=/x pytest tests tests/test_x.py"),
-        ("pytest -q && ruff check", "pytest -q && ruff check"),
-        ("python3 -m unittest", "python3 -m unittest"),
-    ],
-)
-def test_a_plain_pytest_command_is_told_of_the_files(command, told):
-    assert command_for(command, ("tests/test_x.py",)) == told
-
-
 class Bench:
     """Runs on paper: a tree passes an author's test if its patch says `fixed`."""
 
     def __init__(self, monkeypatch, fail=0):
         self.ran, self.fail = [], fail
-        monkeypatch.setattr(cross, "run_patched", self.run_patched)
-        monkeypatch.setattr(cross._Runner, "_read", self.read)
+        monkeypatch.setattr(cross, "run_on", self.run_on)
+        monkeypatch.setattr(cross, "_read", self.read)
 
-    async def read(self, voice):
+    async def read(self, run, voice, patch):
         return dict.fromkeys(voice.files, b"")
 
-    async def run_patched(self, env, task, patch, bench, before, *, hidden, command):
+    async def run_on(self, env, task, patch, bench, runner, files, *, written, timeout_s):
         if self.fail:
             self.fail -= 1
             raise SandboxLost("gone")
-        self.ran.append((*hidden, patch.sha256))
+        self.ran.append((*written, patch.sha256))
         outcome = "passed" if b"fixed" in patch.data else "failed"
-        tests = {f"{path}::test_it": outcome for path in hidden}
-        return PatchedRun(TestReport(command=command, status="failed", tests=tests))
+        tests = {f"{path}::test_it": outcome for path in written}
+        return TestReport(command=runner.on(files), status="failed", tests=tests), ""
 
 
-async def play(directory, texts):
+async def play(directory, texts, limits=None):
     """Candidates with these patches, each with a test file of its own, ranked by one another's tests."""
     store = TaskStore(directory, "one")
     store.save_baseline(TestReport(command="pytest", status="failed"))
-    config = SimpleNamespace(retries=RetriesConfig(wait_s=0), cross_execution=True)
+    config = SimpleNamespace(
+        retries=RetriesConfig(wait_s=0), cross_execution=True, regression=False, execution=limits or ExecutionConfig()
+    )
     services = SimpleNamespace(
         config=config,
         env=None,
@@ -96,7 +88,11 @@ async def play(directory, texts):
         events=SimpleNamespace(emit=lambda *_, **__: None),
     )
     run = SimpleNamespace(
-        services=services, task=Task(id="one", statement="", image="", test_command="pytest"), store=store, order=0
+        services=services,
+        task=Task(id="one", statement="", image="", test_command="pytest"),
+        store=store,
+        order=0,
+        ledger=Ledger("run"),
     )
     for name, text in texts.items():
         files = store.rollout(name).directory
@@ -106,7 +102,7 @@ async def play(directory, texts):
     async def there(name):
         return Candidate(id=name, summary="", patch="x", patch_key=texts[name], evidence_rank=2)
 
-    coming = crossed(run, 0, {name: there(name) for name in texts})
+    coming = executed(run, 0, {name: there(name) for name in texts})
     return [await one for one in await _together(coming.values())]
 
 
@@ -122,7 +118,7 @@ TEXTS = {"heat-0/a": "fixed 1", "heat-0/b": "fixed 2", "heat-0/c": "wrong"}
 async def test_every_authors_tests_run_on_the_base_and_on_every_patch(tmp_path, monkeypatch):
     bench = Bench(monkeypatch)
     ranked = await play(tmp_path, TEXTS)
-    assert [one.evidence_rank for one in ranked] == [7, 7, 5]
+    assert [one.evidence_rank - 2 * PLACES for one in ranked] == [1, 1, 0]
     assert len(bench.ran) == len(set(bench.ran)) == 3 * 4
     table = json.loads((tmp_path / "heat-0" / "cross.json").read_text())
     assert table["voices"] == ["heat-0/a", "heat-0/b", "heat-0/c"]
@@ -135,9 +131,9 @@ async def test_what_ran_is_not_run_again(tmp_path, monkeypatch):
     lines = (tmp_path / "cross.jsonl").read_text().splitlines(keepends=True)
     (tmp_path / "cross.jsonl").write_text("".join(lines[:-2]) + lines[-2][:20])  # two lost, one of them torn
     bench = Bench(monkeypatch)
-    assert [one.evidence_rank for one in await play(tmp_path, TEXTS)] == [7, 7, 5]
+    assert [one.evidence_rank - 2 * PLACES for one in await play(tmp_path, TEXTS)] == [1, 1, 0]
     assert len(bench.ran) == 2
-    assert [one.evidence_rank for one in await play(tmp_path, TEXTS)] == [7, 7, 5]
+    assert [one.evidence_rank - 2 * PLACES for one in await play(tmp_path, TEXTS)] == [1, 1, 0]
     assert len(bench.ran) == 2
 
 
@@ -145,15 +141,26 @@ async def test_a_candidate_that_comes_only_after_a_resume_is_in_the_table(tmp_pa
     bench = Bench(monkeypatch)
     await play(tmp_path, TEXTS)
     ranked = await play(tmp_path, {**TEXTS, "heat-0/d": "fixed 3"})
-    assert [one.evidence_rank for one in ranked] == [7, 7, 5, 7]
+    assert [one.evidence_rank - 2 * PLACES for one in ranked] == [1, 1, 0, 1]
     assert len(bench.ran) == len(set(bench.ran)) == 4 * 5
 
 
 async def test_sandboxes_that_fail_are_tried_again_and_cost_a_voice_at_most(tmp_path, monkeypatch):
     Bench(monkeypatch, fail=1)
-    assert [one.evidence_rank for one in await play(tmp_path / "once", TEXTS)] == [7, 7, 5]
+    assert [one.evidence_rank - 2 * PLACES for one in await play(tmp_path / "once", TEXTS)] == [1, 1, 0]
     Bench(monkeypatch, fail=10_000)
-    assert [one.evidence_rank for one in await play(tmp_path / "always", TEXTS)] == [6, 6, 6]
+    assert [one.evidence_rank - 2 * PLACES for one in await play(tmp_path / "always", TEXTS)] == [0, 0, 0]
+
+
+async def test_runs_beyond_the_budget_are_left_out_and_said(tmp_path, monkeypatch):
+    bench = Bench(monkeypatch)
+    await play(tmp_path, TEXTS, ExecutionConfig(sandboxes=5))
+    assert len(bench.ran) == 5
+    table = json.loads((tmp_path / "heat-0" / "cross.json").read_text())
+    assert table["left_out"] == [
+        "7 runs: the task's budget for evidence is spent (execution.task_s, execution.sandboxes)"
+    ]
+    assert table["ranks"] == {} or len(set(table["voices"])) == 1
 
 
 BASE = {
@@ -199,6 +206,6 @@ def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, 
     assert [place["source"][-7:] for place in told["ranking"][:2]] in (["p1.diff", "p3.diff"], ["p3.diff", "p1.diff"])
     table = json.loads((RunStore(tmp_path / "out").task(told["task"]).directory / "heat-0" / "cross.json").read_text())
     assert len(table["rows"]) == 4 and all(row["counts"] for row in table["rows"])
-    assert sorted(table["ranks"].values()) == [-1, -1, 1, 1]
+    assert sorted(table["ranks"].values()) == [0, 0, 1, 1]
     said = account(RunStore(tmp_path / "out"), told["task"])
     assert "- Heat 0, tests by 4 attempts that tell the patches apart: passes 4 of 4 (100 % with" in said
