@@ -93,6 +93,8 @@ def spent(usage: Usage) -> str:
     """A ledger's totals on one line."""
     cached = f", {percent(usage.cached_tokens / usage.prompt_tokens)} cached" if usage.cached_tokens else ""
     parts = [several(usage.calls, "call"), f"{count(usage.tokens)} tokens{cached}", money(usage.cost_usd)]
+    if usage.sandbox_s >= 1:
+        parts.append(f"{duration(usage.sandbox_s)} of sandboxes for evidence")
     return " \u00b7 ".join(parts)
 
 

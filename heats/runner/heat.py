@@ -10,11 +10,13 @@ from typing import Any
 
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
+from envs.regression import first_words
 from heats.runner.context import Context, make_context, recorded
 from heats.runner.executed import executed, is_on
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
-from heats.store.cross_table import with_cross
+from heats.store.cross_table import failures_of, failures_text, with_cross
+from heats.store.records import CrossTable
 from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates
 from tournament.ranker import ranked
@@ -198,4 +200,19 @@ def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str,
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
     candidate = run.finished(rollout)
     table = CrossStore(run.store.directory).table(heat - 1)
-    return with_cross(candidate, table) if candidate and table else candidate
+    if candidate is not None and table is not None:
+        candidate = with_cross(candidate, table)
+    said = _printed(run, rollout, table)
+    if candidate is None or not said:
+        return candidate
+    told = "\n".join(text for text in (candidate.evidence, f"What failing tests print:\n{said}") if text)
+    return candidate.model_copy(update={"evidence": told})
+
+
+def _printed(run: TaskRun, rollout: str, table: CrossTable | None) -> str:
+    """The first lines of output of tests that an attempt fails: the user's, the project's and those of attempts."""
+    evidence = run.store.rollout(rollout).evidence()
+    after = evidence.after if evidence is not None else None
+    words = first_words(after, after.ids("failed", "error")) if after is not None else {}
+    own = failures_text(words)
+    return "\n".join(text for text in (own, failures_of(rollout, table) if table is not None else "") if text)

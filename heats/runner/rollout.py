@@ -5,15 +5,16 @@ Every piece is stored when it is done and read instead of done again when it is 
 
 import asyncio
 import posixpath
+import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
-from agents.llm.ledger import Ledger
+from agents.llm.ledger import Ledger, Usage
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import brings_tests, change_key, patch_key, verify
@@ -333,10 +334,21 @@ class TaskRun:
         while True:
             try:
                 async with services.slots.hold(self.order) if patch else nullcontext():
-                    return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
+                    with self.paid(rollout) if patch else nullcontext():
+                        return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     raise
+
+    @contextmanager
+    def paid(self, scope: str) -> Iterator[None]:
+        """Charge the time of the block to the ledger, as sandboxes for evidence."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = round(time.monotonic() - started, 2)
+            self.ledger.child(f"{self.task.id}/{scope}/evidence").charge(Usage(sandbox_s=seconds))
 
     async def _summary(self, files: RolloutStore) -> Summary | None:
         stored, trajectory = files.summary(), files.trajectory()

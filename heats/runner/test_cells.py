@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from agents.llm.ledger import Usage
 from core.ids import heat_name
 from envs.errors import SetupFailed
 from heats.retries import RetryBudget, class_of
@@ -61,21 +60,13 @@ class TestCells:
         while True:
             try:
                 async with self.task_run.services.slots.hold(self.task_run.order):
-                    return await self._paid(work)
+                    with self.task_run.paid(heat_name(self.heat)):
+                        return await work()
             except SetupFailed:
                 return None
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     return None
-
-    async def _paid(self, work: Callable[[], Awaitable[T]]) -> T:
-        started = time.monotonic()
-        try:
-            return await work()
-        finally:
-            seconds = round(time.monotonic() - started, 2)
-            run = self.task_run
-            run.ledger.child(f"{run.task.id}/{heat_name(self.heat)}/evidence").charge(Usage(sandbox_s=seconds))
 
     async def _make(self, job: Job) -> None:
         async def timed() -> CrossCell | None:

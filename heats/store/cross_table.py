@@ -161,7 +161,12 @@ def said_of(candidate: str, table: CrossTable) -> str:
 
 def failures_of(candidate: str, table: CrossTable, chars: int = 600) -> str:
     """What the tests that a candidate fails print first, for who goes on with it."""
-    said = [f"- {test}: {' '.join(text.split())}" for test, text in table.words.get(candidate, {}).items()]
+    return failures_text(table.words.get(candidate, {}), chars)
+
+
+def failures_text(words: Mapping[str, str], chars: int = 600) -> str:
+    """A line on each failing test, capped."""
+    said = [f"- {test}: {' '.join(text.split())}" for test, text in words.items()]
     return "\n".join(line[: chars // 2] for line in said)[:chars]
 
 

@@ -27,8 +27,9 @@ EventKind = Literal[
     "verifying",  # the tests run on this rollout's patch
     "evidence",  # verdict, rank, reason
     "summarized",  # source
-    "crossing",  # heat, done, total: runs of tests that attempts wrote, on the patches of others
-    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate
+    "crossing",  # heat, done, total: runs of the project's tests and of those that attempts wrote, on patches
+    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate;
+    # existing: number of the project's own tests, breaking: of candidates that break one of them
     "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote; shares: of those that have
     "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
     "match_dropped",  # heat, match, contestants, winner: a match told before that no longer counts

@@ -119,14 +119,18 @@ def _crossing(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS or number(event.data, "done"):
         return None
     total = amount(event.data, "total")
-    return f"heat {amount(event.data, 'heat')}: tests that rollouts wrote run on the others' patches, {total} runs"
+    return f"heat {amount(event.data, 'heat')}: the project's and the rollouts' tests run on every patch, {total} runs"
 
 
 def _crossed(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
     tests = say.several(amount(event.data, "tests"), "test")
-    return f"heat {amount(event.data, 'heat')}: {tests} that rollouts wrote, {amount(event.data, 'counting')} count"
+    told = [f"{tests} that rollouts wrote, {amount(event.data, 'counting')} count"]
+    if existing := amount(event.data, "existing"):
+        breaking = say.several(amount(event.data, "breaking"), "attempt")
+        told.insert(0, f"{say.several(existing, 'test')} of the project's own, which {breaking} broke")
+    return f"heat {amount(event.data, 'heat')}: {'; '.join(told)}"
 
 
 def _selected(event: Event, run: RunView) -> str:
@@ -199,7 +203,7 @@ def progress(task: TaskView) -> str:
     if verifying:
         parts.append(f"tests on {say.several(verifying, 'patch', 'patches')}")
     if task.crossing[1]:
-        parts.append(f"cross-execution {task.crossing[0]}/{task.crossing[1]}")
+        parts.append(f"tests on patches {task.crossing[0]}/{task.crossing[1]}")
     if matches:
         parts.append(f"{sum(bool(one.winner) for one in matches)}/{len(matches)} matches")
     return ", ".join(parts)

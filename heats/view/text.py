@@ -108,7 +108,7 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     view = view_cross(task, heat)
     if view is None:
         return
-    yield _title(f"Cross-execution: {view.tests} tests that rollouts wrote, {view.counting} of them count")
+    yield _title(f"Executed tests: {view.heading}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in ("test", "by", *(name for _, name, _ in view.columns)):
         table.add_column(one_line(name, 20), overflow="ellipsis", no_wrap=True)
@@ -116,8 +116,10 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     for line in view.lines:
         cells = (Text(cell.mark, style=styles[cell.tone]) for cell in line.cells)
         test = Text(line.test, style="" if line.counts else "dim")
-        table.add_row(test, Text(say.short(line.author), style="dim"), *cells)
+        table.add_row(test, Text(say.short(line.author) if line.author else "project", style="dim"), *cells)
     yield table
+    for reason in view.left_out:
+        yield Text(f"left out: {one_line(reason, 200)}", style="dim")
 
 
 def _match(match: Match) -> Iterator[Text]:

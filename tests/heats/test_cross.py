@@ -19,6 +19,7 @@ from heats.retries import RetriesConfig
 from heats.runner import cross_tests as cross
 from heats.runner.cross_tests import voices_of
 from heats.runner.executed import executed
+from heats.runner.rollout import TaskRun
 from heats.runner.slots import Slots
 from heats.store.cross_table import PLACES
 from heats.store.store import RunStore, TaskStore
@@ -87,13 +88,8 @@ async def play(directory, texts, limits=None):
         bench=lambda _: None,
         events=SimpleNamespace(emit=lambda *_, **__: None),
     )
-    run = SimpleNamespace(
-        services=services,
-        task=Task(id="one", statement="", image="", test_command="pytest"),
-        store=store,
-        order=0,
-        ledger=Ledger("run"),
-    )
+    task = Task(id="one", statement="", image="", test_command="pytest")
+    run = TaskRun(services=services, task=task, store=store, ledger=Ledger("run"))
     for name, text in texts.items():
         files = store.rollout(name).directory
         files.mkdir(parents=True, exist_ok=True)
