@@ -203,7 +203,7 @@ def progress(task: TaskView) -> str:
     if verifying:
         parts.append(f"tests on {say.several(verifying, 'patch', 'patches')}")
     if task.crossing[1]:
-        parts.append(f"tests on patches {task.crossing[0]}/{task.crossing[1]}")
+        parts.append(f"cross-execution {task.crossing[0]}/{task.crossing[1]}")
     if matches:
         parts.append(f"{sum(bool(one.winner) for one in matches)}/{len(matches)} matches")
     return ", ".join(parts)
