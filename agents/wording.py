@@ -9,7 +9,7 @@ CONTRADICTED, NOT_CONFIRMED = "CONTRADICTED", "not confirmed"
 
 STEP = re.compile(r"^\[step (?P<id>\d+)\] (?P<tool>[\w-]+)(?: \((?P<ending>[^)\n]*)\))?: ?", re.MULTILINE)
 """How a call begins in a trajectory that is shown as text."""
-_ENDED = re.compile(r"ended with (\w+) after (\d+) steps?")
+_ENDED = re.compile(r"ended with (\w+) after (\d+) (?:turn|step)s?")
 _CLAIM = re.compile(
     r"^- step (?P<step>\d+), (?P<tree>\w+) tree: `(?P<command>[^\n]*?)` (?P<outcome>passes|reproduces|regresses|shows):"
     rf"(?P<finding>[^\n]*?)(?: \[(?P<mark>{CONTRADICTED}|{NOT_CONFIRMED}): [^\n]*\])?$",
@@ -24,7 +24,7 @@ def step_line(step: int, tool: str, ending: str) -> str:
 
 def ended(exit_kind: str, steps: int) -> str:
     """How a rollout ended, as `exit_of` reads it."""
-    return f"ended with {exit_kind} after {steps} step{'' if steps == 1 else 's'}"
+    return f"ended with {exit_kind} after {steps} turn{'' if steps == 1 else 's'}"
 
 
 def exit_of(text: str) -> str:

@@ -25,12 +25,12 @@ from benchmarks.real_attempts_scores import report  # noqa: E402
 from core.diff import DiffSyntaxError, parse_diff  # noqa: E402
 from core.diff_repair import read_diff  # noqa: E402
 from envs.base import Patch, Task  # noqa: E402
+from envs.bench import Bench  # noqa: E402
 from envs.existing_tests import change_of  # noqa: E402
 from envs.machine import prepared, spec_for  # noqa: E402
 from envs.regression import ExistingTests, choose_existing, run_on, run_stable  # noqa: E402
 from envs.same_change import change_key  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
-from envs.verify import Bench  # noqa: E402
 from envs.worktree import apply_patch  # noqa: E402
 from heats.runner.cross_tests import voices_of  # noqa: E402
 from sandbox import SandboxConfig, SandboxLimits, open_backend  # noqa: E402

@@ -4,6 +4,7 @@ What is run twice on the base and passes both times is stable; only that says so
 """
 
 import asyncio
+import posixpath
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +12,12 @@ from typing import Literal
 
 from core.record import Record
 from envs.base import Env, Patch, Task, TestOutcome, TestReport
+from envs.bench import Bench
 from envs.existing_tests import Change, KnowsTestRunner, TestRunner, concerned, detect_runner, runner_of_command
 from envs.gitscripts import clean_script
 from envs.machine import prepared, spec_for
+from envs.patched import apply_candidate
 from envs.testing import run_tests
-from envs.verify import Bench, apply_candidate
 from sandbox.base import Sandbox, SandboxSpec
 from sandbox.errors import FileAccessError
 
@@ -211,7 +213,7 @@ async def run_existing(
     Raises:
         SandboxError
     """
-    command = runner.on(files)
+    command = runner.on([posixpath.relpath(path, task.folder) if task.folder else path for path in files])
     limited = task.model_copy(update={"test_timeout_s": max(5.0, timeout_s)})
     if runner.kind != "sympy":
         return await run_tests(sandbox, limited, command)

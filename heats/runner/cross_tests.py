@@ -11,8 +11,8 @@ from hashlib import sha256
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs import prepared, spec_for
 from envs.base import Patch, TestReport
+from envs.conventions import is_python_test, is_test
 from envs.existing_tests import TestRunner
-from envs.protect import holds_tests, is_test
 from envs.regression import first_words, run_on
 from envs.worktree import apply_patch
 from heats.runner.rollout import TaskRun
@@ -35,7 +35,7 @@ def voices_of(patches: Mapping[str, Patch]) -> list[AuthoredTests]:
     found: dict[str, AuthoredTests] = {}
     for rollout, patch in patches.items():
         tests = _tests_in(patch)
-        files = tuple(path for path in tests if holds_tests(path))
+        files = tuple(path for path in tests if is_python_test(path))
         if not files or len(tests) > MOST_FILES:
             continue
         written = repr([(path, tests[path].old_mode, [h.lines for h in tests[path].hunks]) for path in sorted(tests)])

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from core.aio import first_error
 from core.ids import heat_name
 from envs.errors import SetupFailed
 from heats.retries import RetryBudget, class_of
+from heats.runner.boundary import described, ends_more
 from heats.runner.rollout import TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.records import CrossCell
@@ -67,6 +69,13 @@ class TestCells:
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     return None
+            except Exception as error:
+                cause = first_error(error)
+                if ends_more(cause):
+                    raise cause from error
+                text = f"tests could not be run for evidence: {described(cause)}"
+                self.task_run.services.events.emit("warning", task=self.task_run.task.id, text=text)
+                return None
 
     async def _make(self, job: Job) -> None:
         async def timed() -> CrossCell | None:

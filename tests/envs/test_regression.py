@@ -12,9 +12,9 @@ from swebench_shop import GOLD, Shop, make_row
 
 from core.diff import parse_diff
 from envs.base import Patch, TestReport
+from envs.bench import Bench
 from envs.existing_tests import change_of
 from envs.regression import ExistingTests, choose_existing, first_words, parse_sympy_files, run_on, run_stable
-from envs.verify import Bench
 
 HIDDEN = "tests/test_secretly.py"
 HIDDEN_PATCH = f"""diff --git a/{HIDDEN} b/{HIDDEN}

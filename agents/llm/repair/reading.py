@@ -254,7 +254,7 @@ def _note(known: Knowledge, line: str) -> None:
     """Take in one line of the helper script; lines that were cut on the way are left out."""
     try:
         data = json.loads(line.removeprefix("repair "))
-    except ValueError:
+    except (ValueError, RecursionError):
         return
     match data:
         case {"k": "run"}:

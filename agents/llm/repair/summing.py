@@ -75,7 +75,7 @@ def _problem(text: str) -> str:
         return statement
     try:
         run = json.loads(runs[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         return statement
     names = ", ".join(map(str, run.get("names", [])))[:400]
     return f"{statement} Failing at the start: {run.get('failing')} of {run.get('tests')} tests ({names})."

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from agents.llm.repair.operators import calls, compare, guards, names, statements, strings, values
 from agents.llm.repair.operators.base import Change, Code, Hints
+from core.syntax import parse_python
 
 __all__ = ["Change", "Code", "Hints", "changes"]
 
@@ -60,8 +61,8 @@ def _plain_expressions(tree: ast.AST) -> Iterator[ast.expr]:
 
 def _parses(text: str) -> bool:
     try:
-        ast.parse(f"({text}\n)", mode="eval")
-    except (SyntaxError, ValueError):
+        parse_python(f"({text}\n)", "eval")
+    except SyntaxError:
         return False
     return True
 
@@ -73,7 +74,7 @@ def _fitted(code: Code, node: ast.expr, new: str) -> str:
         return new
     if isinstance(parent, ast.Subscript) and parent.slice is node:
         return new
-    grown = type(ast.parse(f"({new}\n)", mode="eval").body)
+    grown = type(parse_python(f"({new}\n)", "eval").body)
     if grown is type(node) and not isinstance(node, ast.BinOp | ast.BoolOp):
         return new
     if grown in (ast.Name, ast.Attribute, ast.Call, ast.Subscript, ast.Constant, ast.List, ast.Tuple, ast.Dict):

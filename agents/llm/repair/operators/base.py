@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from agents.llm.repair.edits import Edit
+from core.syntax import parse_python
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Code:
         self.lines = source.split("\n")
         indent = len(self.lines[0]) - len(self.lines[0].lstrip())
         wrapped = source + ("\n" + " " * (indent + 1) + "pass" if head else "")
-        self.tree = ast.parse("if 1:\n" + wrapped if indent else "\n" + wrapped)
+        self.tree = parse_python("if 1:\n" + wrapped if indent else "\n" + wrapped)
         self.body: list[ast.stmt] = self.tree.body
         if indent and isinstance(self.tree.body[0], ast.If):
             self.body = self.tree.body[0].body
