@@ -14,14 +14,16 @@ from typing import Literal, Protocol, runtime_checkable
 from core.diff import FileDiff
 from core.record import Record
 from envs.base import Task
+from envs.conventions import is_test
 
 RunnerKind = Literal[
     "pytest", "unittest", "django", "sympy", "jest", "vitest", "mocha", "npm", "go", "cargo", "command"
 ]
 
 _TEST_FILE = re.compile(
-    r"^(?:test_.*|.*_tests?|tests?)\.py$|.*[._-](?:test|spec)\.[cm]?[jt]sx?$|.*_test\.go$|^tests?\.rs$|.*_test\.rs$"
+    r"^(?:(?:unit)?test_.*|.*_tests?)\.py$|.*[._-](?:test|spec)\.[cm]?[jt]sx?$|.*_test\.go$|^tests?\.rs$|.*_test\.rs$"
 )
+_HELPERS = frozenset(("testutils", "test_utils", "test_helpers", "testdata", "test_data", "fixtures", "node_modules"))
 _STEERING = ("conftest.py", "__init__.py")
 _GENERIC = frozenset(("test", "tests", "testing", "src", "lib", "unit", "integration", "__init__", "spec", ""))
 _NAME = re.compile(r"^\s*(?:async\s+)?(?:def|class|func|function|fn|struct|interface)\s+(?:\([^)]*\)\s*)?(\w+)")
@@ -140,11 +142,12 @@ def _label(path: str) -> str:
 
 def is_test_file(path: str) -> bool:
     """Whether runners look for tests in a file of this name."""
-    folder, _, name = path.rpartition("/")
-    if name in _STEERING:
+    *folders, name = path.split("/")
+    if name in _STEERING or not _HELPERS.isdisjoint(folders):
         return False
-    in_tests = "tests" in folder.split("/") or folder.split("/")[0] in ("test", "testing")
-    return _TEST_FILE.match(name) is not None or (in_tests and name in ("tests.py",))
+    if name in ("test.py", "tests.py"):
+        return "tests" in folders or not folders
+    return _TEST_FILE.match(name) is not None
 
 
 async def detect_runner(tree: Tree) -> TestRunner | None:
@@ -220,6 +223,7 @@ def change_of(patches: Iterable[Iterable[FileDiff]]) -> Change:
                 continue
             if is_test_file(path):
                 tests[path] += 1
+            if is_test(path):
                 continue
             sources[path] += 1
             for hunk in file.hunks:

@@ -22,7 +22,7 @@ from sandbox.base import Sandbox, SandboxSpec
 from sandbox.errors import FileAccessError
 
 MOST_FILES = 24
-_FIRST_FILES = 6
+_FIRST_FILES = 4
 _LEAST_S, _FACTOR = 120.0, 5
 """A patch's run may take so many times as long as the base's, at least so many seconds."""
 _MOST_SAID = 6
@@ -136,7 +136,7 @@ async def _run_base(
         if first.status in ("timeout", "oom", "indeterminate") or not first.tests:
             if len(batch) == 1 or first.status == "indeterminate":
                 continue
-            size, ordered = max(1, len(batch) // 3), [*batch, *ordered][:MOST_FILES]
+            size, ordered = 1, [*batch, *ordered]
             spent += first.duration_s / 4
             continue
         again = await run_existing(sandbox, task, runner, batch, timeout_s=budget_s)
