@@ -12,6 +12,7 @@ from typing import Literal
 
 from core.record import Record
 from envs.base import Env, Patch, Task, TestOutcome, TestReport
+from envs.baseline import without_flaky
 from envs.bench import Bench
 from envs.existing_tests import Change, KnowsTestRunner, TestRunner, concerned, detect_runner, runner_of_command
 from envs.gitscripts import clean_script
@@ -26,6 +27,7 @@ _FIRST_FILES = 4
 _LEAST_S, _FACTOR = 120.0, 5
 """A patch's run may take so many times as long as the base's, at least so many seconds."""
 _MOST_SAID = 6
+_BASE_RUNS = 2
 _OUTPUT_BYTES = 16 << 20
 _SYMPY_FILE = re.compile(r"^(?P<file>\S+\.py)\[\d+\]")
 _SYMPY_TEST = re.compile(r"^(?P<name>test_\w+) (?:.* )?(?P<end>ok|F|E|f|s|X|w)(?:\s+\[\w+\])?$")
@@ -165,7 +167,7 @@ async def run_on(
     Args:
         patch: its changes to tests and to what steers them are undone; empty for the base.
         written: test files that enter the sandbox only now, by path in the working directory.
-        timeout_s: of the run.
+        timeout_s: of the run. The base is run twice; a test that does not end alike is reported as skipped.
 
     Returns:
         The report; None and the reason where the patch does not apply.
@@ -181,7 +183,11 @@ async def run_on(
                 return None, problem
         for path, data in (written or {}).items():
             await sandbox.write_file(f"{task.workdir}/{path}", data)
-        return await run_existing(sandbox, task, runner, files, timeout_s=timeout_s), ""
+        runs = [
+            await run_existing(sandbox, task, runner, files, timeout_s=timeout_s)
+            for _ in range(1 if patch else _BASE_RUNS)
+        ]
+        return without_flaky(runs), ""
 
 
 async def run_stable(env: Env, task: Task, patch: Patch, bench: Bench, existing: ExistingTests) -> StableRun:

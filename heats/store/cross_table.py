@@ -116,7 +116,10 @@ def _said(cell: CrossCell | None) -> list[tuple[str, str]]:
 def _tests(
     voice: AuthoredTests, ran: Mapping[str, CrossCell], known: Collection[str], stable: Collection[str]
 ) -> list[str]:
-    """Tests in the voice's files, but for the user's, and those of the project's that the author left as they were."""
+    """Tests in the voice's files that pass or fail on the base, both times; an import error there says nothing.
+
+    The user's tests are nobody's, and neither are those of the project's that the author left as they were.
+    """
     own = {
         test
         for cell in ran.values()
@@ -124,7 +127,8 @@ def _tests(
         if outcome != "error" and test not in known and not set(files_of(test)).isdisjoint(voice.files)
     }
     kept, base = set(stable), ran[""].outcomes
-    return sorted(test for test in own if test not in kept or base.get(test) == "failed")[:MOST_TESTS]
+    able = [test for test in own if base.get(test) == "failed" or (base.get(test) == "passed" and test not in kept)]
+    return sorted(able)[:MOST_TESTS]
 
 
 def _written(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> Written:

@@ -91,6 +91,15 @@ def test_a_voice_whose_tests_could_not_run_everywhere_is_left_out():
     assert tabulate(field("a", "b"), voices, cells, ()).rows == ()
 
 
+@pytest.mark.parametrize("base", ["error", "skipped", None])
+def test_a_test_that_cannot_be_loaded_or_is_flaky_on_the_base_says_nothing(base):
+    cells = {
+        ("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": outcome} if outcome else {})
+        for key, outcome in {"": base, "key-a": P, "key-b": P, "key-c": F}.items()
+    }
+    assert tabulate(field("a", "b", "c"), [AuthoredTests("t", ("a",), ("test_t.py",))], cells, ()).rows == ()
+
+
 def test_ranks_never_lift_a_candidate_over_a_better_evidence_class():
     table = table_of("abcd", {"a": {"test_x": "ab"}, "b": {"test_y": "ab"}})
     best_of_low = with_cross(field("a")[0].model_copy(update={"evidence_rank": 1}), table)
