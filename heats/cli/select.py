@@ -92,7 +92,8 @@ def select(
         typer.Option("--view", help="What judges see; summary, or patch where there is no trajectory."),
     ] = None,
     repo: Annotated[
-        Path | None, typer.Option("--repo", help="The repository, to run --test on every attempt's patch.")
+        Path | None,
+        typer.Option("--repo", help="The repository, to run tests on every attempt's patch: --test, else its own."),
     ] = None,
     test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
     setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
@@ -107,8 +108,8 @@ def select(
     attempts could not be read, 2 wrong input, 6 something needed is missing or the tests do not work on the untouched
     tree.
     """
-    if (repo is None) != (test is None):
-        raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
+    if repo is None and test is not None:
+        raise UsageError("--test belongs to --repo: the tests run on the repository with each patch")
     reading = read_attempts(attempts)
     named = at_tasks(reading.attempts, options.tasks or (), options.tasks_from, nameless=True)
     if not named:
@@ -197,7 +198,7 @@ def _repository(
 ) -> RepositoryEnv | None:
     if repo is None:
         if setup is not None:
-            raise UsageError("--setup belongs to --repo and --test")
+            raise UsageError("--setup belongs to --repo")
         return None
     if len(contests) > 1:
         raise UsageError(f"--repo is one repository, but the attempts are at {len(contests)} tasks: select for one")

@@ -169,27 +169,36 @@ RIGHT = "    return max(low, min(x, high))", "    return low if x < low else min
 WRONG = "    return min(x, high)", "    return high if x > high else x"
 
 
-def attempt(body, number):
+def fix(was, body):
     head = "diff --git a/calc.py b/calc.py\n--- a/calc.py\n+++ b/calc.py\n@@ -1,2 +1,2 @@\n"
-    fix = f"{head} def clamp(x, low, high):\n-    return x\n+{body}\n"
+    return f"{head} def clamp(x, low, high):\n-{was}\n+{body}\n"
+
+
+def repository(folder, files):
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t"]
+    for step in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "base"]):
+        subprocess.run([*git, *step], check=True)
+
+
+def attempt(body, number):
     lines = (
         "import unittest",
         "from calc import clamp",
         f"class Test{number}(unittest.TestCase):",
         "  def test_low(self):",
     )
-    return fix + added(f"tests/test_{number}.py", *lines, f"    self.assertEqual(clamp(-{number + 1}, 0, 3), 0)")
+    return fix("    return x", body) + added(
+        f"tests/test_{number}.py", *lines, f"    self.assertEqual(clamp(-{number + 1}, 0, 3), 0)"
+    )
 
 
 @pytest.mark.bubblewrap
 def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for path, text in BASE.items():
-        (tmp_path / "repo" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "repo" / path).write_text(text)
-    git = ["git", "-C", "repo", "-c", "user.name=t", "-c", "user.email=t@t"]
-    for step in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "base"]):
-        subprocess.run([*git, *step], check=True)
+    repository(tmp_path / "repo", BASE)
     Path("attempts").mkdir()
     for number, body in enumerate((WRONG[0], RIGHT[0], WRONG[1], RIGHT[1])):
         (tmp_path / "attempts" / f"p{number}.diff").write_text(attempt(body, number))
@@ -205,3 +214,28 @@ def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, 
     assert sorted(table["ranks"].values()) == [0, 0, 1, 1]
     said = account(RunStore(tmp_path / "out"), told["task"])
     assert "- Heat 0, tests by 4 attempts that tell the patches apart: passes 4 of 4 (100 % with" in said
+
+
+KEPT = {
+    "calc.py": "def clamp(x, low, high):\n    return min(x, high)\n",
+    "tests/__init__.py": "",
+    "tests/test_calc.py": BASE["tests/test_calc.py"],
+}
+
+
+@pytest.mark.bubblewrap
+def test_without_a_test_command_the_projects_own_tests_decide(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    repository(tmp_path / "repo", KEPT)
+    Path("attempts").mkdir()
+    for number, body in enumerate(("    return max(x, low)", RIGHT[0])):
+        (tmp_path / "attempts" / f"p{number}.diff").write_text(fix("    return min(x, high)", body))
+    asked = "--selector random --sandbox bubblewrap --json --progress quiet --out out"
+    monkeypatch.setattr(sys, "argv", ["heats", "select", "attempts", "--repo", "repo", *shlex.split(asked)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = json.loads(capsys.readouterr().out)["tasks"][0]
+    assert (ended.value.code, told["ranking"][0]["source"][-7:]) == (0, "p1.diff")
+    assert told["ledger"]["sandbox_s"] > 0
+    said = account(RunStore(tmp_path / "out"), told["task"])
+    assert "the project's own tests: all 1 that pass without the change pass with it" in said
