@@ -12,11 +12,14 @@ import pytest
 
 from agents.llm.ledger import Ledger
 from envs.base import Patch, Task, TestReport
+from envs.existing_tests import TestRunner
+from envs.regression import ExistingTests, StableRun
 from heats.cli import main
 from heats.config import ExecutionConfig
 from heats.report.account import account
 from heats.retries import RetriesConfig
 from heats.runner import cross_tests as cross
+from heats.runner import regression
 from heats.runner.cross_tests import voices_of
 from heats.runner.executed import executed
 from heats.runner.rollout import TaskRun
@@ -74,13 +77,12 @@ class Bench:
         return TestReport(command=runner.on(files), status="failed", tests=tests), ""
 
 
-async def play(directory, texts, limits=None):
+async def play(directory, texts, limits=None, command="pytest", **switches):
     """Candidates with these patches, each with a test file of its own, ranked by one another's tests."""
     store = TaskStore(directory, "one")
     store.save_baseline(TestReport(command="pytest", status="failed"))
-    config = SimpleNamespace(
-        retries=RetriesConfig(wait_s=0), cross_execution=True, regression=False, execution=limits or ExecutionConfig()
-    )
+    on = {"evidence": True, "cross_execution": True, "regression": False, **switches}
+    config = SimpleNamespace(retries=RetriesConfig(wait_s=0), execution=limits or ExecutionConfig(), **on)
     services = SimpleNamespace(
         config=config,
         env=None,
@@ -88,7 +90,7 @@ async def play(directory, texts, limits=None):
         bench=lambda _: None,
         events=SimpleNamespace(emit=lambda *_, **__: None),
     )
-    task = Task(id="one", statement="", image="", test_command="pytest")
+    task = Task(id="one", statement="", image="", test_command=command)
     run = TaskRun(services=services, task=task, store=store, ledger=Ledger("run"))
     for name, text in texts.items():
         files = store.rollout(name).directory
@@ -157,6 +159,47 @@ async def test_runs_beyond_the_budget_are_left_out_and_said(tmp_path, monkeypatc
         "7 runs: the task's budget for evidence is spent (execution.task_s, execution.sandboxes)"
     ]
     assert table["ranks"] == {} or len(set(table["voices"])) == 1
+
+
+class OwnTests:
+    """The project's own tests on paper: two pass on the base, and a patch that says `wrong` breaks the second."""
+
+    def __init__(self, monkeypatch):
+        self.chosen, self.ran = [], []
+        monkeypatch.setattr(regression, "choose_existing", self.choose)
+        monkeypatch.setattr(regression, "run_stable", self.run_stable)
+
+    async def choose(self, env, task, bench, change, *, budget_s):
+        self.chosen.append(budget_s)
+        runner = TestRunner(kind="pytest", command="pytest")
+        return ExistingTests(runner=runner, files=("test_own.py",), stable=("test_own.py::x", "test_own.py::y"))
+
+    async def run_stable(self, env, task, patch, bench, existing):
+        self.ran.append(patch.sha256)
+        failing = {"test_own.py::y": "failed"} if b"wrong" in patch.data else {}
+        return StableRun(status="failed", failing=failing, words=dict.fromkeys(failing, "1 != 2"))
+
+
+async def test_by_auto_a_task_without_a_test_command_is_ordered_by_both_kinds_and_nothing_runs_twice(
+    tmp_path, monkeypatch
+):
+    written, own = Bench(monkeypatch), OwnTests(monkeypatch)
+    auto = {"command": None, "cross_execution": "auto", "regression": "auto"}
+    ranked = await play(tmp_path, TEXTS, **auto)
+    assert [one.evidence_rank - 2 * PLACES for one in ranked] == [1, 1, 0]
+    assert "1 of 2 that pass without the change fail (test_own.py::y)" in ranked[2].evidence
+    assert (len(own.chosen), len(own.ran), len(written.ran)) == (1, 3, 12)
+    (tmp_path / "heat-0" / "cross.json").unlink()
+    await play(tmp_path, {**TEXTS, "heat-0/d": "fixed 3"}, **auto)
+    assert (len(own.chosen), len(own.ran)) == (1, 4)
+
+
+async def test_by_auto_nothing_runs_where_all_patches_are_the_same(tmp_path, monkeypatch):
+    written, own = Bench(monkeypatch), OwnTests(monkeypatch)
+    auto = {"command": None, "cross_execution": "auto", "regression": "auto"}
+    ranked = await play(tmp_path, {"heat-0/a": "fixed", "heat-0/b": "fixed"}, **auto)
+    assert [one.evidence_rank for one in ranked] == [2 * PLACES, 2 * PLACES]
+    assert not own.chosen and not written.ran
 
 
 BASE = {
