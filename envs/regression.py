@@ -141,7 +141,7 @@ async def _run_base(
             size, ordered = 1, [*batch, *ordered]
             spent += first.duration_s / 4
             continue
-        again = await run_existing(sandbox, task, runner, batch, timeout_s=budget_s)
+        again = await run_existing(sandbox, task, runner, batch, timeout_s=max(budget_s, 3 * first.duration_s))
         files += batch
         passing |= {test for test in first.ids("passed") if again.tests.get(test) == "passed"}
         spent += max(first.duration_s, again.duration_s)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from agents.trajectory import Trajectory
 from core.record import Record
 from envs.base import Evidence, Grade, Task, TestReport
+from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
 from heats.store.records import Charge, CrossCell, CrossTable, Outcome, StoredVotes, TaskResult
@@ -31,6 +32,7 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "failed.json": TaskResult,
         "tournament.json": Bracket,
         "cross.json": CrossTable,
+        "existing.json": ExistingTests,
         "outcome.json": Outcome,
         "trajectory.json": Trajectory,
         "summary.json": Summary,

@@ -8,7 +8,7 @@ run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
-tasks/<task>/cross.jsonl (cross_store.py)
+tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
 """
