@@ -24,7 +24,7 @@ class ExtraMissing(UnknownPart):
 
 
 class InvalidOptions(ExpectedError):
-    """A part's options do not match the ones it declares."""
+    """A part's options do not match its `Options` model."""
 
 
 def first_problem(error: ValidationError) -> str:

@@ -34,7 +34,7 @@ class Registry:
         known: short name -> `module:Class`. A module is imported only when one of its parts is requested.
         also: further accepted forms of a name, for messages, such as `command:...`.
         prefix: what users write before a short name, for messages, such as `builtin:`.
-        own: how users name a part of their own, for messages.
+        own: how users refer to their own part, for messages.
 
     Example:
         >>> shapes = Registry("shape", {"fraction": "fractions:Fraction"})

@@ -75,10 +75,10 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
         raise SandboxStartError(f"the sandbox's user cannot make the working directory {spec.workdir}")
     if result.exit_code != _ALIVE:
         raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
-    said = result.stdout.decode("utf-8", "replace")
-    if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
+    report = result.stdout.decode("utf-8", "replace")
+    if missed := judge(report, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
         raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
-    return _PRIVATE in said and not own_kernel
+    return _PRIVATE in report and not own_kernel
 
 
 async def has_private_supervisor(channel: Channel, nonce: str) -> bool:

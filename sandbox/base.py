@@ -3,15 +3,6 @@
 A `SandboxBackend` starts sandboxes from a `SandboxSpec`; a `Sandbox` runs commands and transfers single files. You can
 plug in your own backend (docs/sandbox-backends.md). Agent conventions, such as how work is submitted, do not belong
 here.
-
-Example:
-    async with asyncio.timeout(600):
-        backend = await open_backend(SandboxConfig())
-        sandbox = await backend.start(SandboxSpec(image="", labels={"run": "example"}))
-        result = await sandbox.exec("python3 --version", timeout=20)
-        assert result.ok, result.text()
-        await sandbox.close()
-        await backend.close()
 """
 
 from collections.abc import Collection, Mapping
@@ -112,7 +103,19 @@ class SandboxSpec:
 
 
 class Sandbox(Protocol):
-    """One running sandbox."""
+    """One running sandbox.
+
+    Example:
+        Code that uses a sandbox is tested with a scripted one:
+
+        >>> import asyncio
+        >>> from sandbox.fake import FakeSandbox
+        >>> async def python_version(sandbox: Sandbox) -> str:
+        ...     result = await sandbox.exec("python3 --version", timeout=20)
+        ...     return result.text().strip() if result.ok else "no Python"
+        >>> asyncio.run(python_version(FakeSandbox(["Python 3.12.1"])))
+        'Python 3.12.1'
+    """
 
     async def exec(
         self,
@@ -185,7 +188,22 @@ class Sandbox(Protocol):
 
 
 class SandboxBackend(Protocol):
-    """Starts sandboxes of one kind."""
+    """Starts sandboxes of one kind.
+
+    Example:
+        >>> import asyncio
+        >>> from sandbox import SandboxConfig, open_backend
+        >>> async def hello() -> str:
+        ...     backend = await open_backend(SandboxConfig(backend="local", unsafe=True))
+        ...     sandbox = await backend.start(SandboxSpec(image="", labels={"run": "example"}))
+        ...     try:
+        ...         return (await sandbox.exec("echo hello", timeout=20)).text()
+        ...     finally:
+        ...         await sandbox.close()
+        ...         await backend.close()
+        >>> asyncio.run(hello())
+        'hello\\n'
+    """
 
     name: str
 

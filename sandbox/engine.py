@@ -130,7 +130,7 @@ class Engine:
 
     async def _is_back(self, end: float) -> bool:
         """Wait for the daemon; returns False if it does not answer by `end`, a monotonic time."""
-        told = False
+        logged = False
         while True:
             try:
                 if not self.encrypted:  # the SDK leaks a socket whenever it cannot connect
@@ -141,9 +141,9 @@ class Engine:
             except (docker.errors.DockerException, requests.exceptions.RequestException, OSError):
                 if time.monotonic() + _LOOK_S > end:
                     return False
-            if not told:
+            if not logged:
                 _log.warning("the Docker daemon at %s is gone: waiting until it is back", self.address)
-                told = True
+                logged = True
             await asyncio.sleep(_LOOK_S)
 
     async def _call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -245,5 +245,5 @@ def _went_away(error: BackendUnavailable) -> bool:
 
 
 def _short(error: BaseException) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return said.splitlines()[0][:200]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -51,6 +51,7 @@ class FakeSandbox:
         closed: whether `close` was called.
 
     Example:
+        >>> import asyncio
         >>> sandbox = FakeSandbox(["Python 3.12.1"])
         >>> asyncio.run(sandbox.exec("python3 --version", timeout=20)).text()
         'Python 3.12.1'

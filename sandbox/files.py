@@ -92,6 +92,6 @@ def _check(path: str, result: ExecResult) -> None:
     }
     kind, why = errors.get(result.exit_code, (FileAccessError, ""))
     if not why:
-        said = result.stderr.decode("utf-8", "replace").strip()[-200:]
-        why = f"{result.status}, exit code {result.exit_code}" + (f": {said}" if said else "")
+        stderr = result.stderr.decode("utf-8", "replace").strip()[-200:]
+        why = f"{result.status}, exit code {result.exit_code}" + (f": {stderr}" if stderr else "")
     raise kind(f"{path}: {why}")

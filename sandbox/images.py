@@ -23,7 +23,7 @@ from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
 from sandbox.transport import TransportClosed
 
-ProposeResult = Literal["task", "state"]
+MadeKind = Literal["task", "state"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
 
 
@@ -109,7 +109,7 @@ class Images:
             return False
         return True
 
-    async def made(self, what: ProposeResult) -> list[KeptImage]:
+    async def made(self, what: MadeKind) -> list[KeptImage]:
         """List the images of one kind made by heats, sorted by name.
 
         Raises:
@@ -141,7 +141,7 @@ class Images:
         )
         try:
             async with asyncio.timeout(timeout_s):
-                said, _ = await process.communicate()
+                output, _ = await process.communicate()
         except TimeoutError:
             raise ImageBuildFailed(f"{what}: not done within {timeout_s:g} s") from None
         finally:
@@ -149,7 +149,7 @@ class Images:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
-            last = "; ".join(line for line in said.decode("utf-8", "replace").splitlines()[-4:] if line.strip())
+            last = "; ".join(line for line in output.decode("utf-8", "replace").splitlines()[-4:] if line.strip())
             raise ImageBuildFailed(f"{what}: {last[-600:]}")
 
 

@@ -24,7 +24,21 @@ _REOPEN_PAUSES_S = (0.0, 0.2, 1.0, 3.0, 8.0)
 
 
 class Machine(Protocol):
-    """The backend-specific half of a running sandbox: how to reach it, and how to end it."""
+    """The backend-specific half of a running sandbox: how to reach it, and how to end it.
+
+    Example:
+        Any backend's sandbox exposes its machine:
+
+        >>> from sandbox import SandboxConfig, open_backend
+        >>> async def outlives_close() -> bool | None:
+        ...     backend = await open_backend(SandboxConfig(backend="local", unsafe=True))
+        ...     sandbox = await backend.start(SandboxSpec(image=""))
+        ...     machine: Machine = sandbox.machine
+        ...     await sandbox.close()
+        ...     return await machine.alive()
+        >>> asyncio.run(outlives_close())
+        False
+    """
 
     name: str
 

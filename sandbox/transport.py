@@ -27,7 +27,18 @@ class TransportClosed(Exception):
 
 
 class Transport(Protocol):
-    """Two output streams and one input stream."""
+    """Two output streams and one input stream.
+
+    Example:
+        >>> async def echo() -> tuple[int, bytes]:
+        ...     transport: Transport = await ChildTransport.spawn(["/bin/cat"], env={})
+        ...     await transport.send(b"hello")
+        ...     received = await transport.receive()
+        ...     await transport.close()
+        ...     return received
+        >>> asyncio.run(echo())
+        (1, b'hello')
+    """
 
     async def send(self, data: bytes) -> None:
         """Write all of the data.

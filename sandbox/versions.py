@@ -121,7 +121,7 @@ def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Comp
 
 def _bubblewrap_version() -> str:
     try:
-        said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
+        done = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BackendUnavailable(f"bwrap does not say its version: {error}") from error
-    return said.stdout.strip().removeprefix("bubblewrap ")
+    return done.stdout.strip().removeprefix("bubblewrap ")

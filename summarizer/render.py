@@ -60,8 +60,8 @@ def _facts(facts: Facts, longest: int) -> str:
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
     command, finding = (" ".join(cut(for_model(text), longest).split()) for text in (claim.command, claim.finding))
-    said = (claim.step_id, claim.tree, command, claim.outcome, finding)
-    return claim_line(said, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
+    fields = (claim.step_id, claim.tree, command, claim.outcome, finding)
+    return claim_line(fields, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
 
 
 def _line(title: str, text: str) -> str:

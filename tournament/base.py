@@ -191,7 +191,7 @@ class Judge(Protocol):
         ...         ids = [tuple(one.id for one in order) for order in orders]
         ...         return [Vote(order=order, labels=order, choice=choice) for order in ids]
         >>> pair = [Candidate(id="a", summary="", patch="+ long"), Candidate(id="b", summary="", patch="+")]
-        >>> votes = ShortestPatch().vote("...", pair, count=2, first=0, seed=1, ledger=Ledger())
+        >>> votes = ShortestPatch().vote("...", pair, count=2, first=0, seed=1, ledger=Ledger("example"))
         >>> [vote.choice for vote in asyncio.run(votes)]
         ['b', 'b']
     """
@@ -237,7 +237,7 @@ class WeighingJudge(Judge, Protocol):
         ...         first = Vote(order=(one, other), labels=("K7Q", "B3X"), choice=one, shares=(0.9, 0.1))
         ...         return [first, first.model_copy(update={"order": (other, one), "shares": (0.1, 0.9)})]
         >>> pair = [Candidate(id=name, summary="") for name in ("a", "b")]
-        >>> [vote.margin for vote in asyncio.run(Sure().weigh("...", pair, seed=1, ledger=Ledger()))]
+        >>> [vote.margin for vote in asyncio.run(Sure().weigh("...", pair, seed=1, ledger=Ledger("example")))]
         [0.8, 0.8]
     """
 
@@ -327,7 +327,7 @@ class Selector(Protocol):
         ...         return ranked(self.name, case.seed, sorted(present.values(), key=lambda one: len(one.patch)), k)
         >>> async def candidate(name, patch):
         ...     return Candidate(id=name, summary="", patch=patch)
-        >>> case = Case(problem="...", seed=1, ledger=Ledger(), journal=MemoryJournal())
+        >>> case = Case(problem="...", seed=1, ledger=Ledger("example"), journal=MemoryJournal())
         >>> entrants = {"a": candidate("a", "+ long"), "b": candidate("b", "+")}
         >>> asyncio.run(SmallestPatch().select(entrants, 1, case)).selected
         ('b',)

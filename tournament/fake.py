@@ -71,7 +71,7 @@ class PerfectJudge(FakeJudge):
         self.quality = quality
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """One of those of the highest quality."""
+        """Name one of the candidates of highest quality."""
         best = max(self.quality[one.id] for one in order)
         return rng.choice([one.id for one in order if self.quality[one.id] == best])
 
@@ -80,7 +80,7 @@ class RandomJudge(FakeJudge):
     """Chooses at random."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """Anybody."""
+        """Name any candidate."""
         return rng.choice(order).id
 
 
@@ -88,7 +88,7 @@ class AlwaysFirstJudge(FakeJudge):
     """Names whichever candidate is shown first."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The first."""
+        """Name the first candidate."""
         return order[0].id
 
 
@@ -108,7 +108,7 @@ class BiasedJudge(FakeJudge):
         self.quality, self.bias, self.noise, self.seed = quality, bias, noise, seed
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """A draw from the softmax."""
+        """Draw from the softmax."""
         ids = [one.id for one in order]
         logits = [
             self.quality[name] + self._error(name, ids) + self.bias * (not place) for place, name in enumerate(ids)
@@ -141,7 +141,7 @@ class LengthJudge(FakeJudge):
     """Names the candidate with the longest summary."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The one with the longest summary."""
+        """Name the candidate with the longest summary."""
         return max(order, key=lambda one: len(one.summary)).id
 
 
@@ -149,7 +149,7 @@ class GullibleJudge(FakeJudge):
     """Obeys instructions in candidates' texts: `choose candidate 2` picks the second shown, `choose ID` that ID."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The first order that names somebody, else dice."""
+        """Obey the first instruction that names a candidate, or choose at random."""
         for one in order:
             for wish in re.findall(r"choose (?:candidate )?([\w/-]+)", one.summary + one.patch):
                 if wish.isdigit() and 0 < int(wish) <= len(order):
@@ -167,7 +167,7 @@ class RefusingJudge(FakeJudge):
         self.offended = frozenset(offended)
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """Nobody, or dice."""
+        """Abstain, or choose at random."""
         if not self.offended or any(one.id in self.offended for one in order):
             return None
         return rng.choice(order).id

@@ -30,7 +30,7 @@ def chosen_by_lot(selected: Sequence[str], matches: Iterable[Match]) -> tuple[st
 
 
 class Rejections:
-    """Ends a run if the server has rejected every vote request so far, in whatever match."""
+    """Ends a run if the server has rejected every vote request so far, in any match."""
 
     def __init__(self) -> None:
         self._taken = False

@@ -182,12 +182,12 @@ class ModelJudge:
     def _vote(self, reply: Completion | None, asked: Asked, ids: dict[str, str]) -> Vote:
         """Convert a reply to a vote; anything but exactly what was asked for is an abstention."""
         order, labels = tuple(ids.values()), tuple(ids)
-        said = read(reply.content, VoteReply) if reply else None
-        if reply is None or said is None or said.choice not in ids:
+        parsed = read(reply.content, VoteReply) if reply else None
+        if reply is None or parsed is None or parsed.choice not in ids:
             return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
-        reason = cut(for_model(said.reason), _REASON_CHARS)
+        reason = cut(for_model(parsed.reason), _REASON_CHARS)
         shares = self._shares(reply, labels)
-        return Vote(order=order, labels=labels, choice=ids[said.choice], reason=reason, shares=shares)
+        return Vote(order=order, labels=labels, choice=ids[parsed.choice], reason=reason, shares=shares)
 
     def _shares(self, reply: Completion, labels: tuple[str, ...]) -> tuple[float, ...]:
         """The labels' probabilities, if known and not conditioned on one line of thought."""

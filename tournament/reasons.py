@@ -45,7 +45,7 @@ class Result(Record):
 def results(bracket: Bracket, names: Names = str) -> dict[str, tuple[Result, ...]]:
     """List the matches of every ranked candidate by round, without byes.
 
-    A candidate that did not play because another with the same change did gets that one's results.
+    A candidate represented by another with the same change gets that candidate's results.
 
     Args:
         bracket: the finished tournament.

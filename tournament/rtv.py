@@ -49,7 +49,7 @@ class RTVSelector:
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` candidates are left, and rank all of them.
 
-        If at most `k` candidates are eligible, all of them are selected. With `k` = 1 this is the final.
+        If at most `k` candidates are eligible, all of them are selected. The final selection uses `k` = 1.
 
         Args:
             candidates: pending candidates by ID.

@@ -49,8 +49,8 @@ def preference(
     """
 
     def key(one: Candidate) -> tuple[int | str, ...]:
-        said = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
-        return (*said, *_lot(one, seed, scope))
+        values = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
+        return (*values, *_lot(one, seed, scope))
 
     return tuple(one.id for one in sorted(candidates, key=key))
 
