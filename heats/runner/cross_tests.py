@@ -15,8 +15,8 @@ from envs.conventions import is_python_test, is_test
 from envs.existing_tests import TestRunner
 from envs.regression import first_words, run_on
 from envs.worktree import apply_patch
+from heats.runner.evidence_cells import EvidenceCells, Job
 from heats.runner.rollout import TaskRun
-from heats.runner.test_cells import Job, TestCells
 from heats.store.cross_table import AuthoredTests
 from heats.store.records import CrossCell
 from sandbox.errors import FileAccessError
@@ -57,7 +57,7 @@ def _tests_in(patch: Patch) -> dict[str, FileDiff]:
 
 async def cross_jobs(
     run: TaskRun,
-    cells: TestCells,
+    cells: EvidenceCells,
     runner: TestRunner,
     voices: Sequence[AuthoredTests],
     patches: Mapping[str, Patch],

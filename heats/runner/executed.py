@@ -12,8 +12,8 @@ from envs.base import Patch
 from envs.existing_tests import TestRunner
 from envs.regression import ExistingTests
 from heats.runner import cross_tests, regression
+from heats.runner.evidence_cells import EvidenceCells, Job
 from heats.runner.rollout import TaskRun
-from heats.runner.test_cells import Job, TestCells
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import ExistingRun, tabulate, with_cross
 from heats.store.records import CrossTable
@@ -97,7 +97,7 @@ class _Execution:
 
     def __init__(self, run: TaskRun, heat: int, store: CrossStore, patches: Mapping[str, Patch]) -> None:
         self.run, self.store, self.patches = run, store, patches
-        self.cells = TestCells(run, heat, store)
+        self.cells = EvidenceCells(run, heat, store)
         self.existing = ExistingTests()
         self.left_out: list[str] = []
 

@@ -7,8 +7,8 @@ from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs.base import Patch
 from envs.existing_tests import TestRunner, change_of, runner_of_command
 from envs.regression import ExistingTests, choose_existing, run_stable
+from heats.runner.evidence_cells import EvidenceCells, Job
 from heats.runner.rollout import TaskRun
-from heats.runner.test_cells import Job, TestCells
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import ExistingRun
 from heats.store.records import CrossCell
@@ -23,7 +23,9 @@ def is_on(run: TaskRun) -> bool:
     return wanted
 
 
-async def existing_tests(run: TaskRun, cells: TestCells, store: CrossStore, patches: Iterable[Patch]) -> ExistingTests:
+async def existing_tests(
+    run: TaskRun, cells: EvidenceCells, store: CrossStore, patches: Iterable[Patch]
+) -> ExistingTests:
     """What of the project's own tests is run, chosen by the first patches there are and then kept for the task.
 
     Where only the runner is wanted, for tests that rollouts wrote, nothing is run.

@@ -35,10 +35,8 @@ class Job:
     make: Callable[[], Awaitable[CrossCell]]
 
 
-class TestCells:
+class EvidenceCells:
     """The runs of one task, those of earlier heats and processes among them."""
-
-    __test__ = False
 
     def __init__(self, run: TaskRun, heat: int, store: CrossStore) -> None:
         self.task_run, self.heat, self._store = run, heat, store
