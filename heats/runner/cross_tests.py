@@ -22,6 +22,8 @@ from heats.store.records import CrossCell
 from sandbox.errors import FileAccessError
 
 MOST_FILES, MOST_BYTES = 50, 1 << 20
+_FACTOR = 3
+"""Single files of an author may take so many times as long as all that is run of the project's own tests."""
 
 
 def is_on(run: TaskRun) -> bool:
@@ -119,9 +121,12 @@ async def _cell(
     services, task = run.services, run.task
     cell, bench = CrossCell(tests=voice.digest, patch=key), services.bench("cross")
     report: TestReport | None
+    limit = task.test_timeout_s
+    if runner.kind != "command":
+        limit = min(limit, _FACTOR * services.config.execution.existing_s)
     try:
         report, problem = await run_on(
-            services.env, task, patch, bench, runner, voice.files, written=files, timeout_s=task.test_timeout_s
+            services.env, task, patch, bench, runner, voice.files, written=files, timeout_s=limit
         )
     except FileAccessError as error:
         report, problem = None, str(error)
