@@ -147,6 +147,16 @@ async def test_the_patch_that_most_made_wins_and_copies_come_after(kit) -> None:
     assert [by_id[name] for name in bracket.selected] == ["b", "a"]
 
 
+async def test_majority_counts_different_changes_that_no_executed_test_tells_apart(kit) -> None:
+    changes = {"a": "one", "b": "one", "c": "two", "d": "three", "e": "four"}
+    field = [
+        Candidate(id=name, summary="", patch_key=key, behaviour="alone" if key == "one" else "alike")
+        for name, key in changes.items()
+    ]
+    bracket = await kit.play(MajoritySelector(), {one.id: kit.at_once(one) for one in field}, 3)
+    assert set(bracket.selected) == {"c", "d", "e"}
+
+
 async def test_scores_that_fail_neither_win_nor_lose(config, kit) -> None:
     def reply(messages, schema, index):
         summary = kit.payload(messages)["candidates"][0]["summary"]
