@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
+from core.errors import UnknownPart
 from core.record import Config
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
@@ -49,7 +51,7 @@ class RefineConfig(Config):
 
     Attributes:
         context: `select-k` gives every rollout the K that the tournament kept, `random-k` K drawn for each rollout,
-            `single` its own predecessor.
+            `single` its own predecessor; or `module:Class`, a context rule of your own.
         view: what it is told of them: their summaries alone, or also how they did in the comparison, their changes (as
             text, and as files that apply), what was executed, and why the others lost.
         chars: characters of all that.
@@ -60,13 +62,21 @@ class RefineConfig(Config):
         stop_when_verified: no further heat once a candidate is verified.
     """
 
-    context: Literal["select-k", "random-k", "single"] = "select-k"
+    context: str = "select-k"
     view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
     chars: int = Field(24_000, ge=1000)
     change_chars: int = Field(6000, ge=200)
     fresh_share: float = Field(0.25, ge=0, le=1)
     keep_candidates: bool = True
     stop_when_verified: bool = False
+
+    @field_validator("context")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return CONTEXT_RULES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
 
 
 class LimitsConfig(Config):
@@ -238,8 +248,8 @@ def _explain(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; --print-config shows every key"
-        return f"configuration: there is no key {where}{hint}{more}"
+        hint = f"; did you mean {near[0]}?" if near else "; --print-config lists all keys"
+        return f"configuration: unknown key {where}{hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"configuration: {where + ': ' if where else ''}{message}{more}"
 

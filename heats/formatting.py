@@ -85,7 +85,7 @@ def decision(match: Match) -> str:
         "evidence": "by evidence",
         "bye": "no opponent",
         "tie-break": "a tie, settled by tie-breaks",
-        "unheard": "no vote could be read, a lot says who goes on",
+        "unheard": "no vote could be read, so the winner was chosen at random",
         "votes": "",
     }[match.decided_by]
 
@@ -189,7 +189,7 @@ def aligned(
             _cell(_cut(row[place], widths[place], place in middle), widths[place], place in right) for place in shown
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, f"(not shown, for want of room: {', '.join(gone)})"] if gone else lines
+    return [*lines, f"(not shown: {', '.join(gone)})"] if gone else lines
 
 
 def _cut(text: str, width: int, middle: bool) -> str:

@@ -79,9 +79,9 @@ async def test_a_sandbox_backend_agent_and_selector_of_ones_own_are_opened_with_
 
 
 async def test_options_of_a_part_of_ones_own_are_checked_by_name() -> None:
-    with pytest.raises(InvalidOptions, match=r"there is no sandbox\.options\.custer; known: cluster"):
+    with pytest.raises(InvalidOptions, match=r"unknown option sandbox\.options\.custer; known: cluster"):
         await open_backend(configured("sandbox", "Backend", custer="x"))
-    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.cluster; it takes no options"):
+    with pytest.raises(InvalidOptions, match=r"unknown option tournament\.options\.cluster; it takes no options"):
         open_selector(load_config((), {"tournament.options.cluster": "x"}).tournament, None)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from pydantic import AliasChoices, Field
+
 from agents.llm.ledger import Ledger
 from core.record import Record
 
@@ -74,8 +76,8 @@ class Vote(Record):
 
 
 Decision = Literal["votes", "evidence", "bye", "tie-break", "unheard"]
-"""How a match was decided. A `bye` is no win. `unheard`: votes were asked for and none could be read, so a lot says
-who goes on; nobody has won or lost."""
+"""How a match was decided. A `bye` is no win. `unheard`: no vote could be read, so the
+winner was chosen at random; nobody has won or lost."""
 
 
 class Match(Record):
@@ -104,7 +106,7 @@ class Bracket(Record):
         ranking: all candidates, best first; the first `k` eligible ones are the selection.
         selected: empty when nobody was eligible.
         ineligible: the end of the ranking: candidates without anything to hand over.
-        by_lot: the selected ones that owe their place to a lot because no vote on them could be read.
+        by_chance: the selected candidates that were chosen at random, because no vote on them could be read.
     """
 
     selector: str
@@ -116,7 +118,7 @@ class Bracket(Record):
     ranking: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
     ineligible: tuple[str, ...] = ()
-    by_lot: tuple[str, ...] = ()
+    by_chance: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("by_chance", "by_lot"))
 
     @property
     def matches(self) -> tuple[Match, ...]:

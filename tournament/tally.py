@@ -3,7 +3,7 @@
 Most votes win. Of contestants with equally many, what `ties.py` compares before the order of the votes decides; then,
 where that is configured, who had its last vote in an earlier block; then the match's fixed preference. A block is G
 votes, one in each order; within it nothing is earlier. Abstentions count for nobody; a match without any vote is
-decided by lot. A match stops early only after whole blocks, and only while every order has been read equally often.
+decided at random. A match stops early only after whole blocks, and only while every order has been read equally often.
 
 Where a judge gives probabilities, one vote in each order is the whole match: see `weighed`.
 """
@@ -29,7 +29,7 @@ class Rules:
 
     Attributes:
         preference: the contestants, the one that wins a complete tie first.
-        lots: the contestants, the one that goes on without any vote first.
+        random_order: the contestants; the first wins when no vote can be read.
         votes: V, votes of the whole match; a multiple of `block`.
         block: G, votes until every order was shown once.
         before: what is compared before the order of the votes, by contestant; smaller is better.
@@ -37,7 +37,7 @@ class Rules:
     """
 
     preference: tuple[str, ...]
-    lots: tuple[str, ...]
+    random_order: tuple[str, ...]
     votes: int
     block: int
     before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -76,7 +76,7 @@ def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing
 def leader(choices: Sequence[str | None], rules: Rules) -> str:
     """Who wins if no further vote is cast."""
     if not any(choices):
-        return rules.lots[0]
+        return rules.random_order[0]
     found = standings(choices, rules)
     return min(found, key=lambda name: found[name].key)
 

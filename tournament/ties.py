@@ -1,7 +1,7 @@
 """Tie-breaks: who wins where votes do not say.
 
 All of them are known or fixed before a match's first vote, except the one that looks at the order of the votes; so a
-match can stop early whatever the tie-breaks are. A lot always decides in the end.
+match can stop early whatever the tie-breaks are. In the end the choice is random.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,22 +39,22 @@ def preference(
     """The candidates, who wins a complete tie first.
 
     Args:
-        scope: the match, so that nobody draws the same lot in all of them.
+        scope: the match, so that no candidate comes first in all of them.
     """
 
     def key(one: Candidate) -> tuple[int | str, ...]:
         said = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
-        return (*said, *_lot(one, seed, scope))
+        return (*said, *_random_key(one, seed, scope))
 
     return tuple(one.id for one in sorted(candidates, key=key))
 
 
-def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
-    """The order of the lots alone.
+def random_order(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
+    """Return the candidates in an order that depends on the seed alone.
 
     It says who goes on where no vote could be read: whoever makes judges refuse must not gain by the size of its patch.
     """
-    return tuple(one.id for one in sorted(candidates, key=lambda one: _lot(one, seed, scope)))
+    return tuple(one.id for one in sorted(candidates, key=lambda one: _random_key(one, seed, scope)))
 
 
 def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> dict[str, tuple[int, ...]]:
@@ -63,5 +63,5 @@ def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> d
     return {one.id: tuple(_BY_CANDIDATE[tie](one) for tie in ties[:at]) for one in candidates}
 
 
-def _lot(candidate: Candidate, seed: int, scope: str) -> tuple[int, str]:
+def _random_key(candidate: Candidate, seed: int, scope: str) -> tuple[int, str]:
     return seeded_hash(seed, "tie", scope, candidate.id), candidate.id

@@ -161,7 +161,7 @@ def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]
     missing = sorted({match[1] for match in found if match[2] is None and match[1] not in given})
     if missing:
         example = ", ".join(f"{name}: ..." for name in missing)
-        raise TaskError(f"the task wants values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
+        raise TaskError(f"the task needs values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
     return {key: _TEMPLATE.sub(lambda match: given.get(match[1], match[2] or ""), value) for key, value in env.items()}
 
 

@@ -93,7 +93,7 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     except (SandboxError, SetupFailed) as error:
         return Grade(task_id=task.id, outcome="invalid", reason=str(error))
     if run.undone:
-        reason = f"{grade.reason}; without the patch's changes to what tests: {', '.join(run.undone[:5])}"
+        reason = f"{grade.reason}; without the patch's changes to tests: {', '.join(run.undone[:5])}"
         grade = grade.model_copy(update={"reason": reason})
     return grade
 
@@ -113,7 +113,7 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
             await _put_tests(sandbox, bench)
         except SetupFailed as error:
             if patch and await _tests_fit(bench):
-                return Run({}, problem=f"the patch is in the way of the hidden tests: {error}", undone=undone)
+                return Run({}, problem=f"the patch conflicts with the hidden tests: {error}", undone=undone)
             raise
         planting = await plant(SandboxFiles(sandbox, task.workdir)) if plant else Planting()
         copies = {path: scratch_path(".py") for path in planting.files}
@@ -195,13 +195,13 @@ def _judge(bench: Bench, run: Run) -> Grade:
     failing = failing_tests(bench.instance, run.tests)
     if result.status in ("indeterminate", "oom"):
         outcome = "invalid"
-        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not seen"
+        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not observed"
     elif result.status == "timeout":
-        reason = f"the tests did not end within {bench.task.test_timeout_s:g} s"
+        reason = f"the tests did not finish within {bench.task.test_timeout_s:g} s"
     elif result.stdout_total > len(result.stdout):
         reason = f"the tests printed {result.stdout_total} bytes, more than can be read"
     elif not run.tests:
-        reason = f"no test results came out of the test command: {describe(result)}"
+        reason = f"the test command reported no test results: {describe(result)}"
     elif failing:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
         reason = f"{len(failing)} of {expected} expected tests do not pass: {', '.join(failing[:3])}"

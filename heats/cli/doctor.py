@@ -68,15 +68,17 @@ def doctor(
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
-    config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
+    config: Annotated[
+        list[str] | None, typer.Option("--config", "-c", help="YAML file, preset or key=value; repeatable.")
+    ] = None,
     strict_host: Annotated[
-        bool, typer.Option("--strict-host", help="An old container engine, runtime or kernel is a failure.")
+        bool, typer.Option("--strict-host", help="Fail on an outdated container engine, runtime or kernel.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check sandbox, agent, model, disk and installation; one line each, exit 6 if something is missing.
+    """Check sandbox, agent, model, disk and installation: one line each, exit code 6 if something is missing.
 
-    A model server is asked for everything that heats can make use of; for what it has not, the line says what is used
+    A model server is probed for every feature that heats can use. Where it lacks one, the line says what is used
     instead.
     """
     options = {
@@ -149,7 +151,7 @@ async def _packages() -> str:
     if clashes:
         raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in an environment of its own")
     if shutil.which("git") is None:
-        raise PreflightFailed("git is not installed on this machine; repositories are read with it")
+        raise PreflightFailed("git is not installed on this machine, and heats needs it to read repositories")
     return f"heats {metadata.version('heats')}, no import name clashes"
 
 
@@ -181,7 +183,7 @@ async def _host(place: _Place) -> str:
         await backend.close()
     said = ", ".join(map(str, components))
     if any(one.below for one in components):
-        raise Doubt(f"{said}; look whether your distribution has fixed what is below, or use another runtime")
+        raise Doubt(f"{said}; check whether your distribution has backported the fixes, or use another runtime")
     return said
 
 
@@ -210,7 +212,7 @@ async def _location(config: HeatsConfig) -> str:
     place = _home()
     shown = shown_in_host_image(place, packages=config.sandbox.host_packages)
     if not shown or config.sandbox.backend == "docker":
-        return f"{place.parent}, which no sandbox shows"
+        return f"{place.parent}, not visible in any sandbox"
     raise Doubt(
         f"bubblewrap sandboxes of image `host` show {place.parent}: attempts at the built-in tasks could read their "
         "hidden tests; install heats elsewhere (uv tool install, a venv), or leave sandbox.host_packages off"
@@ -228,7 +230,7 @@ async def _agent(config: HeatsConfig) -> str:
     from agents.mini_agent import MiniAgent  # other agents do without it
 
     made = open_agent(config.agent.name, config.agent)
-    return f"{made.name}, played by {made.python}" if isinstance(made, MiniAgent) else made.name
+    return f"{made.name}, run by {made.python}" if isinstance(made, MiniAgent) else made.name
 
 
 async def _model(name: str, config: ModelConfig) -> list[Line]:

@@ -120,7 +120,7 @@ class AttemptsEnv:
 
     def _place(self) -> RepositoryEnv:
         if self.repository is None:
-            raise BackendUnavailable("these attempts came without a repository")
+            raise BackendUnavailable("these attempts have no repository")
         return self.repository
 
 

@@ -58,7 +58,7 @@ def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
         tree, parent = _merge(scratch, source.onto, between), source.onto
     changes = tuple(_changes(scratch, parent, tree))
     if not changes:
-        raise PatchRefused(f"the patch changes nothing: {parent[:12]} has it already")
+        raise PatchRefused(f"the patch changes nothing: {parent[:12]} already contains it")
     return Commit(_commit_tree(scratch, tree, parent, source.message, who), tree, parent, changes)
 
 
@@ -116,7 +116,7 @@ def check_branch(user: Git, name: str) -> None:
         UsageError
     """
     if name.startswith("-") or user.run("check-ref-format", f"refs/heads/{name}", ok=(0, 1, 129)).code:
-        raise UsageError(f"--branch: {name!r} is no name for a branch")
+        raise UsageError(f"--branch: {name!r} is not a valid branch name")
 
 
 def present(user: Git, name: str, commit: Commit) -> str | None:
@@ -160,6 +160,6 @@ def moved(user: Git, base: str, head: str) -> str | None:
     if head == base:
         return None
     if user.run("merge-base", "--is-ancestor", base, head, ok=(0, 1)).code:
-        return f"HEAD does not contain the run's base {base[:12]} (any more); the branch starts from that base"
+        return f"HEAD does not contain the run's base {base[:12]} ; the branch starts from that base"
     count = user.run("rev-list", "--count", f"{base}..{head}").text
     return f"HEAD is {count} commit(s) ahead of the run's base {base[:12]}; --onto HEAD merges the patch onto it"

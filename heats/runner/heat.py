@@ -4,12 +4,12 @@ A heat's plan depends only on the configuration and the heat before it, so a res
 """
 
 import asyncio
-import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
+from heats.context_rules import Before, open_context_rule
 from heats.runner.context import Context, make_context, recorded
 from heats.runner.cross_tests import crossed, is_on
 from heats.runner.rollout import Plan, TaskRun
@@ -121,9 +121,9 @@ async def hold_tournament(
 def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
     """Warn where a heat has nothing to select, or a selection has nothing to stand on."""
     if not bracket.selected:
-        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts gave a patch, so nothing is kept"
-    elif bracket.by_lot:
-        text = f"heat {heat}: no vote on {', '.join(bracket.by_lot)} could be read; a lot, and no judge, chose them"
+        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts produced a patch, so nothing is kept"
+    elif bracket.by_chance:
+        text = f"heat {heat}: no vote on {', '.join(bracket.by_chance)} could be read, so they were chosen at random"
     else:
         return
     run.services.events.emit("warning", task=run.task.id, text=text)
@@ -149,8 +149,8 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
             late = outcome.exit != "submitted"
             places[name] = (-candidate.evidence_rank, late, run.services.seed(seed, name))
     if not found:
-        raise NoCandidates("no rollout gave a candidate within the task's time")
-    run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: the time was up before the votes were in")
+        raise NoCandidates("no rollout produced a candidate within the task's time")
+    run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: time ran out before all votes were cast")
     return ranked("deadline", seed, sorted(found, key=lambda one: places[one.id]), k, found)
 
 
@@ -179,20 +179,17 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
-def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str, ...]:
-    """Ids of the rollouts that a rollout of this number is told of; attempts that did nothing teach nothing."""
+def _parents(run: TaskRun, heat: int, index: int, bracket: Bracket) -> tuple[str, ...]:
+    """Return the ids of the rollouts that a rollout of this number reads about."""
     config = run.services.config
-    able = [one for one in before.ranking if not run.was_idle(one)]
-    match config.refine.context:
-        case "select-k":
-            return tuple(one for one in before.selected if one in able)
-        case "single":
-            own = rollout_ids(heat - 1, config.rollouts)[index]
-            return (own,) if own in able else ()
-        case "random-k":
-            draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
-            eligible = sorted(one for one in able if one not in before.ineligible)
-            return tuple(draw.sample(eligible, min(config.select_k, len(eligible))))
+    before = Before(
+        bracket=bracket,
+        usable=tuple(one for one in bracket.ranking if not run.was_idle(one)),
+        predecessor=rollout_ids(heat - 1, config.rollouts)[index],
+        k=config.select_k,
+        seed=run.services.seed(run.task.id, heat_name(heat), index, "context"),
+    )
+    return tuple(open_context_rule(config.refine.context).parents(before))
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

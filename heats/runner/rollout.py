@@ -241,9 +241,7 @@ class TaskRun:
             limit_s = self.clock.rollout_s(task.agent_timeout_s) if self.clock else task.agent_timeout_s
             ended = await in_time(running, limit_s, files)
             if ended is None:
-                return Outcome(rollout=plan.rollout, exit=None, error="the time was up before its first step"), Patch(
-                    b""
-                )
+                return Outcome(rollout=plan.rollout, exit=None, error="time ran out before the first step"), Patch(b"")
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()

@@ -277,7 +277,7 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
     asked, cast = config.tournament.votes, config.tournament.full_match
     if asked != cast:
         orders = f"{config.tournament.group_size} orders equally often"
-        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast}, to show all {orders}")
+        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast} to show all {orders}")
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

@@ -14,6 +14,7 @@ from envs import Bench, spec_for
 from envs.base import Env, MakesImages, Task
 from envs.errors import SetupFailed
 from heats.config import HeatsConfig
+from heats.context_rules import open_context_rule
 from heats.runner.model_mix import main_model, policy_of
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
@@ -146,6 +147,7 @@ async def open_services(
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
+        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)

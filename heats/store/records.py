@@ -6,6 +6,8 @@ Rooms below bring their own records: `Trajectory`, `Summary`, `Evidence`, `TestR
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import AliasChoices, Field
+
 from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind
 from core.record import Record
@@ -87,7 +89,7 @@ class TaskResult(Record):
             of heats or of the env (`internal`).
         kept: ids kept after each heat but the last.
         state_image: image that keeps the winner's end state, where one was to be kept.
-        by_lot: votes on the winner were asked for and none could be read: a lot chose it.
+        by_chance: the winner was chosen at random, because no vote on it could be read.
     """
 
     task: str
@@ -103,7 +105,7 @@ class TaskResult(Record):
     evidence: Evidence | None = None
     usage: Usage = Usage()
     state_image: str = ""
-    by_lot: bool = False
+    by_chance: bool = Field(default=False, validation_alias=AliasChoices("by_chance", "by_lot"))
 
 
 class StoredVotes(Record):

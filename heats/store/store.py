@@ -201,7 +201,7 @@ class RunStore:
         if directory.exists() and not directory.is_dir():
             raise UsageError(f"{directory} is not a directory: choose another --out")
         if directory.is_dir() and any(directory.iterdir()) and not (directory / "run.lock").exists():
-            raise UsageError(f"{directory} is not empty and holds no run of heats: choose another --out")
+            raise UsageError(f"{directory} is not empty and is not a heats run directory: choose another --out")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         store._take_lock()
         try:
@@ -233,7 +233,7 @@ class RunStore:
         """
         manifest = read_record(self.directory / "run.json", Manifest)
         if manifest is None:
-            raise UsageError(f"{self.directory} holds no run (no readable run.json)")
+            raise UsageError(f"{self.directory} is not a heats run directory (no readable run.json)")
         return manifest
 
     @property
@@ -298,8 +298,8 @@ class RunStore:
             changed = _differences(stored.identity, wanted)
         if changed:
             raise UsageError(
-                f"{self.directory} holds a run with another {', '.join(changed[:4])}: "
-                "choose another --out, or --redo to set the old one aside"
+                f"{self.directory} holds a run with a different {', '.join(changed[:4])}: "
+                "choose another --out, or --redo to move the old run aside"
             )
         if wanted != stored.identity:
             write_record(path, stored.model_copy(update={"identity": wanted}))

@@ -84,7 +84,7 @@ def bracket_pane(task: TaskFacts, heat: int, basis: Basis) -> RenderableType:
     """A heat's bracket, then every match with its votes and their reasons, then the cross-execution table."""
     bracket = task.brackets[heat]
     if bracket is None:
-        return Text("the tournament of this heat is not over", style="dim")
+        return Text("the tournament of this heat is still in progress", style="dim")
 
     def sign(rollout: str) -> tuple[str, str]:
         found = task.find(rollout)
@@ -109,7 +109,7 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     view = view_cross(task, heat)
     if view is None:
         return
-    yield _title(f"Cross-execution: {view.tests} tests that rollouts wrote, {view.counting} of them count")
+    yield _title(f"Cross-execution: {view.tests} tests written by rollouts, {view.counting} of them count")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in ("test", "by", *(name for _, name, _ in view.columns)):
         table.add_column(one_line(name, 20), overflow="ellipsis", no_wrap=True)
@@ -131,7 +131,7 @@ def _match(match: Match) -> Iterator[Text]:
     for vote in match.votes:
         who = one_line(say.short(vote.choice), 30) if vote.choice else "abstained"
         style = "green" if vote.choice == match.winner else "dim"
-        flips = "(another with comments shown) " if vote.presentation_sensitive else ""
+        flips = "(a different choice with comments shown) " if vote.presentation_sensitive else ""
         yield Text.assemble(
             ("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(resolved(vote, say.short), 600)
         )
@@ -158,7 +158,7 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
 
 
 def _summary(told: Summary) -> Iterator[RenderableType]:
-    yield _title("Summary" if told.source == "model" else "Summary, made from the facts alone")
+    yield _title("Summary" if told.source == "model" else "Summary, built from recorded facts only")
     yield Text(for_screen(told.problem))
     if told.hypotheses:
         yield _title("Hypotheses")

@@ -100,7 +100,7 @@ def test_a_task_repository_is_read_split_by_split_and_byte_by_byte(tmp_path: Pat
         ([], "has no rows"),
         ([{**ROW, "base_commit": None}], "pallets__flask-1: it has no base_commit"),
         (["x"], "row 1: not an object"),
-        ([{**ROW, "FAIL_TO_PASS": "all of them"}], "FAIL_TO_PASS is no list of names"),
+        ([{**ROW, "FAIL_TO_PASS": "all of them"}], "FAIL_TO_PASS is not a list of names"),
         ("not json", "cannot read the data set"),
     ],
 )

@@ -129,7 +129,7 @@ async def test_equal_fixes_do_not_play_each_other(paper_run, tmp_path):
 
 
 async def test_votes_that_the_server_rejects_do_not_vanish(paper_run, tmp_path):
-    """24 of 24 votes were rejected, the choice was a lot, and nobody said a word."""
+    """24 of 24 votes were rejected, the choice was random, and nobody said a word."""
     words = "the model server answered 400: grammar too complex"
     model = Judging("right", "odd", "wrong", votes=lambda *_: RequestRejected(words))
     with pytest.raises(ExceptionGroup) as stopped:
@@ -151,7 +151,7 @@ async def test_a_heat_without_a_patch_neither_votes_nor_selects(paper_run, tmp_p
     warnings = [
         event.data["text"] for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "warning"
     ]
-    assert warnings[0] == "heat 0: none of its 3 rollouts gave a patch, so nothing is kept"
+    assert warnings[0] == "heat 0: none of its 3 rollouts produced a patch, so nothing is kept"
 
 
 async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
@@ -160,14 +160,14 @@ async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
     assert there and set(bracket.selected) == there and set(bracket.ineligible) == set(task.rollouts(0)) - there
 
 
-async def test_a_lot_does_not_pass_for_a_judgement(paper_run, tmp_path):
+async def test_a_random_choice_does_not_pass_for_a_judgement(paper_run, tmp_path):
     model = Judging("right", "odd", "wrong", votes=lambda *_: "I think that")
     (result,) = await paper_run(model=model, **settings(rollouts=4, seed=3))
     run = RunStore(tmp_path / "run")
-    assert result.by_lot and "a lot chose it" in result.detail
+    assert result.by_chance and "chosen at random" in result.detail
     assert "no vote on it against" in account(run, "one")
     said = list(lines_of(run))
-    assert any("could be read" in line and "a lot lets" in line for line in said)
+    assert any("could be read" in line and "advances at random" in line for line in said)
     assert any(line.startswith("one  warning: heat 0: no vote on") for line in said)
 
 

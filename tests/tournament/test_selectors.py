@@ -110,7 +110,7 @@ def test_a_selector_of_ones_own_has_settings_that_it_checks_itself(config) -> No
     sys.modules[__name__] = sys.modules.get(__name__) or SimpleNamespace(Longest=Longest)
     config = config.model_copy(update={"selector": name, "options": {"at_most": 7}})
     assert open_selector(config, None).options.at_most == 7
-    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.at_last; known: at_most"):
+    with pytest.raises(InvalidOptions, match=r"unknown option tournament\.options\.at_last; known: at_most"):
         open_selector(config.model_copy(update={"options": {"at_last": 7}}), None)
     with pytest.raises(InvalidOptions, match=r"tournament\.options\.at_most; it takes no options"):
         open_selector(config.model_copy(update={"selector": "random"}), None)
