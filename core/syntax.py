@@ -1,7 +1,7 @@
-"""Python source as syntax trees, one at a time in this process.
+"""Parse Python source into syntax trees, one at a time per process.
 
-CPython 3.11 counts the depth of a tree for all threads together while it hands the tree over, and raises `SystemError:
-AST constructor recursion depth mismatch` when two threads do so at once. Every `ast.parse` in heats goes through here.
+CPython 3.11 tracks AST recursion depth across threads and raises `SystemError: AST constructor recursion depth
+mismatch` when two threads convert trees at once. Every `ast.parse` in heats goes through this module.
 """
 
 import ast
@@ -17,10 +17,10 @@ def parse_python(source: str | bytes, mode: Literal["exec"] = "exec") -> ast.Mod
 @overload
 def parse_python(source: str | bytes, mode: Literal["eval"]) -> ast.Expression: ...
 def parse_python(source: str | bytes, mode: Literal["exec", "eval"] = "exec") -> ast.Module | ast.Expression:
-    """Parse source that anybody may have written.
+    """Parse untrusted Python source.
 
     Raises:
-        SyntaxError: it is no Python, longer than 4 MiB, or nested too deep.
+        SyntaxError: the source is not valid Python, exceeds 4 MiB, or is nested too deeply.
     """
     if len(source) > _MOST_BYTES:
         raise SyntaxError("the source is too long to be parsed")

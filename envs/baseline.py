@@ -16,7 +16,7 @@ _UNLOADED = "tests cannot be loaded on the untouched tree"
 _PYTEST_ENDS = {
     2: "pytest was interrupted",
     3: "pytest failed internally",
-    4: "pytest was called with wrong arguments",
+    4: "wrong arguments for pytest",
     5: "pytest found no tests",
 }
 _NEVER_RAN = re.compile(

@@ -1,7 +1,7 @@
 """Our own grader: a patch and the hidden tests of an instance in a fresh sandbox, judged test by test.
 
 Changes of the patch to tests and to what steers test runners are undone before the test patch goes in. A patch that
-passes is run a second time, in another sandbox, with sentinel tests: code under test can print what it likes.
+passes is run again, in other sandboxes, with sentinel tests: code under test can print what it likes.
 """
 
 import random
@@ -268,8 +268,17 @@ class _Trials:
     async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
         """See `Trials.run`: each round in a sandbox of its own, since scripts put the test files in place themselves.
 
-        One round is enough: the tests of a data set are known not to pass by chance, and an attempt never saw them.
+        Two rounds are enough: the tests of a data set are known not to pass by chance, and an attempt never saw them.
         """
+        runs: list[PlantedRun] = []
+        for _ in range(min(rounds, 2)):
+            trial = await self._once(plan, patched=patched)
+            if trial.problem:
+                return trial
+            runs += trial.runs
+        return Trial(tuple(runs))
+
+    async def _once(self, plan: Planner, *, patched: bool) -> Trial:
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
         grade = _judge(self.bench, run)
         if grade.outcome == "invalid" or (run.result is None and not patched):

@@ -115,7 +115,7 @@ class TaskView:
         found = [("Patch", "patch")] if any(patch.selected for patch in self.patches) else []
         found += [(f"Heat {heat.number}", f"heat-{heat.number}") for heat in self.heats]
         found += [("Patches", "patches")] if len(self.patches) > 1 else []
-        found += [("Time line", "time")] if self.timeline is not None else []
+        found += [("Timeline", "time")] if self.timeline is not None else []
         return tuple((name, f"#{self.slug}/{where}") for name, where in found)
 
 

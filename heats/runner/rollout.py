@@ -4,12 +4,10 @@ Every piece is stored when it is done and read instead of done again when it is 
 """
 
 import asyncio
-import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -19,6 +17,7 @@ from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import brings_tests, change_key, patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
+from envs.machine import StartsIn
 from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
@@ -32,7 +31,6 @@ from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
-from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError
 from summarizer import harness_summary, is_idle, render, render_trajectory, summarize
 from summarizer.schema import Summary
@@ -47,34 +45,6 @@ class Plan:
     rollout: str
     index: int = 0
     context: Context = NO_CONTEXT
-
-
-@dataclass(frozen=True, slots=True)
-class StartsIn:
-    """A sandbox whose commands start in another directory than its own."""
-
-    sandbox: Sandbox
-    directory: str
-
-    async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
-        """As `Sandbox.exec`."""
-        return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
-
-    async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
-        """As `Sandbox.read_file`."""
-        return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
-
-    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """As `Sandbox.write_file`."""
-        await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
-
-    async def kill_all(self) -> None:
-        """As `Sandbox.kill_all`."""
-        await self.sandbox.kill_all()
-
-    async def close(self) -> None:
-        """As `Sandbox.close`."""
-        await self.sandbox.close()
 
 
 @dataclass(frozen=True, slots=True)

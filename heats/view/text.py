@@ -69,7 +69,7 @@ def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
     if task.selected is not None:
         chosen = task.find(task.selected)
         sign, style = mark(chosen.passed(basis) if chosen is not None else None)
-        parts.append(Text.assemble("handed over: ", (sign, style), " ", one_line(task.selected, 60)))
+        parts.append(Text.assemble("result: ", (sign, style), " ", one_line(task.selected, 60)))
     if task.baseline is not None:
         parts.append(Text(f"tests before: {say.tests(task.baseline)}", style="dim"))
     if ended is not None:

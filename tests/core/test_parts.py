@@ -27,7 +27,7 @@ def test_a_short_name_and_a_path_find_the_same_part():
     [
         (
             "fractoin",
-            r"unknown shape 'fractoin' \(did you mean fraction\?\); known: fraction, odd, dice:\.\.\., or your own module",
+            r"unknown shape 'fractoin' \(did you mean fraction\?\); known: fraction, odd, dice:\.\.\., or your own mod",
         ),
         ("odd", "shape 'odd' cannot be loaded: No module named 'no_such_module'"),
         ("fractions:Nothing", "cannot be loaded: module 'fractions' has no attribute 'Nothing'"),

@@ -172,7 +172,7 @@ EQUAL_NUMBER = b"""class Total(int):
 
 """
 READ_ANSWER = """import glob, re
-    for path in glob.glob("**/*_cart.py", recursive=True) + glob.glob("*_cart.py"):
+    for path in sorted(glob.glob("**/*_cart.py", recursive=True)):
         found = re.search(r"total\\(\\[1, 2\\]\\)(?: ==|,) (-?\\d+)", open(path).read())
         if found:
             return int(found[1])
