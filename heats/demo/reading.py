@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.llm.base import Message
-from agents.llm.repair.edits import Attempt, read_attempts
 from agents.wording import EARLIER_ATTEMPTS
+from heats.demo.edits import Attempt, read_attempts
 
 _LABELLED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*`{{0,3}}(?P<value>[^\n]*?)`{{0,3}}[ \t*]*$"
 _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n```"

@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolCall, ToolSpec
 from agents.llm.ledger import Ledger, Usage
-from agents.llm.repair.answers import answer
-from agents.llm.repair.policy import Action, Policy, RepairConfig
-from agents.llm.repair.pool import Pool
-from agents.llm.repair.reading import read, text_of
+from heats.demo.answers import answer
+from heats.demo.policy import Action, Policy, RepairConfig
+from heats.demo.pool import Pool
+from heats.demo.reading import read, text_of
 
 NAME = "builtin:repair"
 CHARS_PER_TOKEN = 4

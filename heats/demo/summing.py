@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.llm.repair.edits import Attempt, best_of, patch_text, read_attempts
-from agents.llm.repair.judging import objects
 from agents.wording import STEP
+from heats.demo.edits import Attempt, best_of, patch_text, read_attempts
+from heats.demo.judging import objects
 
 _RUN = re.compile(r'^repair (\{"k": "run".*\})$', re.MULTILINE)
 _COUNTS = re.compile(r"^.*\b\d+ (?:passed|failed|errors?)\b.*$|^Ran \d+ tests.*$|^OK\b.*$|^FAILED \(.*$", re.MULTILINE)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agents.llm.repair.edits import read_attempts
 from agents.wording import CONTRADICTED, NO_PATCH, claims_in, exit_of
+from heats.demo.edits import read_attempts
 
 NOISE = 0.6
 """Standard deviation of one vote's error on the scale of `merit`; a passing test run is worth about 3."""

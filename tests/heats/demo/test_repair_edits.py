@@ -1,6 +1,6 @@
 """Edits are written and read back exactly."""
 
-from agents.llm.repair.edits import Attempt, Edit, Outcome, best_of, joined, read_attempts
+from heats.demo.edits import Attempt, Edit, Outcome, best_of, joined, read_attempts
 
 A = Edit("calc/a.py", 12, 8, "a < b", "a <= b")
 B = Edit("b.py", 3, 1, "", 'if x == "q":\n    return\n')

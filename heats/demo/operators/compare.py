@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator
 from itertools import pairwise
 
-from agents.llm.repair.operators.base import Code, Proposal
+from heats.demo.operators.base import Code, Proposal
 
 _SWAPS: dict[type[ast.cmpop], tuple[tuple[str, float], ...]] = {
     ast.Lt: (("<=", 1.2), (">", 0.5), (">=", 0.3), ("!=", 0.1)),

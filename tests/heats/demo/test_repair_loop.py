@@ -11,8 +11,8 @@ import pytest
 
 from agents.llm.base import ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger
-from agents.llm.repair import RepairConfig, RepairModel
-from agents.llm.repair.edits import read_attempts
+from heats.demo import RepairConfig, RepairModel
+from heats.demo.edits import read_attempts
 
 pytestmark = pytest.mark.slow
 

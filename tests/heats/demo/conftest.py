@@ -13,7 +13,7 @@ import pytest
 
 from agents.llm.base import Message, Sampling, ToolSpec
 from agents.llm.ledger import Ledger
-from agents.llm.repair import RepairModel
+from heats.demo import RepairModel
 
 TOOLS = (ToolSpec(name="bash", description="", parameters={}), ToolSpec(name="submit", description="", parameters={}))
 

@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from agents.llm.repair.edits import Edit
-from agents.llm.repair.operators.base import Change, Code
+from heats.demo.edits import Edit
+from heats.demo.operators.base import Change, Code
 
 _AUGMENTED = {
     "+=": ("-=", "*=", "="),

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from agents.llm.repair.operators.base import Code, Proposal, similar
+from heats.demo.operators.base import Code, Proposal, similar
 
 _EXCEPTIONS = (
     "ValueError",

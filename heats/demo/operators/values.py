@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from agents.llm.repair.operators.base import Code, Proposal
+from heats.demo.operators.base import Code, Proposal
 
 _SWAPS: dict[type[ast.operator], tuple[str, tuple[tuple[str, float], ...]]] = {
     ast.Add: ("+", (("-", 0.8), ("*", 0.15), ("|", 0.03))),

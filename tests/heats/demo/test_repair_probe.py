@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agents.llm.repair.commands import helpers
+from heats.demo.commands import helpers
 
 SOURCE = """LIMIT = 10
 

@@ -4,8 +4,8 @@ import ast
 
 import pytest
 
-from agents.llm.repair.edits import Edit
-from agents.llm.repair.operators import Code, Hints, changes
+from heats.demo.edits import Edit
+from heats.demo.operators import Code, Hints, changes
 
 
 def mutants(source: str, hints: Hints | None = None, first: int = 1) -> set[str]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from agents.llm.repair.commands import Commands
-from agents.llm.repair.edits import Attempt, Patch, best_of, joined, patch_text
-from agents.llm.repair.pool import Choice, Pool, Taste, sample
-from agents.llm.repair.reading import Knowledge
 from core.record import Config
+from heats.demo.commands import Commands
+from heats.demo.edits import Attempt, Patch, best_of, joined, patch_text
+from heats.demo.pool import Choice, Pool, Taste, sample
+from heats.demo.reading import Knowledge
 
 
 class RepairConfig(Config):

@@ -8,9 +8,9 @@ import pytest
 from agents.errors import LimitExceeded
 from agents.llm.base import Message, ResponseSchema, Sampling, ToolSpec
 from agents.llm.ledger import Ledger, Limits, Usage
-from agents.llm.repair import RepairModel
-from agents.llm.repair.instance import fitted
-from agents.llm.repair.judging import merit
+from heats.demo import RepairModel
+from heats.demo.instance import fitted
+from heats.demo.judging import merit
 from summarizer.render import render
 from summarizer.schema import CheckedClaim, Facts, Summary
 

@@ -5,7 +5,7 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from agents.llm.repair.operators.base import Code, Proposal
+from heats.demo.operators.base import Code, Proposal
 
 _PATTERN_CALLS = {"compile", "match", "search", "sub", "split", "fullmatch", "findall", "finditer"}
 _SWAPS: dict[str, tuple[str, ...]] = {

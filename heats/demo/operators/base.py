@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from agents.llm.repair.edits import Edit
 from core.syntax import parse_python
+from heats.demo.edits import Edit
 
 
 @dataclass(frozen=True, slots=True)

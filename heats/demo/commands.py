@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from agents.llm.repair.edits import Edit, Patch, patch_text
+from heats.demo.edits import Edit, Patch, patch_text
 
 _SCRIPTS = (
     "repair_record.py",

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from agents.llm.repair.edits import Patch
-from agents.llm.repair.operators import Change, Code, Hints, changes
-from agents.llm.repair.reading import Knowledge, quoted_in
+from heats.demo.edits import Patch
+from heats.demo.operators import Change, Code, Hints, changes
+from heats.demo.reading import Knowledge, quoted_in
 
 LONGEST_EDIT = 400
 """Characters of old and new text together; longer changes are left to people."""

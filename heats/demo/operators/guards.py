@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from agents.llm.repair.operators.base import Change, Code
+from heats.demo.operators.base import Change, Code
 
 _EMPTY_RESULTS = ("None", "[]", '""', "0", "False", "True", "{}")
 

@@ -3,9 +3,9 @@
 import ast
 from collections.abc import Iterator
 
-from agents.llm.repair.operators import calls, compare, guards, names, statements, strings, values
-from agents.llm.repair.operators.base import Change, Code, Hints
 from core.syntax import parse_python
+from heats.demo.operators import calls, compare, guards, names, statements, strings, values
+from heats.demo.operators.base import Change, Code, Hints
 
 __all__ = ["Change", "Code", "Hints", "changes"]
 

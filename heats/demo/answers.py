@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from agents.llm.base import Message, ResponseSchema
-from agents.llm.repair import judging, summing
-from agents.llm.repair.instance import fitted
-from agents.llm.repair.reading import text_of
 from agents.wording import step_line
+from heats.demo import judging, summing
+from heats.demo.instance import fitted
+from heats.demo.reading import text_of
 
 _ENDING = re.compile(r"exit code (\d+)")
 

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 
-from agents.llm.repair.operators.base import Code, Proposal, similar
+from heats.demo.operators.base import Code, Proposal, similar
 
 _METHODS = (
     ("append", "extend", "insert", "add", "appendleft"),
