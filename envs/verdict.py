@@ -91,14 +91,16 @@ def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: I
     if not before.tests or not after.tests:
         return _by_exit_code(before, after)
     if found.missing:
-        return Judgement(0, f"{_tests(found.missing)} that ran before no longer run: {some(found.missing)}")
+        return Judgement(0, f"{_tests(found.missing)} missing that ran before: {some(found.missing)}")
     if found.broken:
-        return Judgement(0, f"{_tests(found.broken)} that passed before now fail or are skipped: {some(found.broken)}")
+        return Judgement(
+            0, f"{_tests(found.broken)} broken (passed before, failed or skipped now): {some(found.broken)}"
+        )
     if after.status == "passed" and after.failing and before.status != "passed":
         return Judgement(0, "the test command ended with exit code 0 although its report contains failures")
     rank = 2 if found.fixed else 1
     if found.new_failures:
-        what = f"{_tests(found.new_failures)} that exist only with the patch fail"
+        what = f"{_tests(found.new_failures)} failing that exist only with the patch"
         return Judgement(rank, f"{what}: {some(found.new_failures)}")
     wanted = list(must_pass)
     unfixed = [test for test in found.still_failing if any(names(one, test) for one in wanted)]

@@ -127,7 +127,7 @@ class TaskFile(_Table):
         if self.environment.gpus or self.environment.tpu:
             yield "GPUs or TPUs"
         if self.verifier.environment_mode == "separate" or self.verifier.environment:
-            yield "a verifier in an environment of its own"
+            yield "a verifier in a separate environment"
         modes = {self.network_mode, self.verifier.network_mode or self.network_mode}
         if "allowlist" in modes:
             yield "network_mode allowlist"

@@ -149,7 +149,7 @@ async def _packages() -> str:
         if name in OUR_PACKAGES and (others := set(owners) - {"heats"})
     )
     if clashes:
-        raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in an environment of its own")
+        raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in a separate environment")
     if shutil.which("git") is None:
         raise PreflightFailed("git is not installed on this machine, and heats needs it to read repositories")
     return f"heats {metadata.version('heats')}, no import name clashes"

@@ -236,7 +236,7 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, str, tuple[str, ...], in
         ("fixed", "good", evidence.fixed),
         ("broken", "bad", evidence.broken),
         ("still failing", "weak", evidence.still_failing),
-        ("protected files put back", "weak", evidence.restored),
+        ("protected files restored", "weak", evidence.restored),
     )
     for name, tone, tests in groups:
         if tests:

@@ -224,7 +224,7 @@ def evidence_pane(evidence: Evidence | None) -> RenderableType:
         ("fixed", "green", evidence.fixed),
         ("broken", "red", evidence.broken),
         ("still failing", "yellow", evidence.still_failing),
-        ("protected files put back", "yellow", evidence.restored),
+        ("protected files restored", "yellow", evidence.restored),
     )
     for name, style, tests in groups:
         if tests:

@@ -249,7 +249,7 @@ async def test_what_keeps_a_client_from_a_server_is_said() -> None:
     server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     for scheme, host, reason in [
-        ("https", "127.0.0.1", "no TLS there: "),
+        ("https", "127.0.0.1", "no TLS at this address: "),
         ("http", "no-such-host.invalid", "not known|resol"),
     ]:
         client = ChatHttp(f"{scheme}://{host}:{port}/v1", {}, proxies=False)

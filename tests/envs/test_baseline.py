@@ -75,7 +75,7 @@ async def test_a_set_up_that_does_not_work_for_pytest(
 async def test_a_time_out_on_the_base_is_refused_and_can_be_allowed(workdir: str) -> None:
     files = {"test_a.py": TEST.replace("self.fail()", "__import__('time').sleep(60)")}
     said = await refused(workdir, files, UNITTEST, timeout_s=0.5)
-    assert said.startswith("the tests do not end within 0.5 s on the untouched tree: run fewer of them")
+    assert said.startswith("the tests do not finish within 0.5 s on the untouched tree: run fewer of them")
     report = await Repo(workdir, files, UNITTEST, timeout_s=0.5, allow_collection_errors=True).baseline()
     assert report.status == "timeout"
 

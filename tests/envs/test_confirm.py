@@ -95,7 +95,7 @@ async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None
 
 async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
-    assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+    assert found.weak == ("the fix only works for the tests exactly as written: copies of t.py::test_a fail",)
 
 
 async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:

@@ -226,8 +226,8 @@ def test_a_match_that_no_longer_counts_is_taken_back(tmp_path):
         said.append(plain_line(event, view))
     assert [line for line in said if line] == [
         "one  heat 0, match r0-m0: 0/00 beats 0/01 1:0 (votes)",
-        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts, "
-        "a rollout that ended later makes the same change as one of them",
+        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts: "
+        "a later rollout makes the same change as one of them",
         "one  heat 0, match r0-m0: 0/02 beats 0/01 1:0 (votes)",
     ]
     (match,) = view.running["one"].matches.values()

@@ -85,7 +85,7 @@ def test_what_a_person_decides_by_comes_first(make_run: MakeRun) -> None:
     assert (
         "- As the attempt describes it: `Keeps the last element.`\n- Decision: `Fix the loop, not its callers.`" in text
     )
-    assert "in doubt\n\n- Doubt stated by the attempt: `Empty lists were not tried.`" in text
+    assert "open doubts\n\n- Doubt stated by the attempt: `Empty lists were not tried.`" in text
     decision = read_decision(read_task(run, TASK), read_task(run, TASK).find(winner))
     rival = decision.rival
     assert rival is not None and rival.id != winner
