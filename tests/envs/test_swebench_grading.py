@@ -117,7 +117,7 @@ async def test_a_patch_in_the_way_of_the_tests_is_its_own_failure(shop: Shop) ->
     row = make_row(shop.commit)
     shop.open({**row, "test_patch": row["test_patch"] + new + "@@ -0,0 +1 @@\n+x = 1\n"})
     grade = await shop.grade(await shop.patch({"more": b"a file where a folder has to be\n"}))
-    assert (grade.outcome, "in the way of the hidden tests" in grade.reason) == ("fail", True), grade.reason
+    assert (grade.outcome, "conflicts with the hidden tests" in grade.reason) == ("fail", True), grade.reason
 
 
 @pytest.mark.slow
