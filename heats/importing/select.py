@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
@@ -149,29 +150,34 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
 
 
 async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
-    from heats.runner.pipeline import Nodes, State, run_to_result  # langgraph takes a second to import
+    from heats.runner.pipeline import Nodes, State, run_nodes  # langgraph takes a second to import
 
     run = replace(run, needs_patch=any(_checked(attempt.patch)[0] for attempt in contest.attempts))
-    state, nodes = State(heat=0, stop=True), Nodes(run)
 
-    async def drive() -> None:
-        names = [name for name, _ in contest.named()]
-        if (await nodes.prepare(state))["stop"]:
-            return
-        run.services.events.emit("heat_started", task=run.task.id, heat=0, rollouts=names, context=[])
-        await asyncio.to_thread(_admit_all, run, contest)
-        bracket = run.store.bracket(0)
-        if bracket is None:
-            coming = {name: run.candidate(Plan(rollout=name)) for name in names}
-            bracket = await hold_tournament(run, 0, coming, 1)
-        kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
-        if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
-            bracket = bracket.model_copy(update={"selected": kept})
-            run.store.save_bracket(0, bracket)
-        run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
-        await nodes.verify(state)
+    class Imported(Nodes):
+        """The graph's nodes, with a heat whose rollouts are imported."""
 
-    return await run_to_result(run, drive)
+        async def heat(self, state: State) -> dict[str, Any]:
+            await _hold_heat(run, contest)
+            return {"stop": True}
+
+    return await run_nodes(run, Imported(run))
+
+
+async def _hold_heat(run: TaskRun, contest: Contest) -> None:
+    """Import the attempts as rollouts of heat 0 and hold its tournament."""
+    names = [name for name, _ in contest.named()]
+    run.services.events.emit("heat_started", task=run.task.id, heat=0, rollouts=names, context=[])
+    await asyncio.to_thread(_admit_all, run, contest)
+    bracket = run.store.bracket(0)
+    if bracket is None:
+        coming = {name: run.candidate(Plan(rollout=name)) for name in names}
+        bracket = await hold_tournament(run, 0, coming, 1)
+    kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
+    if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
+        bracket = bracket.model_copy(update={"selected": kept})
+        run.store.save_bracket(0, bracket)
+    run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
 
 
 def _admit_all(run: TaskRun, contest: Contest) -> None:

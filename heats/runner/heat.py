@@ -62,8 +62,11 @@ async def _contexts(
     return {names: make_context(names, candidates, patches, before, refine) for names in wanted}
 
 
-async def run_heat(run: TaskRun, heat: int) -> Bracket:
+async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> Bracket:
     """Play a heat and its tournament: K are kept, or one in the last heat.
+
+    Args:
+        plans: of the heat's rollouts, if they were made already.
 
     Raises:
         NoCandidates: infrastructure prevented every rollout.
@@ -75,7 +78,7 @@ async def run_heat(run: TaskRun, heat: int) -> Bracket:
         return stored
     config = run.services.config
     last = heat == config.iterations - 1
-    plans = await plan_heat(run, heat)
+    plans = plans or await plan_heat(run, heat)
     if run.clock is not None:
         run.clock.start_heat(heat)
     context = sorted({parent for plan in plans for parent in plan.context.parents})

@@ -1,4 +1,7 @@
-"""The control flow of one task as a LangGraph graph: prepare -> heat -> select -> (heat ...) -> verify.
+"""The control flow of one task as a LangGraph graph: prepare -> heat -> (refine -> heat ...) -> verify.
+
+A heat is one node, because its tournament starts while its rollouts still run. Selection over imported attempts runs on
+the same graph, with a heat that plays only the tournament.
 
 State holds a counter and flags, never records: every node reads what it needs from the run store, and returns at once
 when its record exists. So the checkpoints may be lost, replayed or stale without any work being lost or done twice.
@@ -19,9 +22,9 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
-from heats.runner.heat import run_heat
+from heats.runner.heat import plan_heat, run_heat
 from heats.runner.reasons import outcomes_of, why_nothing, without_calls
-from heats.runner.rollout import TaskRun
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
 from tournament.base import Bracket
@@ -29,7 +32,7 @@ from tournament.errors import NoCandidates
 
 
 class State(TypedDict):
-    """What a checkpoint holds. `heat` is the one to play next; `stop` that no further one will be."""
+    """What a checkpoint holds: the number of the heat to play or just played, and whether it is the last."""
 
     heat: int
     stop: bool
@@ -43,10 +46,11 @@ async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> Ta
     """
 
     async def drive() -> None:
-        await _drive(run, checkpointer)
+        nodes = Nodes(run)
+        await _drive(run, nodes, checkpointer)
         if run.store.result() is None:  # stale checkpoints: the graph thought it was done, the store knows better
             await checkpointer.adelete_thread(run.task.id)
-            await _drive(run, checkpointer)
+            await _drive(run, nodes, checkpointer)
 
     if run.states is None:
         return await run_to_result(run, drive)
@@ -94,37 +98,55 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
     return result
 
 
-async def _drive(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> None:
-    graph = build_graph(run, checkpointer)
+async def run_nodes(run: TaskRun, nodes: "Nodes") -> TaskResult:
+    """Run the graph with other nodes and without checkpoints; everything the nodes do is found in the store again.
+
+    Raises:
+        ModelConfigError: no task of this run can succeed with the model as configured.
+    """
+
+    async def drive() -> None:
+        await build_graph(nodes).ainvoke(State(heat=0, stop=False))
+
+    return await run_to_result(run, drive)
+
+
+async def _drive(run: TaskRun, nodes: "Nodes", checkpointer: "BaseCheckpointSaver[str]") -> None:
+    graph = build_graph(nodes, checkpointer)
     config: RunnableConfig = {"configurable": {"thread_id": run.task.id}, "recursion_limit": 100}
     started = await checkpointer.aget_tuple(config) is not None
     await graph.ainvoke(None if started else State(heat=0, stop=False), config, durability="sync")
 
 
 def build_graph(
-    run: TaskRun, checkpointer: "BaseCheckpointSaver[str] | None" = None
+    nodes: "Nodes", checkpointer: "BaseCheckpointSaver[str] | None" = None
 ) -> "CompiledStateGraph[State, None, State, State]":
-    """The graph of one task. Nodes are methods over the run store and may be replayed."""
-    nodes = Nodes(run)
+    """Build the graph of one task. Nodes work on the run store and may be replayed."""
     graph = StateGraph(State)
     graph.add_node("prepare", nodes.prepare)
     graph.add_node("heat", nodes.heat)
-    graph.add_node("select", nodes.select)
+    graph.add_node("refine", nodes.refine)
     graph.add_node("verify", nodes.verify)
     graph.add_edge(START, "prepare")
     graph.add_conditional_edges("prepare", _after_prepare, {"heat": "heat", "end": END})
-    graph.add_edge("heat", "select")
-    graph.add_conditional_edges("select", _after_select, {"heat": "heat", "verify": "verify"})
+    graph.add_conditional_edges("heat", _after_heat, {"refine": "refine", "verify": "verify"})
+    graph.add_edge("refine", "heat")
     graph.add_edge("verify", END)
     return graph.compile(checkpointer=checkpointer)
+
+
+def drawn() -> str:
+    """The graph as a Mermaid flow chart."""
+    lines = build_graph(Nodes.__new__(Nodes)).get_graph().draw_mermaid(with_styles=False).splitlines()
+    return "\n".join(line.rstrip("; \t") for line in lines if line.strip()) + "\n"
 
 
 def _after_prepare(state: State) -> Literal["heat", "end"]:
     return "end" if state["stop"] else "heat"
 
 
-def _after_select(state: State) -> Literal["heat", "verify"]:
-    return "verify" if state["stop"] else "heat"
+def _after_heat(state: State) -> Literal["refine", "verify"]:
+    return "verify" if state["stop"] else "refine"
 
 
 class Nodes:
@@ -132,6 +154,7 @@ class Nodes:
 
     def __init__(self, run: TaskRun) -> None:
         self._run = run
+        self._plans: dict[int, list[Plan]] = {}
 
     async def prepare(self, state: State) -> dict[str, Any]:
         """Run the task's own tests on the untouched tree; a tree that already passes ends the task."""
@@ -153,14 +176,9 @@ class Nodes:
         return {"stop": False}
 
     async def heat(self, state: State) -> dict[str, Any]:
-        """Play the heat whose number the state holds."""
-        await run_heat(self._run, state["heat"])
-        return {}
-
-    async def select(self, state: State) -> dict[str, Any]:
-        """Announce what the heat's tournament kept and decide whether another heat follows."""
+        """Play a heat (rollouts, summaries, tournament), and decide whether another follows."""
         run, heat = self._run, state["heat"]
-        bracket = await run_heat(run, heat)
+        bracket = await run_heat(run, heat, self._plans.pop(heat, None))
         first = bracket.selected[:1]
         stop = (
             heat + 1 >= run.services.config.iterations
@@ -169,12 +187,21 @@ class Nodes:
         )
         selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
-        return {"heat": heat if stop else heat + 1, "stop": stop}
+        return {"stop": stop}
+
+    async def refine(self, state: State) -> dict[str, Any]:
+        """Make the contexts of the next heat from what the last one kept."""
+        heat = state["heat"] + 1
+        if self._run.store.bracket(heat) is None:
+            self._plans[heat] = await plan_heat(self._run, heat)
+        return {"heat": heat}
 
     async def verify(self, state: State) -> dict[str, Any]:
         """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
         run = self._run
-        bracket = await run_heat(run, state["heat"])
+        bracket = run.store.bracket(state["heat"])
+        if bracket is None:
+            raise RuntimeError(f"verification before the tournament of heat {state['heat']} was stored")
         if not bracket.selected:
             result = _result(run, "no_patch", detail=f"no rollout produced a patch: {why_nothing(_outcomes(run))}")
             run.store.save_result(result)

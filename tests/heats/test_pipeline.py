@@ -1,10 +1,12 @@
 """The pipeline on paper: what is stored, what is resumed, what a limit or a failure does."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from doubles import CountingModel, Killed, PaperBackend
 
+from heats.runner.pipeline import drawn
 from heats.store.events import read_events
 from heats.store.store import RunStore
 
@@ -145,3 +147,8 @@ async def test_the_first_that_finishes_ends_the_others(paper_run, tmp_path):
     calls = len(asked)
     assert await paper_run(model=CountingModel(asked), **wanted) == [result]
     assert len(asked) == calls
+
+
+def test_the_drawing_in_the_docs_is_the_graph_that_runs() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-it-works.md"
+    assert f"```mermaid\n{drawn()}```" in page.read_text(encoding="utf-8")
