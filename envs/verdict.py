@@ -1,4 +1,4 @@
-"""From two test reports to a verdict: pure functions."""
+"""Derive a verdict from two test reports, with pure functions."""
 
 import re
 from bisect import bisect_left
@@ -11,11 +11,12 @@ from envs.baseline import names
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Test ids by what became of them.
+    """Test ids, by how their outcome changed.
 
     Attributes:
-        still_failing: failed before, too, and `new_failures`: were not there before.
-        missing: were there before and are not reported any more.
+        still_failing: failed before as well.
+        missing: reported before, but no longer.
+        new_failures: failing tests that did not exist before.
     """
 
     fixed: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Evidence class and reason by reports alone; `good` when only a confirmation is wanting."""
+    """Evidence class and reason from the reports alone; `good` if only confirmation is missing."""
 
     rank: int
     reason: str
@@ -35,7 +36,7 @@ class Judgement:
 
 
 def compare(before: TestReport, after: TestReport) -> Comparison:
-    """Set the reports against each other. A test that is skipped now neither passes nor is fixed."""
+    """Compare two reports. A test that is skipped now neither passes nor is fixed."""
     fixed: list[str] = []
     still: list[str] = []
     broken: list[str] = []
@@ -62,9 +63,10 @@ def compare(before: TestReport, after: TestReport) -> Comparison:
 
 
 def _inside(test: str, ordered: Sequence[str]) -> list[str]:
-    """Tests of a file, module or class that could not be loaded or set up, and can now.
+    """Tests of a file, module or class that could not be loaded or set up before, and now can.
 
     Args:
+        test: id of the file, module or class.
         ordered: the sorted ids of all tests.
     """
     module = re.sub(r"\.py$", "", test).replace("/", ".")
@@ -79,10 +81,13 @@ def _inside(test: str, ordered: Sequence[str]) -> list[str]:
 
 
 def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: Iterable[str] = ()) -> Judgement:
-    """Rank and reason by the reports alone.
+    """Rank and reason, from the reports alone.
 
     Args:
-        must_pass: ids of what has to be fixed; when empty, something has to be.
+        before: report of the base.
+        after: report of the patched tree.
+        found: comparison of the two.
+        must_pass: ids of the tests that must be fixed; if empty, at least one test must be.
     """
     if after.status in ("timeout", "oom", "indeterminate", "missing"):
         return Judgement(1 if after.status == before.status else 0, _ended(after))
@@ -160,7 +165,18 @@ def evidence(
     found: Comparison | None = None,
     restored: tuple[str, ...] = (),
 ) -> Evidence:
-    """Put the record together: what is good is `verified` where it was confirmed, else `passes`."""
+    """Assemble the evidence record: a good patch is `verified` if it was confirmed, else `passes`.
+
+    Args:
+        patch: the judged patch.
+        before: report of the base, if it ran.
+        after: report of the patched tree, if it ran.
+        judgement: rank, reason and whether the patch is good.
+        strength: what the verdict rests on.
+        weak: why it is not `confirmed`, one line each.
+        found: comparison of the two reports.
+        restored: test files and settings that verification restored or removed.
+    """
     found = found or Comparison()
     good = "verified" if strength == "confirmed" else "passes"
     return Evidence.model_validate(
@@ -195,5 +211,5 @@ def _tests(ids: Collection[str]) -> str:
 
 
 def some(ids: Collection[str]) -> str:
-    """The first few of some ids, on one line."""
+    """The first few ids, on one line."""
     return ", ".join(list(ids)[:3]) + (" ..." if len(ids) > 3 else "")

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING promises: every kind of part is found as `module:Class`, with options where it declares some."""
+"""What CONTRIBUTING promises: every kind of part is found as `module:Class`, with options if it declares some."""
 
 import asyncio
 import importlib

@@ -50,17 +50,17 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: every failure is one line on stderr and an exit code."""
+    """Entry point: every failure ends in one line on stderr and an exit code."""
     warnings = logging.StreamHandler()
     warnings.setFormatter(CleanFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     try:
         _check_encoding(sys.argv[1:])
         code = app(standalone_mode=False)
-        if code == ExitCode.SIGINT:  # typer's word for Ctrl-C outside of a run
+        if code == ExitCode.SIGINT:  # how typer reports Ctrl-C outside of a run
             _complain(code, "stopped by SIGINT")
     except TyperException as error:
-        message = error.format_message()  # empty when the help was shown for want of a command
+        message = error.format_message()  # empty if the help was shown because no command was given
         code = (
             _complain(ExitCode.USAGE, f"{message} (heats --help lists commands and options)")
             if message
@@ -68,13 +68,13 @@ def main() -> None:
         )
     except SystemExit:
         raise
-    except BaseException as error:  # the outermost frame: nothing may leave as a traceback
+    except BaseException as error:  # the outermost frame: nothing may escape as a traceback
         code = _complain(*explain(error))
     sys.exit(code or 0)
 
 
 def _check_encoding(arguments: list[str]) -> None:
-    """Everything given is written into records, which are UTF-8."""
+    """Refuse arguments that are not UTF-8, since all of them are written to records."""
     for argument in arguments:
         try:
             argument.encode()
@@ -83,7 +83,7 @@ def _check_encoding(arguments: list[str]) -> None:
 
 
 class CleanFormatter(logging.Formatter):
-    """Messages of servers and daemons end up in warnings: nothing in them acts on the terminal."""
+    """Escapes control characters in log messages, which may quote servers and daemons."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""

@@ -64,7 +64,7 @@ def export(
 
 
 def _spans(run: RunStore, directory: Path, endpoint: str | None, *, content: bool) -> str:
-    """Write `spans.otlp.jsonl`, or send the spans where an endpoint is given; returns what to say.
+    """Write `spans.otlp.jsonl`, or send the spans if there is an endpoint; returns the line to print.
 
     Raises:
         ExtraMissing: the extra `otel` is not installed.

@@ -1,4 +1,4 @@
-"""Where every exception becomes one line and an exit code. The only place that maps foreign errors to both."""
+"""Turn every exception into one line and an exit code; the only place that maps foreign errors to either."""
 
 import errno
 import sqlite3
@@ -18,9 +18,9 @@ DISK_FULL = "the disk is full; free some space and run the same command to conti
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Exit code and one line for a person.
+    """The exit code of an exception, and one line for the user.
 
-    An error that nobody foresaw leaves its traceback in a file and names it.
+    An unexpected error leaves its traceback in a file, which the line names.
     """
     error = first_error(error)
     match error:
@@ -60,7 +60,7 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 
 def _kept(error: BaseException) -> str:
-    """Where the traceback is, if there is a place for it. A fixed name could be another user's file, or a link."""
+    """Path of the saved traceback, if it could be saved. A fixed name could be another user's file, or a link."""
     try:
         with NamedTemporaryFile("w", prefix="heats-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
             file.writelines(traceback.format_exception(error))

@@ -1,4 +1,4 @@
-"""`heats grade`: predictions and runs, by the hidden tests of a data set."""
+"""`heats grade`: grade predictions and runs with a data set's hidden tests."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ from sandbox import open_backend
 
 _TEST_ID = re.compile(r"::|\btest\w*\b|\(\w+(\.\w+)+\)", re.IGNORECASE)
 _NAMING = ("do not pass", "not resolved", "other results")
-"""Ends of reasons after which the graders name tests."""
+"""Endings of reasons after which graders name tests."""
 WORDS = {"pass": "resolved", "fail": "not resolved", "invalid": "not graded"}
 
 
 class GraderName(StrEnum):
-    """Who grades SWE-bench's instances."""
+    """Graders of SWE-bench instances."""
 
     OWN = "own"
     OFFICIAL = "official"
@@ -46,7 +46,7 @@ class GraderName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GradeOptions:
-    """How `heats grade` grades, and where to."""
+    """How `heats grade` grades, and where it writes."""
 
     grader: Annotated[
         GraderName | None, typer.Option("--grader", help="SWE-bench grader: own (default) or official.")
@@ -77,7 +77,7 @@ class GradeOptions:
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
     def for_env(self) -> dict[str, Any]:
-        """What of it is the env's."""
+        """The options that are passed to the env."""
         named = {
             "image_template": self.image_template,
             "grader": self.grader.value if self.grader else None,
@@ -229,7 +229,7 @@ def _row(one: Graded, show_tests: bool) -> dict[str, Any]:
 
 
 def _reason(grade: Grade, show_tests: bool) -> str:
-    """Why a grade is as it is; without the names of hidden tests, whose sight spoils a benchmark for a developer."""
+    """The reason for a grade, without the names of hidden tests: seeing them spoils a benchmark for a developer."""
     said, colon, names = grade.reason.partition(": ")
     hidden = set(grade.report.tests) if grade.report else set()
     named = bool(hidden & set(names.split(", "))) or _TEST_ID.search(names) is not None or said.endswith(_NAMING)

@@ -1,4 +1,4 @@
-"""Options that several commands share, declared once as a dataclass and spread over their signatures."""
+"""Options shared by several commands, declared once as dataclasses and spread over the commands' signatures."""
 
 import dataclasses
 import functools
@@ -30,7 +30,7 @@ TESTS = "Tests"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What every command that runs rollouts takes. None leaves the configuration's value."""
+    """Options of every command that runs rollouts. None keeps the configured value."""
 
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model name, or builtin:repair.", rich_help_panel=MODEL)
@@ -159,9 +159,9 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TestOptions(RunOptions):
-    """What commands take besides that verify patches by a test command."""
+    """Additional options of commands that verify patches with a test command."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class, despite its name (for pytest)
 
     must_pass: Annotated[
         list[str] | None,
@@ -195,12 +195,12 @@ class TestOptions(RunOptions):
 
 
 def spread(command: Command) -> Command:
-    """Replace a command's `options: RunOptions` parameter, or any dataclass's, by its fields, as typer wants them."""
+    """Replace a command's `options` parameter, a dataclass, with its fields, as typer needs them."""
     return spread_without()(command)
 
 
 def spread_without(*names: str) -> Callable[[Command], Command]:
-    """As `spread`, for a command to which some of the fields mean nothing; those keep their defaults."""
+    """Like `spread`, without the given fields, which mean nothing to the command and keep their defaults."""
     return lambda command: _spread(command, frozenset(names))
 
 
@@ -225,5 +225,5 @@ def _spread(command: Command, without: frozenset[str]) -> Command:
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del wrapper.__wrapped__  # typer would look through to the function with `options`
+    del wrapper.__wrapped__  # otherwise typer would find the original function with `options`
     return wrapper  # type: ignore[return-value]

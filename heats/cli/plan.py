@@ -1,4 +1,4 @@
-"""`heats plan`: what N, K, G, V and T would give and cost, by simulation, before anything is spent."""
+"""`heats plan`: simulate what N, K, G, V and T would achieve and cost, before spending anything."""
 
 import dataclasses
 import math
@@ -27,7 +27,7 @@ METHOD, TASKS, COSTS, LIMITS = "Settings (lists such as 4,8,16)", "Model and tas
 
 
 class Paper(StrEnum):
-    """What can be reproduced."""
+    """Papers that can be reproduced."""
 
     PAPER = "paper"
 
@@ -38,7 +38,7 @@ def _option(name: str, panel: str, text: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What `heats plan` takes. None leaves a value to the run given, or to what is usual."""
+    """Options of `heats plan`. None takes the value from the given run, else the usual value."""
 
     rollouts: Annotated[str, _option("--rollouts", METHOD, "N: rollouts per heat.")] = "4,8,16"
     select_k: Annotated[str, _option("--select-k", METHOD, "K: rollouts kept for the next heat.")] = "2,4"
@@ -123,10 +123,10 @@ class PlanOptions:
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
     def check(self) -> None:
-        """See that every cost and limit is one.
+        """Check that every cost and limit is a valid number.
 
         Raises:
-            UsageError: a number is negative, or none.
+            UsageError: a value is negative or not a number.
         """
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
@@ -134,7 +134,7 @@ class PlanOptions:
                 raise UsageError(f"--{one.name.replace('_', '-')} {value:g}: must be a number from 0")
 
     def budget(self) -> Budget:
-        """The limits."""
+        """The limits of these options."""
         return Budget(
             calls=self.budget_calls, tokens=self.budget_tokens, usd=self.budget_usd, seconds=self.budget_seconds
         )
@@ -168,7 +168,7 @@ def plan(*, options: PlanOptions) -> None:
 
 
 def _simulated(outlooks: Iterable[Outlook], count: int) -> list[Outlook]:
-    """All of them, showing on standard error that they are being computed."""
+    """Collect all outlooks, showing progress on stderr."""
     found: list[Outlook] = []
     console = Console(stderr=True)
     if console.is_terminal:
@@ -250,7 +250,7 @@ def _prices(options: PlanOptions, measured: Measured | None) -> Prices:
 def _cost(
     options: PlanOptions, known: Cost | None, tokens: float | None, usd: float | None, seconds: float | None
 ) -> Cost:
-    """What is given, else what was measured, else nothing."""
+    """The given cost, else the measured one, else zero."""
     known = known or Cost()
     tokens = known.tokens if tokens is None else tokens
     priced = known.usd if options.token_price is None else tokens * options.token_price / 1e6
@@ -260,7 +260,7 @@ def _cost(
 
 
 def _assumed(options: PlanOptions, measured: Measured | None, world: World, prices: Prices) -> list[str]:
-    """What was neither given nor measured."""
+    """Values that were neither given nor measured, one line each."""
     notes = []
     if options.concentration is None and measured is None:
         notes.append(

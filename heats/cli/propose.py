@@ -1,4 +1,4 @@
-"""`heats propose`: a branch, and a pull request, from a run's verified patch."""
+"""`heats propose`: turn a run's verified patch into a branch and a pull request."""
 
 import dataclasses
 from pathlib import Path
@@ -23,7 +23,7 @@ COMMIT, PUBLISH, ALLOW, OUTPUT = "Commit", "Publish", "Allow", "Configuration an
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProposeFlags:
-    """Flags of `heats propose`. None leaves the configuration's value."""
+    """Flags of `heats propose`. None keeps the configured value."""
 
     repo: Annotated[
         Path, typer.Option("--repo", help="Repository that the run started from.", rich_help_panel=COMMIT)
@@ -134,7 +134,7 @@ class ProposeFlags:
     ] = False
 
     def settings(self) -> ProposeConfig:
-        """The configuration's `propose` section with these flags laid over it.
+        """The configuration's `propose` section, overridden by these flags.
 
         Raises:
             UsageError

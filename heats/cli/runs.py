@@ -1,4 +1,4 @@
-"""`heats report`: what to make of a run directory."""
+"""`heats report`: write a report on a run directory."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`heats select`: the tournament over attempts that anybody made."""
+"""`heats select`: the tournament over existing attempts from any tool."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ SHOWN_TASKS = 20
 
 
 class View(StrEnum):
-    """What a judge sees of each attempt."""
+    """What judges see of each attempt."""
 
     SUMMARY = "summary"
     TRAJECTORY = "trajectory"
@@ -61,7 +61,7 @@ class View(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectOptions(TestOptions):
-    """What `select` takes beside its input and what every command takes."""
+    """Options of `heats select`, besides its input and the shared options."""
 
     tasks: Annotated[
         list[str] | None,
@@ -160,12 +160,12 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
         options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
     config = options.load(defaults)
     if config.model is None and not needs_model(config.tournament):
-        return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
+        return options.load(defaults | {"model.name": "builtin:repair"})  # opened, but never called
     return config
 
 
 def _with_issue(config: HeatsConfig, contests: list[Contest], left_out: dict[str, str]) -> list[Contest]:
-    """Contests that can be judged; those of whose task nothing is known are left out, unless none is left."""
+    """Contests that can be judged. Those whose task text is unknown are left out, unless none would remain."""
     if not needs_model(config.tournament):
         return contests
     kept = [contest for contest in contests if contest.statement.strip()]
@@ -249,7 +249,7 @@ def _run(
 
 
 def _hand_over(session: Session, contests: list[Contest], options: RunOptions, left_out: Mapping[str, str]) -> None:
-    """Write the winners' patches, predictions, ranking and report, tell them, and end with the code."""
+    """Write the winners' patches, predictions, ranking and report, print the result, and exit with its code."""
     store, directory = session.store, session.store.directory
     paths = {"preds": export_preds(store, directory)[0], "report": write_report(store, directory / "report.html")}
     if len(contests) == 1 and (chosen := session.results[0]).selected and chosen.patch_sha256:
@@ -289,7 +289,7 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
 
 
 def _judge(session: Session, result: TaskResult) -> dict[str, Any] | None:
-    """What the votes say of the judge."""
+    """What the votes say about the judge."""
     bracket = session.store.task(result.task).bracket(0)
     if bracket is None:
         return None
@@ -318,7 +318,7 @@ def _tell(
 
 
 def _exit_code(results: tuple[TaskResult, ...], left_out: Mapping[str, str]) -> int:
-    """Without tests a selection is all that was asked for; with them it has to be verified."""
+    """Without tests, a selection is all that was asked for; with tests, it has to be verified."""
     failed = [result for result in results if result.status in ("error", "budget")]
     if len(results) == 1 and failed and failed[0].status == "error":
         detail = failed[0].detail

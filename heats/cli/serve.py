@@ -1,4 +1,4 @@
-"""`heats serve`: start vLLM the way agents need it."""
+"""`heats serve`: start vLLM with the settings that agents need."""
 
 import asyncio
 import dataclasses
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from agents.llm.server import Limits
 
 _GRACE_S = 30.0
-"""Seconds between the first signal and the end of a vLLM that does not heed it."""
+"""Seconds between the first signal and killing a vLLM that ignores it."""
 MODEL, PLACE, PARSERS = "What", "Where", "Parsers (default: by model family)"
 
 
@@ -32,7 +32,7 @@ def _option(name: str, panel: str, text: str, **more: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """What `heats serve` takes. None leaves a value to vLLM."""
+    """Options of `heats serve`. None leaves the value to vLLM."""
 
     name: Annotated[str | None, _option("--name", MODEL, "Name under which clients know the model.")] = None
     context: Annotated[
@@ -55,7 +55,7 @@ class ServeOptions:
     show: Annotated[bool, _option("--print", PLACE, "Print the vllm command and exit.")] = False
 
     def wanted(self, model: str, extra: tuple[str, ...]) -> Wanted:
-        """The server that these options describe."""
+        """The server described by these options."""
         return Wanted(
             model=model,
             name=self.name,
@@ -97,7 +97,7 @@ def serve(
 
 
 def _notes(wanted: Wanted) -> list[str]:
-    """What the user should know before it starts."""
+    """What the user should know before the server starts."""
     if wanted.tool_parser:
         return []
     known = wanted.family.name if wanted.family else ""
@@ -108,10 +108,10 @@ def _notes(wanted: Wanted) -> list[str]:
 
 
 async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
-    """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code.
+    """Keep vLLM running until it exits or a signal arrives, with its output on our stderr; returns the exit code.
 
     Raises:
-        InfrastructureFailed: nobody stopped it and it failed.
+        InfrastructureFailed: it failed without having been stopped.
     """
     received: list[int] = []
     words = Words()
@@ -136,10 +136,10 @@ async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
 async def _until_ended(
     process: asyncio.subprocess.Process, wanted: Wanted, limit_s: float, received: list[int]
 ) -> None:
-    """Tell when the server is ready, then wait for its end.
+    """Report when the server is ready, then wait until it exits.
 
     Raises:
-        InfrastructureFailed: it lives, and does not answer in time.
+        InfrastructureFailed: it is running but does not answer in time.
     """
     started = asyncio.get_running_loop().time()
     ready = asyncio.ensure_future(wait_until_ready(wanted, process, limit_s, say))

@@ -20,7 +20,7 @@ from heats.store.files import write_bytes
 from sandbox.toolbox import TOOLBOX
 
 FILE_NAME = re.compile(r"\S+\.(md|markdown|rst|txt|jsonl?)")
-"""What is no text of an issue: a mistyped file must not be solved as one."""
+"""Input that is not an issue's text: a mistyped file name must not be solved as one."""
 
 
 @spread
@@ -66,7 +66,7 @@ def solve(
 
 
 def hand_over(session: Session, options: TestOptions) -> None:
-    """Write the patch, the account and the report into the run directory, tell the result, and end with its code."""
+    """Write patch, account and report to the run directory, print the result, and exit with its code."""
     result = session.results[0]
     if result.status == "error":
         if options.json:

@@ -1,4 +1,4 @@
-"""`heats sweep`: a data set x a configuration; the same command goes on where it stopped."""
+"""`heats sweep`: run a configuration on a data set; the same command resumes where it stopped."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ DATA = "Data set"
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(RunOptions):
-    """What `sweep` takes beside the data set and what every command takes."""
+    """Options of `heats sweep`, besides the data set and the shared options."""
 
     pattern: Annotated[
         str | None,
@@ -153,7 +153,7 @@ def sweep(
 
 
 def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:
-    """Refuse what would do nothing for any of the tasks.
+    """Refuse flags that would have no effect on any of the tasks.
 
     Raises:
         UsageError
@@ -165,7 +165,13 @@ def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:
 
 
 def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) -> Path:
-    """`--out`, or a directory by data set and configuration, whichever of its tasks are chosen."""
+    """`--out`, or a directory named after data set and configuration, regardless of the selected tasks.
+
+    Args:
+        found: the data set.
+        options: shared options: directory and redo.
+        config: the resolved configuration.
+    """
     if options.out is not None:
         directory = options.out
     else:
@@ -177,9 +183,11 @@ def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) ->
 
 
 def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]) -> None:
-    """Write predictions and the report, tell the figures, and end with the code.
+    """Write predictions and report, print the figures, and exit with the run's code.
 
     Args:
+        session: the finished run.
+        options: shared options, for the output format.
         left_out: tasks that could not be used, with the reasons.
     """
     store, directory = session.store, session.store.directory
@@ -197,7 +205,14 @@ def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]
 
 
 def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], report: Path) -> dict[str, Any]:
-    """The figures, how every task ended, and where everything is."""
+    """The figures, how each task ended, and where all files are.
+
+    Args:
+        session: the finished run.
+        figures: its figures.
+        predictions: paths of the predictions.
+        report: path of the report.
+    """
     return {
         **figures.as_dict(),
         "counts": counts(session.results),
@@ -212,7 +227,13 @@ _TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256", "by_ch
 
 
 def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapping[str, str]) -> ExitCode:
-    """What a script may do next: nothing, run the same command again, raise a limit, or look at what was left out."""
+    """The exit code that tells a script what to do: nothing, rerun, raise a limit, or look at what was left out.
+
+    Args:
+        results: results of the tasks.
+        figures: the run's figures.
+        left_out: tasks that could not be used, with the reasons.
+    """
     causes = {result.cause for result in results if result.status == "error"}
     if "internal" in causes:
         return ExitCode.INTERNAL

@@ -19,7 +19,7 @@ def view(
     ] = False,
 ) -> None:
     """Browse a run in the terminal: tasks, brackets, rollouts, steps. A run in progress is followed."""
-    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to load, and only this needs it
+    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to import and needed only here
 
     runs = find_runs(run, task)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):

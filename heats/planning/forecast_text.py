@@ -9,10 +9,12 @@ _BAR = 20
 
 
 def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None = None) -> str:
-    """A row a setting, the cheapest first, with a bar of its final pass@1; `*` is the best, `-` is over a limit.
+    """One row per setting, cheapest first, with a bar for its final pass@1; `*` marks the best, `-` over a limit.
 
     Args:
-        width: characters of a line; as many as the terminal has, or 120, when None.
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        width: maximum line length in characters; None for the terminal's width, or 120.
     """
     rows = [
         ["", "N", "K", "G", "V", "T", "pass@1", "Sel-K", "final", "", "pass@N", "calls", "tokens", "cost", "time"],
@@ -51,7 +53,7 @@ def _cells(one: Outlook, low: float, high: float) -> list[str]:
 
 
 def as_dict(one: Outlook, *, is_best: bool) -> dict[str, Any]:
-    """A setting with what it gives and costs for one task; shares are between 0 and 1."""
+    """A setting with its results and costs for one task; shares are between 0 and 1."""
     method, forecast = one.method, one.forecast
     return {
         "rollouts": method.rollouts,

@@ -1,4 +1,4 @@
-"""GitHub's API, as much of it as a pull request needs. The token goes into one header and nowhere else."""
+"""The part of GitHub's API that a pull request needs. The token is sent in one header and nowhere else."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _LARGEST_REPLY = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request; `created` is False for one that was open already."""
+    """A pull request; `created` is False if it was already open."""
 
     number: int
     url: str
@@ -38,7 +38,7 @@ class GitHub:
     token: str = field(repr=False)
 
     def default_branch(self) -> str:
-        """The branch that pull requests go into."""
+        """The default target branch of pull requests."""
         return str(self._call("GET", "").get("default_branch") or "main")
 
     def find(self, head: str) -> PullRequest | None:
@@ -80,7 +80,7 @@ class GitHub:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An API that sends elsewhere is not followed: the request carries a token."""
+    """Refuses redirects: requests carry a token."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -114,12 +114,12 @@ def _read_pull(reply: Any, *, created: bool) -> PullRequest:
 
 
 def read_token() -> str:
-    """The token from the environment; empty when there is none."""
+    """The token from the environment; empty if there is none."""
     return next((os.environ[name].strip() for name in TOKEN_VARIABLES if os.environ.get(name, "").strip()), "")
 
 
 def find_api(api_url: str = "") -> str:
-    """The API's URL: as given, else GITHUB_API_URL, else GitHub's own.
+    """The API's URL: the given one, else GITHUB_API_URL, else GitHub's own.
 
     Raises:
         UsageError: it is not safe for a token.
@@ -134,7 +134,7 @@ def find_api(api_url: str = "") -> str:
 
 
 def push_token(remote: Remote, api_url: str = "") -> str:
-    """The token, if the remote is of the host that the API belongs to; a token goes nowhere else."""
+    """The token, if the remote is on the API's host; a token goes nowhere else."""
     token = read_token()
     return token if token and remote.takes_token and remote.host == _web_host(find_api(api_url)) else ""
 
@@ -144,15 +144,16 @@ def _web_host(api: str) -> str:
 
 
 def open_github(remote: Remote, *, api_url: str = "", slug: str = "") -> GitHub:
-    """The API for a remote.
+    """Open the API for a remote.
 
     Args:
-        api_url: GITHUB_API_URL, else GitHub's own, when empty.
-        slug: `owner/name` of the repository that gets the pull request; the remote's own when empty.
+        remote: the remote.
+        api_url: URL of the API; if empty, GITHUB_API_URL, else GitHub's own.
+        slug: `owner/name` of the repository that gets the pull request; if empty, the remote's own.
 
     Raises:
         PreflightFailed: there is no token.
-        UsageError: the URL is not safe for a token, or the remote is not of the host that the API belongs to.
+        UsageError: the URL is not safe for a token, or the remote is not on the API's host.
     """
     token = read_token()
     if not token:

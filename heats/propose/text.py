@@ -1,7 +1,7 @@
-"""The words of a proposal: commit message, title and pull-request text.
+"""The text of a proposal: commit message, title and pull-request text.
 
-Everything that an issue, a model or a test has said stands in code spans and fences, where Markdown does nothing with
-it; where there is no Markdown, in titles and commit messages, what GitHub reacts to anywhere is spelt differently.
+Everything written by an issue, a model or a test is in code spans and fences, where Markdown has no effect. In titles
+and commit messages, which are not Markdown, whatever GitHub reacts to is escaped.
 """
 
 import re
@@ -30,7 +30,7 @@ _REACTIONS = (
 
 
 def plain(text: str, limit: int = MAX_TITLE) -> str:
-    """One line that mentions, links and closes nothing where text is not Markdown."""
+    """One line of plain text that triggers no mention, link or closing keyword."""
     line = one_line(text, limit * 2)
     for pattern, instead in _REACTIONS:
         line = pattern.sub(instead, line)
@@ -38,7 +38,7 @@ def plain(text: str, limit: int = MAX_TITLE) -> str:
 
 
 def variables(proposal: Proposal) -> dict[str, object]:
-    """What templates may name."""
+    """The variables available to templates."""
     issue = next((line for line in for_screen(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
     return {
         "task": plain(proposal.task, 200),
@@ -54,21 +54,23 @@ def variables(proposal: Proposal) -> dict[str, object]:
 
 
 def title(proposal: Proposal, config: ProposeConfig) -> str:
-    """Subject of the commit and title of the pull request."""
+    """The commit's subject and the pull request's title."""
     return one_line(filled(config.title, variables(proposal)), MAX_TITLE) or f"Patch {proposal.patch_sha256[:8]}"
 
 
 def message(proposal: Proposal, config: ProposeConfig) -> str:
-    """The whole commit message: UTF-8, ending in a line end."""
+    """The complete commit message: UTF-8, ending in a newline."""
     rest = for_screen(filled(config.message, variables(proposal)))
     return f"{title(proposal, config)}\n" + (f"\n{rest}\n" if rest else "")
 
 
 def pull_request(proposal: Proposal, commit: Commit, signs: Sequence[str] = ()) -> str:
-    """The pull request's text as Markdown: verdict, change and doubts first, then what they rest on, and the cost.
+    """The pull request's text as Markdown: verdict, change and doubts, followed by the details and the cost.
 
     Args:
-        signs: of tampering with tests; they come before everything else.
+        proposal: facts about the patch.
+        commit: the commit.
+        signs: signs of tampering with tests; they come before everything else.
     """
     head = [*_warning(signs), _opening(proposal, commit), *_change(proposal), *_doubts(proposal), *_tests(proposal)]
     head += [*_rival(proposal), *_asked(proposal), *_files(commit), *_why(proposal)]
@@ -197,7 +199,7 @@ def _contest(one: Contest) -> str:
 
 
 def _tried(proposal: Proposal, room: int) -> Iterator[str]:
-    """As many rollouts as there is room for; the chosen and the kept ones come first in the proposal."""
+    """As many rollouts as fit; the proposal lists the selected and kept ones first."""
     shown: list[Attempt] = []
     for one in proposal.attempts:
         room -= len(_attempt(one)) + len("- \n")

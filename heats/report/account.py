@@ -1,7 +1,7 @@
-"""A readable account of one task (`account.md`), for the person who decides.
+"""An account of one task (`account.md`), for the person who decides on the patch.
 
-First the verdict, the change, what was not checked, and the strongest alternative; then why this patch was chosen, its
-tests, and what else was tried.
+First come the verdict, the change, what was not checked, and the strongest alternative; then why this patch was chosen,
+its tests, and what else was tried.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _RANKS = {
 
 
 def account(run: RunStore, task_id: str) -> str:
-    """The account of one task as Markdown, for a finished task or one still running.
+    """The account of one task, finished or still running, as Markdown.
 
     Everything that an agent, a test or the issue says is in code spans and fences.
     """

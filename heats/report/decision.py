@@ -1,6 +1,6 @@
-"""What somebody has to know who decides about a patch: the change, what was not checked, and the best alternative.
+"""The facts needed to decide on a patch: the change, what was not checked, and the strongest alternative.
 
-Prose here is heats' own; what a model or a judge wrote stays in fields of its own, for code spans.
+Prose here is heats' own; text by a model or a judge stays in separate fields, for code spans.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ MOST = 8
 
 
 class _Facts(BaseModel):
-    """Frozen, closed and small: they travel in the bundle of a proposal."""
+    """Frozen, closed and small records, which travel in the bundle of a proposal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Rival(_Facts):
-    """The strongest candidate with another change.
+    """The strongest candidate with a different change.
 
     Attributes:
-        did: its own account of itself.
-        evidence: what was executed on it, in one line.
-        lost: how the choice fell, in heats' words; `reason` is a judge's for the winner.
+        did: the rollout's own description of what it did.
+        evidence: its test results, in one line.
+        lost: how the match was decided, in heats' words; `reason` is a judge's, for the winner.
     """
 
     id: str = Field(max_length=400)
@@ -41,13 +41,13 @@ class Rival(_Facts):
 
 
 class Decision(_Facts):
-    """One candidate, for the person who decides.
+    """One candidate, as the person who decides needs to know it.
 
     Attributes:
-        change: what it changes, in its own words, and `decisions` why so.
-        files: that it touches, with the numbers of lines added and removed.
-        doubts: its own.
-        unchecked: what heats did not check, or found and could not settle.
+        change: what it changes, in the rollout's words; `decisions`: why.
+        files: files it touches, with the numbers of lines added and removed.
+        doubts: the rollout's own doubts.
+        unchecked: what heats did not check, or could not settle.
     """
 
     change: str = Field("", max_length=1200)
@@ -61,7 +61,7 @@ class Decision(_Facts):
 
 
 def read_decision(task: TaskFacts, chosen: RolloutFacts) -> Decision:
-    """Gather it from the records of a task."""
+    """Collect the facts from a task's records."""
     summary = task.store.rollout(chosen.id).summary()
     told = {} if summary is None else {"change": one_line(summary.progress or summary.end_state, 1000)}
     facts = summary.facts if summary is not None else None
@@ -116,7 +116,7 @@ def _open_in(evidence: Evidence) -> Iterator[str]:
 
 
 def _rival(task: TaskFacts, chosen: RolloutFacts) -> Rival | None:
-    """The last candidate with another change that it beat, else the next one of the ranking."""
+    """The last candidate with a different change that it beat, else the next in the ranking."""
     for bracket in reversed(task.brackets):
         if bracket is None or chosen.id not in bracket.ranking:
             continue
@@ -164,12 +164,12 @@ def _of(bracket: Bracket, rollout: str) -> list[Match]:
 
 
 def _losers(match: Match) -> list[str]:
-    """The others of a match, those with the most votes first."""
+    """The losers of a match, those with the most votes first."""
     others = [one for one in match.contestants if one != match.winner]
     return sorted(others, key=lambda one: -sum(vote.choice == one for vote in match.votes))
 
 
 def _same(bracket: Bracket, rollout: str) -> set[str]:
-    """Those that made the same patch, itself among them."""
+    """The rollouts that made the same patch, including this one."""
     groups = ({first, *others} for first, others in bracket.merged.items())
     return next((group for group in groups if rollout in group), {rollout})

@@ -1,4 +1,4 @@
-"""What a tournament's votes say of its judge, in words."""
+"""What a tournament's votes reveal about its judge, in words."""
 
 from heats import formatting as say
 from tournament.base import Bracket
@@ -6,7 +6,7 @@ from tournament.position_bias import position_report
 
 
 def judge_line(bracket: Bracket) -> str:
-    """How often the order shown, or comments, swayed the judge; empty without any vote of a match."""
+    """How often the order of candidates, or comments, swayed the judge; empty if no match had votes."""
     report = position_report(bracket)
     told = []
     if report.compared:

@@ -1,6 +1,6 @@
-"""One heat: N rollouts side by side, and the tournament that starts while they still run.
+"""One heat: N concurrent rollouts, and a tournament that starts while they still run.
 
-A heat's plan depends only on the configuration and the heat before it, so a resumed heat has the same rollouts.
+A heat's plan depends only on the configuration and the previous heat, so a resumed heat has the same rollouts.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ def rollout_ids(heat: int, count: int) -> list[str]:
 
 
 async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
-    """What each rollout of a heat is told of the heat before.
+    """The plans of a heat's rollouts: what each sees of the previous heat.
 
-    The last `fresh_share` of a later heat's rollouts is told nothing.
+    The last `fresh_share` of a later heat's rollouts sees nothing.
 
     Raises:
         LimitExceeded, ModelConfigError: a summary that is needed could not be made.
@@ -51,7 +51,7 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
 async def _contexts(
     run: TaskRun, heat: int, before: Bracket, wanted: set[tuple[str, ...]]
 ) -> dict[tuple[str, ...], Context]:
-    """Each context once, by the ids of its parents, with the summaries that it needs."""
+    """Each context once, by the ids of its parents, with the summaries it needs."""
     everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
     candidates = {name: one for name, one in everybody.items() if one is not None}
     refine = run.services.config.refine
@@ -93,10 +93,16 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
 async def hold_tournament(
     run: TaskRun, heat: int, coming: Mapping[str, Coroutine[Any, Any, Candidate | None]], k: int
 ) -> Bracket:
-    """Let candidates come and select among them while they do; the bracket is stored.
+    """Select among candidates while they arrive, and store the bracket.
+
+    Args:
+        run: the task.
+        heat: number of the heat.
+        coming: the rollouts in progress, by id; each returns its candidate, or None.
+        k: number of candidates to keep.
 
     Raises:
-        as `run_heat`.
+        Whatever `run_heat` raises.
     """
     if is_on(run):
         coming = crossed(run, heat, coming)
@@ -122,7 +128,7 @@ async def hold_tournament(
 
 
 def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
-    """Warn where a heat has nothing to select, or a selection has nothing to stand on."""
+    """Warn if a heat has nothing to select, or if nothing supports its selection."""
     if not bracket.selected:
         text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts produced a patch, so nothing is kept"
     elif bracket.by_chance:
@@ -133,7 +139,7 @@ def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
 
 
 def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bracket:
-    """The time for votes is up: rank what is there by evidence, then what was submitted, then by lot.
+    """Decide without further votes when time is up: by evidence, then by whether it was submitted, then at random.
 
     Raises:
         NoCandidates
@@ -177,13 +183,13 @@ async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
 
 
 def _kept_before(run: TaskRun, heat: int) -> list[str]:
-    """Ids kept by the tournaments of all earlier heats, each once."""
+    """Ids kept by the tournaments of all earlier heats, without duplicates."""
     brackets = [run.store.bracket(earlier) for earlier in range(heat)]
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
 def _parents(run: TaskRun, heat: int, index: int, bracket: Bracket) -> tuple[str, ...]:
-    """Return the ids of the rollouts that a rollout of this number reads about."""
+    """Parents of the rollout with this number; attempts that did nothing are left out, as they teach nothing."""
     config = run.services.config
     before = Before(
         bracket=bracket,

@@ -1,4 +1,4 @@
-"""Why attempts came to nothing, in sentences for a person, each with what to do about it."""
+"""Why attempts produced nothing, in sentences for the user, each with what to do about it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -27,24 +27,24 @@ _LIMITS: dict[ExitKind, tuple[str, str]] = {
 
 
 def lost_to_server(outcome: Outcome) -> bool:
-    """Whether the model server's failure is all that came of an attempt."""
+    """Whether an attempt produced nothing because the model server failed."""
     return outcome.exit == "model_error" and not outcome.patch_bytes
 
 
 def without_calls(outcomes: Iterable[Outcome]) -> bool:
-    """Whether every one of some attempts ended because no reply held a usable call."""
+    """Whether every one of these attempts ended because no reply contained a usable call."""
     exits = [outcome.exit for outcome in outcomes]
     return bool(exits) and all(kind == "format_errors" for kind in exits)
 
 
 def outcomes_of(store: TaskStore, heat: int) -> list[Outcome]:
-    """How the rollouts of a heat ended, as far as they have."""
+    """Outcomes of a heat's finished rollouts."""
     found = (store.rollout(rollout).outcome() for rollout in store.rollouts(heat))
     return [outcome for outcome in found if outcome is not None]
 
 
 def why_nothing(outcomes: Sequence[Outcome]) -> str:
-    """What became of attempts of which none gave a patch: a clause for each kind of end, the most frequent first."""
+    """How attempts without a patch ended: one clause for each kind of end, the most frequent first."""
     kinds: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         if not outcome.patch_bytes:

@@ -1,4 +1,4 @@
-"""What `?` shows in `heats view`: the keys of the screen it was pressed on, and what its words and marks mean."""
+"""The help of `heats view` (`?`): keys of the current screen, and the meaning of terms and marks."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -24,10 +24,10 @@ _WORDS = (
 
 
 class HelpScreen(ModalScreen[None]):
-    """An overlay over the screen whose keys it lists.
+    """An overlay on the screen whose keys it lists.
 
     Args:
-        keys: of that screen, each with what it does.
+        keys: keys of that screen, each with its action.
     """
 
     DEFAULT_CSS = """

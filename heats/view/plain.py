@@ -1,4 +1,4 @@
-"""Progress as lines: one for each event that matters, for CI logs and files. No colour, no cursor movement."""
+"""Progress as lines: one for each important event, for CI logs and files. No colour, no cursor movement."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,14 @@ from heats.store.events import Event
 from heats.view.live_model import MatchView, RunView, TaskView, amount, number, pairs, word, words
 
 MANY_TASKS = 3
-"""With more tasks than this, matches, single pieces of evidence and rollouts that went well are not told in lines."""
+"""With more tasks than this, matches, single pieces of evidence and successful rollouts are not printed."""
 
 
 def plain_line(event: Event, run: RunView) -> str | None:
-    """What an event says, without its time; None for events that are told by later ones.
+    """The line for an event, without its time; None for events that later ones cover.
 
     Args:
+        event: the event.
         run: the run with this event already applied.
     """
     tell = _TELLERS.get(event.kind)
@@ -189,7 +190,7 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
 
 
 def progress(task: TaskView) -> str:
-    """Where a running task stands, in a few words: `heat 1: 5/8 rollouts, tests on 2 patches, 3/4 matches`."""
+    """The progress of a running task, in a few words: `heat 1: 5/8 rollouts, tests on 2 patches, 3/4 matches`."""
     rollouts, matches = task.heat_rollouts(), task.heat_matches()
     if not rollouts:
         return f"tests before: {one_line(task.tests, 20)}" if task.tests else "preparing"
@@ -211,7 +212,7 @@ def grading(counts: tuple[int, int]) -> str:
 
 
 def standing(run: RunView) -> str:
-    """Where the whole run stands, for a log in which nothing has happened for a while."""
+    """The progress of the whole run, for a log in which nothing has happened for a while."""
     if run.began is None:
         return "preparing images, model and sandboxes"
     at_work = [f"{one_line(task.id, 48)} ({progress(task)})" for task in list(run.running.values())[:MANY_TASKS]]

@@ -1,4 +1,4 @@
-"""Cassettes: what was recorded is given again, byte for byte and token for token, and nothing else is."""
+"""Cassettes replay what was recorded, byte for byte and token for token, and nothing else."""
 
 import json
 

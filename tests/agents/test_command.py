@@ -1,4 +1,4 @@
-"""A command-line agent as a rollout: what it is told, how it ends, what is kept of it."""
+"""A command-line agent as a rollout: its input, how it ends, and what is stored."""
 
 import json
 
@@ -117,7 +117,7 @@ async def test_a_limit_that_is_reached_meanwhile_ends_the_command(story, monkeyp
 
 
 def test_a_command_need_not_be_one_that_python_can_take_apart(agent_settings):
-    """A quote that a shell closes elsewhere, or never, was an internal error."""
+    """A quote that a shell closes elsewhere, or never, used to be an internal error."""
     config = AgentConfig.model_validate({**agent_settings, "name": "command:/opt/tool # it's mine"})
     assert open_agent(config.name, config).name == "command:tool"
 

@@ -1,4 +1,4 @@
-"""What the doctor finds out about a server by asking it."""
+"""What the doctor finds out about a server by probing it."""
 
 import json
 import time

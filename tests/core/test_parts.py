@@ -11,7 +11,7 @@ SHAPES = Registry("shape", {"fraction": "fractions:Fraction", "odd": "no_such_mo
 
 
 class Dice:
-    """A part with settings of its own."""
+    """A part with its own settings."""
 
     class Options(Config):
         sides: int = 6

@@ -1,4 +1,4 @@
-"""The gate before anything is spent: what never worked is no failing test, and the runner says why in its own words."""
+"""The check before anything is spent: broken tests are not failing tests, and the runner's own words say why."""
 
 import sys
 

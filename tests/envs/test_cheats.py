@@ -1,6 +1,6 @@
-"""Patches that make tests look good without fixing anything. None may be verified; the true fix is, nothing is not.
+"""Patches that make tests look good without fixing anything are not verified; the true fix is, and no patch is not.
 
-They run in bubblewrap, which is fast; where it is missing they are skipped.
+They run in bubblewrap, which is fast; if it is missing, they are skipped.
 """
 
 import shutil
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.bubblewrap]
 
 
 class Repo:
-    """A little repository and one way to run its tests; verifies files as an agent would leave them."""
+    """A small repository and one way to run its tests; verifies files as an agent would leave them."""
 
     def __init__(self, backend: SandboxBackend, base: Files, command: str, **more: Any) -> None:
         self.bench = Bench(backend=backend)
@@ -82,12 +82,12 @@ async def bubblewrap() -> AsyncIterator[SandboxBackend]:
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, TestReport]:
-    """Baselines by command: the same for every cheat."""
+    """Baselines by command, shared by all cheats."""
     return {}
 
 
 class Shops:
-    """The Python repository, by the way its tests are run."""
+    """The Python repository, for each way to run its tests."""
 
     def __init__(self, backend: SandboxBackend, known: dict[str, TestReport]) -> None:
         self.backend, self.known = backend, known

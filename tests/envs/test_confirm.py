@@ -1,4 +1,4 @@
-"""Confirmation over scripted runs: what base and patch have to do again, and what each failure to do so means."""
+"""Confirmation over scripted runs: what base and patch must do again, and what each failure to do so means."""
 
 import random
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() =
 TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")
 
 Rule = Callable[[str, Sentinel | None], TestOutcome | None]
-"""What a test comes to, by its name and, for a copy, what it is; None when it is not reported."""
+"""A test's outcome, by its name and, for a copy, its kind; None if it is not reported."""
 
 
 def fixed(name: str, copy: Sentinel | None) -> TestOutcome | None:
@@ -54,7 +54,7 @@ class Scripted:
 
 
 async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
-    """Confirm, as after a first run with copies beside the test, or with none."""
+    """Confirm after a first run with copies beside the test, or with none."""
     rng = random.Random(seed)
     first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
     trials.trials.clear()
@@ -99,14 +99,14 @@ async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
 
 
 async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:
-    """Such as of a test that registers something under a name, once in a process."""
+    """Such as copies of a test that registers something under a name, once per process."""
     trials = Scripted(patch=lambda name, copy: "failed" if copy and not copy.in_place else fixed(name, copy))
     assert await confirmed(trials) == Confirmation()
     assert trials.trials == [False, True, True]
 
 
 def selected(rule: Rule) -> Rule:
-    """The same where the command runs no test but those that it names."""
+    """The same if the command runs only the tests that it names."""
     return lambda name, copy: rule(name, copy) if name in ("test_a", "test_b") else None
 
 

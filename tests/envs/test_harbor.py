@@ -1,4 +1,4 @@
-"""Harbor tasks: what is read of a directory, what judges see of an end state, and how rewards become grades."""
+"""Harbor tasks: reading a directory, describing an end state to judges, and turning rewards into grades."""
 
 import sys
 from pathlib import Path
@@ -162,7 +162,7 @@ def test_only_what_the_attempt_started_counts_as_running():
 
 @pytest.mark.parametrize("kind", ["RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PRIVATE KEY", "PGP PRIVATE KEY BLOCK"])
 def test_a_private_key_never_gets_into_a_description(kind):
-    """Descriptions of end states go to judges and refiners, and once carried the key of a certificate."""
+    """Descriptions of end states go to judges and refiners, and once contained a certificate's key."""
     key = f"-----BEGIN {kind}-----\nMIIEvQsecret\nmore+secret==\n-----END {kind}-----\n"
     told = without_keys(f"before\n{key}between\n{key.partition('-----END')[0]}")
     assert "secret" not in told and told.startswith("before") and "between" in told

@@ -1,4 +1,4 @@
-"""What may cross from a sandbox as a patch: a hostile corpus, a benign one, sizes and equality."""
+"""What may leave a sandbox as a patch: a hostile corpus, a benign one, sizes and equality."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Our grader of SWE-bench's instances: the fix passes, nothing and no cheat does, and why is said test by test."""
+"""Our grader for SWE-bench instances: the fix passes, empty patches and cheats fail, and reasons name the tests."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ OF_UNITTEST = (
     *("exit at the first call", "output spoofed, then exit", "all skipped by the source", "assertions switched off"),
     *("runner patched by the source", "a pytest of its own", "sitecustomize"),
 )
-"""Cheats that go another way where unittest runs the tests."""
+"""Cheats that work differently if unittest runs the tests."""
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ async def test_no_cheat_gets_a_pass(cheat: str, runner: str, shop: Shop) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("runner", RUNNERS)
 async def test_a_forged_result_of_every_test_is_seen_by_its_sentinels(runner: str, shop: Shop) -> None:
-    """A patch that knows nothing of names, and reports every test as passed."""
+    """A patch that ignores names and reports every test as passed."""
     shop.open(make_row(shop.commit, runner))
     grade = await shop.grade(await shop.patch(CHEATS["runner patched by the source"]))
     assert (grade.outcome, grade.reason.startswith("the test results are forged")) == ("fail", True), grade.reason

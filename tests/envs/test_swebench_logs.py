@@ -1,4 +1,4 @@
-"""What test runners print, read test by test, with the ids that SWE-bench's rows use."""
+"""Parsing test runners' output test by test, with the ids that SWE-bench's rows use."""
 
 from typing import Any
 

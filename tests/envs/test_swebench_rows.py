@@ -1,4 +1,4 @@
-"""Rows of SWE-bench data sets from every kind of source, and the images that they name."""
+"""Rows of SWE-bench data sets from every kind of source, and the images they name."""
 
 import json
 import sys

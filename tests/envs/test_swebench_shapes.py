@@ -1,4 +1,4 @@
-"""Rows of data sets that name things differently: what is read of each, and what is known before anything is spent."""
+"""Rows of data sets with other field names: how each is read, and what is known before anything is spent."""
 
 import json
 from pathlib import Path
@@ -137,7 +137,7 @@ def test_rows_are_read_from_csv_with_a_byte_order_mark(tmp_path: Path) -> None:
 async def test_a_row_that_can_never_be_graded_is_known_before_anything_is_spent(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
-    """Rollouts of a whole sweep were paid for, and then every grade was refused."""
+    """A whole sweep's rollouts were paid for, and then every grade was refused."""
     found = await why(tmp_path, CLASSIC | change)
     assert reason in found if reason else found == ""
 

@@ -1,4 +1,4 @@
-"""Two reports to a verdict: the pure parts."""
+"""From two reports to a verdict: the pure functions."""
 
 import time
 from typing import Any

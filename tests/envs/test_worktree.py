@@ -1,4 +1,4 @@
-"""The tree goes in whole and alone; the diff comes out exact, whatever the agent did to `.git`."""
+"""The tree enters complete and alone; the diff leaves exact, whatever the agent did to `.git`."""
 
 import subprocess
 from pathlib import Path

@@ -123,7 +123,7 @@ def test_no_sandbox_on_the_machine_is_exit_6(solve, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     code, _, err = solve(sandbox="auto")
-    with warnings.catch_warnings():  # the Docker SDK leaves a socket open when nobody listens
+    with warnings.catch_warnings():  # the Docker SDK leaves a socket open if nothing is listening
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
     assert code == 6

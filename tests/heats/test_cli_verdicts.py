@@ -1,4 +1,4 @@
-"""What the command line says of a verdict: its strength, what had to pass, and a base that never worked."""
+"""How the command line presents verdicts: strength, required tests, and a base that never worked."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What follows from the tests that attempts wrote: which count, who has a voice, and who is ranked by them."""
+"""Conclusions from the rollouts' tests: which count, who has a voice, and who is ranked by them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`heats doctor` says whether the agent can be loaded, and how to get it where it cannot."""
+"""`heats doctor` says whether the agent can be loaded, and otherwise how to get it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`heats doctor` says when sandboxes could show where heats is installed."""
+"""`heats doctor` warns if sandboxes could expose heats' installation."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Poisoned run directories: what cannot be read is set aside and told, and never ends a run."""
+"""Damaged run directories: what cannot be read is set aside and reported, and never ends a run."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Models and temperatures over the rollouts of a heat: shares as configured, the same every time, and recorded."""
+"""Models and temperatures across a heat's rollouts: shares as configured, reproducible, and recorded."""
 
 from collections import Counter
 

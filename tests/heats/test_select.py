@@ -1,4 +1,4 @@
-"""`heats select`: attempts of every kind in, a ranking, a bracket and the winner's patch out."""
+"""`heats select`: from attempts of every kind to a ranking, a bracket and the winner's patch."""
 
 import json
 import subprocess
@@ -354,7 +354,7 @@ def test_a_patch_is_read_however_its_file_was_written_and_what_was_mended_is_sai
 
 
 def test_a_choice_by_chance_has_an_exit_code_of_its_own(select, tmp_path):
-    """No vote could be read, and the command ended with 0 and a winner, without a word."""
+    """No vote could be read, yet the command silently ended with 0 and a winner."""
     script = tmp_path / "deaf.json"
     script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
     code, out, _ = select(patches(tmp_path / "fixes", "one", "two"), "--issue", ISSUE, "--json", model=f"fake:{script}")

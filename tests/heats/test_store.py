@@ -1,4 +1,4 @@
-"""The run store: who may work in a directory, and when a rollout counts as finished."""
+"""The run store: who may use a directory, and when a rollout counts as finished."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`heats sweep` as a user types it: wrong input, what a run leaves, and a command of one's own as the agent."""
+"""`heats sweep` as users type it: wrong input, what a run leaves, and a custom command as the agent."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):
     ],
 )
 def test_no_message_shows_how_a_fault_was_found(heats, tmp_path, arguments, said):
-    """Messages of validators came with "Value error," in front, or with a page of the library's own."""
+    """Messages of validators were preceded by "Value error,", or ended with a URL of the library."""
     (tmp_path / "rows.jsonl").write_text("{}\n")
     given = [str(tmp_path / "rows.jsonl") if one == "ROWS" else one for one in arguments]
     code, _, err = heats(*given, "--model", "builtin:repair")
@@ -93,7 +93,7 @@ def test_a_command_that_is_not_in_the_image_is_told_and_no_wrong_answer(heats, t
 
 
 def test_rays_environment_holds_all_that_heats_needs():
-    """Its pins are written down apart from uv.lock, so a new dependency has to be added there too."""
+    """Its pins are separate from uv.lock, so a new dependency has to be added there as well."""
     root = Path(__file__).resolve().parent.parent.parent
     wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
     pinned = (root / "tests" / "tools" / "ray.txt").read_text().lower()

@@ -1,4 +1,4 @@
-"""Which tasks a sweep takes, and from where."""
+"""Selecting the tasks of a sweep, and their sources."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A backend of one's own is found by `module:Class` and held to the contract by the tests that ours pass."""
+"""A custom backend is found as `module:Class` and passes the same contract tests as ours."""
 
 import os
 import re
@@ -17,7 +17,7 @@ EXAMPLE = "shell_backend:ShellBackend"
 
 
 class OwnBackend(FakeBackend):
-    """Made with the configuration, asynchronously."""
+    """Created from the configuration, asynchronously."""
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "OwnBackend":

@@ -1,4 +1,4 @@
-"""How commands are written down for the supervisor, and what is refused before it is sent."""
+"""How commands are encoded for the supervisor, and what is refused before it is sent."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""When nobody was heard nobody was chosen, and a server that takes no vote ends the run."""
+"""If no vote is heard, the choice is random, and a server that accepts no votes ends the run."""
 
 import json
 
@@ -35,7 +35,7 @@ async def test_evidence_needs_no_vote_to_be_heard(rtv, kit) -> None:
 
 
 async def test_an_unheard_match_is_no_win(rtv, kit) -> None:
-    """One of three makes the judge refuse: whoever meets it goes on by lot, and ranks behind who won a match."""
+    """One of three makes the judge refuse: its matches are decided at random, and rank behind decided ones."""
     field = kit.field(3)
     for seed in range(20):
         judge = RefusingJudge([field[0].id])
@@ -60,7 +60,7 @@ async def test_a_lone_candidate_of_its_class_is_not_chosen_by_chance(config, kit
 
 @pytest.mark.parametrize("kind", ["rtv", "adaptive", "swiss", "pointwise", "verify"])
 async def test_a_server_that_rejects_every_vote_ends_the_run_with_its_words(kind, config, kit) -> None:
-    """24 of 24 votes were rejected, and nobody was told."""
+    """24 of 24 votes were rejected, and nothing was reported."""
     selector = open_selector(
         config.model_copy(update={"selector": kind}), kit.Answering(lambda *_: RequestRejected(WORDS))
     )
@@ -82,7 +82,7 @@ async def test_one_rejected_match_is_told_and_ends_nothing(config, kit) -> None:
 
 
 async def test_a_server_that_took_votes_before_does_not_end_the_run(config, kit) -> None:
-    """A sweep goes on when every vote on one of its tasks is rejected."""
+    """A sweep continues if every vote on one of its tasks is rejected."""
     rejects: list[bool] = []
 
     def reply(messages, schema, index):

@@ -1,4 +1,4 @@
-"""The other selectors: each does what it is called after, behind the same interface."""
+"""The other selectors: each does what its name says, behind the same interface."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ def test_a_selector_of_ones_own_is_loaded_by_module_and_name(config, kit) -> Non
 
 
 class Longest(RandomSelector):
-    """A selector of somebody's own, with settings."""
+    """A custom selector with settings."""
 
     class Options(Config):
         at_most: int = 100

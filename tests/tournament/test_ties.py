@@ -1,4 +1,4 @@
-"""Tie-breaks: in the configured order, a lot in the end."""
+"""Tie-breaks: in the configured order, and finally at random."""
 
 import pytest
 

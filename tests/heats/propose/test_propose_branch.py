@@ -1,4 +1,4 @@
-"""`propose` on a real repository: the branch is right, and nothing else has changed."""
+"""`propose` on a real repository: the branch is correct, and nothing else has changed."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def state(repo: Path) -> dict[str, str]:
-    """Digests of every file of a repository but its objects, references and their logs."""
+    """Digests of every file of a repository except its objects, references and their logs."""
     skipped = (".git/objects/", ".git/refs/", ".git/logs/")
     files = [path for path in repo.rglob("*") if path.is_file()]
     names = {path: path.relative_to(repo).as_posix() for path in files}

@@ -1,4 +1,4 @@
-"""Pushing and pull requests: against a bare repository, and against a stand-in for GitHub with git behind it."""
+"""Pushing and pull requests: against a bare repository, and against a stand-in for GitHub backed by git."""
 
 import shutil
 import subprocess
@@ -117,7 +117,7 @@ def test_the_token_is_in_no_file_argument_or_message(
     files = [path.read_bytes().decode("latin-1") for folder in folders for path in folder.rglob("*") if path.is_file()]
     for text in [*files, made.text, repr(made), repr(wish()), str(refused.value)]:
         assert at_forge.token not in text
-    assert "remote-http" in trace.read_text()  # every command line of every git process is in it
+    assert "remote-http" in trace.read_text()  # contains every command line of every git process
 
 
 def test_the_token_goes_to_no_other_host(

@@ -1,4 +1,4 @@
-"""The words of a proposal say what happened, and do nothing that an issue or an agent asks of them."""
+"""The text of a proposal says what happened, and triggers nothing that an issue or an agent wants."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""The account of a task tells what happened, and its Markdown does nothing that an agent asks of it."""
+"""The account of a task says what happened, and its Markdown has no effect that an agent wants."""
 
 import re
 from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_the_verdict_is_the_first_line(make_run: MakeRun) -> None:
 
 
 def test_a_graded_task_is_titled_by_its_grade_and_never_by_tests_that_nobody_gave(make_run: MakeRun) -> None:
-    """A sweep with 100 % passes was told as "0 of 2 tasks verified", and each of its rows as "not verified"."""
+    """A sweep with 100 % passes was reported as "0 of 2 tasks verified", and each of its rows as "not verified"."""
     run = make_run(seed=1)
     titles = {account(run, task).splitlines()[0].partition(":")[0] for task in run.manifest.identity["tasks"]}
     assert titles <= {"# Solved", "# Not solved", "# No patch"}

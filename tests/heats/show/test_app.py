@@ -1,4 +1,4 @@
-"""Going through a run with the keyboard."""
+"""Browsing a run with the keyboard."""
 
 import asyncio
 import threading

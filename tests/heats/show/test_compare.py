@@ -1,4 +1,4 @@
-"""Runs compared: paired on common tasks, with intervals that hold what they promise."""
+"""Comparing runs: paired on common tasks, with intervals that have their nominal coverage."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Figures of a run: what counts, what does not, and that nothing is dropped in silence."""
+"""Figures of a run: what counts, what does not, and that nothing is dropped silently."""
 
 import json
 from collections.abc import Callable

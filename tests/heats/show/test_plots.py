@@ -1,4 +1,4 @@
-"""Plots for papers: drawn from figures that can be checked by hand."""
+"""Plots for papers, drawn from figures that can be checked by hand."""
 
 import sys
 from collections.abc import Callable

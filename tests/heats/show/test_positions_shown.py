@@ -1,4 +1,4 @@
-"""What is told of a judge that the order shown, or a comment, sways."""
+"""How reports describe a judge that is swayed by candidate order or comments."""
 
 from io import StringIO
 
@@ -14,7 +14,7 @@ A, B = "heat-0/rollout-00", "heat-0/rollout-01"
 
 
 def match(*choices, sensitive=False):
-    """A match of A and B, shown in turns as A, B and B, A."""
+    """A match of A and B, shown alternately as A, B and B, A."""
     votes = tuple(
         Vote(
             order=(A, B) if place % 2 == 0 else (B, A), labels=("K", "Q"), choice=one, presentation_sensitive=sensitive

@@ -1,4 +1,4 @@
-"""Figures are written alike everywhere, and commands are found in what models write."""
+"""Figures are formatted alike everywhere, and commands are found in what models write."""
 
 import pytest
 from hypothesis import given

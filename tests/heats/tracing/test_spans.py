@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans: the tree, the times, the names, and no prompt unless it is asked for."""
+"""A run as OpenTelemetry spans: tree, times, names, and no prompts unless requested."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
 
 @pytest.fixture
 def collector() -> Iterator[HTTPServer]:
-    """A collector on the loopback that keeps the requests it gets; `status` is what it answers."""
+    """A collector on the loopback interface that stores requests; `status` is its answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -55,7 +55,7 @@ def collector() -> Iterator[HTTPServer]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Stay quiet."""
+            """Do not log."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.requests, server.status = [], 200  # type: ignore[attr-defined]
