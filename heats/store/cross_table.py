@@ -193,5 +193,5 @@ def _of_written(candidate: str, table: CrossTable) -> str:
         return ""
     passed = sum(row.outcomes[candidate] == "passed" for row in counting)
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
-    share = f"{100 * table.shares[candidate]:.0f} % with one voice for each"
+    share = f"{100 * table.shares[candidate]:.0f} % with one vote per author"
     return f"tests by {attempts} that tell the patches apart: passes {passed} of {len(counting)} ({share})"

@@ -68,7 +68,7 @@ def test_what_is_told_of_a_voice_are_numbers():
     table = table_of("abc", {"a": {"test_x": "ab"}})
     told = with_cross(field("c")[0], table)
     assert (
-        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one voice for each)"
+        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one vote per author)"
     )
 
 

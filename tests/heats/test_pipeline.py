@@ -1,4 +1,4 @@
-"""The pipeline on paper: what is stored, what is resumed, what a limit or a failure does."""
+"""The simulated pipeline: what is stored, what is resumed, and what a limit or a failure does."""
 
 from collections import Counter
 from pathlib import Path
@@ -65,8 +65,8 @@ async def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(pape
     results = await paper_run(model=CountingModel(asked))
     ours = {(one.status, one.selected, one.patch_sha256) for one in results}
     assert ours == {(one.status, one.selected, one.patch_sha256) for one in untouched}
-    # Nothing that was kept is asked for again: only what was on its way to the disk when it was stopped, at most one
-    # reply of each rollout or match at work.
+    # Nothing stored is requested again: only what was on its way to disk when it was stopped, at most one reply for
+    # each running rollout or match.
     again = Counter(asked)
     assert max(again.values()) <= 2
     assert sum(times - 1 for times in again.values()) <= 4
