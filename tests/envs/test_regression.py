@@ -111,6 +111,19 @@ async def test_tests_of_an_agent_run_without_network_whatever_the_task_has(shop:
     assert networks == ["none"]
 
 
+async def test_a_test_of_an_agent_cannot_reach_another_candidates_run(shop: Shop) -> None:
+    existing = await chosen(shop, await shop.patch(BREAKS), budget_s=0)
+    assert existing.runner is not None
+    leaves = b"from pathlib import Path\ndef test_mine():\n    mark = Path('left.txt')\n    assert not mark.exists()\n"
+    written = {"tests/test_mine.py": leaves + b"    mark.write_text('x')\n"}
+    for patch in (await shop.patch({"notes.txt": b"x\n"}), await shop.patch({"notes.txt": b"y\n"})):
+        bench = Bench(backend=shop.backend)
+        report, _ = await run_on(
+            shop.env, shop.task, patch, bench, existing.runner, list(written), written=written, timeout_s=60
+        )
+        assert report is not None and report.tests == {"tests/test_mine.py::test_mine": "passed"}
+
+
 async def test_a_patch_that_does_not_apply_passes_nothing(shop: Shop) -> None:
     existing = await chosen(shop, await shop.patch(BREAKS))
     bad = Patch(
