@@ -292,7 +292,7 @@ def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
         (lambda path: preds(path / "preds.json", t="fixed"), ["preds.json"], "--issue is needed"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isue.md"], "--issue isue.md: no such file"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isues.jsonl"], "isues.jsonl: no such file"),
-        (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--repo", "."], "--test"),
+        (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--test", "pytest"], "--repo"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--view", "trajectory"], "no trajectory"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--selector", "lottery"], "rtv"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "-c", "iterations=2"], "no further heat"),
