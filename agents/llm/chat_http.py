@@ -70,13 +70,20 @@ class ChatHttp:
         self._headers, self._proxy = dict(headers), _proxy(self.base_url) if proxies else None
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> str:
-        """The text of the answer to one JSON request below the base URL.
+    async def post(
+        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> tuple[str, Mapping[str, str]]:
+        """The text and the headers of the answer to one JSON request below the base URL.
+
+        Args:
+            path: below the base URL.
+            body: sent as JSON.
+            headers: of this request alone.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
-        return await self.ask("POST", self.base_url + path, body)
+        return await self._exchange("POST", self.base_url + path, body, headers)
 
     async def ask(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
         """The text of the answer to one request, with a JSON body or without one.
@@ -84,10 +91,16 @@ class ChatHttp:
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
+        return (await self._exchange(method, url, body))[0]
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
+    ) -> tuple[str, Mapping[str, str]]:
         data = None if body is None else _encoded(body)
         most = _MOST_BYTES_WITH_LOGPROBS if body and body.get("logprobs") else _MOST_BYTES
         try:
-            async with self._opened().request(method, url, data=data, proxy=self._proxy) as response:
+            asked = self._opened().request(method, url, data=data, proxy=self._proxy, headers=headers)
+            async with asked as response:
                 text = (await _content(response, most)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectError(_reason(error)) from error
@@ -95,7 +108,7 @@ class ChatHttp:
             raise BrokenReply(_said(error)) from error
         if not 200 <= response.status < 300:
             raise StatusError(response.status, response.headers, _json_or(text))
-        return text
+        return text, response.headers
 
     def _opened(self) -> aiohttp.ClientSession:
         """The session: made by the first request, since it belongs to that one's event loop."""

@@ -109,10 +109,10 @@ class CircuitBreaker:
             self._probe_at = None
             self._notify()
 
-    def failed(self) -> None:
-        """The server could not be reached or said that it is down."""
+    def failed(self, *, at_once: bool = False) -> None:
+        """The server could not be reached or said that it is down; `at_once` opens the circuit for this one failure."""
         self._failures += 1
-        if self._probing or (self._failures >= self.threshold and self._probe_at is None):
+        if self._probing or ((at_once or self._failures >= self.threshold) and self._probe_at is None):
             self._probe_at = time.monotonic() + self._pause
             self._pause = min(self.cap_s, self._pause * 2)
 

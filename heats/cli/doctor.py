@@ -14,7 +14,7 @@ import typer
 import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
-from agents.llm.base import meter_of
+from agents.llm.base import meters_of
 from core.record import Record
 from core.sanitize import for_screen
 from heats.cli.failures import explain
@@ -242,7 +242,7 @@ async def _model(name: str, config: ModelConfig) -> list[Line]:
         await model.close()
     told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "model")
     line = Line(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
-    if meter_of(model) is None:
+    if not meters_of(model):
         return [line]
     return [line, *_findings(name, await probe(config))]
 
