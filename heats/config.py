@@ -5,6 +5,7 @@ names. Each room owns the model of its section.
 """
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -27,7 +28,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,
@@ -42,6 +43,9 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "judge_model": WHERE_SERVED,
 }
 """What a run may change and still be the same run: speed, budgets and where the same model is served."""
+
+
+_LEAST_WORKERS = 4
 
 
 class RefineConfig(Config):
@@ -94,7 +98,8 @@ class HeatsConfig(Config):
         cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
             same evidence class before votes.
         grade: grade every rollout with the env's hidden tests after the selection, where there are some.
-        workers: sandboxes at work at the same time.
+        workers: sandboxes at work at the same time. None takes one for each processor, at least 4, and no more than
+            `model.max_concurrency`.
         retries: further attempts when infrastructure fails, by class of failure.
         models: a mix over the rollouts of a heat; summaries and votes stay with `model`, or with the first of them.
         temperatures: over the rollouts of a heat, in turn for each model, in place of the model's own.
@@ -108,7 +113,7 @@ class HeatsConfig(Config):
     rollouts: int = Field(4, ge=1, le=1024)
     iterations: int = Field(2, ge=1, le=16)
     select_k: int = Field(2, ge=1)
-    workers: int = Field(4, ge=1)
+    workers: int | None = Field(None, ge=1)
     evidence: bool = True
     cross_execution: bool = False
     grade: bool = True
@@ -137,6 +142,15 @@ class HeatsConfig(Config):
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
         return self
+
+    @property
+    def at_once(self) -> int:
+        """Sandboxes at work at the same time."""
+        if self.workers is not None:
+            return self.workers
+        asked = self.model.max_concurrency if self.model else None
+        most = max(_LEAST_WORKERS, os.cpu_count() or 1)
+        return most if asked is None else min(most, asked * len(self.model.base_urls if self.model else ()) or asked)
 
     def identity(self) -> dict[str, Any]:
         """What decides results, for the run's manifest; no URLs, no key names."""

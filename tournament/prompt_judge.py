@@ -21,8 +21,9 @@ from agents.errors import (
     ReplyInvalid,
     RequestRejected,
 )
-from agents.llm.base import ChatModel, Completion, Message, ResponseSchema, Sampling
+from agents.llm.base import ChatModel, Completion, Message, ResponseSchema, Sampling, Session
 from agents.llm.ledger import Ledger
+from agents.llm.session import session_id
 from core.sanitize import for_model
 from core.text import cut, fill, smaller
 from tournament.base import Candidate, Failure
@@ -97,6 +98,7 @@ class Asker:
         seed: int,
         ledger: Ledger,
         label_seed: int | None = None,
+        session: Session | None = None,
     ) -> Asked:
         """Get `n` replies of one request. A model that fails gives none, and the failure is told.
 
@@ -106,6 +108,7 @@ class Asker:
         Args:
             seed: of the sampling.
             label_seed: of the labels, `seed` if not given. Requests that share it share their whole prompt.
+            session: that the request belongs to.
 
         Raises:
             ModelConfigError, LimitExceeded.
@@ -116,6 +119,7 @@ class Asker:
             max_tokens=self.config.max_tokens,
             seed=seed % 2**31,
             logprobs=question.alternatives,
+            session=session,
         )
         while True:
             labels, messages = self.messages(question, problem, shown, seed=drawn, budget=budget)
@@ -205,6 +209,16 @@ def object_schema(name: str, properties: dict[str, Any]) -> ResponseSchema:
             "additionalProperties": False,
         },
     )
+
+
+def session_of(ledger: Ledger, seed: int) -> Session:
+    """The session of all requests about the same candidates.
+
+    Args:
+        ledger: of the tournament; its scope tells tasks and heats apart.
+        seed: of the match.
+    """
+    return Session(id=session_id("votes", ledger.scope, seed))
 
 
 def request_seed(seed: int, number: int) -> int:

@@ -71,31 +71,38 @@ class ChatHttp:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(
-        self, path: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
-    ) -> tuple[str, Mapping[str, str]]:
-        """The text and the headers of the answer to one JSON request below the base URL.
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        heard: dict[str, str] | None = None,
+    ) -> str:
+        """The text of the answer to one JSON request below the base URL.
 
         Args:
             path: below the base URL.
             body: sent as JSON.
             headers: of this request alone.
+            heard: gets the headers of the answer, by names in lower case.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
-        return await self._exchange("POST", self.base_url + path, body, headers)
+        return await self.ask("POST", self.base_url + path, body, headers, heard)
 
-    async def ask(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
-        """The text of the answer to one request, with a JSON body or without one.
+    async def ask(
+        self,
+        method: Literal["GET", "POST"],
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        heard: dict[str, str] | None = None,
+    ) -> str:
+        """As `post`, for any URL, with a body or without one.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
-        return (await self._exchange(method, url, body))[0]
-
-    async def _exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str] | None = None
-    ) -> tuple[str, Mapping[str, str]]:
         data = None if body is None else _encoded(body)
         most = _MOST_BYTES_WITH_LOGPROBS if body and body.get("logprobs") else _MOST_BYTES
         try:
@@ -108,7 +115,9 @@ class ChatHttp:
             raise BrokenReply(_said(error)) from error
         if not 200 <= response.status < 300:
             raise StatusError(response.status, response.headers, _json_or(text))
-        return text, response.headers
+        if heard is not None:
+            heard.update({name.lower(): value for name, value in response.headers.items()})
+        return text
 
     def _opened(self) -> aiohttp.ClientSession:
         """The session: made by the first request, since it belongs to that one's event loop."""

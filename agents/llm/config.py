@@ -1,8 +1,8 @@
 """Configuration of one chat model."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agents.llm.ledger import Usage
 from agents.llm.session import PRESETS, SessionSetting
@@ -29,6 +29,10 @@ class Prices(Config):
         fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
         millionths = fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion
         return millionths / 1_000_000 + server_s / 3600 * self.server_hour
+
+
+def _one_or_several(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
 
 
 class ModelConfig(Config):
@@ -60,7 +64,7 @@ class ModelConfig(Config):
     """
 
     name: str = Field(min_length=1)
-    base_url: str | tuple[str, ...] | None = None
+    base_url: Annotated[str | tuple[str, ...] | None, BeforeValidator(_one_or_several)] = None
     session: SessionSetting = PRESETS["header"]
     api_key_env: str = "OPENAI_API_KEY"
     temperature: float | None = Field(None, ge=0)

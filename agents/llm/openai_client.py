@@ -95,8 +95,8 @@ class OpenAIModel:
 
     @property
     def server(self) -> Server:
-        """The first server, which is asked what all of them have in common."""
-        return self.servers[0]
+        """A server that lives, which is asked what all of them have in common."""
+        return next((one.server for one in self.pool.endpoints if not one.breaker.open), self.servers[0])
 
     async def complete(
         self,
@@ -358,11 +358,7 @@ class OpenAIModel:
 
     async def preflight(self) -> Mapping[str, Any]:
         """Check that the server answers and serves the model; see `ChatModel.preflight`."""
-        try:
-            models = await self.server.models()
-        except Exception as error:
-            decision = self._without_key(classify(error))
-            raise _preflight_error(decision.error, self.config, self.server.base_url) from error
+        models = await self._models_served()
         if models and self.name not in models:
             await self._ask_whether_served(models)
         context, version = models.get(self.name, {}).get("max_model_len"), await self.server.version()
@@ -371,6 +367,27 @@ class OpenAIModel:
         await self._look_at_template((BASH,), None)
         facts = {"context_length": context, "vllm": version, "tools": "left out" if self.drops_tools else None}
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
+
+    async def _models_served(self) -> dict[str, dict[str, Any]]:
+        """What the first server serves that answers; of several, one that cannot be reached is left out for now.
+
+        Raises:
+            ModelConfigError, ModelUnavailable: none answers, or one is not usable as configured.
+        """
+        found: list[dict[str, dict[str, Any]]] = []
+        for endpoint in self.pool.endpoints:
+            try:
+                found.append(await endpoint.server.models())
+            except Exception as error:
+                decision = self._without_key(classify(error))
+                if not decision.server_down or len(found) + 1 < len(self.servers) == 1:
+                    raise _preflight_error(decision.error, self.config, endpoint.server.base_url) from error
+                self.pool.account(endpoint, decision)
+                last = endpoint.server.base_url, decision.error, error
+        if not found:
+            place, said, cause = last
+            raise _preflight_error(said, self.config, place) from cause
+        return found[0]
 
     async def _ask_whether_served(self, models: Collection[str]) -> None:
         """Ask for a short reply of a model that the server's list does not name: lists have wildcards and aliases.

@@ -91,10 +91,11 @@ class Server:
         names = self.config.session
         headers = names.headers(session, self._heard.get(session)) if session else {}
         fields = names.fields(session) if session and self.takes_session_field else {}
+        heard: dict[str, str] = {}
         async with asyncio.timeout(self.config.request_timeout_s):
             asked = {**body, **fields, **self.config.extra_body}
-            text, heard = await self._http.post("/chat/completions", asked, headers or None)
-        if session and names.echo and (token := heard.get(names.header)):
+            text = await self._http.post("/chat/completions", asked, headers, heard)
+        if session and names.echo and (token := heard.get(names.header.lower())):
             self._heard[session] = token
         return text
 

@@ -64,7 +64,9 @@ class Doubt(Exception):
 
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model to probe.")] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Server to probe.")] = None,
+    base_url: Annotated[
+        list[str] | None, typer.Option("--base-url", help="Server to probe; repeat for several of one model.")
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
@@ -81,7 +83,7 @@ def doctor(
     """
     options = {
         "model.name": model,
-        "model.base_url": base_url,
+        "model.base_url": list(base_url) if base_url else None,
         "agent.name": agent,
         "sandbox.backend": sandbox,
         "sandbox.image": image,

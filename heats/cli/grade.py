@@ -155,7 +155,7 @@ async def _grade(
             env=env,
             backend=backend,
             grades=grades,
-            workers=settings.workers,
+            workers=settings.at_once,
             retries=settings.retries.grading,
             redo=redo,
             limits=settings.sandbox.limits,

@@ -7,6 +7,7 @@ deleted at any time. Grades live in `GradeStore`, which selection code is never 
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
+tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
 tasks/<task>/cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
@@ -30,6 +31,10 @@ from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
+
+
+_NO_LONGER_COMPARED = {"max_concurrency"}
+"""Keys of old runs' identities that decide nothing but speed."""
 
 
 class RolloutStore:
@@ -67,6 +72,18 @@ class RolloutStore:
         if patch:
             write_bytes(self.directory / "patch.diff", patch.data)
         write_record(self.directory / "outcome.json", outcome)
+
+    def attempt(self, *, fresh: bool) -> int:
+        """The number of the attempt that starts now, or, unless it is a fresh one, goes on; from 1."""
+        path = self.directory / "attempts"
+        try:
+            number = int(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            number = 0
+        if fresh or not number:
+            number += 1
+            write_bytes(path, str(number).encode())
+        return number
 
     def reopen(self) -> None:
         """Forget how the rollout ended and what was said of that end, to go on with it."""
@@ -296,7 +313,7 @@ class RunStore:
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted names of the values in which two nested mappings differ."""
     if isinstance(old, dict) and isinstance(new, dict):
-        names = sorted(old.keys() | new.keys())
+        names = sorted((old.keys() - _NO_LONGER_COMPARED) | new.keys())
         return [path for name in names for path in _differences(old.get(name), new.get(name), f"{prefix}{name}.")]
     # A run of an older version lacks settings that have come since; as long as they are unset, they change nothing.
     same = old == new or (old in (None, {}) and new in (None, {}))
