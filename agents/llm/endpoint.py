@@ -22,8 +22,11 @@ class AdaptiveLimit(FairLimiter):
         self.limit = min(self.limit, self.ceiling)
 
     def throttled(self) -> None:
-        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit."""
-        self.limit = max(1.0, self.limit - 0.5)
+        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit.
+
+        Places that nobody holds do not count: a limit far above what is asked for would take long to be felt.
+        """
+        self.limit = max(1.0, min(self.limit, float(self.holders or self.limit)) - 0.5)
 
     def succeeded(self) -> None:
         """A request was answered: about one more place per round of successes."""

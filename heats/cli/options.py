@@ -38,7 +38,7 @@ class RunOptions:
         list[str] | None,
         typer.Option(
             "--base-url",
-            help="OpenAI-compatible server, such as http://localhost:8000/v1 (else OPENAI_BASE_URL); repeat for several.",
+            help="OpenAI-compatible server, as http://localhost:8000/v1 (else OPENAI_BASE_URL); repeat for several.",
             rich_help_panel=MODEL,
         ),
     ] = None

@@ -32,7 +32,6 @@ from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
-
 _NO_LONGER_COMPARED = {"max_concurrency"}
 """Keys of old runs' identities that decide nothing but speed."""
 
