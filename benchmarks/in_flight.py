@@ -4,9 +4,10 @@
     python -m benchmarks.in_flight --most 100       # the server answers 429 above 100 requests at once
 
 The client is the real one, the server a process of its own that answers after the latency. The ideal is rollouts (or
-what the server takes at once) divided by the latency. Rollouts begin spread over one latency, as those that wait for their
-sandboxes do. What is counted begins after that, and ends when fewer rollouts are left than the server takes. Prints requests a second, the share of the ideal, how many
-requests were refused, and the memory and processor time of this process.
+what the server takes at once) divided by the latency. Rollouts begin spread over one latency, as those that wait for
+their sandboxes do. What is counted begins after that, and ends when fewer rollouts are left than the server takes.
+Prints replies a second, the share of the ideal, how many requests were refused, and the memory and processor time of
+this process.
 """
 
 import argparse
@@ -92,7 +93,7 @@ def main() -> None:
     print(
         f"{options.rollouts} rollouts of {options.turns} turns: {rate:.1f} replies/s, {rate / ideal:.1%} of the ideal "
         f"{ideal:g}; {ledger.spent.calls - requests} of {ledger.spent.calls} requests refused; "
-        f"{used.ru_maxrss >> 10} MiB, {1000 * (used.ru_utime + used.ru_stime) / requests:.2f} ms of processor time a reply"
+        f"{used.ru_maxrss >> 10} MiB, {1000 * (used.ru_utime + used.ru_stime) / requests:.2f} ms of processor time each"
     )
 
 

@@ -211,9 +211,7 @@ class OpenAIModel:
             return decision
         return replace(decision, error=type(decision.error)(text.replace(self._api_key, "<key>")))
 
-    async def _exchange(
-        self, endpoint: Endpoint, call: Call, body: dict[str, Any], ledger: Ledger
-    ) -> list[Completion]:
+    async def _exchange(self, endpoint: Endpoint, call: Call, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         """One HTTP request; its tokens are charged whether or not its reply is of use."""
         usage, since = Usage(calls=1), endpoint.busy.enter()
         session = call.sampling.session

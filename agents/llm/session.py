@@ -56,9 +56,9 @@ PRESETS: Mapping[str, SessionNames] = {
     "litellm": SessionNames(header="x-litellm-session-id"),
     "none": SessionNames(header=""),
 }
-"""By router. vLLM's sticky policies read the header or the field; SGLang's `manual` and `consistent_hashing` policies,
-Dynamo's session affinity and LiteLLM's `session_affinity` read their headers; llm-d's scorer hands out a token with each
-reply."""
+"""By router. vLLM's sticky policies read the header or the field; the policies `manual` and `consistent_hashing` of
+SGLang, Dynamo's session affinity and LiteLLM's `session_affinity` read their headers; llm-d's scorer hands out a token
+with each reply."""
 
 
 def _named(value: Any) -> Any:
