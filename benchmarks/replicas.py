@@ -7,8 +7,8 @@
 The work is heats': N rollouts of T heats per task, which share a beginning and take turns with commands in between,
 then a summary each and a bracket of votes. A server computes what its cache does not hold, one prompt after another,
 and samples replies side by side, slower the more there are and while a prompt is computed. What running requests hold
-cannot be evicted, and a prompt waits until there is room. What chooses the server and makes sessions wait is heats' own code
-(`agents.llm.pool`).
+cannot be evicted, and a prompt waits until there is room. What chooses the server and makes sessions wait is heats' own
+code (`agents.llm.pool`).
 
 Routing: `infinite` is one server with a cache that never evicts; `round-robin` knows no sessions; `hash` sends a
 session where its id says; `sticky` is heats; `sticky, all` is heats without asking anybody to wait. Prints for each the
@@ -154,10 +154,8 @@ class Field:
 
     def __init__(self, routing: str, servers: int, capacity: float) -> None:
         self.routing = routing
-        self.servers = [
-            CacheServer(f"server {number}", 1e15 if infinite else capacity)
-            for number in range(1 if infinite else servers)
-        ]
+        count, capacity = (1, 1e15) if routing == "infinite" else (servers, capacity)
+        self.servers = [CacheServer(f"server {number}", capacity) for number in range(count)]
         self.endpoints = [Endpoint(server, 1 << 20, 20.0) for server in self.servers]  # type: ignore[arg-type]
         self.pool = Pool(self.endpoints, [])
         self.waits: list[float] = []

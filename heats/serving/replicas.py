@@ -185,7 +185,8 @@ class Fleet:
     async def _unless_stopped(self, future: asyncio.Future[T]) -> T | None:
         """What comes of it; None once a signal has come."""
         stopped = asyncio.ensure_future(self._stopped.wait())
-        await asyncio.wait({future, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        either: set[asyncio.Future[Any]] = {future, stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if future.done():
             return future.result()
