@@ -148,9 +148,10 @@ class HeatsConfig(Config):
         """Sandboxes at work at the same time."""
         if self.workers is not None:
             return self.workers
-        asked = self.model.max_concurrency if self.model else None
         most = max(_LEAST_WORKERS, os.cpu_count() or 1)
-        return most if asked is None else min(most, asked * len(self.model.base_urls if self.model else ()) or asked)
+        if self.model is None or self.model.max_concurrency is None:
+            return most
+        return min(most, self.model.max_concurrency * max(1, len(self.model.base_urls)))
 
     def identity(self) -> dict[str, Any]:
         """What decides results, for the run's manifest; no URLs, no key names."""

@@ -373,18 +373,18 @@ class OpenAIModel:
             ModelConfigError, ModelUnavailable: none answers, or one is not usable as configured.
         """
         found: list[dict[str, dict[str, Any]]] = []
+        failed: Exception | None = None
         for endpoint in self.pool.endpoints:
             try:
                 found.append(await endpoint.server.models())
             except Exception as error:
                 decision = self._without_key(classify(error))
-                if not decision.server_down or len(found) + 1 < len(self.servers) == 1:
-                    raise _preflight_error(decision.error, self.config, endpoint.server.base_url) from error
-                self.pool.account(endpoint, decision)
-                last = endpoint.server.base_url, decision.error, error
-        if not found:
-            place, said, cause = last
-            raise _preflight_error(said, self.config, place) from cause
+                failed = _preflight_error(decision.error, self.config, endpoint.server.base_url)
+                if not decision.server_down or len(self.servers) == 1:
+                    raise failed from error
+                endpoint.breaker.failed(at_once=True)
+        if failed is not None and not found:
+            raise failed
         return found[0]
 
     async def _ask_whether_served(self, models: Collection[str]) -> None:

@@ -7,7 +7,7 @@ taken out, its sessions move, and it is used again once it answers.
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from agents.llm.admission import Seats
 from agents.llm.base import Session
@@ -39,8 +39,8 @@ class Endpoint:
         self.busy = BusyTime()
         self.breaker = CircuitBreaker(cap_s=longest_pause_s)
         self.seats = Seats()
-        self.counts = True
-        """It has not failed to say what it counts."""
+        self.counts: bool | None = None
+        """Whether it says what it counts; None is not known."""
         self.watcher: Pool | None = None
 
     @property
@@ -112,7 +112,9 @@ class Pool:
             probe = await endpoint.breaker.admit()
         else:
             while endpoint.breaker.open:
-                await self._back.wait()
+                with suppress(TimeoutError):  # a request that was under way may find the server alive, unseen
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._back.wait()
                 endpoint = self.place(session)
         try:
             if capped:
@@ -180,7 +182,7 @@ class Pool:
             self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
 
     async def _keep_looking(self) -> None:
-        while len(self.endpoints) > 1 or self.endpoints[0].counts:
+        while len(self.endpoints) > 1 or self.endpoints[0].counts is not False:
             await asyncio.gather(*map(self._look_at, self.endpoints))
             await asyncio.sleep(_LOOK_S)
 
@@ -191,10 +193,10 @@ class Pool:
                 self._back.set()
                 self._back = asyncio.Event()
             return
-        if endpoint.counts and endpoint.watcher in (None, self):
+        if endpoint.counts is not False and endpoint.watcher in (None, self):
             endpoint.watcher = self
             counters = await endpoint.server.counters()
-            endpoint.counts = counters is not None or endpoint.breaker.open
+            endpoint.counts = endpoint.counts or counters is not None
             if counters is not None:
                 endpoint.seats.adjust(counters)
         endpoint.seats.expire(self._held, _IDLE_S)
