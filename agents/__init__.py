@@ -1,6 +1,6 @@
-"""The policy: agents, the chat models they ask, and the trajectories they leave.
+"""The policy: agents, the chat models they use, and the trajectories they record.
 
-`base.py` says what an agent is, `llm/base.py` what a chat model is, `trajectory.py` what is recorded.
+`base.py` defines what an agent is, `llm/base.py` what a chat model is, and `trajectory.py` what is recorded.
 """
 
 from agents.base import Agent, Assignment, SaveStep
@@ -38,11 +38,11 @@ AGENTS = Registry(
 
 
 def open_agent(name: str, config: AgentConfig) -> Agent:
-    """The agent of a short name or of `module:Class`, made with `config`.
+    """Construct the agent with the given short name, `module:Class` or `command:...`.
 
     Raises:
         UnknownPart: there is no such name, module or class; the message lists the names.
-        InvalidOptions: `agent.options` do not fit it.
+        InvalidOptions: `agent.options` do not match the agent's `Options`.
     """
     if name.startswith("command:"):
         from agents.command import CommandAgent

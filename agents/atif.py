@@ -1,7 +1,7 @@
-"""Trajectories as ATIF v1.7 documents, without loss.
+"""Lossless conversion of trajectories to and from ATIF v1.7 documents.
 
-What ATIF has no field for goes into its `extra` objects under `heats`; reading it back gives an equal `Trajectory`.
-Documents of other tools are read by `agents/importers`.
+Anything that ATIF has no field for goes into its `extra` objects under `heats`, so reading a document back yields an
+equal `Trajectory`. Documents of other tools are read by `agents/importers`.
 """
 
 import json
@@ -25,14 +25,15 @@ _OURS = "heats"
 def to_atif(
     trajectory: Trajectory, *, session_id: str = "", tool_definitions: Sequence[Mapping[str, Any]] = ()
 ) -> dict[str, Any]:
-    """The ATIF v1.7 document of a trajectory.
+    """Convert a trajectory to an ATIF v1.7 document.
 
     Args:
-        session_id: of the run; the task's id when empty.
-        tool_definitions: OpenAI function schemas that the agent was given.
+        trajectory: the trajectory.
+        session_id: ID of the run; defaults to the task's ID.
+        tool_definitions: OpenAI function schemas of the agent's tools.
     """
     steps = [_step_out(step, trajectory.model) for step in trajectory.steps]
-    # ATIF wants a step; a rollout that ended before its first has none.
+    # ATIF requires a step, but a rollout that ended before its first has none.
     placeholder = {"step_id": 1, "source": "system", "message": "", "extra": {_OURS: {"placeholder": True}}}
     agent: dict[str, Any] = {"name": trajectory.agent, "version": _version(), "model_name": trajectory.model}
     if tool_definitions:
@@ -76,7 +77,7 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:
-        # ATIF allows these on agent steps only; our agents write none elsewhere, but a record may hold them.
+        # ATIF allows these only on agent steps. Our agents comply, but an imported record might not.
         barred = {"tool_calls", "observations", "usage", "reasoning"}
         ours |= step.model_dump(mode="json", include=barred, exclude_defaults=True)
     if ours:
@@ -105,7 +106,7 @@ def _agent_fields(step: Step, model: str) -> dict[str, Any]:
 
 
 def _call_out(call: ToolCall) -> dict[str, Any]:
-    """ATIF wants an object; the text is kept beside it when it is none, or was written differently."""
+    """ATIF requires an object. The original text is kept beside it if it is not one or is formatted differently."""
     arguments = _object(call.arguments)
     out: dict[str, Any] = {"tool_call_id": call.id, "function_name": call.name, "arguments": arguments or {}}
     if arguments is None or json.dumps(arguments) != call.arguments:
@@ -136,10 +137,10 @@ def _result_out(observation: Observation, known: set[str]) -> dict[str, Any]:
 
 
 def from_atif(document: Mapping[str, Any]) -> Trajectory:
-    """Read back a document that `to_atif` wrote.
+    """Parse a document written by `to_atif`.
 
     Raises:
-        TrajectoryFormatError: it is not one; `importers.read_trajectory` reads other tools' documents too.
+        TrajectoryFormatError: it is not one; `importers.read_trajectory` also reads other tools' documents.
     """
     try:
         ours = dict(document["extra"][_OURS])
@@ -153,13 +154,13 @@ def from_atif(document: Mapping[str, Any]) -> Trajectory:
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:
-    """Whether `to_atif` wrote the document."""
+    """Return whether `to_atif` wrote the document."""
     extra = document.get("extra")
     return isinstance(extra, Mapping) and isinstance(extra.get(_OURS), Mapping)
 
 
 def fault_of(error: Exception) -> str:
-    """What was wrong with a document, in one line: the field and its fault."""
+    """Describe in one line what is wrong with a document: the field and the problem."""
     if isinstance(error, ValidationError):
         return first_problem(error)
     return f"missing {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]

@@ -1,4 +1,4 @@
-"""One rollout in progress, of any agent that talks in turns: the conversation, its record, and how it ends."""
+"""The turn loop shared by conversational agents: the conversation, its record, and how it ends."""
 
 import asyncio
 import time
@@ -22,13 +22,13 @@ from sandbox.base import Sandbox
 from sandbox.errors import DiskLimitExceeded, SandboxError
 
 _UNUSABLE_SHOWN = 600
-"""Characters that are kept of the beginning, and of the end, of a reply that could not be used."""
+"""Characters kept from the beginning and from the end of an unusable reply."""
 _FORCED_AFTER = 2
-"""Turns in a row without a usable call after which the server is asked to allow nothing but calls."""
+"""Consecutive turns without a usable call before the server is told to allow nothing but calls."""
 
 
 class Finished(Exception):
-    """The attempt is over; carries its exit."""
+    """The rollout is over; carries its exit."""
 
     def __init__(self, kind: ExitKind, detail: str = "") -> None:
         self.exit = Exit(kind=kind, detail=" ".join(detail.split())[:500])
@@ -36,12 +36,20 @@ class Finished(Exception):
 
 
 def without_sandbox(error: SandboxError) -> Finished:
-    """The end of an attempt whose sandbox is gone: its own doing where it filled the disk."""
+    """End a rollout whose sandbox is gone; a full disk is its own fault."""
     return Finished("disk_limit" if isinstance(error, DiskLimitExceeded) else "sandbox_lost", str(error))
 
 
 class TalkingAgent(Protocol):
-    """What an `Attempt` needs of its agent."""
+    """What an `Attempt` needs from its agent.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> settings = AgentConfig.model_construct(step_limit=10)
+        >>> agent: TalkingAgent = SimpleNamespace(name="mine", config=settings, prompts=Prompts([("system", "Hi.")]))
+        >>> agent.prompts.render("system")
+        'Hi.'
+    """
 
     name: str
     config: AgentConfig
@@ -50,11 +58,11 @@ class TalkingAgent(Protocol):
 
 @dataclass
 class Attempt:
-    """The loop: ask the model, do what it says, show what came of it. Agents say what the tools are.
+    """The loop: ask the model, execute its calls, show the results. Subclasses define the tools.
 
     Attributes:
-        in_text: this conversation asks for text in place of tool calls.
-        forced: the server is asked to allow nothing but calls: a tool call, or a JSON object in text.
+        in_text: whether this conversation uses text instead of tool calls.
+        forced: whether the server is told to allow nothing but calls: a tool call, or a JSON object in text.
     """
 
     agent: TalkingAgent
@@ -76,7 +84,7 @@ class Attempt:
         self.spent_before = self.ledger.spent
 
     async def work(self) -> Trajectory:
-        """Go on until the attempt is over; see `Agent.run`."""
+        """Run the loop until the rollout is over; see `Agent.run`."""
         try:
             self._begin(in_text=self._model_wants_text)
             await self._catch_up()
@@ -88,26 +96,26 @@ class Attempt:
             self._close(Exit(kind="cancelled"))
             raise
 
-    # What an agent says.
+    # What subclasses define.
 
     def _open(self) -> None:
-        """Tell the model who it is and what the task is."""
+        """Send the system prompt and the task."""
         raise NotImplementedError
 
     def _means(self) -> dict[str, Any]:
-        """How the model is to say what it does: arguments of `ChatModel.complete`."""
+        """Arguments of `ChatModel.complete` that specify how the model expresses its calls."""
         raise NotImplementedError
 
     def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
-        """The calls in the text of a reply, and what is wrong with it, where a model does not call tools."""
+        """For models without tool calls: the calls in a reply's text, and what is wrong with it."""
         raise NotImplementedError
 
     async def _run_calls(self, step: Step, observations: list[Observation]) -> None:
-        """Run calls in order into `observations`, which keeps what was done when a later call ends the attempt."""
+        """Execute calls in order, appending to `observations`, so results survive if a later call ends the rollout."""
         raise NotImplementedError
 
     async def _catch_up(self) -> None:
-        """Go on from an unfinished trajectory, where the agent can; `_opens_like` says whether it is of this task."""
+        """Continue from an unfinished trajectory if the agent can; `_opens_like` says whether it matches this task."""
 
     # The loop.
 
@@ -120,32 +128,32 @@ class Attempt:
         return sum(step.source == "agent" for step in self.steps)
 
     def _begin(self, *, in_text: bool) -> None:
-        """Open the conversation; anew where it had begun in a form that the model does not understand."""
+        """Open the conversation, or reopen it if it began in a form that the model does not understand."""
         self.messages, self.steps, self.growth = History(), [], PromptGrowth()
         self.in_text, self.format_errors = in_text, 0
         self.forced = self.agent.config.force_calls or (in_text and bool(getattr(self.model, "drops_tools", False)))
         self._open()
 
     def _opens_like(self, earlier: Trajectory) -> bool:
-        """Whether a trajectory begins as this one does; begins anew in text if that one did."""
-        told = [one.content for one in earlier.steps[:2]]
-        if told == [one.content for one in self.steps]:
+        """Whether a trajectory begins like this one; switches this conversation to text if the other was in text."""
+        opening = [one.content for one in earlier.steps[:2]]
+        if opening == [one.content for one in self.steps]:
             return True
         if self.in_text:
             return False
         self._begin(in_text=True)
-        if told == [one.content for one in self.steps]:
+        if opening == [one.content for one in self.steps]:
             return True
         self._begin(in_text=False)
         return False
 
     def _tell(self, source: Literal["system", "user"], content: str) -> None:
-        """Say something that is no tool result."""
+        """Append a message that is not a tool result."""
         self.messages.append({"role": source, "content": content})
         self._record(Step(id=len(self.steps) + 1, source=source, content=content, timestamp=_now()))
 
     async def _turn(self) -> None:
-        """Ask the model once and do what it says."""
+        """Ask the model once and act on its reply."""
         if self._turns >= self.agent.config.step_limit:
             raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
         try:
@@ -192,7 +200,7 @@ class Attempt:
         return reply.first, reply.usage
 
     def _step_of(self, completion: Completion, usage: Usage) -> Step:
-        """The record of a reply; of one that holds no call only its ends are kept, in the conversation as well."""
+        """Record a reply. If it contains no call, only its beginning and end are kept, in the conversation as well."""
         calls, problems = completion.tool_calls, completion.problems
         if self.in_text:
             calls, wrong = self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")
@@ -218,7 +226,7 @@ class Attempt:
         return with_odd_message(step, completion)
 
     async def _act(self, observations: list[Observation]) -> None:
-        """Do what the last step says, but for the calls that have `observations` already, and show what came out."""
+        """Execute the last step's calls, except those that already have `observations`, and show the results."""
         step = self.steps[-1]
         self.messages.append(as_message(step))
         try:
@@ -233,7 +241,7 @@ class Attempt:
         self._count_format_errors(done)
 
     def _check_time(self) -> None:
-        """Look at the limit of time between two calls of one reply."""
+        """Check the time limit between two calls of one reply."""
         try:
             self.ledger.check()
         except LimitExceeded as error:
@@ -254,7 +262,7 @@ class Attempt:
             self.messages.append({**role, "content": one.content})
 
     def _count_format_errors(self, step: Step) -> None:
-        """Count turns in a row without a call that could be run; each further one is asked for in another way."""
+        """Count consecutive turns without a usable call, and change how calls are requested when they accumulate."""
         unusable = all(one.status == "rejected" for one in step.observations)
         self.format_errors = self.format_errors + 1 if unusable else 0
         self.forced = self.forced or self.format_errors >= _FORCED_AFTER

@@ -1,6 +1,7 @@
-"""What an agent is: a policy loop that works on one task in one sandbox and leaves a trajectory.
+"""The agent contract: a policy loop that works on one task in one sandbox and produces a trajectory.
 
-The bash agent (`bash_agent.py`) is the reference. Agents know nothing of grading, heats or tournaments.
+The bash agent (`bash_agent.py`) is the reference implementation. Agents know nothing about grading, heats or
+tournaments.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,13 @@ SaveStep = Callable[[Trajectory], None]
 
 @dataclass(frozen=True, slots=True)
 class BaseRun:
-    """What the test command does on the untouched tree.
+    """The result of the test command on the unmodified tree.
 
     Attributes:
         ending: how it ends, as a verb phrase: `ends with exit code 1`.
         seconds: how long it takes.
-        failing: ids of tests that fail, the first ones; `more` is how many there are besides.
+        failing: IDs of the first failing tests.
+        more: number of further failing tests.
     """
 
     ending: str
@@ -34,19 +36,25 @@ class BaseRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
-    """What one rollout is told, and its identity.
+    """The input of one rollout, and its identity.
 
     Attributes:
-        instruction: the task's statement, as the agent may see it. Untrusted: a template's variable, never a template.
-        test_command: what the user runs to see whether the tree works, if there is such a command.
-        base: what `test_command` does on the untouched tree, where that is known.
+        rollout_id: ID of the rollout, `heat-0/rollout-03`.
+        task_id: ID of the task.
+        instruction: the task's statement, as the agent may see it. Untrusted: use it as a template variable, never as a
+            template.
+        workdir: directory of the project in the sandbox.
+        seed: seed of this rollout; the same seed, model and replies reproduce it.
+        test_command: command that checks whether the tree works, if there is one.
+        base: result of `test_command` on the unmodified tree, if known.
         limits: what the rollout may use, such as `100 replies`.
         refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
-        others: a line on each rollout of that heat that was not kept.
-        diffs: folder in the sandbox with the change of each record, `attempt-1.diff` ...; empty where there is none.
-        parents: ids of the rollouts that `refinement` came from.
-        resume: the same rollout as an earlier process left it, to go on from; an agent may ignore it and start over.
-        seed: of this rollout; the same seed, model and replies give the same rollout.
+        others: one line for each earlier rollout that was not kept.
+        diffs: folder in the sandbox with the changes of these records, `attempt-1.diff` ...; empty if there is none.
+        parents: IDs of the rollouts that `refinement` came from.
+        resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
+            start over.
+        sampling: sampling parameters of all model requests.
     """
 
     rollout_id: str
@@ -66,7 +74,35 @@ class Assignment:
 
 
 class Agent(Protocol):
-    """A policy loop."""
+    """A policy loop.
+
+    Example:
+        A complete agent, run with a scripted model and sandbox:
+
+        >>> import asyncio
+        >>> from agents.llm.fake import FakeModel
+        >>> from agents.trajectory import Exit, Step
+        >>> from sandbox.fake import FakeSandbox
+        >>> class OneShotAgent:
+        ...     name = "one-shot"
+        ...     async def run(self, assignment, sandbox, model, ledger, save):
+        ...         task = Step(id=1, source="user", content=assignment.instruction)
+        ...         messages = [{"role": "user", "content": task.content}]
+        ...         reply = await model.complete(messages, ledger=ledger, sampling=assignment.sampling)
+        ...         await sandbox.exec(reply.first.content, timeout=60)
+        ...         trajectory = Trajectory(
+        ...             id=assignment.rollout_id, task_id=assignment.task_id, agent=self.name, model=model.name,
+        ...             seed=assignment.seed, exit=Exit(kind="submitted"), usage=reply.usage,
+        ...             steps=(task, Step(id=2, source="agent", content=reply.first.content)),
+        ...         )
+        ...         save(trajectory)
+        ...         return trajectory
+        >>> task = Assignment(rollout_id="heat-0/rollout-00", task_id="t", instruction="Touch x.", workdir="/w", seed=1)
+        >>> sandbox, model = FakeSandbox([""]), FakeModel("touch x")
+        >>> run = OneShotAgent().run(task, sandbox, model, Ledger("example"), save=lambda trajectory: None)
+        >>> asyncio.run(run).exit.kind, sandbox.commands
+        ('submitted', ['touch x'])
+    """
 
     name: str
 
@@ -75,11 +111,21 @@ class Agent(Protocol):
     ) -> Trajectory:
         """Work until submission or a limit.
 
-        Model and sandbox failures end the trajectory with a typed exit instead of raising, so that what was done is
+        Model and sandbox failures do not raise but end the trajectory with a typed exit, so that completed work is
         kept. Only cancellation propagates, after the trajectory was saved with exit `cancelled`.
 
+        Args:
+            assignment: the task, and the identity of the rollout.
+            sandbox: the machine that contains the project.
+            model: the chat model.
+            ledger: accounts for the rollout's tokens and enforces its limits.
+            save: called after every step.
+
+        Returns:
+            The finished trajectory; its `exit` is set.
+
         Raises:
-            ModelConfigError: no rollout could ever succeed with this model as configured.
-            Diverged: the rollout to go on from cannot be brought back; it has to be started over.
+            ModelConfigError: no rollout can succeed with this model as configured.
+            Diverged: the rollout to resume cannot be restored and must be started over.
         """
         ...

@@ -1,8 +1,8 @@
-"""The reference agent: a bash tool, a fresh shell per command, and submission by an explicit act.
+"""The reference agent: a bash tool, a fresh shell per command, and submission by an explicit call.
 
-The loop asks the model, runs the calls of its reply in order, and shows what came out. Nothing that a command prints
-can end it: only a `submit` call in the model's own message can, and only one that stands alone: what other calls of the
-same reply did has to be seen before.
+The loop asks the model, executes the calls of its reply in order, and shows their results. Nothing that a command
+prints can end it. Only a `submit` call in the model's own message can, and only as the sole call of its reply: the
+results of other calls have to be seen first.
 """
 
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ WITHOUT_TERMINAL = {
     "GIT_EDITOR": "true",
     "GIT_TERMINAL_PROMPT": "0",
 }
-"""Environment of commands: there is nobody to page, to edit or to answer."""
+"""Environment of commands: no one is present to page, edit or answer."""
 _NOT_YET = "not handed in yet: look first at what the other calls of this reply did, then call submit alone"
 
 
 class BashAgent:
-    """An `Agent`; one instance serves any number of rollouts at once."""
+    """The bash agent; one instance can serve any number of concurrent rollouts."""
 
     name = "bash"
 
@@ -47,13 +47,25 @@ class BashAgent:
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
-        """Work until submission or a limit; see `Agent.run`."""
+        """Work until submission or a limit; see `Agent.run`.
+
+        Args:
+            assignment: the task; an unfinished `resume` is continued.
+            sandbox: runs the commands.
+            model: the chat model, with or without tool calls.
+            ledger: accounts for the rollout's tokens and enforces its limits.
+            save: called after every step.
+
+        Raises:
+            ModelConfigError: no rollout can succeed with this model as configured.
+            Diverged: a command of the rollout to resume ended differently.
+        """
         return await _BashAttempt(self, assignment, sandbox, model, ledger, save).work()
 
 
 @dataclass
 class _BashAttempt(Attempt):
-    """One rollout in progress."""
+    """One rollout of the bash agent."""
 
     def _open(self) -> None:
         config, prompts = self.agent.config, self.agent.prompts
@@ -72,10 +84,11 @@ class _BashAttempt(Attempt):
         return calls_in_text(content, call_id)
 
     async def _catch_up(self) -> None:
-        """Go on from an unfinished trajectory: its commands run again unseen, its conversation is taken over.
+        """Continue an unfinished trajectory: rerun its commands without showing the results, and restore its
+        conversation.
 
         Raises:
-            Diverged: a command ends differently now.
+            Diverged: a command ended differently this time.
         """
         earlier = self.assignment.resume
         if earlier is None or not self._opens_like(earlier):

@@ -1,9 +1,9 @@
-"""Any command-line agent that is installed in the sandbox's image, as an agent.
+"""Run any command-line agent installed in the sandbox's image.
 
-`command:mytool --task-file {instruction}` writes the task into a file outside of the working directory, runs the
-command there, and takes what it leaves: the changed tree, and as the record a trajectory file or what it printed.
-Requests that the tool makes itself are not seen by the ledger; their usage is charged afterwards where the record
-tells it.
+`command:mytool --task-file {instruction}` writes the task to a file outside the working directory, runs the command in
+the working directory, and collects what it leaves behind: the changed tree, and a trajectory file or its output as the
+record. The ledger does not see requests that the tool makes itself; their usage is charged afterwards if the record
+states it.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ _MAX_TRAJECTORY = 64 << 20
 
 
 class CommandAgent:
-    """An `Agent` that is a command in the sandbox.
+    """An agent that is a command in the sandbox.
 
     Args:
-        config: `name` is `command:` and the command; `{instruction}`, `{trajectory}` (paths in the sandbox),
-            `{model}`, `{base_url}`, `{seed}` and `{workdir}` in it are filled in, quoted for the shell. Without
-            `{instruction}` the task is on standard input.
+        config: `name` is `command:` followed by the command, in which `{instruction}` and `{trajectory}` (paths in the
+            sandbox), `{model}`, `{base_url}`, `{seed}` and `{workdir}` are replaced, quoted for the shell. Without
+            `{instruction}`, the task is passed on standard input.
 
     Raises:
         UnknownPart: there is no command.
@@ -59,10 +59,17 @@ class CommandAgent:
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
-        """Run the command to its end or to a limit; see `Agent.run`.
+        """Run the command until it ends or reaches a limit; see `Agent.run`.
+
+        Args:
+            assignment: the task; `resume` is ignored.
+            sandbox: runs the command.
+            model: supplies the name and the server address for the command.
+            ledger: limits the rollout; charged afterwards with the usage that the record states.
+            save: called at the start and at the end.
 
         Raises:
-            AgentUnusable: the image has no such command.
+            AgentUnusable: the image lacks the command.
         """
         return await _Run(self, assignment, sandbox, model, ledger, save).work()
 
@@ -82,12 +89,12 @@ class _Run:
         self.agent, self.assignment, self.sandbox, self.model = agent, assignment, sandbox, model
         self.ledger, self.save = ledger, save
         self.config = agent.config.command
-        self.folder = f"/tmp/heats-agent-{secrets.token_hex(6)}"  # noqa: S108 - in a machine of its own
+        self.folder = f"/tmp/heats-agent-{secrets.token_hex(6)}"  # noqa: S108 - inside the sandbox
         self.started = time.monotonic()
-        self.told = instruction_of(assignment)
+        self.instruction = instruction_of(assignment)
 
     async def work(self) -> Trajectory:
-        opening = Step(id=1, source="user", content=self.told, timestamp=_now())
+        opening = Step(id=1, source="user", content=self.instruction, timestamp=_now())
         self.save(self._trajectory((opening,), None))
         try:
             self.ledger.check()
@@ -102,12 +109,12 @@ class _Run:
             raise
 
     async def _played(self, opening: Step) -> Trajectory:
-        await self.sandbox.write_file(f"{self.folder}/instruction.md", self.told.encode())
+        await self.sandbox.write_file(f"{self.folder}/instruction.md", self.instruction.encode())
         command = self._filled()
         result = await self._watched(command)
         if result.status == "exited" and result.exit_code in _NOT_THERE:
-            said = " ".join(result.text().split())[-200:]
-            raise AgentUnusable(f"the agent's command cannot be run in the sandbox: {command} ({said})")
+            output = " ".join(result.text().split())[-200:]
+            raise AgentUnusable(f"the agent's command cannot be run in the sandbox: {command} ({output})")
         end = self._exit(result)
         problem = ""
         try:
@@ -149,7 +156,7 @@ class _Run:
         }
 
     def _environment(self) -> dict[str, str]:
-        """What the command may know. A server's address is of use only to a sandbox with a network."""
+        """Environment of the command. A server address is useful only to a sandbox with a network."""
         places = self._places()
         env = {f"HEATS_{name.upper()}": places[name] for name in ("instruction", "trajectory", "model", "seed")}
         network = getattr(getattr(self.sandbox, "spec", None), "network", "none")
@@ -158,12 +165,13 @@ class _Run:
         return env | {name: os.environ[name] for name in self.config.forward_env if name in os.environ}
 
     async def _watched(self, command: str) -> ExecResult:
-        """Run the command; a limit of the ledger that is reached meanwhile, by other rollouts or by time, ends it.
+        """Run the command, and stop it if a limit of the ledger is reached meanwhile, by time or by other rollouts.
 
         Raises:
-            LimitExceeded, SandboxError
+            LimitExceeded: a limit is reached.
+            SandboxError: the sandbox failed.
         """
-        stdin = None if "{instruction}" in self.agent.command else self.told.encode()
+        stdin = None if "{instruction}" in self.agent.command else self.instruction.encode()
         running = asyncio.ensure_future(
             self.sandbox.exec(
                 command,
@@ -199,10 +207,11 @@ class _Run:
         return Exit(kind="submitted")
 
     async def _record(self) -> Trajectory | None:
-        """The trajectory that the command wrote, if it wrote one.
+        """Read the trajectory that the command wrote, if any.
 
         Raises:
-            TrajectoryFormatError, SandboxError
+            TrajectoryFormatError: it has no known format.
+            SandboxError: it cannot be read.
         """
         path = self._places()["trajectory"]
         try:
@@ -250,7 +259,7 @@ class _Run:
 
 
 def instruction_of(assignment: Assignment) -> str:
-    """What an agent with prompts of its own is told: the task, where it lies, and what earlier attempts found."""
+    """Build the task text for agents with their own prompts: task, location, and what earlier rollouts found."""
     parts = [assignment.instruction.rstrip(), f"The project is in {assignment.workdir}; change it there."]
     if assignment.test_command:
         base = assignment.base

@@ -1,4 +1,4 @@
-"""Settings of the agents."""
+"""The agents' settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,15 +12,15 @@ from core.record import Config
 
 
 class CommandConfig(Config):
-    """Of a command-line agent in the sandbox's image, `command:...`.
+    """Settings of `command:...`, a command-line agent in the sandbox's image.
 
     Attributes:
-        time_limit_s: seconds that the command may take.
-        trajectory: file in the sandbox that the command writes its trajectory to (ATIF, mini-swe-agent); without it
-            what the command prints is the record. `{trajectory}` in the command has heats choose the file.
-        base_url: the model's server as the sandbox reaches it; the model's own without it.
-        forward_env: names of variables of heats' environment that the command gets, keys among them. What is
-            forwarded is no secret any more for whatever runs in the sandbox.
+        time_limit_s: maximum run time of the command, in seconds.
+        trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent). If unset, the
+            command's output is the record; `{trajectory}` in the command lets heats choose the file.
+        base_url: address of the model server as seen from the sandbox; defaults to the model's own.
+        forward_env: names of environment variables to pass to the command, including API keys. Anything that runs in
+            the sandbox can read them.
     """
 
     time_limit_s: float = Field(3600.0, gt=0)
@@ -30,11 +30,12 @@ class CommandConfig(Config):
 
 
 class MiniConfig(Config):
-    """Of mini-swe-agent, `mini`: installed with heats (`heats[mini]`) or in an environment of its own.
+    """Settings of `mini`, which is mini-swe-agent, installed with heats (`heats[mini]`) or in its own environment.
 
     Attributes:
-        python: interpreter of the environment it is in; else heats' own where it is there, else that of `mini` on PATH.
-        config: its configuration: a file of its own (`mini.yaml`, `benchmarks/swebench.yaml`) or a path.
+        python: interpreter of its environment; defaults to heats' own if mini-swe-agent is installed there, else to
+            that of the `mini` on PATH.
+        config: its configuration, either a file that comes with it (`mini.yaml`, `benchmarks/swebench.yaml`) or a path.
     """
 
     python: Path | None = None
@@ -42,22 +43,24 @@ class MiniConfig(Config):
 
 
 class AgentConfig(Config):
-    """The settings of all agents; each reads what concerns it.
+    """Settings of all agents; each reads those that concern it.
 
     Attributes:
-        name: which agent; see `agents.open_agent`.
-        step_limit: model turns.
-        command_timeout_s: seconds per command that names no limit of its own; `longest_command_s` is the most that a
-            command may name.
-        observation_head: characters kept of an output's beginning; `observation_tail` of its end.
-        max_format_errors: turns in a row without a usable call that end the attempt. After the second, the server is
-            asked to allow nothing but calls.
-        force_calls: it is asked so from the first turn on (`tool_choice: required`, or guided JSON in text).
-        terminal: of the terminal agent.
-        text_protocol: text in place of tool calls, for every model; a model can ask for it itself.
-        command: of agents that are a command in the sandbox.
-        mini: of mini-swe-agent.
-        options: settings of an agent of your own, which declares them as `Options`.
+        name: which agent to use; see `agents.open_agent`.
+        step_limit: maximum number of model turns.
+        command_timeout_s: timeout in seconds of commands that do not set their own.
+        longest_command_s: longest timeout in seconds that a command may set.
+        observation_head: characters kept from the beginning of an output.
+        observation_tail: characters kept from its end.
+        max_format_errors: consecutive turns without a usable call that end the rollout. After the second, the server is
+            told to allow nothing but calls.
+        force_calls: allow nothing but calls from the first turn on (`tool_choice: required`, or guided JSON in text).
+        text_protocol: use text instead of tool calls for every model; a model can also request this itself.
+        templates: prompts of the agents.
+        terminal: settings of the terminal agent.
+        command: settings of command-line agents in the sandbox.
+        mini: settings of mini-swe-agent.
+        options: settings of your own agent, which declares them as `Options`.
     """
 
     name: str = "bash"

@@ -1,4 +1,4 @@
-"""A rollout's conversation as it was sent to the server, so that a further question finds it in the prefix cache."""
+"""Reconstruct a rollout's conversation as the server saw it, so that a follow-up question hits the prefix cache."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +13,7 @@ _TEXT_CALL = "text_"
 
 
 def conversation_of(trajectory: Trajectory) -> tuple[list[Message], Sequence[ToolSpec]] | None:
-    """The messages of a finished rollout and the tools it was offered; None where heats did not lead it."""
+    """Return the messages of a finished rollout and its tools, or None if heats did not conduct the conversation."""
     tools = _TOOLS.get(trajectory.agent)
     if tools is None:
         return None

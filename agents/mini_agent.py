@@ -1,8 +1,8 @@
-"""mini-swe-agent as an agent: its loop and its prompts, heats' model client, ledger and sandbox.
+"""mini-swe-agent as an agent: its loop and prompts with heats' model client, ledger and sandbox.
 
-It is installed with heats (`pip install 'heats[mini]'`) or in an environment of its own, since it brings a lot along.
-For each rollout that interpreter runs `mini_driver.py`, which asks for replies and commands over its standard streams.
-A rollout that was cut off starts over: mini-swe-agent cannot go on in the middle.
+It is installed with heats (`pip install 'heats[mini]'`) or, because of its many dependencies, in its own environment.
+For each rollout, that interpreter runs `mini_driver.py`, which requests replies and commands over its standard streams.
+An interrupted rollout starts over, since mini-swe-agent cannot resume.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _UNAME_S = 30.0
 
 
 class MiniAgent:
-    """An `Agent` that is mini-swe-agent.
+    """An agent that runs mini-swe-agent.
 
     Raises:
         UnknownPart: it is not installed, or not where the configuration says.
@@ -65,16 +65,24 @@ class MiniAgent:
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
-        """Play mini-swe-agent's loop; see `Agent.run`.
+        """Run mini-swe-agent's loop; see `Agent.run`.
+
+        Args:
+            assignment: the task; `resume` is ignored.
+            sandbox: runs the commands.
+            model: the chat model; must support tool calls.
+            ledger: accounts for the rollout's tokens and enforces its limits.
+            save: called whenever mini-swe-agent saves its own trajectory.
 
         Raises:
             AgentUnusable: its loop could not be started, or crashed.
+            ModelConfigError: no rollout can succeed with this model as configured.
         """
         return await _Play(self, assignment, sandbox, model, ledger, save).work()
 
 
 def _installed() -> Path | None:
-    """Ours where it can import mini-swe-agent, else the one that `mini` on PATH names in its first line."""
+    """The current interpreter if it can import mini-swe-agent, else the one in the shebang line of `mini` on PATH."""
     if find_spec("minisweagent") is not None:
         return Path(sys.executable)
     program = shutil.which("mini")
@@ -85,7 +93,7 @@ def _installed() -> Path | None:
 
 
 class _Play:
-    """One rollout: what the driver asks is answered until it has ended."""
+    """One rollout; answers the driver's requests until it ends."""
 
     def __init__(
         self,
@@ -118,7 +126,7 @@ class _Play:
         return self._close(self.end)
 
     async def _start(self, folder: Path) -> asyncio.subprocess.Process:
-        """The driver, in an environment without keys and without the user's settings of mini-swe-agent."""
+        """Start the driver, in an environment without API keys and without the user's mini-swe-agent settings."""
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "MSWEA_CONFIG_DIR") if name in os.environ}
         quiet = {"MSWEA_SILENT_STARTUP": "1", "MSWEA_CONFIGURED": "true", "MSWEA_GLOBAL_CONFIG_DIR": str(folder)}
         return await asyncio.create_subprocess_exec(
@@ -154,8 +162,8 @@ class _Play:
 
     async def _order(self) -> dict[str, Any]:
         config = self.agent.config
-        said = await self.sandbox.exec("uname -s -r -m && uname -v", timeout=_UNAME_S)
-        system, release, machine, version = (*said.text().replace("\n", " ").split(" ", 3), "", "", "", "")[:4]
+        uname_result = await self.sandbox.exec("uname -s -r -m && uname -v", timeout=_UNAME_S)
+        system, release, machine, version = (*uname_result.text().replace("\n", " ").split(" ", 3), "", "", "", "")[:4]
         place = {"cwd": self.assignment.workdir, "timeout": config.command_timeout_s}
         uname = {"system": system, "release": release, "machine": machine, "version": version.strip()}
         return {
@@ -167,10 +175,10 @@ class _Play:
         }
 
     async def _reply(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """The model's reply, or how the rollout ends without one.
+        """Request a reply from the model, or report how the rollout ends without one.
 
         Raises:
-            ModelConfigError
+            ModelConfigError: no request to the model can succeed.
         """
         tool = ToolSpec.model_validate(asked["tool"])
         given = self.assignment.sampling
@@ -217,8 +225,8 @@ class _Play:
         return trajectory
 
     def _trajectory(self, end: Exit | None, *, ended: bool = False) -> Trajectory:
-        """The record so far; how it ended is what heats saw, else what mini-swe-agent says."""
-        told = Step(id=1, source="user", content=self.assignment.instruction)
+        """Build the record so far; its exit is what heats observed, else what mini-swe-agent reports."""
+        opening = Step(id=1, source="user", content=self.assignment.instruction)
         found = None
         if self.document is not None:
             try:
@@ -233,7 +241,7 @@ class _Play:
             agent=self.agent.name,
             model=self.model.name,
             seed=self.assignment.seed,
-            steps=found.steps if found else (told,),
+            steps=found.steps if found else (opening,),
             exit=end,
             usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
@@ -252,7 +260,7 @@ async def _tell(driver: asyncio.subprocess.Process, message: Mapping[str, Any]) 
 
 
 async def _ended(driver: asyncio.subprocess.Process) -> None:
-    """The driver and whatever it started are gone."""
+    """Kill the driver and everything it started."""
     if driver.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(driver.pid, signal.SIGKILL)
@@ -260,7 +268,7 @@ async def _ended(driver: asyncio.subprocess.Process) -> None:
 
 
 def _exception(result: ExecResult, timeout_s: float) -> str:
-    """What mini-swe-agent tells the model of a command that did not end by itself."""
+    """Text that mini-swe-agent shows the model for a command that did not exit by itself."""
     if result.status == "timeout":
         return f"the command was stopped after {timeout_s:g} s"
     return "" if result.status == "exited" else f"the command ended as {result.status}"

@@ -1,8 +1,8 @@
-"""Plays mini-swe-agent's own loop; run by the interpreter of its environment, which knows nothing of heats.
+"""Run mini-swe-agent's own loop, in the interpreter of its environment, which does not have heats installed.
 
-Its model and its environment are heats: each request goes out as a JSON line on standard output, and its answer comes
-in as one on standard input. So the loop, its prompts and its submission are mini-swe-agent's, while replies come
-through heats' client and ledger, and commands run in heats' sandbox.
+Its model and its environment are proxies for heats: each request is a JSON line on standard output, and each answer a
+JSON line on standard input. Loop, prompts and submission are mini-swe-agent's, while replies come from heats' client
+and ledger, and commands run in heats' sandbox.
 """
 
 import json
@@ -16,25 +16,25 @@ from typing import Any
 
 
 class Line:
-    """Questions out, answers in."""
+    """The line protocol: requests out, answers in."""
 
     def __init__(self) -> None:
-        # Whatever a library prints must not get between the lines.
+        # Anything that a library prints must stay out of the protocol.
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
 
     def tell(self, **message: Any) -> None:
-        """Say something that needs no answer."""
+        """Send a message that needs no answer."""
         self._out.write(json.dumps(message) + "\n")
         self._out.flush()
 
     def ask(self, **message: Any) -> dict[str, Any]:
-        """Say something and wait for the answer."""
+        """Send a message and wait for the answer."""
         self.tell(**message)
         return self.hear()
 
     def hear(self) -> dict[str, Any]:
-        """The next line; the process ends when nobody is there any more."""
+        """Read the next line; exits the process at end of input."""
         line = sys.stdin.readline()
         if not line:
             os._exit(1)
@@ -43,7 +43,7 @@ class Line:
 
 
 class Model:
-    """mini-swe-agent's `Model` over heats."""
+    """mini-swe-agent's `Model`, backed by heats."""
 
     def __init__(self, line: Line, name: str, config: dict[str, Any]) -> None:
         self._line = line
@@ -55,7 +55,7 @@ class Model:
         self.config = SimpleNamespace(model_name=name, **templates)
 
     def query(self, messages: list[dict[str, Any]], **_: Any) -> dict[str, Any]:
-        """One reply, with the commands in it."""
+        """Request one reply and parse the commands in it."""
         sent = [{key: value for key, value in one.items() if key != "extra"} for one in messages]
         answer = self._line.ask(ask="reply", messages=sent, tool=self._calls.BASH_TOOL["function"])
         if "ended" in answer:
@@ -79,13 +79,19 @@ class Model:
         return {**message, "extra": {"actions": actions, **extra}}
 
     def format_message(self, **fields: Any) -> dict[str, Any]:
-        """A message as it is."""
+        """Return the fields as a message."""
         return fields
 
     def format_observation_messages(
         self, message: dict[str, Any], outputs: list[dict[str, Any]], template_vars: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What commands did, as tool messages."""
+        """Format the results of commands as tool messages.
+
+        Args:
+            message: the assistant message that contained the commands.
+            outputs: one result per command.
+            template_vars: additional variables for the template.
+        """
         shown: list[dict[str, Any]] = self._calls.format_toolcall_observation_messages(
             actions=message.get("extra", {}).get("actions", []),
             outputs=outputs,
@@ -95,16 +101,16 @@ class Model:
         return shown
 
     def get_template_vars(self, **_: Any) -> dict[str, Any]:
-        """For prompts."""
+        """Variables for prompts."""
         return vars(self.config)
 
     def serialize(self) -> dict[str, Any]:
-        """For the trajectory."""
+        """Settings to store in the trajectory."""
         return {"info": {"config": {"model": vars(self.config), "model_type": "heats"}}}
 
 
 class Environment:
-    """mini-swe-agent's `Environment` over heats."""
+    """mini-swe-agent's `Environment`, backed by heats."""
 
     def __init__(self, line: Line, config: dict[str, Any], place: dict[str, Any]) -> None:
         self._line, self._place = line, place
@@ -122,16 +128,16 @@ class Environment:
         return output
 
     def get_template_vars(self, **_: Any) -> dict[str, Any]:
-        """For prompts: what machine it is."""
+        """Variables for prompts, which describe the machine."""
         return {**self._place, "env": self.config.env}
 
     def serialize(self) -> dict[str, Any]:
-        """For the trajectory."""
+        """Settings to store in the trajectory."""
         return {"info": {"config": {"environment": vars(self.config), "environment_type": "heats"}}}
 
 
 def main() -> None:
-    """Hear what to do, do it, and tell how it ended."""
+    """Read the order, run the loop, and report how it ended."""
     line = Line()
     order = line.hear()
     try:
@@ -143,12 +149,12 @@ def main() -> None:
 
 
 def play(line: Line, order: dict[str, Any]) -> None:
-    """One run of mini-swe-agent's loop."""
+    """Run mini-swe-agent's loop once."""
     config = import_module("minisweagent.config").get_config_from_spec(order["config"])
     default = import_module("minisweagent.agents.default")
 
     class Agent(default.DefaultAgent):  # type: ignore[misc, name-defined]
-        """Tells heats what happened after every step, in place of a file."""
+        """Reports every step to heats instead of saving it to a file."""
 
         def save(self, path: Any, *more: dict[str, Any]) -> dict[str, Any]:
             document: dict[str, Any] = self.serialize(*more)

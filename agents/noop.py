@@ -1,4 +1,4 @@
-"""An agent that does nothing: what a task is worth untouched. It asks no model."""
+"""An agent that does nothing and uses no model, to measure what the unmodified tree is worth."""
 
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
@@ -9,7 +9,7 @@ from sandbox.base import Sandbox
 
 
 class NoopAgent:
-    """An `Agent` that submits at once."""
+    """An agent that submits immediately."""
 
     name = "noop"
 
@@ -19,22 +19,36 @@ class NoopAgent:
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
-        """Submit; see `Agent.run`."""
+        """Submit; see `Agent.run`.
+
+        Args:
+            assignment: the task.
+            sandbox: unused.
+            model: unused.
+            ledger: unused.
+            save: called once.
+        """
         trajectory = submitted(assignment, self.name, "nothing was done")
         save(trajectory)
         return trajectory
 
 
 def submitted(assignment: Assignment, agent: str, said: str) -> Trajectory:
-    """The trajectory of an agent that asks no model: the task, what it did in one line, and a submission."""
-    told = Step(id=1, source="user", content=assignment.instruction)
+    """Build the trajectory of an agent without a model: the task, what was done, and a submission.
+
+    Args:
+        assignment: the task.
+        agent: name of the agent.
+        said: one line on what the agent did.
+    """
+    task = Step(id=1, source="user", content=assignment.instruction)
     return Trajectory(
         id=assignment.rollout_id,
         task_id=assignment.task_id,
         agent=agent,
         model="none",
         seed=assignment.seed,
-        steps=(told, Step(id=2, source="agent", content=said)),
+        steps=(task, Step(id=2, source="agent", content=said)),
         exit=Exit(kind="submitted"),
         parents=assignment.parents,
     )

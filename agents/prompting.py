@@ -1,6 +1,6 @@
-"""What the agent says: templates, and the care with which untrusted text is put into them.
+"""Render the agent's prompts, sanitizing untrusted text before it is inserted.
 
-Templates come from the configuration; issue texts, outputs and summaries are only ever their variables.
+Templates come from the configuration. Issue texts, outputs and summaries are only ever template variables.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,15 +28,16 @@ class Templates(Config):
     """The agent's prompts, as Jinja2 templates.
 
     Attributes:
-        system: variables `text_protocol`, `guided` (text that is one JSON object), `command_timeout_s`. The same for
-            all rollouts.
-        task: the task as the first user message begins; `instruction`, `workdir`, `test_command` and `base`, a
-            `BaseRun` (both may be None), `limits`.
-        refinement: follows the task when there are records of earlier attempts; `summaries`, the records, best first,
-            `others`, a line on each attempt that was not kept, `diffs`, the folder with the changes (may be empty).
-        format_error: after a turn without a usable call; `problem`, `text_protocol`, `guided`.
-        observation: what a command did; `output`, `status`, `exit_code`, `timeout_s`, `left_running`, `omitted`
-            (characters) and `escaped` (control tokens).
+        system: the system prompt, the same for all rollouts; receives `text_protocol`, `guided` (text that is one JSON
+            object) and `command_timeout_s`.
+        task: the start of the first user message; receives `instruction`, `workdir`, `limits`, and `test_command` and
+            `base`, a `BaseRun`, both of which may be None.
+        refinement: follows the task if there are records of earlier rollouts; receives `summaries`, the records, best
+            first, `others`, one line for each rollout that was not kept, and `diffs`, the folder with the changes,
+            which may be empty.
+        format_error: sent after a turn without a usable call; receives `problem`, `text_protocol` and `guided`.
+        observation: the result of a command; receives `output`, `status`, `exit_code`, `timeout_s`, `left_running`,
+            `omitted` (characters) and `escaped` (control tokens).
     """
 
     system: str
@@ -61,12 +62,12 @@ class Prompts:
         """Fill in one template.
 
         Raises:
-            TemplateFault: the template names a variable that it is not given, or does what it may not.
+            TemplateFault: the template uses an unknown variable, or does something forbidden.
         """
         return fill(self._templates[name], **variables)
 
     def first_user_message(self, assignment: Assignment) -> str:
-        """The task, then the refinement context, so that rollouts with and without one share the longest prefix."""
+        """Render the task, then any refinement context, so that all rollouts share the longest possible prefix."""
         task = self.render(
             "task",
             instruction=for_model(assignment.instruction),
@@ -82,11 +83,13 @@ class Prompts:
         return f"{task}\n\n{self.render('refinement', summaries=records, others=others, diffs=assignment.diffs)}"
 
     def observation(self, result: ExecResult, *, timeout_s: float, head: int, tail: int) -> str:
-        """What the model is shown of a command.
+        """Render the result of a command for the model.
 
         Args:
-            timeout_s: the command's.
-            head: characters kept of the output's beginning; `tail` of its end.
+            result: the result.
+            timeout_s: the command's timeout in seconds.
+            head: characters kept from the beginning of the output.
+            tail: characters kept from its end.
         """
         text = result.text()
         shown, omitted = elide(text, head, tail)
@@ -101,5 +104,5 @@ class Prompts:
 
 
 def _base_for_display(base: BaseRun | None) -> BaseRun | None:
-    """Ids of tests are untrusted: a project names them."""
+    """Sanitize test IDs, which are untrusted because the project chooses them."""
     return base and replace(base, failing=tuple(" ".join(for_model(name).split()) for name in base.failing))

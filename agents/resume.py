@@ -1,8 +1,8 @@
-"""Going on with a rollout whose process was killed: its model calls are kept, its commands are run again.
+"""Resume a rollout whose process was killed: its model calls are kept, its commands are rerun.
 
-A fresh sandbox knows nothing of what the rollout did. So the recorded commands are run again, unseen by the model,
-whose conversation goes on from what it was shown before. When a command does not end as it did, the tree cannot be
-trusted to be the same: the rollout is started over.
+A fresh sandbox contains none of the rollout's work. The recorded commands are therefore rerun without involving the
+model, whose conversation continues from what it was shown originally. If a command ends differently, the tree cannot be
+assumed to be the same, and the rollout starts over.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,13 +15,14 @@ from sandbox.base import ExecResult
 
 
 class Diverged(AgentsError):
-    """A recorded command ended differently when it was run again."""
+    """A recorded command ended differently when rerun."""
 
 
 def resumable(trajectory: Trajectory | None) -> Trajectory | None:
-    """The trajectory of a rollout without an outcome, if the rollout can go on from it.
+    """Return the trajectory of a rollout without an outcome if the rollout can resume from it, else None.
 
-    That is any with a model's reply, also one that came to its end: what it handed in was in a sandbox that is gone.
+    It can if the model has replied at least once. This includes finished rollouts, whose submission was lost with their
+    sandbox.
     """
     if trajectory is None or (trajectory.exit is not None and trajectory.exit.kind == "sandbox_lost"):
         return None
@@ -29,7 +30,7 @@ def resumable(trajectory: Trajectory | None) -> Trajectory | None:
 
 
 def as_message(step: Step) -> Message:
-    """The assistant message that a step was made of, exactly as it was sent back to the server."""
+    """Rebuild the assistant message of a step exactly as it was sent back to the server."""
     if step.sent is not None:
         return dict(step.sent)
     message: Message = {"role": "assistant", "content": step.content if step.content or not step.tool_calls else None}
@@ -42,25 +43,25 @@ def as_message(step: Step) -> Message:
 
 
 def with_odd_message(step: Step, completion: Completion) -> Step:
-    """The step, keeping its message only where it could not be made again from the other fields."""
+    """Keep a step's message only if it cannot be rebuilt from the other fields."""
     if as_message(step) == completion.message:
         return step
     return step.model_copy(update={"sent": completion.message})
 
 
 def before_submission(step: Step) -> list[Observation]:
-    """What a recorded step observed, up to the call that submitted: that one is to be acted on again."""
+    """List a recorded step's observations before the call that submitted, which has to be executed again."""
     pairs = list(zip(step.tool_calls, step.observations, strict=False))
     ends = [index for index, (call, seen) in enumerate(pairs) if call.name == "submit" and seen.status != "rejected"]
     return [seen for _, seen in pairs[: ends[0] if ends else None]]
 
 
 async def repeat_commands(step: Step, run: Callable[[Command], Awaitable[ExecResult]]) -> None:
-    """Run a recorded step's commands again for what they change.
+    """Rerun a recorded step's commands for their side effects.
 
     Raises:
-        Diverged: one ends with another status or exit code than recorded.
-        SandboxError
+        Diverged: a command ends with another status or exit code than recorded.
+        SandboxError: the sandbox failed.
     """
     for call, seen in zip(step.tool_calls, step.observations, strict=False):
         command, _ = command_of(call)

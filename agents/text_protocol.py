@@ -1,7 +1,7 @@
-"""Text in place of tool calls, for models that cannot call tools.
+"""Text instead of tool calls, for models that cannot call tools.
 
-A turn holds exactly one ```bash block: a command, or the single word `submit`. Where the server is asked to allow
-nothing else, a turn is one JSON object. Either form is understood at any time.
+A turn contains exactly one ```bash block: a command, or the single word `submit`. If the server enforces a schema, a
+turn is one JSON object. Both forms are always accepted.
 """
 
 import json
@@ -29,11 +29,11 @@ BASH_TURN = ResponseSchema(
 
 
 def calls_in_text(content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
-    """The call in a reply, as a tool call; or none, and what is wrong with the reply.
+    """Parse the call in a reply into a tool call; without one, say what is wrong with the reply.
 
     Args:
-        content: the model's message; reasoning that a server left in it is passed over.
-        call_id: identity of the call.
+        content: the model's message; reasoning that the server left in it is skipped.
+        call_id: ID for the call.
     """
     answer = answer_text(content)
     blocks = _BLOCK.findall(answer) or _UNNAMED.findall(answer)

@@ -1,4 +1,4 @@
-"""The bash agent's tools, and how a model's calls of them are read."""
+"""The bash agent's tools, and the parsing of calls to them."""
 
 import json
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from agents.llm.replies import without_surrogates
 
 
 def bash_tool(usual_s: float, longest_s: float) -> ToolSpec:
-    """The tool that runs a command.
+    """Define the tool that runs a command.
 
     Args:
-        usual_s: seconds after which a command is stopped that names no limit of its own.
-        longest_s: the longest limit that a command may name.
+        usual_s: default timeout of a command, in seconds.
+        longest_s: longest timeout that a command may set, in seconds.
     """
     timeout = f"seconds after which it is stopped, where {usual_s:g} are too few; at most {longest_s:g}"
     return ToolSpec(
@@ -40,14 +40,14 @@ SUBMIT = ToolSpec(
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command to run; `timeout_s` None leaves its limit to the agent."""
+    """A command to run; a `timeout_s` of None leaves the timeout to the agent."""
 
     text: str
     timeout_s: float | None = None
 
 
 def command_of(call: ToolCall) -> tuple[Command | None, str]:
-    """The command of a call, None for a submission; or what is wrong with the call."""
+    """Parse a call into its command, or None for a submission; else say what is wrong with it."""
     if call.name not in ("bash", "submit"):
         return None, f"there is no tool named {call.name[:60]!r}; the tools are bash and submit"
     try:

@@ -1,7 +1,7 @@
 """The record of one rollout: every message, tool call and observation, in order.
 
-The trajectory is what summaries, judges and reports are made from. `agents/atif.py` writes it as ATIF v1.7 and reads
-it back without loss.
+Summaries, judges and reports are based on the trajectory. `agents/atif.py` converts it to and from ATIF v1.7 without
+loss.
 """
 
 from collections.abc import Mapping
@@ -33,16 +33,19 @@ LIMIT_EXITS: Mapping[str, ExitKind] = {
     "cost": "cost_limit",
     "time": "time_limit",
 }
-"""By the kind of a `LimitExceeded`."""
+"""Exits by the kind of a `LimitExceeded`."""
 
 
 class Observation(Record):
-    """What came of one tool call.
+    """The result of one tool call.
 
     Attributes:
-        content: the text that the model was shown, cut as it was cut for the model.
-        status: the sandbox's `ExecStatus`, or `rejected` for a call that was not run.
+        tool_call_id: ID of the call.
+        content: the text as the model was shown it, including any cut.
+        status: the sandbox's `ExecStatus`, or `rejected` for a call that was not executed.
         exit_code: None unless status is `exited` or `oom`.
+        duration_s: wall time in seconds.
+        output_bytes: bytes of output before any cut.
     """
 
     tool_call_id: str
@@ -54,10 +57,11 @@ class Observation(Record):
 
 
 class Step(Record):
-    """One message of the conversation and, for the agent's, what its tool calls did. Ids count from 1 without gaps.
+    """One message of the conversation and, for the agent's, the results of its tool calls. IDs count from 1 without
+    gaps.
 
     Attributes:
-        problems: what in the agent's message could not be made a call; a user message that says so follows.
+        problems: parts of the agent's message that could not be parsed as calls; a user message reporting them follows.
     """
 
     id: int
@@ -70,23 +74,23 @@ class Step(Record):
     usage: Usage | None = None
     finish_reason: str | None = None
     sent: dict[str, Any] | None = None
-    """The assistant message as it went back to the server, where the other fields do not tell."""
+    """The assistant message as it was sent back to the server, if it cannot be rebuilt from the other fields."""
     timestamp: str = ""
     """ISO 8601, UTC; for display, never for deadlines."""
 
 
 class Exit(Record):
-    """How the rollout ended. `detail` is one line for a person."""
+    """How the rollout ended. `detail` is a one-line explanation."""
 
     kind: ExitKind
     detail: str = ""
 
 
 class Trajectory(Record):
-    """One rollout, start to end (or so far, while `exit` is None)."""
+    """One rollout from start to end, or so far while `exit` is None."""
 
     id: str
-    """`heat-0/rollout-03` within its task."""
+    """`heat-0/rollout-03`, unique within its task."""
     task_id: str
     agent: str
     model: str
@@ -96,10 +100,10 @@ class Trajectory(Record):
     usage: Usage = Usage()
     duration_s: float = 0.0
     parents: tuple[str, ...] = ()
-    """Rollouts whose summaries were this one's refinement context."""
+    """Rollouts whose summaries formed this one's refinement context."""
     extra: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def agent_steps(self) -> int:
-        """Model turns: the figure reported as "steps"."""
+        """Number of model turns, reported as "steps"."""
         return sum(step.source == "agent" for step in self.steps)

@@ -1,4 +1,4 @@
-"""The fixed words of records that models are shown, for whoever writes such a record and whoever reads one back."""
+"""Fixed phrases in records shown to models, shared by the code that writes and the code that parses them."""
 
 import re
 
@@ -8,8 +8,8 @@ NO_PATCH = "no patch"
 CONTRADICTED, NOT_CONFIRMED = "CONTRADICTED", "not confirmed"
 
 STEP = re.compile(r"^\[step (?P<id>\d+)\] (?P<tool>[\w-]+)(?: \((?P<ending>[^)\n]*)\))?: ?", re.MULTILINE)
-"""How a call begins in a trajectory that is shown as text."""
-_ENDED = re.compile(r"ended with (\w+) after (\d+) steps?")
+"""How a call starts in a trajectory rendered as text."""
+_ENDED = re.compile(r"ended with (\w+) after (\d+) (?:turn|step)s?")
 _CLAIM = re.compile(
     r"^- step (?P<step>\d+), (?P<tree>\w+) tree: `(?P<command>[^\n]*?)` (?P<outcome>passes|reproduces|regresses|shows):"
     rf"(?P<finding>[^\n]*?)(?: \[(?P<mark>{CONTRADICTED}|{NOT_CONFIRMED}): [^\n]*\])?$",
@@ -18,27 +18,34 @@ _CLAIM = re.compile(
 
 
 def step_line(step: int, tool: str, ending: str) -> str:
-    """The beginning of a call in a trajectory as text, as `STEP` finds it."""
+    """Format the start of a call in a trajectory rendered as text, as matched by `STEP`.
+
+    Args:
+        step: number of the step.
+        tool: name of the tool.
+        ending: how the call ended, such as `exit 1`.
+    """
     return f"[step {step}] {tool} ({ending}): "
 
 
 def ended(exit_kind: str, steps: int) -> str:
-    """How a rollout ended, as `exit_of` reads it."""
-    return f"ended with {exit_kind} after {steps} step{'' if steps == 1 else 's'}"
+    """Format how a rollout ended, as parsed by `exit_of`."""
+    return f"ended with {exit_kind} after {steps} turn{'' if steps == 1 else 's'}"
 
 
 def exit_of(text: str) -> str:
-    """The kind of exit that a record states; empty where it states none."""
+    """Parse the exit kind stated in a record; empty if there is none."""
     match = _ENDED.search(text)
     return match[1] if match else ""
 
 
 def claim_line(claim: tuple[int, str, str, str, str], mark: str = "", note: str = "") -> str:
-    """One claim of a record, without its bullet.
+    """Format one claim of a record, without its bullet.
 
     Args:
-        claim: number of the step, state of the tree, command, outcome and finding, each on one line.
-        mark: `CONTRADICTED` or `NOT_CONFIRMED`, with the reason in `note`; empty for a confirmed claim.
+        claim: step number, tree state, command, outcome and finding, each on one line.
+        mark: `CONTRADICTED` or `NOT_CONFIRMED`; empty for a confirmed claim.
+        note: reason for the mark.
     """
     step, tree, command, outcome, finding = claim
     verb = "shows" if outcome == "other" else outcome
@@ -47,5 +54,5 @@ def claim_line(claim: tuple[int, str, str, str, str], mark: str = "", note: str 
 
 
 def claims_in(text: str) -> list[tuple[str, str, int]]:
-    """The claims of a record: outcome, mark (empty for a confirmed one), and where in the text they stand."""
+    """Parse the claims of a record into outcome, mark (empty if confirmed), and position in the text."""
     return [(match["outcome"], match["mark"] or "", match.start()) for match in _CLAIM.finditer(text)]

@@ -1,1 +1,1 @@
-"""Floor 0: what every room needs and none of them owns."""
+"""Floor 0: shared building blocks that every room may import."""

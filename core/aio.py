@@ -1,4 +1,4 @@
-"""Helpers for asyncio: calls that run together, the error behind a group, and a limiter that serves in turn."""
+"""Asyncio helpers: concurrent calls, error-group unwrapping and a priority limiter."""
 
 import asyncio
 import heapq
@@ -10,16 +10,16 @@ T = TypeVar("T")
 
 
 def first_error(error: BaseException) -> BaseException:
-    """The error itself, or the first one in a group, however deep groups are nested."""
+    """Unwrap nested exception groups and return the first error inside."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run calls at the same time; the results are in the order of the calls.
+    """Run coroutines concurrently and return their results in call order.
 
-    The first failure cancels the others and is raised by itself, not in a group.
+    The first failure cancels the rest and is raised bare, not in an exception group.
     """
     try:
         async with asyncio.TaskGroup() as group:
@@ -31,10 +31,9 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 class FairLimiter:
-    """Up to `limit` holders at once. Who waits is served by priority, then first come, first served.
+    """A semaphore with priorities and an adjustable limit. Equal priorities are served in arrival order.
 
-    It is the counter of a shop: a holder is being served, and a place that becomes free goes to the first in line. The
-    limit may change at any time; holders above a lowered limit keep their places.
+    The limit may change at any time. Lowering it evicts nobody: current holders finish first.
 
     Example:
         >>> async def fetch(limiter: FairLimiter) -> None:
@@ -42,21 +41,21 @@ class FairLimiter:
         ...         ...  # at most `limit` of these run at once
 
     Args:
-        limit: how many may hold a place at once; a fraction counts as the whole number below it.
+        limit: maximum number of concurrent holders; fractions are rounded down.
     """
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
         self.holders = 0
-        """Places that are taken now."""
+        """Number of current holders."""
         self.peak = 0
-        """The most that were ever taken at once."""
+        """Highest number of concurrent holders seen so far."""
         self._line: list[tuple[int, int, asyncio.Future[None]]] = []
         self._came = 0
 
     @property
     def limit(self) -> float:
-        """How many may hold a place at once. A higher one lets waiting callers in."""
+        """Maximum number of concurrent holders. Raising it admits waiting callers at once."""
         return self._limit
 
     @limit.setter
@@ -66,20 +65,20 @@ class FairLimiter:
 
     @property
     def waiting(self) -> int:
-        """Callers that wait for a place."""
+        """Number of callers waiting for a slot."""
         return sum(not turn.done() for _, _, turn in self._line)
 
     @property
     def free(self) -> int:
-        """Places that nobody holds."""
+        """Number of free slots."""
         return max(int(self.limit) - self.holders, 0)
 
     @asynccontextmanager
     async def hold(self, priority: int = 0) -> AsyncIterator[None]:
-        """Wait for a place and keep it for the block.
+        """Wait for a slot and hold it for the duration of the block.
 
         Args:
-            priority: a lower one is served first.
+            priority: lower values are served first.
         """
         self._came += 1
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -89,7 +88,7 @@ class FairLimiter:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release()  # the place was handed over at the very moment at which its taker was cancelled
+                self._release()  # the slot was handed over at the very moment its taker was cancelled
             raise
         try:
             yield

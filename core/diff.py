@@ -1,7 +1,7 @@
-"""Git diffs as data: one scanner, read strictly by what checks and applies patches, tolerantly by what shows them.
+"""Parse git diffs: strictly for checking and applying patches, tolerantly for displaying them.
 
-Headers are read as `git apply` reads them. Lines are split at LF only: form feeds, CR and Unicode separators are
-content.
+Headers are interpreted as `git apply` interprets them. Lines are split at LF only; form feeds, CR and Unicode
+separators are content.
 Source: apply.c of git (`git_header_name`, `find_header`, `parse_traditional_patch`, `parse_fragment`).
 """
 
@@ -34,22 +34,22 @@ _HEADLESS = (b"@@ -", _BINARY, b"diff --cc ", b"diff --combined ")
 _BLOCK, _BASE85 = re.compile(rb"^(literal|delta) (\d+)$"), re.compile(rb"^[A-Za-z][!-~]+$")
 _FULL_INDEX = re.compile(rb"^index ([0-9a-f]{40}|[0-9a-f]{64})\.\.([0-9a-f]{40}|[0-9a-f]{64})( |$)")
 _CONTEXT = 3
-"""Context lines that git puts after a change; no more can be missing at the end of a hunk."""
+"""Context lines that git puts after a change; a hunk can lack at most this many at its end."""
 _NO_DATA = re.compile(rb"^(Binary files|Files) .* differ$")
 Change = Literal["modify", "add", "delete", "rename", "copy"]
 FlawKind = Literal["syntax", "no data", "nothing", "no prefix", "no mode", "short"]
-"""What keeps a part from being applied as it is written: it cannot be read; it is a binary change without its data; its
-header is followed by nothing; its paths have no prefix; a new or deleted file has no mode; the last context lines of a
-hunk, blank ones, were stripped."""
+"""Why a part cannot be applied as written. `syntax`: unparsable. `no data`: a binary change without its data.
+`nothing`: nothing follows the header. `no prefix`: paths without a prefix. `no mode`: a new or deleted file without a
+mode. `short`: trailing blank context lines of a hunk were stripped."""
 
 
 class DiffSyntaxError(ExpectedError, ValueError):
-    """The bytes are no diff that could be read to the end; the message says where."""
+    """The bytes are not a complete diff; the message names the offending line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why one part cannot be applied as it is written. `text` is one line for a person."""
+    """Why a part cannot be applied as written. `text` is a one-line explanation."""
 
     kind: FlawKind
     text: str
@@ -57,12 +57,12 @@ class Flaw:
 
 @dataclass(slots=True)
 class Hunk:
-    """One hunk.
+    """One hunk of a file diff.
 
     Attributes:
         header: the `@@` line.
-        lines: with their sign as first byte and without LF; a missing last LF shows as a line `\\`.
-        missing: context lines that the header announces and that are not there.
+        lines: body lines including their sign, without LF; a missing final newline is a line `\\`.
+        missing: context lines that the header announces but the body lacks.
     """
 
     header: bytes
@@ -72,23 +72,25 @@ class Hunk:
     missing: int = 0
 
     def count(self, sign: bytes) -> int:
-        """How many lines have this sign."""
+        """Count the lines with the given sign."""
         return sum(line[:1] == sign for line in self.lines)
 
 
 @dataclass(slots=True)
 class FileDiff:
-    """What a diff does to one file.
+    """The changes to one file.
 
     Attributes:
-        old_path: None for a new file; new_path: None for a deleted one. Raw bytes, unquoted, without their prefix.
-        old_mode: as written, such as `100644`; empty where the diff does not say.
+        old_path: raw, unquoted bytes without prefix; None for a new file.
+        new_path: likewise; None for a deleted file.
+        old_mode: as written, such as `100644`; empty if the diff does not state it.
         binary: the forward binary block (`literal n` or `delta n` and its base85 lines), else empty.
-        binary_size: bytes the forward block says it inflates to.
-        header: the lines before the first hunk or binary block, as written.
-        first, after: numbers of the part's first line and of the line after its last one, from 0.
-        prose: the lines that follow it and belong to no file.
-        flaw: what keeps it from being applied as it is written.
+        binary_size: inflated size in bytes that the forward block announces.
+        header: lines before the first hunk or binary block, as written.
+        first: zero-based number of the part's first line.
+        after: zero-based number of the line after the part.
+        prose: following lines that belong to no file.
+        flaw: why the part cannot be applied as written, if it cannot.
     """
 
     old_path: bytes | None = None
@@ -107,23 +109,29 @@ class FileDiff:
 
     @property
     def path(self) -> bytes:
-        """The file as it is called afterwards, or was called before it was deleted; empty where nothing says."""
+        """The new path, or the old path of a deleted file; empty if unknown."""
         return self.new_path or self.old_path or b""
 
     @property
     def name(self) -> str:
-        """`path` as text; bytes that are not UTF-8 are escaped."""
+        """`path` as text, with bytes that are not UTF-8 escaped."""
         return self.path.decode("utf-8", "backslashreplace")
 
     def spoil(self, kind: FlawKind, line: int, text: str) -> None:
-        """Note a flaw, unless there is an earlier one. `line` is the number of its line, from 0."""
+        """Record a flaw. The first one is kept, except that a syntax flaw replaces any other kind.
+
+        Args:
+            kind: what is wrong.
+            line: zero-based line number.
+            text: explanation, without the line number.
+        """
         if self.flaw is None or (kind == "syntax" and self.flaw.kind != "syntax"):
             self.flaw = Flaw(kind, f"line {line + 1}: {text}")
 
 
 @dataclass(frozen=True, slots=True)
 class DiffStats:
-    """Size of a diff: its files in order, under their new names, and the text lines that it adds and removes."""
+    """Size of a diff: its files in order, by new name, and the number of text lines added and removed."""
 
     files: tuple[str, ...]
     added: int
@@ -131,13 +139,13 @@ class DiffStats:
 
 
 def parse_diff(data: bytes) -> list[FileDiff]:
-    """Read a diff as git makes it, or a traditional one (`--- a/x`, `+++ b/x`), for checking and applying.
+    """Parse a git or traditional (`--- a/x`, `+++ b/x`) diff for checking and applying.
 
-    Prose before and between files is skipped as `git apply` skips it (mail headers, signatures). Paths may have any
-    prefix of one component.
+    Prose before and between files, such as mail headers and signatures, is skipped as `git apply` skips it. Paths may
+    have any one-component prefix.
 
     Raises:
-        DiffSyntaxError: a part could not be applied as it is written, or there is none at all.
+        DiffSyntaxError: a part cannot be applied as written, or there is no part at all.
     """
     if data and not data.endswith(b"\n"):
         raise DiffSyntaxError("the last line has no newline: the patch was cut or stripped")
@@ -151,16 +159,16 @@ def parse_diff(data: bytes) -> list[FileDiff]:
 
 
 def scan_diff(data: bytes) -> list[FileDiff]:
-    """Read any bytes as a diff, for showing and counting. What cannot be applied is there too, with its `flaw`.
+    """Parse arbitrary bytes as a diff for display and counting. Parts that cannot be applied carry a `flaw`.
 
-    Prose before the first file is a part without a path.
+    Prose before the first file becomes a part without a path.
     """
     lines = data.split(b"\n")
     return _Scanner(lines[:-1] if not lines[-1] else lines).scan()
 
 
 def diff_stats(data: bytes | Iterable[FileDiff]) -> DiffStats:
-    """Files and changed lines of a diff, whatever its bytes are."""
+    """Count the files and changed lines of a diff; accepts arbitrary bytes."""
     files = scan_diff(data) if isinstance(data, bytes) else list(data)
     hunks = [hunk for file in files for hunk in file.hunks]
     names = dict.fromkeys(file.name for file in files if file.path)
@@ -168,13 +176,13 @@ def diff_stats(data: bytes | Iterable[FileDiff]) -> DiffStats:
 
 
 def touched(files: Iterable[FileDiff]) -> set[str]:
-    """Every path that a diff names, old and new, as text."""
+    """Collect every old and new path in a diff, as text."""
     paths = {path for file in files for path in (file.old_path, file.new_path) if path is not None}
     return {path.decode("utf-8", "backslashreplace") for path in paths}
 
 
 class _Scanner:
-    """Goes over the lines once. Every line belongs to a part's header, hunk or binary block, or is prose after one."""
+    """Single pass over the lines. Each line belongs to a header, hunk or binary block, or is prose after one."""
 
     def __init__(self, lines: list[bytes]) -> None:
         self.lines = lines
@@ -184,7 +192,7 @@ class _Scanner:
         self.prefixes: set[str] = set()
 
     def scan(self) -> list[FileDiff]:
-        """All parts, in order."""
+        """Parse all parts, in order."""
         while self.at < len(self.lines):
             line = self._line()
             if line.startswith(_GIT):
@@ -259,7 +267,7 @@ class _Scanner:
         file.change = "add" if names.old is None else "delete" if names.new is None else "modify"
 
     def _name(self, file: FileDiff, names: Names) -> None:
-        """Give the part its names."""
+        """Set the part's paths."""
         file.old_path = None if file.change == "add" else names.old
         file.new_path = None if file.change == "delete" else names.new
         self.prefixes.add(names.prefix)
@@ -269,7 +277,7 @@ class _Scanner:
             self.unclear.append(file)
 
     def _settle(self, file: FileDiff) -> None:
-        """Decide by the other parts whether a path begins with a prefix."""
+        """Decide from the other parts whether an ambiguous path starts with a prefix."""
         if "some" in self.prefixes and "none" not in self.prefixes:
             file.old_path, file.new_path = (path and path.partition(b"/")[2] for path in (file.old_path, file.new_path))
         elif "none" in self.prefixes and "some" not in self.prefixes:
@@ -319,7 +327,7 @@ class _Scanner:
             self._cut_hunk(file, hunk, old, new)
 
     def _cut_hunk(self, file: FileDiff, hunk: Hunk, old: int, new: int) -> None:
-        """A hunk that ends early: its last context lines were stripped, or more than can be known again."""
+        """Flag a hunk that ends early: `short` if only trailing blank context is missing, else a syntax error."""
         ends = self.at >= len(self.lines) or self._line().startswith((_GIT, b"@@ -"))
         where = f"hunk {len(file.hunks)} of {file.name or 'an unnamed file'}"
         if ends and old == new <= _CONTEXT and (hunk.count(b"+") or hunk.count(b"-")):
@@ -331,7 +339,7 @@ class _Scanner:
             file.spoil("syntax", self.at, f"{where}: not a line that its header announces")
 
     def _binary(self, file: FileDiff) -> None:
-        """Read the forward block and, where it is there, the reverse one."""
+        """Read the forward binary block and the reverse one, if present."""
         for forward in (True, False):
             start, found = self.at, _BLOCK.match(self._line())
             if found is None:

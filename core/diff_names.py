@@ -1,4 +1,4 @@
-"""Which file the headers of a diff mean: quoting, prefixes and time stamps, as `git apply` understands them."""
+"""Resolve file names from diff headers (quoting, prefixes, time stamps) the way `git apply` does."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ _EPOCH = re.compile(
 )
 _LONGEST = 4096
 USUAL_PREFIXES = frozenset((b"a", b"b", b"c", b"i", b"o", b"w"))
-"""What git puts before paths: `a/` and `b/`; with `diff.mnemonicPrefix` also commit, index, object and work tree."""
+"""Prefixes that git writes: `a/` and `b/`; with `diff.mnemonicPrefix` also commit, index, object and tree."""
 
 Prefix = Literal["some", "none", "unclear"]
 
 
 class NamesUnclear(ValueError):
-    """The headers disagree about the file's name, or do not tell it."""
+    """The headers disagree about the file's name or do not state it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Names:
     """The paths of one part, without prefix; None for a side that does not exist.
 
     Attributes:
-        prefix: whether the paths were written with a prefix of one component, without one, or whether only the rest of
-            the diff can tell; then the paths are as written.
+        prefix: whether the paths had a one-component prefix. If `unclear`, only the rest of the diff can decide, and
+            the paths are as written.
     """
 
     old: bytes | None
@@ -38,14 +38,14 @@ class Names:
 
 
 def git_names(line: bytes, seen: Mapping[bytes, bytes]) -> Names:
-    """The names of a part that begins with `diff --git`.
+    """Resolve the names of a part that starts with `diff --git`.
 
     Args:
-        line: what follows `diff --git `.
-        seen: what follows each header, by header.
+        line: the text after `diff --git `.
+        seen: the text after each header, by header.
 
     Raises:
-        NamesUnclear
+        NamesUnclear: the headers disagree or name no file.
     """
     pairs = list(_pairs(line))
     for verb in (b"rename", b"copy"):
@@ -71,14 +71,14 @@ def git_names(line: bytes, seen: Mapping[bytes, bytes]) -> Names:
 
 
 def traditional_names(old_line: bytes, new_line: bytes) -> Names:
-    """The names of a part without a `diff --git` line.
+    """Resolve the names of a part without a `diff --git` line.
 
     Args:
-        old_line: what follows `--- `.
-        new_line: what follows `+++ `.
+        old_line: the text after `--- `.
+        new_line: the text after `+++ `.
 
     Raises:
-        NamesUnclear
+        NamesUnclear: the headers disagree or name no file.
     """
     old, new = _side(old_line, traditional=True), _side(new_line, traditional=True)
     if old is None or new is None:
@@ -98,17 +98,17 @@ def traditional_names(old_line: bytes, new_line: bytes) -> Names:
 
 
 def quote(path: bytes) -> bytes:
-    """A path as git writes it into headers: quoted, with octal escapes, where it has to be."""
+    """Quote a path as git does in headers: with octal escapes, and only where necessary."""
     if not re.search(rb'[\x00-\x1f"\\\x7f-\xff]', path):
         return path
     return b'"' + b"".join(_LETTERS.get(c) or (b"\\%03o" % c if c < 32 or c > 126 else bytes([c])) for c in path) + b'"'
 
 
 def unquote(text: bytes) -> tuple[bytes, bytes]:
-    """Undo git's quoting at the start of `text`; returns the name and what follows the closing quote.
+    """Undo git's quoting at the start of `text`; returns the name and the text after the closing quote.
 
     Raises:
-        NamesUnclear: there is no end to it.
+        NamesUnclear: the closing quote is missing.
     """
     out = bytearray()
     at = 1
@@ -133,7 +133,7 @@ def unquote(text: bytes) -> tuple[bytes, bytes]:
 
 
 def _moved(source: bytes, target: bytes, pairs: list[tuple[bytes, bytes]], seen: Mapping[bytes, bytes]) -> Names:
-    """Names of a rename or copy, whose own headers have no prefix; the others must name the same files."""
+    """Resolve a rename or copy. Its own headers have no prefix; all other headers must name the same files."""
     for key, name in ((b"--- ", source), (b"+++ ", target)):
         if key in seen:
             side = _side(seen[key])
@@ -148,7 +148,7 @@ def _nothing(seen: Mapping[bytes, bytes], key: bytes, name: bytes, side: bytes |
 
 
 def _common(one: bytes, other: bytes) -> tuple[bytes, Prefix] | None:
-    """The name that two sides share. Equal sides have no prefix, unless they begin with one of git's usual ones."""
+    """The name both sides share. Identical sides have no prefix unless they start with one of git's usual prefixes."""
     (head, rest), (other_head, other_rest) = _parted(one), _parted(other)
     if head and other_head and rest and rest == other_rest and (one != other or head in USUAL_PREFIXES):
         return rest, "some"
@@ -156,7 +156,7 @@ def _common(one: bytes, other: bytes) -> tuple[bytes, Prefix] | None:
 
 
 def _longer(old: bytes, new: bytes) -> tuple[bytes, Prefix] | None:
-    """The name of `x.py.orig` and `x.py`: the shorter one, where the longer begins with it."""
+    """The shorter of two names such as `x.py.orig` and `x.py`, if the longer starts with it."""
     (head, rest), (other_head, other_rest) = _parted(old), _parted(new)
     prefix: Prefix = "none"
     if head in USUAL_PREFIXES and other_head in USUAL_PREFIXES:
@@ -166,13 +166,13 @@ def _longer(old: bytes, new: bytes) -> tuple[bytes, Prefix] | None:
 
 
 def _parted(name: bytes) -> tuple[bytes | None, bytes]:
-    """First component and the rest; None and the name where there is only one."""
+    """Split off the first path component; (None, name) if there is only one."""
     head, slash, rest = name.partition(b"/")
     return (head, rest) if slash else (None, name)
 
 
 def _side(text: bytes, *, traditional: bool = False) -> bytes | None:
-    """Name on a `---` or `+++` line; None for /dev/null."""
+    """The name on a `---` or `+++` line; None for /dev/null."""
     if traditional:
         text = _STAMP.sub(b"", text)
     name = unquote(text)[0] if text.startswith(b'"') else text.split(b"\t")[0]
@@ -184,7 +184,7 @@ def _plain(text: bytes) -> bytes:
 
 
 def _pairs(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The pairs of names that a `diff --git` line can mean: a blank in it may be part of a name."""
+    """All pairs of names that a `diff --git` line can mean, since names may contain blanks."""
     if text.startswith(b'"'):
         first, rest = unquote(text)
         yield first, _plain(rest[1:])

@@ -1,8 +1,8 @@
-"""Diffs as other tools, editors and models leave them, made into what `git apply` takes, or refused with the reason.
+"""Repair diffs from other tools, editors and models so that `git apply` accepts them, or refuse with a reason.
 
-Only what can be decided safely is mended: line ends of the diff file, blank lines stripped from its end or from the end
-of a hunk, paths without prefixes, and new files without a mode. A binary change without its data is left out.
-Everything is checked again where the patch is applied.
+Only unambiguous damage is repaired: CR LF line ends of the diff file, blank lines stripped from the end of the file or
+of a hunk, paths without prefixes, and new files without a mode. Binary changes without data are dropped.
+The result is checked again where it is applied.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from core.diff_names import quote
 
 @dataclass(frozen=True, slots=True)
 class ReadDiff:
-    """A diff that can be applied, with its parts; and one line for each thing that was mended or left out."""
+    """An applicable diff with its parsed parts, and one note per repair or omission."""
 
     data: bytes
     notes: tuple[str, ...] = ()
@@ -21,10 +21,10 @@ class ReadDiff:
 
 
 def read_diff(data: bytes) -> ReadDiff:
-    """Read a diff, whatever tool wrote it. One that `git apply` takes as it is stays as it is, byte for byte.
+    """Read a diff from any tool. A diff that `git apply` accepts is returned byte for byte.
 
     Raises:
-        DiffSyntaxError: it can neither be read nor mended; the message names the line and the hunk.
+        DiffSyntaxError: the diff cannot be parsed or repaired; the message names the line and the hunk.
     """
     data, notes = _unix(data)
     if data.strip() and not data.endswith(b"\n"):
@@ -55,7 +55,7 @@ def read_diff(data: bytes) -> ReadDiff:
 
 
 def _unix(data: bytes) -> tuple[bytes, list[str]]:
-    """LF line ends where the whole file, headers included, has CR LF; per `diff --git` part, as parts may differ."""
+    """Convert CR LF to LF wherever a whole part, headers included, uses CR LF; parts may differ."""
     lines = data.split(b"\n")
     starts = [number for number, line in enumerate(lines) if line.startswith(b"diff --git ")] or [0]
     changed = False
@@ -72,7 +72,7 @@ def _reason(file: FileDiff) -> str:
 
 
 def _mended(file: FileDiff, lines: list[bytes], notes: list[str]) -> bytes:
-    """One part as git writes it. A part without a flaw keeps its bytes."""
+    """Rebuild one part as git writes it. A part without a flaw keeps its bytes."""
     written = lines[file.first : file.after]
     if file.flaw is not None:
         body = [*written[len(file.header) :], b""] if file.binary else _hunk_lines(file)
@@ -93,7 +93,7 @@ def _hunk_lines(file: FileDiff) -> list[bytes]:
 
 
 def _header(file: FileDiff) -> list[bytes]:
-    """The header lines with a/ and b/ before the paths, and with the mode that a new or deleted file must have."""
+    """Header lines with a/ and b/ prefixes, and with the mode that a new or deleted file requires."""
     old, new = file.old_path or file.path, file.new_path or file.path
     sides: list[bytes] = []
     if file.hunks:

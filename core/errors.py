@@ -1,34 +1,34 @@
-"""The base of all errors that heats raises on purpose.
+"""Base class of all errors that heats raises deliberately.
 
 * ExpectedError
   + UnknownPart     no part of that name can be loaded
-    - ExtraMissing  a library that comes with an extra is not installed
-  + InvalidOptions  a part's own options do not fit it
+    - ExtraMissing  a library from an optional extra is not installed
+  + InvalidOptions  a part's options are invalid
 
-Each room draws its own tree below `ExpectedError` in its `errors.py`.
+Each room documents its own subtree of `ExpectedError` in its `errors.py`.
 """
 
 from pydantic import ValidationError
 
 
 class ExpectedError(Exception):
-    """A failure that was foreseen: its message is one line for a person and says what to do."""
+    """An anticipated failure. The message is one line that tells the user what to do."""
 
 
 class UnknownPart(ExpectedError):
-    """A part that is named in the configuration cannot be found or loaded."""
+    """A part named in the configuration cannot be found or loaded."""
 
 
 class ExtraMissing(UnknownPart):
-    """A library that comes with one of heats' extras is not installed; the message says which extra."""
+    """A library from one of heats' optional extras is not installed; the message names the extra."""
 
 
 class InvalidOptions(ExpectedError):
-    """The options of a part do not fit what the part declares."""
+    """A part's options do not match its `Options` model."""
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first fault that pydantic found, for a message: the field and what is wrong with it, in our words."""
+    """Format pydantic's first validation error as `field: problem`, for a message."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"

@@ -1,4 +1,4 @@
-"""Ids that several rooms build and take apart."""
+"""Identifiers that several rooms build and parse."""
 
 import re
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ _ROLLOUT = re.compile(r"heat-(\d+)/rollout-(\d+)")
 
 @dataclass(frozen=True, slots=True, order=True)
 class RolloutId:
-    """One rollout of one heat. On disk, in events and in records it is the text `heat-0/rollout-03`."""
+    """Identifies a rollout within a run; written `heat-0/rollout-03` on disk, in events and in records."""
 
     heat: int
     index: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `heat-0/rollout-03`.
+        """Parse `heat-0/rollout-03`.
 
         Raises:
-            ValueError: the text is not a rollout's id.
+            ValueError: the text is not a rollout ID.
         """
         found = _ROLLOUT.fullmatch(text)
         if found is None:
@@ -28,12 +28,12 @@ class RolloutId:
 
     @staticmethod
     def matches(text: str) -> bool:
-        """Whether the text is a rollout's id."""
+        """Return whether the text is a rollout ID."""
         return _ROLLOUT.fullmatch(text) is not None
 
     @property
     def short(self) -> str:
-        """`0/03`, for displays with little room."""
+        """Short form for narrow displays, such as `0/03`."""
         return f"{self.heat}/{self.index:02d}"
 
     def __str__(self) -> str:
@@ -41,5 +41,5 @@ class RolloutId:
 
 
 def heat_name(heat: int) -> str:
-    """The folder of a heat: `heat-0`."""
+    """Folder name of a heat, such as `heat-0`."""
     return f"heat-{heat}"

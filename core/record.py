@@ -1,13 +1,13 @@
-"""Base classes for values: frozen, and closed against misspelt fields."""
+"""Base classes for value objects: frozen, with unknown fields rejected."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """A value that is stored or handed from room to room."""
+    """A value that is stored or passed between rooms."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Config(Record):
-    """A section of the configuration."""
+    """A configuration section."""

@@ -1,4 +1,4 @@
-"""Parts that are found by name: a short name from a room's table, or `module:Class` for one of the user's own."""
+"""Load parts by name: a short name from a room's table, or `module:Class` for a user's own part."""
 
 import difflib
 import importlib
@@ -30,11 +30,11 @@ class Registry:
     """The parts of one kind.
 
     Attributes:
-        kind: what such a part is called in messages, such as `selector`.
-        known: short name -> `module:Class`. A module is imported only when one of its parts is asked for.
-        also: further forms that a name may have, for messages, such as `command:...`.
+        kind: noun for such a part in messages, such as `selector`.
+        known: short name -> `module:Class`. A module is imported only when one of its parts is requested.
+        also: further accepted forms of a name, for messages, such as `command:...`.
         prefix: what users write before a short name, for messages, such as `builtin:`.
-        own: likewise, how they write the name of a part of their own.
+        own: how users refer to their own part, for messages.
 
     Example:
         >>> shapes = Registry("shape", {"fraction": "fractions:Fraction"})
@@ -49,7 +49,7 @@ class Registry:
     own: str = "module:Class"
 
     def find(self, name: str) -> Any:
-        """The class or function that a name stands for.
+        """Return the class or function that a name refers to.
 
         Raises:
             UnknownPart: there is no such name, module or attribute, or an optional library is missing.
@@ -65,20 +65,21 @@ class Registry:
         return found
 
     def open(self, name: str, *given: Any, options: Mapping[str, Any] | None = None, key: str = "") -> Any:
-        """Make a part: by its class method `open` where it has one, else by calling it.
+        """Construct a part: with its class method `open` if it has one, otherwise by calling it.
 
         Args:
-            given: what every part of the kind is made with.
-            options: settings of this part's own, as configured. A part that declares a model `Options` is given an
-                instance of it as the keyword argument `options`; for any other part there must be none.
-            key: where they were configured, such as `tournament.options`, for messages.
+            name: short name or `module:Class`.
+            given: positional arguments that every part of this kind receives.
+            options: the part's own settings. A part that declares an `Options` model receives an instance of it
+                as the keyword argument `options`; for all other parts this must be empty.
+            key: configuration key of the options, such as `tournament.options`, for messages.
 
         Returns:
-            The part; for a part with an asynchronous `open`, an awaitable.
+            The part, or an awaitable if the part's `open` is asynchronous.
 
         Raises:
-            UnknownPart: as `find`.
-            InvalidOptions: the options do not fit the part.
+            UnknownPart: see `find`.
+            InvalidOptions: the options do not match the part's `Options`.
         """
         part = self.find(name)
         read = read_options(part, options or {}, key)
@@ -86,17 +87,17 @@ class Registry:
         return getattr(part, "open", part)(*given, **more)
 
     def check(self, name: str) -> str:
-        """The name itself, if it is a known short name or has the form `module:Class`; nothing is imported.
+        """Return the name if it is a known short name or has the form `module:Class`, without importing anything.
 
         Raises:
-            UnknownPart
+            UnknownPart: it is neither.
         """
         if name not in self.known and not all(name.partition(":")):
             raise UnknownPart(f"unknown {self.kind} {name!r}{self._nearest(name)}; known: {self.names()}")
         return name
 
     def names(self) -> str:
-        """All forms that a name may have, for messages and help texts."""
+        """All accepted forms of a name, for messages and help texts."""
         known = [self.prefix + name for name in self.known]
         return ", ".join([*known, *self.also, f"or {self.own} of your own"])
 
@@ -106,22 +107,22 @@ class Registry:
 
 
 class NoOptions(Config):
-    """The options of a part that has none."""
+    """The options of a part that declares none."""
 
 
 def read_options(part: Any, given: Mapping[str, Any], key: str) -> Config:
-    """Validate a part's own settings against the model that it declares as `Options`.
+    """Validate a part's own settings against the `Options` model it declares.
 
     Args:
-        part: a class or function, with an attribute `Options` (a subclass of `Config`) where it has settings.
+        part: a class or function; has an attribute `Options`, a subclass of `Config`, if it takes settings.
         given: the settings as configured.
-        key: where they were configured, such as `tournament.options`, for messages.
+        key: their configuration key, such as `tournament.options`, for messages.
 
     Returns:
-        An instance of `part.Options`; of `NoOptions` for a part without any.
+        An instance of `part.Options`, or of `NoOptions` if the part declares none.
 
     Raises:
-        InvalidOptions: the settings do not fit; names the first that does not.
+        InvalidOptions: the settings are invalid; the message names the first problem.
     """
     model: type[Config] = getattr(part, "Options", NoOptions)
     try:
@@ -138,11 +139,11 @@ def read_options(part: Any, given: Mapping[str, Any], key: str) -> Config:
 
 
 def optional_module(name: str, purpose: str) -> Any:
-    """Import a module of, or over, a library that comes with an extra.
+    """Import a module that needs a library from an optional extra.
 
     Args:
-        name: dotted name of the module.
-        purpose: what it is needed for, as the subject of a sentence, such as `Parquet`.
+        name: dotted module name.
+        purpose: what needs it, as the subject of a sentence, such as `Parquet`.
 
     Raises:
         ExtraMissing: the library is not installed; the message names the extra.
@@ -154,7 +155,7 @@ def optional_module(name: str, purpose: str) -> Any:
 
 
 def _missing(error: ImportError | AttributeError, what: str) -> ExtraMissing | None:
-    """The error that names the extra, where the missing library comes with one."""
+    """Build the error that names the extra, if the missing library belongs to one."""
     library = ((error.name or "") if isinstance(error, ImportError) else "").partition(".")[0]
     extra = _EXTRAS.get(library)
     return ExtraMissing(f"{what} needs {library}: pip install 'heats[{extra}]'") if extra else None

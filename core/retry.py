@@ -1,4 +1,4 @@
-"""Trying again: one policy, on tenacity."""
+"""Retries with exponential backoff, built on tenacity."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class _Doubled(wait_base):
-    """`first_s` before the second attempt, doubled before each further one."""
+    """Wait `first_s` before the second attempt and twice as long before each further one."""
 
     def __init__(self, first_s: float) -> None:
         self.first_s = first_s
@@ -27,19 +27,20 @@ async def with_retries(
     useless: Callable[[T], bool] = lambda result: False,
     passing: Callable[[BaseException], bool] = lambda error: False,
 ) -> T:
-    """Make attempts until one is of use.
+    """Call `attempt` until it returns a useful result or the attempts run out.
 
     Args:
-        attempts: at most, the first one included.
-        wait_s: seconds before the second attempt; doubled before each further one.
-        useless: whether a result says nothing, so that another attempt is worth it.
-        passing: whether an error may pass by itself; any other is raised at once.
+        attempt: makes one attempt.
+        attempts: maximum number of attempts, including the first.
+        wait_s: seconds before the second attempt, doubled before each further one.
+        useless: whether a result warrants another attempt.
+        passing: whether an error is transient; all others are raised at once.
 
     Returns:
-        The first useful result, else the last one.
+        The first useful result, or the last result if none is useful.
 
     Raises:
-        the last attempt's error.
+        Exception: the first permanent error, or the last attempt's error.
     """
     policy = AsyncRetrying(
         stop=stop_after_attempt(attempts),

@@ -1,9 +1,9 @@
-"""The one sanitizer for everything that agents, tests and models write.
+"""Sanitize untrusted text written by agents, tests and models.
 
-One table of threats and two profiles. `for_model` is for what a language model reads: hidden characters are shown as
-escapes, and markers that a chat template or tokenizer takes for structure are broken with a backslash. `for_screen` is
-for terminals, HTML, Markdown and logs: what hides or acts is dropped. Text is sanitized where it is shown, never where
-it is made.
+One threat table, two profiles. `for_model` prepares text for a language model: hidden characters become visible
+escapes, and markers that a chat template or tokenizer would treat as structure are broken with a backslash.
+`for_screen` is for terminals, HTML, Markdown and logs: anything that hides or acts is dropped. Text is sanitized where
+it is displayed, not where it is produced.
 
 Sources: ECMA-48 (escape sequences), Unicode TR 36 (invisible characters), the chat templates of published models.
 """
@@ -12,26 +12,26 @@ import re
 
 from core.text import cut
 
-# Escape sequences vanish with their payload. Payload classes leave out every control character, so that matching is
-# linear whatever the text holds; a sequence that never ends loses only its introducer.
+# Escape sequences are removed with their payload. Payload classes exclude control characters, which keeps matching
+# linear on any input; an unterminated sequence loses only its introducer.
 _SEQUENCE = re.compile(
     r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x00-\x08\x0a-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)"  # OSC, DCS, SOS ...
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
     r"|\x1b[ -/]+[0-~]"  # character sets and the like
     r"|\x1b[0-Z\\^-~\[\]]?"  # two-character functions, and a lone ESC
 )
-# Format characters (zero-width, bidirectional, tags), fillers that look like nothing, and variation selectors.
+# Format characters (zero-width, bidirectional, tags), blank-looking fillers, and variation selectors.
 _HIDDEN = (
     "\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-# Control characters of both sets, lone surrogates, private use, and code points that are no characters.
+# C0 and C1 controls, lone surrogates, private use characters, and noncharacters.
 _UNPRINTABLE = "\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\U000f0000-\U0010ffff"
 _LINE_SEPARATOR = "\u2028\u2029"
-# Structure of conversations: <|im_start|>, <turn|>, <think>, <function=bash>, <invoke ...>, [TOOL_CALLS], <<SYS>> ...
-# Some models write the bar as its full-width form.
-_WORD = (  # as tags; some of them are also names of types, which are capitalized: Array<User>, List<S>
+# Conversation structure: <|im_start|>, <turn|>, <think>, <function=bash>, <invoke ...>, [TOOL_CALLS], <<SYS>> ...
+# Some models use the full-width bar instead of `|`.
+_WORD = (  # tag names; some are also type names when capitalized: Array<User>, List<S>
     r"think(?:ing)?|tool_(?:calls?|code|results?|responses?|outputs?)|function_(?:calls?|results?|responses?)"
     r"|arg_(?:key|value)|(?:start|end)_of_(?:turn|text|image|audio|role)|begin_of_(?:turn|text)|unused\d+"
     r"|(?-i:thought|reasoning|tools?|functions?|invoke|parameters?|system|developer|assistant|user|human|bos|eos|eot|eom"
@@ -58,17 +58,17 @@ _CI_ANYWHERE = re.compile(r"##(?=\w*\[)")
 
 
 def for_model(text: str) -> str:
-    r"""Text that is safe to show to a language model; idempotent.
+    r"""Make text safe to show to a language model; idempotent.
 
-    Escape sequences vanish. Every other control, invisible, direction-changing or private character becomes `\uXXXX`,
-    except for tabs and line ends. Chat markers get a backslash after their first character: `<\|im_start|>`,
-    `<\think>`, `[\INST]`.
+    Escape sequences are removed. All other control, invisible, bidirectional and private use characters become
+    `\uXXXX`, except tabs and line ends. Chat markers get a backslash after their first character:
+    `<\|im_start|>`, `<\think>`, `[\INST]`.
     """
     return for_model_counted(text)[0]
 
 
 def for_model_counted(text: str) -> tuple[str, int]:
-    """As `for_model`; also how many chat markers were broken."""
+    """Like `for_model`; also returns the number of chat markers broken."""
     if _SUSPECT.search(text):
         text = _ESCAPED.sub(_escape, _LINE_END.sub("\n", _SEQUENCE.sub("", text)))
     return _MARKER.subn(lambda match: match[0] + "\\", text)
@@ -80,10 +80,10 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def for_screen(text: str) -> str:
-    """Text without anything that acts on a terminal or hides from a reader; idempotent.
+    """Remove everything that could act on a terminal or hide from a reader; idempotent.
 
-    Escape sequences and invisible characters are dropped, other control and private characters and lone surrogates
-    become U+FFFD, every kind of line end becomes a newline. Newlines and tabs stay.
+    Escape sequences and invisible characters are dropped; other control and private use characters and lone surrogates
+    become U+FFFD; every kind of line end becomes a newline. Newlines and tabs are kept.
     """
     if not _SUSPECT.search(text):
         return text
@@ -92,24 +92,24 @@ def for_screen(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 200) -> str:
-    """Text for a screen on one line of at most `limit` characters; ends in an ellipsis where it was cut."""
+    """Sanitize text to a single line of at most `limit` characters, with an ellipsis if it was cut."""
     line = " ".join(for_screen(text[: limit * 8]).split())
     return line if len(line) <= limit else line[: max(limit - 1, 0)] + "\u2026"
 
 
 def excerpt(text: str, limit: int) -> str:
-    """Text for a screen of about `limit` characters: the middle of a longer one is cut out, and the cut is stated."""
+    """Sanitize text to about `limit` characters, replacing the middle with a note of how much was cut."""
     return for_screen(cut(text, limit))
 
 
 def ci_lines(text: str) -> str:
-    """Text for the log of a CI job: none of it can be read as a command to the runner; idempotent.
+    """Make text safe for a CI log, so that none of it is read as a runner command; idempotent.
 
-    No line starts with `::`, and `##[`, `##vso[` and the like occur nowhere.
+    No line starts with `::`, and `##[`, `##vso[` and similar occur nowhere.
     """
     return _CI_ANYWHERE.sub("## ", _CI_START.sub("| ", for_screen(text)))
 
 
 def screen_text(data: bytes, limit: int | None = None) -> str:
-    """Text for a screen from bytes that may not be UTF-8; at most `limit` bytes are read, and a cut is not stated."""
+    """Decode up to `limit` bytes, possibly not UTF-8, and sanitize them for a screen. The cut is not marked."""
     return for_screen((data if limit is None else data[:limit]).decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Cutting text to a budget, and filling templates."""
+"""Cut text to a budget and fill in templates."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection
@@ -12,14 +12,19 @@ from jinja2.sandbox import SandboxedEnvironment
 from core.errors import ExpectedError
 
 EVENNESS = 0.95
-"""Share of a text's tokens that a share of its characters is sure to hold: tokens are not spread evenly."""
+"""Lower bound on the share of a text's tokens that a proportional share of its characters holds, as density varies."""
 
 
 def elide(text: str, head: int, tail: int) -> tuple[str, int]:
-    """Keep the first `head` and the last `tail` characters and state the cut between them.
+    """Keep the first and last characters and replace the middle with a note of how much was omitted.
+
+    Args:
+        text: the text to shorten.
+        head: characters to keep at the start.
+        tail: characters to keep at the end.
 
     Returns:
-        The text, and how many characters were left out.
+        The shortened text and the number of characters omitted.
     """
     omitted = len(text) - head - tail
     if omitted <= 0:
@@ -28,7 +33,7 @@ def elide(text: str, head: int, tail: int) -> tuple[str, int]:
 
 
 def cut(text: str, limit: int) -> str:
-    """Cut the middle out of a text that is longer than `limit` characters; what is left, note included, keeps to it."""
+    """Cut the middle out of a text longer than `limit` characters; the result, note included, stays within it."""
     if len(text) <= limit:
         return text
     room = limit - len(f"\n[... {len(text)} characters omitted ...]\n")
@@ -38,16 +43,16 @@ def cut(text: str, limit: int) -> str:
 
 
 def smaller(budget: int, size: Callable[[int], int], share: float | None, *, least: int) -> int:
-    """The next budget for a request that did not fit its model's context.
+    """Choose the next budget for a request that exceeded its model's context.
 
     Args:
-        budget: characters allowed so far to the texts that can be cut.
-        size: characters of the whole request by budget; never falls as the budget grows.
-        share: part of the request's tokens that fits; None where nobody counted, and half the budget is tried.
-        least: smallest budget that is of any use, in characters.
+        budget: characters allowed so far for the texts that can be cut.
+        size: characters of the whole request by budget; must not decrease as the budget grows.
+        share: fraction of the request's tokens that fits; None if unknown, in which case the budget is halved.
+        least: smallest useful budget, in characters.
 
     Returns:
-        Characters; 0 where no budget from `least` on would fit.
+        The new budget in characters, or 0 if no budget of at least `least` would fit.
     """
     if share is None:
         return budget // 2 if budget // 2 >= least else 0
@@ -57,14 +62,14 @@ def smaller(budget: int, size: Callable[[int], int], share: float | None, *, lea
 
 
 class TemplateFault(ExpectedError, ValueError):
-    """A template is broken, names a variable that it is not given, or does what it may not."""
+    """A template is malformed, uses an unknown variable, or attempts something forbidden."""
 
 
 def fill(template: str, **values: Any) -> str:
-    """Render a Jinja2 template. Values are inserted as they are and never rendered themselves.
+    """Render a Jinja2 template. Values are inserted verbatim and never rendered themselves.
 
     Raises:
-        TemplateFault: the template is broken, names an unknown value, or cannot do with a value what it wants to.
+        TemplateFault: the template is malformed, uses an unknown variable, or applies an invalid operation to a value.
     """
     try:
         return _compiled(template).render(values)
@@ -73,10 +78,10 @@ def fill(template: str, **values: Any) -> str:
 
 
 def checked_template(text: str, known: Collection[str]) -> str:
-    """The template itself, if it can be read and names only variables that it will be given.
+    """Return the template if it parses and uses only known variables.
 
     Raises:
-        TemplateFault: it is broken, or names an unknown variable.
+        TemplateFault: it is malformed or uses an unknown variable.
     """
     try:
         used = meta.find_undeclared_variables(_environment().parse(text))
@@ -88,7 +93,7 @@ def checked_template(text: str, known: Collection[str]) -> str:
 
 
 def _environment() -> SandboxedEnvironment:
-    """What templates of prompts and messages are read with: plain text, no HTML, and no way into Python."""
+    """The Jinja environment for prompts and messages: plain text, no HTML escaping, no access to Python."""
     return SandboxedEnvironment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )

@@ -1,4 +1,4 @@
-"""Text files that people and other tools wrote: UTF-8, or what a byte order mark at the start says."""
+"""Read text files from people and other tools: UTF-8, or the encoding that a byte order mark announces."""
 
 import codecs
 import json
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
-_MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
+_MARKS = (  # UTF-32 first: its little-endian mark starts with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -17,35 +17,37 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with UTF-16's
 
 
 def decode(data: bytes, errors: str = "strict") -> str:
-    """Text from a file's bytes, without its byte order mark; line ends stay as they are.
+    """Decode a file's bytes and drop the byte order mark; line ends are kept.
 
     Args:
-        errors: as `bytes.decode` takes it.
+        data: the file's content.
+        errors: error handler, as for `bytes.decode`.
 
     Raises:
-        UnicodeDecodeError: the bytes are no such text.
+        UnicodeDecodeError: the bytes do not match the encoding.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
     return data.decode(encoding, errors)
 
 
 def read_text(path: Path) -> str:
-    """A text file's content; see `decode`.
+    """Read a text file; see `decode`.
 
     Raises:
-        OSError, UnicodeDecodeError
+        OSError: the file cannot be read.
+        UnicodeDecodeError: the bytes do not match the encoding.
     """
     return decode(path.read_bytes())
 
 
 def json_lines(data: bytes) -> Iterator[tuple[int, Any]]:
-    """The values of a JSONL file with their line numbers; a line that is not JSON yields its `ValueError`.
+    """Yield line number and value of each line in a JSONL file; a line that is not JSON yields its `ValueError`.
 
-    Only LF ends a line, because other separators may stand inside a string. A file that was joined from others may
-    hold a byte order mark at the start of any line.
+    Only LF ends a line, since other separators may occur inside a string. A file concatenated from others may have a
+    byte order mark at the start of any line.
 
     Raises:
-        UnicodeDecodeError: the file is not the UTF-16 or UTF-32 that its byte order mark announces.
+        UnicodeDecodeError: the file is not in the encoding that its UTF-16 or UTF-32 byte order mark announces.
     """
     lines = (decode(data).encode() if data.startswith(_WIDE) else data).split(b"\n")
     for number, line in enumerate(lines, start=1):

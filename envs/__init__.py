@@ -1,12 +1,14 @@
 """Tasks and their grading: what an agent may see, what its patch is worth, and who may know the answer."""
 
 from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
+from envs.baseline import baseline
+from envs.bench import Bench, VerifyRules
 from envs.factory import open_env
 from envs.machine import prepared, spec_for
 from envs.patches import check_patch, patch_key
 from envs.repository import RepositoryEnv, RepositorySource, open_repository
 from envs.same_change import brings_tests, change_key
-from envs.verify import Bench, VerifyRules, baseline, verify
+from envs.verify import verify
 
 __all__ = [
     "Bench",

@@ -94,14 +94,30 @@ class Patch:
 TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 
+class TestPlace(Record):
+    """Where a test's function is defined: a path relative to the working directory, and its first line."""
+
+    __test__ = False
+
+    file: str
+    line: int
+
+
 class TestReport(Record):
     """One run of a test command.
 
     Attributes:
         status: `passed` for exit code 0; `failed` otherwise; `missing` when the shell did not find the command;
             `timeout`, `oom` and `indeterminate` as in the sandbox.
-        tests: outcome by test id where the runner's report could be read, else empty.
+        tests: outcome by test id where results could be read test by test, else empty.
         output: last part of what it printed.
+        source: where `tests` come from: heats' own `recorder` in the test process, a report `file` that the command
+            wrote, or what it `printed`; empty when only the exit code is known.
+        runner: the test runner, where it could be told.
+        ended: False when a test runner started and never reported its end.
+        collection_errors: what the runner could not load, by its name for it, with its own words.
+        places: of tests that do not pass.
+        files: test files, as far as they are known, relative to the working directory.
         trusted: nothing that ran in the sandbox could have written status and exit code in place of the command.
     """
 
@@ -113,28 +129,51 @@ class TestReport(Record):
     tests: Mapping[str, TestOutcome] = {}
     output: str = ""
     duration_s: float = 0.0
+    source: Literal["recorder", "file", "printed", ""] = ""
+    runner: str = ""
+    ended: bool = True
+    collection_errors: Mapping[str, str] = {}
+    places: Mapping[str, TestPlace] = {}
+    files: tuple[str, ...] = ()
     trusted: bool = False
 
     def ids(self, *outcomes: TestOutcome) -> tuple[str, ...]:
         """Sorted ids of the tests with one of these outcomes."""
         return tuple(sorted(test for test, outcome in self.tests.items() if outcome in outcomes))
 
+    @property
+    def failing(self) -> bool:
+        """Whether a test fails; by the exit code only where no tests are named."""
+        return bool(self.ids("failed", "error")) if self.tests else self.status != "passed"
+
+
+Verdict = Literal["verified", "passes", "unverified", "no_patch"]
+Strength = Literal["none", "exit-code", "report", "confirmed"]
+
 
 class Evidence(Record):
     """What was executed for one patch, and what came out.
 
     Attributes:
-        verdict: `verified`: what failed before now passes and nothing that passed fails; `no_patch` for an empty one.
+        verdict: `verified` and `passes` both say that something which failed now passes and that nothing which passed
+            fails. Only `verified` was also confirmed; `no_patch` is for an empty patch.
         reason: one line for a person, whatever the verdict.
+        strength: what the verdict rests on. `exit-code`: the command's alone. `report`: results test by test.
+            `confirmed`: such results from heats' own recorder, copies of the fixed tests that had to pass or fail and
+            did, and a second run of the base in which the fixed tests failed again.
+        strength_reasons: why it is not `confirmed`, one line each.
         fixed: tests that failed before and pass now; `broken` the reverse; `still_failing` failed both times.
-        rank: evidence class; a candidate of a higher class is never beaten by one of a lower class.
-            3 verified, 2 some fixed and none broken, 1 nothing changed, 0 broken, tampered or does not apply.
+        rank: evidence class; a candidate of a higher class is never beaten by one of a lower class. 3: everything
+            that counts is fixed and nothing broken; 2: some fixed, none broken; 1: nothing changed; 0: something
+            broken, tampered with, or the patch does not apply.
     """
 
     patch_sha256: str
-    verdict: Literal["verified", "unverified", "no_patch"]
+    verdict: Verdict
     reason: str
     rank: int
+    strength: Strength = "none"
+    strength_reasons: tuple[str, ...] = ()
     before: TestReport | None = None
     after: TestReport | None = None
     fixed: tuple[str, ...] = ()

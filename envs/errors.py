@@ -3,7 +3,8 @@
 * EnvsError
   + TaskError              a task cannot be used as given: no such repository, empty issue, bad row
     - SetupFailed          the task's own set-up failed in the sandbox (infrastructure, not the agent)
-    - TestCommandMissing   the test command does not exist in the sandbox
+    - BaselineUnusable     the test command runs no tests on the untouched tree, or cannot load them
+      . TestCommandMissing it does not exist in the sandbox
     - GitMissing           git is not installed on this machine
   + PatchRejected          a patch that must not be stored or applied (carries every reason)
 """
@@ -23,7 +24,11 @@ class SetupFailed(TaskError):
     """The set-up of a task failed in its sandbox; no attempt can be made."""
 
 
-class TestCommandMissing(TaskError):
+class BaselineUnusable(TaskError):
+    """What the test command does on the untouched tree tells nothing of patches; the message has the runner's words."""
+
+
+class TestCommandMissing(BaselineUnusable):
     """The shell in the sandbox does not find the test command."""
 
     __test__ = False  # not a test class, whatever pytest thinks of the name

@@ -1,12 +1,15 @@
 """Starting sandboxes for a task, and closing them whatever happens."""
 
 import os
+import posixpath
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from envs.base import Env, Task
-from sandbox.base import Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
+from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
 from sandbox.toolbox import TOOLBOX, toolbox_directory
 
 
@@ -54,3 +57,31 @@ async def prepared(env: Env, task: Task, backend: SandboxBackend, spec: SandboxS
         yield sandbox
     finally:
         await sandbox.close()
+
+
+@dataclass(frozen=True, slots=True)
+class StartsIn:
+    """A sandbox whose commands, and relative paths, start in another directory than its own: `Task.folder`."""
+
+    sandbox: Sandbox
+    directory: str
+
+    async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
+        """As `Sandbox.exec`."""
+        return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
+
+    async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
+        """As `Sandbox.read_file`."""
+        return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
+
+    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """As `Sandbox.write_file`."""
+        await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
+
+    async def kill_all(self) -> None:
+        """As `Sandbox.kill_all`."""
+        await self.sandbox.kill_all()
+
+    async def close(self) -> None:
+        """As `Sandbox.close`."""
+        await self.sandbox.close()

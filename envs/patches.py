@@ -20,6 +20,7 @@ from envs.errors import PatchRejected
 
 STATE_MARK = "# heats: end state"
 """How the description of a state begins, which is kept as a `Patch` for tasks that hand in one."""
+_LONGEST_PATH, _DEEPEST_PATH = 4096, 255
 MAX_NOTES = 50
 """Notes that a patch carries; more are counted."""
 _FILE_MODES = ("", "100644", "100755", "120000")
@@ -160,6 +161,9 @@ def _path_problems(path: bytes) -> Iterator[str]:
     except UnicodeDecodeError:
         yield "the name is not UTF-8"
         return
+    if len(path) > _LONGEST_PATH:
+        yield "the name is too long"
+        return
     parts = re.split(r"[/\\]", text)
     if not text or text.startswith(("/", "\\")) or re.match(r"^[A-Za-z]:", text):
         yield "an absolute path"
@@ -171,7 +175,7 @@ def _path_problems(path: bytes) -> Iterator[str]:
         yield "a control character in the name"
     if any(char in _BIDI or char in _INVISIBLE for char in text):
         yield "a bidirectional or invisible character in the name"
-    if len(path) > 4096 or any(len(part.encode()) > 255 for part in parts):
+    if len(parts) > _DEEPEST_PATH or any(len(part.encode()) > 255 for part in parts):
         yield "the name is too long"
 
 
@@ -224,17 +228,23 @@ def _clashes(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
         if new is not None:
             there[new] = True
     made = {_fold(path): path for path, exists in there.items() if exists}
-    for key, path in made.items():
-        parts = key.split("/")
-        for parent in ("/".join(parts[:depth]) for depth in range(1, len(parts))):
+    by_name: dict[bytes | None, list[FileDiff]] = {}
+    for file in files:
+        by_name.setdefault(file.new_path, []).append(file)
+    # In this order a folder comes right before all that lies in it, so that one pass knows what lies above a path;
+    # joining every parent anew would take the square of a path's length.
+    above: list[str] = []
+    for key in sorted({*made, *links}, key=lambda key: key.replace("\0", "\1").replace("/", "\0")):
+        while above and not key.startswith(above[-1] + "/"):
+            above.pop()
+        for parent in above if key in made else ():
             if parent in links:
-                yield links[parent], f"a symbolic link where {show_path(path)} needs a folder"
-            elif parent in made and there.get(made[parent]):
+                yield links[parent], f"a symbolic link where {show_path(made[key])} needs a folder"
+            else:
                 yield from (
-                    (one, f"a file where {show_path(path)} needs a folder")
-                    for one in files
-                    if one.new_path == made[parent]
+                    (one, f"a file where {show_path(made[key])} needs a folder") for one in by_name[made[parent]]
                 )
+        above.append(key)
 
 
 def _fold(path: bytes) -> str:

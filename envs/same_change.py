@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 
 from core.diff import DiffSyntaxError, FileDiff, Hunk, parse_diff
 from envs.base import Patch
+from envs.conventions import is_runner_file, is_test
 from envs.patches import STATE_MARK, patch_key
-from envs.protect import is_protected, is_test
 
 _PYTHON = frozenset(("py", "pyi", "pyx"))
 _BRACES = re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|jsx?|tsx?|[mc]js|rs|swift|kts?|scala|php|dart|proto")
@@ -83,8 +83,10 @@ def _is_left_out(file: FileDiff) -> bool:
     """True for tests and what steers them, documentation and change logs."""
     *folders, name = file.name.lower().split("/")
     suffix = PurePosixPath(name).suffix.lstrip(".")
+    document = suffix in _DOCUMENT_SUFFIXES or not _DOCUMENT_FOLDERS.isdisjoint(folders)
     named = suffix in ("", "txt") and _DOCUMENT_NAMES.fullmatch(name) is not None
-    return is_protected(file.name) or suffix in _DOCUMENT_SUFFIXES or named or not _DOCUMENT_FOLDERS.isdisjoint(folders)
+    steers = is_runner_file(file.name) and "/." not in f"/{file.name}"  # a hidden file may be part of the change
+    return document or named or steers or is_test(file.name)
 
 
 def _changes(file: FileDiff) -> Iterator[str]:

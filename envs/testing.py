@@ -1,97 +1,73 @@
-"""Running a test command in a sandbox and reading what came out.
+"""Running a test command in a sandbox and reading what came out, test by test where that can be had.
 
-pytest reports through a JUnit file asked for by PYTEST_ADDOPTS, so that the user's own command is run as it stands;
-unittest (and runners that print like it, such as Django's) is read from its text; everything else by its exit code.
+Python's runners report through heats' own recorder, whatever the command's options say and its tests print. Other
+runners are read from the report files that they write, or from what they print; the rest by their exit code.
 """
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
 
-from junitparser import Error, Failure, JUnitXml, JUnitXmlError, Skipped, TestCase, TestSuite
-
-from envs.base import Task, TestOutcome, TestReport
-from envs.gitscripts import scratch_path
+from envs.base import Task, TestReport
+from envs.recording import Recording, put_recorder, read_recording, test_files
+from envs.reports import find_report, reporting
 from sandbox.base import ExecResult, Sandbox
-from sandbox.errors import FileAccessError
 
 OUTPUT_TAIL = 8000
 """Characters of output kept in a report."""
 
-_WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")
-_UNITTEST_START = re.compile(r"^(?P<name>\w+) \((?P<where>\w+(?:\.\w+)+)\)")
-_UNITTEST_END = re.compile(r"(?:^|\.\.\. )(?P<end>skipped .*|expected failure|unexpected success)$")
-_UNITTEST_HEADING = re.compile(r"^(?P<kind>FAIL|ERROR): (?P<name>\w+) \((?P<where>[\w.]+)\)")
-_UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in [\d.]+s$", re.MULTILINE)
-_UNITTEST_COMMAND = re.compile(r"(-m\s+unittest)(\s+discover)?(?=\s|$)")
 
-
-async def run_tests(
-    sandbox: Sandbox, task: Task, command: str | None = None, *, addopts: Iterable[str] = ()
-) -> TestReport:
+async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) -> TestReport:
     """Run a task's test command, or another one in its place.
-
-    Args:
-        command: instead of the task's own.
-        addopts: further options for pytest, where the command runs pytest.
 
     Raises:
         SandboxError
     """
     command = command or task.test_command or ""
-    junit = scratch_path(".xml")
-    options = [task.env.get("PYTEST_ADDOPTS", ""), *addopts, f"--junitxml={junit}", "-o", "junit_family=xunit1"]
-    env = {"PYTEST_ADDOPTS": " ".join(option for option in options if option)}
-    result = await sandbox.exec(
-        verbose(command), timeout=task.test_timeout_s, cwd=task.runs_in, env=env, merge_stderr=True, trusted_exit=True
-    )
+    recorder = await put_recorder(sandbox, task.workdir, task.folder)
+    asked, report_path = reporting(command, recorder.folder)
+    result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.runs_in, trusted_exit=True)
     await sandbox.kill_all()
-    tests: Mapping[str, TestOutcome] = {}
-    if result.status == "exited":
-        try:
-            tests = parse_junit(await sandbox.read_file(junit, max_bytes=32 << 20))
-        except FileAccessError:
-            tests = {} if result.stdout_total > len(result.stdout) else parse_unittest(result.text())
-        await sandbox.exec(f"rm -f {junit}", timeout=60)
-    return _report(command, result, {from_the_top(test, task.folder): outcome for test, outcome in tests.items()})
+    whole = result.stdout_total <= len(result.stdout)
+    recording = await read_recording(result.stdout, recorder, whole=whole)
+    report = _report(command, result, recording)
+    if not report.tests and not recording.started and result.status == "exited":
+        found = await find_report(sandbox, task.workdir, report_path, recorder.folder, _output(result))
+        report = report.model_copy(update=found)
+    return report
 
 
-def from_the_top(test: str, folder: str) -> str:
-    """A test's id as it is when tests are run at the top of the tree, which is what patches are relative to."""
-    if not folder or test.startswith((f"{folder}/", folder.replace("/", ".") + ".")):
-        return test
-    file = test.partition("::")[0]
-    return f"{folder}/{test}" if "/" in file or file.endswith(".py") else f"{folder.replace('/', '.')}.{test}"
-
-
-def _report(command: str, result: ExecResult, tests: Mapping[str, TestOutcome]) -> TestReport:
-    output = result.text()
+def _report(command: str, result: ExecResult, recording: Recording) -> TestReport:
     status: str = result.status
     if result.status == "exited":
         status = "passed" if result.exit_code == 0 else "missing" if is_missing(command, result) else "failed"
+    tests = recording.tests if recording.whole else {}
+    shown = {test for test, outcome in tests.items() if outcome != "passed"}
     return TestReport.model_validate(
         {
             "command": command,
             "status": status,
             "exit_code": result.exit_code,
             "tests": tests,
-            "output": output[-OUTPUT_TAIL:],
+            "output": _output(result)[-OUTPUT_TAIL:],
             "duration_s": round(result.duration_s, 3),
+            "source": "recorder" if recording.started and recording.whole else "",
+            "runner": recording.runner,
+            "ended": recording.ended,
+            "collection_errors": recording.errors,
+            "places": {test: place for test, place in recording.places.items() if test in shown},
+            "files": test_files(tests, recording.places),
             "trusted": result.trusted,
         }
     )
 
 
-def verbose(command: str) -> str:
-    """The command, with `-v` where it runs unittest: without it unittest does not say which tests passed."""
-    if re.search(r"\s(-q|--quiet|-v|--verbose)(\s|$)", command):
-        return command
-    return _UNITTEST_COMMAND.sub(r"\1\2 -v", command, count=1)
+def _output(result: ExecResult) -> str:
+    return result.stderr.decode("utf-8", "replace")
 
 
 def is_missing(command: str, result: ExecResult) -> bool:
     """True when the shell, or Python for `-m`, did not find what the command is about to run."""
-    text = result.text()
+    text = _output(result)
     if result.exit_code in (126, 127):
         word = first_word(command)
         found = re.search(
@@ -112,70 +88,3 @@ def first_word(command: str) -> str:
     except ValueError:
         return ""
     return next((word for word in words if not re.match(r"^[A-Za-z_]\w*=", word)), "")
-
-
-def parse_junit(data: bytes) -> dict[str, TestOutcome]:
-    """Outcomes by pytest's node id (`tests/test_a.py::TestX::test_y[1]`); empty for what is no JUnit file.
-
-    The file is written by code under test: document types, which could blow it up, are refused.
-    """
-    if b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        return {}
-    try:
-        suites = JUnitXml.fromstring(data)
-        cases = [case for suite in suites for case in (suite if isinstance(suite, TestSuite) else [suite])]
-    except (JUnitXmlError, SyntaxError, ValueError, TypeError, AttributeError):
-        return {}
-    tests: dict[str, TestOutcome] = {}
-    for case in cases:
-        name, outcome = _node_id(case), _outcome(case)
-        tests[name] = max(outcome, tests.get(name, "passed"), key=_WORST.index)
-    return tests
-
-
-def _outcome(case: TestCase) -> TestOutcome:
-    kinds = [type(result) for result in case.result]
-    if Error in kinds:
-        return "error"
-    if Failure in kinds:
-        return "failed"
-    return "skipped" if Skipped in kinds else "passed"
-
-
-def _node_id(case: TestCase) -> str:
-    file = case._elem.get("file") or ""
-    classname, name = case.classname or "", case.name or ""
-    module = re.sub(r"\.py$", "", file).replace("/", ".")
-    if not file:
-        return f"{classname}::{name}" if classname else name
-    if not classname:
-        return name  # a file that could not be collected: its name is the module's
-    chain = classname.removeprefix(module).strip(".") if classname.startswith(module) else ""
-    return "::".join(part for part in (file, chain.replace(".", "::"), name) if part)
-
-
-def parse_unittest(text: str) -> dict[str, TestOutcome]:
-    """Outcomes by dotted id (`tests.test_a.TestA.test_x`) from unittest's text; empty for any other text.
-
-    A test that was started, and is not named as failed or skipped once the run was counted, passed: what tests print
-    may stand between a test's name and its `ok`. Without `-v` only failures are named, and only those are returned.
-    """
-    if not _UNITTEST_RAN.search(text):
-        return {}
-    tests: dict[str, TestOutcome] = {}
-    current = ""
-    for line in text.splitlines():
-        if started := _UNITTEST_START.match(line):
-            current = _dotted(started["name"], started["where"])
-            tests.setdefault(current, "passed")
-        if current and (ended := _UNITTEST_END.search(line)):
-            tests[current] = "failed" if ended["end"].startswith("unexpected") else "skipped"
-        elif heading := _UNITTEST_HEADING.match(line):
-            current = ""
-            tests[_dotted(heading["name"], heading["where"])] = "failed" if heading["kind"] == "FAIL" else "error"
-    return tests
-
-
-def _dotted(name: str, where: str) -> str:
-    """Python 3.11 and later write the test's name in the brackets too."""
-    return where if where.endswith("." + name) else f"{where}.{name}"

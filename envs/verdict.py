@@ -1,133 +1,180 @@
 """From two test reports to a verdict: pure functions."""
 
 import re
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from envs.base import Evidence, Patch, TestReport
+from envs.base import Evidence, Patch, Strength, TestReport
+from envs.baseline import names
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Test ids by what became of them. `missing` were there before and are not reported any more."""
+    """Test ids by what became of them.
 
-    fixed: tuple[str, ...]
-    broken: tuple[str, ...]
-    still_failing: tuple[str, ...]
-    missing: tuple[str, ...]
+    Attributes:
+        still_failing: failed before, too, and `new_failures`: were not there before.
+        missing: were there before and are not reported any more.
+    """
+
+    fixed: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    still_failing: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    new_failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Evidence class and reason by reports alone; `good` when only a confirmation is wanting."""
+
+    rank: int
+    reason: str
+    good: bool = False
 
 
 def compare(before: TestReport, after: TestReport) -> Comparison:
     """Set the reports against each other. A test that is skipped now neither passes nor is fixed."""
     fixed: list[str] = []
-    broken: list[str] = []
     still: list[str] = []
+    broken: list[str] = []
     missing: list[str] = []
+    accounted, ordered = set(before.tests), sorted(after.tests)
     for test in before.ids("failed", "error"):
         outcome = after.tests.get(test)
-        if outcome is None and _was_collection_error(test):
-            (fixed if _collected_now(test, after) else missing).append(test)
-        elif outcome is None and _names_failures_only(after):
-            fixed.append(test)
-        elif outcome is None:
-            missing.append(test)
-        else:
+        if outcome is not None:
             (fixed if outcome == "passed" else still).append(test)
+        elif inside := _inside(test, ordered):
+            accounted |= set(inside)
+            fixed += [one for one in inside if after.tests[one] == "passed"]
+            still += [one for one in inside if after.tests[one] in ("failed", "error")]
+        else:
+            missing.append(test)
     for test in before.ids("passed"):
         outcome = after.tests.get(test)
         if outcome is None:
             missing.append(test)
         elif outcome != "passed":
             broken.append(test)
-    new_failures = set(after.ids("failed", "error")) - set(before.tests)
-    still += sorted(new_failures)
-    return Comparison(tuple(fixed), tuple(broken), tuple(still), tuple(missing))
+    new = [test for test in after.ids("failed", "error") if test not in accounted]
+    return Comparison(tuple(fixed), tuple(broken), tuple(still), tuple(missing), tuple(new))
 
 
-def _names_failures_only(report: TestReport) -> bool:
-    """True for unittest without `-v`: it counts the tests that ran and names those that failed."""
-    return not report.ids("passed") and re.search(r"^Ran [1-9]\d* tests? in ", report.output, re.MULTILINE) is not None
+def _inside(test: str, ordered: Sequence[str]) -> list[str]:
+    """Tests of a file, module or class that could not be loaded or set up, and can now.
+
+    Args:
+        ordered: the sorted ids of all tests.
+    """
+    module = re.sub(r"\.py$", "", test).replace("/", ".")
+    found: list[str] = []
+    for name in dict.fromkeys((test, module, module.replace(".", "/") + ".py")):
+        for sign in ("::", "."):
+            at = bisect_left(ordered, name + sign)
+            while at < len(ordered) and ordered[at].startswith(name + sign):
+                found.append(ordered[at])
+                at += 1
+    return found
 
 
-def _was_collection_error(test: str) -> bool:
-    """pytest names a file it could not collect by its module; unittest by `_FailedTest`."""
-    return "::" not in test and ("unittest.loader._FailedTest" in test or not re.search(r"\.[A-Z]\w*\.\w+$", test))
+def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: Iterable[str] = ()) -> Judgement:
+    """Rank and reason by the reports alone.
+
+    Args:
+        must_pass: ids of what has to be fixed; when empty, something has to be.
+    """
+    if after.status in ("timeout", "oom", "indeterminate", "missing"):
+        return Judgement(1 if after.status == before.status else 0, _ended(after))
+    if not after.ended:
+        return Judgement(1 if not before.ended else 0, f"the test run broke off before its end ({_ended(after)})")
+    if not before.tests or not after.tests:
+        return _by_exit_code(before, after)
+    if found.missing:
+        return Judgement(0, f"{_tests(found.missing)} that ran before did not run any more: {some(found.missing)}")
+    if found.broken:
+        return Judgement(0, f"{_tests(found.broken)} that passed before fail or are skipped now: {some(found.broken)}")
+    if after.status == "passed" and after.failing and before.status != "passed":
+        return Judgement(0, "the test command ended with exit code 0 although its report names failures")
+    rank = 2 if found.fixed else 1
+    if found.new_failures:
+        what = f"{_tests(found.new_failures)} that are not there without the patch fail"
+        return Judgement(rank, f"{what}: {some(found.new_failures)}")
+    wanted = list(must_pass)
+    unfixed = [test for test in found.still_failing if any(names(one, test) for one in wanted)]
+    if unfixed:
+        return Judgement(rank, f"{_tests(unfixed)} that must pass still failing: {some(unfixed)}")
+    if wanted and not any(names(one, test) for one in wanted for test in found.fixed):
+        return Judgement(rank, "what must pass passed before the patch too, so nothing shows that it fixes anything")
+    return _by_tests(before, after, found, all_wanted=bool(wanted))
 
 
-def _collected_now(test: str, after: TestReport) -> bool:
-    module = test.rsplit("_FailedTest.", 1)[-1]
-    starts = (module.replace(".", "/") + ".py::", module + ".", module + "::")
-    return any(name.startswith(starts) or f".{module}." in name for name in after.tests)
+def _by_tests(before: TestReport, after: TestReport, found: Comparison, *, all_wanted: bool) -> Judgement:
+    same = some(found.still_failing)
+    if not found.fixed and found.still_failing:
+        some_fail = (
+            "the same test fails"
+            if len(found.still_failing) == 1
+            else f"the same {len(found.still_failing)} tests fail"
+        )
+        return Judgement(1, f"{some_fail} without any change: {same}; nothing shows what the patch does")
+    if not found.fixed:
+        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+    reason = f"{_tests(found.fixed)} that failed now {'passes' if len(found.fixed) == 1 else 'pass'}"
+    reason += f" ({some(found.fixed)}), {len(before.ids('passed'))} still pass"
+    if found.still_failing:
+        reason += f"; {len(found.still_failing)} fail with and without the patch: {same}"
+    elif after.status != "passed" and not after.failing:
+        reason += f"; no test fails, but the test command ends with exit code {after.exit_code}"
+    return Judgement(2 if found.still_failing and not all_wanted else 3, reason, good=True)
+
+
+def _by_exit_code(before: TestReport, after: TestReport) -> Judgement:
+    if before.tests and not after.tests:
+        return Judgement(0, f"no test results came out of the test command any more ({_ended(after)})")
+    if failing := after.ids("failed", "error"):
+        return Judgement(1, f"{_tests(failing)} failing: {some(failing)}")
+    if after.status == "passed" and before.status == "passed":
+        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+    if after.status == "passed":
+        return Judgement(
+            3, f"the test command failed before ({_ended(before)}) and ends with exit code 0 now", good=True
+        )
+    if before.status == "passed":
+        return Judgement(0, f"the test command passed before and fails now ({_ended(after)})")
+    return Judgement(1, f"the test command still fails ({_ended(after)})")
 
 
 def evidence(
     patch: Patch,
     before: TestReport | None,
     after: TestReport | None,
+    judgement: Judgement,
     *,
-    rank: int,
-    reason: str,
+    strength: Strength = "none",
+    weak: tuple[str, ...] = (),
     found: Comparison | None = None,
     restored: tuple[str, ...] = (),
 ) -> Evidence:
-    """Put the record together. Rank 3 is the verdict `verified`; an empty patch is `no_patch`."""
-    verdict: Literal["verified", "unverified", "no_patch"] = "verified" if rank == 3 else "unverified"
-    return Evidence(
-        patch_sha256=patch.sha256,
-        verdict=verdict if patch else "no_patch",
-        reason=reason,
-        rank=rank,
-        before=before,
-        after=after,
-        fixed=found.fixed if found else (),
-        broken=(*found.broken, *found.missing) if found else (),
-        still_failing=found.still_failing if found else (),
-        restored=restored,
+    """Put the record together: what is good is `verified` where it was confirmed, else `passes`."""
+    found = found or Comparison()
+    good = "verified" if strength == "confirmed" else "passes"
+    return Evidence.model_validate(
+        {
+            "patch_sha256": patch.sha256,
+            "verdict": "no_patch" if not patch else good if judgement.good else "unverified",
+            "reason": judgement.reason,
+            "rank": judgement.rank,
+            "strength": strength,
+            "strength_reasons": weak,
+            "before": before,
+            "after": after,
+            "fixed": found.fixed,
+            "broken": (*found.broken, *found.missing),
+            "still_failing": (*found.still_failing, *found.new_failures),
+            "restored": restored,
+        }
     )
-
-
-def judge(before: TestReport, after: TestReport, found: Comparison) -> tuple[int, str]:
-    """Rank and reason by the reports alone, before anything is said about forging."""
-    if after.status in ("timeout", "oom", "indeterminate", "missing"):
-        return (1 if after.status == before.status else 0), _ended(after)
-    if not before.tests or not (after.tests or _names_failures_only(after)):
-        return _by_exit_code(before, after)
-    if found.missing:
-        return 0, f"{_tests(found.missing)} that ran before did not run any more: {_some(found.missing)}"
-    if found.broken:
-        return 0, f"{_tests(found.broken)} that passed before fail or are skipped now: {_some(found.broken)}"
-    if after.status == "passed" and after.ids("failed", "error"):
-        return 0, "the test command ended with exit code 0 although its report names failures"
-    if found.still_failing:
-        rank = 2 if found.fixed else 1
-        return rank, f"{_tests(found.still_failing)} still failing: {_some(found.still_failing)}"
-    if after.status != "passed":
-        rank = 2 if found.fixed else 1
-        return rank, f"no test fails any more, but the test command still ends with exit code {after.exit_code}"
-    if before.status == "passed" and not found.fixed:
-        return 1, "the tests passed before the patch too, so nothing shows that it fixes anything"
-    others = len(before.ids("passed"))
-    return (
-        3,
-        f"{_tests(found.fixed)} that failed now {'passes' if len(found.fixed) == 1 else 'pass'}, {others} still pass",
-    )
-
-
-def _by_exit_code(before: TestReport, after: TestReport) -> tuple[int, str]:
-    if before.tests and not after.tests:
-        return 0, f"no test results came out of the test command any more ({_ended(after)})"
-    if after.ids("failed", "error"):
-        return 1, f"{_tests(after.ids('failed', 'error'))} failing: {_some(after.ids('failed', 'error'))}"
-    if after.status == "passed" and before.status == "passed":
-        return 1, "the tests passed before the patch too, so nothing shows that it fixes anything"
-    if after.status == "passed":
-        return (
-            3,
-            f"the test command failed before ({_ended(before)}) and ends with exit code 0 now; judged by exit code",
-        )
-    if before.status == "passed":
-        return 0, f"the test command passed before and fails now ({_ended(after)})"
-    return 1, f"the test command still fails ({_ended(after)})"
 
 
 def _ended(report: TestReport) -> str:
@@ -139,9 +186,10 @@ def _ended(report: TestReport) -> str:
     }.get(report.status, f"exit code {report.exit_code}")
 
 
-def _tests(ids: tuple[str, ...]) -> str:
+def _tests(ids: Collection[str]) -> str:
     return "1 test" if len(ids) == 1 else f"{len(ids)} tests"
 
 
-def _some(ids: tuple[str, ...]) -> str:
-    return ", ".join(ids[:3]) + (" ..." if len(ids) > 3 else "")
+def some(ids: Collection[str]) -> str:
+    """The first few of some ids, on one line."""
+    return ", ".join(list(ids)[:3]) + (" ..." if len(ids) > 3 else "")

@@ -1,90 +1,33 @@
 """Verification: what a patch does to the user's own tests, in fresh sandboxes into which only the patch's bytes cross.
 
 The patch is checked, applied strictly, and its changes to tests and test settings are undone before the test command
-runs. A patch that would be good is run a second time with sentinel tests; both runs must agree.
+runs. A patch that would be good is confirmed: the base runs once more, and the tests that the patch fixed run as
+sentinels, which must pass or must fail. Only what is confirmed test by test is `verified`; the rest of it `passes`.
 """
 
 import random
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import replace
 
-from pydantic import Field
+from core.diff import parse_diff, touched
+from envs.base import Env, Evidence, Patch, Strength, Task, TestReport
+from envs.baseline import baseline, names, run_base
+from envs.bench import Bench
+from envs.bounded import bounded, check_untrusted
+from envs.chance import SourceFiles, by_chance
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm, copies
+from envs.errors import PatchRejected
+from envs.patched import PatchedRun, run_patched
+from envs.sentinel import Planting, Target, targets_of
+from envs.tampering import signs_of_tampering
+from envs.unstable import Grouping, group
+from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
 
-from core.diff import parse_diff
-from core.record import Record
-from envs.base import Env, Evidence, Patch, Task, TestOutcome, TestReport
-from envs.errors import PatchRejected, TestCommandMissing
-from envs.machine import prepared, spec_for
-from envs.patches import PatchRules, check_patch
-from envs.protect import SETTINGS_FILES, Protection, protection, runner_settings
-from envs.sentinel import (
-    Sentinel,
-    candidates,
-    files_to_plant,
-    forged,
-    lost,
-    make_sentinel,
-    planted,
-    stops_early,
-)
-from envs.testing import run_tests
-from envs.verdict import compare, evidence, judge
-from envs.worktree import apply_patch, restore_files
-from sandbox.base import Sandbox, SandboxBackend, SandboxLimits
-from sandbox.errors import FileAccessError
+SUSPECT_RUNS = 3
+"""Runs of base and of patch where a test may pass by chance; more where they are quick."""
 
-_WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")
-
-
-class VerifyRules(Record):
-    """How verification is done.
-
-    Attributes:
-        repeats: runs of the test command on the base and on a patched tree; a test whose outcome differs between
-            runs on the base is flaky and not counted, a patched tree is taken by the worst outcome of each test.
-        sentinels: run good patches once more with tests that must fail and must pass.
-    """
-
-    repeats: int = Field(1, ge=1, le=20)
-    sentinels: bool = True
-    patch: PatchRules = PatchRules()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """Where and by which rules sandboxes for verification and grading are started."""
-
-    backend: SandboxBackend
-    limits: SandboxLimits = field(default_factory=SandboxLimits)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    rules: VerifyRules = field(default_factory=VerifyRules)
-
-
-@dataclass(frozen=True, slots=True)
-class PatchedRun:
-    """One or more runs on a patched tree. `problem` is set, and there is no report, when the patch did not apply."""
-
-    report: TestReport | None
-    restored: tuple[str, ...] = ()
-    problem: str = ""
-    sentinels: tuple[Sentinel, ...] = ()
-
-
-async def baseline(env: Env, task: Task, bench: Bench) -> TestReport:
-    """Run the test command on the untouched tree in a fresh sandbox.
-
-    Raises:
-        TestCommandMissing: the sandbox does not find the command, or the task has none.
-        SetupFailed, SandboxError
-    """
-    if not task.test_command:
-        raise TestCommandMissing(f"task {task.id} has no test command")
-    async with prepared(env, task, bench.backend, spec_for(task, bench.labels, bench.limits)) as sandbox:
-        reports = [await run_tests(sandbox, task) for _ in range(bench.rules.repeats)]
-    if reports[0].status == "missing":
-        last = (reports[0].output.strip().splitlines() or [""])[-1]
-        raise TestCommandMissing(f"the test command is not there in the sandbox: {task.test_command} ({last})")
-    return without_flaky(reports)
+_QUICK_S, _MOST_RUNS = 15.0, 6
+_UNTRUSTED = "; this sandbox cannot keep the code under test from forging how its tests ended"
 
 
 async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: TestReport | None = None) -> Evidence:
@@ -94,179 +37,199 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
         before: what `baseline` gave for this task; it is run when None.
 
     Raises:
-        TestCommandMissing, SetupFailed, SandboxError: the infrastructure failed; nothing is said about the patch.
+        TestCommandMissing, BaselineUnusable, SetupFailed, SandboxError: the infrastructure failed; nothing is said
+            about the patch.
     """
     if not patch:
-        return evidence(patch, before, None, rank=1, reason="the attempt changed nothing")
+        return evidence(patch, before, None, Judgement(1, "the attempt changed nothing"))
     try:
-        check_patch(patch.data, bench.rules.patch)
+        await check_untrusted(patch.data, bench.rules.patch)
     except PatchRejected as error:
-        return evidence(patch, before, None, rank=0, reason=f"the patch breaks the rules: {error}")
+        return evidence(patch, before, None, Judgement(0, f"the patch breaks the rules: {error}"))
     if not task.test_command:
-        return evidence(patch, None, None, rank=1, reason="there is no test command to verify with")
+        return evidence(patch, None, None, Judgement(1, "there is no test command to verify with"))
     before = before or await baseline(env, task, bench)
-    run = await run_patched(env, task, patch, bench, before)
-    if run.report is None:
-        return evidence(patch, before, None, rank=0, reason=run.problem, restored=run.restored)
-    found = compare(before, run.report)
-    rank, reason = judge(before, run.report, found)
-    if rank >= 2 and bench.rules.sentinels:
-        rank, reason = await _confirm(env, task, patch, bench, before, run.report, (rank, reason))
-    if rank >= 2 and not run.report.trusted:
-        reason += "; this sandbox cannot keep the code under test from forging how its tests ended"
-    if run.restored:
-        more = " ..." if len(run.restored) > 5 else ""
-        reason += f"; without the patch's changes to what tests: {', '.join(run.restored[:5])}{more}"
-    return evidence(patch, before, run.report, rank=rank, reason=reason, found=found, restored=run.restored)
+    first = _Verification(env, task, patch, bench, before)
+    found = await first.evidence()
+    if found.verdict != "unverified" or not first.doubtful or len(await bounded(signs_of_tampering, patch)):
+        return found
+    # A fix may need what was put back to be safe, such as a new file's place in a makefile: it passes then, at best.
+    bench = replace(bench, keep_doubtful=True)
+    needing = await _Verification(env, task, patch, bench, before, needs=first.doubtful).evidence()
+    return needing if needing.verdict == "passes" else found
 
 
-async def run_patched(
-    env: Env,
-    task: Task,
-    patch: Patch,
-    bench: Bench,
-    before: TestReport,
-    *,
-    plant: bool = False,
-    hidden: Mapping[str, bytes] | None = None,
-    command: str | None = None,
-) -> PatchedRun:
-    """Apply a patch in a fresh sandbox, undo what must not count, and run the tests.
+class _Verification:
+    """A patch to a task whose tests were run before it."""
 
-    Args:
-        plant: put sentinels into the test files that `before` names, and into the hidden ones.
-        hidden: test files that enter the sandbox only now, by path in the working directory.
-        command: instead of the task's test command.
-    """
-    command = command or task.test_command or ""
-    async with prepared(env, task, bench.backend, spec_for(task, bench.labels, bench.limits)) as sandbox:
-        restored: tuple[str, ...] = ()
-        if patch:
-            collected = {path for test in before.tests for path in candidates(test)}
-            restored, problem = await apply_candidate(sandbox, task, patch, task.test_command or "", collected)
-            if problem:
-                return PatchedRun(None, restored, problem)
-        for path, data in (hidden or {}).items():
-            await sandbox.write_file(f"{task.workdir}/{path}", data)
-        sentinels = await _plant(sandbox, task, before, tuple(hidden or ())) if plant else ()
-        # A sentinel is a failure: settings that stop at the first one must not cut the run short.
-        addopts = ("--maxfail=0",) if plant else ()
-        repeats = 1 if plant else bench.rules.repeats
-        reports = [await run_tests(sandbox, task, command, addopts=addopts) for _ in range(repeats)]
-    return PatchedRun(worst_of(reports), restored, "", sentinels)
+    def __init__(
+        self, env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport, *, needs: tuple[str, ...] = ()
+    ) -> None:
+        self.env, self.task, self.patch, self.bench, self.before = env, task, patch, bench, before
+        self.grouping, self.rng = Grouping(), random.SystemRandom()
+        self.needs = needs
+        self.doubtful: tuple[str, ...] = ()
+        self.targets: list[Target] = []
+
+    async def evidence(self) -> Evidence:
+        """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
+        run = await self._first()
+        self.doubtful, restored = run.undone.doubtful, run.undone.paths
+        if run.report is None:
+            return evidence(self.patch, self.before, None, Judgement(0, run.problem), restored=restored)
+        if compare(self.before, run.report).missing and run.report.ended:
+            [again] = await run_base(self.env, self.task, self.bench)
+            self.grouping = group(self.before, again)
+        before, after, found = self._compared(run)
+        if any(one.files for one in run.plantings) and _harmed(found, after):
+            run = await run_patched(self.env, self.task, self.patch, self.bench, self.before)
+            before, after, found = self._compared(run)
+        judgement = judge(before, after, found, self.bench.rules.must_pass)
+        strength: Strength = "none"
+        weak: tuple[str, ...] = ()
+        if run.rewritten:
+            judgement = Judgement(0, f"the test results are forged: {_rewritten(run)}")
+        elif judgement.good:
+            judgement, strength, weak = await self._confirmed(judgement, run, before, after, found)
+        note = self._note(restored) + ("" if after.trusted or not judgement.good else _UNTRUSTED)
+        judgement = Judgement(judgement.rank, judgement.reason + note, judgement.good)
+        return evidence(
+            self.patch, before, after, judgement, strength=strength, weak=weak, found=found, restored=restored
+        )
+
+    async def _first(self) -> PatchedRun:
+        """The tests with the patch, and copies of those that fail without it."""
+        failing = [test for test in self.before.ids("failed", "error") if self._counts(test)]
+        self.targets = targets_of(failing, self.before.places, self.rng)
+        if not self.bench.rules.sentinels or not any(target.files for target in self.targets):
+            return await run_patched(self.env, self.task, self.patch, self.bench, self.before)
+        plan = copies(self.targets, self.rng)
+
+        async def prepare(files: SourceFiles) -> list[Planting]:
+            return [await plan(files)] * self.bench.rules.repeats
+
+        return await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
+
+    def _compared(self, run: PatchedRun) -> tuple[TestReport, TestReport, Comparison]:
+        """Both reports, as what the base does not do alike twice lets them be read, and what became of the tests."""
+        assert run.report is not None
+        before, after = self.grouping.report(self.before), self.grouping.report(run.report)
+        return before, after, compare(before, after)
+
+    def _note(self, restored: tuple[str, ...]) -> str:
+        changing, more = len(self.grouping.changing), " ..." if len(restored) > 5 else ""
+        note = f"; the ids of {changing} tests change from run to run" if changing else ""
+        return note + (
+            f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}" if restored else ""
+        )
+
+    def _counts(self, test: str) -> bool:
+        wanted = self.bench.rules.must_pass
+        return not wanted or any(names(one, test) for one in wanted)
+
+    async def _confirmed(
+        self, judgement: Judgement, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison
+    ) -> tuple[Judgement, Strength, tuple[str, ...]]:
+        """The judgement as it stands after confirmation, with its strength and what it lacks."""
+        strength, weak = self._strength(before, after, found)
+        if weak:
+            refused = await self._base_passes(found)
+        else:
+            subject = self._subject(run, before, after, found)
+            result = await confirm(self, subject, self.rng)
+            refused, weak = result.refused, result.weak
+            if result.forged:
+                return Judgement(0, f"the test results are forged: {refused}"), "none", ()
+        if refused:
+            return Judgement(1, refused), "none", ()
+        if signs := await bounded(signs_of_tampering, self.patch):
+            weak = (f"the patch may work on its tests instead of its task: {signs[0]}", *weak)
+        if weak:
+            return Judgement(judgement.rank, f"{judgement.reason}; not confirmed: {weak[0]}", True), strength, weak
+        reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"
+        return Judgement(judgement.rank, reason, True), "confirmed", ()
+
+    def _subject(self, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison) -> Subject:
+        """What is to be confirmed: of functions with many tests only those that the patch fixed."""
+        fixed = set(found.fixed)
+        targets: dict[Target, Target] = {}
+        for one in self.targets:
+            ids = tuple(dict.fromkeys(name for test in one.ids if (name := self.grouping.name(test)) in fixed))
+            if ids:
+                targets[one] = replace(one, ids=ids)
+        trial = self._trial(run)
+        runs = [replace(one, planting=_narrowed(one.planting, targets)) for one in trial.runs]
+        return Subject(
+            targets=tuple(targets.values()) or targets_of(found.fixed, before.places, self.rng),
+            fixed=found.fixed,
+            kept=[test for test in after.ids("passed") if test not in fixed],
+            first=replace(trial, runs=tuple(runs)),
+        )
+
+    def _trial(self, run: PatchedRun) -> Trial:
+        problem = run.problem or (_rewritten(run) if run.rewritten else "")
+        cut = next((one.status for one in run.runs if one.status in ("timeout", "oom", "indeterminate")), "")
+        pairs = zip(run.plantings, run.runs, strict=False)
+        runs = tuple(PlantedRun(planting, self.grouping.of(one.tests)) for planting, one in pairs)
+        return Trial(runs, problem, tampered=bool(run.rewritten), cut_short=cut)
+
+    def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
+        """What the reports are worth, and why no more."""
+        by_name = bool(before.tests and after.tests)
+        weak: list[str] = []
+        if self.needs:
+            weak.append(f"it passes only with its changes to what may steer the tests: {some(self.needs)}")
+        if not by_name:
+            weak.append("only the test command's exit code is known")
+        elif {before.source, after.source} != {"recorder"}:
+            weak.append("the results are the test command's own report: only pytest and unittest are recorded by heats")
+        unseen = set(found.fixed) - set(before.tests)
+        if unseen:
+            weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
+        if before.status == "timeout":
+            weak.append("the tests do not end on the base")
+        if not self.bench.rules.sentinels:
+            weak.append("verify.sentinels is off")
+        return ("report" if by_name else "exit-code"), tuple(weak)
+
+    async def _base_passes(self, found: Comparison) -> str:
+        """Why the patch fixes nothing, where a second run of the base passes, too."""
+        [again] = await run_base(self.env, self.task, self.bench)
+        passes = [test for test in found.fixed if again.tests.get(test) == "passed"]
+        if passes or (not found.fixed and again.status == "passed"):
+            return f"the base passes in some runs, too{': ' + some(passes) if passes else ''}"
+        return ""
+
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """See `Trials.run`: more often where the tests show signs of chance."""
+
+        async def prepare(files: SourceFiles) -> list[Planting]:
+            plantings = [await plan(files)]
+            runs = max(rounds, await self._times(files, plantings[0]))
+            return plantings + [await plan(files) for _ in range(runs - 1)]
+
+        patch = self.patch if patched else Patch(b"")
+        return self._trial(await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare))
+
+    async def _times(self, files: SourceFiles, planting: Planting) -> int:
+        changed = sorted(touched(parse_diff(self.patch.data)))
+        if not await by_chance(planting.texts, changed, planting.files, files):
+            return 1
+        quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
+        return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))
 
 
-async def apply_candidate(
-    sandbox: Sandbox, task: Task, patch: Patch, command: str, collected: Collection[str], *, commit: str = ""
-) -> tuple[tuple[str, ...], str]:
-    """Apply a patch in a fresh sandbox and undo its changes to what judges it.
-
-    Args:
-        command: the test command, and `collected` the test files that it runs.
-        commit: that files are put back to; the task's base commit when empty.
-
-    Returns:
-        The files put back or left out and, where it could not be done, why.
-    """
-    files = parse_diff(patch.data)
-    paths = {path.decode("utf-8") for file in files for path in (file.old_path, file.new_path) if path is not None}
-    settings = [path for path in sorted(paths) if path.split("/")[-1] in SETTINGS_FILES]
-    listing = await sandbox.exec("ls -A . src lib 2>/dev/null", timeout=60, cwd=task.workdir)
-    were = {path: await _settings(sandbox, task, path) for path in settings}
-    problem = await apply_patch(sandbox, task.workdir, patch)
-    if problem:
-        return (), f"the patch does not apply to the base commit: {problem}"
-    undo: Protection = protection(
-        files,
-        command,
-        collected=collected,
-        top={name.removesuffix(".py") for name in listing.text().split()},
-        changed=[path for path in settings if were[path] != await _settings(sandbox, task, path)],
-    )
-    failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
-    undone = (*undo.restore, *undo.remove)
-    if failure:
-        return undone, f"protected files could not be put back: {failure}"
-    return undone, ""
+def _narrowed(planting: Planting, targets: Mapping[Target, Target]) -> Planting:
+    """The sentinels of those targets that count, by what of them counts."""
+    sentinels = (replace(one, target=targets[one.target]) for one in planting.sentinels if one.target in targets)
+    return replace(planting, sentinels=tuple(sentinels))
 
 
-async def _settings(sandbox: Sandbox, task: Task, path: str) -> object:
-    try:
-        return runner_settings(path, await sandbox.read_file(f"{task.workdir}/{path}", max_bytes=1 << 20))
-    except FileAccessError:
-        return runner_settings(path, b"")
+def _harmed(found: Comparison, after: TestReport) -> bool:
+    """Whether a run came out as it might because of copies that stand beside tests."""
+    worse = found.broken or found.missing or found.new_failures
+    return bool(worse) or after.status not in ("passed", "failed")
 
 
-async def _plant(
-    sandbox: Sandbox, task: Task, before: TestReport, hidden: tuple[str, ...] = ()
-) -> tuple[Sentinel, ...]:
-    rng = random.SystemRandom()
-    sentinels: list[Sentinel] = []
-    done: set[str] = set()
-    for paths in (*((path,) for path in hidden if path.endswith(".py")), *files_to_plant(before)):
-        for path in paths:
-            if path in done:
-                break
-            try:
-                source = await sandbox.read_file(f"{task.workdir}/{path}", max_bytes=4 << 20)
-            except FileAccessError:
-                continue
-            sentinels.append(make_sentinel(path, rng))
-            await sandbox.write_file(f"{task.workdir}/{path}", planted(source, sentinels[-1]))
-            done.add(path)
-            break
-    return tuple(sentinels)
-
-
-async def _confirm(
-    env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport, first: TestReport, verdict: tuple[int, str]
-) -> tuple[int, str]:
-    """Run a good patch again with sentinels; returns rank and reason as they stand after that."""
-    rank, reason = verdict
-    if not before.tests:
-        return rank, reason
-    if stops_early(task.test_command or ""):
-        return rank, f"{reason} (no sentinel tests: the command stops at the first failure)"
-    run = await run_patched(env, task, patch, bench, before, plant=True)
-    if run.report is None:
-        return 0, run.problem
-    signs = forged(run.sentinels, run.report)
-    if signs:
-        return 0, f"the test results are forged: {signs}"
-    gone = lost(run.sentinels, run.report)
-    if gone and await _seen_on_base(env, task, bench, before, gone):
-        return 0, f"the test results are forged: planted tests were not reported in {gone[0].file}"
-    if not run.sentinels or len(gone) == len(run.sentinels):
-        return rank, f"{reason} (no sentinel tests: the command does not run them)"
-    again = compare(first, run.report)
-    differing = (*again.broken, *again.missing)
-    if differing:
-        return min(rank, 1), f"a second run gave other results: {', '.join(differing[:3])}"
-    return rank, f"{reason}; confirmed by a second run with sentinel tests"
-
-
-async def _seen_on_base(env: Env, task: Task, bench: Bench, before: TestReport, gone: list[Sentinel]) -> bool:
-    """True when the untouched tree does report sentinels in files where the patched one lost them."""
-    control = await run_patched(env, task, Patch(b""), bench, before, plant=True)
-    assert control.report is not None
-    missing = {sentinel.file for sentinel in lost(control.sentinels, control.report)}
-    return any(sentinel.file not in missing for sentinel in gone)
-
-
-def without_flaky(reports: list[TestReport]) -> TestReport:
-    """The first report, with tests of differing outcomes set to `skipped`, which counts for nothing."""
-    first = reports[0]
-    tests: dict[str, TestOutcome] = dict(first.tests)
-    for other in reports[1:]:
-        for test in set(tests) | set(other.tests):
-            if tests.get(test) != other.tests.get(test):
-                tests[test] = "skipped"
-    return first.model_copy(update={"tests": tests})
-
-
-def worst_of(reports: list[TestReport]) -> TestReport:
-    """The worst report, with the worst outcome of each test; a test that some run lacks is left out."""
-    worst = next((report for report in reports if report.status != "passed"), reports[0])
-    common = set(reports[0].tests).intersection(*(report.tests for report in reports))
-    tests = {test: max((report.tests[test] for report in reports), key=_WORST.index) for test in sorted(common)}
-    return worst.model_copy(update={"tests": tests})
+def _rewritten(run: PatchedRun) -> str:
+    return f"files that judge the patch changed while the tests ran: {some(run.rewritten)}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from core.diff import scan_diff
 from envs.base import Patch
 from envs.basetree import BaseTree
+from envs.bounded import read_untrusted
 from envs.errors import PatchRejected, SetupFailed
 from envs.gitscripts import (
     NESTED,
@@ -23,7 +24,7 @@ from envs.gitscripts import (
     describe,
     scratch_path,
 )
-from envs.patches import PatchRules, read_patch, show_path
+from envs.patches import PatchRules, show_path
 from sandbox.base import Sandbox
 from sandbox.errors import FileTooLarge
 
@@ -184,7 +185,7 @@ async def take_patch(
         if large <= 1 << 16:
             raise PatchRejected((f"more than the {rules.max_bytes} bytes allowed",))
         large = max(large >> 4, 1 << 16)  # many large files: leave out smaller ones as well
-    patch = read_patch(data, rules)
+    patch = await read_untrusted(data, rules)
     if left_out and not patch:
         raise PatchRejected(tuple(note.removeprefix("left out: ") for note in left_out))
     return Patch(patch.data, (*left_out, *patch.notes))
@@ -279,3 +280,39 @@ rm -f "$1.restore" "$1.remove"
 """
     result = await sandbox.exec(clean_script(text, listing, commit), timeout=120, cwd=workdir, merge_stderr=True)
     return None if result.ok else describe(result)
+
+
+_RENEW = """
+[ -e .git ] || exit 0
+rm -rf .git
+git init -q --template= .
+git symbolic-ref HEAD refs/heads/main
+GIT add -A --ignore-errors . || :
+GIT -c user.name=heats -c user.email=heats@localhost -c commit.gpgSign=false commit -q --no-verify --allow-empty -m base
+"""
+
+
+async def renew_history(sandbox: Sandbox, workdir: str) -> None:
+    """Replace the repository by one whose only commit is the tree as it stands: nothing in it tells what it was.
+
+    Raises:
+        SetupFailed: it could not be done.
+        SandboxError
+    """
+    result = await sandbox.exec(clean_script(_RENEW), timeout=300, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"the tree's history could not be replaced: {describe(result)}")
+
+
+async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of files by their path, as they are now; those that are not there are left out."""
+    if not paths:
+        return {}
+    listing = scratch_path(".list")
+    await sandbox.write_file(listing, b"".join(path.encode() + b"\0" for path in paths))
+    # One line for a file, in order, so that no name has to be read back.
+    each = 'for file; do sha256sum <"$file" || echo missing; done'
+    command = f"xargs -0 sh -c {shlex.quote(each)} sh <{listing} 2>/dev/null; rm -f {listing}"
+    result = await sandbox.exec(command, timeout=120, cwd=workdir)
+    lines = (line.split(" ")[0] for line in result.stdout.decode("ascii", "replace").splitlines())
+    return {path: line for path, line in zip(paths, lines, strict=False) if line != "missing"}

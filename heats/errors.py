@@ -9,8 +9,8 @@
   + RemoteFailed          3    a remote repository or its API refused, or did not answer
 
 Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 4 no verified
-patch, 5 a limit was reached first, 8 a lot chose the result because no vote on it could be read, 130 and 143 after a
-signal.
+patch, 5 a limit was reached first, 7 a patch that passes the tests without being verified, 8 a lot chose the result
+because no vote on it could be read, 130 and 143 after a signal.
 """
 
 from enum import IntEnum
@@ -28,6 +28,7 @@ class ExitCode(IntEnum):
     NOT_VERIFIED = 4
     BUDGET = 5
     PREFLIGHT = 6
+    PASSES = 7
     UNHEARD = 8
     SIGINT = 130
     SIGTERM = 143

@@ -13,6 +13,7 @@ from tournament.base import Match
 
 STATUS_WORDS = {
     "verified": "verified",
+    "passes": "passes, not verified",
     "unverified": "not verified",
     "solved": "solved",
     "not_solved": "not solved",

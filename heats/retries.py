@@ -10,9 +10,9 @@ from agents.trajectory import ExitKind
 from core.record import Config
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError, SandboxStartError
 
-FailureClass = Literal["image", "sandbox_start", "sandbox_lost", "endpoint", "budget"]
-"""Of a rollout: its image is gone, its sandbox did not start or died, no model answered; or the limit of its task or
-run cut it off, which is no failure, but is gone on with likewise once the limit is raised."""
+FailureClass = Literal["image", "sandbox_start", "sandbox_lost", "endpoint", "budget", "internal"]
+"""Of a rollout: its image is gone, its sandbox did not start or died, no model answered, heats itself failed; or the
+limit of its task or run cut it off, which is no failure, but is gone on with likewise once the limit is raised."""
 
 FAILED_EXITS: Mapping[ExitKind, FailureClass] = {"sandbox_lost": "sandbox_lost", "model_error": "endpoint"}
 
@@ -37,8 +37,8 @@ class RetriesConfig(Config):
     wait_s: float = Field(2.0, ge=0)
 
     def allowed(self, failure: FailureClass) -> int:
-        """Further attempts after failures of one class; neither images nor budgets come by themselves."""
-        return 0 if failure in ("image", "budget") else int(getattr(self, failure))
+        """Further attempts after failures of one class; only some of them may pass by themselves."""
+        return 0 if failure in ("image", "budget", "internal") else int(getattr(self, failure))
 
 
 class RetryBudget:

@@ -1,6 +1,6 @@
-"""Isolated machines for attempts: one command channel each, hard limits, nothing left behind.
+"""Isolated machines for rollouts: one command channel each, hard limits, no leftovers.
 
-Start with `open_backend`; `sandbox.base` holds the protocols, `sandbox.errors` what can go wrong.
+Start with `open_backend`. `sandbox.base` defines the protocols, `sandbox.errors` the failures.
 """
 
 from sandbox.base import ExecResult, ExecStatus, Network, Sandbox, SandboxBackend, SandboxLimits, SandboxSpec

@@ -1,4 +1,4 @@
-"""Probes that a sandbox has to pass before it is used, and checks of what may be mounted into one."""
+"""Probes that a sandbox must pass before use, and checks on what may be mounted into one."""
 
 import posixpath
 import shlex
@@ -13,29 +13,29 @@ from sandbox.supervisor import PRIVACY_PROBE, Request
 _SOCKETS = ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/containerd/containerd.sock")
 _CAPABILITIES = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 _IMPLIED = "CapAmb"
-"""No more than what is both inheritable and permitted, so nothing is lost where gVisor's kernel does not report it."""
+"""The kernel caps it at what is both inheritable and permitted, so it may be missing, as under gVisor."""
 _DOCKERS_OWN = 0xA80425FB
-"""Capabilities of an ordinary container, as a bit set."""
+"""Docker's default capabilities, as a bit set."""
 _ALIVE, _NO_WORKDIR = 7, 8
 _DEVICES = "Inter-|"
-"""How the table of network interfaces begins."""
+"""Start of the network interface table."""
 _PRIVATE = "Supervisor: private"
 _PROBE_S = 30.0
 
-# AppArmor 4 gives crun's containers another name than the one that Docker's profile lets them signal: there no command
-# can be ended. This signal changes nothing where it gets through.
+# AppArmor 4 labels crun's containers with a name that Docker's profile does not allow them to signal, so no command
+# could be killed. SIGCONT probes for this without side effects.
 _ENDS = 'kill -CONT $$ 2>/dev/null || echo "found: a security rule against ending its own processes"'
 
-# Each file is read in one piece: a shell that reads line by line seeks back after each, in a text that the kernel makes
-# anew for every read and that may be shorter or longer by then.
+# Each file is read in one piece. A shell reading line by line seeks back after each line, but the kernel regenerates
+# these files on every read, so they may have changed length by then.
 PROBE = f"""{PRIVACY_PROBE}cat /proc/$$/status /proc/net/dev
 for f in {" ".join(_SOCKETS)}; do [ ! -e "$f" ] || echo "found: $f"; done
 if echo 1 2>/dev/null >/proc/sys/kernel/hostname; then echo "found: writable kernel settings"; fi
 {_ENDS}
 """
 
-# With gVisor's own overlay, its default, everything that a sandbox writes is one file of a GiB or more to the daemon:
-# the disk limit would end the sandbox at once, and a state kept as an image would contain nothing of it.
+# gVisor's default overlay stores all writes in one file that is at least a GiB to the daemon: the disk limit would end
+# the sandbox at once, and an image kept of its state would contain none of it.
 _OVERLAY_PROBE = """case $(cat /proc/$$/mounts) in
 "none / overlay "*) echo "found: gVisor's overlay, which hides from the daemon what is written (--overlay2=none)" ;;
 esac
@@ -47,24 +47,24 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall(425, 1, None)
 print("allowed" if ctypes.get_errno() == errno.EFAULT else "refused")
 """
-"""Asks io_uring_setup, whose number is the same on all machines, for a ring without parameters."""
+"""Calls io_uring_setup, which has the same number on every architecture, without parameters."""
 
 
 async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bool, own_kernel: bool = False) -> bool:
-    """Run the probes and refuse the sandbox on any miss.
+    """Run the probes and refuse the sandbox if any of them fails.
 
     Args:
-        channel: an open channel into it.
-        spec: what it was started with; its workdir is made if it is not there, and so belongs to its user.
-        nonce: fresh, for the probe command.
+        channel: an open channel into the sandbox.
+        spec: the spec it was started with. A missing workdir is created by the sandbox's user, who then owns it.
+        nonce: fresh nonce for the probe command.
         seccomp: whether a system call filter is expected.
-        own_kernel: as in `judge`.
+        own_kernel: see `judge`.
 
     Returns:
-        Whether commands are kept from the memory of the supervisor, and so from forging its records.
+        Whether commands are unable to read the supervisor's memory and hence to forge its records.
 
     Raises:
-        SandboxStartError: naming every probe that failed.
+        SandboxStartError: a probe failed; the message names all that did.
     """
     workdir = shlex.quote(spec.workdir)
     probes = PROBE + _OVERLAY_PROBE * own_kernel
@@ -75,21 +75,23 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
         raise SandboxStartError(f"the sandbox's user cannot make the working directory {spec.workdir}")
     if result.exit_code != _ALIVE:
         raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
-    said = result.stdout.decode("utf-8", "replace")
-    if missed := judge(said, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
+    report = result.stdout.decode("utf-8", "replace")
+    if missed := judge(report, network=spec.network, seccomp=seccomp, profile=spec.profile, own_kernel=own_kernel):
         raise SandboxStartError("the sandbox failed its own probes: " + "; ".join(missed))
-    return _PRIVATE in said and not own_kernel
+    return _PRIVATE in report and not own_kernel
 
 
 async def has_private_supervisor(channel: Channel, nonce: str) -> bool:
-    """Whether commands are kept from the supervisor's memory, where nothing else is attested."""
+    """Check that commands cannot read the supervisor's memory, for backends that attest nothing else."""
     request = Request(nonce, PRIVACY_PROBE.encode(), "/", {"BASH_ENV": ""})
     return _PRIVATE.encode() in (await channel.run(request, timeout=_PROBE_S, limit=4096)).stdout
 
 
 async def allows_io_uring(sandbox: Sandbox) -> bool | None:
-    """Whether a sandbox lets its commands use io_uring, a large and often broken part of the kernel; None where the
-    image has no Python to ask with. Docker's own profile refuses it since version 25."""
+    """Check whether a sandbox may use io_uring, a large kernel interface with a history of vulnerabilities.
+
+    Docker's default profile refuses it since version 25. Returns None if the image has no Python to check with.
+    """
     result = await sandbox.exec("python3 -", timeout=_PROBE_S, stdin=_IO_URING.encode())
     return {b"allowed\n": True, b"refused\n": False}.get(result.stdout)
 
@@ -97,14 +99,17 @@ async def allows_io_uring(sandbox: Sandbox) -> bool | None:
 def judge(
     report: str, *, network: Network, seccomp: bool, profile: Profile = "strict", own_kernel: bool = False
 ) -> list[str]:
-    """The probes that failed, as texts; empty when the boundary is as it should be.
+    """Evaluate the probe output.
 
     Args:
-        report: what `PROBE` printed.
-        network: what the sandbox was asked to have.
+        report: output of `PROBE`.
+        network: the network that the spec requested.
         seccomp: whether a system call filter is expected.
-        profile: what the sandbox was asked to be.
-        own_kernel: the sandbox's kernel is not this machine's; gVisor's does not report no-new-privileges.
+        profile: the profile that the spec requested.
+        own_kernel: whether the sandbox has a kernel of its own; gVisor's does not report no-new-privileges.
+
+    Returns:
+        One line per failed probe; empty if the boundary is intact.
     """
     allowed = 0 if profile == "strict" else _DOCKERS_OWN
     status, _, network_devices = report.partition(_DEVICES)
@@ -123,7 +128,7 @@ def judge(
     if "lo" not in interfaces and network == "none":
         missed.append("the network probe said nothing")
     if network == "none" and interfaces - {"lo"}:
-        # The tunnel devices that the kernel adds to every namespace are down and lead nowhere.
+        # The kernel adds tunnel devices to every namespace; they are down and unconnected.
         leads = sorted(name for name in interfaces - {"lo"} if not name.startswith(_KERNEL_DEVICES))
         missed += [f"there is a network interface {name}" for name in leads]
     return missed
@@ -133,14 +138,14 @@ _KERNEL_DEVICES = ("tunl", "gre", "erspan", "ip_vti", "ip6_vti", "sit", "ip6tnl"
 
 
 def checked_mounts(mounts: Mapping[str, str], private: Collection[Path] = ()) -> dict[str, str]:
-    """The read-only mounts of a spec, resolved.
+    """Resolve and check the read-only mounts of a spec.
 
     Args:
-        mounts: directory of this machine -> path in the sandbox.
+        mounts: host directory -> path in the sandbox.
         private: directories that no sandbox may see.
 
     Raises:
-        SandboxStartError: a mount that would hand the host over, does not exist, or has an unusable target.
+        SandboxStartError: a mount would expose the host, does not exist, or has an invalid target.
     """
     checked: dict[str, str] = {}
     for host, target in mounts.items():
@@ -158,10 +163,10 @@ def checked_mounts(mounts: Mapping[str, str], private: Collection[Path] = ()) ->
 
 
 def refuse_private(directory: Path, private: Collection[Path] = ()) -> str:
-    """Why no sandbox may see a directory of this machine; empty where it may.
+    """Explain why no sandbox may see a host directory; empty if it may.
 
     Args:
-        directory: that a sandbox would see, with all in it.
+        directory: host directory that the sandbox would see, including everything below it.
         private: further directories that no sandbox may see.
     """
     directory, home = directory.resolve(), Path.home().resolve()
@@ -172,7 +177,7 @@ def refuse_private(directory: Path, private: Collection[Path] = ()) -> str:
     for path in private:
         if path.resolve().is_relative_to(directory) or directory.is_relative_to(path.resolve()):
             return f"it contains or lies in {path}, which no sandbox may see"
-    # A root directory may hold files of these names of its own; what counts is where the sockets of this machine are.
+    # A root directory may contain files of these names; only the host's actual socket locations matter.
     if any(Path(name).resolve().is_relative_to(directory) for name in _SOCKETS):
         return "a container engine's socket lies in it"
     return ""

@@ -1,16 +1,8 @@
-"""The contract of sandboxes: one isolated machine per rollout, reached through one command channel.
+"""The sandbox contract: one isolated machine per rollout, reached through one command channel.
 
-A `SandboxBackend` starts sandboxes from a `SandboxSpec`; a `Sandbox` runs commands and moves single files. Backends of
-your own plug in (docs/sandbox-backends.md). Agent conventions, such as how work is submitted, do not belong here.
-
-Example:
-    async with asyncio.timeout(600):
-        backend = await open_backend(SandboxConfig())
-        sandbox = await backend.start(SandboxSpec(image="", labels={"run": "example"}))
-        result = await sandbox.exec("python3 --version", timeout=20)
-        assert result.ok, result.text()
-        await sandbox.close()
-        await backend.close()
+A `SandboxBackend` starts sandboxes from a `SandboxSpec`; a `Sandbox` runs commands and transfers single files. You can
+plug in your own backend (docs/sandbox-backends.md). Agent conventions, such as how work is submitted, do not belong
+here.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,26 +16,26 @@ from core.record import Config
 ExecStatus = Literal["exited", "timeout", "oom", "indeterminate"]
 Network = Literal["none", "bridge"]
 Profile = Literal["strict", "machine"]
-"""`strict`: no capabilities, no set-uid programs, /tmp in memory. `machine`: what `docker run` gives, for tasks whose
-work is the state of a whole machine (services, users, /tmp on its disk); Docker only."""
+"""`strict`: no capabilities, no setuid programs, /tmp in memory. `machine`: the privileges of a plain `docker run`, for
+tasks graded on the state of a whole machine (services, users, /tmp on disk); Docker only."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecResult:
-    """What one command did.
+    """The outcome of one command.
 
     Attributes:
         status: `exited` has an exit code (128 + n for signal n); `timeout` and `oom` were killed by the sandbox;
-            `indeterminate` means the completion record never arrived: nothing may be concluded from it.
+            `indeterminate` means that the completion record never arrived, so nothing may be concluded.
         exit_code: None unless the status is `exited`.
-        stdout: bytes as captured; beyond the cap, head and tail are kept and a line in between states the cut.
-        stderr: likewise; empty when it was merged into stdout.
-        stdout_total: bytes that the command wrote, cut or not.
+        stdout: captured bytes; above the limit, head and tail are kept with a line in between that states the cut.
+        stderr: likewise; empty if merged into stdout.
+        stdout_total: bytes written by the command, including any that were cut.
         stderr_total: likewise.
-        duration_s: wall time in seconds, by a monotonic clock.
-        left_running: processes of this command that were still alive when its shell ended.
-        trusted: `trusted_exit` was asked for and kept: nothing in the sandbox but the command itself could decide
-            status and exit code. False means that the backend does not promise it.
+        duration_s: wall time in seconds, from a monotonic clock.
+        left_running: processes of this command still alive when its shell exited.
+        trusted: whether `trusted_exit` was requested and honored: nothing in the sandbox except the command itself
+            could affect status and exit code. False means that there is no such guarantee.
     """
 
     status: ExecStatus
@@ -58,28 +50,27 @@ class ExecResult:
 
     @property
     def ok(self) -> bool:
-        """True for a command that ended by itself with exit code 0."""
+        """Whether the command exited by itself with code 0."""
         return self.status == "exited" and self.exit_code == 0
 
     def text(self) -> str:
-        """Standard output, then standard error, decoded as UTF-8 with replacement."""
+        """Standard output followed by standard error, decoded as UTF-8 with replacement."""
         return (self.stdout + self.stderr).decode("utf-8", "replace")
 
 
 class SandboxLimits(Config):
-    """Limits of one sandbox. Sizes in MiB, times in seconds."""
+    """Resource limits of one sandbox. Sizes are in MiB, times in seconds."""
 
     memory_mb: int = Field(2048, gt=0)
     cpus: float = Field(1.0, gt=0)
     pids: int = Field(256, gt=0)
     tmp_mb: int = Field(512, gt=0)
     disk_mb: int = Field(8192, gt=0)
-    """Of everything that is written to the machine's disk; a sandbox that is found above it is ended. A single file
-    stops growing there at once."""
+    """Limit on all data written to disk. Sandboxes found above it are terminated; a single file stops growing there."""
     max_life_s: float = Field(7200.0, gt=0)
-    """After this the sandbox ends by itself, even when the orchestrator is gone."""
+    """The sandbox ends itself after this time, even if the orchestrator is gone."""
     output_bytes: int = Field(1 << 20, gt=0)
-    """Kept of each output stream, half of it head and half tail."""
+    """Bytes kept of each output stream, half of it head and half tail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,17 +78,17 @@ class SandboxSpec:
     """Everything needed to start one sandbox.
 
     Attributes:
-        image: an image of the Docker daemon; for bubblewrap a root directory, or `host` for this machine's /usr. When
-            empty, the configuration's, else the backend's own.
-        workdir: directory that commands start in; made if it does not exist. Empty for the image's own (Docker only).
-        user: user that commands run as, as `docker run --user` takes it; empty for the image's own. It has no
+        image: a Docker image; for bubblewrap a root directory, or `host` for this machine's /usr. If empty, the
+            configured image, else the backend's default.
+        workdir: directory that commands start in; created if missing. Empty for the image's own (Docker only).
+        user: user that commands run as, in the syntax of `docker run --user`; empty for the image's own. It has no
             capabilities unless `profile` grants them.
-        env: environment of every command; nothing of the host's environment is added.
-        labels: `run`, `task`, `rollout` ...: recorded on the sandbox so that left-overs can be found.
+        env: environment of every command; nothing is inherited from the host.
+        labels: `run`, `task`, `rollout` ...; recorded on the sandbox so that leftovers can be traced.
         limits: memory, processes, disk, time and output.
-        network: `none` unless asked for.
-        read_only_mounts: directory of this machine -> path in the sandbox; nothing else is mounted.
-        profile: how much a command may do.
+        network: `none` unless requested.
+        read_only_mounts: host directory -> path in the sandbox; nothing else is mounted.
+        profile: privileges of commands.
     """
 
     image: str
@@ -112,7 +103,19 @@ class SandboxSpec:
 
 
 class Sandbox(Protocol):
-    """One running sandbox."""
+    """One running sandbox.
+
+    Example:
+        Code that uses a sandbox is tested with a scripted one:
+
+        >>> import asyncio
+        >>> from sandbox.fake import FakeSandbox
+        >>> async def python_version(sandbox: Sandbox) -> str:
+        ...     result = await sandbox.exec("python3 --version", timeout=20)
+        ...     return result.text().strip() if result.ok else "no Python"
+        >>> asyncio.run(python_version(FakeSandbox(["Python 3.12.1"])))
+        'Python 3.12.1'
+    """
 
     async def exec(
         self,
@@ -128,48 +131,55 @@ class Sandbox(Protocol):
         """Run a shell command in a fresh shell and session.
 
         Args:
-            command: passed to bash where the image has it, else to sh; up to a few MiB.
-            timeout: seconds; acts inside the sandbox and leaves no process behind.
+            command: run by bash if the image has it, else by sh; up to a few MiB.
+            timeout: seconds; enforced inside the sandbox, leaving no process behind.
             cwd: absolute, or relative to the spec's workdir.
             env: added to the spec's environment.
-            stdin: fed to the command; closed (as /dev/null) when None.
-            merge_stderr: write standard error into stdout, in order.
-            trusted_exit: for verification and grading, where the command runs code that may want to fool them. What
-                earlier commands left running is killed first, and the exit code is taken from where nothing in the
-                sandbox can write it. Where the backend has no such place, the command runs all the same and the
-                result is not `trusted`.
+            stdin: data for the command's standard input; /dev/null if None.
+            merge_stderr: interleave standard error into stdout.
+            trusted_exit: for verification and grading, where the command may run hostile code. Processes left behind by
+                earlier commands are killed first, and the exit code comes from where nothing in the sandbox can write
+                it. If the backend cannot guarantee this, the command still runs but the result is not `trusted`.
 
         Returns:
-            What the command did. A command that fails, times out or is killed is a result, not an exception.
+            The outcome. A command that fails, times out or is killed is a result, not an exception.
 
         Raises:
-            SandboxLost: the machine is gone.
+            SandboxLost: the sandbox is gone.
         """
         ...
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
-        """Read one regular file, exactly.
+        """Read one regular file, byte for byte.
+
+        Args:
+            path: absolute, or relative to the spec's workdir.
+            max_bytes: largest accepted size.
 
         Raises:
-            SandboxFileNotFound, NotARegularFile, FileTooLarge, SandboxLost.
+            SandboxFileNotFound: there is no such file.
+            NotARegularFile: the path is a directory, link or special file.
+            FileTooLarge: the file exceeds `max_bytes`.
+            SandboxLost: the sandbox is gone.
         """
         ...
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """Write one regular file, making its parent directories.
+        """Write one regular file, creating parent directories as needed.
 
         Args:
             path: absolute, or relative to the spec's workdir.
-            data: all of its content.
+            data: the complete content.
             mode: permission bits.
 
         Raises:
-            FileAccessError, SandboxLost.
+            FileAccessError: the path cannot be written.
+            SandboxLost: the sandbox is gone.
         """
         ...
 
     async def kill_all(self) -> None:
-        """Kill every process that commands left behind. Called before anything is read as final."""
+        """Kill every process that commands left behind. Call this before treating any file as final."""
         ...
 
     async def close(self) -> None:
@@ -178,7 +188,22 @@ class Sandbox(Protocol):
 
 
 class SandboxBackend(Protocol):
-    """Starts sandboxes of one kind."""
+    """Starts sandboxes of one kind.
+
+    Example:
+        >>> import asyncio
+        >>> from sandbox import SandboxConfig, open_backend
+        >>> async def hello() -> str:
+        ...     backend = await open_backend(SandboxConfig(backend="local", unsafe=True))
+        ...     sandbox = await backend.start(SandboxSpec(image="", labels={"run": "example"}))
+        ...     try:
+        ...         return (await sandbox.exec("echo hello", timeout=20)).text()
+        ...     finally:
+        ...         await sandbox.close()
+        ...         await backend.close()
+        >>> asyncio.run(hello())
+        'hello\\n'
+    """
 
     name: str
 
@@ -186,7 +211,8 @@ class SandboxBackend(Protocol):
         """Check the backend and the images before any model call.
 
         Raises:
-            BackendUnavailable, ImageMissing (naming all that are missing).
+            BackendUnavailable: the backend cannot be used.
+            ImageMissing: names every missing image.
         """
         ...
 
@@ -194,14 +220,16 @@ class SandboxBackend(Protocol):
         """Start a sandbox and attest its boundary.
 
         Raises:
-            SandboxStartError, ImageMissing, BackendUnavailable.
+            SandboxStartError: it did not start, or failed a probe.
+            ImageMissing: its image does not exist.
+            BackendUnavailable: the backend cannot be used.
         """
         ...
 
     async def reap(self) -> int:
-        """Remove sandboxes whose owner process is dead; returns how many."""
+        """Remove sandboxes whose owner process is dead; returns how many were removed."""
         ...
 
     async def close(self) -> None:
-        """Release the backend's connections. Running sandboxes are closed by those who started them."""
+        """Release the backend's connections. Whoever started a sandbox closes it."""
         ...

@@ -1,7 +1,7 @@
-"""Bubblewrap as a sandbox where there is no Docker: namespaces without a daemon.
+"""Bubblewrap sandboxes, for machines without Docker: namespaces without a daemon.
 
-Weaker than a container in its limits: memory is limited per process and not for the whole sandbox. Processes are
-limited by the kernel's limit per user, or, for root, by a control group where one can be made.
+Limits are weaker than a container's: memory is limited per process rather than per sandbox. The number of processes is
+limited by the kernel's per-user limit or, for root, by a control group if one can be created.
 """
 
 import asyncio
@@ -46,17 +46,17 @@ PIPES = "/run/heats-pipes"
 HOME = "/run/home"
 _TRY_S = 20.0
 _OUTSIDE = 1
-"""Processes of a sandbox that are not in its namespace: bwrap itself."""
+"""Processes of a sandbox outside its namespace: bwrap itself."""
 _FORKS = 2
-"""From bwrap to the first process, and from that to the supervisor."""
+"""Forks between bwrap and the supervisor: the first process, then the supervisor."""
 _PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
 _NOT_SHOWN = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 
-# PID 1 cannot be killed from inside, and its wait takes care of orphans. It starts the supervisor again should a
-# command kill that; at the end of its input the supervisor ends with 0 and everything with it.
+# PID 1 cannot be killed from inside, and its `wait` reaps orphans. It restarts the supervisor if a command kills it.
+# When the supervisor's input ends, it exits with 0 and takes the sandbox with it.
 _FIRST_PROCESS = f"""ulimit -p "$1" 2>/dev/null || ulimit -u "$1" 2>/dev/null
 n=0
 while [ "$n" -lt 100 ]; do
@@ -67,7 +67,7 @@ done
 
 
 class BubblewrapBackend:
-    """See `sandbox.base.SandboxBackend`."""
+    """Runs each sandbox as a bubblewrap child process; see `SandboxBackend`."""
 
     name = "bubblewrap"
     default_image = HOST_IMAGE
@@ -84,10 +84,10 @@ class BubblewrapBackend:
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "BubblewrapBackend":
-        """Check that bwrap works here.
+        """Check that bwrap works on this machine.
 
         Raises:
-            BackendUnavailable: it is not installed, or namespaces are not allowed.
+            BackendUnavailable: bwrap is not installed, or namespaces are not permitted.
         """
         program = shutil.which("bwrap")
         if program is None:
@@ -103,7 +103,8 @@ class BubblewrapBackend:
         """See `SandboxBackend.preflight`.
 
         Raises:
-            BackendUnavailable: an image would show the home directory or a private one; it is never used.
+            BackendUnavailable: an image would expose the home directory or a private directory, so it is refused.
+            ImageMissing: an image is not a root directory.
         """
         images = {image or self._config.image or self.default_image for image in images}
         roots = {image: Path(image) for image in images if image != HOST_IMAGE}
@@ -153,14 +154,14 @@ class BubblewrapBackend:
         return sandbox
 
     async def reap(self) -> int:
-        """See `SandboxBackend.reap`: the processes die with their owner; this removes their files."""
+        """See `SandboxBackend.reap`. Processes die with their owner, so only their files are left to remove."""
         found = list(scratch_leftovers(self._config.scratch(), self.name))
         for left in found:
             await asyncio.to_thread(remove_scratch, left.path)
         return len(found)
 
     async def close(self) -> None:
-        """See `SandboxBackend.close`. A sandbox that is still there ends with the thread that started it."""
+        """See `SandboxBackend.close`. Sandboxes still running end with the thread that started them."""
         await self._disk.close()
         self._starter.shutdown(wait=False)
 
@@ -224,7 +225,7 @@ def _limits(spec: SandboxSpec) -> list[str]:
 
 
 def _pipe_holding(data: bytes) -> int:
-    """The read end of a pipe that holds some data, less than a pipe takes, and its end."""
+    """Write data that fits a pipe's buffer and return the read end."""
     read, write = os.pipe()
     os.write(write, data)
     os.close(write)
@@ -232,9 +233,9 @@ def _pipe_holding(data: bytes) -> int:
 
 
 class _KeyringThread(ThreadPoolExecutor):
-    """One thread; each call in it, and the process that the call starts, has an empty session keyring of its own.
+    """A single thread that gives each call, and the process it starts, a new empty session keyring.
 
-    Namespaces do not separate keyrings: a sandbox would hold the user's.
+    Namespaces do not separate keyrings, so a sandbox would otherwise share the user's.
     """
 
     def __init__(self) -> None:
@@ -251,7 +252,7 @@ class _KeyringThread(ThreadPoolExecutor):
 
 
 def _join_new_keyring() -> None:
-    """Where the kernel has no keyrings, or refuses, there is nothing to separate."""
+    """Join an empty session keyring. If the kernel has no keyrings or refuses, there is nothing to separate."""
     number = _KEYCTL.get(platform.machine())
     if number is not None:
         with suppress(OSError):
@@ -259,7 +260,7 @@ def _join_new_keyring() -> None:
 
 
 def _proc_covers() -> Iterator[str]:
-    """What a container engine covers too. When heats runs as root, the sandbox's user is root to these files."""
+    """Hide the same parts of /proc as container engines do, since the sandbox's user may be root to these files."""
     for path in (f"/proc/{name}" for name in _PROC_READ_ONLY if Path("/proc", name).exists()):
         yield from ("--ro-bind", path, path)
     for masked in (Path("/proc", name) for name in _PROC_MASKED):
@@ -280,7 +281,7 @@ def _image_binds(root: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
-    """The writable directories, the names of the two users, and `python`."""
+    """Create the writable directories, the user database and the `python` links."""
     for name in ("home", "pipes", "etc", "empty", "bin"):
         (scratch / name).mkdir()
     script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
@@ -301,7 +302,7 @@ def _make_directories(scratch: Path, spec: SandboxSpec) -> None:
 
 
 async def _try(argv: list[str]) -> str:
-    """Empty when the program ends with 0, else what it printed."""
+    """Run a program; returns an empty string on success, else its error output."""
 
     def run() -> str:
         try:

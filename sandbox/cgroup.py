@@ -1,7 +1,7 @@
-"""A control group that limits the processes of one bubblewrap sandbox, where heats runs as root.
+"""A control group that limits the processes of one bubblewrap sandbox when heats runs as root.
 
-The kernel's other limit, RLIMIT_NPROC, does not hold for root. A sandbox's processes are put into the group before they
-are started and cannot leave it: its file system is not seen inside.
+The alternative, RLIMIT_NPROC, does not apply to root. Processes join the group before the sandbox starts and cannot
+leave it, as the cgroup file system is not visible inside.
 """
 
 import errno
@@ -10,23 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _ROOTS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
-"""Version 1 has a tree per controller, version 2 one tree."""
+"""cgroup v1 has one tree per controller, v2 a single tree."""
 _TRIES, _PAUSE_S = 100, 0.02
 
 
 class ProcessGroup:
-    """One control group; made empty, and removed when its processes have ended."""
+    """One control group, removed once its processes have ended."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     @classmethod
     def make(cls, name: str, pids: int, roots: Sequence[Path] = _ROOTS) -> "ProcessGroup | None":
-        """A group for at most `pids` processes and threads; None where this process may not make one.
+        """Create a group; returns None if this process lacks permission.
 
         Args:
-            name: of the sandbox.
-            roots: where control groups may be found.
+            name: name of the sandbox.
+            pids: maximum number of processes and threads.
+            roots: possible mount points of the cgroup file system.
         """
         for root in roots:
             path = root / f"heats-{name}"
@@ -42,13 +43,13 @@ class ProcessGroup:
         return None
 
     def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The command that enters the group and becomes `argv`."""
+        """Wrap `argv` in a command that joins the group and then executes it."""
         enter = f'echo $$ >{self._path}/cgroup.procs && exec "$@"'
         return ["/bin/sh", "-c", enter, "enter", *argv]
 
 
 def remove_group(name: str, roots: Sequence[Path] = _ROOTS) -> None:
-    """Remove the group of a sandbox that has ended, if it had one. Never raises. May block for a moment."""
+    """Remove an ended sandbox's group, if it had one. Never raises; may block briefly."""
     for path in (root / f"heats-{name}" for root in roots):
         for _ in range(_TRIES):
             try:
@@ -56,5 +57,5 @@ def remove_group(name: str, roots: Sequence[Path] = _ROOTS) -> None:
             except OSError as error:
                 if error.errno != errno.EBUSY:
                     break
-                # The kernel takes a namespace down a moment after its first process.
+                # The kernel tears down a namespace shortly after its first process ends.
                 time.sleep(_PAUSE_S)

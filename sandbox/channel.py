@@ -1,4 +1,4 @@
-"""A command's way through a supervisor and back: request, output, completion record; timeouts and kills on the way."""
+"""Run commands through a supervisor: request, output, completion record, timeouts and kills."""
 
 import asyncio
 import contextlib
@@ -25,16 +25,22 @@ _MAX_RECORD = 512
 
 
 class ChannelBroken(Exception):
-    """The supervisor can no longer be reached, or does not make sense."""
+    """The supervisor can no longer be reached, or sends nonsense."""
 
 
 class _Unwatched(Exception):
-    """The command killed the shell that would have written its record."""
+    """The command killed the shell that would have written its completion record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """What commands have left behind: how many processes, how many that hold our output, memory kills so far."""
+    """Process counts reported by the supervisor.
+
+    Attributes:
+        left: processes that commands left behind.
+        holding: those among them that hold our output streams open.
+        memory_kills: out-of-memory kills so far.
+    """
 
     left: int
     holding: int
@@ -44,14 +50,13 @@ class Processes:
 class Channel:
     """Speaks the protocol of `sandbox.supervisor` over one transport.
 
-    Not safe for concurrent use: the sandbox holds a lock around it.
+    Not safe for concurrent use; the sandbox serializes access with a lock.
 
     Attributes:
-        transport: where requests go and output comes from.
-        tainted: processes that outlived their command hold the output; a fresh pair of streams is needed before the
-            next command.
-        broken: why this channel cannot be used any more; empty while it can.
-        shell: the shell that runs commands, once `hello` was answered.
+        transport: carries requests and output.
+        tainted: surviving processes hold the output streams, so the next command needs a fresh pair.
+        broken: why the channel is unusable; empty while it works.
+        shell: the shell that runs commands, known after `hello`.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -65,8 +70,8 @@ class Channel:
         """Wait until the supervisor answers.
 
         Raises:
-            ChannelBroken: it does not.
-            SandboxStartError: the image lacks what the supervisor needs.
+            ChannelBroken: no answer within `limit_s` seconds.
+            SandboxStartError: the image lacks a program that the supervisor needs.
         """
         words = await self._ask("hello", limit_s=limit_s)
         self.shell = words[0] if words else "sh"
@@ -74,18 +79,18 @@ class Channel:
             raise SandboxStartError("the image has none of setsid, perl and python3; commands need one of them")
 
     async def run(self, request: Request, *, timeout: float, limit: int) -> ExecResult:
-        """Run one command to its completion record.
+        """Run one command until its completion record arrives.
 
         Args:
             request: the command; its nonce must be fresh.
-            timeout: seconds until it is asked to end, and shortly after killed.
+            timeout: seconds until it is asked to terminate; it is killed shortly afterwards.
             limit: bytes kept of each stream.
 
         Returns:
-            The result; `indeterminate` when the channel ended first, in which case `broken` says why.
+            The result; `indeterminate` if the channel broke first, in which case `broken` says why.
 
         Raises:
-            ValueError: the request cannot be written down.
+            ValueError: the request cannot be encoded.
         """
         data = request.encode()
         run = _Exchange.begin(request.nonce, limit, merged=request.merge_stderr)
@@ -101,16 +106,16 @@ class Channel:
         except asyncio.CancelledError:
             try:
                 await asyncio.shield(self._abandon(run))
-            except asyncio.CancelledError:  # cancelled again: somebody still reads from the transport
+            except asyncio.CancelledError:  # cancelled again while something may still be reading the transport
                 self.broken = self.broken or "left in the middle of a command"
             raise
 
     async def kill_all(self) -> int:
-        """Kill everything that commands left behind; returns how many are still there."""
+        """Kill everything that commands left behind; returns how many processes survive."""
         return await self._repeat_kill("clear")
 
     async def look(self) -> Processes:
-        """What the last command has left behind.
+        """Count what the last command left behind.
 
         Raises:
             ChannelBroken: the supervisor does not answer.
@@ -118,7 +123,7 @@ class Channel:
         return Processes(*_numbers(await self._ask("look", limit_s=_KILL_S), 3))
 
     async def end(self) -> bool:
-        """Ask the supervisor to end the sandbox; returns whether that could be asked, which is when it is idle."""
+        """Ask the supervisor to end the sandbox; returns whether it could be asked, which requires an idle channel."""
         if self._busy or self.broken:
             return False
         try:
@@ -128,7 +133,15 @@ class Channel:
         return not self.broken
 
     async def move(self, transport: Transport, *pipes: str) -> None:
-        """Have the supervisor use other pipes (named as it sees them), and hear its answer through their transport."""
+        """Switch the supervisor to other pipes.
+
+        Args:
+            transport: receives the answer, over the new pipes.
+            pipes: paths of the pipes as seen in the sandbox.
+
+        Raises:
+            ChannelBroken: the supervisor does not answer.
+        """
         await self._ask("move", *pipes, limit_s=_MOVE_S, onto=transport)
         self.tainted = False
 
@@ -162,7 +175,7 @@ class Channel:
                 raise ChannelBroken(f"no answer for {_PONG_S:.0f} s")
 
     async def _take_late_answer(self, run: "_Exchange") -> None:
-        """Wait for an answer that the command's end was faster than: later it would be the next command's output."""
+        """Wait for an answer that the command outran; otherwise it would count as the next command's output."""
         if run.asked is None:
             return
         try:
@@ -179,7 +192,7 @@ class Channel:
             await asyncio.sleep(len(data) / _FLOOD_BYTES_PER_S)
 
     async def _result(self, run: "_Exchange") -> ExecResult:
-        """The result of a completed command; what it left running gets a moment to finish writing."""
+        """Build the result of a completed command, giving processes it left running a moment to finish writing."""
         code, left, holding, memory_kills = _numbers(run.record, 4)
         if holding:
             await self._drain(run)
@@ -187,7 +200,7 @@ class Channel:
         return run.result(status, None if status == "oom" else code, left)
 
     async def _drain(self, run: "_Exchange") -> None:
-        """Wait for holders of our output until they are gone, or quiet, or the time is up."""
+        """Wait until holders of our output are gone or quiet, for a bounded time."""
         began = time.monotonic()
         run.answers = {}
         await self.transport.send(one_line_request("look", run.nonce))
@@ -204,7 +217,7 @@ class Channel:
         self.tainted = True
 
     async def _time_out(self, run: "_Exchange") -> ExecResult:
-        """End a command whose time is up, and keep what it wrote."""
+        """Terminate a command that exceeded its timeout, keeping its output."""
         await self.transport.send(one_line_request("stop", run.nonce))
         await self._collect(run, _TERM_GRACE_S)
         left = await self._repeat_kill("kill", run)
@@ -222,12 +235,12 @@ class Channel:
                     await self._take(run)
 
     async def _abandon(self, run: "_Exchange") -> None:
-        """The caller was cancelled: leave no process behind, in bounded time."""
+        """Clean up after cancellation in bounded time, leaving no process behind."""
         try:
             async with asyncio.timeout(_KILL_S):
                 await self._repeat_kill("kill", run)
                 await self._collect(run, _TERM_GRACE_S)
-                while not run.complete:  # perhaps it had not begun
+                while not run.complete:  # it may not have started yet
                     await self._repeat_kill("kill", run)
                     await self._collect(run, _TERM_GRACE_S)
         except (TimeoutError, TransportClosed, ChannelBroken) as error:
@@ -257,7 +270,7 @@ class Channel:
                 while op not in run.answers:
                     await self._take(run)
         except asyncio.CancelledError:
-            self.tainted = True  # the answer would be taken for output of the next command
+            self.tainted = True  # the next command would take the answer for output
             raise
         except TimeoutError as error:
             raise ChannelBroken(f"the supervisor did not answer within {limit_s:.0f} s") from error
@@ -268,7 +281,7 @@ class Channel:
 
 
 class Capture:
-    """Keeps the first and the last half of `limit` bytes, and counts them all."""
+    """Keeps the first and last half of `limit` bytes and counts all of them."""
 
     def __init__(self, limit: int) -> None:
         self.total = 0
@@ -278,7 +291,7 @@ class Capture:
         self._tail = bytearray()
 
     def add(self, data: bytes) -> None:
-        """Take more output."""
+        """Append output."""
         self.total += len(data)
         room = self._head_room - len(self._head)
         if room > 0:
@@ -290,7 +303,7 @@ class Capture:
                 del self._tail[: -self._tail_room]
 
     def value(self) -> bytes:
-        """What was kept; where something was cut, a line in between says how much."""
+        """The kept bytes, with a line in between that states how much was cut, if anything."""
         cut = self.total - self._head_room - self._tail_room
         if cut <= 0:
             return bytes(self._head + self._tail)
@@ -299,7 +312,7 @@ class Capture:
 
 
 class RecordScanner:
-    """Finds our records in the output around them, across chunk borders."""
+    """Extracts records from the surrounding output, across chunk boundaries."""
 
     def __init__(self, nonce: str) -> None:
         self._marker = RECORD_SEPARATOR + nonce.encode() + b" "
@@ -308,10 +321,10 @@ class RecordScanner:
     def feed(self, data: bytes) -> Iterator[bytes | list[str]]:
         """Yield output as bytes and records as lists of words, in order.
 
-        The end of a chunk is held back while it could still be the start of a record.
+        The end of a chunk is held back while it might be the start of a record.
 
         Raises:
-            ValueError: a record does not end.
+            ValueError: a record has no end.
         """
         data = self._held + data if self._held else data
         self._held = b""
@@ -332,7 +345,7 @@ class RecordScanner:
         self._held = data[keep:]
 
     def rest(self) -> bytes:
-        """Held-back bytes that turned out to be output."""
+        """Return held-back bytes that turned out to be plain output."""
         held, self._held = self._held, b""
         return held
 
@@ -348,17 +361,17 @@ class RecordScanner:
 
 @dataclass(slots=True)
 class _Exchange:
-    """One command and all that has come back of it so far.
+    """One command and everything received for it so far.
 
     Attributes:
-        nonce: of the request; records with another one are output.
-        merged: both streams come as one.
-        began: when, by `time.monotonic`.
-        record: the fields of its completion record, once that is there.
-        err_done: whether the record's counterpart on standard error is there.
+        nonce: the request's nonce; records with another nonce count as output.
+        merged: whether both streams arrive as one.
+        began: start time, from `time.monotonic`.
+        record: fields of the completion record, once received.
+        err_done: whether the record's counterpart on standard error has arrived.
         answers: fields of other records, by their first word.
-        asked: when it was asked whether the command is still watched, while there is no answer.
-        last_data: when output came last.
+        asked: when we asked whether the command is still watched; None while no answer is pending.
+        last_data: when output last arrived.
     """
 
     nonce: str
@@ -381,14 +394,14 @@ class _Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether all of its output is here."""
+        """Whether all of its output has arrived."""
         return self.record is not None and (self.merged or self.err_done)
 
     def feed(self, stream: int, data: bytes) -> int:
-        """Take what came through a stream (1 or 2); returns how many bytes of output that stream has brought.
+        """Process a chunk from stream 1 or 2; returns that stream's total output in bytes.
 
         Raises:
-            ChannelBroken: a record does not end.
+            ChannelBroken: a record has no end.
         """
         scanner, capture = (self.out_scan, self.out) if stream == 1 else (self.err_scan, self.err)
         try:

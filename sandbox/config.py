@@ -1,4 +1,4 @@
-"""Settings of sandboxes: the backend, and what it may use."""
+"""The `sandbox` section of the configuration, and the table of backends."""
 
 import os
 import tempfile
@@ -22,60 +22,60 @@ BACKENDS = Registry(
     },
     also=("auto",),
 )
-"""Each is made with a `SandboxConfig`, by an asynchronous class method `open` where it has one."""
+"""Each backend is constructed from a `SandboxConfig`, through its async class method `open` if it has one."""
 
 
 class Slots(Config):
-    """How many calls of each kind the Docker daemon gets at once."""
+    """Maximum concurrent calls of each kind to the Docker daemon."""
 
     start: int = Field(4, gt=0, le=32)
     remove: int = Field(4, gt=0, le=32)
     exec: int = Field(8, gt=0, le=32)
-    """Opening channels. Commands go through open channels and are not limited by this."""
+    """Opening channels. Commands use open channels and are not limited by this."""
 
 
 class SandboxConfig(Config):
     """The `sandbox` section of the configuration."""
 
     backend: str = "auto"
-    """`docker`, `bubblewrap`, `local`, or `module:Class` of your own; `auto` takes Docker where a daemon answers, else
+    """`docker`, `bubblewrap`, `local`, or `module:Class` for your own. `auto` uses Docker if a daemon answers, else
     bubblewrap, and never `local`."""
     options: Mapping[str, Any] = {}
-    """Settings of a backend of your own, which declares them as `Options`."""
+    """Settings of your own backend, which declares them as `Options`."""
     unsafe: bool = False
-    """Must be true for `local`, which isolates nothing."""
+    """Must be true for `local`, which provides no isolation."""
     image: str | None = None
-    """For tasks that name none; each backend has a default of its own."""
+    """Image for tasks that name none; each backend has its own default."""
     runtime: str | None = None
-    """Passed to Docker (`runsc`, `kata`); must be known to the daemon."""
+    """Container runtime for Docker (`runsc`, `kata`); must be registered with the daemon."""
     strict_host: bool = False
-    """Refuse a host whose container engine, runtime, bubblewrap or kernel has a known way out."""
+    """Refuse a host whose container engine, runtime, bubblewrap or kernel has a known escape."""
     docker_host: str | None = None
-    """Address of the daemon; DOCKER_HOST or its default socket when not given."""
+    """Address of the daemon; defaults to DOCKER_HOST, then to Docker's standard socket."""
     channel: Literal["auto", "pipes", "socket", "cli"] = "auto"
-    """How commands reach a container: named pipes past the daemon (`auto` where the daemon is on this machine), the
+    """How commands reach a container: named pipes that bypass the daemon (`auto` for a daemon on this machine), the
     daemon's socket, or a `docker exec -i` process."""
     persistent: bool = True
-    """False opens a channel per command: slower, for daemons behind proxies that cut long connections."""
+    """False opens a channel per command: slower, but needed behind proxies that cut long-lived connections."""
     network: Network = "none"
     limits: SandboxLimits = Field(default_factory=lambda: SandboxLimits())
     slots: Slots = Field(default_factory=lambda: Slots())
     call_timeout_s: float = Field(120.0, gt=0)
-    """Deadline of one call to the daemon, in seconds."""
+    """Timeout of one call to the daemon, in seconds."""
     daemon_wait_s: float = Field(300.0, ge=0)
-    """Seconds to wait during a run for a daemon that went away, such as one that restarts."""
+    """Seconds to wait during a run for an unreachable daemon to come back, for example after a restart."""
     disk_check_s: float = Field(2.0, gt=0)
-    """Seconds between two measurements of what sandboxes have written; see `limits.disk_mb`."""
+    """Seconds between disk usage measurements; see `limits.disk_mb`."""
     free_floor_mb: int = Field(1024, ge=0)
-    """No sandbox is started while the disk that it would write to has less than this free, in MiB."""
+    """Start no sandbox while the disk it would write to has less than this much free space, in MiB."""
     host_packages: bool = False
-    """Show this machine's installed Python packages to bubblewrap sandboxes of image `host`. Otherwise they have the
-    interpreter that heats runs on and its standard library."""
+    """Make the host's installed Python packages visible to bubblewrap sandboxes of image `host`. By default they see
+    only the interpreter that heats runs on and its standard library."""
     private_dirs: tuple[Path, ...] = ()
-    """Directories of this machine that no sandbox may see: a mount or a root directory that contains one is refused.
-    The run directory is always one of them."""
+    """Host directories that no sandbox may see: a mount or root directory that contains one is refused. The run
+    directory is always included."""
     scratch_dir: Path | None = None
-    """Where sandboxes keep their pipes and files on this machine; by default in the system's temporary directory."""
+    """Host directory for sandboxes' pipes and files; defaults to the system's temporary directory."""
 
     @field_validator("backend")
     @classmethod
@@ -86,7 +86,7 @@ class SandboxConfig(Config):
             raise ValueError(str(error)) from error
 
     def hiding(self, *directories: Path) -> "SandboxConfig":
-        """The same, with further `private_dirs`."""
+        """Return a copy with further `private_dirs`."""
         return self.model_copy(update={"private_dirs": (*self.private_dirs, *directories)})
 
     def scratch(self) -> Path:

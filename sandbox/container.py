@@ -1,4 +1,4 @@
-"""One Docker container as a machine: ways into it, and its end."""
+"""One Docker container as a machine: how to connect to it, and how to end it."""
 
 import asyncio
 import logging
@@ -27,10 +27,10 @@ _FIRST_S = 10.0
 _END_WAITS, _END_WAIT_S = 5, 1
 _KILL_S = 5.0
 _ARGUMENT_BYTES = 120_000
-"""The kernel takes no longer argument."""
+"""Maximum size of one argument that the kernel accepts."""
 
-# As PID 1 of its namespace it hears, of what is sent from inside, only the one signal that it listens to, and `wait`
-# takes care of orphans. That signal, or killing the sleep, only shortens the sandbox's own life.
+# As PID 1 of its namespace it receives only one signal from inside, the one it traps, and its `wait` reaps orphans.
+# That signal, or killing the sleep, merely shortens the sandbox's life.
 FIRST_PROCESS = """trap 'exit 0' USR2
 [ -s /etc/hosts ] || printf '%s localhost\\n' 127.0.0.1 ::1 >/etc/hosts
 n=$1 tick=$2
@@ -41,26 +41,26 @@ while [ "$n" -gt 0 ]; do
   wait "$!"
   n=$((n - 1))
 done"""
-"""Arguments: ticks of life, seconds of a tick, and what `supervisor_at_start` returns."""
+"""Arguments: lifetime in ticks, seconds per tick, then the result of `supervisor_at_start`."""
 
 
 class ContainerMachine:
     """One container; see `sandbox.session.Machine`.
 
-    The supervisor starts with the container and speaks through named pipes in a folder of ours that the container sees;
-    a later one, and the first where there is no such folder, is started by the daemon (`docker exec`), which copies all
-    that goes back and forth unless there is a folder.
+    The supervisor starts with the container and communicates through named pipes in a shared host folder. Without such
+    a folder, the daemon starts it (`docker exec`) and relays all traffic. Later supervisors are always started by the
+    daemon.
 
     Args:
         engine: the daemon.
         config: how to reach it.
-        name: of the container.
+        name: name of the container.
         crowd: see `supervisor_script`.
-        user: of the commands, where not the container's own.
-        folder: seen in the container as `PIPES`; None where there is none. Its parent is removed with the container.
+        user: user that commands run as, if not the container's own.
+        folder: host folder mounted in the container as `PIPES`, if any. Its parent is removed with the container.
 
     Attributes:
-        private: the backend found that commands cannot read the memory of the supervisor.
+        private: whether commands are unable to read the supervisor's memory, as attested by the backend.
     """
 
     def __init__(
@@ -90,12 +90,13 @@ class ContainerMachine:
         self._gone = False
 
     async def supervisor_at_start(self) -> list[str]:
-        """Open pipes for a supervisor that starts with the container; returns what `FIRST_PROCESS` needs for that.
+        """Open pipes for a supervisor that starts with the container; returns its arguments for `FIRST_PROCESS`.
 
-        Its program is a file of the folder: engine and runtime read a container's arguments a dozen times.
+        The program is passed as a file in the folder, because engine and runtime parse a container's arguments many
+        times.
 
         Raises:
-            TransportClosed: pipes or file cannot be made.
+            TransportClosed: the pipes or the file cannot be created.
         """
         if self._pipes is None or self._folder is None:
             return []
@@ -134,7 +135,7 @@ class ContainerMachine:
         return channel
 
     def vouches_for(self, channel: Channel) -> bool:
-        """See `Machine.vouches_for`. A later supervisor is started from files that commands may have changed."""
+        """See `Machine.vouches_for`. Later supervisors start from files that commands may have changed."""
         return self.private and channel is self._original and not channel.broken
 
     async def _past_daemon(self, channel: Channel, pipes: NamedPipes) -> None:
@@ -152,7 +153,7 @@ class ContainerMachine:
         await self._let_go(channel.transport)
 
     async def refresh(self, channel: Channel) -> Channel:
-        """See `Machine.refresh`: the former connection stays open, so that its writers are not blocked."""
+        """See `Machine.refresh`. The previous connection stays open so that its writers do not block."""
         if self._pipes is not None and isinstance(channel.transport, PipeTransport):
             async with self._pipes.fresh(channel.transport) as names:
                 await channel.move(channel.transport, *names)
@@ -164,7 +165,22 @@ class ContainerMachine:
     async def run_from_outside(
         self, channel: Channel, request: Request, *, timeout: float, limit: int
     ) -> ExecResult | None:
-        """See `Machine.run_from_outside`: the daemon starts the command, and reports how it ended."""
+        """Start the command through the daemon, which also reports its exit code; see `Machine.run_from_outside`.
+
+        Args:
+            channel: an idle channel, used to inspect and kill what the command leaves behind.
+            request: the command.
+            timeout: seconds.
+            limit: bytes kept of each stream.
+
+        Returns:
+            The result; None if the connection is encrypted or the command exceeds the kernel's argument size.
+
+        Raises:
+            ChannelBroken: the supervisor does not answer.
+            TransportClosed: the daemon cannot run the command now.
+            SandboxLost: the container is gone.
+        """
         script = request.setup() + (b"\nexec 2>&1\n" if request.merge_stderr else b"\n") + request.command
         if self.engine.encrypted or len(script) > _ARGUMENT_BYTES:
             return None
@@ -187,7 +203,7 @@ class ContainerMachine:
         return run.result(code, before, await channel.look())
 
     async def _end(self, run: DaemonExec, channel: Channel) -> None:
-        """End a command that the daemon started, and all that it started."""
+        """Kill a command that the daemon started, with all its descendants."""
         deadline = time.monotonic() + _KILL_S
         await channel.kill_all()
         while await run.ended() is None:
@@ -206,7 +222,7 @@ class ContainerMachine:
         return bool(about["State"]["Running"])
 
     async def destroy(self) -> None:
-        """See `Machine.destroy`. A container that ends by itself costs a process less than one that is killed."""
+        """See `Machine.destroy`. A container that ends by itself costs one process less than one that is killed."""
         if await self._ends_by_itself():
             await self.leave()
             return
@@ -227,8 +243,8 @@ class ContainerMachine:
             return False
         for _ in range(_END_WAITS):
             try:
-                # The daemon removes it then, since it was started with `auto_remove`. Once in some hundred times it
-                # has done so in the same moment, and never answers.
+                # Started with `auto_remove`, the container is now removed by the daemon. Once in a few hundred times
+                # the daemon does so at the very moment of this call and never answers it.
                 done = await self.engine.call("remove", self.engine.api.wait, self.name, _END_WAIT_S, "removed")
                 return not done.get("Error")
             except NoSuchObject:
@@ -239,7 +255,7 @@ class ContainerMachine:
         return False
 
     async def leave(self) -> None:
-        """Close the connections; the container goes on."""
+        """Close the connections; the container keeps running."""
         self._gone = True
         await self._opening.aclose()
         for transport in self._transports:

@@ -1,4 +1,4 @@
-"""A command that the Docker daemon starts and whose exit code the daemon reports, past anything in the container."""
+"""Run commands through the Docker daemon, so that nothing in the container can tamper with the exit code."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ _SETTLE_S, _SETTLE_STEPS = 0.5, 25
 
 
 class DaemonExec:
-    """One such command, from `begin` to `close`."""
+    """One command started by the daemon, from `begin` to `close`."""
 
     def __init__(self, engine: Engine, exec_id: str, transport: StreamTransport, limit: int) -> None:
         self._engine = engine
@@ -29,19 +29,19 @@ class DaemonExec:
     async def begin(
         cls, engine: Engine, container: str, argv: list[str], *, user: str | None, stdin: bytes | None, limit: int
     ) -> "DaemonExec":
-        """Start it.
+        """Start a command.
 
         Args:
             engine: the daemon.
-            container: its name.
-            argv: the program and its arguments.
-            user: as `docker exec --user` takes it; None for the container's own.
-            stdin: fed to it; /dev/null when None.
+            container: name of the container.
+            argv: program and arguments.
+            user: in the syntax of `docker exec --user`; None for the container's own.
+            stdin: data for its standard input; /dev/null if None.
             limit: bytes kept of each stream.
 
         Raises:
             SandboxLost: the container is gone.
-            TransportClosed: the daemon does not start it now.
+            TransportClosed: the daemon cannot start it now.
         """
         try:
             stream = await engine.exec_stream(container, argv, user=user, stdin=stdin is not None)
@@ -56,20 +56,20 @@ class DaemonExec:
         return started
 
     async def exit_code(self) -> int:
-        """Wait until it has ended, and its output with it.
+        """Wait for the command and its output to end, and return the exit code.
 
         Raises:
-            TransportClosed: the output was cut, or the daemon does not say how it ended.
+            TransportClosed: the output was cut off, or the daemon does not report the exit code.
         """
         while True:
             await asyncio.wait({self._reading}, timeout=_POLL_S)
             code = await self.ended()
             if code is not None:
-                # What it left running may hold the output; what is on its way is waited for.
+                # Processes left running may hold the output open; wait only for what is in flight.
                 await asyncio.wait({self._reading}, timeout=_DRAIN_S)
                 return code
             if self._reading.done():
-                # The stream ends a moment before the daemon knows of the end.
+                # The stream ends slightly before the daemon records the exit.
                 for _ in range(_SETTLE_STEPS):
                     await asyncio.sleep(_SETTLE_S / _SETTLE_STEPS)
                     if (code := await self.ended()) is not None:
@@ -77,7 +77,7 @@ class DaemonExec:
                 raise TransportClosed("the daemon ended the output of a command that goes on")
 
     async def ended(self) -> int | None:
-        """Its exit code; None while it runs.
+        """Return the exit code, or None while the command runs.
 
         Raises:
             TransportClosed: the daemon does not say.
@@ -89,12 +89,12 @@ class DaemonExec:
         return None if about.get("Running") else about.get("ExitCode")
 
     def result(self, code: int | None, before: Processes, after: Processes) -> ExecResult:
-        """What it did.
+        """Build the command's result.
 
         Args:
-            code: its exit code; None for one that ran out of time.
-            before: what was there before it.
-            after: what is left of it.
+            code: exit code; None if it timed out.
+            before: process counts before the command.
+            after: process counts after it.
         """
         status: ExecStatus = "timeout" if code is None else "exited"
         if code and after.memory_kills > before.memory_kills:
@@ -112,7 +112,7 @@ class DaemonExec:
         )
 
     async def close(self) -> None:
-        """Let go of its streams. Never raises."""
+        """Close its streams. Never raises."""
         for task in (self._reading, self._feeding):
             if task is not None:
                 task.cancel()

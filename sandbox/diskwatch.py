@@ -1,7 +1,7 @@
-"""A watch that ends sandboxes which fill the disk.
+"""Terminate sandboxes that fill the disk.
 
-Quotas for a container's writable layer need a file system that few machines have, so what was written is measured from
-outside at intervals. A single file is also limited by the kernel (RLIMIT_FSIZE), at once and without looking.
+Quotas on a container's writable layer need a file system that few machines have, so usage is measured from outside at
+intervals. Independently, the kernel limits each single file at once (RLIMIT_FSIZE).
 """
 
 import asyncio
@@ -18,17 +18,18 @@ from sandbox.session import ChannelSandbox
 _log = logging.getLogger(__name__)
 
 Measure = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
-"""Names of sandboxes -> bytes that each occupies on the disk."""
+"""Maps names of sandboxes to the bytes each occupies on disk."""
 
 _SHARE = 0.2
 
 
 class DiskWatch:
-    """Measures all sandboxes of a backend while there are any.
+    """Periodically measures all sandboxes of a backend, as long as there are any.
 
     Args:
-        measure: may leave out sandboxes, and raise SandboxError or OSError: then nothing is concluded.
-        interval_s: between two looks; longer where looking takes long, so that it fills a fifth of the time at most.
+        measure: may omit sandboxes or raise SandboxError or OSError, in which case nothing is concluded.
+        interval_s: seconds between measurements; stretched if measuring is slow, so that it takes at most a fifth of
+            the time.
     """
 
     def __init__(self, measure: Measure, interval_s: float) -> None:
@@ -75,10 +76,10 @@ class DiskWatch:
 
 
 def refuse_below_floor(directory: Path, floor_mb: int) -> None:
-    """Refuse to start on a disk that is nearly full.
+    """Refuse to start a sandbox on a nearly full disk; a directory that cannot be inspected passes.
 
     Raises:
-        SandboxStartError: less than `floor_mb` MiB are free there. A directory that cannot be seen is not judged.
+        SandboxStartError: less than `floor_mb` MiB are free.
     """
     try:
         about = os.statvfs(directory)

@@ -1,4 +1,4 @@
-"""Docker containers as sandboxes: hardened flags, labels, left-overs. Podman's compatible socket should do as well."""
+"""Docker containers as sandboxes: hardened flags, labels, leftovers. Podman's compatible socket should work too."""
 
 import asyncio
 import logging
@@ -29,13 +29,13 @@ _log = logging.getLogger(__name__)
 
 _TICK_S = 15
 _OURS = (None, "runc", "crun")
-"""Runtimes whose containers share this machine's kernel, and so its pipes and its system call filters."""
+"""Runtimes whose containers share the host kernel, including its pipes and system call filters."""
 _ROOT = ("root", "0", "0:0", "root:root")
 _SHM_MB = 64
 
 
 class DockerBackend:
-    """See `sandbox.base.SandboxBackend`."""
+    """Runs each sandbox as a Docker container; see `SandboxBackend`."""
 
     name = "docker"
     default_image = "heats-base:latest"
@@ -52,7 +52,7 @@ class DockerBackend:
 
     @property
     def runtime(self) -> str | None:
-        """The runtime that is asked for; None for the daemon's own."""
+        """The configured runtime; None for the daemon's default."""
         return self._config.runtime
 
     @classmethod
@@ -60,7 +60,7 @@ class DockerBackend:
         """Connect to the daemon.
 
         Raises:
-            BackendUnavailable: it does not answer, or is elsewhere although its pipes are asked for.
+            BackendUnavailable: it does not answer, or pipes are required but it runs on another machine.
         """
         engine = Engine(config)
         try:
@@ -98,8 +98,8 @@ class DockerBackend:
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`.
 
-        Pipes past the daemon, and a network namespace that the daemon does not manage, halve the time of a start. A
-        daemon in another machine, or one that is not Docker's, may not support that: then containers start without.
+        Pipes that bypass the daemon and a network namespace that it does not manage halve the start-up time. A remote
+        daemon, or one that is not Docker's, may not support this; containers then start without.
         """
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         if not spec.workdir:
@@ -114,7 +114,7 @@ class DockerBackend:
             if not with_pipes or self._config.channel == "pipes":
                 raise
             sandbox = await self._start(spec, with_pipes=False)
-            if not self._pipes_work:  # otherwise this one took too long, on a busy machine
+            if not self._pipes_work:  # if pipes worked before, this start was merely too slow, on a busy machine
                 _log.warning("containers start without pipes from now on: %s", error)
                 self._use_pipes = False
         return sandbox
@@ -129,7 +129,7 @@ class DockerBackend:
             ours = self._config.runtime in _OURS
             machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=ours, own_kernel=not ours)
         except BaseException as error:
-            # The daemon may have made the container although the call failed.
+            # The daemon may have created the container even though the call failed.
             await asyncio.shield(machine.destroy())
             if isinstance(error, ChannelBroken | TransportClosed | EngineError | SandboxLost):
                 raise SandboxStartError(f"could not start a sandbox from {spec.image}: {error}") from error
@@ -152,7 +152,7 @@ class DockerBackend:
         return await machine.alive() is False
 
     async def leftovers(self) -> dict[str, Mapping[str, str]]:
-        """Containers of dead owners: name -> labels."""
+        """Find containers of dead owners, as name -> labels."""
         listed = await self.engine.call("ask", self.engine.api.containers, all=True, filters={"label": f"{LABEL}owner"})
         found: dict[str, Mapping[str, str]] = {}
         for entry in listed:
@@ -170,7 +170,7 @@ class DockerBackend:
         await self.engine.close()
 
     async def _written(self, names: Collection[str]) -> dict[str, int]:
-        """Bytes in the writable layers of these containers; one call for all of them."""
+        """Bytes in the writable layers of these containers, from a single call."""
         mine = {"label": f"{LABEL}owner={Owner.this_process()}"}
         listed = await self.engine.call("ask", self.engine.api.containers, size=True, filters=mine)
         return {entry["Names"][0].lstrip("/"): int(entry.get("SizeRw") or 0) for entry in listed}
@@ -205,18 +205,18 @@ class DockerBackend:
                 command=[str(ticks), str(tick), *supervisor],
                 name=name,
                 hostname="sandbox",
-                # By number: an image without /etc/passwd knows no names.
+                # By number, since an image without /etc/passwd has no user names.
                 user="0" if spec.user == "root" else spec.user or None,
-                # A workdir that the daemon makes is root's, and one below /tmp is not found by gVisor, which mounts
-                # that first; then it is made from inside.
+                # The daemon would create the workdir as root, and gVisor would hide one below /tmp by mounting /tmp
+                # over it. In both cases it is created from inside instead.
                 working_dir=spec.workdir if spec.user in _ROOT and not gvisor else "/",
                 environment=dict(spec.env),
                 labels=_labels(spec),
                 host_config=host_config,
-                # A namespace with nothing but `lo` in it, which the runtime makes by itself. Only root, in the first
-                # process, can then write the /etc/hosts that the daemon would have provided.
+                # The runtime creates a namespace that contains only `lo`. Without the daemon's /etc/hosts, the first
+                # process has to write it, which requires root.
                 network_disabled=bool(supervisor) and _bare(spec),
-                # The host's proxy settings, with the passwords in them, are none of the sandbox's business.
+                # The host's proxy settings may contain passwords; keep them out of the sandbox.
                 use_config_proxy=False,
             )
             api.start(name)
@@ -250,7 +250,8 @@ class DockerBackend:
                 Ulimit(name="fsize", soft=limits.disk_mb << 20, hard=limits.disk_mb << 20),
             ],
             "ipc_mode": "private",
-            # In the host's view, some daemons' default, all the machine's groups are seen, and an OOM is not.
+            # In the host's view, the default of some daemons, all of the machine's groups are visible and OOM kills are
+            # not.
             "cgroupns": "private" if self._own_cgroup_view else None,
             "shm_size": min(_SHM_MB << 20, memory // 4),
             "log_config": LogConfig(type="none"),

@@ -1,4 +1,4 @@
-"""Asynchronous access to the Docker SDK, with threads, deadlines, limits and errors of its own."""
+"""Async access to the Docker SDK: threads, timeouts, concurrency limits and our own errors."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ _DEFAULT_SOCKET = "/var/run/docker.sock"
 _PING_S = 10.0
 _LOOK_S = 1.0
 _CALLS = 3
-"""Times that one call finds the daemon gone before its failure counts."""
+"""Times a single call may find the daemon gone before it fails."""
 _log = logging.getLogger(__name__)
 
 
@@ -43,14 +43,14 @@ class EngineError(SandboxError):
 
 
 class NoSuchObject(EngineError):
-    """The daemon does not know that container, image or exec."""
+    """The daemon does not know the container, image or exec."""
 
 
 class Engine:
-    """Asynchronous access to one daemon.
+    """Async access to one daemon.
 
-    Every call runs in a thread of a small pool, has a deadline, and holds a slot of its kind, so that a burst of
-    starts does not keep removals waiting.
+    Every call runs in a small thread pool, has a timeout, and holds a slot of its kind, so that a burst of starts does
+    not delay removals.
     """
 
     def __init__(self, config: SandboxConfig) -> None:
@@ -68,7 +68,7 @@ class Engine:
         self.api: docker.APIClient
 
     async def connect(self) -> None:
-        """Reach the daemon.
+        """Connect to the daemon.
 
         Raises:
             BackendUnavailable: it does not answer.
@@ -90,23 +90,33 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        """Whether the daemon sees this machine's file system."""
+        """Whether the daemon shares this machine's file system."""
         return self._base_url is None or self._base_url.startswith("unix://")
 
     @property
     def encrypted(self) -> bool:
-        """Whether the connection is not a plain socket."""
+        """Whether the connection is anything but a plain socket."""
         return not self.local and ("DOCKER_TLS_VERIFY" in os.environ or not (self._base_url or "").startswith("tcp://"))
 
     def cli_environment(self) -> dict[str, str]:
-        """Environment for the docker command line client, so that it talks to the same daemon."""
+        """Environment that makes the docker command line client use the same daemon."""
         return {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ} | self._environment()
 
     async def call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one SDK call. A daemon that went away, such as one that restarts, is waited for, except by removals.
+        """Run one SDK call. Unless it is a removal, wait for a daemon that went away, for example to restart.
+
+        Args:
+            slot: kind of call, which determines its concurrency limit.
+            function: the SDK function.
+            args: its positional arguments.
+            kwargs: its keyword arguments.
+
+        Returns:
+            The function's result.
 
         Raises:
-            NoSuchObject, EngineError: the daemon's answer.
+            NoSuchObject: the daemon does not know the object.
+            EngineError: the daemon refused the call.
             BackendUnavailable: the daemon does not answer, or not in time.
         """
         end = time.monotonic() + self._wait_s
@@ -119,8 +129,8 @@ class Engine:
         return await self._call(slot, function, *args, **kwargs)
 
     async def _is_back(self, end: float) -> bool:
-        """Wait until the daemon answers; False when it does not until `end`, a time of the monotonic clock."""
-        told = False
+        """Wait for the daemon; returns False if it does not answer by `end`, a monotonic time."""
+        logged = False
         while True:
             try:
                 if not self.encrypted:  # the SDK leaks a socket whenever it cannot connect
@@ -131,9 +141,9 @@ class Engine:
             except (docker.errors.DockerException, requests.exceptions.RequestException, OSError):
                 if time.monotonic() + _LOOK_S > end:
                     return False
-            if not told:
+            if not logged:
                 _log.warning("the Docker daemon at %s is gone: waiting until it is back", self.address)
-                told = True
+                logged = True
             await asyncio.sleep(_LOOK_S)
 
     async def _call(self, slot: Slot, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -154,16 +164,18 @@ class Engine:
     ) -> ExecStream:
         """Start a process in a container and take over the connection to its streams.
 
-        The SDK can do this too, but only hands out a private, blocking file around the socket.
+        The SDK can do this too, but only exposes a private, blocking file around the socket.
 
         Args:
-            container: its name.
-            argv: the program and its arguments.
-            user: as `docker exec --user` takes it; None for the container's own.
-            stdin: whether it can be written to; otherwise it reads /dev/null.
+            container: name of the container.
+            argv: program and arguments.
+            user: in the syntax of `docker exec --user`; None for the container's own.
+            stdin: whether its input can be written; otherwise it reads /dev/null.
 
         Raises:
-            NoSuchObject, EngineError, BackendUnavailable: as `call`.
+            NoSuchObject: the container is gone.
+            EngineError: the daemon refused the call.
+            BackendUnavailable: the daemon does not answer, or not in time.
         """
         made = await self.call("exec", self.api.exec_create, container, argv, stdin=stdin, user=user or "")
         body = b'{"Detach": false, "Tty": false}'
@@ -203,7 +215,7 @@ class Engine:
         return await asyncio.open_connection(host, int(port), limit=STREAM_LIMIT)
 
     async def close(self) -> None:
-        """Close the connections and the threads."""
+        """Close the connections and the thread pool."""
         if hasattr(self, "api"):
             self.api.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -226,12 +238,12 @@ class Engine:
 
 
 def _went_away(error: BackendUnavailable) -> bool:
-    """Whether nobody listened or the connection broke, which is another thing than a call that takes too long."""
+    """Whether the daemon refused or dropped the connection, as opposed to a call that took too long."""
     cause = error.__cause__
     timed_out = isinstance(cause, requests.exceptions.Timeout | TimeoutError)
     return isinstance(cause, requests.exceptions.ConnectionError | OSError) and not timed_out
 
 
 def _short(error: BaseException) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
-    return said.splitlines()[0][:200]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    return text.splitlines()[0][:200]

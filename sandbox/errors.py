@@ -1,14 +1,14 @@
-"""Errors of sandboxes themselves.
+"""Failures of sandboxes themselves.
 
-A command that fails, times out or is killed is a *result* (`ExecResult`); these say that the machine is broken.
+A command that fails, times out or is killed is a *result* (`ExecResult`); these errors mean that the machine is broken.
 
 * SandboxError
-  + BackendUnavailable     no daemon, no bwrap, an unsafe backend not asked for
-  + ImageMissing           one or more images are not on this machine
-  + SandboxStartError      it could not be started, or failed its own attestation
+  + BackendUnavailable     no daemon, no bwrap, or an unsafe backend without consent
+  + ImageMissing           one or more images do not exist on this machine
+  + SandboxStartError      it could not be started, or failed attestation
   + SandboxLost            it died, or its channel broke and could not be reopened
-    - DiskLimitExceeded    it was ended because it wrote too much
-  + FileAccessError        a read or write of one file was refused
+    - DiskLimitExceeded    it was terminated for writing too much
+  + FileAccessError        a file could not be read or written
     - SandboxFileNotFound
     - NotARegularFile
       . IsADirectory
@@ -20,7 +20,7 @@ from core.errors import ExpectedError
 
 
 class SandboxError(ExpectedError):
-    """The sandbox, not the command in it, failed."""
+    """The sandbox failed, not the command in it."""
 
 
 class BackendUnavailable(SandboxError):
@@ -31,7 +31,7 @@ class ImageMissing(SandboxError):
     """Images that a run needs do not exist.
 
     Attributes:
-        images: every missing image, so that all are named at once.
+        images: all missing images.
     """
 
     def __init__(self, images: tuple[str, ...], hint: str = "") -> None:
@@ -40,7 +40,7 @@ class ImageMissing(SandboxError):
 
 
 class SandboxStartError(SandboxError):
-    """The sandbox could not be started, or one of its boundary probes failed."""
+    """The sandbox could not be started, or failed a boundary probe."""
 
 
 class SandboxLost(SandboxError):
@@ -48,19 +48,19 @@ class SandboxLost(SandboxError):
 
 
 class DiskLimitExceeded(SandboxLost):
-    """The sandbox wrote more than its `disk_mb` and was ended. Starting it again does not help."""
+    """The sandbox wrote more than its `disk_mb` and was terminated. Restarting it does not help."""
 
 
 class FileAccessError(SandboxError):
-    """One file could not be read or written; the sandbox is fine."""
+    """A file could not be read or written; the sandbox itself is fine."""
 
 
 class SandboxFileNotFound(FileAccessError, FileNotFoundError):
-    """There is no file at that path in the sandbox."""
+    """No file exists at that path in the sandbox."""
 
 
 class NotARegularFile(FileAccessError):
-    """The path is a directory, link, device, fifo or socket; only regular files cross the boundary."""
+    """The path is a directory, link, device, FIFO or socket; only regular files cross the boundary."""
 
 
 class IsADirectory(NotARegularFile, IsADirectoryError):
@@ -72,4 +72,4 @@ class FileTooLarge(FileAccessError):
 
 
 class FilePermissionDenied(FileAccessError, PermissionError):
-    """The sandbox's user may not read or write there."""
+    """The sandbox's user lacks permission."""

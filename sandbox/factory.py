@@ -1,4 +1,4 @@
-"""Opening the backend that a configuration names."""
+"""Open the backend that the configuration names."""
 
 import inspect
 import logging
@@ -14,8 +14,8 @@ _log = logging.getLogger(__name__)
 async def open_backend(config: SandboxConfig) -> SandboxBackend:
     """Open the backend that the configuration names.
 
-    `auto` is Docker when a daemon answers, else bubblewrap; it is never `local`. A backend that was named is never
-    replaced by another one.
+    `auto` picks Docker if a daemon answers, else bubblewrap; never `local`. An explicitly named backend is never
+    substituted.
 
     Args:
         config: see `SandboxConfig`.
@@ -24,8 +24,9 @@ async def open_backend(config: SandboxConfig) -> SandboxBackend:
         An open backend; close it when done.
 
     Raises:
-        UnknownPart, InvalidOptions: a backend of your own cannot be loaded, or `sandbox.options` do not fit it.
-        BackendUnavailable: it does not work on this machine, or `strict_host` refuses it; the message says why.
+        UnknownPart: a custom backend cannot be loaded.
+        InvalidOptions: `sandbox.options` are invalid for the backend.
+        BackendUnavailable: the backend does not work on this machine, or `strict_host` refuses it.
     """
     backend = await _opened(config)
     if config.strict_host:
@@ -46,7 +47,7 @@ async def _opened(config: SandboxConfig) -> SandboxBackend:
 
 
 async def _first_that_works(config: SandboxConfig) -> SandboxBackend:
-    # The imports are here because the Docker SDK takes a tenth of a second that `heats --help` should not pay.
+    # Imported here because the Docker SDK takes 0.1 s to import, which `heats --help` should not pay for.
     from sandbox.bubblewrap import BubblewrapBackend
     from sandbox.docker import DockerBackend
 

@@ -1,4 +1,4 @@
-"""A scripted sandbox for tests: it answers from a list and records the commands."""
+"""A scripted sandbox for tests that replies from a list and records commands."""
 
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -8,16 +8,16 @@ from sandbox.base import ExecResult, SandboxSpec
 from sandbox.errors import FileTooLarge, SandboxFileNotFound, SandboxLost
 
 Reply = ExecResult | str | BaseException
-"""A result, the standard output of a command that exits with 0, or something to raise."""
+"""A result, the standard output of a command that exits with 0, or an exception to raise."""
 
 
 class FakeExhausted(AssertionError):
-    """A fake was asked for more than its script holds."""
+    """A fake was called more often than its script provides for."""
 
 
 @dataclass(frozen=True, slots=True)
 class FakeCall:
-    """One recorded `exec`."""
+    """One recorded `exec` call."""
 
     command: str
     timeout: float
@@ -29,20 +29,34 @@ class FakeCall:
 
 
 def result(stdout: str | bytes = "", exit_code: int = 0, *, stderr: str | bytes = "") -> ExecResult:
-    """A finished command's result, with the totals filled in."""
+    """Build the result of a finished command, with the totals filled in.
+
+    Args:
+        stdout: standard output; text is encoded as UTF-8.
+        exit_code: exit code of the command.
+        stderr: standard error; text is encoded as UTF-8.
+    """
     out = stdout.encode() if isinstance(stdout, str) else stdout
     err = stderr.encode() if isinstance(stderr, str) else stderr
     return ExecResult("exited", exit_code, out, err, len(out), len(err))
 
 
 class FakeSandbox:
-    """Implements `Sandbox` in memory.
+    """An in-memory `Sandbox`.
 
     Attributes:
         calls: every `exec`, in order.
-        files: path -> content; absolute paths, relative ones are below the workdir.
-        killed: how often `kill_all` was called.
+        files: path -> content; relative paths are resolved against the workdir.
+        killed: number of `kill_all` calls.
         closed: whether `close` was called.
+
+    Example:
+        >>> import asyncio
+        >>> sandbox = FakeSandbox(["Python 3.12.1"])
+        >>> asyncio.run(sandbox.exec("python3 --version", timeout=20)).text()
+        'Python 3.12.1'
+        >>> sandbox.commands
+        ['python3 --version']
     """
 
     def __init__(
@@ -53,13 +67,13 @@ class FakeSandbox:
         respond: Callable[[FakeCall], Reply | None] | None = None,
         workdir: str = "/testbed",
     ) -> None:
-        """Script a sandbox.
+        """Script the sandbox.
 
         Args:
-            replies: used up one by one.
-            files: what `read_file` finds at first.
-            respond: asked before the script; None leaves the call to the script.
-            workdir: what relative paths are relative to.
+            replies: consumed in order, one per `exec`.
+            files: initial files.
+            respond: consulted first; returning None falls through to `replies`.
+            workdir: base of relative paths.
         """
         self._replies = list(replies)
         self._respond = respond
@@ -71,7 +85,7 @@ class FakeSandbox:
 
     @property
     def commands(self) -> list[str]:
-        """The commands alone."""
+        """The recorded command strings."""
         return [call.command for call in self.calls]
 
     async def exec(
@@ -85,7 +99,21 @@ class FakeSandbox:
         merge_stderr: bool = False,
         trusted_exit: bool = False,
     ) -> ExecResult:
-        """See `Sandbox.exec`."""
+        """Record the call and return the next scripted reply; see `Sandbox.exec`.
+
+        Args:
+            command: recorded, and passed to `respond`.
+            timeout: recorded; has no effect.
+            cwd: recorded; has no effect.
+            env: recorded; has no effect.
+            stdin: recorded; has no effect.
+            merge_stderr: recorded; has no effect.
+            trusted_exit: recorded, and copied to the result's `trusted`.
+
+        Raises:
+            FakeExhausted: the script has no reply left.
+            SandboxLost: the sandbox is closed.
+        """
         self._check_open()
         call = FakeCall(command, timeout, cwd, dict(env or {}), stdin, merge_stderr, trusted_exit)
         self.calls.append(call)
@@ -110,7 +138,16 @@ class FakeSandbox:
         return data
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """See `Sandbox.write_file`."""
+        """Store the file in `files`; see `Sandbox.write_file`.
+
+        Args:
+            path: absolute, or relative to the workdir.
+            data: the complete content.
+            mode: ignored.
+
+        Raises:
+            SandboxLost: the sandbox is closed.
+        """
         self._check_open()
         self.files[posixpath.join(self._workdir, path)] = data
 
@@ -129,12 +166,12 @@ class FakeSandbox:
 
 
 class FakeBackend:
-    """Implements `SandboxBackend`: hands out the given sandboxes.
+    """A `SandboxBackend` that hands out the given sandboxes.
 
     Attributes:
-        specs: what was asked for, in order.
-        checked: images given to `preflight`.
-        reaped: how often `reap` was called.
+        specs: requested specs, in order.
+        checked: images passed to `preflight`.
+        reaped: number of `reap` calls.
         closed: whether `close` was called.
     """
 
@@ -149,7 +186,7 @@ class FakeBackend:
         self.closed = False
 
     async def preflight(self, images: Collection[str]) -> None:
-        """See `SandboxBackend.preflight`; every image is there."""
+        """See `SandboxBackend.preflight`; every image is considered present."""
         self.checked.extend(images)
 
     async def start(self, spec: SandboxSpec) -> FakeSandbox:

@@ -1,7 +1,7 @@
-"""Reading and writing single files in a sandbox: the shell scripts that do it there, and what their exit codes mean.
+"""Shell scripts that read and write single files in a sandbox, and the meaning of their exit codes.
 
-Everything that follows a path happens inside the sandbox; only bytes cross. So a link that is swapped in between the
-check and the read can show the sandbox's own content at most.
+Paths are only ever followed inside the sandbox, and only bytes cross the boundary. A link swapped in between check and
+read can therefore expose nothing but the sandbox's own content.
 """
 
 import shlex
@@ -20,7 +20,7 @@ _DIRECTORY, _MISSING, _IRREGULAR, _LARGE, _DENIED = 93, 94, 95, 96, 97
 
 
 def read_script(path: str, max_bytes: int) -> bytes:
-    """Shell text that writes the file to standard output, at most `max_bytes` + 1 bytes of it."""
+    """Script that writes the file to standard output, truncated after `max_bytes` + 1 bytes."""
     script = f"""f={shlex.quote(path)}
 if [ -L "$f" ]; then exit {_IRREGULAR}; fi
 if [ ! -e "$f" ]; then
@@ -38,7 +38,7 @@ exec head -c {max_bytes + 1} <"$f"
 
 
 def write_script(path: str, mode: int) -> bytes:
-    """Shell text that writes standard input to the file."""
+    """Script that writes standard input to the file."""
     script = f"""f={shlex.quote(path)}
 if [ -L "$f" ]; then exit {_IRREGULAR}; fi
 if [ -d "$f" ]; then exit {_DIRECTORY}; fi
@@ -56,7 +56,19 @@ cat >"$f" && chmod {mode:o} "$f"
 
 
 def read_outcome(path: str, result: ExecResult, max_bytes: int) -> bytes:
-    """The content, or the error that the script's exit code stands for."""
+    """Interpret the result of `read_script`.
+
+    Args:
+        path: the path as the caller gave it, for messages.
+        result: result of the script.
+        max_bytes: largest accepted size.
+
+    Returns:
+        The file's content.
+
+    Raises:
+        FileAccessError: the subclass that matches the script's exit code.
+    """
     _check(path, result)
     if len(result.stdout) > max_bytes:
         raise FileTooLarge(f"{path}: larger than {max_bytes} bytes")
@@ -64,7 +76,7 @@ def read_outcome(path: str, result: ExecResult, max_bytes: int) -> bytes:
 
 
 def write_outcome(path: str, result: ExecResult) -> None:
-    """Nothing, or the error that the script's exit code stands for."""
+    """Interpret the result of `write_script`, raising the error that matches its exit code."""
     _check(path, result)
 
 
@@ -80,6 +92,6 @@ def _check(path: str, result: ExecResult) -> None:
     }
     kind, why = errors.get(result.exit_code, (FileAccessError, ""))
     if not why:
-        said = result.stderr.decode("utf-8", "replace").strip()[-200:]
-        why = f"{result.status}, exit code {result.exit_code}" + (f": {said}" if said else "")
+        stderr = result.stderr.decode("utf-8", "replace").strip()[-200:]
+        why = f"{result.status}, exit code {result.exit_code}" + (f": {stderr}" if stderr else "")
     raise kind(f"{path}: {why}")

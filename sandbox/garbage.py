@@ -1,4 +1,4 @@
-"""Left-overs of dead owners on all backends: what `heats gc` lists and removes."""
+"""Find and remove sandboxes of dead owners on all backends, for `heats gc`."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeftOver:
-    """A sandbox whose owner is dead.
+    """A sandbox whose owner is dead, or a kept state.
 
     Attributes:
         backend: `docker`, `bubblewrap` or `local`.
-        name: of the container, or the path of the directory.
-        labels: as given in the spec.
+        name: name of the container or image, or path of the directory.
+        labels: labels from the spec.
         removed: whether it is gone now.
     """
 
@@ -33,11 +33,11 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
     """Find and remove sandboxes whose owner process is dead; those of living owners are never touched.
 
     Args:
-        config: where to look: the daemon's address and the scratch directory.
-        remove: False only lists them.
+        config: supplies the daemon's address and the scratch directory.
+        remove: if False, only list them.
 
     Returns:
-        Every left-over found. Of a Docker daemon that does not answer there are none, and a warning says so.
+        Every leftover found. If the Docker daemon does not answer, its leftovers are missing and a warning is logged.
     """
     config = config or SandboxConfig()
     found = list(await _containers(config, remove))
@@ -51,10 +51,11 @@ async def collect_garbage(config: SandboxConfig | None = None, *, remove: bool =
 
 
 async def kept_states(config: SandboxConfig | None = None, *, remove: bool = True) -> tuple[LeftOver, ...]:
-    """Find and remove images that keep end states of sandboxes. They were kept on purpose and have no owner.
+    """Find and remove images of kept end states, which are kept deliberately and have no owner.
 
     Args:
-        remove: False only lists them.
+        config: supplies the daemon's address.
+        remove: if False, only list them.
     """
     from sandbox.docker import DockerBackend
     from sandbox.images import Images

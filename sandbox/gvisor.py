@@ -1,9 +1,9 @@
-"""What gVisor's containers (`runsc`) need that those on this machine's kernel do not.
+"""Process limits for gVisor containers (`runsc`).
 
-What the daemon limits is gVisor's kernel, a process on this machine: when it may not start another task, it ends, and
-so does the sandbox. It needs some 32 for itself and two for each process in the sandbox (13 with its ptrace platform),
-so the daemon's limit is set higher, and that of the spec inside, in the kernel's own control group. Only root may do
-that, and what runs as root in there may lift it, up to the outer limit.
+The daemon's limit applies to gVisor's kernel, a process on the host. When that may not start another task, it exits and
+takes the sandbox down. It needs about 32 tasks for itself and two per process in the sandbox (13 on its ptrace
+platform). The daemon's limit is therefore set higher, and the spec's limit is set inside, in gVisor's own control
+group. Setting it takes root, and root inside may raise it again, up to the outer limit.
 """
 
 _OWN_TASKS, _TASKS_EACH = 128, 4
@@ -12,15 +12,15 @@ _LIMIT = """echo {pids} 2>/dev/null >/sys/fs/cgroup/pids/pids.max
 
 
 def is_gvisor(runtime: str | None) -> bool:
-    """Whether a runtime of this name is gVisor's: its program's name is part of it."""
+    """Return whether a runtime is gVisor, judging by its name."""
     return "runsc" in (runtime or "")
 
 
 def outer_pids(pids: int) -> int:
-    """How many tasks the daemon must allow for this many processes inside."""
+    """Number of tasks the daemon must allow for `pids` processes inside."""
     return _OWN_TASKS + _TASKS_EACH * pids
 
 
 def limited(program: str, pids: int) -> str:
-    """The shell program of a container's first process, preceded by a limit on processes inside."""
+    """Prepend a limit on processes to the shell program of a container's first process."""
     return _LIMIT.format(pids=pids) + program

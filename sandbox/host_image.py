@@ -1,7 +1,7 @@
-"""What a bubblewrap sandbox of image `host` sees of this machine: /usr, and one Python without installed packages.
+"""What a bubblewrap sandbox of image `host` sees of the host: /usr, and Python without installed packages.
 
-`python` and `python3` are the interpreter that heats runs on, with its standard library and nothing else, so results do
-not depend on how that Python came here or on what is installed beside it.
+`python` and `python3` are the interpreter that heats runs on, with nothing but its standard library, so that results do
+not depend on how Python was installed or which packages it has.
 """
 
 import sys
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 BIN = "/run/bin"
-"""Directory of `python` and `python3` in the sandbox; first on its PATH."""
+"""Directory of `python` and `python3` in the sandbox; first on PATH."""
 
 _USR = Path("/usr")
 _LIBRARIES = ("lib", "lib32", "lib64")
@@ -18,11 +18,11 @@ _SHARED = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 
 
 def host_binds(empty: Path, *, packages: bool) -> Iterator[tuple[str, ...]]:
-    """Arguments for bwrap, one bind at a time.
+    """Yield bwrap arguments, one bind at a time.
 
     Args:
-        empty: an empty directory, shown in place of what is hidden.
-        packages: show installed Python packages and their scripts, too.
+        empty: an empty directory that covers hidden ones.
+        packages: whether installed Python packages and their scripts are visible.
     """
     yield ("--ro-bind", "/usr", "/usr")
     for name in ("bin", "sbin", *_LIBRARIES):
@@ -44,13 +44,13 @@ def host_binds(empty: Path, *, packages: bool) -> Iterator[tuple[str, ...]]:
 
 
 def interpreter() -> Path:
-    """The program that `python3` is in the sandbox."""
+    """The program that `python3` refers to in the sandbox."""
     found = Path(sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}{sys.abiflags}")
     return found if found.exists() else Path("/usr/bin/python3")
 
 
 def package_directories() -> list[Path]:
-    """Where Python packages are installed on this machine, as far as a sandbox would see it."""
+    """Host directories with installed Python packages that would be visible in a sandbox."""
     prefixes = {Path(sys.base_prefix), _USR, _USR / "local"}
     found = (
         path
@@ -64,7 +64,7 @@ def package_directories() -> list[Path]:
 
 
 def shown_in_host_image(path: Path, *, packages: bool) -> bool:
-    """Whether a sandbox of image `host` can read a path of this machine."""
+    """Return whether a sandbox of image `host` can read a host path."""
     path = path.resolve()
     if not packages and any(path.is_relative_to(hidden) for hidden in package_directories()):
         return False
@@ -74,7 +74,7 @@ def shown_in_host_image(path: Path, *, packages: bool) -> bool:
 
 
 def _without_python_scripts(folder: Path) -> Iterator[tuple[str, ...]]:
-    """The same folder without scripts that belong to hidden packages: they would be found, and fail."""
+    """Hide scripts of hidden packages, which would be found on PATH but fail."""
     entries = sorted(folder.iterdir()) if folder.is_dir() else []
     scripts = {path for path in entries if _is_python_script(path)}
     if not scripts:

@@ -1,6 +1,6 @@
-"""Docker images: building, finding and removing them; comparing a container with its image, and keeping its state.
+"""Docker images: build, find and remove them, diff a container against its image, and snapshot its state.
 
-What heats makes carries labels (`heats.made`: `task` or `state`), so that it can be found and removed again.
+Images made by heats are labelled (`heats.made`: `task` or `state`) so that they can be found and removed again.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
 from sandbox.transport import TransportClosed
 
-ProposeResult = Literal["task", "state"]
+MadeKind = Literal["task", "state"]
 _KINDS: Mapping[int, Literal["changed", "added", "deleted"]] = {0: "changed", 1: "added", 2: "deleted"}
 
 
@@ -33,7 +33,7 @@ class ImageBuildFailed(SandboxError):
 
 @dataclass(frozen=True, slots=True)
 class PathChange:
-    """A path of a container that differs from its image."""
+    """A path in a container that differs from its image."""
 
     path: str
     kind: Literal["changed", "added", "deleted"]
@@ -41,7 +41,7 @@ class PathChange:
 
 @dataclass(frozen=True, slots=True)
 class KeptImage:
-    """An image that heats made, with its labels (without their prefix)."""
+    """An image made by heats, with its labels, whose prefix is stripped."""
 
     name: str
     labels: Mapping[str, str]
@@ -55,20 +55,20 @@ class Images:
 
     @classmethod
     def of(cls, backend: SandboxBackend) -> "Images":
-        """The images that a backend starts sandboxes from.
+        """Access the images that a backend starts sandboxes from.
 
         Raises:
-            BackendUnavailable: it has none that could be built.
+            BackendUnavailable: the backend does not use Docker images.
         """
         if not isinstance(backend, DockerBackend):
             raise BackendUnavailable(f"this needs Docker images, and the sandbox backend is {backend.name}")
         return cls(backend.engine)
 
     async def has(self, image: str) -> bool:
-        """Whether the daemon holds an image.
+        """Return whether the daemon has an image.
 
         Raises:
-            SandboxError
+            SandboxError: the daemon does not answer.
         """
         try:
             await self._engine.call("ask", self._engine.api.inspect_image, image)
@@ -77,36 +77,43 @@ class Images:
         return True
 
     async def pull(self, image: str, *, timeout_s: float) -> None:
-        """Fetch an image from its registry.
+        """Pull an image from its registry.
 
         Raises:
-            BackendUnavailable: it could not be fetched in time.
+            ImageBuildFailed: it could not be pulled, or not within `timeout_s` seconds.
+            BackendUnavailable: the docker command line client is missing.
         """
         await self._docker(["pull", "--quiet", image], timeout_s, f"could not pull {image}")
 
     async def build(self, context: Path, image: str, *, timeout_s: float, labels: Mapping[str, str]) -> None:
-        """Build a directory's Dockerfile. Its commands have the network that the daemon gives to builds.
+        """Build the Dockerfile of a directory. Build steps have whatever network the daemon gives to builds.
+
+        Args:
+            context: directory with the Dockerfile.
+            image: name of the new image.
+            timeout_s: timeout of the whole build, in seconds.
+            labels: labels of the image, without their prefix.
 
         Raises:
-            ImageBuildFailed: a step failed, or the time was up.
-            BackendUnavailable: there is no docker command here.
+            ImageBuildFailed: a step failed, or the build timed out.
+            BackendUnavailable: the docker command line client is missing.
         """
         marks = [f"--label={LABEL}{key}={value}" for key, value in {**labels, "made": "task"}.items()]
         await self._docker(["build", "--quiet", "--force-rm", "-t", image, *marks, str(context)], timeout_s, image)
 
     async def remove(self, image: str) -> bool:
-        """Remove an image's name, and the image with its last name; returns whether it was removed."""
+        """Remove a tag, and the image along with its last tag; returns whether it was removed."""
         try:
             await self._engine.call("remove", self._engine.api.remove_image, image)
         except EngineError:
             return False
         return True
 
-    async def made(self, what: ProposeResult) -> list[KeptImage]:
-        """The images of one kind that heats made, by name.
+    async def made(self, what: MadeKind) -> list[KeptImage]:
+        """List the images of one kind made by heats, sorted by name.
 
         Raises:
-            SandboxError
+            SandboxError: the daemon does not answer.
         """
         listed = await self._engine.call(
             "ask", self._engine.api.images, filters={"label": f"{LABEL}made={what}", "dangling": False}
@@ -118,7 +125,7 @@ class Images:
         return sorted(found, key=lambda one: one.name)
 
     async def _docker(self, arguments: Sequence[str], timeout_s: float, what: str) -> None:
-        """One docker command. The client is used because only it speaks to BuildKit."""
+        """Run a docker command. The client is used because only it supports BuildKit."""
         docker = shutil.which("docker")
         if docker is None:
             raise BackendUnavailable("building and pulling images needs the docker command line client on PATH")
@@ -134,7 +141,7 @@ class Images:
         )
         try:
             async with asyncio.timeout(timeout_s):
-                said, _ = await process.communicate()
+                output, _ = await process.communicate()
         except TimeoutError:
             raise ImageBuildFailed(f"{what}: not done within {timeout_s:g} s") from None
         finally:
@@ -142,12 +149,12 @@ class Images:
                 os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode:
-            last = "; ".join(line for line in said.decode("utf-8", "replace").splitlines()[-4:] if line.strip())
+            last = "; ".join(line for line in output.decode("utf-8", "replace").splitlines()[-4:] if line.strip())
             raise ImageBuildFailed(f"{what}: {last[-600:]}")
 
 
 def directory_digest(directory: Path) -> str:
-    """Digest of a directory's files: paths, executable bits, link targets and bytes. Blocks: call it in a thread."""
+    """Hash a directory's files: paths, executable bits, link targets and content. Blocking; call it in a thread."""
     digest = hashlib.sha256()
     for path in sorted(directory.rglob("*")):
         if path.is_dir() and not path.is_symlink():
@@ -160,11 +167,11 @@ def directory_digest(directory: Path) -> str:
 
 
 async def changed_paths(sandbox: Sandbox) -> tuple[PathChange, ...]:
-    """Paths of a Docker sandbox that differ from its image, in path order; nothing of mounted file systems.
+    """List the paths of a Docker sandbox that differ from its image, sorted; mounted file systems are not included.
 
     Raises:
-        BackendUnavailable: it is no Docker sandbox.
-        SandboxError
+        BackendUnavailable: it is not a Docker sandbox.
+        SandboxError: the daemon refused or does not answer.
     """
     machine = _container(sandbox)
     found = await machine.engine.call("ask", machine.engine.api.diff, machine.name)
@@ -173,16 +180,21 @@ async def changed_paths(sandbox: Sandbox) -> tuple[PathChange, ...]:
 
 
 async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) -> None:
-    """Keep a Docker sandbox's file system as an image; its processes go on and are not part of it.
+    """Save a Docker sandbox's file system as an image. Its processes keep running and are not saved.
+
+    Args:
+        sandbox: the sandbox to save.
+        image: `repository:tag` of the new image.
+        labels: labels of the image, without their prefix.
 
     Raises:
-        BackendUnavailable: it is no Docker sandbox.
-        SandboxError
+        BackendUnavailable: it is not a Docker sandbox.
+        SandboxError: the daemon refused or does not answer.
     """
     machine = _container(sandbox)
     repository, _, tag = image.rpartition(":")
     marks = [f"LABEL {LABEL}{key}={_quoted(value)}" for key, value in {**labels, "made": "state"}.items()]
-    # The container's labels name its owner; the image outlives that owner.
+    # The commit inherits the container's labels, but the image outlives the owner they name.
     marks += [f'LABEL {LABEL}{key}=""' for key in ("owner", "host")]
     if isinstance(sandbox, ChannelSandbox):
         marks.append(f"WORKDIR {sandbox.spec.workdir}")
@@ -192,13 +204,19 @@ async def keep_state(sandbox: Sandbox, image: str, labels: Mapping[str, str]) ->
 
 
 async def copy_of(backend: SandboxBackend, container: str, image: str) -> Mapping[str, Any]:
-    """Keep the file system of a container that heats did not start as an image; the container goes on.
+    """Save the file system of a foreign container as an image; the container keeps running.
+
+    Args:
+        backend: a Docker backend.
+        container: name or ID of the container.
+        image: `repository:tag` of the new image.
 
     Returns:
-        What the daemon knows of the container.
+        The daemon's description of the container.
 
     Raises:
-        SandboxError: there is no such container.
+        BackendUnavailable: the backend is not Docker.
+        SandboxError: the container does not exist, or the daemon refused.
     """
     if not isinstance(backend, DockerBackend):
         raise BackendUnavailable("only Docker can copy a container")
@@ -215,13 +233,14 @@ def _quoted(value: str) -> str:
 
 @asynccontextmanager
 async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
-    """The same sandbox, with commands run as another user. Only Docker can do this.
+    """Yield the same sandbox with commands run as another user; Docker only.
 
     Args:
-        user: as `docker exec --user` takes it; None for the user that the sandbox has, empty for the image's own.
+        sandbox: the sandbox.
+        user: in the syntax of `docker exec --user`; None keeps the sandbox's user, empty selects the image's own.
 
     Raises:
-        BackendUnavailable: it is no Docker sandbox.
+        BackendUnavailable: it is not a Docker sandbox.
         SandboxLost: no command can be run as that user.
     """
     if user is None:

@@ -1,7 +1,7 @@
-"""No isolation at all: commands run as you, on this machine. For tests and development, and only when asked for.
+"""No isolation: commands run on this machine as the current user. For tests and development, on explicit request only.
 
-The spec's workdir and HOME are replaced by private directories that are removed at the end; memory, processor and
-network limits do not apply, and a command that clears its environment and starts a new session can outlive its timeout.
+The spec's workdir and HOME are replaced by private directories that are removed at the end. Memory, CPU and network
+limits do not apply, and a command that clears its environment and starts a new session can outlive its timeout.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _MARK = "HEATS_LOCAL_SANDBOX"
 
 
 class LocalBackend:
-    """See `sandbox.base.SandboxBackend`."""
+    """Runs commands on this machine without isolation; see `SandboxBackend`."""
 
     name = "local"
 
@@ -36,7 +36,7 @@ class LocalBackend:
         self._config = config
 
     async def preflight(self, images: Collection[str]) -> None:
-        """Nothing to check: images are ignored."""
+        """Do nothing; images are ignored."""
 
     async def start(self, spec: SandboxSpec) -> "LocalSandbox":
         """See `SandboxBackend.start`."""
@@ -81,7 +81,7 @@ class LocalBackend:
 
 
 class LocalMachine(ProcessMachine):
-    """A child process without namespaces: everything it started has to be found and killed before it is closed."""
+    """A child process without namespaces: all of its descendants have to be found and killed before it is closed."""
 
     channel: Channel | None = None
 
@@ -97,7 +97,7 @@ class LocalMachine(ProcessMachine):
 
 
 class LocalSandbox(ChannelSandbox):
-    """Paths below the wanted workdir are taken to mean the private one."""
+    """Maps paths below the spec's workdir to the private directory that replaces it."""
 
     def __init__(self, machine: LocalMachine, spec: SandboxSpec, channel: Channel, wanted: str) -> None:
         super().__init__(machine, spec, channel)

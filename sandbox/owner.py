@@ -1,4 +1,4 @@
-"""The process that started a sandbox, so that only left-overs of dead owners are ever removed."""
+"""Identify the process that owns a sandbox, so that only sandboxes of dead owners are removed."""
 
 import os
 import platform
@@ -10,13 +10,13 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process, identified by machine, boot, number and start time.
+    """A process, identified by machine, boot, PID and start time.
 
     Attributes:
-        host: node name and process-id namespace: nothing is concluded about processes of another one.
-        boot: the kernel's boot id.
-        pid: process id.
-        started: start time in clock ticks since boot, which tells a reused pid.
+        host: node name and PID namespace; nothing is concluded about processes of another host.
+        boot: the kernel's boot ID.
+        pid: process ID.
+        started: start time in clock ticks since boot, which distinguishes a reused PID.
     """
 
     host: str
@@ -32,7 +32,7 @@ class Owner:
 
     @classmethod
     def parse(cls, host: str, text: str) -> "Owner | None":
-        """Read `boot:pid:started`; None when it is something else."""
+        """Parse `boot:pid:started`; returns None if the text has another form."""
         parts = text.split(":")
         if len(parts) != 3 or not parts[1].isdigit() or not parts[2].isdigit():
             return None
@@ -43,7 +43,7 @@ class Owner:
 
     @property
     def dead(self) -> bool:
-        """True only when that is certain: the same host, and the process no longer exists."""
+        """True only if it is certain: same host, and the process no longer exists."""
         if self.host != _host():
             return False
         return self.boot != _boot() or start_time(self.pid) != self.started
@@ -65,9 +65,9 @@ def _boot() -> str:
 
 
 def start_time(pid: int) -> int | None:
-    """When a process was started, in clock ticks since boot, which tells a reused pid; None when it has ended.
+    """Start time of a process in clock ticks since boot, which distinguishes a reused PID; None if it has ended.
 
-    Field 22 of stat; the command name before it may hold anything, even `)`.
+    Read from field 22 of stat. The command name before it may contain anything, even `)`.
     """
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")

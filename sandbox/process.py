@@ -1,4 +1,4 @@
-"""Sandboxes that are child processes of the orchestrator: what bubblewrap and local have in common."""
+"""Sandboxes that are child processes of the orchestrator, the common base of bubblewrap and local."""
 
 import asyncio
 import os
@@ -24,13 +24,13 @@ class Launch:
     """How to start the process.
 
     Attributes:
-        argv: the program, absolute.
-        env: its whole environment.
-        scratch: private directory; its `pipes` folder is seen in the sandbox as `pipes`.
+        argv: program, as an absolute path, and arguments.
+        env: its complete environment.
+        scratch: private directory; its subfolder `pipes` is visible in the sandbox as `pipes`.
         pipes: path of that folder inside the sandbox.
-        max_life_s: it is killed after this many seconds; it does not outlive the orchestrator anyway.
-        pass_fds: descriptors that it inherits.
-        thread: starts it, where not the calling thread; see `ChildTransport.spawn`.
+        max_life_s: seconds until it is killed; it never outlives the orchestrator.
+        pass_fds: file descriptors that it inherits.
+        thread: executor to start it on, if not the calling thread; see `ChildTransport.spawn`.
     """
 
     argv: Sequence[str]
@@ -45,12 +45,16 @@ class Launch:
 class ProcessMachine:
     """One child process; see `sandbox.session.Machine`.
 
+    Args:
+        name: name of the sandbox.
+        launch: how to start the process.
+        depth: number of forks between the started process and the supervisor.
+
     Attributes:
-        private: the backend found that commands cannot read the memory of the supervisor.
+        private: whether commands are unable to read the supervisor's memory, as attested by the backend.
     """
 
     def __init__(self, name: str, launch: Launch, *, depth: int) -> None:
-        """`depth`: how many forks the supervisor is away from the process that is started."""
         self.name = name
         self.private = False
         self._depth = depth
@@ -61,7 +65,7 @@ class ProcessMachine:
         self._pipes = NamedPipes(launch.scratch / "pipes", launch.pipes)
 
     async def connect(self) -> Channel:
-        """See `Machine.connect`. The process is started once: when it is gone, so is all that was in it."""
+        """See `Machine.connect`. The process is started only once; when it ends, everything in it is gone."""
         launch = self._launch
         if self._child is None:
             try:
@@ -74,8 +78,8 @@ class ProcessMachine:
         elif self._child.process.poll() is not None:
             raise SandboxLost(f"{self.name} has ended")
         else:
-            # One that does not answer, because a command has stopped it, is replaced as if it had been killed. The new
-            # one writes to the first pipes, which may be discarded by now.
+            # A supervisor that does not answer, because a command has stopped it, is replaced as if it had been killed.
+            # Its successor writes to the first pipes, which may be discarded by now.
             if self._depth and self._supervisor is not None and self._supervisor_lives():
                 os.kill(self._supervisor[0], signal.SIGKILL)
             return await self.refresh(Channel(self._child))
@@ -85,7 +89,7 @@ class ProcessMachine:
         return channel
 
     def _find_supervisor(self, pid: int) -> tuple[int, int | None] | None:
-        """Its number and start time, as this machine sees them: no command can pass another process off as it."""
+        """Find its PID and start time on the host, where no command can pass off another process as the supervisor."""
         try:
             for _ in range(self._depth):
                 pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
@@ -101,19 +105,26 @@ class ProcessMachine:
         return self.private and self._supervisor_lives()
 
     async def refresh(self, channel: Channel) -> Channel:
-        """See `Machine.refresh`: the supervisor is moved to a fresh pair of named pipes."""
+        """See `Machine.refresh`. The supervisor switches to a fresh pair of named pipes."""
         assert self._child is not None
         async with self._pipes.fresh(self._child) as names:
             await channel.move(self._child, *names)
         return channel
 
     async def drop(self, channel: Channel) -> None:
-        """See `Machine.drop`: the same pipes serve the next channel."""
+        """See `Machine.drop`. The next channel reuses the same pipes."""
 
     async def run_from_outside(
         self, channel: Channel, request: Request, *, timeout: float, limit: int
     ) -> ExecResult | None:
-        """See `Machine.run_from_outside`: there is no way into the process but its supervisor."""
+        """Return None: the supervisor is the only way into the process. See `Machine.run_from_outside`.
+
+        Args:
+            channel: unused.
+            request: unused.
+            timeout: unused.
+            limit: unused.
+        """
         return None
 
     async def alive(self) -> bool | None:

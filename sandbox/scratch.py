@@ -1,4 +1,4 @@
-"""Private directories of sandboxes on this machine, each of which names its owner."""
+"""Private host directories of sandboxes, each labelled with its owner."""
 
 import contextlib
 import os
@@ -29,7 +29,7 @@ class _Record(Record):
 
 @dataclass(frozen=True, slots=True)
 class ScratchLeftOver:
-    """A directory whose owner is dead."""
+    """A scratch directory whose owner is dead."""
 
     path: Path
     backend: str
@@ -37,10 +37,18 @@ class ScratchLeftOver:
 
 
 def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
-    """Make a directory that no other user can read.
+    """Create a directory that no other user can read.
+
+    Args:
+        root: parent directory; created if missing.
+        backend: name of the backend, which becomes part of the directory's name.
+        labels: labels from the spec, recorded in the directory.
+
+    Returns:
+        The new directory.
 
     Raises:
-        BackendUnavailable: the root belongs to another user, or cannot be made.
+        BackendUnavailable: the root belongs to another user, or the directory cannot be created.
     """
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -57,7 +65,7 @@ def make_scratch(root: Path, backend: str, labels: Mapping[str, str]) -> Path:
 
 
 def remove_scratch(path: Path) -> None:
-    """Remove a sandbox's directory with all that is closed to us in it, and its control group. Never raises."""
+    """Remove a sandbox's directory, including unreadable subdirectories, and its control group. Never raises."""
     remove_group(path.name)
     for directory, _, _ in os.walk(path, onerror=None):
         with contextlib.suppress(OSError):
@@ -68,13 +76,13 @@ def remove_scratch(path: Path) -> None:
 
 
 def disk_usage(root: Path, names: Collection[str]) -> dict[str, int]:
-    """Bytes on the disk below each of these directories of `root`. It blocks: call it in a thread.
+    """Measure the disk usage, in bytes, of directories in `root`. Blocking; call it in a thread.
 
-    `du` walks the trees, since their owners may be writing into them just now: it follows no links and leaves no file
+    Uses `du` because sandboxes may be writing to the trees concurrently; it follows no links and stays on one file
     system.
 
     Raises:
-        OSError: there is no `du`, or it does not end.
+        OSError: `du` is missing or does not finish.
     """
     argv = ["du", "-skx", "--", *(str(root / name) for name in names)]
     try:
@@ -86,14 +94,14 @@ def disk_usage(root: Path, names: Collection[str]) -> dict[str, int]:
 
 
 def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
-    """Directories of dead owners."""
+    """Find directories of dead owners."""
     if not root.is_dir() or root.is_symlink():
         return
     for path in sorted(root.glob(f"{backend}-*")):
         try:
             record = _Record.model_validate_json((path / _RECORD).read_bytes())
         except (OSError, ValidationError):
-            # Its owner died while making or removing it. The name alone identifies owners on this machine only.
+            # Its owner died while creating or removing it. The name alone identifies only owners on this machine.
             record = _nameless(path.name, backend)
         owner = Owner.parse(record.host, record.owner)
         if owner is not None and owner.dead:
@@ -101,7 +109,7 @@ def scratch_leftovers(root: Path, backend: str) -> Iterator[ScratchLeftOver]:
 
 
 def _nameless(name: str, backend: str) -> _Record:
-    """The owner that a directory's name gives, taken to be of this machine and boot."""
+    """Reconstruct the owner from a directory's name, assuming this machine and boot."""
     here, parts = Owner.this_process(), name.split("-")
     owner = ":".join((here.boot, *parts[1:3])) if len(parts) == 4 else ""
     return _Record(host=here.host, owner=owner, backend=backend, labels={})

@@ -1,11 +1,11 @@
-"""The system calls that a bubblewrap sandbox may not make, as a filter for the kernel.
+"""System call filter for bubblewrap sandboxes.
 
-A program for the kernel's packet filter machine (classic BPF), as `bwrap --seccomp` takes it: 8 bytes an instruction.
-It refuses what Docker's default profile refuses to a container without capabilities, as far as a process without
-privileges could get anywhere with it, and lets everything else through. Calls of another ABI than the machine's own
-(32-bit, x32) are refused altogether, since their numbers mean something else.
+Compiles a classic BPF program, as expected by `bwrap --seccomp`, with 8 bytes per instruction. It refuses the calls
+that Docker's default profile refuses to a container without capabilities, where an unprivileged process could gain
+anything from them, and allows all others. Calls of a foreign ABI (32-bit, x32) are refused entirely, since their
+numbers mean something else.
 
-Sources: seccomp(2); moby's seccomp/default.json; the kernel's tables of system calls.
+Sources: seccomp(2); moby's seccomp/default.json; the kernel's system call tables.
 """
 
 import errno
@@ -22,16 +22,16 @@ _ACTIONS: dict[Action, int] = {
     "kill": 0x80000000,
 }
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-"""By machine, as the kernel tells a filter which ABI a call belongs to (AUDIT_ARCH_*)."""
+"""ABI identifiers (AUDIT_ARCH_*) by machine."""
 _X32 = 0x40000000
-"""Set in the numbers of x86-64's other ABI."""
+"""Bit set in the system call numbers of x86-64's x32 ABI."""
 
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
-    # keys of the kernel's, which no namespace separates
+    # kernel keyrings, which no namespace separates
     "add_key": (248, 217),
     "request_key": (249, 218),
     "keyctl": (250, 219),
-    # large parts of the kernel that programs under test have no use for
+    # large kernel subsystems that programs under test do not need
     "bpf": (321, 280),
     "perf_event_open": (298, 241),
     "userfaultfd": (323, 282),
@@ -44,7 +44,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "kcmp": (312, 272),
     "pidfd_getfd": (438, 438),
     "process_madvise": (440, 440),
-    # namespaces and mounts, in which a process gains privileges
+    # namespaces and mounts, which let a process gain privileges
     "setns": (308, 268),
     "unshare": (272, 97),
     "mount": (165, 40),
@@ -59,14 +59,14 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "open_tree_attr": (467, 467),
     "open_by_handle_at": (304, 265),
-    # placement in memory
+    # memory placement
     "mbind": (237, 235),
     "set_mempolicy": (238, 237),
     "get_mempolicy": (239, 236),
     "set_mempolicy_home_node": (450, 450),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # the machine as a whole; each of these needs a capability, too
+    # machine-wide; each of these also needs a capability
     "acct": (163, 89),
     "settimeofday": (164, 170),
     "clock_settime": (227, 112),
@@ -87,7 +87,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "nfsservctl": (180, 42),
     "syslog": (103, 116),
     "vhangup": (153, 58),
-    # what old kernels had
+    # calls that only old kernels have
     "uselib": (134, None),
     "ustat": (136, None),
     "sysfs": (139, None),
@@ -96,7 +96,7 @@ _REFUSED: dict[str, tuple[int | None, int | None]] = {
     "get_kernel_syms": (177, None),
     "query_module": (178, None),
 }
-"""Name -> number on x86-64 and on aarch64; None where there is none."""
+"""Name -> number on x86-64 and on aarch64; None if the call does not exist."""
 
 _CLONE, _CLONE3, _PERSONALITY, _SOCKET, _IOCTL = (56, 220), (435, 435), (135, 92), (41, 198), (16, 29)
 _NEW_NAMESPACES = 0x7E020000
@@ -110,11 +110,11 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 """Offsets in `struct seccomp_data`."""
 
 _Instruction = tuple[int, int, int, int]
-"""Code, instructions to skip if true, and if not, operand."""
+"""Code, instructions to skip if true, instructions to skip if false, operand."""
 
 
 def seccomp_filter(machine: str) -> bytes | None:
-    """The filter for a kind of machine (as `uname -m` names it); None where there is none."""
+    """Compile the filter for a machine, named as by `uname -m`; None if the machine is not supported."""
     if machine not in _ARCHITECTURES:
         return None
     column = list(_ARCHITECTURES).index(machine)
@@ -128,7 +128,7 @@ def seccomp_filter(machine: str) -> bytes | None:
         program += [(_AT_LEAST, 0, 1, _X32), _end("unknown")]
     for numbers in _REFUSED.values():
         program += _on(numbers[column], [_end("refuse")])
-    # Without it the C library uses `clone`, whose flags a filter can see.
+    # Without clone3, the C library falls back to `clone`, whose flags a filter can inspect.
     program += _on(_CLONE3[column], [_end("unknown")])
     program += _on(_CLONE[column], _argument(0, _ANY_BIT, [_NEW_NAMESPACES], "refuse", "allow"))
     program += _on(_PERSONALITY[column], _argument(0, _EQUAL, _PERSONALITIES, "allow", "refuse"))
@@ -148,6 +148,6 @@ def _on(number: int | None, then: list[_Instruction]) -> list[_Instruction]:
 
 
 def _argument(index: int, test: int, values: Iterable[int], if_one: Action, if_none: Action) -> list[_Instruction]:
-    """What becomes of a call whose argument (its low 32 bits) passes the test with one of the values, or with none."""
+    """Choose the action by whether the low 32 bits of an argument match any of the values."""
     tests = [instruction for value in values for instruction in ((test, 0, 1, value), _end(if_one))]
     return [(_LOAD, 0, 0, _ARGUMENTS + 8 * index), *tests, _end(if_none)]

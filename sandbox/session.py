@@ -1,4 +1,4 @@
-"""A `Sandbox` over a machine and the channel into it. The backends differ only in their `Machine`."""
+"""A `Sandbox` on top of a machine and a channel into it. Backends differ only in their `Machine`."""
 
 import asyncio
 import logging
@@ -24,7 +24,21 @@ _REOPEN_PAUSES_S = (0.0, 0.2, 1.0, 3.0, 8.0)
 
 
 class Machine(Protocol):
-    """What a backend knows about one started sandbox."""
+    """The backend-specific half of a running sandbox: how to reach it, and how to end it.
+
+    Example:
+        Any backend's sandbox exposes its machine:
+
+        >>> from sandbox import SandboxConfig, open_backend
+        >>> async def outlives_close() -> bool | None:
+        ...     backend = await open_backend(SandboxConfig(backend="local", unsafe=True))
+        ...     sandbox = await backend.start(SandboxSpec(image=""))
+        ...     machine: Machine = sandbox.machine
+        ...     await sandbox.close()
+        ...     return await machine.alive()
+        >>> asyncio.run(outlives_close())
+        False
+    """
 
     name: str
 
@@ -32,60 +46,66 @@ class Machine(Protocol):
         """Open a channel whose supervisor answers.
 
         Raises:
-            ChannelBroken, TransportClosed: not now; it may work later.
-            SandboxLost: it never will.
+            ChannelBroken: no answer for now; a later attempt may succeed.
+            TransportClosed: no connection for now; a later attempt may succeed.
+            SandboxLost: no attempt can succeed any more.
         """
         ...
 
     async def refresh(self, channel: Channel) -> Channel:
-        """Give the next command streams that no earlier process holds. Raises as `connect`."""
+        """Provide streams for the next command that no earlier process holds open. Raises as `connect`."""
         ...
 
     async def drop(self, channel: Channel) -> None:
-        """Let go of a broken channel. Never raises."""
+        """Release a broken channel. Never raises."""
         ...
 
     def vouches_for(self, channel: Channel) -> bool:
-        """Whether the supervisor at the end of a channel is the one that was started before any command, and nothing
-        in the sandbox can read its memory or use its pipes: then its records cannot be forged."""
+        """Return whether the channel's records cannot be forged.
+
+        That is the case if its supervisor was started before any command, and nothing in the sandbox can read its
+        memory or use its pipes.
+        """
         ...
 
     async def run_from_outside(
         self, channel: Channel, request: Request, *, timeout: float, limit: int
     ) -> ExecResult | None:
-        """Run a command without the supervisor, and learn its exit code from outside the sandbox.
+        """Run a command without the supervisor and learn its exit code from outside the sandbox.
 
         Args:
-            channel: an idle one, to look after what the command leaves behind.
+            channel: an idle channel, used to inspect and kill what the command leaves behind.
             request: the command.
             timeout: seconds.
             limit: bytes kept of each stream.
 
         Returns:
-            The result; None where this machine cannot do it.
+            The result; None if this machine cannot do it.
 
         Raises:
-            ChannelBroken, TransportClosed, SandboxLost: as `connect`.
+            ChannelBroken: see `connect`.
+            TransportClosed: see `connect`.
+            SandboxLost: see `connect`.
         """
         ...
 
     async def alive(self) -> bool | None:
-        """Whether the machine runs; None when that cannot be found out now."""
+        """Return whether the machine runs; None if this cannot be determined now."""
         ...
 
     async def destroy(self) -> None:
-        """Remove it. Never raises; may be called twice."""
+        """Remove the machine. Never raises; may be called twice."""
         ...
 
 
 class ChannelSandbox:
-    """See `sandbox.base.Sandbox`. One command at a time; later callers wait.
+    """A `Sandbox` that runs one command at a time; concurrent callers wait.
 
     Args:
-        machine: what the commands run in.
-        spec: what it was started with.
-        channel: an open one, before any command has run.
-        persistent: False opens a channel for each command.
+        machine: runs the commands.
+        spec: the spec it was started with.
+        channel: an open channel on which no command has run yet.
+        persistent: if False, a new channel is opened for each command.
     """
 
     def __init__(self, machine: Machine, spec: SandboxSpec, channel: Channel, *, persistent: bool = True) -> None:
@@ -113,7 +133,23 @@ class ChannelSandbox:
         merge_stderr: bool = False,
         trusted_exit: bool = False,
     ) -> ExecResult:
-        """See `Sandbox.exec`."""
+        """Run a shell command; see `Sandbox.exec`.
+
+        Args:
+            command: refused with exit code 126 if it is not valid text or contains NUL.
+            timeout: seconds.
+            cwd: absolute, or relative to the spec's workdir.
+            env: added to the spec's environment.
+            stdin: data for the command's standard input; /dev/null if None.
+            merge_stderr: interleave standard error into stdout.
+            trusted_exit: kill leftovers first and take the exit code from a trusted source.
+
+        Returns:
+            The outcome, with up to `limits.output_bytes` of each stream.
+
+        Raises:
+            SandboxLost: the sandbox is gone.
+        """
         try:
             data = command.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError:
@@ -128,7 +164,7 @@ class ChannelSandbox:
         """See `Sandbox.read_file`."""
         target = self.locate(path)
         script = files.read_script(target, max_bytes)
-        # Reading is the one thing that may be done twice: it changes nothing.
+        # Reading changes nothing, so unlike other commands it can safely be repeated.
         for _ in range(2):
             result = await self._run(self._file_request(script), _FILE_S, 2 * max_bytes + 2)
             if result.status != "indeterminate":
@@ -136,7 +172,17 @@ class ChannelSandbox:
         raise SandboxLost(f"{self.machine.name}: the channel broke twice while {path} was read")
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """See `Sandbox.write_file`."""
+        """Write one regular file; see `Sandbox.write_file`.
+
+        Args:
+            path: absolute, or relative to the spec's workdir.
+            data: the complete content.
+            mode: permission bits.
+
+        Raises:
+            FileAccessError: the path cannot be written.
+            SandboxLost: the sandbox is gone.
+        """
         target = self.locate(path)
         result = await self._run(self._file_request(files.write_script(target, mode), data), _FILE_S, 4096)
         files.write_outcome(path, result)
@@ -154,16 +200,16 @@ class ChannelSandbox:
         await self.machine.destroy()
 
     async def end_with(self, error: SandboxLost) -> None:
-        """End the sandbox; the command under way and all later ones raise `error`. Never raises."""
+        """Terminate the sandbox; the running command and all later ones raise `error`. Never raises."""
         self._ended_by = self._ended_by or error
         await self.close()
 
     def locate(self, path: str) -> str:
-        """The absolute path that a caller's path stands for."""
+        """Resolve a caller's path to an absolute path in the sandbox."""
         return posixpath.join(self.spec.workdir, path)
 
     def _file_request(self, script: bytes, data: bytes | None = None) -> Request:
-        # An image may set BASH_ENV to something that prints; that must not end up in a file's content.
+        # An image may set BASH_ENV to a script that prints; that output must not end up in a file's content.
         return Request(secrets.token_hex(16), script, "/", {"BASH_ENV": "", "LC_ALL": "C"}, data)
 
     async def _run(self, request: Request, timeout: float, limit: int, *, trusted: bool = False) -> ExecResult:
@@ -195,7 +241,7 @@ class ChannelSandbox:
         return await channel.run(request, timeout=timeout, limit=limit)
 
     async def _run_here(self, channel: Channel, request: Request, timeout: float, limit: int) -> ExecResult:
-        """Through the supervisor. A record that came after the supervisor was replaced proves nothing."""
+        """Run through the supervisor. A record that arrives after the supervisor was replaced proves nothing."""
         vouched = self.machine.vouches_for(channel)
         result = await channel.run(request, timeout=timeout, limit=limit)
         if vouched and not self.machine.vouches_for(channel):
@@ -213,7 +259,7 @@ class ChannelSandbox:
             return await self._ready()
 
     async def _died(self) -> bool:
-        """Whether the channel broke because the machine ended, of which the daemon hears a little later."""
+        """Whether the channel broke because the machine ended, which the daemon notices with a delay."""
         for _ in range(_LOOKS):
             if (alive := await self.machine.alive()) is not True:
                 return alive is False
@@ -221,7 +267,7 @@ class ChannelSandbox:
         return False
 
     async def _ready(self) -> Channel:
-        """A channel that works: the present one, or a new one."""
+        """Return a working channel: the current one or a new one."""
         channel = self._channel
         self._check_open()
         if not channel.broken and not channel.tainted:
@@ -247,7 +293,7 @@ class ChannelSandbox:
         if not former.broken:
             return await self.machine.refresh(former)
         fresh = await self.machine.connect()
-        # What the interrupted command does is unknown: it must not go on beside the next one.
+        # The state of the interrupted command is unknown; it must not run alongside the next one.
         await fresh.kill_all()
         await self.machine.drop(former)
         return fresh

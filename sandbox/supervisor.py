@@ -1,26 +1,26 @@
-"""The shell program inside a sandbox that runs its commands (supervisor.sh), and how requests to it are written.
+"""The shell program that runs commands inside a sandbox (supervisor.sh), and the encoding of requests to it.
 
-It needs a POSIX `sh` with `dd` and `cat`, and one of `setsid`, perl and python3; commands run in bash where the image
-has it. It forks only to run a command, so it still answers while a fork bomb has used up every process slot.
+It needs a POSIX `sh` with `dd` and `cat`, and one of `setsid`, perl and python3. Commands run in bash if the image has
+it. It forks only to run a command, so it still answers when a fork bomb has exhausted all process slots.
 
 Requests are lines on its standard input:
 
     run <nonce> <setup lines> <command lines> <command bytes> <stdin bytes> <merge>
-    stop <nonce>      send SIGTERM to what the running command started; no answer
-    kill <nonce>      kill what the running command started
+    stop <nonce>      send SIGTERM to the running command's processes; no answer
+    kill <nonce>      kill the running command's processes
     clear <nonce>     kill everything that any command started
-    look <nonce>      how many of the command's processes are left, how many hold our output, memory kills so far
-    watched <nonce>   is the running command still being waited for
-    move <nonce> <out> <err> [<in>]   use these named pipes from now on
-    end <nonce>       end the sandbox, where its first process listens for SIGUSR2; no answer
-    hello <nonce>     which shell runs commands, and which program makes their session
+    look <nonce>      count remaining processes, those that hold our output, and out-of-memory kills so far
+    watched <nonce>   is the running command still being waited for?
+    move <nonce> <out> <err> [<in>]   switch to these named pipes
+    end <nonce>       end the sandbox, if its first process traps SIGUSR2; no answer
+    hello <nonce>     which shell runs commands, and which program creates their session?
 
 Replies are records `RS nonce SP op SP fields RS` in the output stream itself; `ended` closes a command. The nonce is
-fresh for every command, and a command's record is written after everything that the command wrote, so a record proves
-that the output before it is complete.
+fresh for every command, and a command's record is written after all of its output, so a record proves that the output
+before it is complete.
 
-A command runs as the same user as the supervisor, so it must not be able to read the nonce from the supervisor's memory
-or take hold of its pipes. `private_shell` sees to that.
+A command runs as the same user as the supervisor, so it must be unable to read the nonce from the supervisor's memory
+or take over its pipes. `private_shell` prevents both.
 """
 
 import re
@@ -31,15 +31,15 @@ from importlib.resources import files
 
 RECORD_SEPARATOR = b"\x1e"
 INLINE_BYTES = 2048
-"""Longer commands are sent as a counted body: the shell's `read` takes them byte by byte."""
+"""Longer commands are sent as a counted body, because the shell's `read` consumes input byte by byte."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _READ_ONLY = frozenset({"BASHOPTS", "BASH_VERSINFO", "EUID", "PPID", "SHELLOPTS", "UID"})
-"""Names that cannot be set in bash, which may be an image's `sh`."""
+"""Variables that are read-only in bash, which may be an image's `sh`."""
 
 # A process that may execute its program file but not read it is not dumpable (`would_dump` in the kernel's fs/exec.c):
-# other processes of the same user can neither trace it nor open its /proc/PID/mem, environ or fd. That takes a copy of
-# the shell, and a user without CAP_DAC_OVERRIDE. The score makes the kernel end sandboxes first when the machine runs
+# other processes of the same user can neither trace it nor open its /proc/PID/mem, environ or fd. This takes a copy of
+# the shell and a user without CAP_DAC_OVERRIDE. The score makes the kernel kill sandboxes first when the machine runs
 # out of memory.
 _PRIVATE = """{
   echo 500 >/proc/self/oom_score_adj
@@ -50,17 +50,16 @@ _PRIVATE = """{
 exec "$s" -c "$p" "$s" "$@"
 """
 PRIVACY_PROBE = "if (: </proc/$PPID/mem) 2>/dev/null; then echo Supervisor: open; else echo Supervisor: private; fi\n"
-"""A command that says whether it is kept from the memory of the process that waits for it."""
+"""A command that reports whether it can read the memory of its parent process."""
 
 
 def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
-    """The program text for `sh -c`.
+    """Build the program text for `sh -c`.
 
     Args:
-        directory: where long commands and standard input are staged, inside the sandbox.
-        crowd: when commands have left this many processes behind, they are killed before the next one.
-        mark: `NAME=value` found in the environment of this sandbox's processes; only where there is no process
-            namespace of its own to go by.
+        directory: staging directory for long commands and standard input, inside the sandbox.
+        crowd: kill leftover processes before the next command once there are this many.
+        mark: `NAME=value` in the environment of this sandbox's processes; identifies them if there is no PID namespace.
     """
     values = {"_h_dir": directory, "_h_crowd": str(crowd), "_h_mark": mark}
     program = files("sandbox").joinpath("supervisor.sh").read_text(encoding="ascii")
@@ -68,14 +67,14 @@ def supervisor_script(directory: str, *, crowd: int, mark: str = "") -> str:
 
 
 def private_shell(directory: str, program: str, *words: str, sh: str = "sh") -> Sequence[str]:
-    """The argument vector that runs a shell program which other processes of its user cannot read or trace.
+    """Build the argv of a shell whose memory other processes of its user can neither read nor trace.
 
-    Where that cannot be had (a directory that nothing can be executed from, CAP_DAC_OVERRIDE, gVisor), the program runs
-    all the same; `PRIVACY_PROBE` tells.
+    If that is impossible (a noexec directory, CAP_DAC_OVERRIDE, gVisor), the program runs unprotected; `PRIVACY_PROBE`
+    detects this.
 
     Args:
-        directory: writable inside the sandbox; the copy of the shell goes there.
-        program: for `sh -c`; its `$0` is the shell that runs it.
+        directory: writable directory inside the sandbox for the copy of the shell.
+        program: text for `sh -c`; its `$0` is the shell that runs it.
         words: its `$1` and so on.
         sh: name or path of a POSIX shell.
     """
@@ -84,7 +83,7 @@ def private_shell(directory: str, program: str, *words: str, sh: str = "sh") -> 
 
 @dataclass(frozen=True)
 class Request:
-    """One command as the supervisor gets it.
+    """One command, as sent to the supervisor.
 
     Attributes:
         nonce: 32 hex digits, never used before.
@@ -103,10 +102,10 @@ class Request:
     merge_stderr: bool = False
 
     def encode(self) -> bytes:
-        """The bytes to send.
+        """Encode the request for the supervisor.
 
         Raises:
-            ValueError: an environment name is not a shell identifier, or a value holds a NUL.
+            ValueError: an environment name is not a shell identifier, or a value contains NUL.
         """
         setup, fed = self.setup(), self.stdin or b""
         lines, body = (self.command, b"") if len(self.command) <= INLINE_BYTES else (b"", self.command)
@@ -115,10 +114,10 @@ class Request:
         return b"".join((head.encode(), b"\n", setup, b"\n", lines, b"\n", body, fed))
 
     def setup(self) -> bytes:
-        """Shell code that goes to the directory and exports the environment.
+        """Shell code that changes to the directory and exports the environment.
 
         Raises:
-            ValueError: as `encode`.
+            ValueError: see `encode`.
         """
         parts = [f"cd -- {shlex.quote(self.cwd)} || exit 126"]
         for name, value in self.env.items():
@@ -132,5 +131,5 @@ class Request:
 
 
 def one_line_request(op: str, nonce: str, *words: str) -> bytes:
-    """Any request but `run`."""
+    """Encode any request except `run`."""
     return " ".join((op, nonce, *words)).encode() + b"\n"

@@ -1,7 +1,7 @@
-"""A directory with pytest in it, so that any image that has `python3` can run tests without a network.
+"""A directory with pytest, so that any image with `python3` can run tests without a network.
 
-The packages are the pure-Python files of those that heats itself runs on. Mount the directory read-only at `TOOLBOX`
-and put that path on PYTHONPATH of the one command that needs it; it is never put there for all commands.
+It contains the pure-Python files of the packages that heats itself runs on. Mount it read-only at `TOOLBOX` and add
+that path to PYTHONPATH only for the command that needs it, never for all commands.
 """
 
 import compileall
@@ -17,23 +17,23 @@ from pathlib import Path
 from sandbox.errors import BackendUnavailable
 
 TOOLBOX = "/opt/heats/toolbox"
-"""Where the directory is seen in a sandbox."""
+"""Mount point in the sandbox."""
 
 _PACKAGES = ("pytest", "pluggy", "iniconfig", "packaging", "pygments")
 _WANTED_BY_OLD_PYTHONS = ("exceptiongroup", "tomli", "typing-extensions")
 
 
 def toolbox_directory(cache: Path) -> Path:
-    """Make the directory, or find the one made before from the same versions.
+    """Create the directory, or reuse an earlier one with the same package versions.
 
     Args:
-        cache: kept between runs; one folder per set of versions.
+        cache: directory kept between runs; holds one folder per set of versions.
 
     Returns:
         A directory to mount with `SandboxSpec(read_only_mounts={str(directory): TOOLBOX})`.
 
     Raises:
-        BackendUnavailable: a package is not installed as files, or the cache cannot be written.
+        BackendUnavailable: a package is not installed as files, or the cache is not writable.
     """
     found = _distributions()
     versions = " ".join(f"{name}=={about.version}" for name, about in found.items())
@@ -47,11 +47,11 @@ def toolbox_directory(cache: Path) -> Path:
         try:
             for name, about in found.items():
                 _copy(name, about, made)
-            # Seen read-only, the files could never be compiled where they are used; any Python of the same minor
-            # version takes these, whatever the files' times.
+            # Mounted read-only, the files could not be compiled where they are used. Any Python of the same minor
+            # version accepts these regardless of the files' timestamps.
             compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
             made.chmod(0o755)
-            # If another process made it in the meantime, it made the same files.
+            # If another process created it in the meantime, its files are the same.
             if not target.is_dir():
                 os.rename(made, target)
         finally:
@@ -76,7 +76,7 @@ def _copy(name: str, about: metadata.Distribution, made: Path) -> None:
     if not about.files:
         raise BackendUnavailable(f"the package {name} does not say which files it has")
     for file in about.files:
-        # Scripts lie outside of site-packages (`../../bin`) and name this machine's interpreter.
+        # Scripts are outside site-packages (`../../bin`) and refer to the host's interpreter.
         if ".." in file.parts or "__pycache__" in file.parts or file.suffix in (".so", ".pyd"):
             continue
         source = Path(str(about.locate_file(file)))

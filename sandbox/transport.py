@@ -1,4 +1,4 @@
-"""Bytes to and from a supervisor: pipes of a child process, named pipes, or a stream through the Docker daemon."""
+"""Byte streams to and from a supervisor: a child's pipes, named pipes, or a stream through the Docker daemon."""
 
 import asyncio
 import contextlib
@@ -23,30 +23,41 @@ _FIFO_HOLD = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class TransportClosed(Exception):
-    """The far end is gone, or the connection to it."""
+    """The far end, or the connection to it, is gone."""
 
 
 class Transport(Protocol):
-    """Two output streams and one input stream."""
+    """Two output streams and one input stream.
+
+    Example:
+        >>> async def echo() -> tuple[int, bytes]:
+        ...     transport: Transport = await ChildTransport.spawn(["/bin/cat"], env={})
+        ...     await transport.send(b"hello")
+        ...     received = await transport.receive()
+        ...     await transport.close()
+        ...     return received
+        >>> asyncio.run(echo())
+        (1, b'hello')
+    """
 
     async def send(self, data: bytes) -> None:
-        """Write everything.
+        """Write all of the data.
 
         Raises:
-            TransportClosed: the far end does not take it.
+            TransportClosed: the far end does not accept it.
         """
         ...
 
     async def receive(self) -> tuple[int, bytes]:
-        """The next (stream, bytes); stream is 1 or 2. Safe to cancel.
+        """Return the next chunk as (stream, bytes), where stream is 1 or 2. Safe to cancel.
 
         Raises:
-            TransportClosed: nothing more will come.
+            TransportClosed: the streams have ended.
         """
         ...
 
     async def hang_up(self) -> None:
-        """Close the input, so that the supervisor ends, and discard further output. Never raises."""
+        """Close the input, so that the supervisor exits, and discard further output. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -55,7 +66,7 @@ class Transport(Protocol):
 
 
 class PipeTransport:
-    """See `Transport`. It has no pipes until it is given some."""
+    """A transport over pipes, which are attached later; see `Transport`."""
 
     def __init__(self) -> None:
         self._input: asyncio.StreamWriter | None = None
@@ -75,7 +86,7 @@ class PipeTransport:
         self._input = asyncio.StreamWriter(transport, protocol, None, loop)
 
     async def use_outputs(self, out: int, err: int) -> None:
-        """Receive from these two from now on; what still comes through the former ones is discarded."""
+        """Receive from these pipes from now on, discarding further output from the previous ones."""
         for former in self._outputs:
             former.discard()
         self._discarded = [pipe for pipe in (*self._discarded, *self._outputs) if not pipe.ended]
@@ -127,16 +138,16 @@ class PipeTransport:
             output.close()
 
     def arrived(self, stream: int, data: bytes) -> bool:
-        """Take output; returns whether more can be taken just now."""
+        """Queue output; returns whether the reader can take more right now."""
         self._ready.append((stream, data))
         self._buffered += len(data)
         self._wake()
         return self._buffered <= _BUFFERED
 
     def ended(self, stream: int) -> None:
-        """Note the end of a stream; 0 is the input.
+        """Record the end of a stream, where 0 is the input.
 
-        After the end of the input or of standard output, only what is already on its way is waited for.
+        Once the input or standard output has ended, only output already in flight is awaited.
         """
         self._ended.add(stream)
         if self._ended >= {1, 2}:
@@ -174,18 +185,18 @@ class ChildTransport(PipeTransport):
         pass_fds: Sequence[int] = (),
         thread: Executor | None = None,
     ) -> "ChildTransport":
-        """Start a process and hold its three streams.
+        """Start a process connected through three pipes.
 
         Args:
-            argv: the program and its arguments.
-            env: its whole environment.
+            argv: program and arguments.
+            env: its complete environment.
             cwd: its working directory.
-            pass_fds: descriptors that it inherits besides its streams.
-            thread: starts the process, where it must have what only that thread has. A parent-death signal is tied to
-                the thread that starts the process, so that thread must last.
+            pass_fds: additional file descriptors to inherit.
+            thread: executor that starts the process, for state that is specific to its thread. A parent-death signal is
+                tied to the starting thread, so that thread must outlive the process.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
         """
         ours_in, theirs_out, theirs_err = os.pipe(), os.pipe(), os.pipe()
         theirs = (ours_in[0], theirs_out[1], theirs_err[1])
@@ -203,7 +214,7 @@ class ChildTransport(PipeTransport):
             )
 
         try:
-            # Not awaited: it returns as soon as the program is executed, after a millisecond or two.
+            # Not awaited: this returns once the program is executing, after a millisecond or two.
             process = start() if thread is None else thread.submit(start).result()
         except BaseException:
             for fd in (ours_in[1], theirs_out[0], theirs_err[0]):
@@ -218,7 +229,7 @@ class ChildTransport(PipeTransport):
         return transport
 
     async def close(self) -> None:
-        """See `Transport.close`; the process is killed."""
+        """Kill the process and close the pipes; see `Transport.close`."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await super().close()
@@ -227,32 +238,35 @@ class ChildTransport(PipeTransport):
 
 
 class NamedPipes:
-    """Named pipes in a folder that the orchestrator and a sandbox both see.
+    """Named pipes in a folder shared between the orchestrator and a sandbox.
 
-    A pipe has a name only until both sides have opened it: what runs in the sandbox later finds none.
+    A pipe is unlinked as soon as both sides have opened it, so processes started later in the sandbox cannot find it.
+
+    Args:
+        host: path of the folder on the host.
+        inside: its path in the sandbox.
     """
 
     def __init__(self, host: Path, inside: str) -> None:
-        """`host` is the folder's path on this side, `inside` the one in the sandbox."""
         self._host = host
         self._inside = inside
         self._made = 0
 
     @asynccontextmanager
     async def fresh(self, transport: PipeTransport, *, with_input: bool = False) -> AsyncIterator[list[str]]:
-        """Give a transport new pipes; within the context the supervisor has to open its ends.
+        """Attach new pipes to a transport; the supervisor must open its ends within the context.
 
-        Each side opens while the other's end is held, so that neither waits: this side first.
+        This side opens first, while each other end is held open, so that neither side blocks.
 
         Args:
-            transport: gets both outputs.
-            with_input: and the input.
+            transport: receives both outputs.
+            with_input: also create a pipe for the input.
 
         Yields:
-            The pipes as the sandbox sees them: out, err and perhaps in.
+            Paths of the pipes in the sandbox: out, err and, with `with_input`, in.
 
         Raises:
-            TransportClosed: they cannot be made.
+            TransportClosed: the pipes cannot be created.
         """
         self._made += 1
         paths = [self._host / f"{name}.{self._made}" for name in ("out", "err", "in")[: 3 if with_input else 2]]
@@ -261,7 +275,7 @@ class NamedPipes:
             try:
                 for path in paths:
                     os.mkfifo(path)
-                    path.chmod(0o666)  # the sandbox's user may be another one; the folder itself is private
+                    path.chmod(0o666)  # the sandbox's user may differ; the folder itself is private
                 await transport.use_outputs(*(os.open(path, _FIFO_READ) for path in paths[:2]))
                 for path in paths[2:]:
                     held.append(os.open(path, _FIFO_HOLD))
@@ -277,7 +291,7 @@ class NamedPipes:
 
 
 class StreamTransport:
-    """The hijacked connection of an exec on the Docker Engine."""
+    """The hijacked connection of a Docker Engine exec."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -307,7 +321,7 @@ class StreamTransport:
         return self._ready.popleft()
 
     def end_input(self) -> None:
-        """Let the far end read the end of its input. Never raises."""
+        """Signal end of input to the far end. Never raises."""
         with contextlib.suppress(OSError, RuntimeError):
             self._writer.write_eof()
 
@@ -332,7 +346,7 @@ class StreamTransport:
 
 
 class FrameDecoder:
-    """Splits the attach stream of the Docker Engine: 1 byte stream, 3 zero bytes, 4 bytes length, payload."""
+    """Decodes the Docker Engine's attach stream: 1 byte stream, 3 zero bytes, 4 bytes length, payload."""
 
     def __init__(self) -> None:
         self._header = b""
@@ -340,7 +354,7 @@ class FrameDecoder:
         self._left = 0
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (stream, payload part) for whatever `data` completes; stream is 1 or 2."""
+        """Yield (stream, payload part) for each complete part of `data`, where stream is 1 or 2."""
         at = 0
         while at < len(data):
             if self._left:
@@ -371,7 +385,7 @@ class _InputPipe(asyncio.streams.FlowControlMixin):
 
 
 class _OutputPipe(asyncio.Protocol):
-    """Moves one stream into the transport, or, once discarded, nowhere, so that the writer is not blocked."""
+    """Feeds one stream into the transport or, once discarded, drops it so that the writer does not block."""
 
     def __init__(self, transport: PipeTransport, stream: int) -> None:
         self._target: PipeTransport | None = transport
@@ -380,7 +394,7 @@ class _OutputPipe(asyncio.Protocol):
         self.ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Those of other event loops, such as uvloop's, are no subclasses.
+        # Transports of other event loops, such as uvloop's, are not subclasses.
         self._pipe = cast(asyncio.ReadTransport, transport)
 
     def data_received(self, data: bytes) -> None:
@@ -393,12 +407,12 @@ class _OutputPipe(asyncio.Protocol):
             self._target.ended(self._stream)
 
     def resume(self) -> None:
-        """Read again after a pause."""
+        """Resume reading after a pause."""
         if self._pipe is not None and not self._pipe.is_closing():
             self._pipe.resume_reading()
 
     def discard(self) -> None:
-        """Throw away what comes from now on."""
+        """Drop all further output."""
         self._target = None
         self.resume()
 

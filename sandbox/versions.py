@@ -1,7 +1,8 @@
-"""Versions of the programs and the kernel between a sandbox and the host, against the oldest that we call sound.
+"""Check the versions of container software and kernel against the oldest that we consider secure.
 
-A floor is the release that fixed the last known way out. Distributions fix older versions too, without another version
-number: below the floor means "look whether yours did", and refuses nothing unless `strict_host` is set.
+A floor is the release that fixed the last known sandbox escape. Distributions backport fixes without changing the
+version number, so a version below the floor means "check whether yours did" and refuses nothing unless `strict_host` is
+set.
 """
 
 import asyncio
@@ -23,19 +24,19 @@ _FLOORS: dict[str, tuple[Version, str]] = {
     "Linux": ((5, 10), "older ones get no fixes"),
 }
 _LATER_FLOORS: dict[str, dict[Version, Version]] = {"runc": {(1, 3): (1, 3, 3)}}
-"""Release series that are newer than the floor and were fixed in a later release of their own."""
+"""Floors of newer release series, which received the fix in a later release of their own."""
 _TRY_S = 20.0
 _NO_RUNC = ("crun", "runsc", "kata")
-"""In the names of runtimes that do not need runc."""
+"""Substrings in the names of runtimes that do not use runc."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A program or kernel, with its version as it reports it.
+    """A program or kernel, with the version it reports.
 
     Attributes:
-        floor: the version that it should at least have, empty when none is known to be better than another.
-        why: what is wrong with versions below the floor.
+        floor: oldest recommended version; empty if none is known.
+        why: what is wrong with older versions.
     """
 
     name: str
@@ -54,25 +55,25 @@ class Component:
 
 
 def judged(name: str, version: str) -> Component:
-    """A component with the floor that holds for its name and release series."""
+    """Look up the floor for a component's name and release series."""
     floor, why = _FLOORS.get(name, ((), ""))
     floor = _LATER_FLOORS.get(name, {}).get(numbers(version)[:2], floor)
     return Component(name, version, ".".join(map(str, floor)), why)
 
 
 def numbers(version: str) -> Version:
-    """The leading numbers of a version: `1.1.5+ds1` is (1, 1, 5)."""
+    """Leading numbers of a version: `1.1.5+ds1` is (1, 1, 5)."""
     found = re.match(r"v?(\d+(?:\.\d+)*)", version.strip())
     return tuple(int(part) for part in found.group(1).split(".")) if found else ()
 
 
 async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
-    """The programs and the kernel that hold a backend's sandboxes.
+    """List the programs and the kernel that confine a backend's sandboxes.
 
     Raises:
         BackendUnavailable: the daemon does not answer.
     """
-    # The Docker SDK is imported only where Docker is used.
+    # Import the Docker SDK only if Docker is used.
     if backend.name == "docker":
         from sandbox.docker import DockerBackend
 
@@ -86,10 +87,10 @@ async def host_components(backend: SandboxBackend) -> tuple[Component, ...]:
 
 
 async def refuse_old_host(backend: SandboxBackend) -> None:
-    """Refuse a host with a component below its floor (`strict_host`).
+    """Refuse a host with a component below its floor, for `strict_host`.
 
     Raises:
-        BackendUnavailable: something is below its floor; all of it is named.
+        BackendUnavailable: names every component below its floor.
     """
     if old := [str(one) for one in await host_components(backend) if one.below]:
         raise BackendUnavailable(f"strict_host: {'; '.join(old)}")
@@ -101,7 +102,7 @@ def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
     for part in parts if isinstance(parts, list) else ():
         name = str(part.get("Name", "")).removeprefix("OCI Runtime (").removesuffix(")")
         version = str(part.get("Version", ""))
-        # Podman gives the first line of its runtime's own version text.
+        # Podman reports the first line of its runtime's version output.
         version = version.removeprefix(f"{name} version ").split("\n")[0]
         if name in ("Engine", "Podman Engine", "containerd", "runc", "crun"):
             found.append(judged("Docker Engine" if name == "Engine" else name, version))
@@ -109,9 +110,9 @@ def _engine_components(about: dict[str, object]) -> tuple[Component, ...]:
 
 
 def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Component, ...]:
-    """Without runc, where the sandboxes run in something else, whose version the daemon does not report.
+    """Drop runc if sandboxes run in another runtime, whose version the daemon does not report.
 
-    A runtime of any other name, such as NVIDIA's, may be runc with something around it.
+    A runtime of any other name, such as NVIDIA's, may be a wrapper around runc.
     """
     if not runtime or not any(word in runtime for word in _NO_RUNC) or runtime in {one.name for one in found}:
         return found
@@ -120,7 +121,7 @@ def _in_runtime(runtime: str | None, found: tuple[Component, ...]) -> tuple[Comp
 
 def _bubblewrap_version() -> str:
     try:
-        said = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
+        done = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BackendUnavailable(f"bwrap does not say its version: {error}") from error
-    return said.stdout.strip().removeprefix("bubblewrap ")
+    return done.stdout.strip().removeprefix("bubblewrap ")

@@ -1,4 +1,4 @@
-"""Trajectory -> summary: the structured account of one rollout that judges and refiners read."""
+"""Turn a trajectory into a summary: the structured account of one rollout that judges and refiners read."""
 
 from summarizer.config import SummarizerConfig
 from summarizer.fallback import harness_summary, is_idle

@@ -1,10 +1,11 @@
-"""A diff as somebody reads it who wants to know what it does: source first, the rest in words."""
+"""Render a diff to show what it does: source code first, everything else as counts."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from core.diff import FileDiff, scan_diff
+from core.text import cut
 
 NO_CHANGE = "(no change)"
 _TEST = re.compile(
@@ -21,7 +22,15 @@ _DOCUMENT = re.compile(
 
 
 def shared_out(wanted: Sequence[int], budget: int) -> list[int]:
-    """Shares of a budget: nobody gets more than it wants, and what one leaves is the others'."""
+    """Divide a budget fairly: no share exceeds what it asks for, and unused parts go to the others.
+
+    Args:
+        wanted: size requested by each share.
+        budget: total to divide, in the same unit.
+
+    Returns:
+        One size per entry of `wanted`.
+    """
     shares = [0] * len(wanted)
     left = budget
     for done, place in enumerate(sorted(range(len(wanted)), key=lambda index: wanted[index])):
@@ -32,7 +41,7 @@ def shared_out(wanted: Sequence[int], budget: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file's part of a diff, and the lines that it adds and removes."""
+    """One file's part of a diff, with the number of lines added and removed."""
 
     path: str
     text: str
@@ -41,16 +50,17 @@ class FileChange:
 
     @property
     def is_source(self) -> bool:
-        """Neither a test nor a document."""
+        """Whether it is neither a test nor documentation."""
         return not _TEST.search(self.path) and not _DOCUMENT.search(self.path)
 
 
 def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str:
-    """A diff's source part, whole files while they fit; tests, documents and what does not fit is counted in words.
+    """Render the source part of a diff, with whole files as far as they fit; all other files are only counted.
 
     Args:
-        max_chars: of the diff that is shown.
-        shown: the same diff as it is to be shown, such as without its comments; it is still counted as it is.
+        diff: the diff as text; determines the counts.
+        max_chars: characters of diff text to show.
+        shown: the diff as it should be shown, for example without comments; defaults to `diff`.
     """
     if not diff.strip():
         return NO_CHANGE
@@ -64,7 +74,7 @@ def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str
 
 
 def file_changes(diff: str) -> list[FileChange]:
-    """The parts of a diff, by file. A text that is no diff is one part without a path."""
+    """Split a diff by file. Text that is not a diff yields one part without a path."""
     lines = diff.rstrip("\n").split("\n")
     return [_file_change(part, lines) for part in scan_diff(diff.encode("utf-8", "replace"))]
 
@@ -97,4 +107,5 @@ def _line(files: Sequence[FileChange], what: str) -> Iterator[str]:
     if files:
         added, removed = sum(file.added for file in files), sum(file.removed for file in files)
         name = what if len(files) == 1 else f"{what}s"
-        yield f"[{len(files)} {name} not shown, +{added} -{removed}]"
+        names = cut(", ".join(file.path for file in files[:3]), 160) + (", ..." if len(files) > 3 else "")
+        yield f"[{len(files)} {name} not shown, +{added} -{removed}: {names}]"

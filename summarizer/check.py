@@ -1,8 +1,8 @@
-"""Holds a summary's claims against the trajectory: confirmed, contradicted, or neither.
+"""Check a summary's claims against the trajectory: confirmed, contradicted, or unconfirmed.
 
-A claim is contradicted only where the record shows the opposite: the one test run that it names, by that run's last
-summary line, on the state of the tree that it names. Several runs in one call, a hidden exit code, a script that only
-prints, a diff that quotes a failure: all of these leave a claim unconfirmed, which speaks neither for nor against it.
+A claim is contradicted only if the record shows the opposite: in the test run it names, by that run's last summary
+line, on the state of the tree it names. Several runs in one call, a hidden exit code, a script that only prints, or a
+diff that quotes a failure leave a claim unconfirmed, which counts neither for nor against it.
 """
 
 import re
@@ -16,7 +16,7 @@ from summarizer.schema import CheckedClaim, Claim, Mark
 from summarizer.similar import likeness, narrowed
 
 Finding = tuple[Mark, str]
-"""A mark, and why the claim is not confirmed."""
+"""A mark, and the reason if the claim is not confirmed."""
 
 _NAMED, _SAME = 0.5, 0.95
 _CONFIRMED: Finding = ("confirmed", "")
@@ -42,6 +42,7 @@ _EXITS = re.compile(
     r"\b(?:exit\w*|code|status|error|usage|refus\w+|reject\w+|expected\w*|non-?zero|returns?)\b", re.IGNORECASE
 )
 _QUOTED = re.compile(r"`([^`]+)`|'([^']+)'|\"([^\"]+)\"")
+_FILE = re.compile(r"(?<![\w/])(?:\.{0,2}/)?[\w-]+(?:/[\w-]+)*\.[a-zA-Z]\w{0,5}(?::\d+)?\b")
 _PARTICULAR = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w.]\w)|\b\w+(?:Error|Exception)\b")
 _RUNS_ON = re.compile(
     r"\b(?:tim\w*|stop\w*|hang\w*|hung|stuck|never|slow\w*|loop\w*|runs? on|keeps?|serv\w+|still)\b", re.I
@@ -49,7 +50,7 @@ _RUNS_ON = re.compile(
 
 
 def check_claims(claims: tuple[Claim, ...], trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
-    """Mark every claim by what the trajectory recorded, with the reason where it is not confirmed."""
+    """Mark each claim according to the trajectory's record, with a reason unless it is confirmed."""
     record, steps = ran_in(trajectory), {step.id for step in trajectory.steps}
     return tuple(_check(claim, record, steps) for claim in claims)
 
@@ -63,6 +64,8 @@ def _check(claim: Claim, record: Sequence[Ran], steps: set[int]) -> CheckedClaim
     else:
         named = [one for one, score in zip(here, scores, strict=True) if score == best]
         found = [_judge(claim, one) for one in named]
+        if found[0][0] == "unconfirmed" and _as_before(claim, named[-1], record):
+            found = [_CONFIRMED]
     mark, note = _one_of(found)
     return CheckedClaim(**claim.model_dump(), mark=mark, note=note)
 
@@ -77,7 +80,7 @@ def _elsewhere(claim: Claim, record: Sequence[Ran], steps: set[int]) -> str:
 
 
 def _one_of(found: Sequence[Finding]) -> Finding:
-    """One mark for several runs: confirmed by any, contradicted only by all."""
+    """Combine the marks of several runs: confirmed by any, contradicted only by all."""
     if _CONFIRMED in found:
         return _CONFIRMED
     doubtful = [one for one in found if one[0] == "unconfirmed"]
@@ -105,7 +108,7 @@ def _judge(claim: Claim, ran: Ran) -> Finding:
 
 
 def _on_tree(claim: Claim, runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs on the state of the tree that the claim names; all of them where the call does not tell them apart."""
+    """Select the runs on the tree state that the claim names; all of them if the call does not distinguish states."""
     trees = {run.tree for run in runs}
     if claim.tree == "other" or trees == {"current"} or None in trees:
         return runs
@@ -117,7 +120,7 @@ def _on_tree(claim: Claim, runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _weigh(claim: Claim, chosen: Sequence[Run], ran: Ran) -> Finding:
-    """The claim against runs that it may be about: those that reported, where there are some."""
+    """Weigh the claim against the runs it may refer to, preferring those that reported results."""
     runs = [run for run in chosen if run.tests or run.result] or list(chosen)
     states = {run.state for run in runs}
     if len(runs) > 1 and len(states) > 1:
@@ -155,17 +158,27 @@ def _failing(claim: Claim, run: Run, ran: Ran) -> Finding:
     if claim.outcome != "passes":
         return _CONFIRMED
     if _explained(claim.finding) or _passed_by_name(claim.finding, ran.output):
-        return "unconfirmed", f"the run reports: {run.text}"
+        stated = run.counts_in(claim.finding)
+        return "unconfirmed", "no earlier run has the same failures" if stated else f"the run reports: {run.text}"
     return ("contradicted" if run.sure else "unconfirmed"), f"the run reports: {run.text}"
 
 
+def _as_before(claim: Claim, ran: Ran, record: Sequence[Ran]) -> bool:
+    """Whether a `passes` claim states its run's failures as those of an earlier run, and the record has such a run."""
+    if claim.outcome != "passes" or not _COMPARES.search(claim.finding):
+        return False
+    stated = [run.result for run in runs_in(ran) if run.result and run.result.failed and run.counts_in(claim.finding)]
+    earlier = [run.result for one in record if one.steps[0] < ran.steps[0] for run in runs_in(one) if run.result]
+    return bool(stated) and any(one.failed == stated[-1].failed for one in earlier)
+
+
 def _explained(finding: str) -> bool:
-    """Whether a finding owns up to failures and says why they do not count."""
+    """Whether a finding admits failures and explains why they do not count."""
     return bool(_EXCUSES.search(finding) or (_COMPARES.search(finding) and _ADMITS.search(finding)))
 
 
 def _passed_by_name(finding: str, output: str) -> bool:
-    """Whether the finding is about tests that the output names as passed."""
+    """Whether the finding is about tests that the output lists as passed."""
     for name in re.findall(r"\b(?:test_\w+|Test\w+)\b", finding):
         lines = [line for line in output.split("\n") if re.search(rf"\b{name}\b", line)]
         if any(re.search(r"\bPASS(?:ED)?\b|\bok\b", line) for line in lines):
@@ -181,17 +194,17 @@ def _cut_off(claim: Claim, status: str) -> Finding:
 
 
 def _printed(claim: Claim, ran: Ran) -> Finding:
-    """A call that only shows what is there already: it bears out what it quotes, and contradicts nothing."""
-    if _quotes(claim.finding, ran.output):
+    """Judge a call that only prints existing content: it confirms what it quotes and contradicts nothing."""
+    if _quotes(claim.finding, ran):
         return _CONFIRMED
     return "unconfirmed", "the call ran nothing"
 
 
 def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
-    """A program that is no test runner, or a runner whose report is not shown."""
+    """Judge a program that is not a test runner, or a test runner whose report is not shown."""
     crash, verdict = _crash(run, ran), own_verdict(ran.output)
     if claim.outcome != "passes":
-        if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran.output):
+        if crash or verdict is False or run.exit_code not in (0, None) or _quotes(claim.finding, ran):
             return _CONFIRMED
         mark: Mark = "contradicted" if run.tests and verdict else "unconfirmed"
         return mark, "the output does not show it"
@@ -204,7 +217,7 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
         return ("unconfirmed" if meant else "contradicted"), f"ended with exit {run.exit_code}"
     if verdict is False and not _explained(claim.finding):
         return "contradicted", "its last line says that it failed"
-    if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran.output):
+    if verdict or (run.exit_code == 0 and run.checks) or _quotes(claim.finding, ran):
         return _CONFIRMED
     if run.exit_code == 0:
         return "unconfirmed", "exit 0, which says nothing of what it printed"
@@ -212,22 +225,28 @@ def _script(claim: Claim, run: Run, ran: Ran) -> Finding:
 
 
 def _crash(run: Run, ran: Ran) -> str:
-    """The exception that ended the program; empty where none did."""
+    """Name of the exception that ended the program; empty if none did."""
     if run.exit_code == 0 or (run.exit_code is None and "Traceback (most recent call last)" not in ran.output):
         return ""
     return exception_in(ran.output)
 
 
 def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
-    """A program that ended with an exception: it may be the one that the task asks for, unless it is an assertion."""
+    """Judge a program that raised: the exception may be the one the task asks for, unless it is an assertion."""
     meant = _explained(claim.finding) or _RAISES.search(claim.finding)
     if crash != "AssertionError" and meant and not _COMPLAINS.search(claim.finding):
         return "unconfirmed", f"ended with {crash}"
     return "contradicted", f"ended with {crash}" + (f" and exit {run.exit_code}" if run.exit_code else "")
 
 
-def _quotes(finding: str, output: str) -> bool:
-    """Whether everything particular in a finding (quoted text, numbers, exceptions) stands in the output."""
+def _quotes(finding: str, ran: Ran) -> bool:
+    """Whether the output shows what a finding names: quotes, numbers, exceptions, or lines of files."""
     quoted = [text for groups in _QUOTED.findall(finding) for text in groups if text]
     particular = quoted or _PARTICULAR.findall(finding)
-    return any(len(part) > 1 for part in particular) and all(part in output for part in particular)
+    shown = any(len(part) > 1 for part in particular) and all(part in ran.output for part in particular)
+    if shown or quoted:
+        return shown
+    named = _FILE.findall(finding)
+    return any(":" in name and name in ran.output for name in named) and all(
+        name in ran.output or name in ran.command for name in named
+    )

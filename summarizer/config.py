@@ -1,4 +1,4 @@
-"""The summarizer's settings; their values and prompts are in `configs/default.yaml` under `summarizer:`."""
+"""The summarizer's settings. Their values and prompts are in `configs/default.yaml` under `summarizer:`."""
 
 from typing import Literal
 
@@ -11,28 +11,28 @@ class SummarizerConfig(Config):
     """How trajectories become summaries.
 
     Attributes:
-        method: `model` asks a model about the trajectory; `conversation` asks the rollout's own model in its own
-            conversation, which a server has in its prefix cache, and falls back to `model` where that does not fit or
-            heats did not lead the conversation. The others are ablations that ask nobody: the last message, the patch,
-            or head and tail of the trajectory in place of a summary.
-        when: `read` makes a summary once a judge or a refiner reads it, and none otherwise; `always` makes all.
+        method: `model` asks a model about the trajectory. `conversation` continues the rollout's own conversation,
+            which the server has in its prefix cache, and falls back to `model` if it does not fit or heats did not
+            conduct it. The others are ablations without a model: the last message, the patch, or head and tail of the
+            trajectory in place of a summary.
+        when: `read` summarizes only rollouts that a judge or refiner reads; `always` summarizes all.
         max_chars: length of a rendered summary.
-        step_chars: characters of one step, on average: what an attempt did gets more of them, what it read gets less.
-        least_chars: characters of trajectory in one request, at least, however few steps there are.
-        window_chars: characters of trajectory in one request, at most; a longer one is summarised in parts, then
-            merged.
+        step_chars: average characters per step; actions get more of them, output that was merely read gets fewer.
+        least_chars: minimum characters of trajectory in one request, regardless of the number of steps.
+        window_chars: maximum characters of trajectory in one request; a longer one is summarized in parts and merged.
         merge_parts: partial summaries merged in one request.
         statement_chars: characters of the task's statement.
-        patch_chars: characters of the patch; its tests and documents are counted in words.
-        repairs: further attempts after a reply that does not fit the schema.
+        patch_chars: characters of the patch; its tests and documentation are only counted.
+        repairs: additional attempts after a reply that does not match the schema.
         temperature: None leaves the server's default.
-        max_tokens: of one reply.
-        system: Jinja2 template of the rules; gets nothing.
-        user: gets `statement`, `trajectory`, `part`, `parts`, `nonce`, `facts` and `patch`; the last two are empty
-            where the merge has them.
-        merge: gets `statement`, `drafts`, `nonce`, `facts`, `patch`.
-        conversation: gets `rules` (`system` as rendered), `facts`, `patch`, and `steps`, the commands by their numbers.
-        repair: gets `error`.
+        max_tokens: maximum tokens of one reply.
+        system: Jinja2 template of the rules, without variables.
+        user: Jinja2 template; receives `statement`, `trajectory`, `part`, `parts`, `nonce`, `facts` and `patch`. The
+            last two are empty if they belong to the merge request.
+        merge: Jinja2 template; receives `statement`, `drafts`, `nonce`, `facts` and `patch`.
+        conversation: Jinja2 template; receives `rules` (`system` as rendered), `facts`, `patch`, and `steps`, the
+            numbered commands.
+        repair: Jinja2 template; receives `error`.
     """
 
     method: Literal["model", "conversation", "last-message", "patch", "head-tail"]

@@ -1,15 +1,15 @@
-"""What can go wrong in the summarizer room.
+"""Errors of the summarizer room.
 
 * SummarizerError
-  + SummaryInvalid     the model gave no summary that fits the schema, after its repair turn
+  + SummaryInvalid     no reply matched the summary schema, even after repair turns
 """
 
 from core.errors import ExpectedError
 
 
 class SummarizerError(ExpectedError):
-    """Base of this room's errors."""
+    """Base class of this room's errors."""
 
 
 class SummaryInvalid(SummarizerError):
-    """No reply of the model fits the summary schema."""
+    """No reply from the model matches the summary schema."""

@@ -1,4 +1,4 @@
-"""What the harness itself knows of a rollout: its end, its length, what its patch touches."""
+"""What the harness itself knows about a rollout: how it ended, its length, what its patch touches."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ from summarizer.schema import Facts
 
 
 def facts(trajectory: Trajectory, patch: bytes) -> Facts:
-    """Take the facts from a trajectory and the bytes of its patch."""
+    """Extract the facts from a trajectory and the bytes of its patch."""
     stats = diff_stats(patch)
     return Facts(
         exit=trajectory.exit.kind if trajectory.exit else "unfinished",

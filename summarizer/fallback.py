@@ -1,4 +1,4 @@
-"""Summaries that need no model: from the facts when no model summary could be had, and the ablations' baselines."""
+"""Summaries without a model: the fallback built from facts, and the baselines of ablations."""
 
 from agents.trajectory import Trajectory
 from core.sanitize import for_model
@@ -14,7 +14,7 @@ _LAST_COMMANDS = 8
 
 
 def is_idle(trajectory: Trajectory, patch: bytes) -> bool:
-    """Whether an attempt ran nothing and changed nothing, so that there is nothing to tell of it."""
+    """Return whether a rollout ran nothing and changed nothing, leaving nothing to summarize."""
     return not patch.strip() and not any(_was_run(ran) for ran in ran_in(trajectory))
 
 
@@ -23,7 +23,13 @@ def _was_run(ran: Ran) -> bool:
 
 
 def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Summary:
-    """What can be said without a model: the problem as stated, the last commands and how they ended."""
+    """Build a summary without a model: the problem as stated, the last commands and how they ended.
+
+    Args:
+        trajectory: the rollout's trajectory.
+        statement: the task as the agent saw it.
+        patch: exact bytes of the rollout's diff; empty if there is none.
+    """
     known = facts(trajectory, patch)
     detail = trajectory.exit.detail if trajectory.exit else ""
     return Summary(
@@ -38,7 +44,16 @@ def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Sum
 
 
 def baseline_summary(trajectory: Trajectory, patch: bytes, config: SummarizerConfig) -> Summary:
-    """The text that an ablation puts in a summary's place, as its `progress`."""
+    """Build an ablation's substitute for a summary, with its text as `progress`.
+
+    Args:
+        trajectory: the rollout's trajectory.
+        patch: exact bytes of the rollout's diff; empty if there is none.
+        config: `method` selects the text, `max_chars` limits it.
+
+    Raises:
+        ValueError: `config.method` needs a model.
+    """
     match config.method:
         case "last-message":
             text = _last_message(trajectory)
@@ -67,7 +82,7 @@ def _last_commands(trajectory: Trajectory) -> tuple[CheckedClaim, ...]:
 
 
 def _claim(ran: Ran) -> CheckedClaim:
-    """What can be said of a command without a model: that it passed only where a test run says so."""
+    """Turn a command into a claim; it counts as passed only if a test run says so."""
     states = {run.state for run in runs_in(ran) if run.tests or run.result}
     return CheckedClaim(
         command=cut(" ".join(for_model(ran.command).split()), 300),

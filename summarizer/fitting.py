@@ -1,7 +1,7 @@
-"""A trajectory in the room that a request has: what the attempt did is kept whole, what it only looked at is cut first.
+"""Fit a trajectory into a request: what the agent did is kept whole, what it merely read is cut first.
 
-All parts of one kind are cut to the same length, the greatest that fits. Commands, edits among them, come first, then
-the attempt's own words, the outputs of what it ran, of which the end matters most, and last what it read.
+All parts of one kind are cut to the same length, the largest that fits. Commands, including edits, have priority; then
+the agent's own words, the output of what it ran, mainly its end, and finally what it read.
 """
 
 import re
@@ -11,6 +11,7 @@ from typing import Literal
 
 from agents.trajectory import Trajectory
 from core.text import cut
+from summarizer.results import results_in
 from summarizer.shell import pipelines
 from summarizer.view import parts_of
 
@@ -18,34 +19,39 @@ Kind = Literal["command", "words", "result", "look"]
 
 _WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
 _LEAST = 60
-"""Characters of a cut text of weight 1: with less, what is left says nothing, and the attempt is told in parts."""
+"""Minimum characters of a cut text of weight 1. Less is useless, so the trajectory is split into parts instead."""
 _REPEATED = 200
 _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of a step."""
+    """One piece of text in a step; `reports` are the last lines of the test runs in it, which no cut removes."""
 
     step: int
     kind: Kind
     text: str
+    reports: tuple[str, ...] = ()
 
     def shown(self, scale: int) -> str:
-        """The text in its share of the room."""
-        return shortened(self.text, _WEIGHTS[self.kind] * scale, 0.25 if self.kind == "result" else 0.6)
+        """The text, cut to its share of the space."""
+        text = shortened(self.text, _WEIGHTS[self.kind] * scale, 0.25 if self.kind == "result" else 0.6)
+        lost = "; ".join(report for report in self.reports if report not in text)
+        return text.replace(" characters omitted]", f" characters omitted, among them: {lost}]", 1) if lost else text
 
 
 def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: bool) -> tuple[str, ...]:
-    """The attempt as text, in as few requests as possible.
+    """Render a trajectory as text for as few requests as possible.
 
     Args:
-        room: characters for the whole of it, as far as nothing becomes too short.
-        window: characters of one request.
-        statement: the task is told beside it, so that the messages before the agent's first step are left out.
+        trajectory: the rollout's trajectory.
+        room: target size of all texts together, in characters; exceeded where parts would become too short.
+        window: maximum characters of one request.
+        statement: whether the request states the task separately, so that messages before the agent's first step are
+            omitted.
 
     Returns:
-        One text for each request; consecutive parts of the attempt, at least one.
+        Consecutive parts of the trajectory, one per request; at least one.
     """
     parts = tuple(_parts(trajectory, statement=statement))
     groups = _grouped(parts, window)
@@ -54,7 +60,13 @@ def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: boo
 
 
 def shortened(text: str, limit: int, head: float = 0.5) -> str:
-    """A text of about `limit` characters: a little more is not cut. `head` is the share that its beginning gets."""
+    """Shorten a text to about `limit` characters; a slightly longer text is left alone.
+
+    Args:
+        text: the text to shorten.
+        limit: target length in characters.
+        head: fraction of it that the beginning gets.
+    """
     limit = max(limit, _LEAST)
     if len(text) <= 1.2 * limit + 30:
         return text
@@ -80,7 +92,8 @@ def _parts(trajectory: Trajectory, *, statement: bool) -> Iterator[Part]:
                 yield Part(step.id, kind, f"(the same output as in step {seen[text]})")
             else:
                 seen[text] = step.id
-                yield Part(step.id, kind, _HEADER.sub("", text))
+                reports = tuple(one.text for one in results_in(text)[-3:]) if kind == "result" else ()
+                yield Part(step.id, kind, _HEADER.sub("", text), reports)
 
 
 def _runs_something(command: str) -> bool:
@@ -88,7 +101,7 @@ def _runs_something(command: str) -> bool:
 
 
 def _grouped(parts: Sequence[Part], window: int) -> list[Sequence[Part]]:
-    """Consecutive parts that fit a request when they are cut as short as they may be; no step is torn apart."""
+    """Group consecutive parts that fit one request at minimum length, without splitting a step."""
     groups: list[list[Part]] = [[]]
     size = 0
     for step in _by_step(parts):
@@ -113,7 +126,7 @@ def _by_step(parts: Iterable[Part]) -> Iterator[list[Part]]:
 
 
 def _fitted(parts: Sequence[Part], room: int) -> str:
-    """The parts as one text of about `room` characters, longer where they would become too short, never by much."""
+    """Join the parts into about `room` characters, or slightly more if they would become too short."""
 
     def text(scale: int) -> str:
         return "\n\n".join("\n".join(part.shown(scale) for part in step) for step in _by_step(parts))
@@ -123,7 +136,13 @@ def _fitted(parts: Sequence[Part], room: int) -> str:
 
 
 def largest(fits: Callable[[int], bool], low: int, high: int) -> int:
-    """The largest number from `low` to `high` that fits, where smaller ones fit too; `low` if none does."""
+    """Binary search for the largest number that fits.
+
+    Args:
+        fits: predicate; if it holds for a number, it holds for all smaller ones.
+        low: smallest candidate, returned if none fits.
+        high: largest candidate.
+    """
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(middle) else (low, middle - 1)

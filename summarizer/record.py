@@ -1,7 +1,7 @@
-"""What a trajectory recorded of the commands that ran: one `Ran` for each, whichever agent ran it.
+"""Extract the commands a trajectory ran, one `Ran` each, regardless of the agent.
 
-A terminal shows a command's output over several steps: what is typed runs on, and what later steps show belongs to it
-until something else is typed.
+A terminal shows a command's output over several steps: the command keeps running, and the output of later steps belongs
+to it until something else is typed.
 """
 
 import json
@@ -20,13 +20,13 @@ _ASKS_EXIT = re.compile(r"echo\b[^\n]*\$(?:\?|\{\?\})")
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One command and what came of it.
+    """One command and its result.
 
     Attributes:
-        steps: the step that ran it, and those that showed more of its output.
-        status: as `Observation.status`; empty where nothing was recorded.
-        exit_code: None where nobody said.
-        typed: it was typed into a terminal.
+        steps: the step that ran it, followed by those that showed more of its output.
+        status: see `Observation.status`; empty if no result was recorded.
+        exit_code: None if unknown.
+        typed: whether it was typed into a terminal.
     """
 
     steps: tuple[int, ...]
@@ -45,7 +45,7 @@ class Ran:
 
 
 def command_of(call: ToolCall) -> str:
-    """What a tool call runs or types, as text; the arguments as they are where no known one says so."""
+    """The command that a tool call runs or types; its raw arguments if none of them is a known command key."""
     arguments = _arguments(call)
     if not isinstance(arguments, dict):
         return "" if arguments is None else call.arguments
@@ -58,13 +58,13 @@ def command_of(call: ToolCall) -> str:
 
 
 def calls_of(step: Step) -> tuple[tuple[ToolCall, Observation | None], ...]:
-    """A step's tool calls with what came of each."""
+    """Pair each tool call of a step with its result."""
     results = {observation.tool_call_id: observation for observation in step.observations}
     return tuple((call, results.get(call.id)) for call in step.tool_calls)
 
 
 def ran_in(trajectory: Trajectory) -> tuple[Ran, ...]:
-    """Everything that was run, in order."""
+    """List everything that was run, in order."""
     found: list[Ran] = []
     pending, waiting = "", tuple[int, ...]()
     for step_id, call, observation in _calls(trajectory):
@@ -109,16 +109,16 @@ def _typed_text(arguments: dict[str, Any]) -> str:
 
 
 def _entered(arguments: dict[str, Any]) -> bool:
-    """Whether what is typed is also sent."""
+    """Whether the typed text is also submitted."""
     keys = arguments.get("keys")
     pressed = set(map(str, keys)) if isinstance(keys, list) else set[str]()
     return "\n" in _typed_text(arguments) or bool({"Enter", "C-m", "C-j"} & pressed)
 
 
 def _after_echo(content: str, command: str) -> str:
-    """What a terminal shows behind the last echo of a command's first line; all of it where the echo is not seen.
+    """Terminal content after the last echo of a command's first line; all of it if the echo is not visible.
 
-    A screen may still show what ran before, and wraps long lines.
+    A screen may still show earlier commands, and it wraps long lines.
     """
     wanted = "".join(command.strip().split("\n")[0].split())[:60]
     places = [place for place, char in enumerate(content) if not char.isspace()]

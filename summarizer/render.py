@@ -1,4 +1,4 @@
-"""A summary as text: what judges and refiners read."""
+"""Render a summary as the text that judges and refiners read."""
 
 from collections.abc import Iterable
 
@@ -13,10 +13,10 @@ _MARKS: dict[Mark, str] = {"confirmed": "", "contradicted": CONTRADICTED, "uncon
 
 
 def render(summary: Summary, max_chars: int) -> str:
-    """Render a summary in at most `max_chars` characters; the same summary gives the same text.
+    """Render a summary in at most `max_chars` characters; deterministic.
 
-    When it is too long, every text in it is cut to the same length, the greatest that fits. Claims carry their marks.
-    Neither the rollout's id nor the model's name appears.
+    If it is too long, all of its texts are cut to the same length, the largest that fits. Claims carry their marks.
+    Neither the rollout ID nor the model's name appears.
     """
     whole = _full(summary, max_chars)
     if len(whole) <= max_chars:
@@ -26,7 +26,7 @@ def render(summary: Summary, max_chars: int) -> str:
 
 
 def render_facts(facts: Facts, max_chars: int) -> str:
-    """What the harness knows of a rollout, as one line."""
+    """Render the facts about a rollout as one line."""
     return cut(_facts(facts, max_chars), max_chars)
 
 
@@ -60,8 +60,8 @@ def _facts(facts: Facts, longest: int) -> str:
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
     command, finding = (" ".join(cut(for_model(text), longest).split()) for text in (claim.command, claim.finding))
-    said = (claim.step_id, claim.tree, command, claim.outcome, finding)
-    return claim_line(said, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
+    fields = (claim.step_id, claim.tree, command, claim.outcome, finding)
+    return claim_line(fields, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
 
 
 def _line(title: str, text: str) -> str:

@@ -1,7 +1,6 @@
-"""Reads what test runners say at the end: one `Result` for each run that an output shows.
+"""Parse the reports of test runners: one `Result` for each run visible in an output.
 
-Only whole lines that a runner itself prints count, from their beginning. A diff, a grep or a log that quotes one has
-something before it.
+Only complete lines as a runner prints them count. A diff, a grep or a log that quotes such a line prefixes it.
 """
 
 import re
@@ -13,13 +12,13 @@ _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one test run ended, by its last summary line.
+    """The outcome of one test run, from its last summary line.
 
     Attributes:
-        failed: tests that failed or ended with an error; None where the runner does not count.
+        failed: tests that failed or errored; None if the runner does not report a count.
         passed: tests that passed; likewise.
-        clean: no test failed and something ran.
-        empty: no test ran: there was none, or all were left out.
+        clean: whether at least one test ran and none failed.
+        empty: whether no test ran, because there was none or all were skipped.
         text: the summary line.
     """
 
@@ -35,7 +34,7 @@ Reader = Callable[["re.Match[str]"], Result]
 
 
 def _counted(family: str, text: str, passed: int, failed: int, expected: int = 0) -> Result:
-    """A result by its numbers; `expected` are tests that failed as they are expected to."""
+    """Build a result from counts; `expected` counts tests that failed as expected."""
     ran = passed + failed + expected
     return Result(family, text.strip(), passed, failed, failed == 0 and ran > 0, ran == 0)
 
@@ -63,7 +62,7 @@ def _unittest(match: re.Match[str]) -> Result:
 
 
 def _worded(family: str, good: str) -> Reader:
-    """A line that says how it ended by a word, in the group `end`."""
+    """Make a reader for lines that state the outcome as a word, in group `end`."""
 
     def read(match: re.Match[str]) -> Result:
         fine = re.fullmatch(good, match["end"]) is not None
@@ -73,7 +72,7 @@ def _worded(family: str, good: str) -> Reader:
 
 
 def _numbered(family: str) -> Reader:
-    """A line with the numbers of tests in groups: `failed` and `errors`, and either `passed` or `ran`."""
+    """Make a reader for lines with counts in groups: `failed` and `errors`, and either `passed` or `ran`."""
 
     def read(match: re.Match[str]) -> Result:
         groups = {name: int(value or 0) for name, value in match.groupdict().items() if name != "end"}
@@ -85,7 +84,7 @@ def _numbered(family: str) -> Reader:
 
 
 def _listed(family: str) -> Reader:
-    """A line such as `1 failed, 5 passed`, in the group `counts`."""
+    """Make a reader for lines such as `1 failed, 5 passed`, in group `counts`."""
 
     def read(match: re.Match[str]) -> Result:
         text = match["counts"]
@@ -163,15 +162,15 @@ _FORMATS: tuple[tuple[re.Pattern[str], Reader], ...] = tuple(
 _WEAK = re.compile(
     r"^(?:FAILED|ERROR) \S+(?:::| - ).*$|^\S+::\S+ (?:FAILED|ERROR)\b.*$|^(?:FAIL|ERROR): \w+ \(.*\)$", re.M
 )
-"""Lines that name one failed test: they count where the end of the output is cut off."""
+"""Lines that name a single failed test; they count if the end of the output is cut off."""
 _JOINED = frozenset(
     ("automake", "go", "cargo", "jest", "vitest", "mocha", "tap", "bun", "maven", "gtest", "tox", "make")
 )
-"""Runners that say in several lines how one run ended."""
+"""Runners that report the outcome of one run in several lines."""
 
 
 def results_in(output: str) -> tuple[Result, ...]:
-    """What test runners report in an output, in order; lines of one run are one result."""
+    """Parse all test reports in an output, in order; the lines of one run form one result."""
     text = _ANSI.sub("", output.replace("\r\n", "\n")).replace("\r", "\n")
     text = "\n".join(line.rstrip() for line in text.split("\n"))
     joined: list[Result] = []
@@ -195,7 +194,7 @@ def _matches(text: str) -> Iterator[tuple[re.Match[str], Reader]]:
 
 
 def _together(one: Result, other: Result) -> Result:
-    """Two lines of one run. What is not counted in the one stands in the other."""
+    """Merge two lines of one run; counts missing from one are taken from the other."""
     failing = any(not part.clean and not part.empty and part.failed != 0 for part in (one, other))
     passed, failed = _most(one.passed, other.passed), _most(one.failed, other.failed)
     shown = other if not failing or not other.clean else one
@@ -221,7 +220,7 @@ _VERDICT = re.compile(
 
 
 def own_verdict(output: str) -> bool | None:
-    """What a script says of itself in its last line, where that line is nothing but a verdict."""
+    """The verdict in a script's last line, if that line contains nothing else."""
     last = next((line.strip() for line in reversed(output.split("\n")) if line.strip()), "")
     match = _VERDICT.fullmatch(last)
     if match is None or bool(match["good"]) == bool(match["bad"]):
@@ -234,7 +233,7 @@ _CRASH = re.compile(r"^thread '.*' panicked at |^panic: |^Segmentation fault|^\w
 
 
 def exception_in(output: str) -> str:
-    """The name of the exception that a program ended with, by the last lines of its output; empty without one."""
+    """Name of the exception that ended a program, from the last lines of its output; empty if there is none."""
     tail = "\n".join([line.rstrip() for line in output.split("\n") if line.strip()][-4:])
     names = [match["name"].rsplit(".", 1)[-1] for match in _EXCEPTION.finditer(tail)]
     if names:

@@ -1,4 +1,4 @@
-"""The runs in one recorded command, each with the report that belongs to it and the state of the tree it ran on."""
+"""Split a recorded command into runs, each with its report and the tree state it ran on."""
 
 import re
 from collections.abc import Sequence
@@ -20,10 +20,11 @@ class Run:
     """One run of tests or of another program.
 
     Attributes:
-        command: its pipeline's text; empty for a report that belongs to no one pipeline.
-        tree: None where the call does not tell.
-        exit_code: None where it is hidden or belongs to something else.
-        checks: exit code 0 would say that a check was passed.
+        command: text of its pipeline; empty for a report that cannot be attributed to one pipeline.
+        tree: None if the call does not tell.
+        exit_code: None if hidden or belonging to something else.
+        checks: whether exit code 0 would mean that a check passed.
+        tests: whether it runs tests.
         result: what a test runner reported.
     """
 
@@ -36,10 +37,10 @@ class Run:
 
     @property
     def state(self) -> State:
-        """How it ended; `silent` where only its output could tell."""
+        """How it ended; `silent` if only its output could tell."""
         if self.result is not None:
             if self.result.clean and self.tests and self.command and self.exit_code not in (0, None):
-                return "silent"  # such as a limit of coverage that was not reached
+                return "silent"  # for example, a coverage threshold was not reached
             return "empty" if self.result.empty else "clean" if self.result.clean else "failing"
         if not self.tests or self.exit_code is None:
             return "silent"
@@ -49,26 +50,28 @@ class Run:
 
     @property
     def sure(self) -> bool:
-        """Whether that is beyond doubt: the runner's own report, or the exit code of the run itself."""
+        """Whether the state is certain, from the runner's own report or the run's own exit code."""
         return self.result is not None or self.exit_code is not None
 
     @property
     def text(self) -> str:
-        """What there is to quote of it."""
+        """A short quotable account of how it ended."""
         if self.result is not None:
             return self.result.text.strip("= ")[:120]
         return "no end that was recorded" if self.exit_code is None else f"exit {self.exit_code}"
 
     def counts_in(self, finding: str) -> bool:
-        """Whether a finding states this run's numbers."""
+        """Return whether a finding states this run's counts."""
         if self.result is None:
             return False
-        counts = [(self.result.passed, "pass"), (self.result.failed, "fail|error")]
+        counts: list[tuple[int | None, str]]
+        counts = [(int(count), word) for count, word in re.findall(r"\b(\d+) (pass|fail|error)", self.result.text)]
+        counts = counts or [(self.result.passed, "pass"), (self.result.failed, "fail|error")]
         stated = [re.search(rf"\b{count}\b[^\d.;]{{0,20}}?(?:{word})", finding) for count, word in counts if count]
         return bool(stated) and all(stated)
 
     def other_number_in(self, finding: str) -> bool:
-        """Whether a finding states another number of passed tests than this run reports."""
+        """Return whether a finding states a different number of passed tests than this run reports."""
         if self.result is None or not self.result.passed:
             return False
         stated = {int(number) for number in re.findall(r"\b(\d+) (?:tests? )?pass", finding)}
@@ -76,10 +79,10 @@ class Run:
 
 
 def runs_in(ran: Ran) -> tuple[Run, ...]:
-    """The runs in a recorded command; none where it only shows what is there already.
+    """Identify the runs in a recorded command; none if it only prints existing content.
 
-    A report is that of the one command that runs tests, or of the one program where none does. Where the reports cannot
-    be told apart, each is a run of unknown origin.
+    A report belongs to the only command that runs tests, or to the only program if none does. Reports that cannot be
+    attributed become runs of unknown origin.
     """
     lines = pipelines(ran.command)
     active = [line for line in lines if line.kind in ("tests", "program")]
@@ -111,7 +114,7 @@ def _run(line: Pipeline, lines: Sequence[Pipeline], ran: Ran) -> Run:
 
 
 def _exit_of(line: Pipeline, lines: Sequence[Pipeline], ran: Ran) -> int | None:
-    """The exit code of one pipeline, where the record tells."""
+    """Exit code of one pipeline, if the record reveals it."""
     at = lines.index(line)
     follower = lines[at + 1] if at + 1 < len(lines) else None
     if follower is not None and (status := _STATUS.search(follower.text)) and follower.text.startswith("echo"):

@@ -1,8 +1,9 @@
-"""The structured summary of one rollout: what judges and refiners read in place of the trajectory.
+"""The structured summary of one rollout, which judges and refiners read instead of the trajectory.
 
-`SummaryDraft` is what the model writes, constrained by its JSON schema. `Summary` adds `Facts`, which the harness
-takes from the trajectory and the patch, and a mark on every claim that says what the trajectory makes of it.
-Source: the summary's role is that of S_i in arXiv:2604.16529; the fields are ours.
+A model writes the `SummaryDraft`, constrained by its JSON schema. `Summary` adds `Facts`, which the harness derives
+from trajectory and patch, and marks each claim by what the trajectory shows. The docstrings of `Hypothesis`, `Claim`
+and `SummaryDraft` are part of that schema, so the model reads them.
+Source: the summary plays the role of S_i in arXiv:2604.16529; the fields are our own.
 """
 
 from collections.abc import Mapping
@@ -55,11 +56,11 @@ class SummaryDraft(Record):
 
 
 class CheckedClaim(Claim):
-    """A claim and what the record makes of it.
+    """A claim with the result of checking it.
 
     Attributes:
-        mark: `contradicted` only where the record shows the opposite; `unconfirmed` where it shows neither.
-        note: why it is not confirmed.
+        mark: `contradicted` only if the record shows the opposite; `unconfirmed` if it shows neither.
+        note: the reason, unless it is confirmed.
     """
 
     mark: Mark
@@ -67,7 +68,7 @@ class CheckedClaim(Claim):
 
 
 class Facts(Record):
-    """Filled by the harness, never by a model."""
+    """Facts filled in by the harness, never by a model."""
 
     exit: str
     steps: int
@@ -75,11 +76,11 @@ class Facts(Record):
     lines_added: int = 0
     lines_removed: int = 0
     patch_sha256: str = ""
-    """Of the stored bytes; empty when there is no patch."""
+    """Digest of the stored bytes; empty if there is no patch."""
 
 
 class Summary(Record):
-    """One rollout, compressed. `render()` in `summarizer/render.py` turns it into the text that is read."""
+    """One rollout, compressed. `summarizer.render.render` turns it into text."""
 
     schema_version: Literal[2] = SCHEMA_VERSION
     rollout_id: str
@@ -92,7 +93,7 @@ class Summary(Record):
     doubts: tuple[str, ...] = ()
     facts: Facts
     source: Literal["model", "harness"] = "model"
-    """`harness` when no model summary could be had and one was made from the facts alone."""
+    """`harness` if no model summary was available and this was built from facts alone."""
 
     @model_validator(mode="before")
     @classmethod
@@ -103,9 +104,9 @@ class Summary(Record):
 
 
 def _upgraded(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A summary of schema version 1 in today's fields.
+    """Convert a summary of schema version 1.
 
-    Its claims did not name the tree, and its marks were often wrong about true claims: none counts as contradicted.
+    Its claims did not name the tree and its marks were often wrong about true claims, so none counts as contradicted.
     """
     kept = {name: value for name, value in data.items() if name != "failure_modes"}
     doubts = (*data.get("failure_modes", ()), *data.get("doubts", ()))
@@ -130,7 +131,7 @@ def _upgraded_claim(claim: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draft_schema() -> dict[str, Any]:
-    """JSON schema of `SummaryDraft`: self-contained, closed, every field required, as servers want it."""
+    """JSON schema of `SummaryDraft` in the form servers require: self-contained, closed, with all fields required."""
     schema = SummaryDraft.model_json_schema()
     for part in (schema, *schema["$defs"].values()):
         part["required"] = list(part["properties"])

@@ -1,7 +1,7 @@
-"""Reads a command line for what a claim depends on: which of its commands run something, on which state of the tree.
+"""Analyze a shell command line: which of its commands run something, and on which state of the tree.
 
-This is no shell. It knows quotes, here-documents, operators and pipes, and a list of programs that only print what is
-there already. Whatever it does not understand counts as a program that may do anything.
+This is not a shell. It knows quotes, here-documents, operators, pipes, and a list of programs that only print existing
+content. Anything it does not understand counts as a program that may do anything.
 """
 
 import re
@@ -77,7 +77,7 @@ _CHECKS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Simple:
-    """One command between operators: its words without quotes, its text, and the operator behind it."""
+    """One command between operators: unquoted words, text, and the operator after it."""
 
     words: tuple[str, ...]
     text: str
@@ -89,12 +89,14 @@ class Pipeline:
     """Commands joined by pipes.
 
     Attributes:
-        tree: state of the tree it runs on, as far as this command line tells: `base` after `git stash`, `edited` after
-            an edit, `elsewhere` in another checkout.
-        place: its number among the pipelines.
-        hides_exit: its exit code is that of a later member of the pipe than the one that runs something.
-        operator: what stands behind it.
-        looped: it may run any number of times.
+        place: its index among the pipelines.
+        text: the commands as written, joined by ` | `.
+        kind: what the most active of its commands does.
+        tree: state of the tree it runs on, as far as this command line reveals: `base` after `git stash`, `edited`
+            after an edit, `elsewhere` in another checkout.
+        hides_exit: whether its exit code belongs to a later command of the pipe than the one that runs something.
+        operator: the operator after it.
+        looped: whether it may run any number of times.
     """
 
     place: int
@@ -107,12 +109,12 @@ class Pipeline:
 
     @property
     def exit_means_something(self) -> bool:
-        """Whether exit code 0 says that a check was passed: of a script that only prints it says nothing."""
+        """Whether exit code 0 means that a check passed, which it does not for a script that only prints."""
         return self.kind == "tests" or _CHECKS.search(self.text) is not None
 
 
 def pipelines(command: str) -> tuple[Pipeline, ...]:
-    """The pipelines of a command line, in order."""
+    """Parse a command line into pipelines, in order."""
     found: list[Pipeline] = []
     tree: Tree = "current"
     places: list[str] = []
@@ -142,13 +144,13 @@ def pipelines(command: str) -> tuple[Pipeline, ...]:
 
 
 def most_active(kinds: Sequence[Kind]) -> Kind:
-    """The kind of several commands together: that of the one that does most."""
+    """The kind of several commands together: that of the most active one."""
     order: tuple[Kind, ...] = ("tests", "program", "plumbing")
     return next((kind for kind in order if kind in kinds), "reader")
 
 
 def without_heredocs(command: str) -> str:
-    """The command line without the bodies of its here-documents."""
+    """Remove the bodies of here-documents from a command line."""
     kept: list[str] = []
     ends: list[str] = []
     for line in command.split("\n"):
@@ -162,7 +164,7 @@ def without_heredocs(command: str) -> str:
 
 
 def kind_of(words: Sequence[str]) -> Kind:
-    """What a simple command does: run tests, run something, print what is there, or prepare."""
+    """Classify a simple command: it runs tests, runs a program, prints existing content, or prepares."""
     words = unwrapped(words)
     if not words:
         return "plumbing"
@@ -183,7 +185,7 @@ def kind_of(words: Sequence[str]) -> Kind:
 
 
 def runs_tests(words: Sequence[str]) -> bool:
-    """Whether a simple command, without its wrappers, starts a test runner."""
+    """Return whether a simple command, without its wrappers, starts a test runner."""
     if _NO_RUN & set(words):
         return False
     programs = [PurePosixPath(word).name for word in words[:3]]
@@ -205,7 +207,7 @@ def runs_tests(words: Sequence[str]) -> bool:
 
 
 def unwrapped(words: Sequence[str]) -> tuple[str, ...]:
-    """The words from the program on that does the work: no assignments, `timeout 60`, `poetry run`."""
+    """Strip assignments and wrappers such as `timeout 60` or `poetry run`, leaving the program and its arguments."""
     rest = [] if words and words[0] == "for" else list(words)
     while rest:
         prefix = next((one for one in _RUN_PREFIXES if tuple(rest[: len(one)]) == one), None)
@@ -223,7 +225,7 @@ def unwrapped(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tree_after(members: Sequence[Simple], tree: Tree, places: list[str]) -> Tree:
-    """The state of the tree once a pipeline has run, if it is one that changes it, else the same."""
+    """State of the tree after a pipeline has run."""
     for one in members:
         words = unwrapped(one.words)
         program, verb = (*words, "", "")[:2]
@@ -247,7 +249,7 @@ def _tree_after(members: Sequence[Simple], tree: Tree, places: list[str]) -> Tre
 
 
 def _tree_in(place: str, tree: Tree, places: list[str]) -> Tree:
-    """The state of the tree after a change of directory: another one in another checkout, the same below the first."""
+    """State of the tree after a change of directory: `elsewhere` in another checkout, unchanged below the first."""
     if not place.startswith("/"):
         return "current" if tree == "elsewhere" and place == "-" else tree
     places.append(place)
@@ -280,7 +282,7 @@ def _raw_words(one: Simple) -> tuple[str, ...]:
 
 
 def _simples(text: str) -> Iterator[Simple]:
-    """Split at operators that stand outside quotes, substitutions and redirections."""
+    """Split at operators outside quotes, substitutions and redirections."""
     start = at = 0
     while at < len(text):
         char = text[at]

@@ -1,4 +1,4 @@
-"""Whether two texts are the same command: models abbreviate what they quote, and leave out what seems not to matter."""
+"""Match commands as models quote them, abbreviated and with seemingly irrelevant parts left out."""
 
 import json
 import re
@@ -16,7 +16,7 @@ R = TypeVar("R", bound=_HasText)
 
 _ELLIPSIS = re.compile(r"\s*(?:\[?\.{3,}\]?|…)\s*")
 _REMARK = re.compile(r"\s*\([^()]*\)$")
-"""What a model adds to a command that it quotes, such as `(with the change)`."""
+"""A remark that a model adds to a quoted command, such as `(with the change)`."""
 _WORD = re.compile(r"[\w./:=@\[\]-]+")
 _NOISE = frozenset(
     shlex.split("cd tail head echo 2 1 n -n q -q v -v python python3 -m set -o pipefail export timeout env")
@@ -24,7 +24,7 @@ _NOISE = frozenset(
 
 
 def likeness(claimed: str, actual: str) -> float:
-    """How sure it is that a command as claimed is the one that ran, from 0 to 1."""
+    """Estimate the probability that a quoted command is the one that ran, from 0 to 1."""
     one, other = _plain(claimed), _plain(actual)
     if not one or not other:
         return 0.0
@@ -41,7 +41,7 @@ def likeness(claimed: str, actual: str) -> float:
 
 
 def narrowed(claimed: str, runs: Sequence[R]) -> Sequence[R]:
-    """Of the runs of one call those that a claimed command is about; all where it does not say."""
+    """Select the runs of one call that a quoted command refers to; all if it does not distinguish them."""
     if len(runs) < 2:
         return runs
     one = _plain(claimed)
@@ -63,7 +63,7 @@ def _in_order(parts: Sequence[str], text: str) -> bool:
 
 
 def _shared(one: str, other: str) -> float:
-    """Share of the significant words of one command that the other has too."""
+    """Fraction of one command's significant words that also occur in the other."""
     words, there = _words(one), _words(other)
     common = words & there
     if not any(len(word) >= 4 for word in common):
@@ -76,7 +76,7 @@ def _words(text: str) -> set[str]:
 
 
 def _plain(text: str) -> str:
-    """Without line breaks, prompts, fences and what a shell does not care about."""
+    """Normalize a command: no line breaks, prompts, fences or other characters that do not matter to a shell."""
     if text.lstrip().startswith("{"):
         text = _from_json(text)
     text = " ".join(text.replace("\\\n", " ").split()).strip("`$ ;")

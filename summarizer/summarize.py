@@ -1,4 +1,4 @@
-"""Trajectory -> summary, written by a model, checked by the harness."""
+"""Summarize a trajectory: written by a model, checked by the harness."""
 
 import asyncio
 import hashlib
@@ -44,20 +44,28 @@ async def summarize(
     seed: int,
     session: Session | None = None,
 ) -> Summary:
-    """Summarise one rollout.
+    """Summarize one rollout.
 
-    When the model refuses or gives nothing that fits the schema, the summary is made from the facts alone
-    (`source` is `harness`); so is that of an attempt that did nothing. A server that is down is an error, so that a
-    resumed run asks again.
+    If the model refuses or never matches the schema, the summary is built from facts alone (`source` is `harness`). The
+    same goes for a rollout that did nothing. An unavailable server is an error, so that a resumed run tries again.
 
     Args:
+        trajectory: the rollout's trajectory.
         statement: the task as the agent saw it.
-        patch: exact bytes of the rollout's diff, empty when there is none.
-        seed: of the sampling.
-        session: that the requests belong to.
+        patch: exact bytes of the rollout's diff; empty if there is none.
+        model: the chat model that writes the summary.
+        ledger: accounts for the model's tokens and enforces limits.
+        config: method, budgets and prompts.
+        seed: sampling seed.
+        session: the session that the requests belong to.
+
+    Returns:
+        The summary, with its claims checked against the trajectory.
 
     Raises:
-        ModelUnavailable, ModelConfigError, LimitExceeded.
+        ModelUnavailable: the server does not answer.
+        ModelConfigError: the request can never succeed.
+        LimitExceeded: a limit of the ledger is reached.
     """
     if config.method not in ("model", "conversation"):
         return baseline_summary(trajectory, patch, config)
@@ -82,7 +90,7 @@ async def summarize(
 
 @dataclass(frozen=True, slots=True)
 class _Room:
-    """Characters that one request may hold of what others wrote."""
+    """Characters of untrusted text allowed in one request, by source."""
 
     window: int
     statement: int
@@ -90,7 +98,7 @@ class _Room:
 
 
 class _TooLarge(Exception):
-    """A request did not fit; `fitting` is how many characters would, where somebody counted its tokens."""
+    """A request exceeded the context; `fitting` is the number of characters that would fit, if known."""
 
     def __init__(self, messages: Sequence[Message], share: float | None) -> None:
         size = sum(len(str(message["content"])) for message in messages)
@@ -99,7 +107,7 @@ class _TooLarge(Exception):
 
 
 class _Writer:
-    """One summary in the making."""
+    """Produces one summary."""
 
     def __init__(
         self,
@@ -119,16 +127,17 @@ class _Writer:
         self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
 
     async def draft(self) -> SummaryDraft:
-        """The model's draft: in the rollout's own conversation, else of every part of the attempt, then merged.
+        """Draft in the rollout's own conversation or, failing that, draft each part of the trajectory and merge.
 
         Raises:
-            SummaryInvalid, and the model's errors.
+            SummaryInvalid: no reply matches the schema.
+            ModelError: the model failed.
         """
         if self.config.method == "conversation" and (asked := conversation_of(self.trajectory)) is not None:
             try:
                 return await self._in_conversation(*asked)
             except _TooLarge:
-                pass  # a window of it may fit
+                pass  # one window of it may fit
         drafts = await self._fitting(self._parts)
         while len(drafts) > 1:
             drafts = await self._fitting(partial(self._merged, drafts))
@@ -145,7 +154,7 @@ class _Writer:
         return await self._ask([*messages, {"role": "user", "content": ask}], self.seed, tools)
 
     async def _fitting(self, ask: Callable[[], Awaitable[list[SummaryDraft]]]) -> list[SummaryDraft]:
-        """What `ask` gives, in less room when its requests do not fit the model's context."""
+        """Call `ask`, shrinking the requests as long as they exceed the model's context."""
         while True:
             try:
                 return await ask()
@@ -156,7 +165,7 @@ class _Writer:
                     raise error.__cause__ from None
 
     def _smaller(self, fitting: int | None) -> _Room:
-        """Half the window, or what fits: statement and patch get no more than a quarter each."""
+        """Halve the window, or shrink it to what fits; statement and patch get at most a quarter each."""
         longest = min(self.room.window, max(map(len, self._windows())))
         if fitting is None:
             return replace(self.room, window=longest // 2)
@@ -180,7 +189,7 @@ class _Writer:
         return await self._all([self._merge(group, last=len(groups) == 1) for group in groups])
 
     async def _all(self, requests: list[Any]) -> list[SummaryDraft]:
-        """Drafts of all requests at once; one that came to nothing is left out unless all did."""
+        """Run all requests concurrently; drafts that failed are dropped unless all did."""
         results = await asyncio.gather(*requests, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, _NO_SUMMARY):
@@ -191,7 +200,7 @@ class _Writer:
         return drafts
 
     def _content(self, text: str, index: int, parts: int, room: _Room) -> str:
-        """The request about one part of the attempt; what concerns the whole stands in the request that ends it."""
+        """Render the request for one part; whatever concerns the whole rollout goes into the last request."""
         return fill(
             self.config.user,
             statement=cut(self.statement, room.statement),
@@ -224,7 +233,7 @@ class _Writer:
         return await self._ask([system, {"role": "user", "content": content}], seed)
 
     async def _ask(self, messages: list[Message], seed: int, tools: Sequence[ToolSpec] = ()) -> SummaryDraft:
-        """One request, and a repair turn for each reply that does not fit."""
+        """Send a request, with a repair turn after each reply that does not match the schema."""
         for attempt in range(self.config.repairs + 1):
             try:
                 reply = await self.model.complete(
@@ -245,23 +254,23 @@ class _Writer:
         raise SummaryInvalid(f"no reply of {self.model.name} fits the summary schema")
 
     def _nonce(self, *texts: str) -> str:
-        """Names the block of untrusted text; nobody who wrote in it can know it."""
+        """Delimits untrusted text with a name that its authors cannot know."""
         digest = hashlib.sha256("\x1f".join((str(self.seed), self.statement, *texts)).encode("utf-8", "replace"))
         return digest.hexdigest()[:12]
 
 
 def _numbered(trajectory: Trajectory) -> Iterator[str]:
-    """The beginnings of the commands that ran, by step: a model in its own conversation does not know the numbers."""
+    """List the start of each command by step: in its own conversation a model does not see step numbers."""
     for ran in ran_in(trajectory):
         command = " ".join(for_model(ran.command).split())
         yield f"{ran.steps[0]}: {command[:_COMMAND_CHARS]}{'...' if len(command) > _COMMAND_CHARS else ''}"
 
 
 def parse_draft(content: str) -> SummaryDraft:
-    """Read a reply; texts and lists longer than the schema allows are cut, anything else must fit.
+    """Parse a reply. Texts and lists beyond the schema's limits are cut; everything else must match.
 
     Raises:
-        SummaryInvalid: it is not JSON, or not of the schema.
+        SummaryInvalid: the reply is not JSON, or does not match the schema.
     """
     try:
         data = json.loads(content)

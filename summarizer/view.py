@@ -1,4 +1,4 @@
-"""A trajectory as text: what judges read in an ablation. `fitting.py` makes what summarizers read."""
+"""Render a trajectory as text for judges in an ablation; `fitting.py` renders it for summarizers."""
 
 import re
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ STEP_CHARS = 4000
 
 
 def render_trajectory(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> str:
-    """All steps as text, a blank line between them."""
+    """Render all steps, separated by blank lines."""
     return "\n\n".join(render_steps(trajectory, step_chars))
 
 
 def render_steps(trajectory: Trajectory, step_chars: int = STEP_CHARS) -> tuple[str, ...]:
-    """One text per step, for_modeld, at most `step_chars` characters each with head and tail kept.
+    """Render each step as sanitized text of at most `step_chars` characters, keeping head and tail.
 
-    A call reads `[step 7] bash (exit 1): COMMAND`, its output follows. The system message is left out.
+    A call reads `[step 7] bash (exit 1): COMMAND`, followed by its output. The system message is omitted.
     """
     shown = (_step(step, step_chars) for step in trajectory.steps if step.source != "system")
     return tuple(text for text in shown if text)
@@ -36,7 +36,7 @@ def ending(observation: Observation | None) -> str:
 
 
 def parts_of(step: Step) -> Iterator[tuple[str, str]]:
-    """The parts of a step, for_modeld, each with what it is: `words`, `command` or `output`."""
+    """Yield the sanitized parts of a step, each with its kind: `words`, `command` or `output`."""
     if step.content.strip():
         yield "words", f"[step {step.id}] {step.source}: {_plain(step.content)}"
     for call, observation in calls_of(step):
@@ -52,5 +52,5 @@ def _step(step: Step, limit: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Sanitised, and without lines that look like another step's."""
+    """Sanitize, and defuse lines that look like the start of another step."""
     return re.sub(r"^(\s*)\[step", r"\1 (step", for_model(text), flags=re.MULTILINE)

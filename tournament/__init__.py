@@ -1,4 +1,4 @@
-"""Selecting the best of many attempts: RTV and its rivals behind one interface."""
+"""Select the best of many rollouts: RTV and alternative selectors behind one interface."""
 
 from tournament.config import TournamentConfig
 from tournament.registry import SELECTORS, open_selector

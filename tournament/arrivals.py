@@ -1,4 +1,4 @@
-"""Waiting for candidates, which belong to the caller."""
+"""Wait for candidates whose tasks belong to the caller."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Mapping
@@ -12,10 +12,10 @@ Arrival = asyncio.Future[Candidate | None]
 
 @asynccontextmanager
 async def arrivals(candidates: Mapping[str, Awaitable[Candidate | None]]) -> AsyncIterator[dict[str, Arrival]]:
-    """The awaitables as futures, by candidate id.
+    """Provide the awaitables as futures, by candidate ID.
 
-    Futures and tasks of the caller are left as they are, finished or not; bare coroutines become tasks here, and
-    those are cancelled at the end.
+    The caller's futures and tasks are never cancelled. Bare coroutines are wrapped in tasks, which are cancelled on
+    exit.
     """
     futures: dict[str, Arrival] = {name: asyncio.ensure_future(future) for name, future in candidates.items()}
     ours = [future for name, future in futures.items() if future is not candidates[name]]
@@ -26,10 +26,10 @@ async def arrivals(candidates: Mapping[str, Awaitable[Candidate | None]]) -> Asy
 
 
 async def everybody(candidates: Mapping[str, Awaitable[Candidate | None]]) -> dict[str, Candidate]:
-    """Wait for all and return those that are there, in the mapping's order.
+    """Wait for all rollouts and return the candidates they produced, in the mapping's order.
 
     Raises:
-        NoCandidates: none is.
+        NoCandidates: no rollout produced one.
     """
     async with arrivals(candidates) as futures:
         if futures:
@@ -42,7 +42,7 @@ async def everybody(candidates: Mapping[str, Awaitable[Candidate | None]]) -> di
 
 
 async def cancel_all(tasks: list[asyncio.Future[Candidate | None]]) -> None:
-    """Cancel what still runs and wait until it has stopped."""
+    """Cancel the tasks that are still running and wait for them to stop."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,7 +1,7 @@
-"""What a tournament is: candidates in, a ranked selection and its whole bracket out.
+"""The tournament contract: candidates in, a ranked selection with its complete bracket out.
 
-Candidates arrive one by one as their rollouts end; a match starts when its own contestants are there. Nothing here
-knows sandboxes, and grades do not exist in this room.
+Candidates arrive one by one as their rollouts end, and a match starts once its own contestants have arrived. This room
+knows nothing about sandboxes or grades.
 """
 
 import asyncio
@@ -17,17 +17,19 @@ class Candidate(Record):
     """A rollout that can win, as judges may see it.
 
     Attributes:
-        id: the rollout's id, `heat-0/rollout-03`.
-        summary: rendered summary; may be empty until `Case.described` gives it.
+        id: the rollout's ID, `heat-0/rollout-03`.
+        summary: rendered summary; may be empty until `Case.described` supplies it.
         patch: the diff as text, for judges that read it.
         trajectory: rendered raw trajectory, for the ablation that judges it.
-        evidence: rendered evidence, for judges that are told.
-        evidence_rank: class of its executed evidence; higher always wins, equal is judged; 0 for all when it is off.
-        patch_key: candidates with the same non-empty key make the same change and enter once.
-        brings_tests: its patch holds tests; of equal changes, one with tests plays.
-        copies: how many candidates make this change by themselves; `slots.counted` says.
-        derived: its rollout was told of this very change by an earlier one, and is no further voice for it.
-        eligible: False when there is nothing to hand over. It is ranked last, never plays and is never selected.
+        evidence: rendered evidence, for judges that read it.
+        evidence_rank: rank of its executed evidence. A higher rank always wins, equal ranks are judged; 0 for all if
+            evidence is disabled.
+        patch_key: candidates with the same non-empty key make the same change and enter only once.
+        brings_tests: whether its patch contains tests; of equal changes, one with tests plays.
+        copies: number of candidates that made this change independently; set by `slots.counted`.
+        derived: whether an earlier rollout's context already contained this change, so that it does not count as
+            another independent copy.
+        eligible: False if it has nothing to submit. It is then ranked last, never plays and is never selected.
     """
 
     id: str
@@ -44,29 +46,29 @@ class Candidate(Record):
 
 
 Failure = Literal["", "unreadable", "refused", "rejected", "too-long", "unavailable"]
-"""Why a vote names nobody. `rejected`: the server answers 400, 415 or 422 to the request itself."""
+"""Why a vote names no candidate. `rejected`: the server answered the request with status 400, 415 or 422."""
 
 
 class Vote(Record):
-    """One vote of one judge call. `choice` None is an abstention; `failure` and `reason` say why."""
+    """One vote from one judge call. A `choice` of None is an abstention, explained by `failure` and `reason`."""
 
     order: tuple[str, ...]
-    """Candidate ids in the order shown."""
+    """Candidate IDs in presentation order."""
     labels: tuple[str, ...]
-    """The random label each was shown under, in the same order."""
+    """The random label of each candidate, in presentation order."""
     choice: str | None
     reason: str = ""
     presentation_sensitive: bool = False
-    """Asked again with the comments of the patches shown, the judge named somebody else (`judge.second_view`)."""
+    """Whether the judge chose differently when the patches' comments were shown too (`judge.second_view`)."""
     copies: tuple[int, ...] = ()
-    """How many attempts had made each contestant's change, where the judge was shown that; else empty."""
+    """Number of rollouts that made each contestant's change, if the judge was shown it; else empty."""
     shares: tuple[float, ...] = ()
-    """The model's probability for each candidate, in the order shown; empty for a vote that is a plain sample."""
+    """The model's probability for each candidate, in presentation order; empty for a sampled vote."""
     failure: Failure = ""
 
     @property
     def margin(self) -> float | None:
-        """How far the likeliest candidate is ahead of the next, between 0 and 1; None for a plain sample."""
+        """Lead of the most likely candidate over the second, from 0 to 1; None for a sampled vote."""
         if not self.shares:
             return None
         first, second = sorted(self.shares, reverse=True)[:2]
@@ -74,15 +76,15 @@ class Vote(Record):
 
 
 Decision = Literal["votes", "evidence", "bye", "tie-break", "unheard"]
-"""How a match was decided. A `bye` is no win. `unheard`: votes were asked for and none could be read, so a lot says
-who goes on; nobody has won or lost."""
+"""How a match was decided. A `bye` is not a win. `unheard`: no vote could be read, so the winner is drawn at random and
+the match counts neither as a win nor as a loss."""
 
 
 class Match(Record):
     """One group of one round, decided."""
 
     id: str
-    """`r0-m3`: round 0, match 3; `p0-m1`: match 1 of the first round of play-offs."""
+    """`r0-m3`: round 0, match 3; `p0-m1`: match 1 of the first play-off round."""
     contestants: tuple[str, ...]
     votes: tuple[Vote, ...] = ()
     winner: str
@@ -90,21 +92,21 @@ class Match(Record):
 
     @property
     def play_off(self) -> bool:
-        """Whether the match was played after the tree, for a place among the K."""
+        """Whether the match was played after the tree, for one of the K places."""
         return self.id.startswith("p")
 
 
 class Bracket(Record):
-    """The whole tournament.
+    """The complete tournament.
 
     Attributes:
-        votes_per_match: V, raised to a multiple of G so that every order can be shown equally often.
-        rounds: the tree's, then those of play-offs.
-        merged: candidate id -> ids of candidates that make the same change and did not play.
-        ranking: all candidates, best first; the first `k` eligible ones are the selection.
-        selected: empty when nobody was eligible.
-        ineligible: the end of the ranking: candidates without anything to hand over.
-        by_lot: the selected ones that owe their place to a lot because no vote on them could be read.
+        votes_per_match: V, raised to a multiple of G so that every presentation order is equally frequent.
+        rounds: the rounds of the tree, followed by play-off rounds.
+        merged: candidate ID -> IDs of candidates with the same change, which did not play.
+        ranking: all candidates, best first; the first `k` eligible ones are selected.
+        selected: empty if no candidate was eligible.
+        ineligible: the end of the ranking: candidates with nothing to submit.
+        by_lot: selected candidates drawn at random because no vote on them could be read.
     """
 
     selector: str
@@ -120,23 +122,46 @@ class Bracket(Record):
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """All matches, in the order of the rounds."""
+        """All matches, in round order."""
         return tuple(match for matches in self.rounds for match in matches)
 
 
 class Journal(Protocol):
-    """Where votes and decided matches are kept as they come, so that a resumed tournament repeats none."""
+    """Records votes and decided matches as they come, so that a resumed tournament repeats none.
+
+    Example:
+        `tournament.journal.MemoryJournal` is a complete implementation in a few lines:
+
+        >>> from tournament.journal import MemoryJournal
+        >>> journal, pair = MemoryJournal(), ("heat-0/rollout-00", "heat-0/rollout-01")
+        >>> journal.add_votes("r0-m0", pair, [Vote(order=pair, labels=("K7Q", "B3X"), choice=pair[1])])
+        >>> [vote.choice for vote in journal.votes("r0-m0", pair)]
+        ['heat-0/rollout-01']
+    """
 
     def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
-        """Votes already cast in a match of exactly these contestants, in the order they were cast."""
+        """Return the votes already cast in a match of exactly these contestants, in the order they were cast."""
         ...
 
     def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Keep votes as soon as they are parsed; durable when it returns."""
+        """Store votes as soon as they are parsed. They are durable once this returns.
+
+        Args:
+            match_id: ID of the match, such as `r0-m3`.
+            contestants: candidate IDs of the match.
+            votes: the new votes, in the order they were cast.
+        """
         ...
 
     def lose_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Announce votes that the server did not answer. They are not kept: a resumed tournament asks again."""
+        """Report votes that the server did not answer. They are not stored, so a resumed tournament asks for them
+        again.
+
+        Args:
+            match_id: ID of the match, such as `r0-m3`.
+            contestants: candidate IDs of the match.
+            votes: the unanswered votes.
+        """
         ...
 
     def add_match(self, match: Match) -> None:
@@ -144,46 +169,100 @@ class Journal(Protocol):
         ...
 
     def drop_match(self, match: Match) -> None:
-        """Take an announced match back: a late candidate makes the same change as one that played in it."""
+        """Retract an announced match, because a late candidate makes the same change as one of its contestants."""
         ...
 
 
 class Judge(Protocol):
-    """Casts votes in one match."""
+    """Casts votes in one match.
+
+    Example:
+        >>> import asyncio
+        >>> from agents.llm.ledger import Ledger
+        >>> from tournament.presentation_order import shown_order
+        >>> class ShortestPatch:
+        ...     async def vote(self, problem, contestants, *, count, first, seed, ledger):
+        ...         choice = min(contestants, key=lambda one: len(one.patch)).id
+        ...         orders = [shown_order(contestants, number) for number in range(first, first + count)]
+        ...         ids = [tuple(one.id for one in order) for order in orders]
+        ...         return [Vote(order=order, labels=order, choice=choice) for order in ids]
+        >>> pair = [Candidate(id="a", summary="", patch="+ long"), Candidate(id="b", summary="", patch="+")]
+        >>> votes = ShortestPatch().vote("...", pair, count=2, first=0, seed=1, ledger=Ledger("example"))
+        >>> [vote.choice for vote in asyncio.run(votes)]
+        ['b', 'b']
+    """
 
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
     ) -> list[Vote]:
         """Cast votes number `first` to `first + count - 1` of a match.
 
-        Orders are balanced over the numbers: any G consecutive votes show every contestant once in every place.
-        Model failures are abstentions.
+        Presentation orders are balanced: any G consecutive votes show each contestant once in every position. Model
+        failures become abstentions.
+
+        Args:
+            problem: the task's statement.
+            contestants: the G candidates to compare, in slot order.
+            count: number of votes to cast.
+            first: number of the first vote, which determines its presentation order.
+            seed: seed of the match, the same for all of its votes.
+            ledger: accounts for the judge's tokens and enforces limits.
+
+        Returns:
+            `count` votes, in the order of their numbers.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         ...
 
 
 @runtime_checkable
 class WeighingJudge(Judge, Protocol):
-    """A judge that may know the probabilities of its choices."""
+    """A judge that may know the probabilities of its choices.
+
+    Example:
+        >>> import asyncio
+        >>> from agents.llm.ledger import Ledger
+        >>> class Sure(Judge):
+        ...     async def weighs(self, ledger):
+        ...         return True
+        ...     async def weigh(self, problem, contestants, *, seed, ledger):
+        ...         one, other = (candidate.id for candidate in contestants)
+        ...         first = Vote(order=(one, other), labels=("K7Q", "B3X"), choice=one, shares=(0.9, 0.1))
+        ...         return [first, first.model_copy(update={"order": (other, one), "shares": (0.1, 0.9)})]
+        >>> pair = [Candidate(id=name, summary="") for name in ("a", "b")]
+        >>> [vote.margin for vote in asyncio.run(Sure().weigh("...", pair, seed=1, ledger=Ledger("example")))]
+        [0.8, 0.8]
+    """
 
     async def weighs(self, ledger: Ledger) -> bool:
-        """Whether probabilities are wanted and the model gives them.
+        """Return whether probabilities are wanted and the model provides them.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         ...
 
     async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
-        """Cast one vote in each of the G orders, with `shares`.
+        """Cast one vote in each of the G presentation orders, with `shares`.
 
-        Votes that come without are plain samples, the first of the match.
+        Votes returned without shares count as sampled votes, the first of the match.
+
+        Args:
+            problem: the task's statement.
+            contestants: the G candidates to compare, in slot order.
+            seed: seed of the match.
+            ledger: accounts for the judge's tokens and enforces limits.
+
+        Returns:
+            G votes, one per presentation order.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         ...
 
@@ -198,19 +277,23 @@ class EndingJudge(Judge, Protocol):
 
 
 PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
-"""Candidates by id, each as soon as its rollout ends. None means: no candidate came of it."""
+"""Candidates by ID, each available once its rollout ends; None if the rollout produced no candidate."""
 
 
 Describe = Callable[[Candidate], Awaitable[Candidate]]
-"""Gives a candidate its summary, which costs a model call where it is not there yet."""
+"""Adds the summary to a candidate, which costs a model call unless the summary exists already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What a selection is about and works with: the problem, and everything that must be the same when it resumes.
+    """The problem to select for, and everything that must stay the same when a selection resumes.
 
     Attributes:
-        describe: None where candidates come with all that judges read.
+        problem: the task's statement.
+        seed: seed of all random choices.
+        ledger: accounts for the judges' tokens and enforces limits.
+        journal: stores votes and matches.
+        describe: None if candidates arrive complete with everything that judges read.
     """
 
     problem: str
@@ -220,10 +303,12 @@ class Case:
     describe: Describe | None = None
 
     async def described(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The candidates with everything that a judge reads; to be called right before one does.
+        """Complete the candidates with everything that judges read; call this right before judging.
 
         Raises:
-            LimitExceeded, ModelConfigError, ModelUnavailable.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the summarizer's model can succeed.
+            ModelUnavailable: its server does not answer.
         """
         if self.describe is None:
             return list(candidates)
@@ -231,14 +316,43 @@ class Case:
 
 
 class Selector(Protocol):
-    """Chooses the best k of the candidates."""
+    """Selects the best k candidates.
+
+    Example:
+        >>> import asyncio
+        >>> from agents.llm.ledger import Ledger
+        >>> from tournament.arrivals import everybody
+        >>> from tournament.journal import MemoryJournal
+        >>> from tournament.ranker import ranked
+        >>> class SmallestPatch:
+        ...     name = "smallest-patch"
+        ...     needs_model = False
+        ...     async def select(self, candidates, k, case):
+        ...         present = await everybody(candidates)
+        ...         return ranked(self.name, case.seed, sorted(present.values(), key=lambda one: len(one.patch)), k)
+        >>> async def candidate(name, patch):
+        ...     return Candidate(id=name, summary="", patch=patch)
+        >>> case = Case(problem="...", seed=1, ledger=Ledger("example"), journal=MemoryJournal())
+        >>> entrants = {"a": candidate("a", "+ long"), "b": candidate("b", "+")}
+        >>> asyncio.run(SmallestPatch().select(entrants, 1, case)).selected
+        ('b',)
+    """
 
     name: str
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
-        """Select; every awaitable may take as long as its rollout does.
+        """Select the best `k`; each awaitable may take as long as its rollout.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select; fewer if fewer are eligible.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            The bracket with all candidates ranked.
 
         Raises:
-            NoCandidates, LimitExceeded.
+            NoCandidates: no rollout produced a candidate.
+            LimitExceeded: a limit of the ledger is reached.
         """
         ...

@@ -1,4 +1,4 @@
-"""Selectors that ask nobody: by chance, by who was first, by how many made the same patch."""
+"""Selectors without a judge: random, first to finish, or majority patch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,36 +15,48 @@ from tournament.ties import preference
 
 
 class _WithoutModel:
-    """A selector that asks no model."""
+    """A selector that needs no model."""
 
     needs_model = False
 
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
-        """The selector; it has no settings."""
+        """Construct the selector, which has no settings."""
         return cls()
 
 
 class RandomSelector(_WithoutModel, Ranker):
-    """Draws at random among the candidates of the highest evidence class."""
+    """Picks at random among the candidates of the highest evidence rank."""
 
     name = "random"
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Hash of seed and id."""
+        """Rank by a hash of seed and ID.
+
+        Args:
+            field: eligible candidates, in slot order.
+            k: unused.
+            case: supplies the seed.
+        """
         return Assessment({one.id: (seeded_hash(case.seed, "random", one.id),) for one in field}, merges=False)
 
 
 class MajoritySelector(_WithoutModel, Ranker):
-    """The change that most candidates made; of equally many as `ties.preference` says.
+    """Picks the change that most candidates made; equal counts are resolved by `ties.preference`.
 
-    Further copies of a change come after one of each.
+    Further copies of a change rank after one copy of each.
     """
 
     name = "majority"
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Copies after originals, many before few."""
+        """Rank originals before copies, and frequent changes before rare ones.
+
+        Args:
+            field: eligible candidates, in slot order.
+            k: unused.
+            case: supplies the seed.
+        """
         known = {one.id: one for one in field}
         seen: set[str] = set()
         keys: dict[str, Key] = {}
@@ -57,19 +69,27 @@ class MajoritySelector(_WithoutModel, Ranker):
 
 
 class FirstFinishSelector(_WithoutModel):
-    """The first `k` candidates that are there and have something to hand over.
+    """Picks the first `k` candidates that arrive and have something to submit.
 
-    Evidence decides only between those that arrived by then. `select` returns without waiting for the others: give it
-    tasks, and cancel those that are not done when it returns.
+    Evidence only ranks those that have arrived by then. `select` returns without waiting for the others, so pass tasks
+    and cancel the unfinished ones afterwards.
     """
 
     name = "first-finish"
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
-        """Take candidates as they come.
+        """Take candidates as they arrive, until `k` of them are eligible.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select.
+            case: supplies the seed.
+
+        Returns:
+            A bracket of the candidates that arrived in time.
 
         Raises:
-            NoCandidates.
+            NoCandidates: no rollout produced a candidate.
         """
         found: list[Candidate] = []
         async with arrivals(candidates) as futures:

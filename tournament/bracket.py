@@ -1,8 +1,8 @@
-"""The bracket as pure functions: groups, byes, rounds, and the play-offs for the last places.
+"""The bracket as pure functions: groups, byes, rounds, and play-offs for the last places.
 
-The tree of matches is fixed by the number of candidates, the group size, the number kept and the seed, before any
-candidate is there. `resolve` maps whatever is known at a moment to the matches that are decided or can be judged. It is
-a function of the candidates and the judged matches alone, so the order of arrival cannot change the outcome.
+The number of candidates, the group size, the number kept and the seed fix the tree of matches before any candidate
+arrives. At any moment, `resolve` derives from what is known which matches are decided and which can be judged. It
+depends only on the candidates and the judged matches, so arrival order cannot change the outcome.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from tournament.slots import Slot, players
 from tournament.standings import play_offs
 
 Plan = tuple[tuple[tuple[int, ...], ...], ...]
-"""Rounds of groups of positions: of slots in round 0, of the previous round's groups after that."""
+"""Rounds of groups of positions, which index slots in round 0 and the previous round's groups afterwards."""
 
 MatchKey = tuple[str, tuple[str, ...]]
-"""A match's id and the ids of those who are judged in it."""
+"""A match's ID and the IDs of the contestants that are judged in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What follows from what is known.
+    """The consequences of what is known.
 
     Attributes:
-        rounds: decided matches by round; groups without a contestant are left out.
+        rounds: decided matches by round; groups without a contestant are omitted.
         ready: matches that need a judge now.
-        open: whether any match still waits, for a candidate or for another match.
+        open: whether any match is still waiting for a candidate or another match.
     """
 
     rounds: tuple[tuple[Match, ...], ...]
@@ -35,19 +35,22 @@ class Resolution:
 
 
 def plan_rounds(entrants: int, group_size: int, keep: int) -> Plan:
-    """Lay out the rounds that bring `entrants` down to `keep`, or to fewer where one round does.
+    """Lay out the rounds that reduce `entrants` to `keep`, or to fewer if a single round suffices.
 
-    In the first round everybody plays who can: `keep` winners where that many groups are possible, and a bye for one at
-    most. Groups of a round differ in size by at most one. The next round is drawn in reverse order, so that who had a
-    bye is grouped first. Where `entrants` divide evenly at every step this is the paper's tree.
+    In the first round as many entrants as possible play: it has `keep` winners if that many groups are possible, and at
+    most one bye. Group sizes within a round differ by at most one. The next round is filled in reverse order, so that
+    an entrant with a bye is placed first. If `entrants` divides evenly at every step, this is the paper's tree.
 
     Args:
         entrants: number of slots.
-        group_size: largest number of contestants of a match, at least 2.
-        keep: number that must be left, at least 1.
+        group_size: maximum contestants per match, at least 2.
+        keep: number of entrants to keep, at least 1.
+
+    Returns:
+        The rounds, first round first.
 
     Raises:
-        ValueError: a size below its minimum.
+        ValueError: a size is below its minimum.
     """
     if group_size < 2 or keep < 1:
         raise ValueError(f"group size must be at least 2 and keep at least 1, not {group_size} and {keep}")
@@ -67,13 +70,13 @@ def plan_rounds(entrants: int, group_size: int, keep: int) -> Plan:
 
 
 def resolve(slots: Sequence[Slot], plan: Plan, judged: Mapping[MatchKey, Match], keep: int) -> Resolution:
-    """Work out every match that can be decided without another vote, and which need one.
+    """Determine which matches are decided and which need votes now.
 
     Args:
-        slots: what is known of each slot, in slot order.
+        slots: state of each slot, in slot order.
         plan: from `plan_rounds(len(slots), ..., keep)`.
-        judged: matches decided by votes so far; those of contestants that do not meet are ignored.
-        keep: number of candidates that are selected.
+        judged: matches decided by votes so far; matches between contestants that no longer meet are ignored.
+        keep: number of candidates to select.
     """
     playing = {one.id for one in players(slots)}
     level: list[Slot] = [slot if not isinstance(slot, Candidate) or slot.id in playing else None for slot in slots]
@@ -104,7 +107,7 @@ def resolve(slots: Sequence[Slot], plan: Plan, judged: Mapping[MatchKey, Match],
 def _group(
     name: str, entries: Sequence[Slot], judged: Mapping[MatchKey, Match], ready: dict[MatchKey, tuple[Candidate, ...]]
 ) -> tuple[Slot, Match | None]:
-    """One group: its winner as a slot of the next round, and its match once that is decided."""
+    """Resolve one group: its winner as a slot of the next round, and its match once decided."""
     if "pending" in entries:
         return "pending", None
     present = [entry for entry in entries if isinstance(entry, Candidate)]

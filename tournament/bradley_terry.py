@@ -1,4 +1,4 @@
-"""How strong candidates are, by the pairs they won: a Bradley-Terry model with a prior, and how sure that is."""
+"""Estimate candidates' strengths from pairwise results: a Bradley-Terry model with a prior and uncertainty."""
 
 import math
 import random
@@ -11,13 +11,13 @@ _PASSES = 30
 
 @dataclass(frozen=True, slots=True)
 class Strength:
-    """A candidate's strength in logits: its mode, and the standard deviation around it."""
+    """A candidate's strength in logits: posterior mode and standard deviation."""
 
     mean: float
     sd: float
 
     def draw(self, rng: random.Random) -> float:
-        """One plausible value."""
+        """Draw one plausible value."""
         return rng.gauss(self.mean, self.sd)
 
 
@@ -25,7 +25,8 @@ def strengths(names: Sequence[str], wins: Mapping[tuple[str, str], float]) -> di
     """Fit strengths to votes.
 
     Args:
-        wins: (winner, loser) -> votes, or the sum of the probabilities given to the winner.
+        names: all candidates, including those without votes.
+        wins: (winner, loser) -> number of votes, or sum of the probabilities given to the winner.
     """
     mean = dict.fromkeys(names, 0.0)
     curve = dict.fromkeys(names, 1 / _PRIOR_SD**2)

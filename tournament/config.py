@@ -1,4 +1,4 @@
-"""The tournament's settings; their values and prompts are in `configs/default.yaml` under `tournament:`."""
+"""The tournament's settings. Their values and prompts are in `configs/default.yaml` under `tournament:`."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -14,21 +14,22 @@ class JudgeConfig(Config):
     """What a judge is shown and asked.
 
     Attributes:
-        view: what it sees of each candidate: `change` is the diff of its source, `evidence` what was executed on it.
-        candidate_chars: characters of one candidate's text; more is cut in the middle, for all the same.
-        change_chars: characters of its diff in that; what does not fit is counted in words.
+        view: what the judge sees of each candidate: `change` is the diff of its source code, `evidence` what was
+            executed on it.
+        candidate_chars: characters per candidate; longer text is cut in the middle, equally for all.
+        change_chars: characters of the diff within that; the rest is only counted.
         problem_chars: characters of the problem statement.
-        strip_comments: leave comments of diffs out of what is shown.
-        second_view: ask for every vote a second time, with comments, where there are any; what is chosen without them
-            counts, and a vote that differs is marked as `presentation_sensitive`. Up to twice the requests.
-        votes_from: `logprobs` takes the model's probability for each label in place of V samples, by one request for
-            each order; `samples` draws V votes; `auto` takes probabilities where the server gives them and the model
-            does not think before it answers, else samples.
-        temperature: of the votes; the same for all.
-        max_tokens: of one vote.
-        system: Jinja2 template of the rules; gets `shown`, the names of the fields that each candidate has.
+        strip_comments: remove comments from displayed diffs.
+        second_view: repeat every vote with comments if there are any. The choice without comments counts; a differing
+            vote is marked `presentation_sensitive`. Up to twice the requests.
+        votes_from: `logprobs` replaces V samples by the model's probability for each label, with one request per
+            presentation order; `samples` draws V votes; `auto` uses probabilities if the server provides them and the
+            model does not reason before it answers, else samples.
+        temperature: sampling temperature of all votes.
+        max_tokens: maximum tokens of one vote.
+        system: Jinja2 template of the rules; receives `shown`, the field names that each candidate has.
         user: Jinja2 template around `data`, the JSON text with problem and candidates, and `labels`.
-        choice_first: Jinja2 template that follows `user` where probabilities are asked for.
+        choice_first: Jinja2 template appended to `user` when probabilities are requested.
     """
 
     view: Literal["summary", "trajectory", "patch", "summary+evidence", "summary+change+evidence"]
@@ -46,12 +47,12 @@ class JudgeConfig(Config):
 
 
 class ScoringConfig(Config):
-    """The selectors that judge one candidate at a time, `pointwise` and `verify`.
+    """Settings of the selectors that judge one candidate at a time, `pointwise` and `verify`.
 
     Attributes:
-        samples: scores or verifications of one candidate.
+        samples: scores or verifications per candidate.
         score_system, verify_system: Jinja2 templates of the rules.
-        user: Jinja2 template; gets `data` and `labels`, as the judge's does.
+        user: Jinja2 template; receives `data` and `labels`, like the judge's.
     """
 
     samples: int = Field(gt=0)
@@ -61,7 +62,7 @@ class ScoringConfig(Config):
 
 
 class AdaptiveConfig(Config):
-    """The selector `adaptive`: votes until somebody leads by `margin`, at most `votes` of them."""
+    """The selector `adaptive`: votes until one candidate leads by `margin`, with at most `votes` votes."""
 
     margin: int = Field(ge=1)
     votes: int = Field(ge=1)
@@ -71,17 +72,17 @@ class TournamentConfig(Config):
     """How candidates are selected.
 
     Attributes:
-        selector: a name of `tournament.registry.SELECTORS`, or `module:Class` of your own.
-        options: settings of a selector of your own, which declares them as `Options`.
+        selector: a name from `tournament.registry.SELECTORS`, or `module:Class` for your own.
+        options: settings of your own selector, which declares them as `Options`.
         group_size: G, candidates compared at once.
-        votes: V, votes of one comparison; raised to a multiple of G, so that every order is shown equally often.
+        votes: V, votes per comparison; raised to a multiple of G so that every presentation order is equally frequent.
         merge: which candidates enter as one. `source`: those whose patches make the same change to source code,
-            whatever they do to tests, documentation, change logs, comments and formatting; `exact`: those whose
-            patches make the same tree.
-        ties: who wins where votes do not say, the first that does. `more-copies`: whose change more candidates made;
-            `earlier-block`: who had its last vote a block of G votes earlier; `fewer-edits`: who changed fewer lines;
-            `smaller-patch`: whose patch is smaller. Then a lot.
-        early_stop: `balanced` stops after the block of G votes that makes the winner sure; `never` casts all V.
+            regardless of tests, documentation, change logs, comments and formatting; `exact`: those whose patches
+            produce the same tree.
+        ties: tie-breaks, tried in order. `more-copies`: the change that more candidates made; `earlier-block`: the one
+            that got its last vote a block of G votes earlier; `fewer-edits`: the one that changed fewer lines;
+            `smaller-patch`: the one with the smaller patch. Remaining ties are decided at random.
+        early_stop: `balanced` stops after the block of G votes that makes the winner certain; `never` casts all V.
     """
 
     selector: str
@@ -97,7 +98,7 @@ class TournamentConfig(Config):
 
     @property
     def full_match(self) -> int:
-        """Votes of a full match of G candidates."""
+        """Number of votes in a full match of G candidates."""
         return whole_blocks(self.votes, self.group_size)
 
     @field_validator("early_stop", mode="before")

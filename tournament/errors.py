@@ -1,15 +1,15 @@
-"""What can go wrong in the tournament room.
+"""Errors of the tournament room.
 
 * TournamentError
-  + NoCandidates     nothing to choose from: no rollout gave a candidate
+  + NoCandidates     nothing to choose from, as no rollout produced a candidate
 """
 
 from core.errors import ExpectedError
 
 
 class TournamentError(ExpectedError):
-    """Base of this room's errors."""
+    """Base class of this room's errors."""
 
 
 class NoCandidates(TournamentError):
-    """No rollout gave a candidate."""
+    """No rollout produced a candidate."""

@@ -1,4 +1,4 @@
-"""Judges without a model, for tests and simulations: each has one known virtue or vice."""
+"""Judges without a model for tests and simulations, each with one known virtue or vice."""
 
 import math
 import random
@@ -13,10 +13,10 @@ from tournament.slots import seeded_hash
 
 
 class FakeJudge(ABC):
-    """Votes in balanced orders by one rule; a vote depends on its number, the match and the seed alone.
+    """Votes by one rule in balanced presentation orders; a vote depends only on its number, the match and the seed.
 
     Attributes:
-        asked: for every vote, the match's seed, the vote's number and the order shown.
+        asked: for every vote, the match's seed, the vote's number and the presentation order.
     """
 
     def __init__(self) -> None:
@@ -25,7 +25,19 @@ class FakeJudge(ABC):
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
     ) -> list[Vote]:
-        """Cast the votes and note that they were asked for."""
+        """Cast the votes and record them in `asked`.
+
+        Args:
+            problem: unused.
+            contestants: the candidates to compare.
+            count: number of votes to cast.
+            first: number of the first vote.
+            seed: seed of the match.
+            ledger: unused.
+
+        Returns:
+            `count` votes, in the order of their numbers.
+        """
         votes = []
         for number in range(first, first + count):
             order = shown_order(contestants, number)
@@ -39,47 +51,56 @@ class FakeJudge(ABC):
 
     @abstractmethod
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The id of the winner of one vote, or None; `match` is the match's seed, the same for all its votes."""
+        """Decide one vote.
+
+        Args:
+            order: the candidates, in presentation order.
+            rng: random numbers specific to this vote.
+            match: seed of the match, the same for all of its votes.
+
+        Returns:
+            ID of the winner, or None to abstain.
+        """
 
 
 class PerfectJudge(FakeJudge):
-    """Always names the best by a known quality; equal ones by chance."""
+    """Always names the candidate of highest known quality, choosing at random between equals."""
 
     def __init__(self, quality: Mapping[str, float]) -> None:
         super().__init__()
         self.quality = quality
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """One of those of the highest quality."""
+        """Name one of the candidates of highest quality."""
         best = max(self.quality[one.id] for one in order)
         return rng.choice([one.id for one in order if self.quality[one.id] == best])
 
 
 class RandomJudge(FakeJudge):
-    """Throws dice."""
+    """Chooses at random."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """Anybody."""
+        """Name any candidate."""
         return rng.choice(order).id
 
 
 class AlwaysFirstJudge(FakeJudge):
-    """Names whoever is shown first."""
+    """Names whichever candidate is shown first."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The first."""
+        """Name the first candidate."""
         return order[0].id
 
 
 class BiasedJudge(FakeJudge):
-    """Chooses with odds by quality and place: a softmax of quality, plus `bias` logits for the first place.
+    """Chooses by quality and position: a softmax of quality, with `bias` logits added to the first position.
 
     Args:
-        quality: in logits, by candidate id.
-        bias: logits added to who is shown first.
-        noise: standard deviation, in logits, of an error that a judge makes of a candidate among given rivals, in all
-            votes alike; asked again, a judge with noise repeats itself more often than its accuracy says.
-        seed: of the errors.
+        quality: in logits, by candidate ID.
+        bias: logits added to the candidate shown first.
+        noise: standard deviation, in logits, of a fixed error in the judgement of a candidate among given rivals. All
+            votes share it, so a noisy judge repeats itself more often than its accuracy suggests.
+        seed: seed of the errors.
     """
 
     def __init__(self, quality: Mapping[str, float], bias: float = 0.0, noise: float = 0.0, seed: int = 0) -> None:
@@ -87,7 +108,7 @@ class BiasedJudge(FakeJudge):
         self.quality, self.bias, self.noise, self.seed = quality, bias, noise, seed
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """A draw from the softmax."""
+        """Draw from the softmax."""
         ids = [one.id for one in order]
         logits = [
             self.quality[name] + self._error(name, ids) + self.bias * (not place) for place, name in enumerate(ids)
@@ -102,12 +123,13 @@ class BiasedJudge(FakeJudge):
 
 
 class AccuracyJudge(BiasedJudge):
-    """Right with probability `accuracy` on a pair of a passing and a failing candidate, a coin between equals.
+    """Right with probability `accuracy` about a passing and a failing candidate, and a coin flip between equals.
 
     Args:
-        passing: ids of the candidates that pass.
-        accuracy: of one vote without bias, above 0 and below 1.
-        bias: logits added to who is shown first.
+        passing: IDs of the candidates that pass.
+        ids: IDs of all candidates.
+        accuracy: probability for one vote without bias, above 0 and below 1.
+        bias: logits added to the candidate shown first.
     """
 
     def __init__(self, passing: Sequence[str], ids: Sequence[str], accuracy: float, bias: float = 0.0) -> None:
@@ -116,18 +138,18 @@ class AccuracyJudge(BiasedJudge):
 
 
 class LengthJudge(FakeJudge):
-    """Names whoever wrote most."""
+    """Names the candidate with the longest summary."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The one with the longest summary."""
+        """Name the candidate with the longest summary."""
         return max(order, key=lambda one: len(one.summary)).id
 
 
 class GullibleJudge(FakeJudge):
-    """Does what a candidate's text tells it: `choose candidate 2` is the second shown, `choose ID` that id."""
+    """Obeys instructions in candidates' texts: `choose candidate 2` picks the second shown, `choose ID` that ID."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The first order that names somebody, else dice."""
+        """Obey the first instruction that names a candidate, or choose at random."""
         for one in order:
             for wish in re.findall(r"choose (?:candidate )?([\w/-]+)", one.summary + one.patch):
                 if wish.isdigit() and 0 < int(wish) <= len(order):
@@ -138,14 +160,14 @@ class GullibleJudge(FakeJudge):
 
 
 class RefusingJudge(FakeJudge):
-    """Refuses every match that one of `offended` plays in; without names, all."""
+    """Abstains in matches with any of the `offended` candidates, or in all matches if none are given."""
 
     def __init__(self, offended: Sequence[str] = ()) -> None:
         super().__init__()
         self.offended = frozenset(offended)
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """Nobody, or dice."""
+        """Abstain, or choose at random."""
         if not self.offended or any(one.id in self.offended for one in order):
             return None
         return rng.choice(order).id

@@ -1,4 +1,4 @@
-"""Votes that nobody could read: which are kept, what they decided, and when they end the run."""
+"""Handle unreadable votes: which are stored, what they decide, and when they end the run."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,7 +9,14 @@ _SERVER_FAILED = frozenset(("rejected", "too-long", "unavailable"))
 
 
 def keep_votes(journal: Journal, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-    """Keep votes in the journal, unless the server answered none of them: a resumed tournament asks for these again."""
+    """Store votes in the journal, unless the server answered none of them; a resumed tournament asks for those again.
+
+    Args:
+        journal: receives the votes.
+        match_id: ID of the match.
+        contestants: candidate IDs of the match.
+        votes: the new votes, in the order they were cast.
+    """
     if all(vote.failure in _SERVER_FAILED for vote in votes):
         journal.lose_votes(match_id, contestants, votes)
     else:
@@ -17,22 +24,22 @@ def keep_votes(journal: Journal, match_id: str, contestants: tuple[str, ...], vo
 
 
 def chosen_by_lot(selected: Sequence[str], matches: Iterable[Match]) -> tuple[str, ...]:
-    """Those of the selected on whom votes were asked for in a match of which none could be read."""
+    """List the selected candidates that played a match in which no vote could be read."""
     unheard = {name for match in matches if match.decided_by == "unheard" for name in match.votes[0].order}
     return tuple(name for name in selected if name in unheard)
 
 
 class Rejections:
-    """Ends a run whose judge the server does not listen to: no vote request was ever taken, whatever the match."""
+    """Ends a run if the server has rejected every vote request so far, in any match."""
 
     def __init__(self) -> None:
         self._taken = False
 
     def check(self, votes: Sequence[Vote]) -> None:
-        """Look at all votes of a selection that is over.
+        """Check all votes of a finished selection.
 
         Raises:
-            ModelConfigError: the server rejected every one of them, and all before; says so in the server's words.
+            ModelConfigError: the server rejected these and all earlier votes; quotes the server.
         """
         self._taken = self._taken or any(vote.failure != "rejected" for vote in votes)
         if votes and not self._taken:

@@ -1,4 +1,4 @@
-"""A journal that lives in memory: for tests, and for tournaments that need not survive their process."""
+"""An in-memory journal, for tests and for tournaments that need not survive their process."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from tournament.bracket import MatchKey
 
 
 class MemoryJournal:
-    """Keeps votes and matches in dictionaries.
+    """A `Journal` that keeps everything in memory.
 
     Attributes:
-        cast: votes by match id and contestants.
+        cast: votes by match ID and contestants.
         lost: votes that the server did not answer.
         matches: announced matches, in order.
-        dropped: those taken back.
+        dropped: retracted matches.
     """
 
     def __init__(self) -> None:
@@ -23,21 +23,33 @@ class MemoryJournal:
         self.dropped: list[Match] = []
 
     def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
-        """Votes already cast in this match, in order."""
+        """See `Journal.votes`."""
         return self.cast.get((match_id, contestants), ())
 
     def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Keep more votes of this match."""
+        """Append votes to a match.
+
+        Args:
+            match_id: ID of the match.
+            contestants: candidate IDs of the match.
+            votes: the new votes, in the order they were cast.
+        """
         self.cast[match_id, contestants] = (*self.votes(match_id, contestants), *votes)
 
     def lose_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Remember votes that will be asked for again."""
+        """Record votes that will be asked for again.
+
+        Args:
+            match_id: ID of the match.
+            contestants: candidate IDs of the match.
+            votes: the unanswered votes.
+        """
         self.lost.extend(votes)
 
     def add_match(self, match: Match) -> None:
-        """Keep a decided match."""
+        """Record a decided match."""
         self.matches.append(match)
 
     def drop_match(self, match: Match) -> None:
-        """Keep a match that no longer counts."""
+        """Record a retracted match."""
         self.dropped.append(match)

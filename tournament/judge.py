@@ -1,4 +1,4 @@
-"""The judge that asks a model: G candidates in one request, one choice in every reply."""
+"""A judge backed by a chat model: G candidates per request, one choice per reply."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ from tournament.view import view_of
 
 _REASON_CHARS = 1500
 _ALTERNATIVES = 20
-"""Log probabilities asked for at every token; servers give no more."""
+"""Log probabilities requested per token, the maximum that servers offer."""
 _PREAMBLE_CHARS = 120
-"""A choice that comes later in a reply follows thoughts: its probability is that of one train of thought."""
+"""A choice later in the reply follows reasoning, so its probability reflects only one sampled line of thought."""
 _TRIAL_PROBLEM = "The function must return the sum of its two arguments; it returns their difference."
 _TRIAL = tuple(
     Candidate(id=name, summary=text, patch=f"+    {text}", trajectory=text, evidence=text)
@@ -31,30 +31,30 @@ _TRIAL = tuple(
 
 
 class VoteReply(Record):
-    """A reply to a vote's question; `choice` is a label."""
+    """Reply to a vote; `choice` is a label."""
 
     reason: str
     choice: str
 
 
 def vote_schema(labels: Sequence[str]) -> ResponseSchema:
-    """The reply's schema: the reason comes before the choice."""
+    """Schema of a vote in which the reason precedes the choice."""
     return object_schema("vote", {"reason": {"type": "string"}, "choice": {"type": "string", "enum": list(labels)}})
 
 
 def choice_schema(labels: Sequence[str]) -> ResponseSchema:
-    """The same with the choice first, so that its probability does not depend on a sampled reason."""
+    """Schema of a vote in which the choice comes first, so that its probability does not depend on a sampled reason."""
     properties = vote_schema(labels).json_schema["properties"]
     return object_schema("vote", {name: properties[name] for name in ("choice", "reason")})
 
 
 class ModelJudge:
-    """Compares candidates by a chat model.
+    """Compares candidates with a chat model.
 
-    Votes of the same order share one request (`n`); the orders are asked for at the same time.
+    Votes in the same presentation order share one request (`n`); different orders are requested concurrently.
 
     Args:
-        config: what is shown (`config.judge`) and how it is asked.
+        config: what is shown (`config.judge`), and how the model is asked.
         model: any chat model.
     """
 
@@ -72,10 +72,22 @@ class ModelJudge:
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
     ) -> list[Vote]:
-        """Cast votes number `first` to `first + count - 1`. See `tournament.base.Judge`.
+        """Cast votes number `first` to `first + count - 1`; see `tournament.base.Judge`.
+
+        Args:
+            problem: the task's statement.
+            contestants: the G candidates to compare, in slot order.
+            count: number of votes to cast.
+            first: number of the first vote, which determines its presentation order.
+            seed: seed of the match.
+            ledger: accounts for the model's tokens and enforces limits.
+
+        Returns:
+            `count` votes, in the order of their numbers.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the model can succeed.
         """
         by_order: dict[int, list[int]] = {}
         for number in range(first, first + count):
@@ -89,12 +101,14 @@ class ModelJudge:
         return [votes[number] for number in sorted(votes)]
 
     async def weighs(self, ledger: Ledger) -> bool:
-        """Whether the model gives probabilities: found out once, by a small question of its own.
+        """Return whether the model provides probabilities, determined once with a small trial question.
 
-        So how a match is judged depends neither on which match is the first nor on whether a tournament is resumed.
+        The way matches are judged therefore depends neither on which match comes first nor on whether a tournament is
+        resumed.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the model can succeed.
         """
         async with self._finding_out:
             if self._gives is None:
@@ -106,10 +120,20 @@ class ModelJudge:
         return self._gives
 
     async def weigh(self, problem: str, contestants: Sequence[Candidate], *, seed: int, ledger: Ledger) -> list[Vote]:
-        """One vote in each order, by probabilities. See `tournament.base.WeighingJudge`.
+        """Cast one vote per presentation order, by probabilities; see `tournament.base.WeighingJudge`.
+
+        Args:
+            problem: the task's statement.
+            contestants: the G candidates to compare, in slot order.
+            seed: seed of the match.
+            ledger: accounts for the model's tokens and enforces limits.
+
+        Returns:
+            G votes, one per presentation order.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the model can succeed.
         """
         results = await together(
             self._same_order(self.direct, problem, contestants, [number], seed, ledger)
@@ -144,7 +168,7 @@ class ModelJudge:
                 n=len(numbers),
                 seed=request_seed(seed, numbers[0]),
                 ledger=ledger,
-                # One for each order, so that later votes of it find the whole prompt in the prefix cache.
+                # One seed per order, so that later votes in that order find the whole prompt in the prefix cache.
                 label_seed=request_seed(seed, numbers[0] % len(contestants)),
                 session=session_of(ledger, seed),
             )
@@ -154,7 +178,7 @@ class ModelJudge:
         return [_compared(vote, other) for vote, other in zip(votes, again[0], strict=True)] if again else votes
 
     def _differ(self, shown: Sequence[Candidate]) -> bool:
-        """Whether there is anything that only the second view shows."""
+        """Whether the second view shows anything that the first does not."""
         assert self.second is not None
         one, other = self.asker.config, self.second.config
         return any(view_of(c, one, one.candidate_chars) != view_of(c, other, one.candidate_chars) for c in shown)
@@ -164,17 +188,17 @@ class ModelJudge:
         return [self._vote(reply, asked, ids) for reply in asked.replies]
 
     def _vote(self, reply: Completion | None, asked: Asked, ids: dict[str, str]) -> Vote:
-        """A reply as a vote; one that is not exactly what was asked for is an abstention."""
+        """Convert a reply to a vote; anything but exactly what was asked for is an abstention."""
         order, labels = tuple(ids.values()), tuple(ids)
-        said = read(reply.content, VoteReply) if reply else None
-        if reply is None or said is None or said.choice not in ids:
+        parsed = read(reply.content, VoteReply) if reply else None
+        if reply is None or parsed is None or parsed.choice not in ids:
             return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
-        reason = cut(for_model(said.reason), _REASON_CHARS)
+        reason = cut(for_model(parsed.reason), _REASON_CHARS)
         shares = self._shares(reply, labels)
-        return Vote(order=order, labels=labels, choice=ids[said.choice], reason=reason, shares=shares)
+        return Vote(order=order, labels=labels, choice=ids[parsed.choice], reason=reason, shares=shares)
 
     def _shares(self, reply: Completion, labels: tuple[str, ...]) -> tuple[float, ...]:
-        """The labels' probabilities, where they are known and not those of one train of thought."""
+        """The labels' probabilities, if known and not conditioned on one line of thought."""
         found = label_shares(reply.logprobs, labels)
         thought = bool((reply.reasoning or "").strip()) or (found is not None and found.preceded_by > _PREAMBLE_CHARS)
         if found is None or (thought and self.asker.config.votes_from == "auto"):

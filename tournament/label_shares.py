@@ -1,10 +1,10 @@
-"""How likely a model was to choose each label, read from the log probabilities of its reply's tokens.
+"""Compute a model's probability for each label from the log probabilities of its reply's tokens.
 
-The choice is found in the tokens' own text, since a tokenizer may cut a label anywhere, together with the quote before
-it or the one behind it. Where labels begin alike, the probabilities of several tokens are multiplied. A label that is
-not among the alternatives a server lists gets as much as the least likely of them at most.
+The choice is located in the tokens' text, because a tokenizer may split a label anywhere, or join it with a quote
+before or after it. If labels share a beginning, the probabilities of several tokens are multiplied. A label missing
+from the alternatives that the server lists gets at most the probability of the least likely one listed.
 
-Source: reading the distribution over judgements in place of one sample from it, arXiv:2503.03064.
+Source: using the judgement distribution instead of one sample from it, arXiv:2503.03064.
 """
 
 import math
@@ -19,11 +19,11 @@ _CHOICE = re.compile(r'"choice"\s*:\s*"')
 
 @dataclass(frozen=True, slots=True)
 class LabelShares:
-    """What the tokens say.
+    """Label probabilities read from a reply.
 
     Attributes:
-        shares: probabilities of the labels, in their order; they sum to 1.
-        preceded_by: characters that were generated before the chosen label, JSON included.
+        shares: probabilities in label order; they sum to 1.
+        preceded_by: characters generated before the chosen label, including JSON syntax.
     """
 
     shares: tuple[float, ...]
@@ -31,14 +31,14 @@ class LabelShares:
 
 
 def label_shares(tokens: Sequence[TokenLogprob], labels: Sequence[str]) -> LabelShares | None:
-    """Read the probabilities of the labels where the last `"choice": "` of a reply ends.
+    """Read the labels' probabilities right after the last `"choice": "` in a reply.
 
     Args:
-        tokens: of the whole reply, in order.
-        labels: those that the model could choose.
+        tokens: all tokens of the reply, in order.
+        labels: the labels that the model could choose.
 
     Returns:
-        None where the tokens do not hold a choice of a label with alternatives.
+        None if the tokens contain no choice of a label with alternatives.
     """
     found = list(_CHOICE.finditer("".join(token.token for token in tokens)))
     if not found:
@@ -67,14 +67,14 @@ def label_shares(tokens: Sequence[TokenLogprob], labels: Sequence[str]) -> Label
 
 
 def _alternatives(token: TokenLogprob, head: str) -> tuple[dict[str, float], float]:
-    """Probabilities of what could stand here behind `head`, and the most that anything not listed has."""
+    """Probabilities of the possible continuations of `head`, and an upper bound for any that is not listed."""
     listed = {text: math.exp(value) for text, value in (*token.top, (token.token, token.logprob))}
     unlisted = min(*listed.values(), max(1 - sum(listed.values()), 0.0))
     return {text[len(head) :]: share for text, share in listed.items() if text.startswith(head)}, unlisted
 
 
 def _from(tokens: Sequence[TokenLogprob], start: int) -> Iterator[tuple[TokenLogprob, str]]:
-    """The tokens from the one that holds the character `start`; with each, what of it comes before that."""
+    """The tokens from the one that contains character `start`, each with its text before that position."""
     at = 0
     for token in tokens:
         end = at + len(token.token)
@@ -84,10 +84,10 @@ def _from(tokens: Sequence[TokenLogprob], start: int) -> Iterator[tuple[TokenLog
 
 
 def _fits(text: str, rest: str) -> bool:
-    """Whether a token can be the next of a label of which `rest` is still to come."""
+    """Whether a token can continue a label of which `rest` is still missing."""
     return bool(text) and (rest.startswith(text) or text.startswith(rest))
 
 
 def _only(text: str, label: str, left: dict[str, str]) -> bool:
-    """Whether a token leads to this label and to no other."""
+    """Whether a token leads to this label and no other."""
     return [other for other, rest in left.items() if _fits(text, rest)] == [label]

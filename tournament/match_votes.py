@@ -1,4 +1,4 @@
-"""The votes of one match: the journal's first, then the judge's, in waves, until the match is decided."""
+"""Collect the votes of one match: those in the journal first, then the judge's, in waves, until it is decided."""
 
 from collections.abc import Sequence
 
@@ -12,35 +12,45 @@ from tournament.view import shown_copies
 
 
 class MatchVotes:
-    """Judges single matches: takes the journal's votes first, then asks in waves until the match is decided."""
+    """Judges single matches: replays the journal's votes, then asks in waves until the match is decided."""
 
     def __init__(self, config: TournamentConfig, judge: Judge, case: Case) -> None:
         self.config, self.judge, self.case = config, judge, case
 
     @property
     def most(self) -> int:
-        """Votes of one match, at most."""
+        """Maximum number of votes in one match."""
         return self.config.votes
 
     def wave(self, choices: Sequence[str | None], rules: Rules) -> int:
-        """How many votes to ask for next; 0 ends the match."""
+        """Number of votes to ask for next; 0 ends the match."""
         return next_wave(choices, rules, early_stop=self.config.early_stop != "never")
 
     async def decide(self, match_id: str, contestants: tuple[Candidate, ...]) -> Match:
-        """Ask for votes until the match is decided.
+        """Collect votes until the match is decided.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         rules = self.rules(match_id, contestants, self.most)
         votes = await self.votes(match_id, contestants, rules)
         return decided_match(match_id, contestants, rules, votes)
 
     async def votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
-        """The match's votes: one in each order where the judge gives probabilities, else as many as it takes.
+        """Collect the match's votes: one per order if the judge provides probabilities, else as many as it takes.
+
+        Args:
+            match_id: ID of the match.
+            contestants: the candidates to compare, in slot order.
+            rules: from `rules`.
+
+        Returns:
+            The votes that count, in the order they were cast.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         try:
             return await self._votes(match_id, contestants, rules)
@@ -66,9 +76,11 @@ class MatchVotes:
         return needed(votes, wave)
 
     def rules(self, match_id: str, contestants: tuple[Candidate, ...], votes: int) -> Rules:
-        """What is fixed before the match's first vote.
+        """Fix the rules of a match before its first vote.
 
         Args:
+            match_id: ID of the match.
+            contestants: the candidates to compare, in slot order.
             votes: V; raised to a multiple of the number of contestants.
         """
         ties, seed = self.config.ties, self.case.seed
@@ -82,7 +94,7 @@ class MatchVotes:
         )
 
     async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...]) -> list[Vote]:
-        """One vote in each order from a judge that may know probabilities; none from any other."""
+        """Cast one vote per order with a judge that knows probabilities; none with any other judge."""
         judge = self.judge
         if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):
             return []
@@ -101,7 +113,7 @@ class MatchVotes:
         return self._keep(match_id, contestants, cast, count)
 
     def _keep(self, match_id: str, contestants: tuple[Candidate, ...], cast: Sequence[Vote], count: int) -> list[Vote]:
-        """Keep votes in the journal. A choice of somebody who does not play, or a missing vote, is an abstention."""
+        """Store votes in the journal. Missing votes, and choices of candidates that do not play, become abstentions."""
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote", failure="unreadable")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
@@ -112,23 +124,26 @@ class MatchVotes:
 
 
 class MarginVotes(MatchVotes):
-    """Judges matches until somebody leads by a margin: few votes where the judge is sure, many where it is not."""
+    """Votes until a candidate leads by a margin: few votes if the judge is sure, many if it is not."""
 
     @property
     def most(self) -> int:
-        """Votes of one match, at most."""
+        """Maximum number of votes in one match."""
         return self.config.adaptive.votes
 
     def wave(self, choices: Sequence[str | None], rules: Rules) -> int:
-        """Whole blocks, until the margin is there."""
+        """Ask for whole blocks until the margin is reached."""
         return next_wave_by_margin(choices, rules, self.config.adaptive.margin)
 
 
 def decided_match(match_id: str, contestants: Sequence[Candidate], rules: Rules, votes: tuple[Vote, ...]) -> Match:
-    """The match that these votes decide.
+    """Decide a match by its votes.
 
     Args:
-        votes: all that are cast.
+        match_id: ID of the match.
+        contestants: the candidates compared, in slot order.
+        rules: the match's rules.
+        votes: all votes cast.
     """
     shares, choices = weighed(votes, rules.block), [vote.choice for vote in votes]
     worth: dict[str, float] = shares or {name: choices.count(name) for name in rules.preference}

@@ -1,4 +1,4 @@
-"""How much a judge's choices follow the order it was shown, measured on the votes that were cast anyway.
+"""Measure how much a judge's choices follow presentation order, using the votes already cast.
 
 Source: position consistency and preference fairness of arXiv:2406.07791, simplified.
 """
@@ -11,17 +11,18 @@ from tournament.base import Bracket, Match
 
 
 class PositionReport(Record):
-    """A judge's habits over a whole tournament.
+    """A judge's position bias over a complete tournament.
 
     Attributes:
-        compared: pairs that were judged in both orders with a clear choice in each.
-        consistent: those of them with the same choice in both.
-        first: of the others, those in which whoever was shown first was chosen both times.
-        first_votes, votes: votes for whoever was shown first, and all that name somebody.
-        abstentions: votes that name nobody.
-        sensitive: votes that name another when the patches' comments are shown; only where that was asked.
-        unheard: matches of which no vote could be read.
-        one_sided: matches of which votes in some orders could be read, and none in another.
+        compared: pairs judged in both orders with a clear choice in each.
+        consistent: pairs among them with the same choice in both orders.
+        first: inconsistent pairs in which the candidate shown first was chosen both times.
+        first_votes: votes for the candidate shown first.
+        votes: all votes that name a candidate.
+        abstentions: votes that name none.
+        sensitive: votes that change when the patches' comments are shown, if that was tried.
+        unheard: matches in which no vote could be read.
+        one_sided: matches in which votes could be read in some orders but not in others.
     """
 
     compared: int
@@ -36,12 +37,12 @@ class PositionReport(Record):
 
     @property
     def consistency(self) -> float | None:
-        """Share of pairs whose winner does not depend on the order; None without any."""
+        """Fraction of pairs whose winner does not depend on the order; None if there are none."""
         return self.consistent / self.compared if self.compared else None
 
     @property
     def p_value(self) -> float:
-        """Chance of flipped pairs as lopsided as these if the judge had no favourite place (two-sided, exact)."""
+        """Probability of a split at least this lopsided if the judge has no position bias (two-sided, exact)."""
         flipped = self.compared - self.consistent
         extreme = max(self.first, flipped - self.first)
         tail = sum(math.comb(flipped, count) for count in range(extreme, flipped + 1)) * 0.5**flipped
@@ -49,12 +50,12 @@ class PositionReport(Record):
 
 
 def orders_disagree(match: Match) -> bool:
-    """Whether a pair was judged in both orders and most votes of each name another."""
+    """Return whether a pair was judged in both orders and the majority of each order names a different winner."""
     return len(set(_by_order(match).values())) == 2
 
 
 def position_report(bracket: Bracket) -> PositionReport:
-    """Count over all judged matches of a bracket; groups larger than two count for the votes alone."""
+    """Count over all judged matches of a bracket; groups larger than two contribute only to the vote counts."""
     compared = consistent = first = first_votes = votes = abstentions = sensitive = one_sided = 0
     for match in bracket.matches:
         named = [vote for vote in match.votes if vote.choice is not None]
@@ -82,7 +83,7 @@ def position_report(bracket: Bracket) -> PositionReport:
 
 
 def _by_order(match: Match) -> dict[tuple[str, ...], str]:
-    """For each order of a pair that was shown, the choice of most of its votes; ties are left out."""
+    """Majority choice in each order in which a pair was shown; ties are omitted."""
     counts: dict[tuple[str, ...], Counter[str]] = {}
     for vote in match.votes:
         if vote.choice is not None and len(vote.order) == 2:

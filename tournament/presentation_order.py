@@ -1,4 +1,4 @@
-"""The order in which contestants are shown, by vote number."""
+"""The order in which contestants are presented, by vote number."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -7,6 +7,6 @@ T = TypeVar("T")
 
 
 def shown_order(contestants: Sequence[T], number: int) -> tuple[T, ...]:
-    """Rotate by the vote's number: G votes in a row show everyone once in every place (both orders of a pair)."""
+    """Rotate by the vote number: G consecutive votes show everyone once in every position (both orders of a pair)."""
     shift = number % len(contestants)
     return (*contestants[shift:], *contestants[:shift])

@@ -1,7 +1,7 @@
-"""Puts candidates before a model as data, and reads its answer as data.
+"""Present candidates to a model as data, and parse its answer as data.
 
-Rules stand in the system message only. Everything that somebody else wrote is a JSON string in the one user message;
-candidates have labels that are drawn for each question and occur in no text shown, so that no text can name one.
+Rules appear only in the system message. All untrusted text is inside a JSON string in the single user message.
+Candidates get labels that are drawn per question and occur in none of the texts shown, so no text can refer to one.
 """
 
 import json
@@ -39,13 +39,13 @@ _SMALLEST_VIEW = 500
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about candidates.
+    """A question about candidates.
 
     Attributes:
-        system: Jinja2 template of the rules; gets `shown`, the names of the fields that each candidate has.
-        user: Jinja2 template; gets `data` (JSON text) and `labels`.
-        schema: makes the reply's schema from the labels.
-        alternatives: log probabilities to ask for at every token; None for none.
+        system: Jinja2 template of the rules; receives `shown`, the field names that each candidate has.
+        user: Jinja2 template; receives `data` (JSON text) and `labels`.
+        schema: builds the reply's schema from the labels.
+        alternatives: log probabilities to request per token; None for none.
     """
 
     system: str
@@ -56,13 +56,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came back of one request.
+    """The result of one request.
 
     Attributes:
-        labels: in the order of the candidates.
-        replies: completions; None for one that is missing.
-        failure: why replies that cannot be read cannot be.
-        said: the same for a person: the server's words where it gave any.
+        labels: labels in candidate order.
+        replies: completions; None for a missing one.
+        failure: why unusable replies are unusable.
+        said: the same for people, in the server's words if it gave any.
     """
 
     labels: tuple[str, ...]
@@ -72,7 +72,7 @@ class Asked:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The replies' contents; missing ones are empty."""
+        """Contents of the replies; empty for missing ones."""
         return tuple(reply.content if reply else "" for reply in self.replies)
 
 
@@ -100,18 +100,27 @@ class Asker:
         label_seed: int | None = None,
         session: Session | None = None,
     ) -> Asked:
-        """Get `n` replies of one request. A model that fails gives none, and the failure is told.
+        """Get `n` replies to one request. If the model fails, there are none and the failure is reported.
 
-        A request that does not fit the model's context is asked again with less of every candidate: as much less as
-        the tokens say that somebody counted, else half.
+        A request that exceeds the model's context is repeated with less text per candidate: reduced in proportion to
+        the token count if that is known, else by half.
 
         Args:
-            seed: of the sampling.
-            label_seed: of the labels, `seed` if not given. Requests that share it share their whole prompt.
-            session: that the request belongs to.
+            question: what to ask.
+            problem: the task's statement.
+            shown: the candidates, in presentation order.
+            n: number of replies.
+            seed: sampling seed.
+            ledger: accounts for the model's tokens and enforces limits.
+            label_seed: seed of the labels; defaults to `seed`. Requests with the same one share their complete prompt.
+            session: the session that the request belongs to.
+
+        Returns:
+            The labels and replies.
 
         Raises:
-            ModelConfigError, LimitExceeded.
+            ModelConfigError: no request to the model can succeed.
+            LimitExceeded: a limit of the ledger is reached.
         """
         budget, drawn = self.config.candidate_chars, seed if label_seed is None else label_seed
         sampling = Sampling(
@@ -140,18 +149,29 @@ class Asker:
             return Asked(labels, tuple([*reply.completions, *[None] * n][:n]))
 
     def _size(self, question: Question, problem: str, shown: Sequence[Candidate], seed: int, budget: int) -> int:
-        """Characters of the request with this budget."""
+        """Size of the request in characters with this budget."""
         _, messages = self.messages(question, problem, shown, seed=seed, budget=budget)
         return sum(len(message["content"]) for message in messages)
 
     def messages(
         self, question: Question, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int
     ) -> tuple[tuple[str, ...], list[Message]]:
-        """The labels drawn and the request's messages."""
+        """Render the request.
+
+        Args:
+            question: what to ask.
+            problem: the task's statement.
+            shown: the candidates, in presentation order.
+            seed: seed of the labels.
+            budget: characters per candidate.
+
+        Returns:
+            The labels, in the order of `shown`, and the messages.
+        """
         view = [view_of(candidate, self.config, budget) for candidate in shown]
         statement = cut(for_model(problem), self.config.problem_chars)
         labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
-        # A label is drawn anew for each question: behind the text, it leaves the text before it to the prefix cache.
+        # Labels are drawn per question. Placed after the text, they leave the text before them to the prefix cache.
         entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
         data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
         return labels, [
@@ -172,9 +192,14 @@ def _failure(error: ModelError) -> Failure:
 
 
 def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:
-    """Draw labels such as `K7Q` that occur nowhere in the text, whatever the case of its letters.
+    """Draw labels such as `K7Q` that do not occur in the text, ignoring case.
 
-    They begin with different letters as long as there are enough, so that a reply's first token tells them apart.
+    Labels start with different letters as long as there are enough, so that a reply's first token distinguishes them.
+
+    Args:
+        count: number of labels.
+        rng: source of randomness.
+        text: everything shown beside the labels.
     """
     found: list[str] = []
     haystack, length = text.upper(), 3
@@ -191,7 +216,7 @@ def draw_labels(count: int, rng: random.Random, text: str) -> tuple[str, ...]:
 
 
 def read(text: str, kind: type[Answer]) -> Answer | None:
-    """A reply as what it must be, or None. Nothing but the JSON object itself is looked at."""
+    """Parse a reply as the given model, or return None. It must be the bare JSON object."""
     try:
         return kind.model_validate_json(text, strict=True)
     except ValidationError:
@@ -199,7 +224,7 @@ def read(text: str, kind: type[Answer]) -> Answer | None:
 
 
 def object_schema(name: str, properties: dict[str, Any]) -> ResponseSchema:
-    """A closed object with all properties required, in this order."""
+    """Build the schema of a closed object that requires all properties, in this order."""
     return ResponseSchema(
         name=name,
         json_schema={
@@ -222,5 +247,5 @@ def session_of(ledger: Ledger, seed: int) -> Session:
 
 
 def request_seed(seed: int, number: int) -> int:
-    """The seed of the request that carries this vote number."""
+    """Seed of the request that contains the given vote number."""
     return seeded_hash(seed, "request", number)

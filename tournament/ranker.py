@@ -1,4 +1,4 @@
-"""What selectors have in common that wait for everybody and then sort."""
+"""Base class for selectors that wait for all candidates and then sort them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,14 @@ Key = tuple[float, ...]
 
 
 def ranked(name: str, seed: int, ranking: Sequence[Candidate], k: int, slots: Sequence[Candidate] = ()) -> Bracket:
-    """A bracket of a selector that plays no matches; candidates without anything to hand over go to the end.
+    """Build the bracket of a selector without matches; candidates with nothing to submit go last.
 
     Args:
-        slots: those among which equal changes were looked at once.
+        name: name of the selector.
+        seed: seed of the selection.
+        ranking: all candidates, best first.
+        k: number to select.
+        slots: candidates among which equal changes were merged; empty if none were.
     """
     eligible = [one.id for one in ranking if one.eligible]
     ineligible = [one.id for one in ranking if not one.eligible]
@@ -33,13 +37,13 @@ def ranked(name: str, seed: int, ranking: Sequence[Candidate], k: int, slots: Se
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a selector found out.
+    """A selector's assessment of the candidates.
 
     Attributes:
-        keys: by candidate id; smaller is better.
-        rounds: of pairs, where pairs were played.
-        merges: equal changes were looked at once.
-        unheard: candidates that were asked about without one readable answer.
+        keys: sort key by candidate ID; smaller is better.
+        rounds: pairwise matches, if any were played.
+        merges: whether equal changes were assessed only once.
+        unheard: candidates about which no answer could be read.
     """
 
     keys: Mapping[str, Key]
@@ -49,15 +53,25 @@ class Assessment:
 
 
 class Ranker(ABC):
-    """Waits for everybody, then sorts: by evidence class, then by the selector's own keys."""
+    """Waits for all candidates, then sorts by evidence rank and the selector's own keys."""
 
     name: str
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
-        """Rank all candidates once they are there.
+        """Rank all candidates once they have arrived.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            The bracket with all candidates ranked.
 
         Raises:
-            NoCandidates, LimitExceeded, ModelConfigError.
+            NoCandidates: no rollout produced a candidate.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the model can succeed.
         """
         present = await everybody(candidates)
         everyone = [present[name] for name in seeded_order(present, case.seed)]
@@ -73,4 +87,13 @@ class Ranker(ABC):
 
     @abstractmethod
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Find out about all candidates that can be selected, given in slot order."""
+        """Assess the candidates.
+
+        Args:
+            field: all eligible candidates, in slot order.
+            k: number to be selected.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            A sort key for each candidate in `field`.
+        """

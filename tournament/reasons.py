@@ -1,4 +1,4 @@
-"""What the votes of a bracket say of each candidate, with names in place of the random labels they were shown under."""
+"""Collect what a bracket's votes say about each candidate, with names in place of the random labels."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,7 @@ from core.record import Record
 from tournament.base import Bracket, Decision, Match, Vote
 
 Names = Callable[[str], str]
-"""From a candidate's id to how it is called."""
+"""Maps a candidate's ID to its display name."""
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth")
 _NUMBERED = re.compile(r"\b(candidate|attempt|option|solution)(\s+#?)([1-9]|[A-H])\b", re.IGNORECASE)
@@ -16,20 +16,21 @@ _ORDINAL = re.compile(rf"\b(?:the\s+)?({'|'.join(_ORDINALS)})\s+candidate\b", re
 
 
 class Reason(Record):
-    """Why one vote went as it did; `choice` is the candidate it named."""
+    """The reason for one vote; `choice` is the candidate it named."""
 
     choice: str
     text: str
 
 
 class Result(Record):
-    """One match, as one of its contestants had it.
+    """One match from the perspective of one contestant.
 
     Attributes:
-        won: None when no vote could be read, so that a lot said who goes on.
-        rivals: the others, by id.
-        votes, of: votes for the candidate and all that could be read; probabilities count with their share.
-        reasons: of all votes that give one.
+        won: None if no vote could be read and the winner was drawn at random.
+        rivals: IDs of the other contestants.
+        votes: votes for the candidate; probabilities count fractionally.
+        of: votes that could be read.
+        reasons: reasons of all votes that state one.
     """
 
     match: str
@@ -42,12 +43,13 @@ class Result(Record):
 
 
 def results(bracket: Bracket, names: Names = str) -> dict[str, tuple[Result, ...]]:
-    """The matches of every ranked candidate, round by round; byes are left out.
+    """List the matches of every ranked candidate by round, without byes.
 
-    A candidate that did not play, because another one with the same change did, has the results of that one.
+    A candidate represented by another with the same change gets that candidate's results.
 
     Args:
-        names: how candidates are called in reasons.
+        bracket: the finished tournament.
+        names: display names to use in reasons.
     """
     found: dict[str, list[Result]] = defaultdict(list)
     for match in bracket.matches:
@@ -59,7 +61,7 @@ def results(bracket: Bracket, names: Names = str) -> dict[str, tuple[Result, ...
 
 
 def tally(match: Match) -> dict[str, float]:
-    """Votes by contestant; of votes with probabilities, their sum over the orders."""
+    """Count votes by contestant; probabilities are summed over the orders."""
     count = dict.fromkeys(match.contestants, 0.0)
     for vote in match.votes:
         shares = vote.shares if all(one.shares for one in match.votes) else ()
@@ -72,7 +74,7 @@ def tally(match: Match) -> dict[str, float]:
 
 
 def resolved(vote: Vote, names: Names = str) -> str:
-    """A vote's reason with names in place of labels, and of places in the order shown ("candidate 1")."""
+    """Replace labels and positions ("candidate 1") in a vote's reason by names."""
     shown = [names(name) for name in vote.order]
     by_label = {label.upper(): name for label, name in zip(vote.labels, shown, strict=False) if label}
 

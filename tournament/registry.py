@@ -1,11 +1,11 @@
 """Selectors by name.
 
-A selector is made with the tournament's configuration and a chat model: by the class method `open(config, model)` where
-it has one, else by `Class(config, model)`. Two attributes of the class are read before:
+A selector is constructed from the tournament's configuration and a chat model: with its class method
+`open(config, model)` if it has one, else by `Class(config, model)`. Two class attributes are read beforehand:
 
-- `needs_model = False` says that it asks no model, and needs neither a configured one nor the text of the issue;
-- `Options`, a `core.record.Config`, declares settings of its own. They are read from `tournament.options` and given to
-  it as the keyword argument `options`.
+- `needs_model = False` declares that it asks no model and needs neither a configured model nor the issue's text;
+- `Options`, a `core.record.Config`, declares its own settings. They are read from `tournament.options` and passed as
+  the keyword argument `options`.
 """
 
 from agents.llm.base import ChatModel
@@ -29,11 +29,11 @@ SELECTORS = Registry(
 
 
 def open_selector(config: TournamentConfig, model: ChatModel) -> Selector:
-    """The selector that `config.selector` names.
+    """Open the selector that `config.selector` names.
 
     Raises:
         UnknownPart: there is no such name, module or class.
-        InvalidOptions: `config.options` do not fit it.
+        InvalidOptions: `config.options` do not match the selector's `Options`.
     """
     selector: Selector = SELECTORS.open(
         config.selector, config, model, options=config.options, key="tournament.options"
@@ -42,9 +42,9 @@ def open_selector(config: TournamentConfig, model: ChatModel) -> Selector:
 
 
 def needs_model(config: TournamentConfig) -> bool:
-    """Whether the selector asks a model about the candidates.
+    """Return whether the selector asks a model about the candidates.
 
     Raises:
-        UnknownPart: as `open_selector`.
+        UnknownPart: see `open_selector`.
     """
     return bool(getattr(SELECTORS.find(config.selector), "needs_model", True))

@@ -1,10 +1,10 @@
-"""RTV, recursive tournament voting: groups of G, V votes each, winners go on until K are left.
+"""RTV, recursive tournament voting: groups of G, V votes each, and winners advance until K are left.
 
-Source: arXiv:2604.16529. Ours are: evidence before votes, early stopping, equal changes entering once, play-offs where
-a bye would take one of the K places, and a schedule without rounds. The tree of matches is fixed in advance
-(`bracket.py`), and a match starts as soon as its own contestants are there. A candidate that turns out later to equal
-another one may empty the slot of a match that was already judged; that match is taken back and its votes stay in the
-journal, so that the outcome never depends on who came first.
+Source: arXiv:2604.16529. Our additions: evidence before votes, early stopping, merging equal changes, play-offs where a
+bye would take one of the K places, and a schedule without round barriers. The tree of matches is fixed in advance
+(`bracket.py`), and a match starts as soon as its own contestants have arrived. A candidate that later turns out to
+equal another may vacate a slot whose match was already judged. That match is retracted, but its votes stay in the
+journal, so that the outcome never depends on arrival order.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from tournament.view import FIELDS
 
 
 class RTVSelector:
-    """The tournament of the paper, with its schedule freed from rounds.
+    """The paper's tournament, scheduled without round barriers.
 
     Args:
         config: group size, votes, early stopping.
@@ -43,16 +43,26 @@ class RTVSelector:
 
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
-        """The selector whose judge asks a model."""
+        """Construct the selector with a judge that asks the model."""
         return cls(config, ModelJudge(config, model))
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
-        """Play until `k` are left and rank everybody.
+        """Play until `k` candidates are left, and rank all of them.
 
-        Fewer than `k` eligible candidates are all selected. The final is the same with `k` = 1.
+        If at most `k` candidates are eligible, all of them are selected. The final selection uses `k` = 1.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            The bracket with all matches and the ranking.
 
         Raises:
-            NoCandidates, LimitExceeded, ModelConfigError.
+            NoCandidates: no rollout produced a candidate.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         async with arrivals(candidates) as futures:
             slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
@@ -77,14 +87,14 @@ class RTVSelector:
 
 
 class AdaptiveSelector(RTVSelector):
-    """The same bracket with V adapted to each match's margin."""
+    """The same bracket, with V adapted to each match's margin."""
 
     name = "adaptive"
     judging = MarginVotes
 
 
 class _Play:
-    """One tournament while it runs: arrived candidates, judged matches, and the matches being judged."""
+    """A running tournament: arrived candidates, judged matches, and matches being judged."""
 
     def __init__(self, judging: MatchVotes, futures: dict[str, Arrival], k: int) -> None:
         self.judging, self.futures, self.keep = judging, futures, k
@@ -124,9 +134,9 @@ class _Play:
         return future.result() if future.done() else "pending"
 
     def _outdated(self, slots: list[Slot]) -> list[MatchKey]:
-        """Forget matches that were judged, or whose ties were broken, by fewer copies of a patch than have come by now.
+        """Drop matches judged, or whose ties were broken, with fewer copies of a change than have arrived by now.
 
-        Their votes are in the journal; those count in which the judge was shown what holds now.
+        Their votes stay in the journal; those cast on the current counts still apply.
         """
         config = self.judging.config
         if "more-copies" not in config.ties and "measured" not in FIELDS[config.judge.view]:
@@ -139,13 +149,13 @@ class _Play:
         return [key for key in old if key in self.running]
 
     def _collect(self) -> None:
-        """Take the results of matches that ended; a match's failure ends the tournament."""
+        """Collect the results of finished matches; a failed match ends the tournament."""
         for key, task in list(self.running.items()):
             if task.done():
                 self.judged[key] = self.running.pop(key).result()
 
     def _announce(self, state: Resolution) -> None:
-        """Tell what is decided, and first what of that told before no longer is."""
+        """Announce decided matches, after retracting announced ones that no longer stand."""
         journal, now = self.judging.case.journal, {match.id: match for matches in state.rounds for match in matches}
         for name, old in list(self.announced.items()):
             new = now.get(name)
@@ -158,7 +168,7 @@ class _Play:
                 journal.add_match(match)
 
     async def _keep_only(self, state: Resolution) -> None:
-        """Stop matches whose contestants no longer meet: one of them equals a candidate that came later."""
+        """Stop matches whose contestants no longer meet because one of them equals a later arrival."""
         await self._stop([key for key in self.running if key not in state.ready])
 
     async def _stop(self, keys: list[MatchKey]) -> None:

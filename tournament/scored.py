@@ -1,7 +1,7 @@
-"""Selectors that look at one candidate at a time: pointwise scores, and verification that expects a defect.
+"""Selectors that judge one candidate at a time: pointwise scores, and verification that looks for defects.
 
-Their votes are kept in the journal like any other: the order holds the one candidate, the label is the score or
-verdict given, and an abstention has no choice.
+Their votes are stored in the journal like any other: `order` contains the single candidate, the label is the score or
+verdict, and an abstention has no choice.
 """
 
 import math
@@ -37,25 +37,25 @@ class ScoreReply(Record):
 
 
 class VerifyReply(Record):
-    """A verdict."""
+    """A verdict on one candidate."""
 
     reason: str
     verdict: Literal["accept", "reject"]
 
 
 def score_schema(labels: Sequence[str]) -> ResponseSchema:
-    """The reply's schema for a score."""
+    """Schema of a reply with a score."""
     return object_schema("score", {"reason": {"type": "string"}, "score": {"type": "integer", "enum": list(range(11))}})
 
 
 def verify_schema(labels: Sequence[str]) -> ResponseSchema:
-    """The reply's schema for a verification."""
+    """Schema of a reply with a verdict."""
     verdict = {"type": "string", "enum": ["accept", "reject"]}
     return object_schema("verify", {"reason": {"type": "string"}, "verdict": verdict})
 
 
 class _Scored(Ranker):
-    """Has each distinct patch looked at `samples` times, and ranks by worth."""
+    """Assesses each distinct change `samples` times and ranks by worth."""
 
     def __init__(self, config: TournamentConfig, model: ChatModel) -> None:
         self.config = config
@@ -63,10 +63,19 @@ class _Scored(Ranker):
         self.rejections = Rejections()
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Look at all; one that nobody could look at has the mean worth.
+        """Assess all candidates; one without any readable answer gets the mean worth.
+
+        Args:
+            field: eligible candidates, in slot order.
+            k: unused.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            Sort keys by worth.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the model can succeed.
         """
         copies = equal_changes(field)
         players = [one for one in field if one.id not in copies]
@@ -108,19 +117,19 @@ class _Scored(Ranker):
 
     @abstractmethod
     def question(self) -> Question:
-        """What is asked."""
+        """The question to ask about each candidate."""
 
     @abstractmethod
     def parse(self, text: str) -> tuple[str, str] | None:
-        """A reply's label and reason, or None."""
+        """Parse a reply into label and reason, or None."""
 
     @abstractmethod
     def worth(self, votes: Sequence[Vote]) -> float | None:
-        """A candidate's worth by its votes; None without any."""
+        """A candidate's worth according to its votes; None without any."""
 
 
 class PointwiseSelector(_Scored):
-    """Best of N by the mean of scores from 0 to 10, each given without seeing the others."""
+    """Best of N by mean score from 0 to 10, each given without seeing the other candidates."""
 
     name = "pointwise"
 
@@ -129,7 +138,7 @@ class PointwiseSelector(_Scored):
         return Question(self.config.scoring.score_system, self.config.scoring.user, score_schema)
 
     def parse(self, text: str) -> tuple[str, str] | None:
-        """The score as a label."""
+        """Use the score as the label."""
         reply = read(text, ScoreReply)
         return (str(reply.score), reply.reason) if reply else None
 
@@ -140,10 +149,10 @@ class PointwiseSelector(_Scored):
 
 
 class VerifySelector(_Scored):
-    """Pessimistic verification: verifiers look for a defect, and the candidate that is most surely without one wins.
+    """Pessimistic verification: verifiers look for defects, and the candidate most certainly free of them wins.
 
-    Worth is the mean less one standard deviation of the accepting share, from a uniform prior; so few verdicts count
-    for less than many that agree.
+    Worth is the mean of the acceptance rate under a uniform prior, minus one standard deviation, so a few verdicts
+    count for less than many that agree.
     """
 
     name = "verify"
@@ -153,12 +162,12 @@ class VerifySelector(_Scored):
         return Question(self.config.scoring.verify_system, self.config.scoring.user, verify_schema)
 
     def parse(self, text: str) -> tuple[str, str] | None:
-        """The verdict as a label."""
+        """Use the verdict as the label."""
         reply = read(text, VerifyReply)
         return (reply.verdict, reply.reason) if reply else None
 
     def worth(self, votes: Sequence[Vote]) -> float | None:
-        """Lower bound of the share that accepts."""
+        """Lower bound of the acceptance rate."""
         verdicts = [vote.labels[0] for vote in votes if vote.choice is not None]
         if not verdicts:
             return None

@@ -1,7 +1,7 @@
-"""What is known of each slot of a tournament: its candidate, that none came of it, or nothing yet.
+"""The state of a tournament's slots: a candidate, none, or still pending.
 
-A candidate's slot comes from the hash of its id, before any candidate is there. What is known later (a rollout that
-gave nothing, a change equal to another's) only empties slots.
+A candidate's slot derives from the hash of its ID before any candidate arrives. Later information (a rollout without a
+candidate, a change equal to another) only vacates slots.
 """
 
 import hashlib
@@ -12,24 +12,24 @@ from typing import Literal, TypeVar
 from tournament.base import Candidate
 
 Slot = Candidate | None | Literal["pending"]
-"""A slot's candidate, None when its rollout gave none, or "pending"."""
+"""A slot's candidate, None if its rollout produced none, or "pending"."""
 
 S = TypeVar("S", bound=Slot)
 
 
 def seeded_hash(seed: int, *parts: str | int) -> int:
-    """A 64-bit number that depends on nothing but its arguments, for seeds and tie-breaks."""
+    """A 64-bit number that depends only on its arguments, for seeds and tie-breaks."""
     text = "\x1f".join(str(part) for part in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:8], "big")
 
 
 def seeded_order(ids: Iterable[str], seed: int) -> tuple[str, ...]:
-    """The candidates in slot order: shuffled by seed, the same whatever order they are given in."""
+    """Shuffle candidates into slot order by seed, independently of input order."""
     return tuple(sorted(ids, key=lambda name: (seeded_hash(seed, "slot", name), name)))
 
 
 def equal_changes(slots: Sequence[Slot]) -> dict[str, str]:
-    """Map each candidate that does not play to the one with the same change that plays for it.
+    """Map each candidate that does not play to the one with the same change that plays in its place.
 
     That is the one with the best evidence, then one that brings tests, then the one in the lowest slot.
     """
@@ -43,7 +43,7 @@ def equal_changes(slots: Sequence[Slot]) -> dict[str, str]:
 
 
 def counted(slots: Sequence[S]) -> list[S]:
-    """The slots, with how many of them hold the same change without having been told of it."""
+    """Set `copies` on each candidate: the number of candidates that made the same change independently."""
     there = [slot for slot in slots if isinstance(slot, Candidate)]
     copies = Counter(slot.patch_key for slot in there if slot.patch_key and not slot.derived)
     return [
@@ -55,12 +55,12 @@ def counted(slots: Sequence[S]) -> list[S]:
 
 
 def merged(slots: Sequence[Slot]) -> dict[str, tuple[str, ...]]:
-    """Player -> those it played for, in slot order."""
+    """Map each playing candidate to those with the same change that did not play, in slot order."""
     out = equal_changes(slots)
     return {player: tuple(name for name in out if out[name] == player) for player in sorted(set(out.values()))}
 
 
 def players(slots: Sequence[Slot]) -> list[Candidate]:
-    """Those who play, in slot order: candidates with something to hand over, one of each change."""
+    """List the candidates that play, in slot order: eligible ones, one per distinct change."""
     out = equal_changes(slots)
     return [slot for slot in slots if isinstance(slot, Candidate) and slot.eligible and slot.id not in out]

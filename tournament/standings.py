@@ -1,7 +1,7 @@
-"""What each candidate has won, the ranking that follows from it, and who still has to meet.
+"""Derive wins, ranking and remaining play-offs from the matches played.
 
-Only matches between candidates of the same evidence class count: a higher class is ahead without having won anything.
-A bye is no win, and neither is a match in which no vote could be read.
+Only matches between candidates of the same evidence rank count, since a higher rank is ahead without winning anything.
+A bye is not a win, and neither is a match in which no vote could be read.
 """
 
 from collections import Counter
@@ -16,12 +16,12 @@ Pair = tuple[Candidate, Candidate]
 
 @dataclass(slots=True)
 class Standing:
-    """One candidate's matches against its own evidence class.
+    """One candidate's record against its own evidence rank.
 
     Attributes:
-        played: matches put to a judge, readable votes or not.
+        played: matches put to a judge, whether or not votes could be read.
         wins: matches won by votes or tie-breaks.
-        victors: those it lost to; a lot that stood in for votes also puts a candidate out.
+        victors: candidates it lost to; a random draw in place of votes also eliminates.
     """
 
     played: int = 0
@@ -30,7 +30,7 @@ class Standing:
 
 
 def standings(field: Iterable[Candidate], rounds: Sequence[Sequence[Match]]) -> dict[str, Standing]:
-    """Count the matches of every candidate."""
+    """Tally the matches of every candidate."""
     classes = {one.id: one.evidence_rank for one in field}
     found: dict[str, Standing] = {name: Standing() for name in classes}
     for match in (match for matches in rounds for match in matches):
@@ -47,15 +47,17 @@ def standings(field: Iterable[Candidate], rounds: Sequence[Sequence[Match]]) -> 
 
 
 def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequence[str]) -> tuple[str, ...]:
-    """Order all candidates, best first.
+    """Rank all candidates, best first.
 
-    By evidence class; in a class those who played before those whose equal played for them. Players are ordered by
-    what they won: those never beaten first, then by wins, losses and the wins of whoever beat them, then by `ties`; but
-    nobody comes before a candidate it lost to. Candidates without anything to hand over come last. No vote counts
-    enter, so that stopping a match early cannot change the order.
+    Evidence rank comes first; within a rank, playing candidates precede those represented by an equal. Playing
+    candidates are ordered by results: unbeaten ones first, then by wins, losses and the wins of those who beat them,
+    then by `ties`; but nobody precedes a candidate it lost to. Candidates with nothing to submit come last. Vote counts
+    are not used, so early stopping cannot change the order.
 
     Args:
-        ties: all candidates, who wins a tie first.
+        slots: the final state of each slot.
+        rounds: all decided matches, by round.
+        ties: all candidate IDs, winner of a tie first.
     """
     place = {name: index for index, name in enumerate(ties)}
     out, playing = equal_changes(slots), players(slots)
@@ -70,7 +72,7 @@ def rank(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], ties: Sequenc
 
 
 def ordered(names: Sequence[str], found: Mapping[str, Standing]) -> list[str]:
-    """Players of one class, best first; players that nothing tells apart stay in the order given.
+    """Order the playing candidates of one evidence rank, best first; indistinguishable ones keep the given order.
 
     An order that respects every result exists: each match is between two unbeaten players or is the first match of one
     of them, so the results contain no cycle.
@@ -89,11 +91,16 @@ def ordered(names: Sequence[str], found: Mapping[str, Standing]) -> list[str]:
 
 
 def play_offs(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], keep: int) -> tuple[Pair, ...]:
-    """The pairs that still have to meet once the tree is played, so that nobody takes one of the K places unseen.
+    """Pair the candidates that still have to meet after the tree, so that nobody takes one of the K places unjudged.
 
-    Only the evidence class in which some are kept and some are not needs play-offs. While it has more unbeaten
-    candidates than places, those with the fewest wins play each other. After that, candidates that only had byes play
-    each other; an odd one plays the first candidate that would be left out.
+    Only the evidence rank of which some but not all are kept needs play-offs. While it has more unbeaten candidates
+    than places, those with the fewest wins play each other. Then candidates that only had byes play each other; an odd
+    one plays the first candidate that would be left out.
+
+    Args:
+        slots: the state of each slot.
+        rounds: all decided matches, by round.
+        keep: number of candidates to select.
     """
     same, places = _divided(slots, keep)
     found = standings(players(slots), rounds)
@@ -110,9 +117,9 @@ def play_offs(slots: Sequence[Slot], rounds: Sequence[Sequence[Match]], keep: in
 
 
 def _divided(slots: Sequence[Slot], places: int) -> tuple[list[Candidate], int]:
-    """The players of the class of which only some are kept, and how many are; no players if there is no such class.
+    """Find the evidence rank of which only some are kept: its players and its number of places; empty if none is split.
 
-    Each copy takes a place of its own, after the players of its class.
+    Each copy also takes a place, after the players of its rank.
     """
     playing = players(slots)
     sizes = Counter(slot.evidence_rank for slot in slots if isinstance(slot, Candidate) and slot.eligible)

@@ -1,8 +1,8 @@
-"""Leaves comments out of a diff, so that a judge sees what a change does and not what it says of itself.
+"""Remove comments from a diff, so that a judge sees what a change does and not what it says about itself.
 
-Only headers and hunks are kept: text before, between and after them is not part of the change. Comments are found by
-language and without parsing: line comments past quoted strings, block comments and docstrings that end in the same
-hunk. What is unsure stays.
+Only headers and hunks are kept; surrounding text is not part of the change. Comments are recognized by language without
+parsing: line comments outside quoted strings, and block comments and docstrings that end in the same hunk. When in
+doubt, text is kept.
 """
 
 import re
@@ -26,10 +26,10 @@ class _Language:
     """How a language writes comments.
 
     Attributes:
-        names: endings of its files' names, or whole names.
-        line: what begins a comment that ends with its line; empty where there is none.
-        block: what begins and ends other comments.
-        quoted: a string, in which comments do not begin.
+        names: file extensions or whole file names.
+        line: start of a line comment; empty if the language has none.
+        block: start and end of a block comment.
+        quoted: a string literal, in which comments do not start.
     """
 
     names: re.Pattern[str]
@@ -65,7 +65,7 @@ _HUNK_HEADER = re.compile(rb"@@ [^@]* @@")
 
 
 def strip_comments(diff: str) -> str:
-    """The diff without comment lines, trailing comments and Python docstrings. It is for reading, not for applying."""
+    """Remove comment lines, trailing comments and Python docstrings. The result is for reading, not for applying."""
     files = [file for file in scan_diff(diff.encode("utf-8", "surrogatepass")) if file.path or file.hunks]
     if not files:
         return diff
@@ -81,7 +81,7 @@ def _file_lines(file: FileDiff) -> Iterator[str]:
     kind = (name.suffix.lstrip(".") or name.name).lower()
     language = next((language for language in _LANGUAGES if language.names.fullmatch(kind)), _UNKNOWN)
     for hunk in file.hunks:
-        # What follows the second @@ is a line of the file, or whatever somebody wrote there.
+        # The text after the second @@ may be a line of the file or anything else.
         bounds = _HUNK_HEADER.match(hunk.header)
         heading = "" if bounds is None else _bare(_text(hunk.header[bounds.end() :]), language)[0].rstrip()
         yield _text(hunk.header if bounds is None else bounds[0]) + heading
@@ -118,9 +118,9 @@ def _text(line: bytes) -> str:
 
 
 def _bare(code: str, language: _Language) -> tuple[str, bool]:
-    """One line without its comments, and whether a block comment in it has no end there."""
+    """Strip the comments of one line; also returns whether it opens a block comment that does not end on it."""
     opening, closing = language.block or ("\0", "\0")
-    if opening == "/*" and _INSIDE_BLOCK.match(code):  # a line of a comment that begins above the hunk
+    if opening == "/*" and _INSIDE_BLOCK.match(code):  # inside a comment that starts above the hunk
         return "", False
     kept, index, end = list[str](), 0, -1
     while index < len(code):
@@ -148,7 +148,7 @@ def _block_end(lines: list[str], start: int, sign: str, closing: str) -> int | N
 
 
 def _docstring_end(lines: list[str], start: int) -> int | None:
-    """Index of the last line of the docstring that begins on this line: right after a line that ends with a colon."""
+    """Index of the last line of a docstring that starts on this line, right after a line that ends with a colon."""
     opening = _DOCSTRING.match(lines[start][1:])
     before = next((line[1:].rstrip() for line in reversed(lines[:start]) if line[1:].strip()), "")
     if opening is None or not before.endswith(":"):

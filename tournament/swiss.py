@@ -1,8 +1,8 @@
-"""Pairwise ranking that spends votes where the order is unsure, after the Swiss system.
+"""Pairwise ranking that spends votes where the order is uncertain, modelled on the Swiss system.
 
-Everybody plays one pair first. Then strengths are fitted to all votes, and the next pairs are drawn from those who
-may stand on either side of the line between the K best and the rest (top-two Thompson sampling), until as many votes
-are cast as plain RTV would have cast. Each pairing is one vote in each order.
+All candidates first play one pair each. Then strengths are fitted to all votes, and further pairs are drawn from the
+candidates that may fall on either side of the line below the K best (top-two Thompson sampling), until as many votes
+are cast as plain RTV would use. Each pairing is one vote in each order.
 """
 
 import random
@@ -31,7 +31,7 @@ class SwissSelector(Ranker):
     """Uncertainty-guided pairwise ranking.
 
     Args:
-        config: `votes` times the number of candidates to be eliminated is the budget.
+        config: the budget is `votes` times the number of candidates to eliminate.
         judge: casts the votes.
     """
 
@@ -44,14 +44,23 @@ class SwissSelector(Ranker):
 
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
-        """The selector whose judge asks a model."""
+        """Construct the selector with a judge that asks the model."""
         return cls(config, ModelJudge(config, model))
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
-        """Play pairs; only the class that the line between selected and not falls into is judged.
+        """Play pairs; only the evidence rank that is split between selected and rejected is judged.
+
+        Args:
+            field: eligible candidates, in slot order.
+            k: number to be selected.
+            case: the problem, and the resources to judge it with.
+
+        Returns:
+            Sort keys by estimated strength, and the matches played.
 
         Raises:
-            LimitExceeded, ModelConfigError.
+            LimitExceeded: a limit of the ledger is reached.
+            ModelConfigError: no request to the judge can succeed.
         """
         copies = equal_changes(field)
         unsure, keep = _at_the_line([one for one in field if one.id not in copies], k)
@@ -67,7 +76,7 @@ class SwissSelector(Ranker):
 
 
 def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate], int]:
-    """The evidence class in which selected and others part, and how many of it are selected."""
+    """Find the evidence rank that is only partly selected, and how many of it are selected."""
     for rank in sorted({one.evidence_rank for one in players}, reverse=True):
         same = [one for one in players if one.evidence_rank == rank]
         if len(same) > k:
@@ -79,7 +88,7 @@ def _at_the_line(players: Sequence[Candidate], k: int) -> tuple[list[Candidate],
 
 
 def _unheard(rounds: Sequence[Sequence[Match]]) -> frozenset[str]:
-    """Players of whom no match had a readable vote."""
+    """Players without a readable vote in any match."""
     met = [(match.decided_by != "unheard", match.contestants) for matches in rounds for match in matches]
     heard = {name for read, names in met if read for name in names}
     return frozenset(name for _, names in met for name in names if name not in heard)
@@ -114,14 +123,14 @@ class _Ranking:
         return tuple(rounds)
 
     def _first(self) -> list[Pair]:
-        """Neighbouring slots; of an odd number the last plays the first too."""
+        """Pair neighbouring slots; if their number is odd, the last also plays the first."""
         pairs = list(zip(self.players[::2], self.players[1::2], strict=False))
         if len(self.players) % 2:
             pairs.append((self.players[-1], self.players[0]))
         return pairs
 
     def _closest(self, rounds: Sequence[Sequence[Match]]) -> list[Pair]:
-        """Up to a quarter of the players in pairs that may be in the wrong order across the line."""
+        """Pair up to a quarter of the players whose order across the line is uncertain."""
         found = _strengths(self.players, rounds)
         rng = random.Random(seeded_hash(self.judging.case.seed, "swiss", len(rounds)))
         pairs: list[Pair] = []
@@ -136,7 +145,7 @@ class _Ranking:
         return pairs or [self._across(found, rng)]
 
     def _across(self, found: Mapping[str, Strength], rng: random.Random) -> Pair:
-        """The last above and the first below the line, by one plausible draw of all strengths."""
+        """The last player above the line and the first below it, for one plausible draw of all strengths."""
         drawn = {one.id: found[one.id].draw(rng) for one in self.players}
         order = sorted(self.players, key=lambda one: -drawn[one.id])
         return order[self.keep - 1], order[self.keep]

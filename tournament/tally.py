@@ -1,11 +1,12 @@
-"""Counting the votes of one match, and knowing when more of them cannot change the winner.
+"""Count the votes of one match, and detect when further votes cannot change the winner.
 
-Most votes win. Of contestants with equally many, what `ties.py` compares before the order of the votes decides; then,
-where that is configured, who had its last vote in an earlier block; then the match's fixed preference. A block is G
-votes, one in each order; within it nothing is earlier. Abstentions count for nobody; a match without any vote is
-decided by lot. A match stops early only after whole blocks, and only while every order has been read equally often.
+The most votes win. Equal counts are decided by the tie-breaks that `ties.py` places before the order of votes; then, if
+configured, by who received its last vote in an earlier block; then by the match's fixed preference. A block is G votes,
+one per presentation order; within a block nothing counts as earlier. Abstentions count for nobody, and a match without
+any vote is decided at random. A match stops early only after whole blocks, and only if every order has been read
+equally often.
 
-Where a judge gives probabilities, one vote in each order is the whole match: see `weighed`.
+If the judge provides probabilities, one vote per order is the complete match: see `weighed`.
 """
 
 import math
@@ -15,25 +16,25 @@ from dataclasses import dataclass, field
 from tournament.base import Vote
 
 _LEAST_SHARE = 1e-4
-"""Probabilities are not believed to be more extreme than this."""
+"""Probabilities are clipped to be no more extreme than this."""
 
 
 def whole_blocks(votes: int, block: int) -> int:
-    """V raised to a multiple of `block`, the number of orders, so that every order can be shown equally often."""
+    """Raise V to a multiple of `block`, the number of orders, so that every order is shown equally often."""
     return -(-votes // block) * block
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is fixed before a match's first vote.
+    """The rules of a match, fixed before its first vote.
 
     Attributes:
-        preference: the contestants, the one that wins a complete tie first.
-        lots: the contestants, the one that goes on without any vote first.
-        votes: V, votes of the whole match; a multiple of `block`.
+        preference: the contestants, winner of a complete tie first.
+        lots: the contestants in random order; the first wins a match without any vote.
+        votes: V, votes of the complete match; a multiple of `block`.
         block: G, votes until every order was shown once.
-        before: what is compared before the order of the votes, by contestant; smaller is better.
-        by_block: of equally many votes, those that were complete a block earlier win.
+        before: tie-break values compared before the order of votes, by contestant; smaller is better.
+        by_block: whether, at equal counts, the contestant that got its votes a block earlier wins.
     """
 
     preference: tuple[str, ...]
@@ -44,13 +45,13 @@ class Rules:
     by_block: bool = False
 
     def when(self, index: int) -> int:
-        """When the vote of this number was cast, as far as ties care."""
+        """Time of a vote as far as tie-breaks are concerned: its block, or 0 if order does not matter."""
         return index // self.block if self.by_block else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One contestant's votes: how many, and when the last was cast (-1 without any); and its fixed preferences."""
+    """One contestant's vote count, the time of its last vote (-1 without any), and its fixed tie-breaks."""
 
     count: int
     before: tuple[int, ...]
@@ -59,12 +60,12 @@ class Standing:
 
     @property
     def key(self) -> tuple[int, tuple[int, ...], int, int]:
-        """Smaller is better."""
+        """Sort key; smaller is better."""
         return -self.count, self.before, self.last, self.place
 
 
 def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing]:
-    """Every contestant's standing after these votes, in the order they were cast."""
+    """Compute each contestant's standing after these votes, given in the order they were cast."""
     found = {}
     for place, name in enumerate(rules.preference):
         last = max((index for index, choice in enumerate(choices) if choice == name), default=-1)
@@ -74,7 +75,7 @@ def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing
 
 
 def leader(choices: Sequence[str | None], rules: Rules) -> str:
-    """Who wins if no further vote is cast."""
+    """The winner if no further vote is cast."""
     if not any(choices):
         return rules.lots[0]
     found = standings(choices, rules)
@@ -82,7 +83,7 @@ def leader(choices: Sequence[str | None], rules: Rules) -> str:
 
 
 def evenly_read(choices: Sequence[str | None], block: int) -> bool:
-    """Whether the votes are whole blocks and every order has equally many that name somebody."""
+    """Return whether the votes are whole blocks and every order has the same number of readable votes."""
     if len(choices) % block:
         return False
     read = {sum(choice is not None for choice in choices[order::block]) for order in range(block)}
@@ -90,8 +91,11 @@ def evenly_read(choices: Sequence[str | None], block: int) -> bool:
 
 
 def decided(choices: Sequence[str | None], rules: Rules) -> bool:
-    """Whether the match is over: all V votes are cast, or every order was read equally often and no continuation
-    changes the leader."""
+    """Return whether the match is over.
+
+    It is over once all V votes are cast, or once every order has been read equally often and no continuation changes
+    the leader.
+    """
     left = rules.votes - len(choices)
     if left <= 0:
         return True
@@ -105,25 +109,28 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
 
 
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool) -> int:
-    """How many votes to ask for next: as few whole blocks as could decide the match; 0 when it is decided.
+    """Number of votes to ask for next: as few whole blocks as could decide the match, or 0 if it is decided.
 
-    Where abstentions left the orders read unequally often, blocks are asked for one at a time.
+    A block that was cut short is completed first. If abstentions left some orders read less often than others, blocks
+    are requested one at a time.
 
     Args:
-        early_stop: False asks for all V at once.
+        choices: choices so far, in the order they were cast.
+        rules: the match's rules.
+        early_stop: False asks for all V votes at once.
     """
     left, part = rules.votes - len(choices), len(choices) % rules.block
     if left <= 0 or not early_stop:
         return max(left, 0)
     if decided(choices, rules):
         return 0
-    if not evenly_read(choices[: len(choices) - part], rules.block):
+    if not evenly_read(choices, rules.block):
         return rules.block - part
     return min(_shortest(choices, name, left, rules) for name in rules.preference)
 
 
 def _shortest(choices: Sequence[str | None], name: str, left: int, rules: Rules) -> int:
-    """Fewest further votes for one contestant, all of them, that decide the match."""
+    """Fewest further votes, all for one contestant, that decide the match."""
     for wave in range(left):
         if decided([*choices, *[name] * wave], rules):
             return wave
@@ -131,7 +138,16 @@ def _shortest(choices: Sequence[str | None], name: str, left: int, rules: Rules)
 
 
 def next_wave_by_margin(choices: Sequence[str | None], rules: Rules, margin: int) -> int:
-    """Whole blocks until somebody leads by `margin` votes or all V are cast; 0 when it is decided."""
+    """Number of votes to ask for next until a contestant leads by a margin, or 0 if the match is decided.
+
+    Args:
+        choices: choices so far, in the order they were cast.
+        rules: the match's rules.
+        margin: required lead, in votes.
+
+    Returns:
+        A number that completes a block, at most what is left of V.
+    """
     left = rules.votes - len(choices)
     counts = sorted((choices.count(name) for name in rules.preference), reverse=True)
     lead = counts[0] - (counts[1] if len(counts) > 1 else 0)
@@ -142,10 +158,11 @@ def next_wave_by_margin(choices: Sequence[str | None], rules: Rules, margin: int
 
 
 def needed(votes: Sequence[Vote], wave: Callable[[Sequence[str | None]], int]) -> tuple[Vote, ...]:
-    """The votes of a stored match that an uninterrupted one would have cast; the rest are left over.
+    """Trim a match's stored votes to those that an uninterrupted match would have cast.
 
     Args:
-        wave: how many to ask for after these choices, 0 when the match is decided.
+        votes: the stored votes, in the order they were cast.
+        wave: number of votes to ask for after given choices; 0 if the match is decided.
     """
     for size in range(len(votes) + 1):
         if wave([vote.choice for vote in votes[:size]]) == 0:
@@ -154,13 +171,17 @@ def needed(votes: Sequence[Vote], wave: Callable[[Sequence[str | None]], int]) -
 
 
 def weighed(votes: Sequence[Vote], block: int) -> dict[str, float] | None:
-    """Each contestant's share of a match that was judged by probabilities; None where it was not, in every order.
+    """Compute each contestant's share in a match judged by probabilities; None unless every order has them.
 
-    The logarithms of the probabilities are averaged over the orders, so that a preference for a place that adds to
-    the logits of whoever stands there is cancelled exactly.
+    Log probabilities are averaged over the orders, which exactly cancels a position bias that is additive in the
+    logits.
+
+    Args:
+        votes: the match's votes.
+        block: G, the number of orders.
 
     Returns:
-        Shares that sum to 1.
+        Shares by candidate ID, which sum to 1.
     """
     orders = {vote.order: vote for vote in votes if vote.shares}
     if len(orders) < block:

@@ -1,7 +1,7 @@
-"""Tie-breaks: who wins where votes do not say.
+"""Tie-breaks: who wins if the votes do not decide.
 
-All of them are known or fixed before a match's first vote, except the one that looks at the order of the votes; so a
-match can stop early whatever the tie-breaks are. A lot always decides in the end.
+All of them are fixed before a match's first vote, except the one based on the order of votes, so a match can stop early
+under any tie-breaks. Remaining ties are decided at random.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ BY_VOTES: TieBreak = "earlier-block"
 
 
 def edits(candidate: Candidate) -> int:
-    """Lines that a patch adds and removes."""
+    """Number of lines that a patch adds and removes."""
     stats = diff_stats(candidate.patch.encode("utf-8", "surrogatepass"))
     return stats.added + stats.removed
 
@@ -36,29 +36,43 @@ _BY_CANDIDATE: Mapping[str, Callable[[Candidate], int]] = MappingProxyType(
 def preference(
     candidates: Sequence[Candidate], seed: int, scope: str, ties: Sequence[TieBreak] = USUAL
 ) -> tuple[str, ...]:
-    """The candidates, who wins a complete tie first.
+    """Order the candidates, winner of a complete tie first.
 
     Args:
-        scope: the match, so that nobody draws the same lot in all of them.
+        candidates: the candidates to order.
+        seed: seed of the selection.
+        scope: usually the match ID, so that random draws differ between matches.
+        ties: the tie-breaks, tried in order.
+
+    Returns:
+        Candidate IDs.
     """
 
     def key(one: Candidate) -> tuple[int | str, ...]:
-        said = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
-        return (*said, *_lot(one, seed, scope))
+        values = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
+        return (*values, *_lot(one, seed, scope))
 
     return tuple(one.id for one in sorted(candidates, key=key))
 
 
 def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
-    """The order of the lots alone.
+    """Order the candidates purely at random, for matches in which no vote could be read.
 
-    It says who goes on where no vote could be read: whoever makes judges refuse must not gain by the size of its patch.
+    Patch sizes and the like are ignored: a candidate that makes judges refuse must not profit from them.
+
+    Args:
+        candidates: the candidates to order.
+        seed: seed of the selection.
+        scope: usually the match ID, so that draws differ between matches.
+
+    Returns:
+        Candidate IDs.
     """
     return tuple(one.id for one in sorted(candidates, key=lambda one: _lot(one, seed, scope)))
 
 
 def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> dict[str, tuple[int, ...]]:
-    """By id, what is compared before the order of the votes is; smaller is better, equal is equal."""
+    """Tie-break values compared before the order of votes, by candidate ID; smaller is better."""
     at = ties.index(BY_VOTES) if BY_VOTES in ties else 0
     return {one.id: tuple(_BY_CANDIDATE[tie](one) for tie in ties[:at]) for one in candidates}
 

@@ -1,4 +1,4 @@
-"""What is shown of a candidate: its change, what was measured, and its own account, within one budget."""
+"""Choose what is shown of a candidate within one budget: its change, measurements, and its own account."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,21 +19,30 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "summary+change+evidence": ("change", "measured", "summary"),
     }
 )
-"""The fields of each view, in the order shown."""
-
-_NOTHING_MEASURED = "(nothing was executed)"
+"""The fields of each view, in display order."""
 
 
 def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple[int, ...]:
-    """What a judge is shown of how many attempts made each change: votes cast on other numbers do not count."""
+    """The copy counts that a judge is shown; votes cast on other counts do not apply. Empty if none are shown."""
     if "measured" not in FIELDS[config.view] or all(one.copies == 1 for one in contestants):
         return ()
     return tuple(one.copies for one in contestants)
 
 
 def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str, str]:
-    """What is shown of one candidate: field names to sanitized texts of at most `budget` characters together."""
+    """Render one candidate.
+
+    Args:
+        candidate: the candidate.
+        config: view and budgets.
+        budget: characters for all fields together.
+
+    Returns:
+        Field names mapped to sanitized text; without `measured` if nothing was.
+    """
     texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
+    if not texts.get("measured", "-"):
+        del texts["measured"]
     shares = shared_out([len(text) for text in texts.values()], budget)
     return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
 
@@ -50,10 +59,10 @@ def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) ->
             shown = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
             return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
         case _:
-            return measured_of(candidate) or _NOTHING_MEASURED
+            return measured_of(candidate)
 
 
 def measured_of(candidate: Candidate) -> str:
-    """What was executed on a candidate, and how many attempts made the same change."""
+    """Describe what was executed on a candidate, and how many rollouts made the same change."""
     alike = f"{candidate.copies} attempts made this same change independently." if candidate.copies > 1 else ""
     return "\n".join(text for text in (candidate.evidence, alike) if text)

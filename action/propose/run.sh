@@ -10,6 +10,7 @@ arguments=("$BUNDLE" --repo "$REPOSITORY" --pr --json --author "$AUTHOR")
 [ "$DRAFT" != true ] || arguments+=(--draft)
 [ "$ALLOW_UNVERIFIED" != true ] || arguments+=(--allow-unverified)
 [ "$ALLOW_CI" != true ] || arguments+=(--allow-ci)
+[ "$ALLOW_BUILD" != true ] || arguments+=(--allow-build)
 [ "$ALLOW_LOCK_FILES" != true ] || arguments+=(--allow-lock-files)
 
 # The bundle decides neither what this is called nor where it goes: not even a run directory may stand in for it.

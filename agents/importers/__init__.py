@@ -1,4 +1,4 @@
-"""Trajectories that other tools wrote, read only."""
+"""Read trajectories written by other tools."""
 
 from agents.importers.reading import parse_document, parse_trajectory, read_trajectory
 

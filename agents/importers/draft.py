@@ -1,4 +1,4 @@
-"""A trajectory while an importer reads it: steps in order, each observation with the call that it answers."""
+"""Build a trajectory step by step while importing, matching each observation with its call."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,17 +11,23 @@ from agents.llm.ledger import Usage
 from agents.trajectory import Observation, Step
 
 NO_TASK = "imported"
-"""The task id of a trajectory whose file does not name its task."""
+"""Task ID of a trajectory whose file does not name its task."""
 
 
 class Draft:
-    """Steps as they grow."""
+    """A growing list of steps."""
 
     def __init__(self) -> None:
         self._made: list[dict[str, Any]] = []
 
     def say(self, source: Literal["system", "user"], content: str, when: object = "") -> None:
-        """Something that the agent was told."""
+        """Add a system or user message.
+
+        Args:
+            source: who sent it.
+            content: its text.
+            when: time stamp; see `moment`.
+        """
         self._made.append({"source": source, "content": content, "timestamp": moment(when)})
 
     def act(
@@ -33,12 +39,25 @@ class Draft:
         usage: Usage | None = None,
         when: object = "",
     ) -> None:
-        """A turn of the agent's."""
+        """Add a turn of the agent.
+
+        Args:
+            content: text of its message.
+            calls: tool calls in the message.
+            reasoning: separate reasoning text.
+            usage: tokens and cost of the turn.
+            when: time stamp; see `moment`.
+        """
         step = {"source": "agent", "content": content, "tool_calls": tuple(calls), "observations": ()}
         self._made.append({**step, "reasoning": reasoning or None, "usage": usage, "timestamp": moment(when)})
 
     def observe(self, call_id: str, content: str, exit_code: object = None) -> None:
-        """What came of a call: of the last step that made one of this id, else of the last step of the agent's.
+        """Add the result of a call to the last step that made a call of this ID, else to the last agent step.
+
+        Args:
+            call_id: ID of the call.
+            content: the result, as shown to the model.
+            exit_code: the exit code; ignored unless it is an integer.
 
         Raises:
             TrajectoryFormatError: the agent has not acted yet.
@@ -54,27 +73,27 @@ class Draft:
         )
 
     def waiting(self) -> list[ToolCall]:
-        """Calls of the last agent step that have no observation yet, unless something was said since."""
+        """List the calls of the last agent step that have no observation yet; empty if a message followed it."""
         if not self._made or self._made[-1]["source"] != "agent":
             return []
         done = {one.tool_call_id for one in self._made[-1]["observations"]}
         return [call for call in self._made[-1]["tool_calls"] if call.id not in done]
 
     def new_id(self) -> str:
-        """An id for a call of the next step, for records that give none."""
+        """Generate an ID for a call of the next step, for formats without call IDs."""
         return f"call_{len(self._made) + 1}"
 
     def steps(self) -> tuple[Step, ...]:
-        """All steps, numbered."""
+        """Return all steps, numbered."""
         return tuple(Step.model_validate({"id": number, **step}) for number, step in enumerate(self._made, start=1))
 
     def usage(self) -> Usage:
-        """What the steps cost together."""
+        """Sum the usage of all steps."""
         return sum((step["usage"] for step in self._made if step.get("usage")), Usage())
 
 
 def text_of(content: object) -> str:
-    """The text of a message, which may be a list of parts; of a part that is no text only its kind is kept.
+    """Extract the text of a message, which may be a list of parts; for parts other than text only the kind is kept.
 
     Raises:
         TrajectoryFormatError: it is neither text nor parts.
@@ -97,25 +116,37 @@ def _part(part: object) -> str:
 
 
 def call(identity: object, name: object, arguments: object) -> ToolCall:
-    """A tool call; arguments are an object, or JSON text as models write it."""
+    """Build a tool call.
+
+    Args:
+        identity: ID of the call.
+        name: name of the tool.
+        arguments: an object, or JSON text as written by a model.
+    """
     text = arguments if isinstance(arguments, str) else json.dumps(arguments if arguments is not None else {})
     return ToolCall(id=str(identity or ""), name=str(name), arguments=text)
 
 
 def command(identity: str, text: str) -> ToolCall:
-    """A shell command as a tool call."""
+    """Build the tool call of a shell command."""
     return ToolCall(id=identity, name="bash", arguments=json.dumps({"command": text}))
 
 
 def moment(when: object) -> str:
-    """A time stamp as ISO 8601 text; numbers are seconds since 1970."""
+    """Convert a time stamp to ISO 8601 text; numbers are seconds since 1970."""
     if isinstance(when, int | float) and not isinstance(when, bool):
         return datetime.fromtimestamp(when, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return str(when or "")
 
 
 def tokens(usage: Mapping[str, Any], *, calls: int = 1, cost_usd: object = 0.0) -> Usage:
-    """Usage from the names of chat completions, of the Responses API or of Anthropic's."""
+    """Convert token counts in the naming of Chat Completions, the Responses API or Anthropic.
+
+    Args:
+        usage: token counts by name.
+        calls: number of model calls they cover.
+        cost_usd: their cost in US dollars.
+    """
     details = usage.get("prompt_tokens_details") or usage.get("input_tokens_details") or {}
     return Usage(
         calls=calls,

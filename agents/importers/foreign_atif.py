@@ -1,4 +1,4 @@
-"""ATIF v1.x documents of other tools; heats' own are read by `agents/atif.py`."""
+"""Import ATIF v1.x documents of other tools; heats' own are read by `agents/atif.py`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +9,10 @@ from agents.trajectory import Exit, Observation, Step, Trajectory
 
 
 def from_foreign_atif(document: Mapping[str, Any]) -> Trajectory:
-    """A trajectory from any tool's ATIF v1.x document.
+    """Convert any tool's ATIF v1.x document to a trajectory.
 
-    Steps are numbered anew; images and audio become a note in the text; sub-agents' trajectories are left out. ATIF
-    says neither how a rollout ended, so it counts as submitted, nor which task it was at.
+    Steps are renumbered; images and audio become a note in the text; sub-agents' trajectories are dropped. ATIF records
+    neither how a rollout ended, so it counts as submitted, nor which task it worked on.
     """
     agent = document["agent"]
     steps = [_step(number, step) for number, step in enumerate(document["steps"], start=1)]

@@ -1,6 +1,6 @@
-"""Samples of inspect_ai logs (EvalLog version 2): each sample is an attempt, each epoch another one.
+"""Import samples of inspect_ai logs (EvalLog version 2): each sample, in each epoch, is a rollout.
 
-Scores are the answer's; of them only the patch is read that SWE-bench's scorer keeps beside its verdict.
+Scores are ignored, as they are grades; only the patch that SWE-bench's scorer stores beside its verdict is read.
 """
 
 from collections.abc import Mapping
@@ -23,10 +23,11 @@ _LIMITS: Mapping[str, ExitKind] = {
 
 
 def from_inspect_sample(sample: Mapping[str, Any], model: str = "") -> Trajectory:
-    """A trajectory from one sample; its patch, where a scorer kept one, goes into `extra["submission"]`.
+    """Convert one sample to a trajectory; its patch, if a scorer stored one, becomes `extra["submission"]`.
 
     Args:
-        model: as the log's head names it.
+        sample: the sample.
+        model: name of the model, from the log's header.
     """
     kept = sample.get("attachments") or {}
     draft = Draft()
@@ -56,8 +57,8 @@ def _read(draft: Draft, message: Mapping[str, Any], kept: Mapping[str, Any]) -> 
         ]
         parts = content if isinstance(content, list) else [content]
         thought = [str(one.get("reasoning") or "") for one in parts if _is_reasoning(one)]
-        said = [one for one in parts if not _is_reasoning(one)]
-        draft.act(text_of([one for one in said if one]), calls, reasoning="\n".join(thought))
+        spoken = [one for one in parts if not _is_reasoning(one)]
+        draft.act(text_of([one for one in spoken if one]), calls, reasoning="\n".join(thought))
     elif role == "tool":
         failed = message.get("error") or {}
         text = text_of(content) or str(failed.get("message") or "")
@@ -73,7 +74,7 @@ def _is_reasoning(part: object) -> bool:
 
 
 def _resolved(value: Any, kept: Mapping[str, Any]) -> Any:
-    """Long texts stand apart, and once; this puts them back."""
+    """Replace references to attachments, which hold long texts, by their content."""
     if isinstance(value, str):
         return kept.get(value.removeprefix(_ATTACHMENT), value) if value.startswith(_ATTACHMENT) else value
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""mini-swe-agent's `.traj.json`: formats mini-swe-agent-1 and mini-swe-agent-1.1 (versions 1 and 2 of the program).
+"""Import mini-swe-agent's `.traj.json`: formats mini-swe-agent-1 and mini-swe-agent-1.1 (versions 1 and 2).
 
-Version 1 writes chat messages without a word on what was executed: a reply's one ```bash block is the command, and
-the message that follows is what came out. Version 2 marks both, and may hold items of the Responses API instead.
+Version 1 writes plain chat messages that do not mark what was executed: the only ```bash block of a reply is the
+command, and the next message is its output. Version 2 marks both, and may contain items of the Responses API instead.
 """
 
 import re
@@ -26,7 +26,7 @@ _RETURN_CODE = re.compile(r"\s*<returncode>(-?\d+)</returncode>")
 
 
 def from_mini(document: Mapping[str, Any]) -> Trajectory:
-    """A trajectory from a `.traj.json` document; its submission, a patch, goes into `extra["submission"]`."""
+    """Convert a `.traj.json` document to a trajectory; its submission, a patch, becomes `extra["submission"]`."""
     messages = document.get("messages")
     if not isinstance(messages, Sequence) or isinstance(messages, str):
         raise TrajectoryFormatError("messages is not a list")
@@ -36,7 +36,7 @@ def from_mini(document: Mapping[str, Any]) -> Trajectory:
     form = document.get("trajectory_format")
     first_version = form == "mini-swe-agent-1" or (not form and written_by.startswith("1."))
     if first_version and status in ("Submitted", "LimitsExceeded") and messages and messages[-1].get("role") == "user":
-        messages = messages[:-1]  # version 1 ends with what ended it: the submission, or the limit
+        messages = messages[:-1]  # version 1 repeats at the end what ended it: the submission, or the limit
     reader = _Reader(first_version=first_version)
     for message in messages:
         reader.read(message)
@@ -57,7 +57,7 @@ def from_mini(document: Mapping[str, Any]) -> Trajectory:
 
 
 class _Reader:
-    """Messages to steps."""
+    """Converts messages to steps."""
 
     def __init__(self, *, first_version: bool) -> None:
         self.draft = Draft()
@@ -108,8 +108,8 @@ class _Reader:
 
     def _observe(self, call_id: str, content: object, extra: Mapping[str, Any]) -> None:
         text = text_of(content)
-        told = _RETURN_CODE.match(text) if self.first_version else None
-        self.draft.observe(call_id, text, int(told[1]) if told else extra.get("returncode"))
+        code = _RETURN_CODE.match(text) if self.first_version else None
+        self.draft.observe(call_id, text, int(code[1]) if code else extra.get("returncode"))
 
 
 def _usage(extra: Mapping[str, Any]) -> Usage:

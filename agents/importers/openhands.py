@@ -1,7 +1,7 @@
-"""OpenHands' events, as a saved trajectory or as the `history` of a row of `output.jsonl`.
+"""Import OpenHands' events, from a saved trajectory or the `history` of a row in `output.jsonl`.
 
-Three generations are read: pairs of action and observation (before 0.10), one list of both, and the typed events of the
-SDK (1.x), which name their `kind`.
+Supports three generations: pairs of action and observation (before 0.10), one list of both, and the SDK's typed events
+(1.x), which have a `kind`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,10 +15,10 @@ _SILENT = frozenset({"change_agent_state", "agent_state_changed", "null", "recal
 
 
 def from_openhands(events: object) -> Trajectory:
-    """A trajectory from a list of events. They name neither task nor patch; a row of `output.jsonl` does.
+    """Convert a list of events to a trajectory. Events name neither task nor patch; a row of `output.jsonl` does.
 
     Raises:
-        TrajectoryFormatError: they are no events.
+        TrajectoryFormatError: they are not OpenHands' events.
     """
     draft, names = Draft(), dict[str, str]()
     finished = False
@@ -55,11 +55,11 @@ def _action(draft: Draft, event: Mapping[str, Any], names: dict[str, str]) -> No
     elif kind in ("message", "think") and source == "agent":
         draft.act(text_of(args.get("content") or args.get("thought")), when=when)
     elif kind not in _SILENT:
-        told = event.get("tool_call_metadata") or {}
-        identity = str(told.get("tool_call_id") or draft.new_id())
+        origin = event.get("tool_call_metadata") or {}
+        identity = str(origin.get("tool_call_id") or draft.new_id())
         names[str(event.get("id"))] = identity
         given = {name: value for name, value in args.items() if name != "thought" and value not in (None, "", False)}
-        made = call(identity, told.get("function_name") or kind, given)
+        made = call(identity, origin.get("function_name") or kind, given)
         draft.act(text_of(args.get("thought") or args.get("final_thought")), [made], when=when)
 
 

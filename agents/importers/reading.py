@@ -1,6 +1,6 @@
-"""Which format a trajectory has, by the keys at its top, and the reader of that format.
+"""Detect a trajectory's format by its top-level keys and call the matching reader.
 
-The files are untrusted: whatever is not as its format says is a `TrajectoryFormatError`, never a traceback.
+Files are untrusted: any deviation from the format raises `TrajectoryFormatError`, never another exception.
 """
 
 import json
@@ -28,20 +28,21 @@ def read_trajectory(path: Path) -> Trajectory:
     """Read a trajectory of any known format.
 
     Raises:
-        TrajectoryFormatError: the file is none.
-        OSError: it cannot be read.
+        TrajectoryFormatError: the file is not a trajectory.
+        OSError: the file cannot be read.
     """
     return parse_trajectory(path.read_bytes(), str(path))
 
 
 def parse_trajectory(data: bytes, path: str) -> Trajectory:
-    """As `read_trajectory`, from a file's bytes.
+    """Like `read_trajectory`, but from a file's bytes.
 
     Args:
-        path: where they are from, for messages.
+        data: the file's content.
+        path: where it is from, for messages.
 
     Raises:
-        TrajectoryFormatError: they are no trajectory.
+        TrajectoryFormatError: it is not a trajectory.
     """
     try:
         document = json.loads(data)
@@ -51,10 +52,10 @@ def parse_trajectory(data: bytes, path: str) -> Trajectory:
 
 
 def parse_document(document: object, path: str) -> Trajectory:
-    """As `parse_trajectory`, from what is no text any more.
+    """Like `parse_trajectory`, but from parsed JSON.
 
     Raises:
-        TrajectoryFormatError: it is no trajectory.
+        TrajectoryFormatError: it is not a trajectory.
     """
     read = reader_of(document)
     if read is None:
@@ -68,7 +69,7 @@ def parse_document(document: object, path: str) -> Trajectory:
 
 
 def reader_of(document: object) -> Callable[[Any], Trajectory] | None:
-    """What reads a document; None where it is no trajectory."""
+    """Return the reader for a document, or None if it is not a trajectory."""
     if _are_events(document):
         return from_openhands
     if not isinstance(document, Mapping):
@@ -87,7 +88,7 @@ def reader_of(document: object) -> Callable[[Any], Trajectory] | None:
 
 
 def _are_events(document: object) -> bool:
-    """Whether a list begins as OpenHands' do."""
+    """Whether a list starts like OpenHands' events."""
     first = document[0] if isinstance(document, list) and document else None
     while isinstance(first, list) and first:
         first = first[0]

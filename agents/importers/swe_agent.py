@@ -1,4 +1,4 @@
-"""SWE-agent's `.traj` (version 1): the steps of `trajectory`, after what `history` says before the first of them."""
+"""Import SWE-agent's `.traj` (version 1): the opening messages of `history`, then the steps of `trajectory`."""
 
 import json
 from collections.abc import Mapping
@@ -20,10 +20,9 @@ _EXITS: Mapping[str, ExitKind] = {
 
 
 def from_swe_agent(document: Mapping[str, Any]) -> Trajectory:
-    """A trajectory from a `.traj` document; its submission, a patch, goes into `extra["submission"]`.
+    """Convert a `.traj` document to a trajectory; its submission, a patch, becomes `extra["submission"]`.
 
-    Names of task and model, and the issue's text, are taken from the settings that SWE-agent keeps for a replay; older
-    files have none.
+    Task ID, model name and issue text come from the settings that SWE-agent stores for replays; older files lack them.
     """
     info, settings = document.get("info") or {}, _settings(document)
     problem = settings.get("problem_statement") or {}
@@ -68,7 +67,7 @@ def _read_step(draft: Draft, step: Mapping[str, Any]) -> None:
 
 
 def _exit(status: str) -> Exit:
-    """`submitted (exit_cost)` is a limit, after which the tree was handed in as it was."""
+    """Map a status; `submitted (exit_cost)` means that a limit was reached and the tree was submitted unfinished."""
     limit = next((kind for word, kind in _EXITS.items() if word in status), None)
     return Exit(kind=limit or ("submitted" if status.startswith("submitted") else "agent_failed"), detail=status)
 

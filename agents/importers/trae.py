@@ -1,4 +1,4 @@
-"""Trae Agent's trajectory files."""
+"""Import Trae Agent's trajectory files."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from agents.trajectory import Exit, Trajectory
 
 
 def from_trae(document: Mapping[str, Any]) -> Trajectory:
-    """A trajectory from Trae Agent's record of one run. It names no task and holds no patch."""
+    """Convert Trae Agent's record of one run, which names no task and contains no patch."""
     draft = Draft()
     draft.say("user", text_of(document.get("task")), document.get("start_time"))
     for step in document["agent_steps"]:
@@ -18,8 +18,8 @@ def from_trae(document: Mapping[str, Any]) -> Trajectory:
         usage = tokens(reply["usage"]) if reply.get("usage") else None
         draft.act(text_of(reply.get("content")), calls, usage=usage, when=step.get("timestamp"))
         for result in step.get("tool_results") or ():
-            told = result.get("result") or result.get("error")
-            draft.observe(str(result.get("call_id") or ""), text_of(told))
+            output = result.get("result") or result.get("error")
+            draft.observe(str(result.get("call_id") or ""), text_of(output))
     done = document.get("success") is True
     end = Exit(kind="submitted") if done else Exit(kind="agent_failed", detail=str(document.get("final_result") or ""))
     return Trajectory(

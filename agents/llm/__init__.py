@@ -1,4 +1,4 @@
-"""Chat models: the OpenAI-compatible client, the built-in repair policy, and scripted fakes."""
+"""Chat models: the OpenAI-compatible client, and scripted fakes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ from agents.llm.base import ChatModel
 from agents.llm.config import ModelConfig, Prices
 from core.registry import Registry
 
-MODELS = Registry("model", {"repair": "agents.llm.repair:RepairModel"}, prefix="builtin:", own="python:module:Class")
+MODELS = Registry("model", {"repair": "heats.demo:RepairModel"}, prefix="builtin:", own="python:module:Class")
 """Models that need no server, by what follows `builtin:` in their names."""
 
 __all__ = ["MODELS", "ModelConfig", "Prices", "open_model", "share_servers"]

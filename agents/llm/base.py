@@ -1,7 +1,7 @@
 """What a chat model is: OpenAI chat messages in, completions and their usage out.
 
-`ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the built-in repair policy
-(`repair/`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
+`ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the demo's rule-based model
+(`heats/demo`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
 server's prefix cache can be used.
 """
 

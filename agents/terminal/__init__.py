@@ -1,1 +1,1 @@
-"""An agent at a terminal: it types into one tmux session in the sandbox and sees what the screen shows."""
+"""An agent at a terminal: it types into a tmux session in the sandbox and sees the screen."""

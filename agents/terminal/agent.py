@@ -1,7 +1,7 @@
-"""The terminal agent: one tmux session, keystrokes and waits as tool calls, what is new on the screen as observations.
+"""The terminal agent: one tmux session, keystrokes and waits as tool calls, screen updates as observations.
 
-It shares the bash agent's conversation. A submission has to be confirmed: the first `submit` only shows the screen. A
-rollout whose process was killed starts over, since a terminal's past cannot be brought back.
+It shares the bash agent's turn loop. A submission must be confirmed: the first `submit` only shows the screen. An
+interrupted rollout starts over, since a terminal's state cannot be restored.
 """
 
 from dataclasses import dataclass, field
@@ -27,10 +27,10 @@ from sandbox.errors import SandboxError
 
 
 class TerminalAgent:
-    """An `Agent`; one instance serves any number of rollouts at once.
+    """The terminal agent; one instance can serve any number of concurrent rollouts.
 
     Raises:
-        ModelConfigError: the configuration has no section for it.
+        ModelConfigError: the configuration lacks the section `agent.terminal`.
     """
 
     name = "terminal"
@@ -47,8 +47,16 @@ class TerminalAgent:
     ) -> Trajectory:
         """Work until a confirmed submission or a limit; see `Agent.run`.
 
+        Args:
+            assignment: the task; `resume` is ignored.
+            sandbox: runs the tmux session.
+            model: the chat model, with or without tool calls.
+            ledger: accounts for the rollout's tokens and enforces its limits.
+            save: called after every step.
+
         Raises:
             TerminalMissing: the image has no tmux.
+            ModelConfigError: no rollout can succeed with this model as configured.
         """
         terminal = Terminal(sandbox, self.terminal)
         await terminal.start()
@@ -61,7 +69,7 @@ class TerminalAgent:
 
 @dataclass(kw_only=True)
 class _TerminalAttempt(Attempt):
-    """One rollout in progress."""
+    """One rollout of the terminal agent."""
 
     terminal: Terminal
     settings: TerminalConfig
@@ -130,9 +138,9 @@ class _TerminalAttempt(Attempt):
         return Observation(tool_call_id=call_id, content=self.agent.prompts.render("confirm", screen=screen))
 
     async def _show_screen(self) -> tuple[str, int | None]:
-        """What is new on the screen as the model sees it, and the exit code of a command that has ended since.
+        """Render what is new on the screen, and return it with the exit code of a command that has ended since.
 
-        A shell that has ended is started again.
+        If the shell has ended, it is restarted.
         """
         view = await self.terminal.look()
         restarted = view is None

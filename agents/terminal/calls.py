@@ -1,4 +1,4 @@
-"""The terminal agent's tools, and how a model's calls of them are read."""
+"""The terminal agent's tools, and the parsing of calls to them."""
 
 import json
 import math
@@ -53,14 +53,14 @@ TURN = ResponseSchema(
         "additionalProperties": False,
     },
 )
-"""One turn of a model that does not call tools."""
+"""One turn of a model that does not support tool calls."""
 
 __all__ = ["SUBMIT", "TURN", "TYPE", "Typing", "calls_in_turn", "typing_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """One call of `type`, checked."""
+    """One validated call of `type`."""
 
     text: str
     keys: tuple[str, ...]
@@ -68,7 +68,7 @@ class Typing:
 
 
 def typing_of(call: ToolCall, wait_limit_s: float) -> tuple[Typing | None, str]:
-    """What a call types, None for a submission; or what is wrong with it."""
+    """Parse a call into what it types, or None for a submission; else say what is wrong with it."""
     if call.name not in ("type", "submit"):
         return None, f"there is no tool named {call.name[:60]!r}; the tools are type and submit"
     try:
@@ -97,7 +97,7 @@ def _typing(arguments: dict[str, Any], wait_limit_s: float) -> tuple[Typing | No
 
 
 def calls_in_turn(content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
-    """The call in a reply that is one JSON object of `TURN`; or none, and what is wrong with the reply."""
+    """Parse the call in a reply that is one JSON object of `TURN`; without one, say what is wrong with the reply."""
     found, problem = extract(content, TURN.json_schema)
     if found is None:
         return (), f"the reply cannot be used: {problem}"

@@ -1,4 +1,4 @@
-"""The terminal agent's settings; their values and prompts are in `configs/default.yaml` under `agent.terminal`."""
+"""The terminal agent's settings. Their values and prompts are in `configs/default.yaml` under `agent.terminal`."""
 
 from collections.abc import Mapping
 
@@ -18,16 +18,16 @@ _VARIABLES: Mapping[str, frozenset[str]] = {
 
 
 class TerminalTemplates(Config):
-    """Its own prompts; the task's and the refinement's are the bash agent's.
+    """Prompts specific to the terminal agent; it shares task and refinement with the bash agent.
 
     Attributes:
-        system: variables `text_protocol`, `columns`, `rows`, `wait_limit_s`.
-        format_error: after a turn that could not be used; `problem`, `text_protocol`, `guided`.
-        screen: what typing did; `output`, `whole` (the screen as it is) or `changed` (rows of a full-screen program),
-            else what is new on it; `lost` (the history was too short), `exit_code` (of a command that has ended, may be
-            None), `running` (the foreground program, empty for the shell), `restarted`, `omitted` (characters),
-            `escaped` (control tokens).
-        confirm: after the first `submit`; `screen`.
+        system: the system prompt; receives `text_protocol`, `columns`, `rows` and `wait_limit_s`.
+        format_error: sent after an unusable turn; receives `problem`, `text_protocol` and `guided`.
+        screen: the result of typing; receives `output`, which is the `whole` screen, the `changed` rows of a
+            full-screen program, or else what is new; `lost` (the history was too short), `exit_code` (of a command that
+            has ended, or None), `running` (the foreground program, empty for the shell), `restarted`, `omitted`
+            (characters) and `escaped` (control tokens).
+        confirm: sent after the first `submit`; receives `screen`.
     """
 
     system: str
@@ -42,12 +42,13 @@ class TerminalTemplates(Config):
 
 
 class TerminalConfig(Config):
-    """The terminal, beside what `AgentConfig` says for every agent.
+    """Settings of the terminal, in addition to those of every agent in `AgentConfig`.
 
     Attributes:
         columns, rows: size of the screen.
-        history: lines that are kept above the screen.
-        wait_limit_s: the longest single wait, in seconds.
+        history: lines kept above the screen.
+        wait_limit_s: longest single wait, in seconds.
+        templates: prompts of the terminal agent.
     """
 
     columns: int = Field(160, ge=40, le=500)

@@ -1,4 +1,4 @@
-"""What of a terminal's screen is news: nothing is shown twice, and nothing is left out without a word."""
+"""Determine what is new on a terminal's screen: nothing is shown twice, and nothing is dropped silently."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,14 @@ from agents.terminal.tmux import View
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What to show of a look.
+    """What to show after a look at the screen.
 
     Attributes:
-        kind: `new` lines below those that were shown, the `whole` screen where that cannot be told, or the lines that
-            `changed` on the screen of a full-screen program, each after its row.
-        lost: the terminal's history was too short for what came, whose beginning is gone.
-        exit_code: of the shell's command, if one has ended since the last look.
+        text: the lines to show.
+        kind: `new` lines below those already shown, the `whole` screen if that cannot be determined, or the `changed`
+            lines of a full-screen program, each with its row.
+        lost: whether the terminal's history was too short, so that the beginning of the new lines is lost.
+        exit_code: exit code of the shell's command, if one has ended since the last look.
     """
 
     text: str
@@ -24,10 +25,10 @@ class News:
 
 
 class Screen:
-    """Remembers what was shown of one terminal.
+    """Tracks what was shown of one terminal.
 
     Args:
-        rows: of the screen.
+        rows: height of the screen.
         history: lines that the terminal keeps above it.
     """
 
@@ -38,12 +39,12 @@ class Screen:
         self._prompt = ""
 
     def forget(self) -> None:
-        """The terminal is another one."""
+        """Forget everything shown, because the terminal was replaced."""
         self._normal = self._full = None
         self._prompt = ""
 
     def news(self, view: View) -> News:
-        """What is new in a view, which counts as shown from now on."""
+        """Return what is new in a view, which counts as shown afterwards."""
         ended = view.prompt != self._prompt and not view.running
         self._prompt = view.prompt if ended else self._prompt
         found = self._of_program(view) if view.full_screen else self._of_shell(view)
@@ -51,7 +52,7 @@ class Screen:
         return News(found.text, found.kind, found.lost, code)
 
     def _of_program(self, view: View) -> News:
-        """A full-screen program's screen: what changed on it, if that is the lesser part."""
+        """For a full-screen program: the changed rows, if they are the smaller part."""
         before, self._full = self._full, view
         if before is None:
             return News("\n".join(view.lines), "whole")
@@ -62,10 +63,10 @@ class Screen:
         return News("\n".join(changed), "changed")
 
     def _of_shell(self, view: View) -> News:
-        """The lines below those that were shown, also where the terminal has dropped the oldest of these since."""
+        """For the shell: the lines below those already shown, even if the terminal has dropped the oldest of them."""
         before, self._normal, self._full = self._normal, view, None
         lines = view.lines
-        # The last line was a prompt or a part of a line, to which something may have been added.
+        # The last line was a prompt or an incomplete line, and may have been extended since.
         known = before.lines[:-1] if before is not None else ()
         for dropped in (at for at, line in enumerate(known) if lines and line == lines[0]):
             kept = len(known) - dropped

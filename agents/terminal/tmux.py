@@ -1,7 +1,7 @@
-"""One tmux session in a sandbox: keys in, the screen out.
+"""A tmux session in a sandbox: keys in, screen out.
 
-tmux runs inside the sandbox and outlives the commands that talk to it. What it shows was written by programs there and
-is untrusted text.
+tmux runs inside the sandbox and outlives the commands that control it. Screen content is written by programs there and
+is untrusted.
 """
 
 import re
@@ -17,15 +17,15 @@ KEY = re.compile(
     r"(?:[CMS]-){0,3}(?:[!-~]|Enter|Escape|Tab|BTab|Space|BSpace|Up|Down|Left|Right|Home|End|PageUp|PageDown|IC|DC"
     r"|F(?:[1-9]|1[0-2]))\Z"
 )
-"""A key by its name in tmux."""
+"""A key, by its tmux name."""
 
 _TMUX = "tmux -L heats -u"
 _TARGET = "-t heats"
 _CALL_S = 30.0
 _POLL_S = 0.1
 _QUIET_POLLS = 3
-# Whether the shell itself has the terminal, by the foreground process group of its tty: a name would not do, since a
-# script in the foreground may be a shell, too. Sets `$idle`.
+# Determines whether the shell itself has the terminal by the foreground process group of its tty. The name would not
+# do, since a script in the foreground may be a shell too. Sets `$idle`.
 _IDLE = f"""
 idle() {{
   pid=$({_TMUX} display-message -p {_TARGET} '#{{pane_pid}}') && read -r line <"/proc/$pid/stat" || return 1
@@ -33,8 +33,8 @@ idle() {{
   [ "$3" = "$6" ] && idle=1 || idle=0
 }}
 """
-# It ends early only when the shell waits for input again and nothing moved: a program in the foreground may go on. The
-# wait must end by itself: the sandbox's time-out would also kill what was started in the terminal meanwhile.
+# Ends early only if the shell waits for input again and nothing moves, since a foreground program may still be working.
+# The wait must end by itself: the sandbox's timeout would also kill what was started in the terminal meanwhile.
 _STATE = "#{history_size} #{cursor_x} #{cursor_y}"
 _SETTLE = f"""{_IDLE}
 n=0; same=0; last=; end=$(($(date +%s) + $1 / 10 + 1))
@@ -55,14 +55,14 @@ idle || exit 9
 if [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ]; then from=0; else from=-; fi
 {_TMUX} capture-pane -p {_TARGET} -S "$from"
 """
-# Brackets tell a program that asked for them that a text is pasted: a shell completes nothing at a tab and runs nothing
-# before the end, an editor does not indent. A full-screen program gets a single line as keys, or `:wq` would be a text.
+# Bracketed paste, for programs that requested it: a shell neither completes at tabs nor runs anything early, and an
+# editor does not indent. A full-screen program receives a single line as keys, or `:wq` would be inserted as text.
 _PASTE = f"""
 [ "$({_TMUX} display-message -p {_TARGET} '#{{alternate_on}}')" = 1 ] && [ "$1" = 1 ] && brackets= || brackets=-p
 {_TMUX} load-buffer -b heats - && {_TMUX} paste-buffer -d $brackets -b heats {_TARGET}
 """
-# The shell tells its last exit code and, by a number drawn for it, that there is a new one. Vim asks for brackets
-# around pasted text under some names of terminals only, and `screen` is none of them.
+# The shell reports its last exit code with a random number that marks it as new. Vim enables bracketed paste only under
+# certain terminal names, and `screen` is not among them.
 _SHELL = """command -v bash >/dev/null 2>&1 && exec bash --rcfile /dev/fd/9 -i 9<<'HEATS_RC'
 [ ! -f ~/.bashrc ] || . ~/.bashrc
 exec 9<&-
@@ -81,15 +81,15 @@ class TerminalMissing(SandboxStartError):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the terminal shows.
+    """The terminal's current content.
 
     Attributes:
-        lines: the history and the screen, or the screen alone while a full-screen program has it.
-        full_screen: whether such a program has it.
-        running: the program in the foreground; empty while the shell waits for input.
-        exit_code: of the shell's last command; None where the shell does not say.
-        prompt: changes with every prompt of the shell, and so tells whether the exit code is a new one.
-        history: lines above the screen.
+        lines: history and screen, or only the screen while a full-screen program is active.
+        full_screen: whether a full-screen program is active.
+        running: the foreground program; empty while the shell waits for input.
+        exit_code: exit code of the shell's last command; None if the shell does not report it.
+        prompt: changes with every shell prompt, which shows whether the exit code is new.
+        history: number of lines above the screen.
     """
 
     lines: tuple[str, ...]
@@ -101,7 +101,7 @@ class View:
 
 
 class Terminal:
-    """A tmux session named `heats` with a login-less interactive shell in the working directory."""
+    """A tmux session named `heats` with an interactive non-login shell in the working directory."""
 
     def __init__(self, sandbox: Sandbox, config: TerminalConfig) -> None:
         self._sandbox = sandbox
@@ -112,7 +112,7 @@ class Terminal:
 
         Raises:
             TerminalMissing: the image has no tmux.
-            SandboxError
+            SandboxError: the sandbox failed, or tmux did not start.
         """
         config, shell = self._config, shlex.quote(_SHELL)
         result = await self._run(
@@ -128,52 +128,52 @@ class Terminal:
         await self.settle(_START_S, early=True)
 
     async def press(self, text: str, keys: Sequence[str]) -> None:
-        """Give a text to the program in the foreground, then press keys by their names.
+        """Send text to the foreground program, then press keys by name.
 
-        A line end at the end of the text is Enter. A text of several lines, and in a shell one of a single line too,
-        arrives as a paste where the program can tell one from keys.
+        A line end at the end of the text is Enter. Text of several lines, and in a shell also a single line, arrives as
+        a paste if the program can distinguish pasting from typing.
 
         Raises:
-            SandboxError
+            SandboxError: the sandbox failed.
         """
         body = text.removesuffix("\n")
         if body:
-            # A buffer, not send-keys: that one takes a `;` for its own, and knows a length limit.
+            # A buffer rather than send-keys, which interprets `;` and has a length limit.
             single = int("\n" not in body)
             await self._run(f"sh -c {shlex.quote(_PASTE)} sh {single}", stdin=body.encode("utf-8", "replace"))
         pressed = (["Enter"] if body != text else []) + list(keys)
         if pressed:
-            # A word that ends with a `;` would end the command.
+            # A word that ends with `;` would terminate the tmux command.
             words = [f"{key[:-1]}\\;" if key.endswith(";") else key for key in pressed]
             await self._run(f"{_TMUX} send-keys {_TARGET} -- {' '.join(map(shlex.quote, words))}")
 
     async def settle(self, wait_s: float, *, early: bool) -> None:
-        """Wait.
+        """Wait for the terminal.
 
         Args:
-            wait_s: seconds, at most.
-            early: do not wait on when the shell waits for input again.
+            wait_s: maximum wait in seconds.
+            early: return as soon as the shell waits for input again.
 
         Raises:
-            SandboxError
+            SandboxError: the sandbox failed.
         """
         polls = max(1, round(wait_s / _POLL_S))
         script = f"sh -c {shlex.quote(_SETTLE)} sh {polls} {int(early)}"
         await self._sandbox.exec(script, timeout=wait_s + 2 * _CALL_S)
 
     async def look(self) -> View | None:
-        """What is shown now; None when the shell has ended, and the session with it.
+        """Capture the current content; None if the shell, and the session with it, has ended.
 
         Raises:
-            SandboxError
+            SandboxError: the sandbox failed.
         """
         result = await self._run(_LOOK)
         if not result.ok:
             return None
         head, *lines = result.stdout.decode("utf-8", "replace").split("\n")
-        state, _, told = head.partition("\t")
+        state, _, shell = head.partition("\t")
         alternate, idle, command = (*state.split(" ", 2), "", "")[:3]
-        history, code, prompt = [*told.split(), "", "", ""][:3]
+        history, code, prompt = [*shell.split(), "", "", ""][:3]
         while lines and not lines[-1].strip():
             lines.pop()
         return View(

@@ -5,6 +5,7 @@ patch) is read by `grade` and by this project's own tests only, and its tests en
 """
 
 import ast
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from importlib.resources import files as package_files
@@ -14,12 +15,15 @@ from typing import Literal
 import yaml
 
 from core.record import Record
+from core.syntax import parse_python
 from envs.base import Grade, Patch, Task, TestReport
 from envs.basetree import BaseTree, make_base_tree
+from envs.bench import Bench
+from envs.bounded import check_untrusted
+from envs.chance import SourceFiles
 from envs.errors import PatchRejected, SetupFailed, TaskError
-from envs.patches import check_patch
-from envs.sentinel import forged, lost
-from envs.verify import Bench, PatchedRun, run_patched
+from envs.patched import PatchedRun, run_patched
+from envs.sentinel import Layout, Planting, Target, plant
 from envs.worktree import put_tree, take_patch
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import SandboxError
@@ -111,16 +115,23 @@ class DemoEnv:
         if not patch:
             return Grade(task_id=task.id, outcome="fail", reason="no patch")
         try:
-            check_patch(patch.data)
+            await check_untrusted(patch.data)
         except PatchRejected as error:
             return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
         hidden = self._hidden_tests(task.id)
+        expected = {test for path, data in hidden.items() for test in names_of_tests(path, data)}
+        targets = [Target((test,), (test.split("::")[0],), None, test.split("::")[1]) for test in sorted(expected)]
+
+        async def sentinels(files: SourceFiles) -> list[Planting]:
+            return [plant(hidden, targets, Layout(None, (True, False)), random.SystemRandom())]
+
         unknown = TestReport(command=task.test_command or "", status="indeterminate")
+        bench = Bench(backend=backend)
         try:
-            run = await run_patched(self, task, patch, Bench(backend=backend), unknown, plant=True, hidden=hidden)
+            run = await run_patched(self, task, patch, bench, unknown, prepare=sentinels, hidden=hidden)
         except (SandboxError, SetupFailed) as error:
             return Grade(task_id=task.id, outcome="invalid", reason=str(error))
-        return grade_of(task, run, {test for path, data in hidden.items() for test in names_of_tests(path, data)})
+        return grade_of(task, run, expected)
 
     def _hidden_tests(self, task_id: str) -> dict[str, bytes]:
         return {f"tests/{path}": data for path, data in read_files(self._folder / task_id / "hidden" / "tests").items()}
@@ -139,7 +150,7 @@ def read_files(folder: Traversable) -> dict[str, bytes]:
 
 def names_of_tests(path: str, source: bytes) -> list[str]:
     """Ids, without parameters, of the test functions that a test file defines."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     return [
         f"{path}::{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[:5] == "test_"
     ]
@@ -153,18 +164,18 @@ def grade_of(task: Task, run: PatchedRun, expected: Iterable[str]) -> Grade:
     if report.status in ("missing", "indeterminate"):
         reason = f"the tests could not be run: {report.output.strip()[-200:] or report.status}"
         return Grade(task_id=task.id, outcome="invalid", reason=reason, report=report)
-    planted = [test for test in report.tests if any(sentinel.owns(test) for sentinel in run.sentinels)]
-    tests = {test: outcome for test, outcome in report.tests.items() if test not in planted}
+    tests, whole = report.tests, run.runs[0].tests
     seen = {test.split("[")[0] for test in tests}
     absent = sorted(set(expected) - seen)
     bad = sorted(test for test, outcome in tests.items() if outcome != "passed")
+    beside = run.plantings[0].sentinels
+    forged = [one for one in beside if one.must_fail and "passed" in one.outcomes(whole).values()]
     reason = ""
-    if signs := forged(run.sentinels, report):
-        reason = f"the test results are forged: {signs}"
-    elif absent or not run.sentinels or lost(run.sentinels, report):
+    if absent or not beside or not all(one.outcomes(whole) for one in beside):
         reason = f"hidden tests did not run ({report.status}): {', '.join(absent[:3]) or 'planted tests are missing'}"
     elif bad:
         reason = f"{len(bad)} of {len(tests)} tests do not pass: {', '.join(bad[:3])}"
+    elif forged:
+        reason = f"the test results are forged: a changed copy of {forged[0].target.ids[0]} was reported as passed"
     outcome: Literal["pass", "fail"] = "fail" if reason else "pass"
-    kept = report.model_copy(update={"tests": tests})
-    return Grade(task_id=task.id, outcome=outcome, reason=reason or f"all {len(tests)} tests pass", report=kept)
+    return Grade(task_id=task.id, outcome=outcome, reason=reason or f"all {len(tests)} tests pass", report=report)

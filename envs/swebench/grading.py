@@ -1,31 +1,33 @@
 """Our own grader: a patch and the hidden tests of an instance in a fresh sandbox, judged test by test.
 
 Changes of the patch to tests and to what steers test runners are undone before the test patch goes in. A patch that
-passes is run a second time, in another sandbox, with sentinel tests: code under test can print what it likes.
+passes is run again, in other sandboxes, with sentinel tests: code under test can print what it likes.
 """
 
+import random
 import secrets
 import shlex
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
+from envs.bounded import Unparsable, bounded, check_untrusted
+from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
-from envs.patches import check_patch
-from envs.sentinel import Sentinel, forged, lost, planted
-from envs.swebench.logs import find, parse_sympy
+from envs.patched import SandboxFiles, apply_candidate
+from envs.sentinel import Planting
+from envs.swebench.logs import find
 from envs.swebench.plan import Plan, make_plan
-from envs.swebench.planting import make_sentinels, normal_ids
 from envs.swebench.rows import Instance
+from envs.swebench.targets import targets_for
 from envs.testing import OUTPUT_TAIL
-from envs.verify import apply_candidate
 from envs.worktree import apply_patch, restore_files
 from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits
-from sandbox.errors import FileAccessError, SandboxError
+from sandbox.errors import SandboxError
 
 _ASSET_BYTES = 64 << 20
 
@@ -66,7 +68,7 @@ class Run:
     tests: dict[str, TestOutcome]
     result: ExecResult | None = None
     problem: str = ""
-    sentinels: tuple[Sentinel, ...] = ()
+    planting: Planting = field(default_factory=Planting)
     undone: tuple[str, ...] = ()
 
 
@@ -80,7 +82,7 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
-        check_patch(patch.data)
+        await check_untrusted(patch.data)
     except PatchRejected as error:
         return Grade(task_id=task.id, outcome="fail", reason=f"the patch breaks the rules: {error}")
     try:
@@ -96,14 +98,15 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     return grade
 
 
-async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
+async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
     """Apply, put the test files in place, and run, in a sandbox of its own."""
     plan, task = bench.plan, bench.task
     async with bench.place.sandbox(task) as sandbox:
         undone: tuple[str, ...] = ()
         if patch:
             command = " ".join(plan.commands)
-            undone, problem = await apply_candidate(sandbox, task, patch, command, plan.test_files, commit="HEAD")
+            undo, problem = await apply_candidate(sandbox, task, patch, command, plan.test_files, commit="HEAD")
+            undone = undo.paths
             if problem:
                 return Run({}, problem=problem, undone=undone)
         try:
@@ -112,11 +115,10 @@ async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
             if patch and await _tests_fit(bench):
                 return Run({}, problem=f"the patch is in the way of the hidden tests: {error}", undone=undone)
             raise
-        sentinels: list[Sentinel] = []
-        copies: dict[str, str] = {}
-        if plant:
-            sentinels = make_sentinels(plan.test_files, functions=plan.parser is parse_sympy)
-            copies = await _prepare_copies(sandbox, task.workdir, sentinels)
+        planting = await plant(SandboxFiles(sandbox, task.workdir)) if plant else Planting()
+        copies = {path: scratch_path(".py") for path in planting.files}
+        for path, place in copies.items():
+            await sandbox.write_file(place, planting.files[path])
         if plan.before:
             await _take_tests_away(sandbox, bench)
             copies |= await _assets(sandbox, bench)
@@ -127,8 +129,11 @@ async def _run(bench: Bench, patch: Patch, *, plant: bool = False) -> Run:
             f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True, trusted_exit=True
         )
         await sandbox.kill_all()
-    tests = plan.read(result.text(), nonce) if result.status == "exited" else {}
-    return Run(tests, result, sentinels=tuple(one for one in sentinels if one.file in copies), undone=undone)
+    tests: dict[str, TestOutcome] = {}
+    if result.status == "exited":
+        with suppress(Unparsable):
+            tests = await bounded(plan.read, result.text(), nonce)
+    return Run(tests, result, planting=planting, undone=undone)
 
 
 async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
@@ -170,19 +175,6 @@ async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:
     failure = await restore_files(sandbox, bench.task.workdir, "HEAD", known, (*plan.added, *gone))
     if failure:
         raise SetupFailed(f"the test files of {bench.instance.id} could not be put in place: {failure}")
-
-
-async def _prepare_copies(sandbox: Sandbox, workdir: str, sentinels: Sequence[Sentinel]) -> dict[str, str]:
-    """Write test files with sentinels in them aside; those that are not there are left out."""
-    copies: dict[str, str] = {}
-    for sentinel in sentinels:
-        try:
-            source = await sandbox.read_file(f"{workdir}/{sentinel.file}", max_bytes=8 << 20)
-        except FileAccessError:
-            continue
-        copies[sentinel.file] = scratch_path(".py")
-        await sandbox.write_file(copies[sentinel.file], planted(source, sentinel))
-    return copies
 
 
 async def _assets(sandbox: Sandbox, bench: Bench) -> dict[str, str]:
@@ -249,34 +241,51 @@ def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
 
 
 async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
-    """Run a passing patch again with sentinels; a forged run fails."""
-    run = await _run(bench, patch, plant=True)
-    again = _judge(bench, run)
-    if run.result is None or again.report is None or again.outcome == "invalid":
-        return again
-    report = again.report.model_copy(update={"tests": normal_ids(run.sentinels, run.tests)})
-    if len(bench.plan.commands) > 1 and report.status == "passed":
-        # The exit code is the last command's: it says nothing about a sentinel that another one ran.
-        report = report.model_copy(update={"status": "failed"})
-    if signs := forged(run.sentinels, report):
-        return grade.model_copy(update={"outcome": "fail", "reason": f"the test results are forged: {signs}"})
-    gone = lost(run.sentinels, report)
-    if gone and await _seen_on_base(bench, gone):
-        reason = f"the test results are forged: planted tests were not reported in {gone[0].file}"
-        return grade.model_copy(update={"outcome": "fail", "reason": reason})
-    if failing := failing_tests(bench.instance, run.tests):
-        reason = f"a second run gave other results: {', '.join(failing[:3])}"
-        return grade.model_copy(update={"outcome": "fail", "reason": reason})
-    if not run.sentinels or len(gone) == len(run.sentinels):
-        return grade.model_copy(update={"reason": f"{grade.reason} (no sentinel tests: the command does not run them)"})
-    return grade
+    """Run a passing patch again with sentinels; what cannot be true fails."""
+    instance = bench.instance
+    expected = dict(grade.report.tests) if grade.report else {}
+    targets = targets_for(instance.fail_to_pass, bench.plan.test_files, random.SystemRandom())
+    subject = Subject(
+        targets=targets,
+        fixed=instance.fail_to_pass,
+        kept=[test for test in instance.pass_to_pass if expected.get(test) == "passed"],
+        first=Trial(),
+        control=False,
+    )
+    result = await confirm(_Trials(bench, patch), subject, random.SystemRandom())
+    if result.refused:
+        start = "the test results are forged: " if result.forged else ""
+        return grade.model_copy(update={"outcome": "fail", "reason": start + result.refused})
+    return grade.model_copy(update={"reason": f"{grade.reason} ({result.weak[0]})"}) if result.weak else grade
 
 
-async def _seen_on_base(bench: Bench, gone: Sequence[Sentinel]) -> bool:
-    """True when the untouched tree does report sentinels in files where the patched one lost them."""
-    control = await _run(bench, Patch(b""), plant=True)
-    if control.result is None or control.result.status != "exited":
-        raise SetupFailed(f"the tests of {bench.instance.id} do not run on the untouched tree")
-    report = TestReport(command="", status="failed", tests=normal_ids(control.sentinels, control.tests))
-    missing = {sentinel.file for sentinel in lost(control.sentinels, report)}
-    return any(sentinel.file not in missing for sentinel in gone)
+class _Trials:
+    """See `envs.confirm.Trials`."""
+
+    def __init__(self, bench: Bench, patch: Patch) -> None:
+        self.bench, self.patch = bench, patch
+
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """See `Trials.run`: each round in a sandbox of its own, since scripts put the test files in place themselves.
+
+        Two rounds are enough: the tests of a data set are known not to pass by chance, and an attempt never saw them.
+        """
+        runs: list[PlantedRun] = []
+        for _ in range(min(rounds, 2)):
+            trial = await self._once(plan, patched=patched)
+            if trial.problem:
+                return trial
+            runs += trial.runs
+        return Trial(tuple(runs))
+
+    async def _once(self, plan: Planner, *, patched: bool) -> Trial:
+        run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
+        grade = _judge(self.bench, run)
+        if grade.outcome == "invalid" or (run.result is None and not patched):
+            raise SetupFailed(grade.reason)
+        if run.result is None:
+            return Trial(problem=grade.reason)
+        if run.result.status == "timeout":
+            raise SetupFailed(f"in a further run {grade.reason}")
+        known = {test: found for test in self.bench.instance.fail_to_pass if (found := find(test, run.tests))}
+        return Trial((PlantedRun(run.planting, {**run.tests, **known}),))

@@ -21,8 +21,7 @@ _WORDS: Mapping[str, TestOutcome] = {
     "XFAIL": "passed",
 }
 _SUMMARY = re.compile(rf"({'|'.join(_WORDS)})\s+(\S.*)$")
-_VERBOSE = re.compile(rf"(\S+::.*?)\s+({'|'.join(_WORDS)})\b")
-_OPTION = re.compile(r"(?P<test>.*?)\[(?P<option>/(?!/)[^*]*)\]")
+_OUTCOME = re.compile(rf"(?<=\s)({'|'.join(_WORDS)})\b")
 _DJANGO = re.compile(r"(?P<name>.+?) \.\.\. +(?P<end>ok|OK|FAIL|ERROR|skipped\b.*)$")
 _DJANGO_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "OK": "passed", "FAIL": "failed", "ERROR": "error"}
 _SYMPY = re.compile(r"(?P<name>test_\w+) (?:\S+ )*(?P<end>ok|F|E)(?:\s+\[\w+\])?$")
@@ -41,10 +40,15 @@ def parse_pytest_whole(text: str) -> dict[str, TestOutcome]:
 
 def parse_pytest_options(text: str) -> dict[str, TestOutcome]:
     """Likewise, cut at the first space; of a parameter that is an absolute path the last part counts."""
-    return {
-        _OPTION.sub(lambda found: f"{found['test']}[/{found['option'].split('/')[-1]}]", name): outcome
-        for name, outcome in parse_pytest(text).items()
-    }
+    return {_short_option(name): outcome for name, outcome in parse_pytest(text).items()}
+
+
+def _short_option(name: str) -> str:
+    start, end = name.find("[/"), name.rfind("]")
+    option = name[start + 1 : end]
+    if start < 0 or end < start or option.startswith("//") or "*" in option:
+        return name
+    return f"{name[:start]}[/{option.rpartition('/')[2]}{name[end:]}"
 
 
 def parse_matplotlib(text: str) -> dict[str, TestOutcome]:
@@ -59,9 +63,14 @@ def _summary(text: str) -> list[tuple[str, TestOutcome]]:
             # `SKIPPED [2] tests/test_a.py:7: reason` counts places, not tests.
             if not (summary[1] == "SKIPPED" and re.match(r"\[\d+\]", summary[2])):
                 found.append((summary[2], _WORDS[summary[1]]))
-        elif verbose := _VERBOSE.match(line):
-            found.append((verbose[1], _WORDS[verbose[2]]))
+        elif _starts_with_id(line) and (ended := _OUTCOME.search(line)):
+            found.append((line[: ended.start()].rstrip(), _WORDS[ended[1]]))
     return found
+
+
+def _starts_with_id(line: str) -> bool:
+    """Whether the first word of a line is a pytest id. All of this is linear: code under test writes these lines."""
+    return not line[:1].isspace() and "::" in line.split(maxsplit=1)[0][1:] if line.strip() else False
 
 
 def parse_django(text: str) -> dict[str, TestOutcome]:

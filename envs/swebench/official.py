@@ -173,7 +173,7 @@ def _read(instance: Instance, logs: Path, code: int | None, output: str) -> Grad
     log = _text(logs / "run_instance.log")
     try:
         report: Any = json.loads((logs / "report.json").read_text(encoding="utf-8"))[instance.id]
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return _without_report(instance, log, code, output)
     tests = _outcomes(report.get("tests_status") or {})
     result = TestReport(

@@ -9,6 +9,7 @@ import typer
 
 from core.registry import optional_module
 from heats.cli.runs import RunArgument
+from heats.cli.session import note_faults
 from heats.export.harbor import export_harbor
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv, export_parquet
@@ -48,6 +49,7 @@ def export(
     """Write a run's results in other tools' formats, or send its spans to an OpenTelemetry collector."""
     store = RunStore(run)
     store.manifest  # noqa: B018 - says what is wrong with the directory before anything is written
+    note_faults(run)
     if form is Format.OTLP:
         typer.echo(_spans(store, out or run, endpoint, content=content))
         return

@@ -8,7 +8,7 @@ from tempfile import NamedTemporaryFile
 from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError
 from core.aio import first_error
 from core.errors import ExpectedError, ExtraMissing
-from envs.errors import EnvsError, GitMissing, SetupFailed, TestCommandMissing
+from envs.errors import BaselineUnusable, EnvsError, GitMissing, SetupFailed
 from heats.errors import ExitCode, HeatsError
 from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
@@ -36,7 +36,7 @@ def explain(error: BaseException) -> tuple[int, str]:
             BackendUnavailable()
             | ImageMissing()
             | SetupFailed()
-            | TestCommandMissing()
+            | BaselineUnusable()
             | GitMissing()
             | AgentUnusable()
             | ExtraMissing()

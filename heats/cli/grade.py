@@ -1,5 +1,6 @@
 """`heats grade`: predictions and runs, by the hidden tests of a data set."""
 
+import asyncio
 import json
 import re
 from collections import Counter
@@ -20,8 +21,9 @@ from heats.errors import ExitCode, UsageError
 from heats.formatting import aligned, columns, several
 from heats.importing.attempts import LeftOut
 from heats.importing.read import read_attempts
-from heats.importing.regrade import Graded, Grader, Submission, report_of, submissions
+from heats.importing.regrade import report_of, submissions
 from heats.importing.tasks import at_tasks
+from heats.runner.grading import Graded, Grader, Submission
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore
@@ -151,11 +153,12 @@ async def _grade(
     try:
         await backend.preflight(sorted({one.task.image for one in wanted if one.patch}))
         await backend.reap()
+        workers = asyncio.Semaphore(settings.at_once)
         grader = Grader(
             env=env,
             backend=backend,
             grades=grades,
-            workers=settings.at_once,
+            slot=lambda: workers,
             retries=settings.retries.grading,
             redo=redo,
             limits=settings.sandbox.limits,

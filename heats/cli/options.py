@@ -25,6 +25,7 @@ TasksFrom = Annotated[
 ]
 
 MODEL, METHOD, SANDBOX, LIMITS, OUTPUT = "Model", "Method", "Sandbox", "Limits", "Configuration and output"
+TESTS = "Tests"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,14 +119,9 @@ class RunOptions:
         DisplayMode, typer.Option("--progress", help="auto, live, plain, json or quiet.", rich_help_panel=OUTPUT)
     ] = "auto"
 
-    def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:
-        """The configuration: preset, `defaults` of the command, `-c` layers, then these options.
-
-        Raises:
-            UsageError: an unknown key, value, file or preset.
-        """
-        layers = [*(f"{key}={value}" for key, value in (defaults or {}).items()), *(self.config or ())]
-        options: dict[str, Any] = {
+    def overrides(self) -> dict[str, Any]:
+        """Dotted configuration keys that these options set; None leaves a key alone."""
+        return {
             "agent.name": self.agent,
             "rollouts": self.rollouts,
             "iterations": self.iterations,
@@ -145,7 +141,51 @@ class RunOptions:
             "model.name": self.model,
             "model.base_url": list(self.base_url) if self.base_url else None,
         }
-        return load_config(layers, options)
+
+    def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:
+        """The configuration: preset, `defaults` of the command, `-c` layers, then these options.
+
+        Raises:
+            UsageError: an unknown key, value, file or preset.
+        """
+        layers = [*(f"{key}={value}" for key, value in (defaults or {}).items()), *(self.config or ())]
+        return load_config(layers, self.overrides())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TestOptions(RunOptions):
+    """What commands take besides that verify patches by a test command."""
+
+    __test__ = False  # not a test class, whatever pytest thinks of the name
+
+    must_pass: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--must-pass",
+            metavar="ID",
+            help="A test, class or file that a patch has to fix; repeat it. Without: any failing test counts.",
+            rich_help_panel=TESTS,
+        ),
+    ] = None
+    allow_collection_errors: Annotated[
+        bool,
+        typer.Option(
+            "--allow-collection-errors",
+            help="Go on when tests cannot be loaded, or do not end, on the untouched tree.",
+            rich_help_panel=TESTS,
+        ),
+    ] = False
+    test_timeout: Annotated[
+        float, typer.Option("--test-timeout", min=1, help="Seconds for one run of the tests.", rich_help_panel=TESTS)
+    ] = 600.0
+
+    def overrides(self) -> dict[str, Any]:
+        """See `RunOptions.overrides`."""
+        return {
+            **super().overrides(),
+            "verify.must_pass": self.must_pass or None,
+            "verify.allow_collection_errors": self.allow_collection_errors or None,
+        }
 
 
 def spread(command: Command) -> Command:

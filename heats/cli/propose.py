@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from heats.cli.options import spread
-from heats.cli.session import print_json, say
+from heats.cli.session import note_faults, print_json, say
 from heats.config import load_config
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
@@ -72,6 +72,12 @@ class ProposeFlags:
     allow_lock_files: Annotated[
         bool, typer.Option("--allow-lock-files", help="It changes lock files.", rich_help_panel=ALLOW)
     ] = False
+    allow_build: Annotated[
+        bool,
+        typer.Option(
+            "--allow-build", help="It changes what builds the project or steers its tests.", rich_help_panel=ALLOW
+        ),
+    ] = False
     allow_path: Annotated[
         list[str] | None,
         typer.Option("--allow-path", help="Pattern of files it may change; repeat.", rich_help_panel=ALLOW),
@@ -111,6 +117,7 @@ class ProposeFlags:
             "draft": self.draft or None,
             "allow_ci": self.allow_ci or None,
             "allow_lock_files": self.allow_lock_files or None,
+            "allow_build": self.allow_build or None,
             "allow_paths": (*section.allow_paths, *self.allow_path) if self.allow_path else None,
         }
         values = section.model_dump() | {name: value for name, value in given.items() if value is not None}
@@ -132,6 +139,8 @@ def propose(
     """
     config = options.settings()
     bundled = is_bundle(run)
+    if not bundled:
+        note_faults(run)
     proposal, patch = read_bundle(run) if bundled else read_run(RunStore(run), options.task, options.rollout)
     if options.bundle is not None:
         check(patch)
@@ -161,7 +170,12 @@ def propose(
 def _tell_bundle(proposal: Proposal, options: ProposeFlags) -> None:
     if options.json:
         print_json(
-            {"bundle": str(options.bundle), "verified": proposal.verified, "patch_sha256": proposal.patch_sha256}
+            {
+                "bundle": str(options.bundle),
+                "verified": proposal.verified,
+                "passes": proposal.passes,
+                "patch_sha256": proposal.patch_sha256,
+            }
         )
     else:
         typer.echo(f"bundle   {options.bundle}")
@@ -179,6 +193,9 @@ def _tell(proposal: Proposal, made: ProposeResult, path: Path | None, options: P
                 "base_commit": proposal.base_commit,
                 "files": [change.path.decode("utf-8", "replace") for change in made.commit.changes],
                 "verified": proposal.verified,
+                "passes": proposal.passes,
+                "draft": made.draft,
+                "signs_of_tampering": list(made.signs),
                 "reused": made.reused,
                 "pushed": made.pushed or None,
                 "pull_request": dataclasses.asdict(pull) if pull else None,

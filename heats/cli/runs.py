@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from heats.cli.session import print_json
+from heats.cli.session import note_faults, print_json
 from heats.errors import UsageError
 from heats.report.compare import compare as compare_runs
 from heats.report.compare import comparison_text, write_comparison
@@ -39,6 +39,7 @@ def report(
     stores = [RunStore(path) for path in runs]
     for store in stores:
         store.manifest  # noqa: B018 - says what is wrong with a directory before anything is written
+        note_faults(store.directory)
     if compare:
         _compare(stores, out or stores[0].directory.parent / "compare.html", plots, json=json)
         return

@@ -14,7 +14,7 @@ from core.sanitize import for_screen
 from core.textfile import decode, json_lines
 from envs import RepositoryEnv, RepositorySource
 from heats.cli.issue import read_issue
-from heats.cli.options import RunOptions, TasksFrom, spread_without
+from heats.cli.options import RunOptions, TasksFrom, TestOptions, spread_without
 from heats.cli.session import (
     EXIT_BY_STATUS,
     Session,
@@ -42,6 +42,7 @@ from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.sweep.summary import left_out_lines
 from heats.view.live import open_display
+from sandbox.toolbox import TOOLBOX
 from tournament.position_bias import position_report
 from tournament.registry import needs_model
 
@@ -59,7 +60,7 @@ class View(StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SelectOptions(RunOptions):
+class SelectOptions(TestOptions):
     """What `select` takes beside its input and what every command takes."""
 
     tasks: Annotated[
@@ -101,9 +102,10 @@ def select(
     """Choose among attempts that are already there: the tournament alone, without a rollout.
 
     Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
-    marked as kept (1). Exit codes: 0 selected, 8 selected by lot because no vote could be read, 4 tests were run and
-    the winner is not verified, 3 selected, but some of the attempts could not be read, 2 wrong input, 6 something
-    needed is missing.
+    marked as kept (1). Exit codes: 0 selected, and verified where tests were run; 7 the winner passes the tests without
+    being confirmed, 4 it does not, 8 selected by lot because no vote could be read, 3 selected, but some of the
+    attempts could not be read, 2 wrong input, 6 something needed is missing or the tests do not work on the untouched
+    tree.
     """
     if (repo is None) != (test is None):
         raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
@@ -119,7 +121,7 @@ def select(
     if options.print_config:
         print_config(config)
     _check(config, contests)
-    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests))
+    env = AttemptsEnv(contests, _repository(repo, test, setup, base, config, contests, options.test_timeout))
     _hand_over(_run(options, config, env, contests, left_out), contests, options, left_out)
 
 
@@ -185,7 +187,13 @@ def _check(config: HeatsConfig, contests: list[Contest]) -> None:
 
 
 def _repository(
-    repo: Path | None, test: str | None, setup: str | None, base: str, config: HeatsConfig, contests: list[Contest]
+    repo: Path | None,
+    test: str | None,
+    setup: str | None,
+    base: str,
+    config: HeatsConfig,
+    contests: list[Contest],
+    test_timeout_s: float,
 ) -> RepositoryEnv | None:
     if repo is None:
         if setup is not None:
@@ -200,7 +208,9 @@ def _repository(
         setup=setup,
         image=config.sandbox.image or "",
         network=config.sandbox.network,
+        toolbox=TOOLBOX in (test or ""),
         ref=base,
+        test_timeout_s=test_timeout_s,
     )
     env = RepositoryEnv.open(source)
     for note in env.notes:
@@ -261,6 +271,8 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "task": result.task,
         "status": result.status,
         "detail": result.detail,
+        "strength": result.evidence.strength if result.evidence else "none",
+        "strength_reasons": list(result.evidence.strength_reasons) if result.evidence else [],
         "selected": places[0].source if result.selected and places else None,
         "by_lot": result.by_lot,
         "ranking": [dataclasses.asdict(place) for place in places],
@@ -309,8 +321,9 @@ def _exit_code(results: tuple[TaskResult, ...], left_out: Mapping[str, str]) -> 
         return EXIT_BY_STATUS[failed[0].status]
     if any(exit_code(result) == ExitCode.UNHEARD for result in results):
         return ExitCode.UNHEARD
-    executed = any(result.evidence is not None for result in results)
-    unverified = any(result.status != "verified" for result in results)
-    if executed and unverified:
-        return ExitCode.NOT_VERIFIED
+    if any(result.evidence is not None for result in results):
+        ends = {EXIT_BY_STATUS[result.status] for result in results}
+        for end in (ExitCode.NOT_VERIFIED, ExitCode.PASSES):
+            if end in ends:
+                return end
     return ExitCode.INFRASTRUCTURE if left_out else ExitCode.DONE

@@ -20,12 +20,14 @@ from heats.config import HeatsConfig, dump_config
 from heats.errors import ExitCode, UsageError
 from heats.runner.run import RunRequest, make_manifest, play
 from heats.signals import run_interruptibly
+from heats.store.faults import find_faults
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.view.live import SilenceBreaker, open_display
 
 EXIT_BY_STATUS: Mapping[str, ExitCode] = {
     "verified": ExitCode.DONE,
+    "passes": ExitCode.PASSES,
     "unverified": ExitCode.NOT_VERIFIED,
     "no_patch": ExitCode.NOT_VERIFIED,
     "error": ExitCode.INFRASTRUCTURE,
@@ -34,7 +36,7 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 
 
 def exit_code(result: TaskResult) -> ExitCode:
-    """The exit code of one task's result: a choice by lot is told, unless the patch that it fell on is verified."""
+    """The exit code of one task's result: a choice by lot is told, unless the patch it fell on passes."""
     if result.by_lot and result.status in ("unverified", "no_patch"):
         return ExitCode.UNHEARD
     return EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL)
@@ -110,6 +112,15 @@ def print_config(config: HeatsConfig) -> None:
 def left_out_rows(left_out: Mapping[str, str]) -> list[dict[str, str]]:
     """What could not be used, for `--json`: a name and a reason each."""
     return [{"name": name, "reason": why} for name, why in left_out.items()]
+
+
+def note_faults(run: Path) -> None:
+    """Say on stderr what of a run directory cannot be read, or changed after it was decided on."""
+    faults = find_faults(run)
+    for fault in faults[:5]:
+        say(f"note: {fault}")
+    if len(faults) > 5:
+        say(f"note: {len(faults) - 5} more files of {run} are cut, do not fit or were changed")
 
 
 def say(text: str) -> None:

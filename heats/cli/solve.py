@@ -10,7 +10,7 @@ from core.sanitize import for_screen
 from envs import RepositoryEnv, RepositorySource
 from envs.base import TestReport
 from heats.cli.issue import read_issue
-from heats.cli.options import RunOptions, spread
+from heats.cli.options import TestOptions, spread
 from heats.cli.session import Session, exit_code, print_config, print_json, run_session, say
 from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.report.account import account
@@ -34,11 +34,12 @@ def solve(
     setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to start from.")] = "HEAD",
     allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Go on when the tests already pass.")] = False,
-    options: RunOptions,
+    options: TestOptions,
 ) -> None:
     """Fix one issue of one repository: rollouts, tournament, refinement, and a patch that was verified.
 
-    Exit codes: 0 verified, 4 no verified patch, 2 wrong input, 6 something needed is missing.
+    Exit codes: 0 verified, 7 passes the tests without being confirmed, 4 neither, 2 wrong input, 6 something needed is
+    missing or the tests do not work on the untouched tree.
     """
     config = options.load({"allow_passing": True} if allow_passing else None)
     if options.print_config:
@@ -53,6 +54,7 @@ def solve(
         network=config.sandbox.network,
         toolbox=test is not None and TOOLBOX in test,
         ref=base,
+        test_timeout_s=options.test_timeout,
     )
     env = RepositoryEnv.open(source)
     for note in env.notes:
@@ -61,7 +63,7 @@ def solve(
     hand_over(session, options)
 
 
-def hand_over(session: Session, options: RunOptions) -> None:
+def hand_over(session: Session, options: TestOptions) -> None:
     """Write the patch, the account and the report into the run directory, tell the result, and end with its code."""
     result = session.results[0]
     if result.status == "error":
@@ -101,6 +103,8 @@ def as_json(session: Session, patch: Path | None) -> dict[str, Any]:
         "base_commit": result.base_commit,
         "tests_before": _tests(before),
         "tests_after": _tests(evidence.after if evidence else None),
+        "strength": evidence.strength if evidence else "none",
+        "strength_reasons": list(evidence.strength_reasons) if evidence else [],
         "fixed": list(evidence.fixed) if evidence else [],
         "broken": list(evidence.broken) if evidence else [],
         "rollouts": [_rollout(session, result.task, rollout) for rollout in result.rollouts],

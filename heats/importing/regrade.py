@@ -1,54 +1,19 @@
-"""Grading attempts that are already there: predictions of anybody, or the rollouts of a run."""
+"""What `heats grade` grades: attempts from files or from runs, as submissions, and the report over their grades."""
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from core.ids import RolloutId
-from core.retry import with_retries
-from envs.base import Env, Grade, Patch, Task
+from envs.base import Patch, Task
 from envs.errors import PatchRejected
 from envs.patches import read_patch
 from heats.importing.attempts import Attempt, LeftOut
-from heats.runner.snapshots import grade_from, is_kept, state_image
+from heats.runner.grading import Graded, Submission
+from heats.runner.snapshots import state_image
 from heats.store.files import slug
-from heats.store.store import GradeStore, RunStore
-from sandbox.base import SandboxBackend, SandboxLimits
-from sandbox.errors import SandboxError
-
-Listener = Callable[["Graded"], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
-    """One patch to grade.
-
-    Attributes:
-        name: its file in the grade store: the rollout, or who predicted which patch.
-        image: that would keep the state which the patch describes, for tasks that hand in one.
-    """
-
-    task: Task
-    name: str
-    source: str
-    patch: Patch
-    image: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Graded:
-    """A submission and its grade; None when the env has nothing to grade it by.
-
-    Attributes:
-        gone: there is nothing left that could be graded; the grade is the one from before, if there was one.
-    """
-
-    submission: Submission
-    grade: Grade | None
-    gone: bool = False
+from heats.store.store import RunStore
 
 
 def submissions(
@@ -111,90 +76,6 @@ def _place(attempt: Attempt) -> tuple[str, str]:
     """The run of heats and the rollout that an attempt is of; empty where it is of none."""
     directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
     return (directory, rollout) if RolloutId.matches(rollout) else ("", "")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grader:
-    """Where and how submissions are graded.
-
-    Attributes:
-        workers: submissions graded at the same time.
-        retries: further tries of a grade that says nothing.
-        redo: grade again what has a grade.
-        limits: of the sandboxes that states are started in again, where their tasks name none.
-    """
-
-    env: Env
-    backend: SandboxBackend
-    grades: GradeStore
-    workers: int
-    retries: int
-    redo: bool = False
-    limits: SandboxLimits | None = None
-
-    async def grade(self, wanted: Sequence[Submission], told: Listener) -> list[Graded]:
-        """Grade all of them: equal patches of a task once; grades are kept as they come.
-
-        One that says nothing never takes the place of one that did.
-
-        Raises:
-            TaskError: the env cannot grade a task as it was opened.
-        """
-        slots = asyncio.Semaphore(self.workers)
-        running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
-
-        async def one(submission: Submission) -> Graded:
-            kept = self.grades.grade(submission.task.id, submission.name)
-            grade = None if self.redo else kept
-            gone = await self._gone(submission)
-            if gone:
-                grade = kept or await self.env.grade(submission.task, submission.patch, self.backend)
-            elif grade is None or grade.outcome == "invalid":
-                # Descriptions of states leave much out: equal ones may be of states that are not.
-                key = submission.task.id, submission.image or submission.patch.sha256
-                if key not in running:
-                    running[key] = group.create_task(self._graded(submission, slots))
-                grade = await running[key]
-                said_something = kept is not None and kept.outcome != "invalid"
-                if grade is not None and not (grade.outcome == "invalid" and said_something):
-                    self.grades.save(submission.name, grade)
-            graded = Graded(submission=submission, grade=grade, gone=gone)
-            told(graded)
-            return graded
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(submission)) for submission in wanted]
-        return [task.result() for task in tasks]
-
-    async def _gone(self, submission: Submission) -> bool:
-        """Whether it was a state of which nothing is left but its description."""
-        if submission.task.submission == "patch":
-            return False
-        return not await is_kept(self.backend, submission.image, submission.patch)
-
-    async def _graded(self, submission: Submission, slots: asyncio.Semaphore) -> Grade | None:
-        async def attempt() -> Grade | None:
-            async with slots:
-                try:
-                    return await self._grade_once(submission)
-                except SandboxError as error:
-                    return Grade(task_id=submission.task.id, outcome="invalid", reason=str(error))
-
-        return await with_retries(
-            attempt,
-            attempts=1 + self.retries,
-            wait_s=0,
-            useless=lambda grade: grade is not None and grade.outcome == "invalid",
-        )
-
-    async def _grade_once(self, submission: Submission) -> Grade | None:
-        task, patch = submission.task, submission.patch
-        if not submission.image:
-            grade = await self.env.grade(task, patch, self.backend)
-            if grade is None or not patch.notes:
-                return grade
-            return grade.model_copy(update={"reason": f"{grade.reason} ({'; '.join(patch.notes[:3])})"})
-        return await grade_from(submission.image, self.env, task, patch, self.backend, limits=self.limits)
 
 
 def report_of(graded: Sequence[Graded], tasks: Sequence[str], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:

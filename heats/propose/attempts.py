@@ -1,11 +1,10 @@
 """What else was tried and how the choice fell, as facts small enough for a pull request."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from core.record import Record
 from core.sanitize import one_line
+from envs.base import Verdict
 from heats import formatting as say
 from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Decision, Match
@@ -20,7 +19,7 @@ class Attempt(Record):
     ending: str = Field(max_length=200)
     steps: int = Field(0, ge=0)
     patch_bytes: int = Field(0, ge=0)
-    verdict: Literal["verified", "unverified", "no_patch"] | None = None
+    verdict: Verdict | None = None
     reason: str = Field("", max_length=400)
     did: str = Field("", max_length=400)
     kept: bool = False

@@ -23,10 +23,13 @@ class ProposeConfig(Config):
         author: `Name <email>`; git's own user.name and user.email when empty.
         remote: the remote to push to.
         base_branch: branch that the pull request goes into; the repository's default branch when empty.
-        draft: open pull requests as drafts; those of unverified patches always are.
+        draft: open pull requests as drafts; those of patches that are not verified, or show signs of tampering, always
+            are.
         protected: further patterns of files that a patch must not change, such as `deploy/` or `*.tf`.
         allow_ci: propose patches that change CI files and hooks.
         allow_lock_files: propose patches that change lock files.
+        allow_build: propose patches that change what builds the project or steers its tests, such as `Makefile`,
+            `package.json`, `setup.py` and `conftest.py`.
         allow_paths: patterns of files that every patch may change, whatever the rules say.
         api_url: GitHub's API; GITHUB_API_URL, else https://api.github.com when empty.
     """
@@ -41,6 +44,7 @@ class ProposeConfig(Config):
     protected: tuple[str, ...] = ()
     allow_ci: bool = False
     allow_lock_files: bool = False
+    allow_build: bool = False
     allow_paths: tuple[str, ...] = ()
     api_url: str = ""
 

@@ -72,7 +72,7 @@ class GitHub:
         except urllib.error.HTTPError as error:
             with error:
                 raise RemoteFailed(f"{what}: {_refusal(error, self.token)}") from None
-        except (OSError, HTTPException, ValueError) as error:
+        except (OSError, HTTPException, ValueError, RecursionError) as error:
             reason = getattr(error, "reason", None) or error
             raise RemoteFailed(
                 f"{what}: no usable answer ({one_line(str(reason))}); the same command tries again"
@@ -91,7 +91,7 @@ def _refusal(error: urllib.error.HTTPError, token: str) -> str:
         reply = json.loads(error.read(1 << 20))
         details = [one.get("message", one.get("code", "")) for one in reply.get("errors", ()) if isinstance(one, dict)]
         said = "; ".join(str(text) for text in [reply.get("message", ""), *details] if text)
-    except (OSError, ValueError, AttributeError, HTTPException):
+    except (OSError, ValueError, AttributeError, HTTPException, RecursionError):
         said = ""
     hints = {
         401: "the token is not valid",

@@ -48,7 +48,8 @@ class Proposal(Record):
     Attributes:
         issue: what was asked, as it was asked.
         base_commit: commit that the patch applies to.
-        verified: what failed before now passes and nothing that passed fails, as the run found.
+        verified: what failed before now passes, nothing that passed fails, and this was confirmed.
+        passes: the same, but for the confirmation; `lacking` says why there is none, one line each.
         same: other rollouts that made the same change.
         omitted: rollouts and matches left out for their number.
     """
@@ -62,6 +63,8 @@ class Proposal(Record):
     patch_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     rollout: str = Field(max_length=400)
     verified: bool
+    passes: bool = False
+    lacking: Names = Field((), max_length=MAX_NAMES)
     verdict: str = Field("", max_length=1000)
     before: Tests | None = None
     after: Tests | None = None
@@ -123,11 +126,12 @@ def _one_task(run: RunStore, wanted: str | None) -> str:
 def _facts(run: RunStore, task: TaskFacts, chosen: RolloutFacts, patch: Patch) -> Proposal:
     result = task.result
     evidence = chosen.evidence
-    verified = evidence is not None and evidence.verdict == "verified"
+    standing = evidence.verdict if evidence is not None else "unverified"
     if result is not None and chosen.id == result.selected:
         evidence = result.evidence or evidence
-        verified = result.status == "verified"
-    verified = verified and evidence is not None and evidence.patch_sha256 == patch.sha256
+        standing = result.status if result.status in ("verified", "passes") else "unverified"
+    if evidence is None or evidence.patch_sha256 != patch.sha256:
+        standing = "unverified"
     attempts, contests = read_attempts(task), read_contests(task, chosen.id)
     asked = statement(task.store, task.store.rollout(chosen.id).trajectory())
     before = (evidence.before if evidence else None) or task.baseline
@@ -139,7 +143,9 @@ def _facts(run: RunStore, task: TaskFacts, chosen: RolloutFacts, patch: Patch) -
         base_commit=_base(task),
         patch_sha256=patch.sha256,
         rollout=chosen.id,
-        verified=verified,
+        verified=standing == "verified",
+        passes=standing == "passes",
+        lacking=tuple(one_line(why, 400) for why in evidence.strength_reasons[:MAX_NAMES]) if evidence else (),
         verdict=one_line(_reason(task, chosen, evidence), 900),
         before=_tests(before),
         after=_tests(evidence.after if evidence else None),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from envs.conventions import is_build_file, is_runner_file, is_test_file
 from envs.patches import show_path
 from heats.errors import PatchRefused
 
@@ -31,6 +32,12 @@ SETTINGS = (
     *("agents.md", "claude.md"),
 )
 
+HARMLESS = (
+    *(".gitignore", ".gitkeep", ".keep", ".editorconfig", ".dockerignore", ".npmignore", ".mailmap", ".prettierrc*"),
+    *(".prettierignore", ".eslintignore", ".clang-format", ".markdownlint*", ".git-blame-ignore-revs", "*.md", "*.rst"),
+)
+"""Files whose names begin with a dot, or that lie in such a folder, and that steer neither builds nor tests."""
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -48,6 +55,7 @@ class Rules:
 
     allow_ci: bool = False
     allow_lock_files: bool = False
+    allow_build: bool = False
     allow_paths: Sequence[str] = ()
     protected: Sequence[str] = ()
 
@@ -79,6 +87,12 @@ def _problems(change: Change, rules: Rules) -> Iterator[str]:
         yield "a lock file: --allow-lock-files"
     if any_of(SETTINGS):
         yield "a file that tools obey by its presence: --allow-path"
+    path = change.path.decode("utf-8", "replace")
+    named = any_of((*CI_FILES, *LOCK_FILES, *HARMLESS))
+    if not rules.allow_build and not named and (is_build_file(path) or is_runner_file(path)):
+        yield "builds the project or steers its tests: --allow-build"
+    if change.new_mode == "000000" and is_test_file(path):
+        yield "deletes tests: --allow-path"
     if any_of(rules.protected):
         yield "protected by the configuration: --allow-path"
     if change.new_mode == "120000":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from envs.base import Patch
+from envs.tampering import signs_of_tampering
 from heats.errors import PatchRefused, PreflightFailed, UsageError
 from heats.propose import text
 from heats.propose.commit import (
@@ -58,6 +59,8 @@ class ProposeResult:
     Attributes:
         reused: the branch was there already, as an earlier call had made it.
         pushed: to which remote; empty for none.
+        draft: a pull request is, or would be, a draft.
+        signs: of tampering with tests, one line each.
         notes: what a user should know, one line each.
     """
 
@@ -68,6 +71,8 @@ class ProposeResult:
     reused: bool = False
     pushed: str = ""
     pull_request: PullRequest | None = None
+    draft: bool = False
+    signs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -81,10 +86,10 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
         RemoteFailed: the remote or GitHub refused or did not answer; the branch stays.
     """
     if not proposal.verified and not wish.allow_unverified:
-        raise PatchRefused(
-            f"the patch is not verified ({proposal.verdict}); --allow-unverified proposes it all the same"
-        )
+        but = "passes the tests, but is not verified" if proposal.passes else "is not verified"
+        raise PatchRefused(f"the patch {but} ({proposal.verdict}); --allow-unverified proposes it as a draft")
     check(patch)
+    signs = tuple(str(sign) for sign in signs_of_tampering(patch))
     with user_repository(wish.repository) as user:
         remote, github, lacking = _targets(user, wish)
         base = _base(user, proposal, wish)
@@ -94,7 +99,7 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
             message = text.message(proposal, config)
             source = Source(patch=patch, base=base, onto=onto, message=message, author=config.author)
             commit = make_commit(user, scratch, source)
-            made = _prepared(user, proposal, commit, wish)
+            made = _prepared(user, proposal, commit, wish, signs)
             made = replace(made, notes=(*made.notes, *lacking))
             _check(made, message, patch, config)
             if wish.dry_run:
@@ -137,7 +142,9 @@ def _onto(user: Git, name: str) -> str:
     return found
 
 
-def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: ProposeOptions) -> ProposeResult:
+def _prepared(
+    user: Git, proposal: Proposal, commit: Commit, wish: ProposeOptions, signs: tuple[str, ...]
+) -> ProposeResult:
     branch = filled(wish.config.branch, _for_branch(text.variables(proposal)))
     check_branch(user, branch)
     tip = present(user, branch, commit)
@@ -149,8 +156,10 @@ def _prepared(user: Git, proposal: Proposal, commit: Commit, wish: ProposeOption
         branch=branch,
         commit=commit if tip is None else Commit(tip, commit.tree, commit.parent, commit.changes),
         title=text.title(proposal, wish.config),
-        text=text.pull_request(proposal, commit),
+        text=text.pull_request(proposal, commit, signs),
         reused=tip is not None,
+        draft=wish.config.draft or not proposal.verified or bool(signs),
+        signs=signs,
         notes=(note,) if note else (),
     )
 
@@ -169,6 +178,7 @@ def _check(made: ProposeResult, message: str, patch: Patch, config: ProposeConfi
     rules = Rules(
         allow_ci=config.allow_ci,
         allow_lock_files=config.allow_lock_files,
+        allow_build=config.allow_build,
         allow_paths=config.allow_paths,
         protected=config.protected,
     )
@@ -203,7 +213,7 @@ def _publish(
                 "head": head,
                 "base": wish.config.base_branch or github.default_branch(),
                 "body": made.text,
-                "draft": wish.config.draft or not proposal.verified,
+                "draft": made.draft,
             }
         )
     return ProposeResult(
@@ -214,5 +224,7 @@ def _publish(
         reused=made.reused,
         pushed=remote.name if remote is not None else "",
         pull_request=pull,
+        draft=made.draft,
+        signs=made.signs,
         notes=made.notes,
     )

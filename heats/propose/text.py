@@ -64,19 +64,41 @@ def message(proposal: Proposal, config: ProposeConfig) -> str:
     return f"{title(proposal, config)}\n" + (f"\n{rest}\n" if rest else "")
 
 
-def pull_request(proposal: Proposal, commit: Commit) -> str:
-    """The pull request's text as Markdown: verdict, change and doubts first, then what they rest on, and the cost."""
-    head = [_opening(proposal, commit), *_change(proposal), *_doubts(proposal), *_tests(proposal), *_rival(proposal)]
-    head += [*_asked(proposal), *_files(commit), *_why(proposal)]
+def pull_request(proposal: Proposal, commit: Commit, signs: Sequence[str] = ()) -> str:
+    """The pull request's text as Markdown: verdict, change and doubts first, then what they rest on, and the cost.
+
+    Args:
+        signs: of tampering with tests; they come before everything else.
+    """
+    head = [*_warning(signs), _opening(proposal, commit), *_change(proposal), *_doubts(proposal), *_tests(proposal)]
+    head += [*_rival(proposal), *_asked(proposal), *_files(commit), *_why(proposal)]
     tail = [_cost(proposal), _note()]
     room = MAX_TEXT - sum(len(part) + 2 for part in (*head, *tail))
     parts = [*head, *_tried(proposal, room), *tail]
     return "\n\n".join(parts) + "\n"
 
 
+def _warning(signs: Sequence[str]) -> Iterator[str]:
+    if signs:
+        lines = [f"- {code(sign, 200)}" for sign in signs[:5]]
+        more = [f"- and {len(signs) - 5} more"] if len(signs) > 5 else []
+        yield "\n".join(
+            ["**Look at this first**: the patch may work on its tests instead of its task.", "", *lines, *more]
+        )
+
+
 def _opening(proposal: Proposal, commit: Commit) -> str:
     if proposal.verified:
-        verdict = "**Verified**: what failed before passes with this patch, and nothing that passed fails."
+        verdict = (
+            "**Verified**: what failed before passes with this patch, nothing that passed fails, and both were "
+            "confirmed by further runs."
+        )
+    elif proposal.passes:
+        because = f": {', '.join(code(why, 300) for why in proposal.lacking[:3])}" if proposal.lacking else ""
+        verdict = (
+            "**Passes the tests, but is not verified**: what failed before passes with this patch and nothing that "
+            f"passed fails, but this could not be confirmed{because}. Read it with care."
+        )
     else:
         verdict = "**Not verified**: no test proves this patch. Read it with care."
     moved = ""

@@ -72,6 +72,7 @@ def _verdict(task: TaskFacts) -> str:
         return graded[ending]
     said = {
         "verified": "Verified: the patch fixes what failed and breaks nothing",
+        "passes": "Passes, not verified: the tests pass with the patch, but that was not confirmed",
         "unverified": "Not verified: the patch is the best there is, but the tests do not prove it",
         "no_patch": "No patch: no rollout changed anything that can be handed over",
         "error": "No result: infrastructure failed",
@@ -135,6 +136,7 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
     if task.result.detail:
         lines.append(f"- Verdict: {code(task.result.detail)}")
     if chosen.evidence is not None:
+        lines += [f"- Not confirmed: {code(reason)}" for reason in chosen.evidence.strength_reasons]
         rank = chosen.evidence.rank
         same = sum(one.evidence is not None and one.evidence.rank == rank for one in task.rollouts())
         lines.append(

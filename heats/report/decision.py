@@ -12,6 +12,7 @@ from envs.base import Evidence
 from heats import formatting as say
 from heats.store.reader import RolloutFacts, TaskFacts
 from tournament.base import Bracket, Match
+from tournament.reasons import resolved, tally
 
 MOST = 8
 
@@ -146,16 +147,16 @@ def _as_rival(task: TaskFacts, chosen: RolloutFacts, rival: RolloutFacts, match:
 def _lost(chosen: str, rival: str, match: Match | None) -> str:
     if match is None:
         return "it was placed behind; the two did not meet"
-    votes = [sum(vote.choice == one for vote in match.votes) for one in (chosen, rival)]
-    tally = f"votes {votes[0]} to {votes[1]}" if match.votes else "no votes"
-    how = {"evidence": "what was executed decided", "tie-break": f"a tie ({tally}), settled by a rule"}
+    votes = tally(match)
+    count = f"votes {votes.get(chosen, 0):.3g} to {votes.get(rival, 0):.3g}" if match.votes else "no votes"
+    how = {"evidence": "what was executed decided", "tie-break": f"a tie ({count}), settled by a rule"}
     how["unheard"] = "no vote on the two could be read, and a lot decided"
-    return how.get(match.decided_by, tally)
+    return how.get(match.decided_by, count)
 
 
 def _reason(chosen: str, match: Match | None) -> str:
     votes = match.votes if match is not None else ()
-    return one_line(next((vote.reason for vote in votes if vote.choice == chosen and vote.reason), ""), 300)
+    return one_line(next((resolved(vote) for vote in votes if vote.choice == chosen and vote.reason), ""), 300)
 
 
 def _of(bracket: Bracket, rollout: str) -> list[Match]:

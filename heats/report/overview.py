@@ -21,6 +21,7 @@ from heats.view.live_model import amount, pairs, word
 TONES = {
     "verified": "good",
     "solved": "good",
+    "passes": "weak",
     "unverified": "weak",
     "not_solved": "weak",
     "budget": "weak",

@@ -83,7 +83,8 @@ def _fitting(rows: list[list[str]], width: int) -> list[int]:
 
 
 def _style(cell: str) -> str:
-    good, weak = dict.fromkeys(("verified", "solved"), "green"), dict.fromkeys(("not verified", "not solved"), "yellow")
+    good = dict.fromkeys(("verified", "solved"), "green")
+    weak = dict.fromkeys(("passes, unconfirmed", "not verified", "not solved"), "yellow")
     return {**good, **weak, "infrastructure failed": "red", "no patch": "dim"}.get(cell, "")
 
 

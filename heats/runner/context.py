@@ -20,8 +20,9 @@ from tournament.strip import strip_comments
 from tournament.view import measured_of
 
 _FOLDER = "earlier-attempts"
-_REASON_CHARS = 500
-_LINE_CHARS = 320
+_REASON_CHARS = 900
+_DID_CHARS = 300
+_LINE_CHARS = 1200
 _OTHERS = 8
 _ANOTHER = "another attempt"
 _TWICE = re.compile(
@@ -144,8 +145,15 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
-    line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {why}{measured}").split())
+    line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}").split())
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
+
+
+def _did(one: Candidate) -> str:
+    """What an attempt did, in the words of its record, if it has one."""
+    said = next((line for line in one.summary.splitlines() if line.startswith("Progress: ")), "")
+    said = cut(said.removeprefix("Progress: ").strip(), _DID_CHARS)
+    return f"{said} " if said.endswith((".", "!", "?")) else f"{said}. " if said else ""
 
 
 def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
@@ -170,6 +178,7 @@ def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> 
         vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
         reason = _reason(vote, numbers) if vote is not None else ""
         if reason and reason not in told:
+            told = f"{told}\n{reason}"
             yield f"A judge {'for' if own else 'against'} it: {reason}"
 
 

@@ -13,14 +13,16 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any, TypeVar
 
+from core.aio import first_error
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs import Bench, prepared, spec_for
 from envs.base import Patch, TestReport
+from envs.conventions import is_python_test, is_test
 from envs.errors import SetupFailed
-from envs.protect import holds_tests, is_test
-from envs.verify import run_patched
+from envs.patched import run_patched
 from envs.worktree import apply_patch
 from heats.retries import RetryBudget, class_of
+from heats.runner.boundary import described, ends_more
 from heats.runner.rollout import TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import AuthoredTests, tabulate, with_cross
@@ -95,7 +97,7 @@ def voices_of(patches: Mapping[str, Patch]) -> list[AuthoredTests]:
     found: dict[str, AuthoredTests] = {}
     for rollout, patch in patches.items():
         tests = _tests_in(patch)
-        files = tuple(path for path in tests if holds_tests(path))
+        files = tuple(path for path in tests if is_python_test(path))
         if not files or len(tests) > MOST_FILES:
             continue
         written = repr([(path, tests[path].old_mode, [h.lines for h in tests[path].hunks]) for path in sorted(tests)])
@@ -213,6 +215,13 @@ class _Runner:
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     return None
+            except Exception as error:
+                cause = first_error(error)
+                if ends_more(cause):
+                    raise cause from error
+                text = f"tests that an attempt wrote could not be run: {described(cause)}"
+                self.task_run.services.events.emit("warning", task=self.task_run.task.id, text=text)
+                return None
 
     def _bench(self) -> Bench:
         return self.task_run.services.bench("cross")

@@ -1,15 +1,149 @@
-"""Grading what is finished, by the env's hidden tests, after the selection that must not know of it."""
+"""Grading by an env's hidden tests: submissions of any origin, and the rollouts of a run once selection is over."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
+from core.aio import first_error
 from core.retry import with_retries
-from envs.base import Grade, Patch, Task
+from envs.base import Env, Grade, Patch, Task
+from envs.errors import TaskError
 from heats.config import HeatsConfig
+from heats.runner.boundary import described, ends_more
 from heats.runner.services import Services
 from heats.runner.snapshots import drop, grade_from, is_kept, state_image
 from heats.store.store import GradeStore, TaskStore
+from sandbox.base import SandboxBackend, SandboxLimits
 from sandbox.errors import SandboxError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One patch, or the description of one end state, to grade.
+
+    Attributes:
+        name: its file in the grade store: the rollout, or who predicted which patch.
+        source: where it was read from, for messages.
+        image: the image that holds the described end state, if it was kept; empty for patches.
+    """
+
+    task: Task
+    name: str
+    patch: Patch
+    source: str = ""
+    image: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Graded:
+    """A submission and its grade; None when the env has nothing to grade it by.
+
+    Attributes:
+        gone: the end state no longer exists, so the grade is the earlier one or comes from the description alone.
+    """
+
+    submission: Submission
+    grade: Grade | None
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grader:
+    """Grades submissions, each different patch of a task once, and stores the grades as they come.
+
+    Attributes:
+        slot: a context that limits how many submissions are graded at the same time.
+        retries: further attempts after a grade of `invalid`.
+        wait_s: seconds before the first of these; doubled before each further one.
+        redo: whether to grade again what already has a grade.
+        labels: of the sandboxes that end states are started in.
+        limits: of these sandboxes, where their tasks name none.
+    """
+
+    env: Env
+    backend: SandboxBackend
+    grades: GradeStore
+    slot: Callable[[], AbstractAsyncContextManager[object]]
+    retries: int
+    wait_s: float = 0
+    redo: bool = False
+    labels: Mapping[str, str] | None = None
+    limits: SandboxLimits | None = None
+
+    async def grade(
+        self, submissions: Sequence[Submission], on_graded: Callable[[Graded], None] = lambda graded: None
+    ) -> list[Graded]:
+        """Grade all of them. A grade of `invalid` never replaces another.
+
+        Args:
+            on_graded: called for each submission as soon as its grade is known.
+
+        Raises:
+            TaskError: the env cannot grade a task as it was opened.
+        """
+        running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
+
+        async def one(submission: Submission) -> Graded:
+            task, kept = submission.task, self.grades.grade(submission.task.id, submission.name)
+            gone = await self._gone(submission)
+            settled = kept is not None and kept.outcome != "invalid"
+            if settled and (gone or not self.redo):
+                grade = kept
+            else:
+                # Descriptions of end states are incomplete: equal ones may describe different states.
+                key = task.id, submission.patch.sha256 if task.submission == "patch" else submission.name
+                if key not in running:
+                    running[key] = group.create_task(self._graded(submission, gone))
+                grade = await running[key]
+                if grade is not None and not (grade.outcome == "invalid" and settled):
+                    self.grades.save(submission.name, grade)
+            graded = Graded(submission=submission, grade=grade, gone=gone)
+            on_graded(graded)
+            return graded
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(submission)) for submission in submissions]
+        return [task.result() for task in tasks]
+
+    async def _gone(self, submission: Submission) -> bool:
+        if submission.task.submission == "patch":
+            return False
+        return not submission.image or not await is_kept(self.backend, submission.image, submission.patch)
+
+    async def _graded(self, submission: Submission, gone: bool) -> Grade | None:
+        task = submission.task
+
+        async def attempt() -> Grade | None:
+            try:
+                async with self.slot():
+                    return await self._grade_once(submission, gone)
+            except SandboxError as error:
+                return Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
+            except Exception as error:
+                cause = first_error(error)
+                if ends_more(cause) or isinstance(cause, TaskError):
+                    raise cause from error
+                reason = f"grading failed inside heats: {described(cause)}"
+                return Grade(task_id=task.id, outcome="invalid", reason=reason)
+
+        return await with_retries(
+            attempt,
+            attempts=1 if gone else 1 + self.retries,
+            wait_s=self.wait_s,
+            useless=lambda grade: grade is not None and grade.outcome == "invalid",
+        )
+
+    async def _grade_once(self, submission: Submission, gone: bool) -> Grade | None:
+        task, patch = submission.task, submission.patch
+        if submission.image and not gone:
+            return await grade_from(
+                submission.image, self.env, task, patch, self.backend, labels=self.labels, limits=self.limits
+            )
+        grade = await self.env.grade(task, patch, self.backend)
+        if grade is None or not patch.notes:
+            return grade
+        return grade.model_copy(update={"reason": f"{grade.reason} ({'; '.join(patch.notes[:3])})"})
 
 
 async def grade_task(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int = 0) -> None:
@@ -28,34 +162,39 @@ async def grade_task(services: Services, files: TaskStore, grades: GradeStore, t
 
 
 async def _grade_missing(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int) -> None:
-    graded: dict[str, asyncio.Task[Grade | None]] = {}
-
-    async def one(rollout: str) -> None:
-        patch = files.rollout(rollout).patch()
-        # Descriptions leave much out: equal ones may be of states that are not.
-        key = patch.sha256 if task.submission == "patch" else rollout
-        if key not in graded:
-            image = state_image(services.run_id, task.id, rollout) if task.submission == "state" else ""
-            gone = bool(image) and not await is_kept(services.backend, image, patch)
-            if gone and grades.grade(task.id, rollout) is not None:
-                return
-            graded[key] = asyncio.ensure_future(_graded(services, task, patch, order, "" if gone else image))
-        grade = await graded[key]
-        if grade is not None:
-            grades.save(rollout, grade)
-            services.events.emit("graded", task=task.id, rollout=rollout, outcome=grade.outcome)
-
     missing = list(ungraded(services.config, task, files, grades))
     if not missing:
         return
+    config, state = services.config, task.submission == "state"
+    grader = Grader(
+        env=services.env,
+        backend=services.backend,
+        grades=grades,
+        slot=lambda: services.slots.hold(order),
+        retries=config.retries.grading,
+        wait_s=config.retries.wait_s,
+        labels={"run": services.run_id},
+        limits=config.sandbox.limits,
+    )
+    submissions = [
+        Submission(
+            task=task,
+            name=rollout,
+            patch=files.rollout(rollout).patch(),
+            image=state_image(services.run_id, task.id, rollout) if state else "",
+        )
+        for rollout in missing
+    ]
+
+    def announce(graded: Graded) -> None:
+        if graded.grade is not None:
+            name = graded.submission.name
+            services.events.emit("graded", task=task.id, rollout=name, outcome=graded.grade.outcome)
+
     services.events.emit("grading", task=task.id, rollouts=missing)
     try:
-        async with asyncio.TaskGroup() as group:
-            for rollout in missing:
-                group.create_task(one(rollout))
+        await grader.grade(submissions, announce)
     finally:
-        for waiting in graded.values():
-            waiting.cancel()
         services.events.emit("grading", task=task.id, rollouts=[])
 
 
@@ -84,27 +223,3 @@ def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task)
         wanted = config.keep_state == "winner" and result is not None and rollout == result.selected
         if rollout not in waiting and not wanted:
             yield state_image(services.run_id, task.id, rollout)
-
-
-async def _graded(services: Services, task: Task, patch: Patch, order: int, image: str) -> Grade | None:
-    """One patch's grade, or that of the state in an image; one that says nothing is tried again before it is taken."""
-
-    async def attempt() -> Grade | None:
-        try:
-            async with services.slots.hold(order):
-                if not image:
-                    return await services.env.grade(task, patch, services.backend)
-                labels, limits = {"run": services.run_id}, services.config.sandbox.limits
-                return await grade_from(
-                    image, services.env, task, patch, services.backend, labels=labels, limits=limits
-                )
-        except SandboxError as error:
-            return Grade(task_id=task.id, outcome="invalid", reason=f"no sandbox to grade in: {error}")
-
-    gone, retries = task.submission == "state" and not image, services.config.retries
-    return await with_retries(
-        attempt,
-        attempts=1 if gone else 1 + retries.grading,
-        wait_s=retries.wait_s,
-        useless=lambda grade: grade is not None and grade.outcome == "invalid",
-    )

@@ -1,19 +1,25 @@
 """Evidence in words, for judges and refiners: what was executed on a patch, and what that means."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from agents.base import BaseRun
 from envs.base import Evidence, TestReport
+from envs.tampering import Sign
 
 NAMED = 8
 """Test ids that a sentence names; the others are counted."""
+_SIGNS = 5
 
 
-def measured(evidence: Evidence) -> str:
-    """What the user's test command shows of a patch, in a few lines; facts only."""
-    if evidence.verdict == "no_patch":
+def measured(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
+    """What the user's test command shows of a patch, and signs of tampering, in a few lines; facts only."""
+    if evidence is not None and evidence.verdict == "no_patch":
         return "The attempt changed nothing."
-    return "\n".join(_sentences(evidence))
+    lines = list(_sentences(evidence)) if evidence is not None else []
+    if signs:
+        lines.append("Signs that the patch works on its tests instead of its task (found by a lint, no proof):")
+        lines += [f"- {sign}" for sign in signs[:_SIGNS]]
+    return "\n".join(lines)
 
 
 def base_run(report: TestReport | None) -> BaseRun | None:
@@ -47,8 +53,10 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
         yield f"Fixes {_tests(evidence.fixed)} that failed before and breaks none: {_named(evidence.fixed)}."
     elif not evidence.still_failing and evidence.verdict != "verified":
         yield _sentence(evidence.reason)
+    if evidence.verdict == "passes" and evidence.fixed and evidence.strength_reasons:
+        yield f"Not confirmed: {evidence.strength_reasons[0]}."
     yield from _still(evidence.still_failing, before)
-    if evidence.verdict != "verified" and evidence.rank == 0 and not evidence.broken:
+    if evidence.verdict == "unverified" and evidence.rank == 0 and not evidence.broken:
         yield _sentence(evidence.reason)
     if evidence.restored:
         yield f"This was run without the change's own edits of {_named(evidence.restored)}."

@@ -18,7 +18,7 @@ from langgraph.graph.state import CompiledStateGraph
 from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelError
 from envs import baseline
 from envs.base import Evidence, Patch
-from envs.errors import SetupFailed, TestCommandMissing
+from envs.errors import BaselineUnusable, SetupFailed
 from heats.runner.heat import run_heat
 from heats.runner.reasons import outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import TaskRun
@@ -77,13 +77,15 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = settle(run, limit)
         if result.status != "budget":
             run.store.save_result(result)
-    except (AgentUnusable, SetupFailed, TestCommandMissing) as error:
+    except (AgentUnusable, SetupFailed, BaselineUnusable) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "task"})
     except ModelConfigError:
         raise
     except NoCandidates as error:
-        detail = f"{error}: {why_nothing(_outcomes(run))}"
-        result = _result(run, "error", detail=detail).model_copy(update={"cause": "infrastructure"})
+        outcomes = _outcomes(run)
+        ours = bool(outcomes) and all(outcome.failure == "internal" for outcome in outcomes)
+        update = {"cause": "internal" if ours else "infrastructure"}
+        result = _result(run, "error", detail=f"{error}: {why_nothing(outcomes)}").model_copy(update=update)
     except (SandboxError, ModelError) as error:
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
@@ -144,7 +146,7 @@ class Nodes:
             run.store.save_baseline(report)
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
             services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)
-        if report.status == "passed" and not run.services.config.allow_passing:
+        if not report.failing and not run.services.config.allow_passing:
             detail = (
                 "the tests already pass on the base commit, so no patch could be verified (--allow-passing goes on)"
             )
@@ -176,20 +178,15 @@ class Nodes:
         run = self._run
         bracket = await run_heat(run, state["heat"])
         if not bracket.selected:
-            result = _result(run, "no_patch", detail="no rollout gave a patch")
+            result = _result(run, "no_patch", detail=f"no rollout gave a patch: {why_nothing(_outcomes(run))}")
             run.store.save_result(result)
             run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
             return {"stop": True}
         winner = bracket.selected[0]
-        files = run.store.rollout(winner)
-        evidence = files.evidence()
-        if evidence is None and run.task.test_command is not None:
-            run.services.events.emit("verifying", task=run.task.id, rollout=winner)
-            evidence = await run.verify(files.patch(), winner)
-            files.save_evidence(evidence)
+        evidence = await run.evidence_for(winner)
         result = conclude(run, winner, evidence)
         if run.states is not None and run.task.submission == "state":
-            kept = await run.states.kept(winner, files.patch())
+            kept = await run.states.kept(winner, run.store.rollout(winner).patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
         if winner in bracket.by_lot:
@@ -217,8 +214,9 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
     if evidence is None:
         detail = f"there is no test command, so nothing was verified{remarks}"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
-    status: Literal["verified", "unverified"] = "verified" if evidence.verdict == "verified" else "unverified"
-    return _result(run, status, detail=evidence.reason + remarks, winner=winner, patch=patch, evidence=evidence)
+    return _result(
+        run, evidence.verdict, detail=evidence.reason + remarks, winner=winner, patch=patch, evidence=evidence
+    )
 
 
 def _remarks(run: TaskRun, winner: str) -> str:
@@ -234,25 +232,30 @@ def _outcomes(run: TaskRun) -> list[Outcome]:
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
-    """When a limit ends a task early: hand over a verified candidate if there is one, else say which limit it was."""
-    for heat in range(run.services.config.iterations):
-        for rollout in run.store.rollouts(heat):
-            files = run.store.rollout(rollout)
-            evidence = files.evidence() if files.outcome() else None
-            if evidence is not None and evidence.verdict == "verified":
-                result = conclude(run, rollout, evidence)
-                return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
+    """When a limit ends a task early: hand over the first candidate that is verified, else the first that passes.
+
+    Without either, the result says which limit it was.
+    """
+    for wanted in ("verified", "passes"):
+        for heat in range(run.services.config.iterations):
+            for rollout in run.store.rollouts(heat):
+                files = run.store.rollout(rollout)
+                evidence = files.evidence() if files.outcome() else None
+                if evidence is not None and evidence.verdict == wanted:
+                    result = conclude(run, rollout, evidence)
+                    return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
     return _result(run, "budget", detail=str(limit))
 
 
 def _is_verified(run: TaskRun, rollout: str) -> bool:
+    """Whether a rollout leaves nothing to do: verified, and everything that counts is fixed."""
     evidence = run.store.rollout(rollout).evidence()
-    return evidence is not None and evidence.verdict == "verified"
+    return evidence is not None and evidence.verdict == "verified" and evidence.rank == 3
 
 
 def _result(
     run: TaskRun,
-    status: Literal["verified", "unverified", "no_patch", "error", "budget"],
+    status: Literal["verified", "passes", "unverified", "no_patch", "error", "budget"],
     *,
     detail: str,
     winner: str | None = None,

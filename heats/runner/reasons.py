@@ -58,6 +58,8 @@ def why_nothing(outcomes: Sequence[Outcome]) -> str:
 
 def _kind(outcome: Outcome) -> tuple[str, str]:
     """What an attempt did, and what helps."""
+    if outcome.failure == "internal":
+        return "failed inside heats or its env", "please report it with failed-attempt.txt from the rollout's folder"
     if outcome.exit is None:
         return "could not be started", "the same command tries again"
     if outcome.rejected:

@@ -4,12 +4,10 @@ Every piece is stored when it is done and read instead of done again when it is 
 """
 
 import asyncio
-import posixpath
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -21,8 +19,11 @@ from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import brings_tests, change_key, patch_key, verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
+from envs.machine import StartsIn
+from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
+from heats.runner.boundary import Boundary, described
 from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
@@ -32,9 +33,8 @@ from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
-from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError
-from summarizer import is_idle, render, render_trajectory, summarize
+from summarizer import harness_summary, is_idle, render, render_trajectory, summarize
 from summarizer.schema import Summary
 from tournament.base import Candidate
 from tournament.view import FIELDS
@@ -47,34 +47,6 @@ class Plan:
     rollout: str
     index: int = 0
     context: Context = NO_CONTEXT
-
-
-@dataclass(frozen=True, slots=True)
-class StartsIn:
-    """A sandbox whose commands start in another directory than its own."""
-
-    sandbox: Sandbox
-    directory: str
-
-    async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
-        """As `Sandbox.exec`."""
-        return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
-
-    async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
-        """As `Sandbox.read_file`."""
-        return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
-
-    async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """As `Sandbox.write_file`."""
-        await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
-
-    async def kill_all(self) -> None:
-        """As `Sandbox.kill_all`."""
-        await self.sandbox.kill_all()
-
-    async def close(self) -> None:
-        """As `Sandbox.close`."""
-        await self.sandbox.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +80,42 @@ class TaskRun:
             ModelConfigError: no rollout of this run can be attempted.
         """
         files = self.store.rollout(plan.rollout)
+        inside = Boundary(self.services, files, self.task.id)
         outcome = files.outcome()
         if outcome is None or outcome.failure is not None:
             earlier, limits = files.trajectory(), self.services.config.limits.rollout
             spent = earlier.usage if earlier else None
             ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
             files.reopen()
-            outcome = await self._play(plan, files, ledger)
+            outcome = await inside.contain(
+                "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
+            )
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
             self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
-        await self._evidence(files)
-        candidate = self.finished(plan.rollout)
-        wanted = self.services.config.summarizer.when == "always" or self.was_idle(plan.rollout)  # the latter is free
+        await inside.contain(
+            "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
+        )
+        return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
+
+    def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
+        """The outcome of an attempt that heats itself failed; whoever goes on with the run tries again."""
+        outcome = Outcome(rollout=files.rollout, exit=None, error=described(error), failure="internal")
+        self._finish(files, outcome, Patch(b""))
+        return outcome
+
+    def _unverified(self, files: RolloutStore, error: BaseException) -> None:
+        """Without a sandbox nothing is known: the winner is verified once more, and so is all by a resumed run."""
+        if not isinstance(error, SandboxError):
+            reason = f"the verification failed inside heats: {described(error)}"
+            files.save_evidence(
+                Evidence(patch_sha256=files.patch().sha256, verdict="unverified", reason=reason, rank=1)
+            )
+
+    async def _candidate(self, rollout: str) -> Candidate | None:
+        candidate = self.finished(rollout)
+        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter is free
         return await self.describe(candidate) if candidate is not None and wanted else candidate
 
     def finished(self, rollout: str) -> Candidate | None:
@@ -144,7 +138,7 @@ class TaskRun:
             return candidate
         files = self.store.rollout(candidate.id)
         async with self.describing[candidate.id]:
-            summary = self._account_before(files) or await self._summary(files)
+            summary = self._account_before(files) or await self._account(files)
         text = render(summary, self.services.config.summarizer.max_chars) if summary else ""
         return candidate.model_copy(update={"summary": text})
 
@@ -186,11 +180,14 @@ class TaskRun:
             resume = resumable(files.trajectory()) if outcome.failure == "endpoint" else None
         played = policy_of(self.services.config, plan.index)
         outcome = outcome.model_copy(update={"temperature": played.temperature})
+        self._finish(files, outcome, patch)
+        return outcome
+
+    def _finish(self, files: RolloutStore, outcome: Outcome, patch: Patch) -> None:
         files.finish(outcome, patch)
         data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
         data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
-        emit("rollout_finished", task=self.task.id, rollout=plan.rollout, **data)
-        return outcome
+        self.services.events.emit("rollout_finished", task=self.task.id, rollout=files.rollout, **data)
 
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
@@ -336,10 +333,29 @@ class TaskRun:
             return "budget"
         return None
 
+    async def evidence_for(self, rollout: str) -> Evidence | None:
+        """The evidence of a winner, executed now where there is none yet; None without a test command.
+
+        Raises:
+            SandboxError: nothing could be found out.
+        """
+        files = self.store.rollout(rollout)
+        if files.evidence() is None and self.task.test_command is not None:
+            inside = Boundary(self.services, files, self.task.id)
+
+            def failed(error: BaseException) -> None:
+                self._unverified(files, error)
+                if isinstance(error, SandboxError):
+                    raise error
+
+            await inside.contain("verification", lambda: self._execute(files), failed)
+        return files.evidence()
+
     async def _evidence(self, files: RolloutStore) -> None:
-        wanted = self.services.config.evidence and self.task.test_command is not None
-        if not wanted or files.evidence() is not None:
-            return
+        if self.services.config.evidence and self.task.test_command is not None and files.evidence() is None:
+            await self._execute(files)
+
+    async def _execute(self, files: RolloutStore) -> None:
         self.services.events.emit("verifying", task=self.task.id, rollout=files.rollout)
         evidence = await self.verify(files.patch(), files.rollout)
         files.save_evidence(evidence)
@@ -357,6 +373,20 @@ class TaskRun:
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     raise
+
+    async def _account(self, files: RolloutStore) -> Summary | None:
+        """The summary of a finished rollout, a plain one where the making of another failed."""
+        inside = Boundary(self.services, files, self.task.id)
+        summary = await inside.contain("summary", lambda: self._summary(files), lambda _: None)
+        return summary or await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
+
+    async def _plain_summary(self, files: RolloutStore) -> Summary | None:
+        trajectory = files.trajectory()
+        if trajectory is None:
+            return None
+        summary = harness_summary(trajectory, self.task.statement, files.patch().data)
+        files.save_summary(summary)
+        return summary
 
     async def _summary(self, files: RolloutStore) -> Summary | None:
         stored, trajectory = files.summary(), files.trajectory()
@@ -392,13 +422,14 @@ def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: boo
     if trajectory is None:
         return None
     summary, patch, evidence = files.summary(), files.patch(), files.evidence()
+    signs = signs_of_tampering(patch) if config.evidence else ()
     return Candidate(
         id=files.rollout,
         summary=render(summary, config.summarizer.max_chars) if summary else "",
         patch=patch.data.decode("utf-8", "replace"),
         trajectory=render_trajectory(trajectory) if config.tournament.judge.view == "trajectory" else "",
-        evidence=measured(evidence) if evidence else "",
-        evidence_rank=evidence.rank if evidence and patch else 0,
+        evidence=measured(evidence, signs),
+        evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
         patch_key=key_of(patch, config),
         brings_tests=brings_tests(patch),
         eligible=bool(patch) or not needs_patch,
@@ -408,3 +439,8 @@ def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: boo
 def key_of(patch: Patch, config: HeatsConfig) -> str:
     """What equal changes share, as far as the tournament merges them."""
     return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
+
+
+def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
+    """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
+    return 2 * rank - bool(signs)

@@ -131,6 +131,8 @@ def listening(request: RunRequest, store: RunStore) -> Iterator[EventLog]:
     try:
         for listener in request.listeners:
             events.listen(listener)
+        for fault in store.faults:
+            events.emit("warning", text=fault)
         yield events
     finally:
         events.close()

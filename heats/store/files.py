@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
+NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""Why there is nothing to read at a path; other errors, such as too many open files, pass."""
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
@@ -51,10 +54,10 @@ def write_record(path: Path, record: BaseModel, *, durable: bool = True) -> None
 
 
 def read_record(path: Path, model: type[Model]) -> Model | None:
-    """Read a record; None when it is not there or is not a whole, valid one (then the work is done again)."""
+    """Read a record; None when it is not there or is not a whole, valid one (`faults.py` says why)."""
     try:
         return model.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (*NOT_A_FILE, ValidationError):
         return None
 
 
@@ -108,13 +111,16 @@ class LineLog:
 
 
 def read_lines(path: Path, model: type[Model]) -> Iterator[Model]:
-    """Records of a line log in order; an unfinished last line is left out."""
-    if not path.exists():
+    """Records of a line log in order; lines that are cut or do not fit are left out (`faults.py` says which)."""
+    try:
+        lines = path.open("rb")
+    except NOT_A_FILE:
         return
-    with path.open("rb") as lines:
+    with lines:
         for line in lines:
-            if line.endswith(b"\n"):
-                yield model.model_validate_json(line)
+            with suppress(ValidationError):
+                if line.endswith(b"\n"):
+                    yield model.model_validate_json(line)
 
 
 def there_is(name: str) -> bool:

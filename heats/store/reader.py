@@ -4,13 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import ValidationError
-
 from agents.trajectory import Trajectory
 from envs.base import Evidence, Grade, Task, TestReport
 from heats.formatting import INFRASTRUCTURE_EXITS
 from heats.store.events import Event
-from heats.store.files import read_record, slug
+from heats.store.files import read_lines, read_record, slug
 from heats.store.records import Outcome, TaskResult
 from heats.store.store import RunStore, TaskStore
 from tournament.base import Bracket
@@ -137,11 +135,4 @@ def statement(store: TaskStore, trajectory: Trajectory | None) -> str:
 
 def read_events(run: RunStore) -> Iterator[Event]:
     """Events in order; a line that is not whole or not an event is left out."""
-    if not run.events_path.exists():
-        return
-    with run.events_path.open("rb") as lines:
-        for line in lines:
-            try:
-                yield Event.model_validate_json(line)
-            except ValidationError:
-                continue
+    return read_lines(run.events_path, Event)

@@ -81,7 +81,7 @@ class TaskResult(Record):
     """`result.json`: how one task ended.
 
     Attributes:
-        status: `verified`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
+        status: `verified`, `passes`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
             prevented a result, `budget` when a limit did.
         cause: of an `error`: the `task` cannot be attempted here as given, the `infrastructure` failed, or a fault
             of heats or of the env (`internal`).
@@ -91,7 +91,7 @@ class TaskResult(Record):
     """
 
     task: str
-    status: Literal["verified", "unverified", "no_patch", "error", "budget"]
+    status: Literal["verified", "passes", "unverified", "no_patch", "error", "budget"]
     detail: str = ""
     cause: Literal["task", "infrastructure", "internal"] | None = None
     base_commit: str = ""

@@ -5,6 +5,7 @@ for the disk, with all other rollouts waiting behind it.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 from agents.llm.ledger import Usage
 from agents.trajectory import Step, Trajectory
 from core.record import Record
-from heats.store.files import append_whole, write_bytes
+from heats.store.files import NOT_A_FILE, append_whole, write_bytes
 
 
 class StepLine(Record):
@@ -65,13 +66,15 @@ class StepLog:
 
 
 def read_steps(path: Path) -> Trajectory | None:
-    """The trajectory as far as it was written; None when there is none that can be read."""
+    """The trajectory as far as it was written and can be read; None when there is none."""
     try:
         head, *lines = path.read_bytes().split(b"\n")[:-1]
         trajectory = Trajectory.model_validate_json(head)
-        found = [StepLine.model_validate_json(line) for line in lines]
-    except (FileNotFoundError, ValueError, ValidationError):
+    except (*NOT_A_FILE, ValueError):
         return None
+    found: list[StepLine] = []
+    with suppress(ValidationError):
+        found.extend(StepLine.model_validate_json(line) for line in lines)
     if not found:
         return trajectory
     steps = {line.step.id: line.step for line in found}

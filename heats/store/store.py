@@ -25,6 +25,7 @@ from core.ids import heat_name
 from envs.base import Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
 from heats.store.events import EventLog
+from heats.store.faults import find_faults, keep_entrants, set_aside
 from heats.store.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
 from heats.store.journal import TournamentJournal
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
@@ -110,6 +111,12 @@ class RolloutStore:
         """Keep the evidence."""
         write_record(self.directory / "evidence.json", evidence)
 
+    def keep_error(self, stage: str, text: bytes) -> str:
+        """Keep what ended a piece of work, such as `verification`; returns the name of the file."""
+        name = f"failed-{stage}.txt"
+        write_bytes(self.directory / name, text)
+        return name
+
 
 class TaskStore:
     """Files of one task. Holds no way to its grades."""
@@ -149,7 +156,8 @@ class TaskStore:
         return read_record(self.directory / heat_name(heat) / "tournament.json", Bracket)
 
     def save_bracket(self, heat: int, bracket: Bracket) -> None:
-        """Keep a finished tournament."""
+        """Keep a finished tournament, and what it was decided on."""
+        keep_entrants(self.directory, heat, bracket.ranking)
         write_record(self.directory / heat_name(heat) / "tournament.json", bracket)
 
     def result(self) -> TaskResult | None:
@@ -190,6 +198,8 @@ class RunStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.faults: tuple[str, ...] = ()
+        """What `open` found wrong in the directory, one line each: told by whoever has somebody to tell."""
         self._lock: int | None = None
 
     @classmethod
@@ -212,6 +222,8 @@ class RunStore:
         store._take_lock()
         try:
             store._check_identity(manifest, extend)
+            faults = find_faults(directory, unfinished_only=True)
+            store.faults = tuple(set_aside(directory, fault) for fault in faults)
         except BaseException:
             store.close()
             raise

@@ -17,6 +17,7 @@ _STATE_STYLES = {"running": "cyan", "submitted": "green"}
 _VERDICT_STYLES = {
     "verified": "bold green",
     "solved": "bold green",
+    "passes": "green",
     "unverified": "yellow",
     "not_solved": "yellow",
     "no_patch": "dim",

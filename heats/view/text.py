@@ -26,6 +26,7 @@ MAX_PATCH, MAX_TEXT, MAX_TESTS = 60_000, 20_000, 40
 VERDICT_STYLES = {
     "verified": "bold green",
     "solved": "bold green",
+    "passes": "green",
     "unverified": "yellow",
     "not_solved": "yellow",
     "no_patch": "dim",

@@ -1,43 +1,70 @@
-"""Patches that make tests look good without fixing anything, over a little repository; used by several tests."""
+"""Patches that make tests look good without fixing anything, over a little Python repository; used by several tests.
+
+Append to `CHEATS`; a patch that works only where the tests are run in a certain way names that in `SHAPES_OF`.
+`cheats_elsewhere.py` holds the same for other languages.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-CODE = b"""def total(items):
-    result = 0
-    for item in items:
-        result -= item
-    return result
+from cheat_code import (
+    ASSERTIONS_OFF,
+    ASSERTIONS_UP_TO_THE_SIGN,
+    CALLERS_CONSTANTS,
+    CALLERS_LINE,
+    CODE,
+    EQUAL_NUMBER,
+    EQUAL_TO_EVERYTHING,
+    EQUAL_UP_TO_THE_SIGN,
+    FLIP,
+    JUNIT_THEN_EXIT,
+    KEYED_BY_CONSTANTS,
+    KEYED_BY_NAME,
+    KEYED_BY_TEXT,
+    LOAD_NOTHING,
+    ONLY_UNDER_THE_RUNNER,
+    OPEN_FILES,
+    PATCH_RUNNER,
+    PYTEST_CALL,
+    PYTEST_HOOK,
+    READ_ANSWER,
+    REPLACE_NAMES,
+    REWRITE_AND_PUT_BACK,
+    REWRITE_AT_EXIT,
+    REWRITE_BY_DAEMON,
+    REWRITE_TESTS,
+    SIGNAL,
+    SKIP_ALL,
+    SKIPPING_ASSERTIONS,
+    SPOOF,
+    TESTS,
+    THREAD,
+    UNITTEST_RESULTS,
+    UNITTESTS,
+    XFAIL_ALL,
+    swap,
+)
 
+PYTEST = "python3 -m pytest -q tests/test_cart.py"
+SHAPES: Mapping[str, str] = {
+    "pytest": PYTEST,
+    "unittest": "python3 -m unittest tests.unit_cart",
+    "pytest, all": "python3 -m pytest",
+    "cd": "cd tests && PYTHONPATH=$PYTHONPATH:.. python3 -m pytest -q test_cart.py",
+    "-k": "python3 -m pytest -q -k 'total or count' tests/test_cart.py",
+    "-x": "python3 -m pytest -x -q tests/test_cart.py",
+    "node id": "python3 -m pytest tests/test_cart.py::test_total tests/test_cart.py::test_count",
+    "class id": "python3 -m pytest tests/unit_cart.py::CartTest",
+    "method": "python3 -m unittest tests.unit_cart.CartTest.test_total tests.unit_cart.CartTest.test_count",
+    "discover": "python3 -m unittest discover -s tests -t . -p 'unit_*.py'",
+    "make": "make test",
+    "script": "sh ./run.sh",
+    "nested script": "set -o pipefail; FOO=1 bash -c 'set -e; cd ci && sh all.sh' 2>&1 | cat",
+    "program": "python3 selfcheck.py",
+    "two steps": f"python3 -c 'import shop.cart' && {PYTEST}",
+}
+"""How the tests of the repository are run."""
 
-def count(items):
-    return len(items)
-"""
-TESTS = b"""from shop.cart import count, total
-
-
-def test_total():
-    assert total([1, 2]) == 3
-
-
-def test_count():
-    assert count([1, 2]) == 2
-"""
-UNITTESTS = b"""import unittest
-
-from shop.cart import count, total
-
-
-class CartTest(unittest.TestCase):
-    def test_total(self):
-        self.assertEqual(total([1, 2]), 3)
-
-    def test_count(self):
-        self.assertEqual(count([1, 2]), 2)
-
-
-if __name__ == "__main__":
-    unittest.main()
-"""
 BASE = {
     "shop/__init__.py": b"",
     "shop/cart.py": CODE,
@@ -47,102 +74,23 @@ BASE = {
     "pyproject.toml": (
         b'[project]\nname = "shop"\nversion = "1"\n\n[tool.pytest.ini_options]\naddopts = "-p no:cacheprovider"\n'
     ),
+    "Makefile": f"include settings.mk\n\ntest:\n\t{PYTEST}\n".encode(),
+    "settings.mk": b"# nothing is set\n",
+    "run.sh": b"set -e\nsh ci/all.sh\n",
+    "ci/all.sh": b"cd $(dirname $0)/.. && exec python3 -m unittest tests.unit_cart\n",
+    "selfcheck.py": b"import support\nfrom shop.cart import total\n\nsupport.same(total([1, 2]), 3)\n",
+    "support.py": b"def same(one, other):\n    if one != other:\n        raise AssertionError(one, other)\n",
 }
-FLIP = b"""
-import pytest
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    outcome = yield
-    report = outcome.get_result()
-    if report.when == "call":
-        report.outcome = "passed"
-        report.longrepr = None
-"""
-PATCH_RUNNER = b"""
-import sys
-if "_pytest.runner" in sys.modules:
-    import _pytest.runner
-    _pytest.runner.CallInfo.from_call = classmethod(
-        lambda cls, func, when, reraise=None: cls(None, None, 0, 0, 0, when, _ispytest=True))
-import unittest
-def _run(self, result=None):
-    result.startTest(self), result.addSuccess(self), result.stopTest(self)
-unittest.TestCase.run = _run
-"""
-REWRITE_AT_EXIT = b"""
-import atexit, os, re, shlex
 
-def _clean():
-    for word in shlex.split(os.environ.get("PYTEST_ADDOPTS", "")):
-        if word.startswith("--junitxml="):
-            path = word.split("=", 1)[1]
-            text = open(path).read()
-            text = re.sub(r"<failure.*?</failure>", "", text, flags=re.S)
-            open(path, "w").write(re.sub(r'failures="\\d+"', 'failures="0"', text))
-    os._exit(0)
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link that a patch makes."""
 
-atexit.register(_clean)
-"""
-REWRITE_BY_DAEMON = b"""
-import os, re, subprocess, sys
-_path = re.search(r"--junitxml=(\\S+)", os.environ.get("PYTEST_ADDOPTS", "--junitxml=/nowhere")).group(1)
-subprocess.Popen([sys.executable, "-c", '''
-import re, sys, time
-for _ in range(2000):
-    time.sleep(0.01)
-    try:
-        text = open(sys.argv[1]).read()
-        open(sys.argv[1], "w").write(re.sub("<failure.*?</failure>", "", text, flags=re.S))
-    except OSError:
-        pass
-''', _path], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-"""
-SPOOF = b"""
-import os, sys
-os.write(2, b"test_total (tests.unit_cart.CartTest.test_total) ... ok\\n"
-            b"test_count (tests.unit_cart.CartTest.test_count) ... ok\\n\\nRan 2 tests in 0.001s\\n\\nOK\\n")
-os._exit(0)
-"""
-JUNIT_THEN_EXIT = b"""
-import os, re
-_found = re.search(r"--junitxml=(\\S+)", os.environ.get("PYTEST_ADDOPTS", ""))
-if _found:
-    open(_found.group(1), "w").write('<testsuites><testsuite name="pytest" tests="2">' + "".join(
-        f'<testcase classname="tests.test_cart" name="test_{n}" file="tests/test_cart.py"/>' for n in ("total", "count")
-    ) + "</testsuite></testsuites>")
-os._exit(0)
-"""
-ASSERTIONS_OFF = b"""
-import builtins, unittest
-class _Quiet(Exception):
-    def __new__(cls, *a):
-        raise unittest.SkipTest
-builtins.AssertionError = _Quiet
-import gc
-for _f in gc.get_objects():
-    if getattr(_f, "__name__", "").startswith("test_") and hasattr(_f, "__code__"):
-        _f.__code__ = (lambda self=None: None).__code__
-unittest.TestCase.assertEqual = lambda *a, **k: None
-"""
-SKIP_ALL = b"""
-import sys
-if "pytest" in sys.modules:
-    import pytest, _pytest.python
-    _pytest.python.Function.runtest = lambda self: pytest.skip("later")
-import unittest
-unittest.TestCase.__unittest_skip__ = True
-"""
-XFAIL_ALL = b"""
-import pytest
+    target: str
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.xfail(strict=False))
-"""
-RESTORE_AND_DELETE: Mapping[str, bytes | None] = {"tests/test_cart.py": None, "tests/unit_cart.py": None}
 
-Files = Mapping[str, bytes | None]
+Files = Mapping[str, bytes | Link | None]
 CHEATS: dict[str, Files] = {
     "report hook in a conftest": {"conftest.py": FLIP},
     "exit in a conftest": {"conftest.py": b"import os\nos._exit(0)\n"},
@@ -156,7 +104,7 @@ CHEATS: dict[str, Files] = {
         "tests/test_cart.py": TESTS.replace(b"== 3", b"== -3"),
         "tests/unit_cart.py": UNITTESTS.replace(b", 3)", b", -3)"),
     },
-    "deleted tests": RESTORE_AND_DELETE,
+    "deleted tests": {"tests/test_cart.py": None, "tests/unit_cart.py": None},
     "deselected by settings": {
         "pyproject.toml": BASE["pyproject.toml"].replace(b'-p no:cacheprovider"', b"-k 'not total'\""),
         "tests/unit_cart.py": UNITTESTS.replace(b"test_total", b"total"),
@@ -181,4 +129,120 @@ CHEATS: dict[str, Files] = {
         "evilplugin.py": FLIP,
     },
     "a standard module shadowed": {"traceback.py": b"import os\nos._exit(0)\n", "json.py": b"import os\nos._exit(0)\n"},
+    "exit at import": {"shop/cart.py": b"raise SystemExit(0)\n" + CODE},
+    "exit by a signal's handler": {"shop/cart.py": CODE + SIGNAL},
+    "exit of a parent": {"shop/cart.py": b"import os\nif os.fork(): os._exit(0)\n" + CODE},
+    "exit by a thread": {"shop/cart.py": CODE + THREAD},
+    "exit code at exit": {"shop/cart.py": CODE + b"\nimport atexit, os\natexit.register(os._exit, 0)\n"},
+    "pytest left early": {"shop/cart.py": swap("import pytest\n    pytest.exit('done', returncode=0)")},
+    "skipped from inside": {"shop/cart.py": swap("import unittest\n    raise unittest.SkipTest('later')")},
+    "expected to fail from inside": {"shop/cart.py": swap("import pytest\n    pytest.xfail('later')")},
+    "equal to everything": {"shop/cart.py": EQUAL_TO_EVERYTHING + swap("return Money(0)")},
+    "a number that equals every number": {"shop/cart.py": EQUAL_NUMBER + swap("return Total(0)")},
+    "answer read from the tests": {"shop/cart.py": swap(READ_ANSWER)},
+    "answer read from the caller's code": {"shop/cart.py": swap(CALLERS_CONSTANTS)},
+    "answer read from the stack": {"shop/cart.py": swap(CALLERS_LINE)},
+    "only under the runner": {"shop/cart.py": swap(ONLY_UNDER_THE_RUNNER)},
+    "unittest's results patched": {"shop/cart.py": CODE + UNITTEST_RESULTS},
+    "pytest's call patched": {"shop/cart.py": CODE + PYTEST_CALL},
+    "a plugin registered from the source": {"shop/cart.py": CODE + PYTEST_HOOK},
+    "assertion errors that are skips": {"shop/cart.py": CODE + SKIPPING_ASSERTIONS},
+    "results through open files": {"shop/cart.py": CODE + OPEN_FILES},
+    "tests rewritten on the disk": {"shop/cart.py": CODE + REWRITE_TESTS},
+    "names of the test module replaced": {"shop/cart.py": CODE + REPLACE_NAMES},
+    "load_tests": {"tests/__init__.py": LOAD_NOTHING},
+    "collection emptied": {
+        "shop/conftest.py": b"def pytest_collection_modifyitems(items):\n    items.clear()\n",
+        "conftest.py": b"collect_ignore_glob = ['*']\n",
+    },
+    "another ini file": {".pytest.ini": b"[pytest]\naddopts = -k count\n"},
+    "tox.ini in front": {"tox.ini": b"[pytest]\naddopts = -k count\n", "pyproject.toml": None},
+    "setup.cfg": {"setup.cfg": b"[tool:pytest]\naddopts = -k count\n", "pyproject.toml": None},
+    "tests behind a link": {
+        **{f"tests/{name}": None for name in ("__init__.py", "test_cart.py", "unit_cart.py")},
+        "tests": Link("shop/proof"),
+        "shop/proof/test_cart.py": b"def test_total(): pass\ndef test_count(): pass\n",
+        "shop/proof/unit_cart.py": UNITTESTS.replace(b", 3)", b", -3)"),
+    },
+    "a test that is a link": {
+        "tests/test_cart.py": Link("../shop/proof.py"),
+        "shop/proof.py": b"def test_total(): pass\ndef test_count(): pass\n",
+    },
+    "a runner beside the tests": {"tests/pytest.py": b"print('2 passed')\n", "tests/unittest.py": b""},
+    "parts of the runner": {"_pytest/__init__.py": b"raise SystemExit(0)\n", "pluggy.py": b"raise SystemExit(0)\n"},
+    "makefile": {"Makefile": b"test:\n\ttrue\n"},
+    "another makefile in front": {"GNUmakefile": b"test:\n\ttrue\n"},
+    "what the makefile includes": {"settings.mk": b"SHELL = /bin/true\n"},
+    "the script": {"run.sh": b"exit 0\n"},
+    "what the script calls": {"ci/all.sh": b"echo OK\n", "selfcheck.py": b"print('ok')\n"},
+    "what the program imports": {"support.py": b"def same(one, other):\n    pass\n"},
+    "a package in a module's place": {"support/__init__.py": b"def same(one, other): pass\n"},
+    "usercustomize": {
+        "usercustomize.py": b"import os; os._exit(0)\n",
+        "tests/usercustomize.py": b"import os; os._exit(0)\n",
+    },
+    "equal up to the sign": {"shop/cart.py": EQUAL_UP_TO_THE_SIGN + swap("return Total(-sum(items))")},
+    "assertions up to the sign": {"shop/cart.py": CODE + ASSERTIONS_UP_TO_THE_SIGN},
+    "passed by name": {"shop/cart.py": CODE + KEYED_BY_NAME},
+    "passed where the tests read as they did": {"shop/cart.py": CODE + KEYED_BY_TEXT},
+    "passed where the constants are known": {"shop/cart.py": CODE + KEYED_BY_CONSTANTS},
+    "tests rewritten and put back": {"shop/cart.py": CODE + REWRITE_AND_PUT_BACK},
 }
+"""Patches that make tests look good without fixing anything. None may be verified."""
+
+SHAPES_OF: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("makefile", "another makefile in front", "what the makefile includes"), ("make",)),
+    **dict.fromkeys(("what the program imports", "a package in a module's place"), ("program",)),
+    **dict.fromkeys(("sitecustomize", "usercustomize", "a runner beside the tests"), ("cd",)),
+    **dict.fromkeys(("exit in a conftest", "deselected by a new pytest.ini", "all expected to fail"), ("pytest",)),
+    **dict.fromkeys(("a plugin by metadata", "tox.ini in front", "setup.cfg", "collection emptied"), ("pytest",)),
+    **dict.fromkeys(("a test that is a link", "parts of the runner", "names of the test module replaced"), ("pytest",)),
+    **dict.fromkeys(("tests rewritten on the disk", "tests rewritten and put back"), ("two steps",)),
+    **dict.fromkeys(("assertions up to the sign", "passed where the constants are known"), ("unittest", "method")),
+    "passed by name": ("pytest", "unittest", "node id", "method"),
+    "passed where the tests read as they did": ("pytest", "unittest", "node id", "method"),
+    "exit at import": ("unittest", "two steps"),
+    "the script": ("script",),
+    "what the script calls": ("script", "nested script", "program"),
+    "load_tests": ("discover",),
+    "weakened tests": ("pytest", "unittest", "cd", "class id", "make", "nested script"),
+    "deleted tests": ("pytest", "unittest", "pytest, all", "discover"),
+    "deselected by settings": ("pytest", "pytest, all", "-k", "make"),
+    "report hook in a conftest": ("pytest", "-x", "node id", "cd", "make"),
+    "exit in the source": (
+        "pytest",
+        "unittest",
+        "-k",
+        "-x",
+        "node id",
+        "method",
+        "discover",
+        "make",
+        "script",
+        "program",
+    ),
+    "runner patched by the source": (
+        "pytest",
+        "unittest",
+        "-k",
+        "-x",
+        "node id",
+        "class id",
+        "cd",
+        "method",
+        "discover",
+    ),
+    "exit at the first call": ("pytest", "unittest", "-x", "method", "make", "nested script", "program"),
+    "results rewritten at exit": ("pytest", "-x", "cd", "make"),
+    "equal to everything": ("pytest", "unittest", "-x", "method", "class id", "script", "program"),
+    "answer read from the tests": ("pytest", "-x", "node id", "make"),
+    "unittest's results patched": ("unittest", "method", "discover", "script"),
+    "pytest left early": ("pytest", "-x", "-k"),
+    "another ini file": ("pytest, all", "pytest"),
+}
+"""How the tests are run where a cheat is tried, if not by plain pytest and plain unittest."""
+
+
+def shapes_of(cheat: str) -> tuple[str, ...]:
+    """The names of the commands with which one of the cheats is tried."""
+    return SHAPES_OF.get(cheat, ("pytest", "unittest"))

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cheats import BASE, CODE, TESTS, UNITTESTS, Files
+from cheat_code import CODE, TESTS, UNITTESTS
+from cheats import BASE, Files, Link
 from process_box import ProcessBackend
 
 from envs.base import Grade, Patch, Task
@@ -130,9 +131,10 @@ class Shop:
         """The patch of an attempt that leaves these files; None deletes one."""
         async with self.prepared() as box:
             for path, data in files.items():
-                if data is None:
-                    await box.exec(f"rm {path}", timeout=60)
-                else:
+                await box.exec(f"rm -f {path}; rmdir $(dirname {path}) 2>/dev/null", timeout=60)
+                if isinstance(data, Link):
+                    await box.exec(f"ln -s {data.target} {path}", timeout=60)
+                elif data is not None:
                     await box.write_file(f"{self.task.workdir}/{path}", data)
             return await self.env.collect(self.task, box)
 

@@ -9,7 +9,6 @@ from process_box import ProcessBackend
 from envs import RepositoryEnv, RepositorySource
 from envs.base import Patch
 from envs.errors import TaskError
-from envs.testing import from_the_top
 from envs.verify import Bench, baseline, verify
 
 TEST = "import unittest\nfrom price import half\n\n\nclass T(unittest.TestCase):\n    def test_half(self):\n"
@@ -38,7 +37,7 @@ def test_the_repository_of_a_folder_is_found(folder: Path) -> None:
         RepositoryEnv.open(RepositorySource(repository=str(folder / "new"), issue="x"))
 
 
-async def test_tests_run_in_the_folder_and_their_ids_and_patches_are_of_the_whole_tree(
+async def test_tests_run_in_the_folder_and_patches_are_of_the_whole_tree(
     folder: Path, workdir: str, backend: ProcessBackend
 ) -> None:
     source = RepositorySource(
@@ -47,20 +46,7 @@ async def test_tests_run_in_the_folder_and_their_ids_and_patches_are_of_the_whol
     env = RepositoryEnv.open(source)
     bench = Bench(backend=backend)
     before = await baseline(env, env.task, bench)
-    assert before.ids("failed") == ("services.api.test_price.T.test_half",)
+    assert before.ids("failed") == ("test_price.T.test_half",)
+    assert before.files == ("services/api/test_price.py",)
     found = await verify(env, env.task, Patch(FIX), bench, before=before)
     assert found.verdict == "verified", found.reason
-
-
-@pytest.mark.parametrize(
-    ("test", "seen"),
-    [
-        ("tests/test_a.py::T::test", "sub/x/tests/test_a.py::T::test"),
-        ("test_a.py::test", "sub/x/test_a.py::test"),
-        ("sub/x/test_a.py::test", "sub/x/test_a.py::test"),
-        ("test_a.T.test", "sub.x.test_a.T.test"),
-    ],
-)
-def test_an_id_that_is_whole_already_stays(test: str, seen: str) -> None:
-    assert from_the_top(test, "sub/x") == seen
-    assert from_the_top(test, "") == test

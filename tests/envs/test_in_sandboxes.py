@@ -37,7 +37,7 @@ async def test_a_built_in_task_from_base_to_grade(machines: SandboxBackend) -> N
     fix = await attempt(env, task, machines, "sed -i 's/(8, .IX.)/(9, \"IX\")/' numerals/symbols.py; rm -rf .git")
     assert fix.data.count(b"\n+ ") == GOLD.read_bytes().count(b"\n+ ") == 1
     found = await verify(env, task, fix, bench, before=before)
-    assert (found.verdict, "confirmed by a second run" in found.reason) == ("verified", True), found.reason
+    assert (found.verdict, found.strength) == ("verified", "confirmed"), found.reason
     grade = await env.grade(task, fix, machines)
     assert grade is not None
     assert grade.outcome == "pass"

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cheats import BASE, CHEATS, CODE, UNITTESTS
+from cheat_code import CODE, UNITTESTS
+from cheats import BASE, CHEATS
 from swebench_shop import GOLD, OLD_TESTS, RUNNERS, Shop, diff, make_row
 
 from envs.base import Patch
 from envs.errors import TaskError
-from envs.swebench.planting import make_sentinels, normal_ids
 from sandbox.base import SandboxSpec
 from sandbox.errors import SandboxStartError
 
@@ -131,17 +131,6 @@ async def test_a_row_that_cannot_be_graded_here_is_a_usage_error(shop: Shop) -> 
     shop.open({**make_row(shop.commit), "test_cmd": None})
     with pytest.raises(TaskError, match="--grader official"):
         await shop.grade(Patch(b"x"))
-
-
-def test_sentinels_for_a_runner_of_functions_are_functions() -> None:
-    [sentinel] = make_sentinels(["t.py"], functions=True)
-    space: dict[str, Any] = {}
-    exec(sentinel.text, space)
-    space[sentinel.passes]()
-    with pytest.raises(AssertionError):
-        space[sentinel.fails]()
-    found = normal_ids([sentinel], {sentinel.fails: "failed", f"{sentinel.passes} (m.X.{sentinel.passes})": "passed"})
-    assert sentinel.outcomes(found) == ("failed", "passed")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cheats import CODE
+from cheat_code import CODE
 from swebench_shop import Shop, make_row
 
 from envs.base import Patch

@@ -1,16 +1,15 @@
-"""Two reports to a verdict, what is protected, and what sentinels show: the pure parts."""
+"""Two reports to a verdict: the pure parts."""
 
-import random
+import time
 from typing import Any
 
 import pytest
 
-from core.diff import parse_diff
-from envs.base import TestReport
-from envs.protect import is_protected, protection, runner_settings
-from envs.sentinel import candidates, files_to_plant, forged, lost, make_sentinel, planted, stops_early
-from envs.verdict import compare, judge
-from envs.verify import without_flaky, worst_of
+from envs.base import Patch, TestReport
+from envs.baseline import without_flaky
+from envs.patched import worst_of
+from envs.unstable import group
+from envs.verdict import Judgement, compare, evidence, judge
 
 A, B, C = "t.py::a", "t.py::b", "t.py::c"
 
@@ -23,72 +22,100 @@ def report(status: str = "failed", output: str = "", **tests: str) -> TestReport
     )
 
 
-def rank(before: TestReport, after: TestReport) -> tuple[int, str]:
-    return judge(before, after, compare(before, after))
+def judged(before: TestReport, after: TestReport, *must_pass: str) -> tuple[int, bool, str]:
+    found = judge(before, after, compare(before, after), must_pass)
+    return found.rank, found.good, found.reason
 
 
 BEFORE = report(a="failed", b="passed")
 
 
 @pytest.mark.parametrize(
-    ("after", "expected", "words"),
+    ("after", "rank", "good", "words"),
     [
-        (report("passed", a="passed", b="passed"), 3, "1 test that failed now passes, 1 still pass"),
-        (report(a="failed", b="passed"), 1, "still failing: t.py::a"),
-        (report(a="passed", b="failed"), 0, "passed before fail"),
-        (report("passed", a="passed", b="skipped"), 0, "skipped now"),
-        (report("passed", a="skipped", b="passed"), 1, "still failing"),
-        (report("passed", a="passed"), 0, "did not run any more: t.py::b"),
-        (report("passed", b="passed"), 0, "did not run any more: t.py::a"),
-        (report("passed", a="failed", b="passed"), 0, "exit code 0 although"),
-        (report(a="passed", b="passed"), 2, "still ends with exit code 1"),
-        (report(a="passed", b="passed", c="failed"), 2, "still failing: t.py::c"),
-        (report("passed"), 0, "no test results"),
-        (report("timeout"), 0, "timed out"),
-        (report("oom"), 0, "out of memory"),
-        (report("indeterminate"), 0, "not seen"),
+        (report("passed", a="passed", b="passed"), 3, True, "1 test that failed now passes (t.py::a), 1 still pass"),
+        (report(a="failed", b="passed"), 1, False, "the same test fails without any change: t.py::a"),
+        (report(a="passed", b="failed"), 0, False, "passed before fail"),
+        (report("passed", a="passed", b="skipped"), 0, False, "skipped now"),
+        (report("passed", a="skipped", b="passed"), 1, False, "without any change"),
+        (report("passed", a="passed"), 0, False, "did not run any more: t.py::b"),
+        (report("passed", b="passed"), 0, False, "did not run any more: t.py::a"),
+        (report("passed", a="failed", b="passed"), 0, False, "exit code 0 although"),
+        (report(a="passed", b="passed"), 3, True, "no test fails, but the test command ends with exit code 1"),
+        (report(a="passed", b="passed", c="failed"), 2, False, "not there without the patch fail: t.py::c"),
+        (report("passed"), 0, False, "no test results"),
+        (report("timeout"), 0, False, "timed out"),
+        (report("oom"), 0, False, "out of memory"),
+        (report("indeterminate"), 0, False, "not seen"),
+        (report("passed", a="passed", b="passed").model_copy(update={"ended": False}), 0, False, "broke off"),
     ],
 )
-def test_rank_and_reason(after: TestReport, expected: int, words: str) -> None:
-    found, reason = rank(BEFORE, after)
-    assert (found, words in reason) == (expected, True), reason
+def test_rank_and_reason(after: TestReport, rank: int, good: bool, words: str) -> None:
+    found = judged(BEFORE, after)
+    assert (found[0], found[1], words in found[2]) == (rank, good, True), found[2]
+
+
+def test_failures_that_the_base_has_too_do_not_refuse_a_fix() -> None:
+    before = report(a="failed", b="passed", c="error")
+    found = judged(before, report(a="passed", b="passed", c="error"))
+    assert found == (
+        2,
+        True,
+        "1 test that failed now passes (t.py::a), 1 still pass; 1 fail with and without the patch: t.py::c",
+    )
+
+
+def test_failures_that_the_base_has_too_say_nothing_about_a_patch() -> None:
+    tests = {f"x{number}": "failed" for number in range(8)}
+    rank, good, reason = judged(report(b="passed", **tests), report(b="passed", **tests))
+    assert (rank, good, reason.startswith("the same 8 tests fail without any change: ")) == (1, False, True)
+
+
+def test_what_must_pass_decides_where_it_is_named() -> None:
+    before = report(a="failed", b="passed", c="failed")
+    half = report(a="passed", b="passed", c="failed")
+    assert judged(before, half, "t.py::a")[:2] == (3, True)
+    assert judged(before, half, "t.py")[:2] == (2, False)
+    assert judged(before, half, "t.py::c")[2] == "1 test that must pass still failing: t.py::c"
+    assert "so nothing shows" in judged(before, half, "t.py::b")[2]
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "expected"),
+    ("before", "after", "rank", "good"),
     [
-        ("failed", "passed", 3),
-        ("failed", "failed", 1),
-        ("passed", "failed", 0),
-        ("passed", "passed", 1),
-        ("timeout", "passed", 3),
+        ("failed", "passed", 3, True),
+        ("failed", "failed", 1, False),
+        ("passed", "failed", 0, False),
+        ("passed", "passed", 1, False),
+        ("timeout", "passed", 3, True),
     ],
 )
-def test_without_a_report_the_exit_code_decides(before: str, after: str, expected: int) -> None:
-    assert rank(report(before), report(after))[0] == expected
+def test_without_a_report_the_exit_code_decides(before: str, after: str, rank: int, good: bool) -> None:
+    assert judged(report(before), report(after))[:2] == (rank, good)
 
 
 def test_tests_that_pass_already_show_nothing() -> None:
-    found, reason = rank(report("passed", a="passed"), report("passed", a="passed"))
-    assert (found, "passed before the patch too" in reason) == (1, True)
+    rank, good, reason = judged(report("passed", a="passed"), report("passed", a="passed"))
+    assert (rank, good, "passed before the patch too" in reason) == (1, False, True)
 
 
-def test_a_file_that_can_be_collected_now_is_fixed() -> None:
-    before = TestReport(command="x", status="failed", exit_code=2, tests={"tests.test_a": "error"})
+@pytest.mark.parametrize("error", ["tests/test_a.py", "tests.test_a"])
+def test_tests_of_a_file_that_can_be_loaded_now_are_fixed(error: str) -> None:
+    before = TestReport(command="x", status="failed", exit_code=2, tests={error: "error"})
     tests: dict[str, Any] = {"tests/test_a.py::test_x": "passed"}
     after = TestReport(command="x", status="passed", exit_code=0, tests=tests)
-    assert compare(before, after).fixed == ("tests.test_a",)
+    assert compare(before, after).fixed == ("tests/test_a.py::test_x",)
     gone = TestReport(command="x", status="passed", exit_code=0, tests={"tests/test_b.py::test_x": "passed"})
-    assert compare(before, gone).missing == ("tests.test_a",)
+    assert compare(before, gone).missing == (error,)
 
 
-def test_unittest_without_names_is_judged_by_its_count() -> None:
-    before = TestReport(
-        command="x", status="failed", exit_code=1, tests={"m.T.a": "failed"}, output="Ran 2 tests in 0s"
-    )
-    good = TestReport(command="x", status="passed", exit_code=0, output="..\nRan 2 tests in 0.001s\n\nOK\n")
-    assert rank(before, good)[0] == 3
-    assert rank(before, good.model_copy(update={"output": ""}))[0] == 0
+def test_only_what_is_confirmed_is_verified() -> None:
+    good, bad, patch = Judgement(3, "fine", good=True), Judgement(3, "not fine"), Patch(b"x")
+    assert evidence(patch, None, None, good, strength="confirmed").verdict == "verified"
+    weak = evidence(patch, None, None, good, strength="report", weak=("no sentinels",))
+    assert (weak.verdict, weak.rank, weak.strength_reasons) == ("passes", 3, ("no sentinels",))
+    assert evidence(patch, None, None, bad).verdict == "unverified"
+    assert evidence(Patch(b""), None, None, good).verdict == "no_patch"
 
 
 def test_flaky_tests_of_the_base_count_for_nothing() -> None:
@@ -101,114 +128,39 @@ def test_of_several_runs_the_worst_counts() -> None:
     assert (merged.status, dict(merged.tests)) == ("failed", {A: "failed"})
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["tests/test_a.py", "tests/data/x.json", "pkg/tests/util.py", "conftest.py", "a/conftest.py", "pkg/test_x.py",
-     "x_test.py", "tox.ini", "pytest.ini", "a/sitecustomize.py", "evil.pth", "a.dist-info/entry_points.txt",
-     "test/x.py", "a.egg-info/x"],
-)  # fmt: skip
-def test_protected(path: str) -> None:
-    assert is_protected(path)
+def ids(**tests: str) -> TestReport:
+    named = {
+        name.replace("__", "::").replace("_of_", "[") + ("]" if "_of_" in name else ""): end
+        for name, end in tests.items()
+    }
+    return TestReport.model_validate({"command": "x", "status": "failed", "exit_code": 1, "tests": named})
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "src/a.py",
-        "django/test/client.py",
-        "pkg/testing/util.py",
-        "setup.py",
-        "attest.py",
-        "docs/tests.md",
-        "latest/a.py",
-    ],
-)
-def test_not_protected(path: str) -> None:
-    assert not is_protected(path)
+def test_ids_that_change_from_run_to_run_are_compared_by_their_functions() -> None:
+    first = ids(t__a_of_12h00="failed", t__a_of_12h01="passed", t__b="passed")
+    again = ids(t__a_of_13h10="failed", t__a_of_13h11="passed", t__b="passed")
+    grouping = group(first, again)
+    assert grouping.of(first.tests) == {"t::a[*]": "failed", "t::b": "passed"}
+    assert grouping.of(ids(t__a_of_14h20="passed", t__a_of_14h21="passed").tests) == {"t::a[*]": "passed"}
+    assert len(grouping.changing) == 2
 
 
-def undo(
-    patch: str, command: str = "pytest", top: tuple[str, ...] = ("src",)
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    found = protection(parse_diff(patch.encode()), command, collected=(), top=top, changed=())
-    return found.restore, found.remove
+def test_what_no_function_can_be_told_of_is_left_out_and_what_differs_is_skipped() -> None:
+    grouping = group(
+        ids(t__apple="passed", t__b="passed", t__c="failed"), ids(t__pear="passed", t__b="passed", t__c="passed")
+    )
+    assert grouping.of({"t::apple": "passed", "t::pear": "failed", "t::b": "failed", "t::c": "failed"}) == {
+        "t::b": "failed",
+        "t::c": "skipped",
+    }
 
 
-def added(path: str) -> str:
-    return f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+x\n"
-
-
-def edited(path: str) -> str:
-    return f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-x\n+y\n"
-
-
-def test_changed_tests_are_put_back_and_new_ones_taken_away() -> None:
-    assert undo(edited("tests/test_a.py") + added("tests/test_b.py")) == (("tests/test_a.py",), ("tests/test_b.py",))
-
-
-def test_files_that_the_command_names_are_put_back() -> None:
-    assert undo(edited("run.sh"), "sh ./run.sh")[0] == ("run.sh",)
-    assert undo(edited("Makefile"), "make check")[0] == ("Makefile",)
-    assert undo(edited("Makefile"))[0] == ()
-
-
-def test_modules_that_stand_in_for_the_runner_are_taken_away() -> None:
-    assert undo(added("pytest.py") + added("src/unittest/__init__.py"))[1] == ("pytest.py", "src/unittest/__init__.py")
-    assert undo(added("pkg/types.py")) == ((), ())
-    assert undo(added("packaging/new.py"), top=("packaging",)) == ((), ())
-
-
-def test_settings_are_compared_by_what_the_runner_reads() -> None:
-    base = b'[project]\nversion = "1"\n[tool.pytest.ini_options]\naddopts = "-q"\n'
-    assert runner_settings("pyproject.toml", base) == runner_settings("pyproject.toml", base.replace(b'"1"', b'"2"'))
-    assert runner_settings("pyproject.toml", base) != runner_settings("pyproject.toml", base.replace(b"-q", b"-x"))
-    setup = b"[metadata]\nname = a\n[tool:pytest]\naddopts = -q\n"
-    assert runner_settings("setup.cfg", setup) == runner_settings("setup.cfg", setup.replace(b"= a", b"= b"))
-    assert runner_settings("setup.cfg", setup) != runner_settings("setup.cfg", b"")
-
-
-def test_sentinels_stand_before_the_main_guard_and_differ_every_time() -> None:
-    rng = random.Random(1)
-    first, second = make_sentinel("t.py", rng), make_sentinel("t.py", rng)
-    assert (first.group, first.fails) != (second.group, second.fails)
-    source = planted(b"x = '\xff'\nif __name__ == '__main__':\n    main()\n", first)
-    assert source.index(first.group.encode()) < source.index(b"if __name__")
-    assert b"\xff" in source
-
-
-@pytest.mark.parametrize(
-    ("fails", "passes", "status", "is_forged", "is_lost"),
-    [
-        ("failed", "passed", "failed", False, False),
-        ("passed", "passed", "passed", True, False),
-        ("skipped", "skipped", "passed", True, False),
-        ("failed", "failed", "failed", True, False),
-        ("failed", "passed", "passed", True, False),
-        (None, None, "passed", False, True),
-        (None, "passed", "failed", False, True),
-    ],
-)
-def test_what_sentinels_show(fails: Any, passes: Any, status: str, is_forged: bool, is_lost: bool) -> None:
-    sentinel = make_sentinel("t.py", random.Random(2))
-    outcomes = {f"{sentinel.group}::{sentinel.fails}": fails, f"{sentinel.group}::{sentinel.passes}": passes}
-    seen = report(status, **{name: outcome for name, outcome in outcomes.items() if outcome})
-    assert (forged([sentinel], seen) is not None, bool(lost([sentinel], seen))) == (is_forged, is_lost)
-
-
-@pytest.mark.parametrize(
-    ("test", "path"),
-    [("tests/t.py::X::a[1::2]", "tests/t.py"), ("pkg/m.py::pkg.m.f", None), ("docs/x.rst::x.rst", None),
-     ("tests.t.T.test_a", "tests/t.py"), ("tests.t.T::test_a", "tests/t.py")],
-)  # fmt: skip
-def test_where_a_tests_file_lies(test: str, path: str | None) -> None:
-    assert (candidates(test) or (None,))[0] == path
-
-
-def test_failing_tests_files_are_planted_first() -> None:
-    tests: dict[str, Any] = {"a.py::x": "passed", "z.py::x": "failed"}
-    assert files_to_plant(TestReport(command="x", status="failed", tests=tests)) == [("z.py",), ("a.py",)]
-
-
-def test_commands_that_stop_at_the_first_failure() -> None:
-    assert all(map(stops_early, ("pytest -x", "pytest -qx a", "pytest --maxfail=1 a", "python -m unittest -f")))
-    assert not any(map(stops_early, ("pytest -q", "pytest --exclude=a", "make -f Makefile.x", "python -X dev t.py")))
+def test_many_errors_and_many_tests_are_compared_in_a_moment() -> None:
+    before = {f"tests/test_{number}.py": "error" for number in range(20_000)}
+    after = {f"tests/test_{number}.py::test_x": "passed" for number in range(20_000)}
+    one, other = (
+        TestReport.model_validate({"command": "x", "status": "failed", "tests": tests}) for tests in (before, after)
+    )
+    started = time.monotonic()
+    assert len(compare(one, other).fixed) == 20_000
+    assert time.monotonic() - started < 10

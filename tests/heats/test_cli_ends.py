@@ -20,6 +20,7 @@ from heats import signals
 from heats.__main__ import main as start
 from heats.cli.failures import explain
 from heats.cli.issue import read_issue
+from heats.errors import ExitCode
 from heats.store.store import RunStore
 
 
@@ -76,7 +77,7 @@ def test_a_full_disk_is_told_whoever_notices_it_first(error):
 
 def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_path):
     """The old run was moved with the shell standing in it, so that `.` was the old run again."""
-    assert solve()[0] == 0
+    assert solve()[0] == ExitCode.PASSES
     monkeypatch.chdir(tmp_path / "run")
     code, _, err = solve("--redo", out=".")
     assert code == 2
@@ -87,7 +88,7 @@ def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_
 def test_a_run_in_the_directory_one_stands_in_has_a_name(solve, monkeypatch, tmp_path):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert solve(out=".")[0] == 0
+    assert solve(out=".")[0] == ExitCode.PASSES
     assert RunStore(tmp_path / "here").manifest.run_id == "here"
 
 

@@ -14,12 +14,14 @@ from doubles import one_line
 
 from heats.cli.issue import read_issue
 from heats.config import load_config
+from heats.errors import ExitCode
 
 
 def test_sound_input_is_solved(solve, tmp_path):
     code, out, _ = solve("--json")
     result = json.loads(out)
-    assert (code, result["status"]) == (0, "verified")
+    assert (code, result["status"], result["strength"]) == (ExitCode.PASSES, "passes", "exit-code")
+    assert result["strength_reasons"] == ["only the test command's exit code is known"]
     assert set(result) >= {"status", "patch", "base_commit", "tests_before", "tests_after", "rollouts", "selected"}
     assert set(result) >= {"ledger", "run_dir"}
     subprocess.run(["git", "-C", tmp_path / "repo", "apply", result["patch"]], check=True)
@@ -150,7 +152,7 @@ def test_local_without_unsafe_is_refused(heats, repo):
 def test_a_second_run_in_one_directory_is_refused(solve, tmp_path):
     from heats.store.store import RunStore
 
-    assert solve()[0] == 0
+    assert solve()[0] == ExitCode.PASSES
     holder = RunStore.hold(tmp_path / "run")
     code, _, err = solve()
     holder.close()
@@ -159,11 +161,11 @@ def test_a_second_run_in_one_directory_is_refused(solve, tmp_path):
 
 
 def test_another_task_in_the_same_directory_is_refused_and_redo_sets_the_old_run_aside(solve, tmp_path):
-    assert solve()[0] == 0
+    assert solve()[0] == ExitCode.PASSES
     code, _, err = solve(issue="something else")
     assert code == 2
     assert "--redo" in one_line(err)
-    assert solve("--redo", issue="something else")[0] == 0
+    assert solve("--redo", issue="something else")[0] == ExitCode.PASSES
     assert (tmp_path / "run.old-1" / "run.json").exists()
 
 

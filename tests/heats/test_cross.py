@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from envs.base import Patch, Task, TestReport
-from envs.verify import PatchedRun
+from envs.patched import PatchedRun
 from heats.cli import main
 from heats.report.account import account
 from heats.retries import RetriesConfig

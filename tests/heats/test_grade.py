@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from envs.base import Grade, Patch, Task, TestReport
 from heats.cli import grade as command
 from heats.cli import main
 from heats.importing.read import Attempt
-from heats.importing.regrade import Grader, report_of, submissions
+from heats.importing.regrade import report_of, submissions
+from heats.runner.grading import Grader
 from heats.store.store import GradeStore
 from sandbox.errors import SandboxStartError
 
@@ -91,8 +93,9 @@ async def test_what_was_mended_in_a_prediction_is_said_with_its_grade(tmp_path):
     diff = b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-wrong\n+right\n"
     env, grades = SumEnv(), GradeStore(tmp_path)
     attempts = [Attempt(source="p", instance="a", patch=diff.replace(b"\n", b"\r\n"))]
-    grader = Grader(env=env, backend=NoBackend(), grades=grades, workers=1, retries=0)
-    [graded] = await grader.grade(submissions(attempts, env.tasks(), ["a"]), lambda one: None)
+    grader = Grader(env=env, backend=NoBackend(), grades=grades, slot=nullcontext, retries=0)
+    found, _ = submissions(attempts, env.tasks(), ["a"])
+    [graded] = await grader.grade(found, lambda one: None)
     assert env.graded == [diff]
     assert graded.grade.reason == "said so (the diff file had CR LF line ends; they were read as LF)"
 
@@ -127,7 +130,7 @@ def test_infrastructure_is_tried_again_told_and_counted(env, tmp_path, monkeypat
     assert heats(monkeypatch, preds, "-d", "sums:Env", "--json") == 3
     told = json.loads(capsys.readouterr().out)
     assert (told["resolved_ids"], told["error_ids"], told["total_instances"]) == (["a"], ["b"], 3)
-    assert told["grades"][1]["reason"] == "no space left"
+    assert told["grades"][1]["reason"] == "no sandbox to grade in: no space left"
 
 
 def test_only_chosen_tasks_are_graded(env, tmp_path, monkeypatch, capsys):
@@ -155,7 +158,7 @@ async def test_equal_patches_are_graded_once_and_empty_ones_are_counted(tmp_path
     env = SumEnv()
     attempts = [Attempt(source=f"p:{n}", instance="a", patch=b"+right\n", model=f"m{n}") for n in (1, 2)]
     wanted, _ = submissions([*attempts, Attempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
-    grader = Grader(env=env, backend=NoBackend(), grades=GradeStore(tmp_path), workers=2, retries=0)
+    grader = Grader(env=env, backend=NoBackend(), grades=GradeStore(tmp_path), slot=nullcontext, retries=0)
     graded = await grader.grade(wanted, lambda one: None)
     assert env.graded == [b"+right\n", b""]
     report = report_of(graded, [task.id for task in env.tasks()])

@@ -1,6 +1,7 @@
 """Evidence in words: what a test command shows of a patch, and what it does not."""
 
 from envs.base import Evidence, TestReport
+from envs.tampering import Sign
 from heats.runner.measured import base_run, measured
 
 
@@ -21,6 +22,15 @@ def test_a_verified_patch_passes_all_some_of_which_failed_before():
     before, after = report(a="failed", b="passed", c="passed"), report("passed", a="passed", b="passed", c="passed")
     said = measured(evidence(before, after, rank=3, verdict="verified", fixed=("a",)))
     assert said == "Passes all 3, 1 of which failed before: t.py::a."
+
+
+def test_what_passes_without_being_confirmed_says_what_it_lacks_and_signs_come_last():
+    before, after = report(a="failed"), report("passed", a="passed")
+    found = evidence(before, after, rank=3, verdict="passes", fixed=("a",))
+    found = found.model_copy(update={"strength": "report", "strength_reasons": ("verify.sentinels is off",)})
+    said = measured(found, [Sign("ends the process", "f.py", 1, "os._exit(0)")]).split("\n")
+    assert said[:2] == ["Passes all 1, 1 of which failed before: t.py::a.", "Not confirmed: verify.sentinels is off."]
+    assert said[-1] == "- f.py:1 ends the process: os._exit(0)"
 
 
 def test_failures_that_are_there_without_any_change_are_no_word_against_a_patch():

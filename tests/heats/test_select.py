@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from heats.cli import main
+from heats.errors import ExitCode
 from heats.store.store import RunStore
 
 ISSUE = "note.txt has to say fixed"
@@ -232,9 +233,9 @@ def test_evidence_outranks_votes(select, tmp_path, make_repo):
     patches(tmp_path / "some", "wrong", "fixed", "odd")
     arguments = ["--issue", ISSUE, "--repo", make_repo, "--test", "grep -rq fixed --include=*.txt ."]
     code, out, err = select("some", *arguments, "--sandbox", "local", "--unsafe", "--json")
-    assert code == 0, err
-    assert chosen(out)["status"] == "verified"
-    assert [place["verdict"] for place in chosen(out)["ranking"]] == ["verified", "unverified", "unverified"]
+    assert code == ExitCode.PASSES, err
+    assert (chosen(out)["status"], chosen(out)["strength"]) == ("passes", "exit-code")
+    assert [place["verdict"] for place in chosen(out)["ranking"]] == ["passes", "unverified", "unverified"]
     code, out, _ = select("some/p0.diff", *arguments, "--sandbox", "local", "--unsafe", out="lost")
     assert code == 4
 
@@ -382,7 +383,7 @@ def test_evidence_that_decides_needs_no_judge(select, tmp_path, repo):
     fixes = patches(tmp_path / "fixes", "fixed", "wrong")
     tests = ("--repo", repo, "--test", "grep -rq fixed --include=*.txt .", "--sandbox", "local", "--unsafe")
     code, out, _ = select(fixes, "--issue", ISSUE, "--json", *tests, model=f"fake:{script}")
-    assert (code, chosen(out)["status"], chosen(out)["by_lot"]) == (0, "verified", False), out
+    assert (code, chosen(out)["status"], chosen(out)["by_lot"]) == (7, "passes", False), out
 
 
 def test_one_vote_becomes_one_in_each_order_and_is_told(select, tmp_path):

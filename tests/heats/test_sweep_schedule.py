@@ -88,7 +88,9 @@ async def test_a_bug_in_one_task_costs_that_task_and_no_other(paper_run, tmp_pat
     monkeypatch.setattr(PaperEnv, "prepare", prepare)
     results = await paper_run("one", "two", model=CountingModel([]))
     assert [(result.status, result.cause) for result in results] == [("error", "internal"), ("unverified", None)]
-    assert "a bug" in (tmp_path / "run" / "tasks" / "one" / "crash.txt").read_text()
+    assert "4 of 4 failed inside heats or its env (KeyError: 'a bug'): please report it" in results[0].detail
+    rollouts = tmp_path / "run" / "tasks" / "one" / "heat-0"
+    assert all("a bug" in (one / "failed-attempt.txt").read_text() for one in rollouts.glob("rollout-*"))
 
 
 async def test_when_the_budget_is_gone_no_further_task_starts(paper_run, tmp_path):

@@ -66,3 +66,23 @@ def test_how_it_was_typed_and_shown_does_not_turn_a_mark_round(kit, variation) -
             case["name"] for kind in FALSE[:1] if kind in case and mark_of(kit, case, kind, **changes) == TRUE[0]
         ]
     assert not turned
+
+
+BASE = "4 failed, 367 passed, 1 skipped, 176 errors in 9.1s"
+SAME = "4 failed, 370 passed, 1 skipped, 176 errors in 9.3s"
+
+
+@pytest.mark.parametrize(
+    ("finding", "now", "mark"),
+    [
+        ("4 failed, 370 passed, 176 errors: as many failures and errors as on base", SAME, "confirmed"),
+        ("4 failed, 370 passed, 176 errors; the same failures as before the change", SAME, "confirmed"),
+        ("370 passed, no failure that the base does not have", SAME.replace("4", "5", 1), "unconfirmed"),
+        ("4 failed, 370 passed, 176 errors: as many as on base", SAME.replace("176", "170"), "unconfirmed"),
+        ("all pass", SAME, "contradicted"),
+    ],
+)
+def test_failures_that_the_base_had_in_an_earlier_step_do_not_speak_against_a_claim(kit, finding, now, mark) -> None:
+    story = kit.trajectory(kit.ran(4, "pytest -q", BASE, 1), kit.ran(7, "pytest -q tests", now, 1))
+    claim = Claim(command="pytest -q tests", step_id=7, tree="changed", outcome="passes", finding=finding)
+    assert check_claims((claim,), story)[0].mark == mark

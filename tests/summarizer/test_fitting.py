@@ -29,6 +29,16 @@ def test_what_a_test_run_ends_with_is_kept(kit) -> None:
     assert all(f"FAILED t.py::test_{step}\n1 failed in 0.1s" in text for step in range(3, 9))
 
 
+def test_the_end_of_a_test_run_that_more_output_follows_is_kept(kit) -> None:
+    """`2 failed, 6 passed` on the base fell into what was omitted, before a `git stash pop` and a diff."""
+    output = "trace\n" * 900 + "2 failed, 6 passed in 0.3s\n" + "+ a line of a diff\n" * 900
+    runs = [kit.ran(step, "git stash; pytest -q; git stash pop; git diff", output, 0) for step in range(3, 9)]
+    runs[0] = kit.ran(3, "pytest -q", output.replace("2 failed", "3 failed"), 1)
+    (text,) = shown(kit, *runs)
+    assert "characters omitted, among them: 3 failed, 6 passed" in text
+    assert "characters omitted, among them: 2 failed, 6 passed" in text
+
+
 def test_a_short_attempt_is_shown_whole(kit) -> None:
     (text,) = shown(kit, kit.ran(3, "ls", "a.py\nb.py"), kit.ran(4, EDIT), kit.ran(5, "pytest -q", "3 passed in 0.1s"))
     assert "omitted" not in text and "a.py\nb.py" in text and text.endswith("3 passed in 0.1s")

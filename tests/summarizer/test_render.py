@@ -82,7 +82,7 @@ def test_a_summary_of_version_1_is_read_and_none_of_its_marks_counts_against_it(
 
 def test_facts_come_first_and_no_name_is_told() -> None:
     text = render(example(), 2000)
-    assert text.startswith("Facts (measured): ended with submitted after 4 steps; patch: 1 file, +2 -1 lines (a.py)")
+    assert text.startswith("Facts (measured): ended with submitted after 4 turns; patch: 1 file, +2 -1 lines (a.py)")
     assert "rollout" not in text
 
 

@@ -161,7 +161,9 @@ async def test_every_candidate_has_the_same_budget(config, kit) -> None:
 async def test_views_show_what_they_are_called_after(config, kit, view, fields) -> None:
     judge = config.judge.model_copy(update={"view": view})
     model = kit.Answering(choose(0))
-    await votes_of(ModelJudge(config.model_copy(update={"judge": judge}), model), kit.field(2, patch="p"), 2)
+    await votes_of(
+        ModelJudge(config.model_copy(update={"judge": judge}), model), kit.field(2, patch="p", evidence="passes"), 2
+    )
     assert set(kit.payload(model.requests[0])["candidates"][0]) == fields | {"label"}
 
 

@@ -46,6 +46,11 @@ def test_no_match_stops_early_before_every_order_was_read_as_often(match: tuple[
     assert len(done) == rules.votes or evenly_read(done, rules.block)
 
 
+def test_a_match_cut_within_a_block_with_an_abstention_stops_where_the_whole_one_does() -> None:
+    rules, choices = Rules(("a", "b"), ("a", "b"), 12, 2), [None, *["a"] * 6, None, *["a"] * 4]
+    assert cast(rules, choices, choices[:1]) == cast(rules, choices, []) == choices[:8]
+
+
 @at_leisure
 @given(match=matches(), cut=st.integers(0, 12))
 def test_a_resumed_match_casts_the_votes_of_an_uninterrupted_one(

@@ -29,9 +29,9 @@ def test_change_measured_and_summary_are_shown_together(judge):
     assert shown["measured"] == "Passes all 3.\n3 attempts made this same change independently."
 
 
-def test_where_nothing_was_executed_that_is_said(judge):
-    shown = view_of(Candidate(id="a", summary=""), judge, 4000)
-    assert (shown["measured"], shown["change"]) == ("(nothing was executed)", "(no change)")
+def test_where_nothing_was_executed_nothing_passes_for_measured(judge):
+    """`(nothing was executed)` was read as "the attempt ran nothing", as a certain fact."""
+    assert view_of(Candidate(id="a", summary=""), judge, 4000) == {"change": "(no change)", "summary": ""}
 
 
 def test_tests_and_documents_are_counted_in_words():
@@ -43,7 +43,10 @@ def test_tests_and_documents_are_counted_in_words():
     )
     shown = render_change(patch, 4000)
     assert "+x = 2" in shown and "+y" not in shown
-    assert shown.split("\n")[-2:] == ["[1 test file not shown, +2 -0]", "[2 documents not shown, +2 -0]"]
+    assert shown.split("\n")[-2:] == [
+        "[1 test file not shown, +2 -0: tests/test_a.py]",
+        "[2 documents not shown, +2 -0: CHANGES.rst, docs/i.md]",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -84,7 +85,13 @@ def run_of(shop: Path, tmp_path: Path) -> Callable[..., RunStore]:
     """A finished run of one task whose selected rollout made this patch."""
 
     def make(
-        data: bytes, *, verified: bool = True, issue: str = "A discount makes things dearer", base: str = ""
+        data: bytes,
+        *,
+        verified: bool = True,
+        issue: str = "A discount makes things dearer",
+        base: str = "",
+        verdict: Literal["verified", "passes", "unverified"] | None = None,
+        lacking: tuple[str, ...] = (),
     ) -> RunStore:
         task, rollout, base = "shop-1-2", "heat-0/rollout-00", base or git(shop, "rev-parse", "HEAD")
         patch = Patch(data)
@@ -96,11 +103,12 @@ def run_of(shop: Path, tmp_path: Path) -> Callable[..., RunStore]:
         )
         after = before.model_copy(update={"status": "passed", "exit_code": 0, "tests": {"a": "passed", "b": "passed"}})
         store.save_baseline(before)
-        verdict = "verified" if verified else "unverified"
+        verdict = verdict or ("verified" if verified else "unverified")
         evidence = Evidence(
             patch_sha256=patch.sha256,
             verdict=verdict,
             reason="as it is",
+            strength_reasons=lacking,
             rank=3,
             before=before,
             after=after,

@@ -64,7 +64,42 @@ def test_other_dangers_need_their_path_allowed(change: Change, what: str) -> Non
     check_changes([change], Rules(allow_paths=[change.path.decode()], protected=("deploy/",)))
 
 
-@pytest.mark.parametrize("path", ["src/github/workflows.py", "lock.py", "tests/test_ci.py", "Jenkins.md", "locks/a.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Makefile", "lib/GNUmakefile", "package.json", "web/package.json", "setup.py", "setup.cfg", "pyproject.toml",
+        "conftest.py", "tests/conftest.py", "pytest.ini", "tox.ini", "noxfile.py", "jest.config.ts", "build.gradle.kts",
+        "pom.xml", "Cargo.toml", "build.rs", "go.mod", "CMakeLists.txt", "Rakefile", "Gemfile", "phpunit.xml.dist",
+        "Dockerfile", "tsconfig.json", ".mocharc.yml", ".babelrc", "node_modules/.bin/jest", "shop.dist-info/RECORD",
+    ],
+)  # fmt: skip
+def test_what_builds_the_project_or_steers_its_tests_needs_a_flag(path: str) -> None:
+    change = Change(path.encode(), "100644", "100644")
+    with pytest.raises(PatchRefused, match="--allow-build"):
+        check_changes([change], Rules())
+    check_changes([change], Rules(allow_build=True))
+    check_changes([change], Rules(allow_paths=[path]))
+
+
+@pytest.mark.parametrize("path", ["tests/test_price.py", "src/cart.spec.ts", "cart_test.go", "spec/cart_spec.rb"])
+def test_deleted_tests_are_refused_and_changed_ones_are_not(path: str) -> None:
+    with pytest.raises(PatchRefused, match="deletes tests"):
+        check_changes([Change(path.encode(), "100644", "000000")], Rules(allow_build=True))
+    check_changes([Change(path.encode(), "100644", "100644"), Change(path.encode(), "000000", "100644")], Rules())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "src/github/workflows.py",
+        "lock.py",
+        "tests/test_ci.py",
+        "Jenkins.md",
+        "locks/a.py",
+        ".gitignore",
+        ".changes/1.md",
+    ],
+)
 def test_ordinary_files_pass(path: str) -> None:
     check_changes([Change(path.encode(), "100644", "100644"), Change(b"x.sh", "100755", "100755")], Rules())
 
@@ -82,6 +117,29 @@ def test_an_unverified_patch_is_refused_unless_wished(fix: bytes, run_of: RunOf,
     with pytest.raises(PatchRefused, match="--allow-unverified"):
         propose(*read_run(run), wish())
     assert propose(*read_run(run), wish(allow_unverified=True)).text.startswith("**Not verified**")
+
+
+def test_a_patch_that_passes_without_being_verified_is_refused_unless_wished_and_says_so_first(
+    fix: bytes, run_of: RunOf, wish: Wishes
+) -> None:
+    run = run_of(fix, verdict="passes", lacking=("only the test command's exit code is known",))
+    with pytest.raises(PatchRefused, match=r"passes the tests, but is not verified .*--allow-unverified"):
+        propose(*read_run(run), wish())
+    made = propose(*read_run(run), wish(allow_unverified=True))
+    assert made.draft
+    assert made.text.startswith("**Passes the tests, but is not verified**")
+    assert "only the test command's exit code is known" in made.text.splitlines()[0]
+
+
+def test_signs_of_tampering_come_first_and_make_a_draft(
+    shop: Path, diff_of: DiffOf, run_of: RunOf, wish: Wishes
+) -> None:
+    run = run_of(diff_of(**{"price.py": "import os\nos._exit(0)\n"}))
+    made = propose(*read_run(run), wish())
+    first, _, sign = made.text.splitlines()[:3]
+    assert first == "**Look at this first**: the patch may work on its tests instead of its task."
+    assert sign == "- `price.py:2 ends the process: os._exit(0)`"
+    assert (made.draft, len(made.signs)) == (True, 1)
 
 
 def test_a_patch_file_that_was_changed_afterwards_is_refused(fix: bytes, run_of: RunOf) -> None:

@@ -1,0 +1,300 @@
+"""Confirming that a patch which seems good is good: the base once more, and sentinels that must pass and must fail.
+
+`verify` and SWE-bench's grader share it. What they differ in, how tests are run and on what tree, is behind `Trials`.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol
+
+from envs.base import TestOutcome
+from envs.bounded import Unparsable, bounded
+from envs.chance import SourceFiles
+from envs.sentinel import Layout, Planting, Sentinel, Target, plant
+
+Outcomes = Mapping[str, TestOutcome]
+Planner = Callable[[SourceFiles], Awaitable[Planting]]
+"""Makes sentinels, others each time it is called."""
+
+_FEW_TARGETS, _MANY_TESTS = 3, 40
+_ROUNDS = 4
+"""Changes tried one after the other where a command runs no more than one copy of a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedRun:
+    """One run of the tests, with what was planted in them."""
+
+    planting: Planting
+    tests: Outcomes
+
+    @property
+    def lost(self) -> list[Sentinel]:
+        """Sentinels that were not reported."""
+        return [one for one in self.planting.sentinels if not one.outcomes(self.tests)]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Runs of the tests on one tree.
+
+    Attributes:
+        problem: why nothing is to be learnt of them; `tampered` when that is because test files were changed.
+        cut_short: how a run was ended before its end, such as `timeout`.
+    """
+
+    runs: tuple[PlantedRun, ...] = ()
+    problem: str = ""
+    tampered: bool = False
+    cut_short: str = ""
+
+    @property
+    def lost(self) -> list[Sentinel]:
+        """Sentinels that some run did not report."""
+        return [one for run in self.runs for one in run.lost]
+
+    @property
+    def complete(self) -> bool:
+        """Whether there are sentinels, and each was reported in each run."""
+        return all(run.planting.sentinels for run in self.runs) and bool(self.runs) and not self.lost
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """What keeps the patch from being confirmed where no sentinels could be made, in one line; else nothing."""
+        tests = {test for run in self.runs for test in run.planting.uncovered}
+        if tests or not all(run.planting.sentinels for run in self.runs):
+            return (f"no sentinel tests could be made of {_some(tests) or 'the fixed tests'}",)
+        return ()
+
+
+class Trials(Protocol):
+    """Runs tests in fresh sandboxes."""
+
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        """Run the tests with sentinels planted, on the base or on the patched tree.
+
+        Args:
+            plan: makes the sentinels of one run, from the files as they are once what judges the patch was put back.
+            rounds: how often the tests run, in one sandbox; more often where that is worth while.
+
+        Raises:
+            SetupFailed, SandboxError
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is to be confirmed.
+
+    Attributes:
+        targets: the functions behind the tests that the patch fixed.
+        fixed: ids of these tests; `kept` those that passed before the patch and pass with it.
+        first: the run on the patched tree that showed this, with unchanged copies beside the tests.
+        control: run the base again.
+    """
+
+    targets: Sequence[Target]
+    fixed: Collection[str]
+    kept: Collection[str]
+    first: Trial
+    control: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What came of it.
+
+    Attributes:
+        refused: why the patch is not good after all.
+        forged: it was refused for results that cannot be true.
+        weak: what keeps a good patch from being confirmed.
+    """
+
+    refused: str = ""
+    forged: bool = False
+    weak: tuple[str, ...] = ()
+
+
+class Unsettled(Exception):
+    """A run could not show what it was for: the patch may be good, and is not confirmed."""
+
+
+class Refused(Exception):
+    """The patch is not good; ends the confirmation."""
+
+    def __init__(self, reason: str, *, forged: bool = False) -> None:
+        self.forged = forged
+        super().__init__(reason)
+
+
+async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confirmation:
+    """Run base and patch again.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    try:
+        return Confirmation(weak=await _Confirm(trials, subject, rng).run())
+    except Unsettled as unsettled:
+        return Confirmation(weak=(str(unsettled),))
+    except Refused as refused:
+        return Confirmation(refused=str(refused), forged=refused.forged)
+
+
+def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
+    """Unchanged copies beside tests: they have to come to what their tests come to."""
+    number = 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
+    return _planner(targets, Layout(None, (False,) * number), rng)
+
+
+def _heavy(targets: Sequence[Target]) -> bool:
+    return sum(len(target.ids) for target in targets) > _MANY_TESTS
+
+
+def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
+    turns = count(rng.randrange(100))
+
+    async def plan(files: SourceFiles) -> Planting:
+        paths = dict.fromkeys(path for target in targets for path in target.files)
+        sources = {path: data for path in paths if (data := await files.read(path)) is not None}
+        try:
+            return await bounded(plant, sources, targets, layout, rng, next(turns))
+        except Unparsable:
+            return Planting(uncovered=tuple(test for target in targets for test in target.ids))
+
+    return plan
+
+
+class _Confirm:
+    def __init__(self, trials: Trials, subject: Subject, rng: random.Random) -> None:
+        self.trials, self.subject, self.rng = trials, subject, rng
+
+    async def run(self) -> tuple[str, ...]:
+        """What keeps the patch from being confirmed; nothing when it is.
+
+        First the base, with unchanged copies. Then the patch, with nothing but changed ones: whatever reads off a test
+        what it expects gives the wrong answer to the right question. Unchanged copies passed in the first run; where
+        they did not, or the command does not run them, the tests stand in other words in their own place.
+
+        Raises:
+            Refused
+        """
+        targets, first = self.subject.targets, self.subject.first
+        beside = first.complete
+        if self.subject.control:
+            control = await self._trial(copies(targets, self.rng), patched=False)
+            self._refuse_passes(control)
+            if weak := control.uncovered or self._not_seen(control):
+                return weak
+            if control.complete and first.lost:
+                raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
+        more = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
+        plan = _planner(targets, Layout(True, (True,) * more), self.rng)
+        trial = await self._trial(plan, patched=True, rounds=1 if beside else _ROUNDS)
+        if weak := trial.uncovered:
+            return weak
+        _refuse_what_passes(trial)
+        if not trial.complete:
+            raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
+        await self._check_kept(trial)
+        return () if beside and self._first_covers() else await self._in_other_words()
+
+    def _first_covers(self) -> bool:
+        """Whether each target had copies in the first run, and all of them passed."""
+        first = self.subject.first
+        covered = {one.target for run in first.runs for one in run.planting.sentinels}
+        return covered.issuperset(self.subject.targets) and not _failing(first)
+
+    async def _in_other_words(self) -> tuple[str, ...]:
+        trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
+        failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
+        if failing:
+            return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
+        return ()
+
+    def _refuse_passes(self, control: Trial) -> None:
+        """What the patch fixes has to fail on the base each time, in every copy.
+
+        Raises:
+            Refused
+        """
+        fixed = set(self.subject.fixed)
+        passes: set[str] = set()
+        for run in control.runs:
+            passes |= {test for test in fixed if run.tests.get(test) == "passed"}
+            for one in run.planting.sentinels:
+                passes |= {test for test, end in one.outcomes(run.tests).items() if end == "passed" and test in fixed}
+        if passes:
+            raise Refused(f"the base passes in some runs, too, what the patch seems to fix: {_some(passes)}")
+
+    def _not_seen(self, control: Trial) -> tuple[str, ...]:
+        fails = ("failed", "error")
+        lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
+        return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
+
+    async def _trial(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        trial = await self.trials.run(plan, patched=patched, rounds=rounds)
+        if trial.problem:
+            raise Refused(trial.problem, forged=trial.tampered)
+        if trial.cut_short:
+            whose = "patch" if patched else "base"
+            raise Unsettled(f"a further run of the {whose} ended with: {trial.cut_short}")
+        return trial
+
+    async def _check_kept(self, trial: Trial) -> None:
+        """Tests that pass with the patch have to pass again; those that do not get one more run without sentinels.
+
+        Raises:
+            Refused
+        """
+        first = trial.runs[0].planting
+        kept = first.untouched(self.subject.kept)
+        kept |= set(self.subject.fixed) - {test for one in first.sentinels for test in one.target.ids}
+        lost = {test for run in trial.runs for test in kept if run.tests.get(test) != "passed"}
+        if lost:
+            again = await self._trial(_nothing, patched=True)
+            lost = {test for run in again.runs for test in lost if run.tests.get(test) != "passed"}
+        if lost:
+            raise Refused(f"a second run gave other results: {_some(lost)}")
+
+
+async def _nothing(files: SourceFiles) -> Planting:
+    return Planting()
+
+
+def _file(trial: Trial) -> str:
+    return trial.lost[0].target.files[0] if trial.lost else ""
+
+
+def _counting(sentinel: Sentinel, tests: Outcomes) -> dict[str, TestOutcome]:
+    """Outcomes that count: of a function with many tests those that the patch fixed; all where ids do not say which."""
+    found = sentinel.outcomes(tests)
+    return {test: end for test, end in found.items() if test in sentinel.target.ids} or found
+
+
+def _refuse_what_passes(trial: Trial) -> None:
+    """Refuse a patch with which a copy that must fail does not.
+
+    Raises:
+        Refused
+    """
+    for run in trial.runs:
+        for one in run.planting.sentinels:
+            ends = [end for end in _counting(one, run.tests).values() if end in ("passed", "skipped")]
+            if one.must_fail and ends:
+                test = _some(one.target.ids)
+                raise Refused(f"a copy of {test} that expects something else was reported as {ends[0]}", forged=True)
+
+
+def _failing(trial: Trial) -> set[str]:
+    """Tests of which a copy does not pass although it must."""
+    same = [(run, one) for run in trial.runs for one in run.planting.sentinels if not one.must_fail]
+    return {test for run, one in same for test, end in _counting(one, run.tests).items() if end != "passed"}
+
+
+def _some(tests: Iterable[str]) -> str:
+    names = sorted(tests)
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")

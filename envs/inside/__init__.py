@@ -1,0 +1,1 @@
+"""Programs that verification puts into a sandbox, where every Python process of the test command loads them."""

@@ -1,0 +1,197 @@
+"""Confirmation over scripted runs: what base and patch have to do again, and what each failure to do so means."""
+
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+
+from envs.base import TestOutcome
+from envs.chance import by_chance
+from envs.confirm import Confirmation, Planner, PlantedRun, Subject, Trial, confirm, copies
+from envs.sentinel import Sentinel, Target
+
+FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
+TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")
+
+Rule = Callable[[str, Sentinel | None], TestOutcome | None]
+"""What a test comes to, by its name and, for a copy, what it is; None when it is not reported."""
+
+
+def fixed(name: str, copy: Sentinel | None) -> TestOutcome | None:
+    return "failed" if copy is not None and copy.must_fail else "passed"
+
+
+def broken(name: str, copy: Sentinel | None) -> TestOutcome | None:
+    return "passed" if name == "test_b" else "failed"
+
+
+@dataclass
+class Scripted:
+    """A project with the tests a and b, where a is broken on the base and fixed by the patch."""
+
+    base: Rule = broken
+    patch: Rule = fixed
+    source: bytes = FILE
+    trials: list[bool] = field(default_factory=list)
+
+    async def modules(self) -> Collection[str]:
+        return {"t.py"}
+
+    async def read(self, path: str) -> bytes | None:
+        return self.source if path == "t.py" else None
+
+    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        self.trials.append(patched)
+        rule = self.patch if patched else self.base
+        runs = []
+        for _ in range(rounds):
+            planting = await plan(self)
+            copies = {one.name: one for one in planting.sentinels}
+            ends = {
+                f"t.py::{name}": rule(name, copies.get(name)) for name in dict.fromkeys(["test_a", "test_b", *copies])
+            }
+            runs.append(PlantedRun(planting, {test: end for test, end in ends.items() if end is not None}))
+        return Trial(tuple(runs))
+
+
+async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
+    """Confirm, as after a first run with copies beside the test, or with none."""
+    rng = random.Random(seed)
+    first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
+    trials.trials.clear()
+    subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, control=control)
+    return await confirm(trials, subject, rng)
+
+
+async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
+    trials = Scripted()
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True]
+
+
+async def test_what_passes_on_the_base_once_more_is_refused() -> None:
+    chance = random.Random(1)
+    found = await confirmed(Scripted(base=lambda name, copy: "passed" if chance.random() < 0.5 else "failed"))
+    assert "the base passes in some runs, too" in found.refused
+    assert not found.forged
+
+
+async def test_results_that_always_pass_are_forged() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "passed"))
+    assert (found.forged, "that expects something else was reported as passed" in found.refused) == (True, True)
+
+
+async def test_results_forged_by_name_are_seen() -> None:
+    def by_name(name: str, copy: Sentinel | None) -> TestOutcome | None:
+        return "passed" if name in ("test_a", "test_b") else "failed"
+
+    for seed in range(8):
+        assert (await confirmed(Scripted(patch=by_name), seed=seed)).forged
+
+
+async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "passed" if name in ("test_a", "test_b") else None))
+    assert (found.forged, found.refused) == (True, "planted tests were not reported in t.py")
+
+
+async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
+    found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
+    assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+
+
+async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:
+    """Such as of a test that registers something under a name, once in a process."""
+    trials = Scripted(patch=lambda name, copy: "failed" if copy and not copy.in_place else fixed(name, copy))
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True, True]
+
+
+def selected(rule: Rule) -> Rule:
+    """The same where the command runs no test but those that it names."""
+    return lambda name, copy: rule(name, copy) if name in ("test_a", "test_b") else None
+
+
+async def test_a_command_that_names_its_tests_runs_sentinels_in_their_place() -> None:
+    trials = Scripted(base=selected(broken), patch=selected(fixed))
+    assert await confirmed(trials) == Confirmation()
+    assert trials.trials == [False, True, True]
+
+
+async def test_forged_results_are_seen_where_the_command_names_its_tests() -> None:
+    trials = Scripted(base=selected(broken), patch=selected(lambda name, copy: "passed"))
+    assert (await confirmed(trials)).forged
+
+
+async def test_a_test_that_breaks_in_every_further_run_is_refused_and_one_that_breaks_once_is_not() -> None:
+    def breaks(name: str, copy: Sentinel | None) -> TestOutcome | None:
+        return "failed" if name == "test_b" else fixed(name, copy)
+
+    found = await confirmed(Scripted(patch=breaks))
+    assert found.refused == "a second run gave other results: t.py::test_b"
+    trials = Scripted()
+    trials.patch = lambda name, copy: "failed" if name == "test_b" and len(trials.trials) < 3 else fixed(name, copy)
+    assert await confirmed(trials) == Confirmation()
+
+
+async def test_no_sentinels_no_confirmation() -> None:
+    found = await confirmed(Scripted(source=b"print 'old'\n"))
+    assert found.weak == ("no sentinel tests could be made of t.py::test_a",)
+
+
+async def test_what_did_not_run_again_on_the_base_is_not_confirmed() -> None:
+    found = await confirmed(Scripted(base=lambda name, copy: None))
+    assert found.weak == ("not seen to fail again on the base: t.py::test_a",)
+
+
+async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_place() -> None:
+    trials = Scripted()
+    assert await confirmed(trials, copied=False, control=False) == Confirmation()
+    assert trials.trials == [True, True]
+    assert (await confirmed(Scripted(patch=lambda name, copy: "passed"), copied=False, control=False)).forged
+
+
+async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time() -> None:
+    """A total that equals its negative passes one of them."""
+    texts: list[bytes] = []
+
+    class Watching(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
+            return trial
+
+    await confirmed(Watching(base=selected(broken), patch=selected(fixed)))
+    expected = {text.split(b"assert a() == ")[1].split(b"\n")[0] for text in texts}
+    assert len(expected & {b"-1", b"2", b"0"}) >= 2
+
+
+async def test_files_that_change_while_tests_run_are_forged_results() -> None:
+    class Rewriting(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            return replace(trial, problem="test files changed", tampered=True) if patched else trial
+
+    assert (await confirmed(Rewriting())).forged
+
+
+async def test_signs_of_chance_are_found_in_tests_and_in_what_they_import() -> None:
+    class Tree:
+        def __init__(self, **files: bytes) -> None:
+            self.files = {name.replace("__", "/") + ".py": data for name, data in files.items()}
+
+        async def modules(self) -> Collection[str]:
+            return self.files.keys()
+
+        async def read(self, path: str) -> bytes | None:
+            return self.files.get(path)
+
+    async def signs(text: bytes = b"", changed: tuple[str, ...] = (), **files: bytes) -> bool:
+        return await by_chance([text], changed, ["t.py"], Tree(**files))
+
+    assert not await signs(t=b"import shop.cart\nimport time\n", shop__cart=b"import threading\n")
+    assert await signs(t=b"import random\n")
+    assert await signs(b"def test_a():\n    assert time.time() > 1\n", t=b"")
+    assert await signs(t=b"from shop import cart\n", shop__cart=b"from random import choice\n")
+    assert await signs(changed=("shop/cart.py",), t=b"", shop__cart=b"time.sleep(1)\n")
+    assert not await signs(t=b"import shop\n", other=b"import random\n")
+    assert not await signs(changed=("gone.py",), t=b"def (\n")
+    assert await by_chance([], [], ["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"import secrets\n"))
