@@ -8,6 +8,7 @@ not. The oldest sessions go on; the youngest wait, and none is cancelled.
 import asyncio
 import math
 from bisect import bisect_left, insort
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -67,7 +68,7 @@ class Seats:
         seat.used_at = asyncio.get_running_loop().time()
 
     def leave(self, session_id: str) -> None:
-        """The session is over, or goes to another server; whoever waits for its turn goes on."""
+        """Remove a session that has ended or moves to another server; its waiting requests go ahead."""
         seat = self._seats.pop(session_id, None)
         if seat is not None:
             del self._keys[bisect_left(self._keys, seat.key)]
@@ -99,7 +100,7 @@ class Seats:
             seat.turns.remove(turn)
 
     def adjust(self, seen: Counters) -> None:
-        """Take what the server has counted by now: fewer sessions where it is strained, more where some wait."""
+        """Set the limit by the server's latest counters: lower if it is strained, higher if it is not and some wait."""
         now = asyncio.get_running_loop().time()
         before, self._seen = self._seen, seen
         if before is None or seen.prompt_tokens < before.prompt_tokens:
@@ -112,8 +113,8 @@ class Seats:
             self.limit += 1
             self._serve()
 
-    def expire(self, held: "set[str] | dict[str, int]", idle_s: float) -> None:
-        """Take the seats of sessions that nobody holds and that have asked nothing for so many seconds."""
+    def expire(self, held: Collection[str], idle_s: float) -> None:
+        """Remove sessions that are not in `held` and have made no request for `idle_s` seconds."""
         oldest = asyncio.get_running_loop().time() - idle_s
         for name in [name for name, seat in self._seats.items() if name not in held and seat.used_at < oldest]:
             self.leave(name)
@@ -129,7 +130,7 @@ class Seats:
         return bisect_left(self._keys, seat.key)
 
     def _serve(self) -> None:
-        """Let those go on whose turn it is now."""
+        """Wake every session that is now within the limit."""
         for seat in self._seats.values():
             if seat.turns and self._rank(seat) < self.limit:
                 _go_on(seat)

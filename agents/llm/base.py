@@ -67,7 +67,7 @@ _TURN_STRIDE, _RETRY_STRIDE = 0x9E3779B1, 0x85EBCA6B
 
 
 class Session(Record):
-    """Requests that share a beginning, such as all turns of one rollout's attempt: they go to one server.
+    """Requests that share a prefix, such as all turns of one attempt, and should therefore go to one server.
 
     Attributes:
         id: opaque, stable over retries and resumed runs.
@@ -86,7 +86,8 @@ class Sampling(Record):
             is asked again with the same seed repeats itself word for word.
         turn: number of the request within the conversation, from 0.
         logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
-        session: whose request it is. It decides where a request goes, not what is asked, and is not dumped.
+        session: the session that the request belongs to. It decides where a request goes and never what the model
+            answers, so it is left out of dumps.
     """
 
     temperature: float | None = Field(None, ge=0)

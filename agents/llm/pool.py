@@ -1,4 +1,4 @@
-"""The servers of one model: which of them a request goes to, and who is asked to wait.
+"""The servers of one model: which server gets a request, and which requests wait.
 
 A session goes to the server with the fewest sessions and stays there, where its prefix is cached. A server that dies is
 taken out, its sessions move, and it is used again once it answers.
@@ -25,7 +25,7 @@ _RELEASING_S = 5.0
 
 
 class Endpoint:
-    """One server as all its clients share it.
+    """One server and the state that all its clients share.
 
     Args:
         server: its HTTP side.
@@ -59,7 +59,7 @@ class Pool:
 
     Args:
         endpoints: at least one.
-        notes: takes what a person should be told.
+        notes: messages for the user are appended here.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], notes: list[str]) -> None:
@@ -104,7 +104,7 @@ class Pool:
 
         Args:
             session: whose request it is.
-            capped: the number of requests in flight was set by a person, who is told once when that holds others up.
+            capped: the user set the limit of requests in flight; the user is told once if it delays requests.
         """
         self._look()
         endpoint, probe = self.place(session), False
@@ -126,7 +126,7 @@ class Pool:
                 endpoint.breaker.release()
 
     def place(self, session: Session | None) -> Endpoint:
-        """The server for a session: the one that it is at, or the least loaded; among those that live, if any does."""
+        """The server for a session: its current one if that is alive, else the least loaded one that is."""
         living = [one for one in self.endpoints if not one.breaker.open] or self.endpoints
         if session is None:
             return min(living, key=lambda one: one.load[::-1])
@@ -141,7 +141,7 @@ class Pool:
         return home
 
     def account(self, endpoint: Endpoint, decision: RetryDecision) -> None:
-        """A request failed: whether that takes the server out, or lets it have fewer requests."""
+        """Record a failed request: it may take the server out of use or lower its limit of requests in flight."""
         if decision.server_down:
             endpoint.breaker.failed(at_once=len(self.endpoints) > 1 and not decision.sent)
             return
@@ -151,14 +151,14 @@ class Pool:
             endpoint.limit.throttled()
 
     def share(self, known: dict[str, Endpoint]) -> None:
-        """Use the endpoints that are known by their places, and add the others; the lower limit holds for all."""
+        """Replace endpoints by the known ones of the same server and add the others; the lowest limit applies."""
         for at, one in enumerate(self.endpoints):
             other = known.setdefault(one.server.place, one)
             other.limit.lower(one.limit.ceiling)
             self.endpoints[at] = other
 
     async def close(self) -> None:
-        """Stop looking, and release what is being released."""
+        """Stop watching, and finish pending releases."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -177,7 +177,7 @@ class Pool:
         )
 
     def _look(self) -> None:
-        """Look at the servers from now on, unless somebody does, or there is nothing to see."""
+        """Start watching the servers, unless that is running already or has nothing to watch."""
         if self._looking is None or (self._looking.done() and len(self.endpoints) > 1):
             self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
 

@@ -1,4 +1,4 @@
-"""Session identity: how requests tell a router that they belong together, and the block in which a session lives.
+"""Session identity: how requests tell a router that they belong together, and how a session begins and ends.
 
 Routers in front of several servers send the requests of one session to one server, whose cache holds their prefix.
 """
@@ -20,7 +20,7 @@ class SessionNames(Config):
     Attributes:
         header: HTTP header; empty sends none.
         field: dotted path in the request body; empty sends none.
-        echo: the value of the header is the one that the session's last reply brought, as a router hands it out.
+        echo: send the value that the session's last reply carried in the header, instead of the session's id.
         finish: path beside `/v1` that releases a session, as `POST PATH?session_id=ID`; empty releases nothing.
     """
 
@@ -34,7 +34,7 @@ class SessionNames(Config):
 
         Args:
             session_id: of the request's session.
-            heard: what the session's last reply brought in the header, where `echo` is on.
+            heard: value of the header in the session's last reply; used with `echo`.
         """
         value = heard if self.echo else session_id
         return {self.header: value} if self.header and value else {}
@@ -74,13 +74,13 @@ SessionSetting = Annotated[SessionNames, BeforeValidator(_named)]
 
 
 def session_id(*scope: str | int) -> str:
-    """A stable id that says nothing of what it names: it goes to servers, and into their logs."""
+    """A stable id that reveals nothing about its scope, since it ends up in the logs of servers."""
     return sha256("\0".join(map(str, scope)).encode("utf-8", "replace")).hexdigest()[:32]
 
 
 @runtime_checkable
 class KeepsSessions(Protocol):
-    """A model whose servers are told of sessions."""
+    """A model that announces sessions to its servers."""
 
     async def begin(self, session: Session) -> None:
         """Wait until the servers have room for another session."""
@@ -92,14 +92,14 @@ class KeepsSessions(Protocol):
 
 
 def sessions_of(model: ChatModel) -> KeepsSessions | None:
-    """The model, or the one that it passes requests on to, where it keeps sessions."""
+    """The model, or the model it wraps, if that keeps sessions."""
     inner = getattr(model, "inner", None) or model
     return inner if isinstance(inner, KeepsSessions) else None
 
 
 @asynccontextmanager
 async def in_session(model: ChatModel, session: Session) -> AsyncIterator[None]:
-    """Open a session for the block, once the servers have room for it, and release it however the block ends."""
+    """Wait until the servers have room for the session, open it for the block, and always release it at the end."""
     keeper = sessions_of(model)
     if keeper is not None:
         await keeper.begin(session)

@@ -1,6 +1,6 @@
-"""Several vLLM servers of one model, and a router before them where one is installed: started, kept alive and ended.
+"""Several vLLM servers of one model, with a router in front if one is installed: started, restarted and stopped.
 
-A server that dies after it was ready is started again, while the others go on; one that never gets ready ends them all.
+A server that dies after it was ready is restarted while the others go on. One that never becomes ready stops them all.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _GPUS = "CUDA_VISIBLE_DEVICES"
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One of the servers; `gpus` are the ids of its cards, empty where it takes what it finds."""
+    """One of the servers. `gpus` are the ids of its GPUs; without any it uses what it finds."""
 
     wanted: Wanted
     gpus: tuple[str, ...] = ()
@@ -43,16 +43,16 @@ def find_router() -> str | None:
 
 
 def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool) -> tuple[Replica, ...]:
-    """The servers to start: each on a port of its own and on its share of the cards.
+    """The servers to start, each with its own port and its share of the GPUs.
 
     Args:
         wanted: one server; its port is the first one, or the router's.
         count: of servers.
-        gpus: ids of all cards, in order; an id given twice is shared. The first ones if not given.
+        gpus: ids of all GPUs, in order; one given twice is shared. Defaults to the first ones.
         routed: a router takes the first port.
 
     Raises:
-        UsageError: there are not enough cards.
+        UsageError: there are not enough GPUs.
     """
     each = wanted.tensor_parallel * wanted.data_parallel
     given = tuple(gpus) or tuple(map(str, range(count * each)))
@@ -68,7 +68,7 @@ def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool
 
 
 def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) -> list[str]:
-    """The command of a router that sends a session to one server."""
+    """The command of a router that keeps each session on one server."""
     urls = [one.wanted.base_url.removesuffix("/v1") for one in replicas]
     place = ["--host", wanted.host, "--port", str(wanted.port)]
     return [program, "--worker-urls", *urls, "--policy", "consistent_hash", *place]
@@ -144,7 +144,7 @@ class Fleet:
 
     async def _keep_router(self, command: list[str]) -> None:
         async def started(process: asyncio.subprocess.Process) -> None:
-            """Its readiness is its own business."""
+            """The router is not waited for."""
 
         await self._again_and_again(Path(command[0]).name, command, {}, started, lambda: True)
 
@@ -183,7 +183,7 @@ class Fleet:
             await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(_PAUSE_S * 2**attempt)))
 
     async def _unless_stopped(self, future: asyncio.Future[T]) -> T | None:
-        """What comes of it; None once a signal has come."""
+        """The future's result; None if a signal arrives first."""
         stopped = asyncio.ensure_future(self._stopped.wait())
         either: set[asyncio.Future[Any]] = {future, stopped}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
