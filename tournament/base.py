@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from pydantic import AliasChoices, Field
+
 from agents.llm.ledger import Ledger
 from core.record import Record
 
@@ -106,7 +108,7 @@ class Bracket(Record):
         ranking: all candidates, best first; the first `k` eligible ones are selected.
         selected: empty if no candidate was eligible.
         ineligible: the end of the ranking: candidates with nothing to submit.
-        by_lot: selected candidates drawn at random because no vote on them could be read.
+        by_chance: selected candidates drawn at random because no vote on them could be read.
     """
 
     selector: str
@@ -118,7 +120,7 @@ class Bracket(Record):
     ranking: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
     ineligible: tuple[str, ...] = ()
-    by_lot: tuple[str, ...] = ()
+    by_chance: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("by_chance", "by_lot"))
 
     @property
     def matches(self) -> tuple[Match, ...]:

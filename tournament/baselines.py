@@ -100,5 +100,5 @@ class FirstFinishSelector(_WithoutModel):
                 came = [future.result() for future in sorted(done, key=lambda future: order[future])]
                 found += [candidate for candidate in came if candidate is not None]
         if not found:
-            raise NoCandidates("no rollout gave a candidate")
+            raise NoCandidates("no rollout produced a candidate")
         return ranked(self.name, case.seed, sorted(found, key=lambda one: -one.evidence_rank), k)

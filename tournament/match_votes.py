@@ -7,7 +7,7 @@ from tournament.config import TournamentConfig
 from tournament.heard import keep_votes
 from tournament.slots import seeded_hash
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin, weighed, whole_blocks
-from tournament.ties import BY_VOTES, before_votes, lots, preference
+from tournament.ties import BY_VOTES, before_votes, preference, random_order
 from tournament.view import shown_copies
 
 
@@ -86,7 +86,7 @@ class MatchVotes:
         ties, seed = self.config.ties, self.case.seed
         return Rules(
             preference=preference(contestants, seed, match_id, ties),
-            lots=lots(contestants, seed, match_id),
+            random_order=random_order(contestants, seed, match_id),
             votes=whole_blocks(votes, len(contestants)),
             block=len(contestants),
             before=before_votes(contestants, ties),

@@ -30,7 +30,7 @@ class Rules:
 
     Attributes:
         preference: the contestants, winner of a complete tie first.
-        lots: the contestants in random order; the first wins a match without any vote.
+        random_order: the contestants in random order; the first wins a match without any vote.
         votes: V, votes of the complete match; a multiple of `block`.
         block: G, votes until every order was shown once.
         before: tie-break values compared before the order of votes, by contestant; smaller is better.
@@ -38,7 +38,7 @@ class Rules:
     """
 
     preference: tuple[str, ...]
-    lots: tuple[str, ...]
+    random_order: tuple[str, ...]
     votes: int
     block: int
     before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing
 def leader(choices: Sequence[str | None], rules: Rules) -> str:
     """The winner if no further vote is cast."""
     if not any(choices):
-        return rules.lots[0]
+        return rules.random_order[0]
     found = standings(choices, rules)
     return min(found, key=lambda name: found[name].key)
 

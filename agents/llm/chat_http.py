@@ -177,7 +177,7 @@ def _reason(error: Exception) -> str:
         return f"its certificate is not valid: {getattr(error.certificate_error, 'verify_message', '') or 'refused'}"
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ssl.SSLError):
-        return f"no TLS there: {cause.reason or cause}"
+        return f"no TLS at this address: {cause.reason or cause}"
     if isinstance(cause, OSError) and cause.errno and not isinstance(cause, socket.gaierror):
         return os.strerror(cause.errno)
     return str(cause.strerror or cause) if isinstance(cause, OSError) else f"no connection within {_CONNECT_S:.0f} s"

@@ -228,7 +228,7 @@ class OpenAIModel:
             if error.status in (400, 422, 500) and self.quirks.learn(said, body):
                 raise _AskDifferently from error
             if error.status in (400, 422, 501) and self.quirks.rejects_tools(said, body):
-                self._ask_in_text("the server takes no tools for it")
+                self._ask_in_text("the server does not accept tools for it")
                 raise ToolsNotTaken(f"the model server answered {error.status}: {said[:300]}") from error
             raise
         finally:
@@ -333,7 +333,7 @@ class OpenAIModel:
     def _ask_in_text(self, why: str) -> None:
         """Have agents ask in text from now on, and say so once."""
         if not self.text_protocol:
-            self.notes.append(f"{self.name}: {why}, so it is asked for JSON in the text of its replies")
+            self.notes.append(f"{self.name}: {why}, so heats asks for JSON in the text of its replies")
         self.drops_tools = self.text_protocol = True
 
     async def _prompt_tokens(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> int:
@@ -408,7 +408,7 @@ class OpenAIModel:
         except (ModelUnavailable, TimeoutError) as error:
             raise ModelUnavailable(f"{self.server.base_url} does not answer for {self.name!r}: {error}") from error
         except ModelError as error:
-            _log.info("%s is served, though its server's list does not name it: %s", self.name, error)
+            _log.info("%s is served although the server's list does not name it: %s", self.name, error)
 
     async def begin(self, session: Session) -> None:
         """See `KeepsSessions`."""

@@ -142,7 +142,7 @@ class Server:
             if error.status != 404:
                 raise
             if self.root == self._http.base_url and await self._aside("GET", "/v1/models") is not None:
-                raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
+                raise ModelConfigError(f"the API is under /v1: use --base-url {self.root}/v1") from None
             return {}
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
 
@@ -207,14 +207,14 @@ def _parts(base_url: str) -> SplitResult:
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https"):
-        raise ModelConfigError(f"--base-url {_bare(parts)}: give it with http:// or https:// in front")
+        raise ModelConfigError(f"--base-url {_bare(parts)}: start it with http:// or https://")
     try:
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number
         named = False
     if not named:
         raise ModelConfigError(
-            f"--base-url {_bare(parts)}: it names no host, or no port; such as http://localhost:8000/v1"
+            f"--base-url {_bare(parts)}: no valid host and port; expected something like http://localhost:8000/v1"
         )
     return parts
 

@@ -1,4 +1,4 @@
-"""Replies that are one JSON value: summaries and judgements, by rules, from the text that is shown."""
+"""Replies that are a single JSON value: rule-based summaries and judgements of the text shown."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _ENDING = re.compile(r"exit code (\d+)")
 
 
 def _shown(messages: Sequence[Message]) -> Iterator[str]:
-    """What the messages show, the calls of a conversation as a summarizer would be shown them."""
+    """The text of the messages; calls in a conversation appear as a summarizer would see them."""
     commands: dict[str, tuple[int, str, str]] = {}
     step = 0
     for message in messages:
@@ -34,7 +34,16 @@ def _shown(messages: Sequence[Message]) -> Iterator[str]:
 
 
 def answer(messages: Sequence[Message], schema: ResponseSchema | None, seed: int) -> str:
-    """The reply's text: JSON that fits `schema`, or a plain sentence where none is given."""
+    """The reply's text.
+
+    Args:
+        messages: the request.
+        schema: schema of the reply; None for plain text.
+        seed: draws the judge's error.
+
+    Returns:
+        JSON that fits `schema`, or a plain sentence without one.
+    """
     text = "\n\n".join(_shown(messages))
     if schema is None:
         return "I am builtin:repair, a program that repairs small Python bugs by rules. I need the tool `bash`."

@@ -36,8 +36,8 @@ class Commands:
     """Writes commands for one conversation.
 
     Args:
-        command: the project's test command; empty when it has to be guessed.
-        workdir: where to go first; empty for where commands start.
+        command: the project's test command; empty if it has to be guessed.
+        workdir: directory to change to first; empty to stay where commands start.
         key: distinguishes this rollout's helper folder from others'.
     """
 
@@ -47,7 +47,7 @@ class Commands:
         self.start = f"cd {shlex.quote(workdir)} || exit 1\n" if workdir else ""
 
     def look(self) -> str:
-        """See what there is."""
+        """Look around."""
         return f"{self.start}ls"
 
     def tests(self) -> str:
@@ -62,11 +62,18 @@ class Commands:
         return "\n".join([*parts, self._call("locate", "locate", want)])
 
     def show(self, units: Sequence[dict[str, Any]], turn: int) -> str:
-        """Print the source of units of the ranking."""
+        """Print the source of units in the ranking."""
         return self._call("show", f"show-{turn}", {"command": self.command, "units": list(units)})
 
     def check(self, patches: Sequence[Patch], base: Patch, turn: int, seconds: float) -> str:
-        """Try patches, each alone on top of the original files, and leave `base` applied."""
+        """Try patches, each alone on top of the original files, and leave `base` applied.
+
+        Args:
+            patches: the patches to try.
+            base: the edits to leave applied.
+            turn: number of the turn, for file names.
+            seconds: time limit of the command.
+        """
         candidates = [{"text": patch_text(patch), "edits": _data(patch)} for patch in patches]
         want = {"command": self.command, "tag": f"c{turn}-", "seconds": seconds, "base": _data(base)}
         return self._call("check", f"check-{turn}", {**want, "candidates": candidates})

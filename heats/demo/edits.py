@@ -1,12 +1,12 @@
-"""Edits, how they are written in commands and summaries, and what came of trying them.
+"""Edits, their notation in commands and summaries, and the results of trying them.
 
-One grammar serves the helper scripts' output, the assistant's texts and the summaries, so that a later rollout can
-read what an earlier one tried::
+One grammar serves the helper scripts' output, the assistant's texts and the summaries, so that a later rollout can read
+what an earlier one tried::
 
     tried calc.py:12:8 "a < b" -> "a <= b": failing 2 of 5, broke 1
     tried calc.py:12:8 "a < b" -> "a <= b" + calc.py:20:5 "x" -> "y": failing 0 of 5 (all pass)
 
-Line and column count from 1 and are those of the unedited file; old and new text are JSON strings.
+Line and column count from 1 and refer to the unedited file; old and new text are JSON strings.
 """
 
 import json
@@ -45,7 +45,7 @@ class Edit:
         return self.line + len(lines) - 1, len(lines[-1]) + (self.col if len(lines) == 1 else 1)
 
     def overlaps(self, other: "Edit") -> bool:
-        """Do the two replace common text, or insert at the same place?"""
+        """Whether both replace common text, or insert at the same place."""
         if self.path != other.path:
             return False
         mine, theirs = (self.line, self.col), (other.line, other.col)
@@ -70,12 +70,12 @@ def joined(first: Patch, second: Patch) -> Patch | None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of trying a patch.
+    """The result of trying a patch.
 
     Attributes:
-        left: tests of those that failed at the start and still fail; None when nothing could be run.
-        total: tests that failed at the start.
-        broke: tests that passed at the start and fail now.
+        left: number of initially failing tests that still fail; None if nothing could be run.
+        total: number of tests that failed initially.
+        broke: number of tests that passed initially and fail now.
         further: a test that still fails got further than before.
     """
 
@@ -91,7 +91,7 @@ class Outcome:
 
     @property
     def helps(self) -> bool:
-        """Fewer tests fail, and none was broken."""
+        """Fewer tests fail, and none broke."""
         return self.left is not None and self.left < self.total and self.broke == 0
 
     @property
@@ -107,7 +107,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A patch that was tried and its outcome; None when only the patch is told."""
+    """A patch that was tried, and its outcome; None if only the patch is mentioned."""
 
     patch: Patch
     outcome: Outcome | None
@@ -156,7 +156,7 @@ def _read_result(text: str, at: int) -> tuple[Outcome | None, int]:
 
 
 def read_attempts(text: str) -> list[Attempt]:
-    """Every patch that is written in `text`, in order, with its outcome where one follows."""
+    """Every patch written in `text`, in order, with its outcome if one follows."""
     return list(_attempts(text))
 
 
@@ -172,6 +172,6 @@ def _attempts(text: str) -> Iterator[Attempt]:
 
 
 def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
-    """The attempt that left the fewest failing tests without breaking any; None when none helped."""
+    """The attempt that left the fewest failing tests without breaking any; None if none helped."""
     helpful = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.helps]
     return min(helpful, key=lambda attempt: (attempt.outcome.left or 0, len(attempt.patch)), default=None)  # type: ignore[union-attr]

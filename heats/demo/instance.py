@@ -1,4 +1,4 @@
-"""Bends a value into the form that a JSON schema asks for; from nothing it makes the smallest instance."""
+"""Coerces a value into the form that a JSON schema requires; without a value, makes the smallest instance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,12 @@ _EMPTY: Mapping[str, Any] = {"object": {}, "array": [], "string": "", "integer":
 
 
 def fitted(value: Any, schema: Schema, root: Schema | None = None) -> Any:
-    """`value`, cut, completed and coerced so that it satisfies `schema` as far as its keywords are common ones.
+    """`value`, truncated, completed and coerced to satisfy `schema`, as far as its keywords are common ones.
 
     Args:
-        value: what is to be said; None for nothing in particular.
-        schema: the schema; `$ref` is looked up in `root`, which is the schema itself by default.
+        value: the value; None for nothing in particular.
+        schema: the schema.
+        root: where `$ref` is resolved; the schema itself by default.
     """
     root = root or schema
     schema = _resolved(schema, root)

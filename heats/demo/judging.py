@@ -1,4 +1,4 @@
-"""Judging candidates by rules: what was run and came out weighs most, then how natural the change looks."""
+"""Rule-based judging of candidates: test results weigh most, then how natural the change looks."""
 
 import json
 import random
@@ -18,7 +18,16 @@ _FORCED = re.compile(r'^(pass|True|False|None|""|0)$|^return (None|True|False|0|
 
 
 def judgement(text: str, properties: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """A vote, score or verdict on the candidates in `text`; the seed draws this judge's error."""
+    """A vote, score or verdict on the candidates in a text.
+
+    Args:
+        text: the request's text.
+        properties: properties of the requested schema.
+        seed: draws this judge's error.
+
+    Returns:
+        Values for `reason`, `choice`, `score` and `verdict`.
+    """
     rng = random.Random(f"{seed} judgement")
     merits = {label: merit(shown) for label, shown in candidates(text).items()}
     noisy = {label: merits[label] + rng.gauss(0, NOISE) for label in sorted(merits)}
@@ -35,7 +44,7 @@ def judgement(text: str, properties: Mapping[str, Any], seed: int) -> dict[str, 
 
 
 def candidates(text: str) -> dict[str, str]:
-    """Label -> everything that is shown of that candidate."""
+    """Everything that is shown of each candidate, by label."""
     for data in objects(text):
         shown = data.get("candidates", data)
         if isinstance(shown, list):
@@ -47,7 +56,7 @@ def candidates(text: str) -> dict[str, str]:
 
 
 def objects(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects that stand in a text, outermost ones only."""
+    """The outermost JSON objects in a text."""
     at = text.find("{")
     while at >= 0:
         try:
@@ -69,7 +78,7 @@ def _flat(value: Any) -> str:
 
 
 def merit(text: str) -> float:
-    """How well a candidate did, as far as its text shows; about 4 for a checked fix, below 0 for nothing done."""
+    """How well a candidate did according to its text; about 4 for a checked fix, below 0 for nothing done."""
     claims = claims_in(text)
     passed = [place for outcome, mark, place in claims if outcome == "passes" and not mark]
     failed = [place for outcome, mark, place in claims if outcome in ("regresses", "reproduces") and not mark]
@@ -87,7 +96,7 @@ def merit(text: str) -> float:
 
 
 def _of_edits(text: str) -> float:
-    """Of the edits that are named: the best outcome reported, and whether they look forced."""
+    """The value of the edits mentioned: the best reported outcome, and whether they look forced."""
     reported = [attempt for attempt in read_attempts(text) if attempt.outcome]
     best = max(
         (

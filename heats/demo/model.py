@@ -18,9 +18,10 @@ CHARS_PER_TOKEN = 4
 
 
 class RepairModel:
-    """A `ChatModel` that repairs small Python bugs by rules; no language model.
+    """A `ChatModel` that repairs small Python bugs by rules; not a language model.
 
-    A reply depends on the messages and the seed alone, so a resumed conversation goes on as the unbroken one would.
+    A reply depends only on the messages and the seed, so a resumed conversation continues as an uninterrupted one
+    would.
 
     Args:
         config: how hard it tries.
@@ -43,6 +44,15 @@ class RepairModel:
         sampling: Sampling | None = None,
     ) -> Reply:
         """Answer; see `ChatModel.complete`. Tokens are counted as characters / 4.
+
+        Args:
+            messages: the conversation.
+            ledger: charged with the usage.
+            tools: available tools; it acts only if `bash` is among them.
+            tool_choice: `none` prevents acting.
+            n: number of completions.
+            response_schema: schema of the replies.
+            sampling: only its seed is used.
 
         Raises:
             LimitExceeded: the ledger allows no further call.
@@ -73,7 +83,7 @@ class RepairModel:
 
 
 def _seed_of(messages: Sequence[Message]) -> int:
-    """A seed for a request that names none: of its first messages, so that it stays the same through a rollout."""
+    """The seed for a request without one, derived from its first messages: the same throughout a rollout."""
     return zlib.crc32("\n".join(text_of(message) for message in messages[:2]).encode())
 
 

@@ -1,4 +1,4 @@
-"""The policy: what to do next, given what the conversation tells and a seed."""
+"""The policy: what to do next, given the conversation and a seed."""
 
 import random
 from collections import Counter
@@ -20,8 +20,8 @@ class RepairConfig(Config):
 
     Attributes:
         batch: patches tried by one command.
-        checks: such commands in one rollout.
-        seconds: that one command of ours may take, well below the agent's own limit.
+        checks: number of such commands in one rollout.
+        seconds: time limit of each of our commands, well below the agent's own limit.
     """
 
     batch: int = Field(6, gt=0)
@@ -31,7 +31,7 @@ class RepairConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What the assistant says, the commands it runs, and whether it submits afterwards."""
+    """The assistant's text, the commands it runs, and whether it submits afterwards."""
 
     text: str
     commands: tuple[str, ...] = ()
@@ -39,10 +39,10 @@ class Action:
 
 
 class Policy:
-    """Chooses actions; a pure function of what is known and the seed.
+    """Chooses actions; a pure function of the knowledge and the seed.
 
     Args:
-        config: effort.
+        config: how hard it tries.
         pool: candidates, with their parsing cache.
     """
 
@@ -94,7 +94,7 @@ class Policy:
         return Action(said, (command,))
 
     def _settled(self, known: Knowledge, plausibility: float) -> bool:
-        """An unlikely change that passes is compared with others before it is taken."""
+        """Whether to accept a passing change: an unlikely one is compared with others first."""
         return plausibility >= 0.2 or known.checks > known.first_pass
 
     def _give_up(self, known: Knowledge, commands: Commands) -> Action:
@@ -129,7 +129,7 @@ def _favoured(choice: Choice, near: set[tuple[str, int]]) -> Choice:
 
 
 def _judged(earlier: Sequence[Attempt]) -> tuple[set[Patch], dict[Patch, float]]:
-    """Patches that failed in earlier attempts, and those worth a second look with how much."""
+    """Patches that failed in earlier attempts, and those worth another look, with their value."""
     failed: set[Patch] = set()
     promising: Counter[Patch] = Counter()
     for attempt in earlier:
@@ -162,7 +162,7 @@ def _on_base(patch: Patch, bases: Sequence[Patch], rng: random.Random) -> Patch:
 
 
 def _winner(known: Knowledge, plausibility: dict[Patch, float], taste: Taste) -> Attempt | None:
-    """Of the patches that pass, the one that looks most like what a person would have written."""
+    """The passing patch that looks most like what a person would have written."""
     passing = [attempt for attempt in known.tried if attempt.outcome and attempt.outcome.passes]
 
     def natural(attempt: Attempt) -> float:

@@ -1,4 +1,4 @@
-"""Weighted candidates: what the operators propose for the code seen so far, times how suspicious the place is."""
+"""Weighted candidates: what the operators propose for the code seen so far, times the suspicion of the place."""
 
 import functools
 import json
@@ -15,12 +15,12 @@ from heats.demo.operators import Change, Code, Hints, changes
 from heats.demo.reading import Knowledge, quoted_in
 
 LONGEST_EDIT = 400
-"""Characters of old and new text together; longer changes are left to people."""
+"""Maximum characters of old and new text together; longer changes are left to people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A candidate patch, how likely it is to be tried, and how natural a change it is."""
+    """A candidate patch, how likely it is to be tried, and how natural it looks."""
 
     patch: Patch
     weight: float
@@ -29,13 +29,13 @@ class Choice:
 
 
 class Pool:
-    """Makes candidates; parsing is cached by the text that was parsed."""
+    """Makes candidates; parse results are cached by the parsed text."""
 
     def __init__(self) -> None:
         self._changes: Callable[[str, str], list[Change]] = functools.lru_cache(maxsize=512)(_changes_of)
 
     def choices(self, known: Knowledge, taste: "Taste") -> list[Choice]:
-        """All candidates for the units seen, as one-change patches."""
+        """All candidates for the units seen, as patches with a single change."""
         found: list[Choice] = []
         for unit in known.units.values():
             hints = json.dumps(_hints(known, unit["path"]), sort_keys=True)
@@ -72,14 +72,14 @@ def _hints(known: Knowledge, path: str) -> dict[str, Any]:
 
 
 class Taste:
-    """One rollout's leanings, drawn from its seed: which kinds of change and which places it likes, and how sharply."""
+    """A rollout's preferences, drawn from its seed: kinds of change and places it likes, and how strongly."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.sharpness = random.Random(f"{seed} sharpness").uniform(1.0, 2.5)
 
     def __call__(self, *what: object, spread: float = 0.6) -> float:
-        """The factor for something, the same whenever it is asked for."""
+        """The factor for something; the same on each call."""
         return math.exp(random.Random(f"{self.seed} {what}").gauss(0, spread))
 
 
@@ -105,7 +105,7 @@ def _weighted(
 
 
 def _suspicion(hot: dict[int, float], line: int, unit: dict[str, Any]) -> float:
-    """Of a line: its own, or that of the nearest executed line above, or a share of its unit's."""
+    """Suspicion of a line: its own, or that of the nearest executed line above, or a share of its unit's."""
     if line in hot:
         return max(hot[line], 0.05)
     above = [n for n in hot if n < line]
@@ -116,7 +116,14 @@ def _suspicion(hot: dict[int, float], line: int, unit: dict[str, Any]) -> float:
 
 
 def sample(choices: Iterable[Choice], count: int, rng: random.Random, per_line: int = 2) -> list[Choice]:
-    """Draw without replacement by weight, at most `per_line` of one line."""
+    """Draw by weight without replacement.
+
+    Args:
+        choices: the candidates.
+        count: maximum number of draws.
+        rng: source of randomness.
+        per_line: maximum number of draws per line.
+    """
     keyed = sorted(((math.log(1 - rng.random()) / max(c.weight, 1e-12), c) for c in choices), key=lambda item: -item[0])
     taken: list[Choice] = []
     lines: dict[tuple[str, int], int] = defaultdict(int)

@@ -1,4 +1,4 @@
-"""What the policy knows: everything is read from the conversation, nothing is remembered between calls."""
+"""The policy's knowledge: read from the conversation each time; nothing is remembered between calls."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n`
 _EARLIER = re.compile(rf"(?im)^#+ *{EARLIER_ATTEMPTS}\b")
 _STRONG = re.compile(r"`([^`\n]+)`|\b(\w*_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\())")
 _QUOTED = re.compile(r"'([^'\n]{1,60})'|\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`")
-_COMMON = frozenset(  # words of every task, that name nothing in particular
+_COMMON = frozenset(  # words of every task, which name nothing in particular
     [
         "test",
         "tests",
@@ -90,7 +90,7 @@ _COMMON = frozenset(  # words of every task, that name nothing in particular
 
 
 def text_of(message: Message) -> str:
-    """The text of a message, whether it is one string or parts."""
+    """The text of a message, given as one string or in parts."""
     content = message.get("content")
     if isinstance(content, str):
         return content
@@ -100,11 +100,11 @@ def text_of(message: Message) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the first messages say.
+    """The contents of the first messages.
 
     Attributes:
-        command: the test command; empty when none is given.
-        workdir: where commands have to be run; empty when that is where they start.
+        command: the test command; empty if none is given.
+        workdir: directory to run commands in; empty if they start there.
         words: identifiers and other words of the issue.
         earlier: patches that earlier attempts report, with their outcomes.
     """
@@ -118,25 +118,25 @@ class Task:
 
 @dataclass(slots=True)
 class Knowledge:
-    """What the conversation so far tells.
+    """The contents of the conversation so far.
 
     Attributes:
-        turns: assistant messages.
-        run: the located run: exit code, tests, names of failing tests.
+        turns: number of assistant messages.
+        run: the recorded run: exit code, tests, names of failing tests.
         failures: texts of failing tests.
         ranking: suspicious units by place, the most suspicious first.
         units: source of the units shown so far, by path and line.
-        names: names in reach, by path.
+        names: names in scope, by path.
         tried: patches tried in this rollout, in order.
         command: the test command, given or guessed.
-        finished: the final edits were asked to be applied, or it was given up.
-        checks: how often patches were tried.
-        first_pass: the number of the check that first found a patch that passes; 0 for none.
+        finished: the final edits were requested, or it gave up.
+        checks: number of times that patches were tried.
+        first_pass: number of the check that first found a passing patch; 0 for none.
         last: text of the last observation.
-        located: the ranking was asked for, with or without success.
-        shows: how often more code was asked for.
-        unsettled: checks that gave no outcome at all.
-        remaining: suspicion of lines, by path, seen from the tests that the best patch leaves failing.
+        located: the ranking was requested, successfully or not.
+        shows: number of times that more code was requested.
+        unsettled: number of checks without any outcome.
+        remaining: suspicion of lines, by path, based on the tests that the best patch leaves failing.
     """
 
     task: Task
@@ -159,7 +159,7 @@ class Knowledge:
 
 
 def labelled(text: str, label: str) -> str:
-    """The value of a line such as `Test command: pytest -q`; empty when there is none."""
+    """The value of a line such as `Test command: pytest -q`; empty if there is none."""
     for pattern in (_FENCED, _LABELLED):
         match = re.search(pattern.format(label=label), text)
         if match and match["value"].strip():
@@ -168,7 +168,7 @@ def labelled(text: str, label: str) -> str:
 
 
 def read_task(messages: Sequence[Message]) -> Task:
-    """Understand the messages before the first assistant message."""
+    """Parse the messages before the first assistant message."""
     users = []
     for message in messages:
         if message.get("role") == "assistant":
@@ -189,7 +189,7 @@ def read_task(messages: Sequence[Message]) -> Task:
 
 
 def _inside(attempt: Attempt) -> bool:
-    """Only edits of files below the working directory are worth a try."""
+    """Whether all edits are to files below the working directory; others are not worth trying."""
     return not any(edit.path.startswith(("/", "~")) or ".." in edit.path.split("/") for edit in attempt.patch)
 
 
@@ -203,7 +203,7 @@ def words_of(text: str) -> list[str]:
 
 
 def quoted_in(text: str) -> list[str]:
-    """Texts in quotation marks."""
+    """Quoted texts."""
     return list(dict.fromkeys(group for match in _QUOTED.finditer(text) for group in match.groups() if group))[:40]
 
 
@@ -251,7 +251,7 @@ def _observe(known: Knowledge, verb: str, text: str) -> None:
 
 
 def _note(known: Knowledge, line: str) -> None:
-    """Take in one line of the helper script; lines that were cut on the way are left out."""
+    """Process one line of the helper script; truncated lines are skipped."""
     try:
         data = json.loads(line.removeprefix("repair "))
     except (ValueError, RecursionError):

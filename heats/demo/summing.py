@@ -1,4 +1,4 @@
-"""Summaries by rules: what a trajectory's text shows of edits tried and tests run."""
+"""Rule-based summaries: edits tried and tests run, as found in a trajectory's text."""
 
 import json
 import re
@@ -15,12 +15,12 @@ _COUNTS = re.compile(r"^.*\b\d+ (?:passed|failed|errors?)\b.*$|^Ran \d+ tests.*$
 _TESTS = re.compile(r"\bpytest\b|\bunittest\b|\btests?\b", re.IGNORECASE)
 _HELPERS = re.compile(r"repair_run\.py|/tmp/repair-")
 ITEM = 560
-"""Characters of one list item: what the summary's schema allows, and a little less."""
+"""Maximum characters of one list item: slightly less than the summary's schema allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One tool call as the trajectory's text shows it."""
+    """One tool call, as it appears in the trajectory's text."""
 
     step: int
     tool: str
@@ -29,7 +29,7 @@ class Call:
 
     @property
     def command(self) -> str:
-        """First line of the command, without a change of directory and what only keeps the tree clean."""
+        """First line of the command, without changing directory and without parts that only keep the tree clean."""
         first, *rest = self.text.split("\n")
         line = rest[0] if first.startswith("cd ") and rest else first
         return line.removeprefix("export PYTHONDONTWRITEBYTECODE=1; ").strip()
@@ -100,7 +100,7 @@ def _progress(attempts: Sequence[Attempt], best: Attempt | None) -> str:
 
 
 def _evidence(calls: Iterable[Call]) -> list[dict[str, Any]]:
-    """Test runs: the first and the last ones."""
+    """Test runs: the first and the last few."""
     claims = []
     tree = "base"
     for call in calls:
@@ -118,7 +118,7 @@ def _evidence(calls: Iterable[Call]) -> list[dict[str, Any]]:
 
 
 def _in_vain(attempts: Sequence[Attempt]) -> list[dict[str, str]]:
-    """What was tried and did not help, several to an item, as they can be read again."""
+    """What was tried without success, several per item, in readable notation."""
     lines = list(dict.fromkeys(a.text for a in attempts if a.outcome and not a.outcome.helps and not a.outcome.further))
     items: list[str] = []
     for line in lines:
@@ -152,7 +152,7 @@ def _doubts(best: Attempt | None, passing: Sequence[Attempt]) -> list[str]:
 
 
 def _merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """One draft of several: lists joined, the end state that of the last."""
+    """Several drafts merged into one: lists joined, the end state taken from the last."""
     merged: dict[str, Any] = {}
     for part in parts:
         for name, value in part.items():

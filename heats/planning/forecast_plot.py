@@ -1,4 +1,4 @@
-"""Simulated settings as a plot: success against cost, the frontier, and the best within the limits."""
+"""Plot simulated settings: success against cost, with the frontier and the best setting within the limits."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ UNITS = {"usd": "USD", "tokens": "tokens", "seconds": "seconds", "calls": "model
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """One setting, placed. `kind` is its class in the drawing, by T."""
+    """One setting with its coordinates. `kind` is its CSS class, by T."""
 
     x: float
     y: float
@@ -31,11 +31,11 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Settings over the cost of a task, on a logarithmic scale.
+    """Settings by cost per task, on a logarithmic scale.
 
     Attributes:
-        frontier: points of the line below which it costs more to get less.
-        limit: where the limit lies, if there is one for this cost and it is in sight.
+        frontier: points of the efficient frontier.
+        limit: x coordinate of the limit, if this cost has one and it is in range.
     """
 
     unit: str
@@ -50,14 +50,14 @@ class Plot:
 
 
 def cost_unit(found: Sequence[Outlook], budget: Budget) -> str:
-    """What the settings are drawn over: what is limited, else the first of money, tokens and calls that is known."""
+    """The cost on the x axis: the one that is limited, else the first known of money, tokens and calls."""
     limited = [unit for unit in UNITS if getattr(budget, unit) is not None]
     known = [unit for unit in ("usd", "tokens", "calls") if any(getattr(one, unit) for one in found)]
     return (limited or known)[0]
 
 
 def frontier(found: Sequence[Outlook], unit: str) -> list[Outlook]:
-    """The settings than which none is both cheaper and better."""
+    """The settings to which no other is both cheaper and better."""
     best: list[Outlook] = []
     for one in sorted(found, key=lambda one: (getattr(one, unit), -one.forecast.final)):
         if not best or one.forecast.final > best[-1].forecast.final:
@@ -66,7 +66,13 @@ def frontier(found: Sequence[Outlook], unit: str) -> list[Outlook]:
 
 
 def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> Plot:
-    """Place every setting."""
+    """Compute the coordinates of every setting.
+
+    Args:
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        budget: limits for one task.
+    """
     unit = cost_unit(found, budget)
     costs = [max(getattr(one, unit), 1e-9) for one in found]
     low, high = math.log10(min(costs)) - 0.05, math.log10(max(costs)) + 0.05
@@ -101,14 +107,14 @@ def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget
 
 
 def say_cost(value: float, unit: str) -> str:
-    """A cost for the axis."""
+    """A cost as an axis label."""
     if unit == "usd":
         return f"{value:.3g}"
     return say.duration(value) if unit == "seconds" else say.count(round(value))
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of every power of ten in sight."""
+    """1, 2 and 5 times every power of ten in range."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     return [tick for tick in ticks if low <= math.log10(tick) <= high]
@@ -122,11 +128,17 @@ def _said(one: Outlook, unit: str) -> str:
 
 
 def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
-    """Write the plot as SVG, or as PNG where matplotlib is installed.
+    """Write the plot as SVG, or as PNG if matplotlib is installed.
+
+    Args:
+        path: output file, ending with .svg or .png.
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        budget: limits for one task.
 
     Raises:
         ExtraMissing: PNG without matplotlib.
-        UsageError: another kind of file, or a file that cannot be written.
+        UsageError: another file type, or a file that cannot be written.
     """
     try:
         if path.suffix == ".svg":
@@ -140,7 +152,7 @@ def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budge
 
 
 def svg(plot: Plot, best: Outlook | None) -> str:
-    """The drawing as a document of its own."""
+    """The drawing as a standalone SVG document."""
     told = next((dot.text for dot in plot.dots if dot.best), "no setting is within the limits")
     box = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
     return render("forecast.svg.j2", plot=plot, told=told, **box)

@@ -1,4 +1,4 @@
-"""What else was tried and how the choice fell, as facts small enough for a pull request."""
+"""The alternatives that were tried and how the choice was made, as facts small enough for a pull request."""
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from tournament.reasons import resolved, tally
 
 
 class Attempt(Record):
-    """One rollout. `did` is its own account of itself."""
+    """One rollout. `did` is the rollout's own description of what it did."""
 
     id: str = Field(max_length=400)
     heat: int = Field(ge=0)
@@ -27,7 +27,7 @@ class Attempt(Record):
 
 
 class Contest(Record):
-    """One match of the chosen rollout. `tally` counts votes by rollout, `reason` is one judge's."""
+    """One match of the chosen rollout. `tally` counts votes by rollout; `reason` is from one judge."""
 
     heat: int = Field(ge=0)
     match: str = Field(max_length=200)
@@ -40,7 +40,7 @@ class Contest(Record):
 
 
 def read_attempts(task: TaskFacts) -> tuple[Attempt, ...]:
-    """Every rollout, in order; the kept and the chosen ones first, so that these are never left out."""
+    """Every rollout, in order, except that kept and selected ones come first, so that they are never left out."""
     found = [_attempt(task, heat, one) for heat, heat_facts in enumerate(task.heats) for one in heat_facts]
     return tuple(sorted(found, key=lambda one: not (one.kept or one.selected)))
 

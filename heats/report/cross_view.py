@@ -1,4 +1,4 @@
-"""The cross-execution table: tests that rollouts wrote, run on everybody's patch."""
+"""The cross-execution table: tests that rollouts wrote, run on every candidate's patch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class CrossView:
 
 
 def view_cross(task: TaskFacts, heat: int) -> CrossView | None:
-    """The table of a heat; None where nothing was executed across."""
+    """The table of a heat; None if there was no cross-execution."""
     table = CrossStore(task.store.directory).table(heat)
     if table is None or not table.rows:
         return None

@@ -1,4 +1,4 @@
-"""What the report's page of one task says, gathered from its records and cut to size."""
+"""The data of one task's report page, gathered from its records and truncated to fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -53,14 +53,14 @@ class RolloutView:
 
 @dataclass(frozen=True, slots=True)
 class MatchView:
-    """One match with its votes in words."""
+    """One match, with its votes in words."""
 
     anchor: str
     match: Match
     how: str
     tally: tuple[tuple[str, str | None], ...]
     reasons: tuple[tuple[str, str, bool], ...]
-    """Who was named, why, and whether it would be another with comments shown."""
+    """Candidate, reason, and whether the vote would differ if comments were shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +111,17 @@ class TaskView:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Parts that the page's navigation leads to."""
+        """Navigation targets of the page."""
         found = [("Patch", "patch")] if any(patch.selected for patch in self.patches) else []
         found += [(f"Heat {heat.number}", f"heat-{heat.number}") for heat in self.heats]
         found += [("Patches", "patches")] if len(self.patches) > 1 else []
-        found += [("Time line", "time")] if self.timeline is not None else []
+        found += [("Timeline", "time")] if self.timeline is not None else []
         return tuple((name, f"#{self.slug}/{where}") for name, where in found)
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a page may hold, in characters: trajectories (about; fields are cut accordingly) and coloured source."""
+    """Maximum characters of a page's trajectories (approximate; fields are cut accordingly) and coloured source."""
 
     text: int
     colours: int
@@ -129,7 +129,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """What all parts of a page are made with; `limit` is in characters of a field."""
+    """What all parts of a page have in common; `limit` is in characters per field."""
 
     place: str
     task: TaskFacts
@@ -139,10 +139,14 @@ class _How:
 
 
 def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: Budget) -> TaskView:
-    """Gather a task's page.
+    """Gather the data of a task's page.
 
     Args:
-        events: the task's own.
+        run: the run.
+        facts: the task's records.
+        basis: the definition of success used.
+        events: the task's events.
+        budget: maximum size of the page.
     """
     place = slug(facts.id)
     trajectories = {one.id: facts.store.rollout(one.id).trajectory() for one in facts.rollouts()}
@@ -236,7 +240,7 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, str, tuple[str, ...], in
         ("fixed", "good", evidence.fixed),
         ("broken", "bad", evidence.broken),
         ("still failing", "weak", evidence.still_failing),
-        ("protected files put back", "weak", evidence.restored),
+        ("protected files restored", "weak", evidence.restored),
     )
     for name, tone, tests in groups:
         if tests:

@@ -16,7 +16,7 @@ MAX_ROWS = 200
 
 
 def seconds(event: Event) -> float | None:
-    """When an event was written, in seconds of the epoch; None when its time cannot be read."""
+    """When an event was written, in seconds since the epoch; None if its time cannot be parsed."""
     try:
         return datetime.fromisoformat(event.time).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -24,11 +24,11 @@ def seconds(event: Event) -> float | None:
 
 
 _NOT_DRAWN = (b'"kind":"rollout_step"', b'"kind":"votes"')
-"""Steps and votes: by far the most events of a run, and in no time line."""
+"""Steps and votes: by far the most frequent events of a run, and in no time line."""
 
 
 def drawn_events(run: RunStore) -> Iterator[Event]:
-    """The events of a run without single steps and votes; a line that is not whole or not an event is left out."""
+    """The events of a run except single steps and votes; incomplete or invalid lines are skipped."""
     if not run.events_path.exists():
         return
     with run.events_path.open("rb") as lines:
@@ -87,7 +87,7 @@ def _rollout(rows: dict[str, list[Span]], last: dict[str, float], event: Event, 
 
 
 def run_rows(events: dict[str, list[Event]]) -> list[tuple[str, list[Span]]]:
-    """Rows of a run: one bar a task, from its start to its end."""
+    """Rows of a run: one bar per task, from its start to its end."""
     rows = []
     for task, own in events.items():
         moments = [moment for event in own if (moment := seconds(event)) is not None]

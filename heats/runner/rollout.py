@@ -1,6 +1,6 @@
-"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, and a summary once somebody reads it.
+"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, and a summary once it is needed.
 
-Every piece is stored when it is done and read instead of done again when it is there.
+Every piece is stored when done, and read instead of being redone if it exists.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ from tournament.view import FIELDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rollout of a heat, before it starts: id, number in the heat, and what it is told of the heat before."""
+    """One rollout of a heat before it starts: id, number in the heat, and refinement context."""
 
     rollout: str
     index: int = 0
@@ -51,13 +51,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task in work.
+    """One task in progress.
 
     Attributes:
-        order: its place among the run's tasks: earlier ones go first.
-        states: takes the states that rollouts hand in; None where none do.
-        clock: None where time is not shared out.
-        describing: held while a rollout's summary is made, by its id.
+        order: the task's position in the run: earlier tasks go first.
+        states: receives the states that rollouts submit; None if they submit none.
+        clock: None if the task's time is not limited.
+        describing: a lock per rollout, held while its summary is made.
         needs_patch: an attempt without a patch cannot be selected.
     """
 
@@ -72,10 +72,10 @@ class TaskRun:
     needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
-        """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
+        """Play a rollout to the end and make it a candidate; None if infrastructure prevented the attempt.
 
         Raises:
-            LimitExceeded: the task's or the run's limit cut the attempt off.
+            LimitExceeded: the task's or the run's limit stopped the attempt.
             SetupFailed: no rollout of this task can be attempted.
             ModelConfigError: no rollout of this run can be attempted.
         """
@@ -93,20 +93,20 @@ class TaskRun:
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
-            self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
+            self.ledger.check()  # a larger budget would continue this attempt, so it must not be compared
         await inside.contain(
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
         return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
-        """The outcome of an attempt that heats itself failed; whoever goes on with the run tries again."""
+        """The outcome of an attempt that failed because of heats itself; resuming the run retries it."""
         outcome = Outcome(rollout=files.rollout, exit=None, error=described(error), failure="internal")
         self._finish(files, outcome, Patch(b""))
         return outcome
 
     def _unverified(self, files: RolloutStore, error: BaseException) -> None:
-        """Without a sandbox nothing is known: the winner is verified once more, and so is all by a resumed run."""
+        """Store the failure as evidence; without a sandbox nothing is known, and verification is retried later."""
         if not isinstance(error, SandboxError):
             reason = f"the verification failed inside heats: {described(error)}"
             files.save_evidence(
@@ -115,7 +115,7 @@ class TaskRun:
 
     async def _candidate(self, rollout: str) -> Candidate | None:
         candidate = self.finished(rollout)
-        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter is free
+        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter needs no model
         return await self.describe(candidate) if candidate is not None and wanted else candidate
 
     def finished(self, rollout: str) -> Candidate | None:
@@ -129,7 +129,7 @@ class TaskRun:
         return candidate.model_copy(update={"derived": candidate.patch_key in told})
 
     async def describe(self, candidate: Candidate) -> Candidate:
-        """The candidate with its summary, which is made now if it is not there.
+        """The candidate with its summary, which is made now if it does not exist.
 
         Raises:
             LimitExceeded, ModelConfigError
@@ -143,7 +143,7 @@ class TaskRun:
         return candidate.model_copy(update={"summary": text})
 
     def _account_before(self, files: RolloutStore) -> Summary | None:
-        """The account of an attempt of an earlier heat that this one took over as it is."""
+        """The summary of an earlier heat's attempt that this one adopted unchanged."""
         trajectory, patch = files.trajectory(), files.patch()
         for parent in trajectory.parents if trajectory and patch else ():
             other = self.store.rollout(parent)
@@ -226,9 +226,7 @@ class TaskRun:
             limit_s = self.clock.rollout_s(task.agent_timeout_s) if self.clock else task.agent_timeout_s
             ended = await in_time(running, limit_s, files)
             if ended is None:
-                return Outcome(rollout=plan.rollout, exit=None, error="the time was up before its first step"), Patch(
-                    b""
-                )
+                return Outcome(rollout=plan.rollout, exit=None, error="time ran out before the first step"), Patch(b"")
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
@@ -269,7 +267,7 @@ class TaskRun:
         )
 
     def _limits(self) -> Iterator[str]:
-        """What a rollout may use, in words."""
+        """The rollout's limits, in words."""
         config, own = self.services.config, self.services.config.limits.rollout
         yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
         times = (
@@ -324,7 +322,7 @@ class TaskRun:
         )
 
     def _failure(self, end: Exit | None) -> FailureClass | None:
-        """What cut an attempt off that would have gone on otherwise; its own limit does not count."""
+        """What stopped an attempt that would otherwise have continued; its own limit does not count."""
         if end is None or end.kind not in LIMIT_EXITS.values():
             return FAILED_EXITS.get(end.kind) if end else None
         try:
@@ -334,10 +332,10 @@ class TaskRun:
         return None
 
     async def evidence_for(self, rollout: str) -> Evidence | None:
-        """The evidence of a winner, executed now where there is none yet; None without a test command.
+        """A winner's evidence, produced now if there is none yet; None without a test command.
 
         Raises:
-            SandboxError: nothing could be found out.
+            SandboxError: nothing could be determined.
         """
         files = self.store.rollout(rollout)
         if files.evidence() is None and self.task.test_command is not None:
@@ -363,7 +361,7 @@ class TaskRun:
         self.services.events.emit("evidence", task=self.task.id, rollout=files.rollout, **data)
 
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
-        """Run the user's tests on a patch in a fresh sandbox. An empty patch needs none, and waits for none."""
+        """Run the user's tests on a patch in a fresh sandbox; an empty patch needs no sandbox and waits for none."""
         services, before = self.services, self.store.baseline()
         attempts = RetryBudget(services.config.retries)
         while True:
@@ -375,7 +373,7 @@ class TaskRun:
                     raise
 
     async def _account(self, files: RolloutStore) -> Summary | None:
-        """The summary of a finished rollout, a plain one where the making of another failed."""
+        """The summary of a finished rollout; a plain one if making it with a model failed."""
         inside = Boundary(self.services, files, self.task.id)
         summary = await inside.contain("summary", lambda: self._summary(files), lambda _: None)
         return summary or await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
@@ -402,7 +400,7 @@ class TaskRun:
                 statement=self.task.statement,
                 patch=files.patch().data,
                 model=services.summarizer_model,
-                ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # one at its own limit is told of, too
+                ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # not the rollout's limit
                 config=services.config.summarizer,
                 seed=services.seed(self.task.id, files.rollout, "summary"),
                 session=session,
@@ -413,10 +411,12 @@ class TaskRun:
 
 
 def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
-    """What judges may see of a finished rollout, with its summary only where that is there; None before its end.
+    """What judges may see of a finished rollout, with its summary if it exists; None before its end.
 
     Args:
-        needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
+        files: the rollout's store.
+        config: the run's configuration.
+        needs_patch: a rollout without a patch has nothing to submit and cannot be selected.
     """
     trajectory = files.trajectory()
     if trajectory is None:
@@ -437,10 +437,10 @@ def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: boo
 
 
 def key_of(patch: Patch, config: HeatsConfig) -> str:
-    """What equal changes share, as far as the tournament merges them."""
+    """The key that equal changes share, as far as the tournament merges them."""
     return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
 
 
 def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
-    """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
+    """The class that selection compares: signs of tampering rank below equal evidence, but veto nothing."""
     return 2 * rank - bool(signs)

@@ -1,4 +1,4 @@
-"""What the model servers of a run counted while this process worked, as one event each."""
+"""The model servers' own counters over the time this process worked, as one event per server."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,17 +12,18 @@ from agents.llm.counters import Counters
 from heats.runner.services import Services
 
 Tell = Callable[[str, Mapping[str, Any]], None]
-"""Takes where a server is, and the data of its event."""
+"""Receives a server's location and the data of its event."""
 
 
 @asynccontextmanager
 async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator[None]:
     """Read every server's counters before and after, and store the difference, however the work ends.
 
-    Nothing is stored of a server that does not count, or does not answer.
+    Nothing is stored for a server that has no counters or does not answer.
 
     Args:
-        tell: takes what would be stored, in the place of the run's events.
+        services: shared parts of the run.
+        tell: receives the data in place of the run's event log.
     """
 
     def store(_: str, data: Mapping[str, Any]) -> None:
@@ -48,7 +49,7 @@ async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator
 
 
 def is_local(place: str) -> bool:
-    """Whether a server's address means another server on each machine."""
+    """Whether an address refers to a different server on each machine."""
     host = urlsplit(place).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -57,5 +58,5 @@ def is_local(place: str) -> bool:
 
 
 def _between(start: Counters, end: Counters) -> Counters:
-    """What was counted in between; all that a server counted which was started anew meanwhile."""
+    """The difference of two readings; the later reading if the server was restarted in between."""
     return end - start if end.prompt_tokens >= start.prompt_tokens else end

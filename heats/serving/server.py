@@ -124,8 +124,8 @@ def find_vllm(given: str | None) -> str:
     beside = Path(sys.executable).with_name("vllm")
     found = shutil.which(given) if given else str(beside) if beside.is_file() else shutil.which("vllm")
     if found is None:
-        where = f"there is no program {given}" if given else "vLLM is not installed"
-        raise PreflightFailed(f"{where}: install heats with its extra, heats[vllm], or name another with --vllm PATH")
+        where = f"no such program: {given}" if given else "vLLM is not installed"
+        raise PreflightFailed(f"{where}: install heats[vllm], or give the path of another vLLM with --vllm PATH")
     return found
 
 
@@ -151,7 +151,7 @@ class Words:
         chosen = (causes or told[-1:])[:1]
         if chosen:
             return " ".join(chosen[0].group().split())[:500]
-        return "it was killed, most likely for lack of memory" if code == _KILLED else ""
+        return "it was killed, most likely because memory ran out" if code == _KILLED else ""
 
 
 @asynccontextmanager
@@ -215,10 +215,10 @@ async def wait_until_ready(
     try:
         while not await server.healthy():
             if process.returncode is not None:
-                raise InfrastructureFailed(f"vllm ended with code {process.returncode}")
+                raise InfrastructureFailed(f"vllm exited with code {process.returncode}")
             now = time.monotonic()
             if now - started > limit_s:
-                raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; --wait gives it longer")
+                raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; allow more with --wait")
             if now - told > _TELL_S:
                 told = now
                 tell(f"vllm is starting ({now - started:.0f} s)")

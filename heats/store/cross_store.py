@@ -1,4 +1,4 @@
-"""What cross-execution leaves in a task's directory: `cross.jsonl`, its test runs; `heat-0/cross.json`, the table."""
+"""Cross-execution in a task's directory: `cross.jsonl` for test runs, `heat-0/cross.json` for the table."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ class CrossStore:
     """Cells and tables of one task.
 
     Args:
-        directory: the task's.
+        directory: the task's directory.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -19,21 +19,21 @@ class CrossStore:
         self._lines: LineLog | None = None
 
     def cells(self) -> dict[tuple[str, str], CrossCell]:
-        """What ran so far in any heat, by digest of the tests and key of the patch."""
+        """All runs so far, in any heat, by digest of the tests and key of the patch."""
         lines = read_lines(self._directory / "cross.jsonl", CrossCell)
         return {(cell.tests, cell.patch): cell for cell in lines}
 
     def add(self, cell: CrossCell) -> None:
-        """Keep one cell, durably."""
+        """Store one cell, durably."""
         self._lines = self._lines or LineLog(self._directory / "cross.jsonl")
         self._lines.append(cell)
 
     def table(self, heat: int) -> CrossTable | None:
-        """A heat's table, once it is whole."""
+        """A heat's table, once it is complete."""
         return read_record(self._directory / heat_name(heat) / "cross.json", CrossTable)
 
     def save_table(self, heat: int, table: CrossTable) -> None:
-        """Keep a heat's table."""
+        """Store a heat's table."""
         write_record(self._directory / heat_name(heat) / "cross.json", table)
 
     def close(self) -> None:

@@ -1,10 +1,10 @@
-"""Cross-execution as a table, and what follows from it: pure functions.
+"""Tabulate cross-execution and rank candidates by it, with pure functions.
 
-A test counts only if it tells patches apart and somebody else bears it out: it fails on the base, fails on at least one
-patch, and passes on at least two different ones, so on one that is not its author's. Tests that nobody but their author
-passes, that everybody fails or everybody passes, or that pass on the base, say nothing. Every author has one voice,
-however many tests it wrote: the share of its counting tests that a patch passes. With fewer than two voices nobody is
-ranked by them.
+A test counts only if it distinguishes patches and somebody besides its author confirms it: it fails on the base, fails
+on at least one patch, and passes on at least two different ones, so on at least one that is not its author's. Tests
+that pass only for their author, for everybody or for nobody, or that pass on the base, say nothing. Every author has
+one voice, however many tests it wrote: the share of its counting tests that a patch passes. With fewer than two voices,
+there is no ranking.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -15,21 +15,21 @@ from heats.store.records import CrossCell, CrossRow, CrossTable
 from tournament.base import Candidate
 
 QUORUM = 2
-"""Voices without which nobody is ranked."""
+"""Minimum number of voices for a ranking."""
 MOST_TESTS = 100
-"""Of one author; more are left out."""
+"""Maximum number of tests per author; the rest is ignored."""
 CLASSES = 3
-"""Cross-execution splits one evidence class in as many."""
+"""Number of classes into which cross-execution splits an evidence class."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthoredTests:
-    """Test files that somebody wrote.
+    """Test files written by one or more rollouts.
 
     Attributes:
-        digest: of what they are.
-        authors: rollouts whose patch holds exactly these; more than one have one voice together.
-        files: paths of the files that hold tests.
+        digest: digest of the files.
+        authors: rollouts whose patches contain exactly these files; together they have one voice.
+        files: paths of the files that contain tests.
     """
 
     digest: str
@@ -43,13 +43,14 @@ def tabulate(
     cells: Mapping[tuple[str, str], CrossCell],
     known: Collection[str],
 ) -> CrossTable:
-    """Put cells together and rank.
+    """Build the table from its cells, and rank the candidates.
 
     Args:
         field: candidates with a patch.
-        cells: by digest of the tests and key of the patch they ran on, empty for the base. A voice of which one is
-            missing, because its sandbox failed, is left out.
-        known: ids of the user's own tests, which are no author's.
+        voices: the authors' tests.
+        cells: results by digest of the tests and key of the patch they ran on, empty for the base. A voice with a
+            missing cell, whose sandbox failed, is ignored.
+        known: ids of the user's own tests, which have no author.
     """
     keys = {one.id: one.patch_key for one in field}
     columns = ("", *dict.fromkeys(keys.values()))
@@ -106,9 +107,9 @@ def _rank(share: float) -> int:
 
 
 def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
-    """The candidate with what the table says of it: a class within its evidence class, and a line for readers.
+    """The candidate with its result from the table: a class within its evidence class, and a line for readers.
 
-    The line holds numbers only, no text that an author wrote.
+    The line consists of numbers only, without any text from an author.
     """
     rank = CLASSES * candidate.evidence_rank + table.ranks.get(candidate.id, 0)
     evidence = "\n".join(text for text in (candidate.evidence, said_of(candidate.id, table)) if text)
@@ -116,11 +117,11 @@ def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
 
 
 def said_of(candidate: str, table: CrossTable) -> str:
-    """One line on one candidate; empty where the tests that attempts wrote tell nothing apart."""
+    """One line on a candidate; empty if the rollouts' tests do not distinguish any patches."""
     counting = [row for row in table.rows if row.counts]
     if not counting or candidate not in table.shares:
         return ""
     passed = sum(row.outcomes[candidate] == "passed" for row in counting)
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
-    share = f"{100 * table.shares[candidate]:.0f} % with one voice for each"
+    share = f"{100 * table.shares[candidate]:.0f} % with one vote per author"
     return f"tests by {attempts} that tell the patches apart: passes {passed} of {len(counting)} ({share})"

@@ -1,4 +1,4 @@
-"""Requests to a model server over HTTP: what is sent, and that every odd answer is an error."""
+"""Requests to a model server over HTTP: what is sent, and that every malformed answer is an error."""
 
 import asyncio
 import gzip
@@ -18,7 +18,7 @@ from agents.llm.server import Server
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[tuple[ChatHttp, list[bytes]]]:
-    """A server that gives these answers one after another; a client for it, and what the server saw."""
+    """A server that gives these answers in turn, a client for it, and what the server received."""
     left, seen, open_ends = list(answers), [], []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -249,7 +249,7 @@ async def test_what_keeps_a_client_from_a_server_is_said() -> None:
     server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     for scheme, host, reason in [
-        ("https", "127.0.0.1", "no TLS there: "),
+        ("https", "127.0.0.1", "no TLS at this address: "),
         ("http", "no-such-host.invalid", "not known|resol"),
     ]:
         client = ChatHttp(f"{scheme}://{host}:{port}/v1", {}, proxies=False)

@@ -1,4 +1,4 @@
-"""One server, many callers: storms of 429s, and a server that goes away and comes back (R8, R9)."""
+"""One server, many callers: storms of 429s, and a server that goes away and comes back."""
 
 import asyncio
 import random
@@ -90,7 +90,7 @@ async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
 
 
 async def test_models_of_one_server_share_what_it_bears(bench, ledger):
-    """A judge beside the agent's model, each with a limit of its own: the smaller one holds for both together."""
+    """A judge and the agent's model with different limits for the same server: the smaller one applies to both."""
     server = await bench.serve(latency_s=0.02)
     models = [bench.client(max_concurrency=8), bench.client(max_concurrency=3, temperature=0.5)]
     share_servers(models)

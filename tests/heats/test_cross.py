@@ -1,4 +1,4 @@
-"""Cross-execution: who wrote which tests, what runs and what is not run again, and one run of it in sandboxes."""
+"""Cross-execution: authors of tests, what runs and what is not repeated, and a run of it in sandboxes."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ def test_a_plain_pytest_command_is_told_of_the_files(command, told):
 
 
 class Bench:
-    """Runs on paper: a tree passes an author's test if its patch says `fixed`."""
+    """Simulated runs: a tree passes an author's test if its patch says `fixed`."""
 
     def __init__(self, monkeypatch, fail=0):
         self.ran, self.fail = [], fail
@@ -84,7 +84,7 @@ class Bench:
 
 
 async def play(directory, texts):
-    """Candidates with these patches, each with a test file of its own, ranked by one another's tests."""
+    """Candidates with these patches, each with its own test file, ranked by each other's tests."""
     store = TaskStore(directory, "one")
     store.save_baseline(TestReport(command="pytest", status="failed"))
     config = SimpleNamespace(retries=RetriesConfig(wait_s=0), cross_execution=True)

@@ -1,4 +1,4 @@
-"""What follows from the tests that attempts wrote: which count, who has a voice, and who is ranked by them."""
+"""Conclusions from the rollouts' tests: which count, who has a voice, and who is ranked by them."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_one_voice_is_shown_but_ranks_nobody():
     assert table.ranks == {}
     told = with_cross(field("c")[0], table)
     assert (
-        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one voice for each)"
+        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one vote per author)"
     )
 
 

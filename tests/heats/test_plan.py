@@ -35,7 +35,7 @@ def plan(monkeypatch, capsys):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of 12 tasks with 4 rollouts each, of which as many as the task's number modulo 5 are verified."""
+    """A run of 12 tasks with 4 rollouts each; the task's number modulo 5 tells how many are verified."""
     store = RunStore.open(tmp_path / "run", Manifest(run_id="r", command="x", identity={}))
     patch, log = Patch(b"diff --git a/f b/f\n"), store.ledger_log()
     for number in range(12):

@@ -1,4 +1,4 @@
-"""What of a trajectory stands in a request for a summary."""
+"""What a summary request contains of a trajectory."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

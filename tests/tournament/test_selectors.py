@@ -1,4 +1,4 @@
-"""The other selectors: each does what it is called after, behind the same interface."""
+"""The other selectors: each does what its name says, behind the same interface."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ def test_a_selector_of_ones_own_is_loaded_by_module_and_name(config, kit) -> Non
 
 
 class Longest(RandomSelector):
-    """A selector of somebody's own, with settings."""
+    """A custom selector with settings."""
 
     class Options(Config):
         at_most: int = 100
@@ -110,7 +110,7 @@ def test_a_selector_of_ones_own_has_settings_that_it_checks_itself(config) -> No
     sys.modules[__name__] = sys.modules.get(__name__) or SimpleNamespace(Longest=Longest)
     config = config.model_copy(update={"selector": name, "options": {"at_most": 7}})
     assert open_selector(config, None).options.at_most == 7
-    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.at_last; known: at_most"):
+    with pytest.raises(InvalidOptions, match=r"unknown option tournament\.options\.at_last; known: at_most"):
         open_selector(config.model_copy(update={"options": {"at_last": 7}}), None)
     with pytest.raises(InvalidOptions, match=r"tournament\.options\.at_most; it takes no options"):
         open_selector(config.model_copy(update={"selector": "random"}), None)

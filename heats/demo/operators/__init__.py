@@ -1,4 +1,4 @@
-"""Mutation operators: from a piece of source to all changes that they propose for it."""
+"""Mutation operators: all changes that they propose for a piece of source."""
 
 import ast
 from collections.abc import Iterator
@@ -22,12 +22,13 @@ _BLOCKS = ("body", "orelse", "finalbody")
 
 
 def changes(code: Code) -> list[Change]:
-    """Every change that the operators propose, each once, those that do not parse left out.
+    """Every distinct change that the operators propose, except those that do not parse.
 
     Args:
         code: the piece to change.
 
-    Returns: in the order of the source; no randomness here.
+    Returns:
+        The changes, in source order; deterministic.
     """
     best: dict[tuple[object, ...], Change] = {}
     for change in (*_of_expressions(code), *_of_statements(code)):
@@ -48,7 +49,7 @@ def _of_expressions(code: Code) -> Iterator[Change]:
 
 
 def _plain_expressions(tree: ast.AST) -> Iterator[ast.expr]:
-    """All expressions but annotations and parts of f-strings, whose place the parser does not tell before 3.12."""
+    """All expressions except annotations and parts of f-strings, which the parser does not locate before 3.12."""
     for name, field in ast.iter_fields(tree):
         if name in ("annotation", "returns"):
             continue
@@ -68,7 +69,7 @@ def _parses(text: str) -> bool:
 
 
 def _fitted(code: Code, node: ast.expr, new: str) -> str:
-    """In parentheses where the new text would otherwise be read differently in its place."""
+    """The new text, in parentheses if it would otherwise be parsed differently in its place."""
     parent = code.parents.get(node)
     if not isinstance(parent, _BINDING):
         return new

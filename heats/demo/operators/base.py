@@ -1,7 +1,7 @@
-"""What a mutation operator is: a function from one syntax node to replacements of source text.
+"""Mutation operators: functions from a syntax node to replacements of source text.
 
-Operators propose; they know nothing of tests or suspicion. Every proposal is a replacement of exactly the text that
-changes, so that the formatting of everything else is kept.
+Operators only propose; they know nothing of tests or suspicion. Every proposal replaces exactly the text that changes,
+so that the formatting of everything else is preserved.
 """
 
 import ast
@@ -21,7 +21,7 @@ class Change:
     Attributes:
         edits: replacements that belong together.
         kind: the operator's family, such as `compare`.
-        weight: how often, roughly, such a change is what a bug needs, relative to others at the same place.
+        weight: roughly how often such a change is the fix, relative to others at the same place.
         line: the line whose suspicion counts.
     """
 
@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hints:
-    """What is known besides the code: names in reach and values that failures and the issue mention."""
+    """Knowledge besides the code: names in scope, and values that failures and the issue mention."""
 
     module: Sequence[str] = ()
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
@@ -47,10 +47,11 @@ class Code:
     """A piece of source text with its syntax tree and the text of every node.
 
     Args:
-        path: file that it is from.
-        first_line: its line in that file, from 1.
+        path: its file.
+        first_line: its first line in that file, from 1.
         source: whole lines of text; may be indented.
-        head: the text is only the head of a compound statement, such as `if a:`.
+        hints: further knowledge.
+        head: the text is only the header of a compound statement, such as `if a:`.
 
     Raises:
         SyntaxError: it cannot be parsed.
@@ -74,7 +75,7 @@ class Code:
 
     @cached_property
     def arguments(self) -> list[str]:
-        """Parameters of the functions in the piece, `self` and `cls` left out."""
+        """Parameters of the functions in the piece, without `self` and `cls`."""
         found = [a.arg for f in self.functions for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs)]
         return [name for name in dict.fromkeys(found) if name not in ("self", "cls")]
 
@@ -98,7 +99,7 @@ class Code:
         return first, start, last, len(self.lines[last].encode()[: node.end_col_offset].decode(errors="ignore"))
 
     def slice(self, start: tuple[int, int], end: tuple[int, int]) -> str:
-        """Text between two places."""
+        """Text between two positions."""
         if start[0] == end[0]:
             return self.lines[start[0]][start[1] : end[1]]
         middle = self.lines[start[0] + 1 : end[0]]
@@ -116,7 +117,7 @@ class Code:
         return text if isinstance(node, tight) else f"({text})"
 
     def replace(self, node: ast.expr | ast.stmt, new: str) -> Edit:
-        """The edit that puts `new` in a node's place."""
+        """The edit that replaces a node by `new`."""
         first, start, _, _ = self.span(node)
         return Edit(self.path, self.first_line + first, start + 1, self.text(node), new)
 
@@ -127,7 +128,14 @@ class Code:
         return self.slice((line, col), (first, start))
 
     def at(self, line: int, col: int, old: str, new: str) -> Edit:
-        """An edit at a line and column from 0 within the piece."""
+        """An edit at a position within the piece.
+
+        Args:
+            line: line, from 0.
+            col: column in characters, from 0.
+            old: the replaced text.
+            new: its replacement.
+        """
         return Edit(self.path, self.first_line + line, col + 1, old, new)
 
     def indent(self, node: ast.stmt) -> str:
@@ -135,11 +143,11 @@ class Code:
         return self.lines[node.lineno - 2][: self.span(node)[1]]
 
     def shown(self, node: ast.stmt) -> bool:
-        """Is the statement in the text, and not only there to make a head complete?"""
+        """Whether the statement is in the text, and not merely added to complete a header."""
         return node.lineno - 2 < len(self.lines)
 
     def alone(self, node: ast.stmt) -> bool:
-        """Does the statement start its line and end it?"""
+        """Whether the statement has its lines to itself."""
         if not self.shown(node):
             return False
         first, start, last, end = self.span(node)
@@ -147,13 +155,13 @@ class Code:
         return not self.lines[first][:start].strip() and (not rest or rest.startswith("#"))
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
-        """The nodes around a node, the nearest first."""
+        """The ancestors of a node, the nearest first."""
         while (parent := self.parents.get(node)) is not None:
             yield parent
             node = parent
 
     def is_body(self, node: ast.stmt) -> bool:
-        """Is the statement a docstring or other bare text?"""
+        """Whether the statement is a docstring or another bare constant."""
         return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
@@ -165,7 +173,13 @@ Operator = Callable[[Code, ast.expr], Iterator[Proposal]]
 
 
 def similar(name: str, others: Sequence[str], limit: int = 4) -> list[str]:
-    """The names most like `name`, itself left out, the most similar first."""
+    """The names most similar to `name`, except itself, in decreasing similarity.
+
+    Args:
+        name: the name.
+        others: candidate names.
+        limit: maximum number of results.
+    """
     parts = set(re.findall(r"[a-z]+|[A-Z][a-z]*|\d+", name))
 
     def distance(other: str) -> tuple[float, int]:

@@ -1,4 +1,4 @@
-"""Operators on calls: another function or method, other arguments, a call too much or too few."""
+"""Operators on calls: another function or method, other arguments, an added or removed call."""
 
 import ast
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def _after(code: Code, node: ast.expr, part: ast.expr) -> str:
 
 
 def arguments(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """Arguments swapped, dropped, added."""
+    """Arguments swapped, dropped or added."""
     if not isinstance(node, ast.Call):
         return
     function = code.text(node.func)
@@ -95,7 +95,7 @@ def arguments(code: Code, node: ast.expr) -> Iterator[Proposal]:
 def _passed_on(
     code: Code, node: ast.Call, function: str, texts: list[str], given: set[str | None]
 ) -> Iterator[Proposal]:
-    """A parameter that the function called has, that is in reach here, and that is not passed on."""
+    """A parameter of the called function that is in scope here and is not passed on."""
     params = [name for name in code.hints.params.get(function.rsplit(".", 1)[-1], ()) if name not in ("self", "cls")]
     for name in params[len(node.args) :]:
         if name in code.variables and name not in given:
@@ -132,7 +132,7 @@ def _known_options(function: str, texts: list[str], given: set[str | None]) -> I
 
 
 def wrapping(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """A call dropped around an expression, or put around it."""
+    """A call around an expression removed or added."""
     if isinstance(node, ast.Call):
         if isinstance(node.func, ast.Name) and len(node.args) >= 1 and not isinstance(node.args[0], ast.Starred):
             yield code.text(node.args[0]), 0.3

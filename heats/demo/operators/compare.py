@@ -33,7 +33,7 @@ _WRITTEN = {
 
 
 def is_condition(code: Code, node: ast.expr) -> bool:
-    """Is the value of this expression only asked for its truth?"""
+    """Whether only the truth value of this expression matters."""
     parent = code.parents.get(node)
     if isinstance(parent, ast.If | ast.While | ast.IfExp | ast.Assert):
         return parent.test is node
@@ -86,7 +86,7 @@ def _bounds(code: Code, node: ast.Compare, texts: list[str], gap: str) -> Iterat
 
 
 def _letter_case(node: ast.Compare, texts: list[str], gap: str) -> Iterator[Proposal]:
-    """`x == "AS"` that should not depend on the letter case."""
+    """`x == "AS"` that should ignore letter case."""
     texts_of = [n.value for n in ast.walk(node.comparators[0]) if isinstance(n, ast.Constant)]
     strings = [text for text in texts_of if isinstance(text, str) and text]
     if not strings or not isinstance(node.left, ast.Name | ast.Attribute | ast.Subscript | ast.Call):
@@ -99,7 +99,7 @@ def _letter_case(node: ast.Compare, texts: list[str], gap: str) -> Iterator[Prop
 
 
 def conditions(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """`if a:`: negated, or asked for None instead of truth."""
+    """`if a:`: negated, or compared with None."""
     if not is_condition(code, node):
         return
     text, parent = code.text(node), code.parents[node]
@@ -163,7 +163,7 @@ def booleans(code: Code, node: ast.expr) -> Iterator[Proposal]:
 
 
 def choices(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """`a if c else b`: branches swapped, or one taken always."""
+    """`a if c else b`: branches swapped, or one of them always taken."""
     if isinstance(node, ast.IfExp):
         body, test, other = code.text(node.body), code.text(node.test), code.text(node.orelse)
         yield f"{other} if {test} else {body}", 0.7

@@ -9,7 +9,14 @@ _EMPTY_RESULTS = ("None", "[]", '""', "0", "False", "True", "{}")
 
 
 def inserted(code: Code, node: ast.stmt, text: str, weight: float) -> Change:
-    """`text` before a statement, on lines of its own."""
+    """Insert `text` before a statement, on separate lines.
+
+    Args:
+        code: the piece of source.
+        node: the statement.
+        text: the inserted statement, without indentation.
+        weight: weight of the change.
+    """
     line, col, _, _ = code.span(node)
     space = code.indent(node)
     edit = code.at(line, col, "", text.replace("\n", "\n" + space) + "\n" + space)
@@ -34,7 +41,7 @@ def base_cases(code: Code) -> Iterator[Change]:
 
 
 def _results(code: Code, function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    """Results worth returning early: those the function returns elsewhere first."""
+    """Results worth returning early: first those that the function returns elsewhere."""
     returns = [n.value for n in ast.walk(function) if isinstance(n, ast.Return) and n.value is not None]
     simple = [code.text(value) for value in returns if isinstance(value, ast.Constant)]
     likely: list[str] = []
@@ -49,7 +56,7 @@ def _results(code: Code, function: ast.FunctionDef | ast.AsyncFunctionDef) -> li
 
 
 def _raises(code: Code, first: ast.stmt, arguments: list[str]) -> Iterator[Change]:
-    """A missing refusal of a bad argument, when the failures or the issue name an exception."""
+    """Reject a bad argument, if the failures or the issue name an exception."""
     wanted = sorted(word for word in code.hints.words if word.endswith("Error") and word != "AssertionError")
     for error in wanted[:2]:
         for name in arguments[:3]:
@@ -58,7 +65,7 @@ def _raises(code: Code, first: ast.stmt, arguments: list[str]) -> Iterator[Chang
 
 
 def none_guards(code: Code, node: ast.stmt) -> Iterator[Change]:
-    """Do the statement only when a name that it uses is not None (or not empty)."""
+    """Execute the statement only if a name that it uses is not None (or not empty)."""
     if not isinstance(node, ast.Expr | ast.Assign | ast.AugAssign) or code.is_body(node) or not code.alone(node):
         return
     loaded = [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
@@ -71,7 +78,13 @@ def none_guards(code: Code, node: ast.stmt) -> Iterator[Change]:
 
 
 def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[Change]:
-    """Leave the function or the loop when a name is None; return after the last statement of a block."""
+    """Leave the function or the loop if a name is None; return after the last statement of a block.
+
+    Args:
+        code: the piece of source.
+        node: the statement.
+        last: it is the last of its block.
+    """
     parents = list(code.above(node))
     if not code.alone(node) or not any(isinstance(p, ast.FunctionDef | ast.AsyncFunctionDef) for p in parents):
         return
@@ -91,7 +104,7 @@ def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[Change]:
 
 
 def missing_steps(code: Code, node: ast.stmt) -> Iterator[Change]:
-    """A loop that does not move on, a result that is not kept."""
+    """A loop that does not advance, a result that is not stored."""
     if isinstance(node, ast.While) and node.body and code.alone(node.body[-1]):
         names = [n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)]
         _, _, line, end = code.span(node.body[-1])

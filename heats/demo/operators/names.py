@@ -25,7 +25,7 @@ _EXCEPTIONS = (
 
 
 def variables(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """Another variable in reach: the most alike first, and an attribute of the same name."""
+    """Another variable in scope, most similar names first, or an attribute of the same name."""
     if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
         return
     parent = code.parents.get(node)
@@ -62,7 +62,7 @@ def attributes(code: Code, node: ast.expr) -> Iterator[Proposal]:
 
 
 def exceptions(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """The exception that is raised or caught."""
+    """Another exception raised or caught."""
     if not isinstance(node, ast.Name) or not node.id.endswith(("Error", "Exception", "StopIteration", "Warning")):
         return
     parent = code.parents.get(node)

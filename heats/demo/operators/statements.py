@@ -101,7 +101,13 @@ def _returns(code: Code, node: ast.stmt) -> Iterator[tuple[str, float]]:
 
 
 def pairs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
-    """Two neighbours: swapped."""
+    """Swap two neighbouring statements.
+
+    Args:
+        code: the piece of source.
+        first: a statement.
+        second: the statement after it.
+    """
     if not (code.alone(first) and code.alone(second)) or code.is_body(first):
         return
     if isinstance(first, ast.Return | ast.Raise | ast.FunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom):
@@ -120,7 +126,13 @@ def pairs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
 
 
 def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[Change]:
-    """The last statement of a block moved out of it, or the statement after a block moved in."""
+    """Move the last statement of a block out of it, or the statement after a block into it.
+
+    Args:
+        code: the piece of source.
+        block: the compound statement.
+        following: the statement after it, if any.
+    """
     body: list[ast.stmt] = getattr(block, "orelse", None) or getattr(block, "body", [])
     if not body or isinstance(block, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not code.alone(body[-1]):
         return
@@ -139,7 +151,7 @@ def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[
 
 
 def keywords(code: Code, node: ast.stmt) -> Iterator[Change]:
-    """`if` / `while` / `elif`, a loop over something else, a default argument that is shared between calls."""
+    """`if` / `while` / `elif`, a loop over something else, a default argument shared between calls."""
     line, col, _, _ = code.span(node)
     rest = code.lines[line][col:]
     if isinstance(node, ast.If):
@@ -160,7 +172,13 @@ def keywords(code: Code, node: ast.stmt) -> Iterator[Change]:
 
 
 def separate_ifs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
-    """`if a: ... if b: ...` that should be `elif`."""
+    """`if a: ... if b: ...` that should be `elif`.
+
+    Args:
+        code: the piece of source.
+        first: a statement.
+        second: the statement after it.
+    """
     if isinstance(first, ast.If) and not first.orelse and isinstance(second, ast.If):
         line, col, _, _ = code.span(second)
         if code.alone(second) and code.lines[line][col:].startswith("if "):

@@ -21,7 +21,7 @@ _PLACE = re.compile(r"\{([A-Za-z_]\w*)((?:\.\w+|\[[^\]]*\])*)(![rsa])?(:[^{}]*)?
 
 
 def _literal(code: Code, node: ast.Constant, value: str) -> str:
-    """`value` written with the quotes of the constant it replaces."""
+    """`value`, with the quotes of the constant it replaces."""
     match = re.match(r"(?i)^[rbuf]*('''|\"\"\"|'|\")", code.text(node))
     quote = match.group(1) if match else '"'
     written = repr(value)
@@ -31,7 +31,7 @@ def _literal(code: Code, node: ast.Constant, value: str) -> str:
 
 
 def texts(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """A text: emptied, trimmed, in another case, or the text that the issue or a failure names."""
+    """A text: emptied, trimmed, in another case, or one that the issue or a failure mentions."""
     if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or len(node.value) > 200:
         return
     value = node.value
@@ -110,7 +110,7 @@ def formats(code: Code, node: ast.expr) -> Iterator[Proposal]:
 
 
 def _places(code: Code, text: str) -> Iterator[Proposal]:
-    """The `{name}` parts of an f-string, by text: before 3.12 the parser gives them no exact place."""
+    """The `{name}` parts of an f-string, found in the text: before 3.12 the parser gives no exact positions."""
     for match in _PLACE.finditer(text):
         name, trail, conversion, form = match.group(1), match.group(2), match.group(3) or "", match.group(4) or ""
         before, after = text[: match.start()], text[match.end() :]
@@ -125,7 +125,7 @@ def _places(code: Code, text: str) -> Iterator[Proposal]:
 
 
 def membership(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """`x in ("A", "B")` that misses a text, or has one too much."""
+    """`x in ("A", "B")` with a missing or superfluous text."""
     if not isinstance(node, ast.Tuple | ast.List | ast.Set) or len(node.elts) < 1:
         return
     values = [element.value for element in node.elts if isinstance(element, ast.Constant)]

@@ -48,7 +48,7 @@ def _is_text(node: ast.expr) -> bool:
 
 
 def _regrouped(code: Code, node: ast.BinOp) -> Iterator[Proposal]:
-    """`a + b / c` that should be `(a + b) / c`, and the other way round."""
+    """`a + b / c` that should be `(a + b) / c`, and vice versa."""
     gap = code.between(node.left, node.right)
     for inner, first in ((node.right, True), (node.left, False)):
         if not isinstance(inner, ast.BinOp):
@@ -75,7 +75,7 @@ def signs(code: Code, node: ast.expr) -> Iterator[Proposal]:
 
 
 def numbers(code: Code, node: ast.expr) -> Iterator[Proposal]:
-    """A number: one more, one less, 0, 1, -1, ten times, or one that the issue or a failure names."""
+    """A number: one more, one less, 0, 1, -1, ten times, or one that the issue or a failure mentions."""
     if not isinstance(node, ast.Constant) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
         return
     value, written = node.value, code.text(node)

@@ -20,7 +20,7 @@ TOOLS = (ToolSpec(name="bash", description="", parameters={}), ToolSpec(name="su
 
 @dataclass
 class Played:
-    """One rollout, played to its end."""
+    """One finished rollout."""
 
     messages: list[Message]
     fixed: bool
@@ -30,12 +30,12 @@ class Played:
 
     @property
     def trajectory(self) -> str:
-        """The steps as a summary's request shows them."""
+        """The steps as they appear in a summary request."""
         return "\n\n".join(self.log)
 
 
 def observation(done: subprocess.CompletedProcess[str]) -> str:
-    """An observation, cut like the bash agent's."""
+    """An observation, truncated like the bash agent's."""
     text = done.stdout + done.stderr
     if len(text) > 10_000:
         text = text[:5000] + "\n... cut ...\n" + text[-5000:]
@@ -126,7 +126,7 @@ COMMAND = f"{sys.executable} -m unittest -q"
 
 @pytest.fixture
 def buggy(tmp_path: Path) -> Callable[[str, int], Path]:
-    """Makes a repository with one of the invented bugs and a test that shows it."""
+    """Makes a repository with one of the invented bugs and a test that exposes it."""
 
     def make(name: str, copy: int = 0) -> Path:
         folder = tmp_path / f"{name}-{copy}"

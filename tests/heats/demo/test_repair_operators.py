@@ -9,7 +9,7 @@ from heats.demo.operators import Code, Hints, changes
 
 
 def mutants(source: str, hints: Hints | None = None, first: int = 1) -> set[str]:
-    """Every text that the operators make of `source`."""
+    """Every text that the operators produce from `source`."""
     return {applied(source, change.edits, first) for change in changes(Code("m.py", first, source, hints or Hints()))}
 
 

@@ -49,8 +49,8 @@ def test_lock_files_need_a_flag(path: str) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (Change(b".gitattributes", "100644", "100644"), "obey"),
-        (Change(b".vscode/tasks.json", "000000", "100644"), "obey"),
+        (Change(b".gitattributes", "100644", "100644"), "act on"),
+        (Change(b".vscode/tasks.json", "000000", "100644"), "act on"),
         (Change(b"run.sh", "100644", "100755"), "executable"),
         (Change(b"link", "000000", "120000"), "symbolic link"),
         (Change(b"blob.bin", "000000", "100644", binary=True), "binary"),
@@ -137,7 +137,7 @@ def test_signs_of_tampering_come_first_and_make_a_draft(
     run = run_of(diff_of(**{"price.py": "import os\nos._exit(0)\n"}))
     made = propose(*read_run(run), wish())
     first, _, sign = made.text.splitlines()[:3]
-    assert first == "**Look at this first**: the patch may work on its tests instead of its task."
+    assert first == "**Read this first**: the patch may target its tests instead of its task."
     assert sign == "- `price.py:2 ends the process: os._exit(0)`"
     assert (made.draft, len(made.signs)) == (True, 1)
 
@@ -146,7 +146,7 @@ def test_a_patch_file_that_was_changed_afterwards_is_refused(fix: bytes, run_of:
     run = run_of(fix)
     path = run.task("shop-1-2").rollout("heat-0/rollout-00").directory / "patch.diff"
     path.write_bytes(fix.replace(b"100 - d", b"999 - d"))
-    with pytest.raises(PatchRefused, match="not what the run made"):
+    with pytest.raises(PatchRefused, match="changed after the run"):
         read_run(run)
 
 

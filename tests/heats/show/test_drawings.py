@@ -1,4 +1,4 @@
-"""Brackets, curves and time lines are placed where they can be read."""
+"""Brackets, curves and time lines have legible layouts."""
 
 from itertools import combinations, pairwise
 from types import ModuleType

@@ -1,0 +1,187 @@
+"""What verification says of right patches and of lucky ones, and what it costs.
+
+    python benchmarks/verification.py --rows rows.jsonl psf__requests-5414 ...   upstream's fix of SWE-bench instances
+    python benchmarks/verification.py bucket csv roman                           the fix of built-in tasks
+    python benchmarks/verification.py --comments 40          comments, and a test that passes by chance
+
+An instance becomes what a user has: a repository with the issue's tests committed, an image with its dependencies, and
+the obvious test command. Rows are JSON lines with `repo`, `patch`, `test_patch`, `test_files` and `test_cmd`; images
+are made by `swebench_images.py`. To compare with another version of heats, run this file with its interpreter.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from envs.base import Patch
+from envs.basetree import make_base_tree
+from envs.demo import DemoEnv
+from envs.errors import TaskError
+from envs.repository import RepositoryEnv, RepositorySource
+from envs.swebench.rows import image_name
+from sandbox import SandboxConfig, open_backend
+
+# Older versions have `Bench` in another place.
+verification: Any = import_module("envs.verify")
+ENVIRONMENT = "/opt/miniconda3/envs/testbed"
+SETUP = f"""
+HERE=$PWD
+cd /testbed
+git ls-files -o -i --exclude-standard -z | grep -zv __pycache__ | xargs -0 -r cp --parents -t "$HERE"
+cd {ENVIRONMENT}/lib/python3*/site-packages
+grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed . |
+  xargs -r sed -i "s#/testbed#$HERE#g"
+"""
+"""Points the editable installation in an instance's image at the repository, with what was built in place."""
+
+COIN = {
+    "price.py": "def total(prices, discount):\n    return sum(prices) * (100 + discount) / 100\n",
+    "tests/test_price.py": """import random
+
+from price import total
+
+
+def test_total():
+    assert total([50, 50], 0) == 100
+
+
+def test_order():
+    prices = [1, 2]
+    random.shuffle(prices)
+    assert prices == [1, 2]
+""",
+}
+
+
+async def main() -> None:
+    """Verify, and print a line for each patch."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", help="ids of SWE-bench instances, names of built-in tasks")
+    parser.add_argument("--rows", type=Path, help="JSON lines with SWE-bench instances")
+    parser.add_argument("--comments", type=int, default=0, metavar="N", help="N patches that add a comment only")
+    parser.add_argument("--repeat", type=int, default=1, help="verifications of each; the median time is printed")
+    parser.add_argument("--backend", default="docker")
+    parser.add_argument("--pytest", action="store_true", help="instances by pytest, from heats' toolbox if need be")
+    options = parser.parse_args()
+    rows = {}
+    if options.rows:
+        rows = {row["instance_id"]: row for row in map(json.loads, options.rows.read_text("utf-8").splitlines())}
+    backend = await open_backend(SandboxConfig(backend=options.backend))
+    bench = verification.Bench(backend=backend)
+    try:
+        for name in options.tasks:
+            with tempfile.TemporaryDirectory(prefix="heats-verification-") as folder:
+                if name in rows:
+                    env: Any = user_repository(rows[name], Path(folder), pytest=options.pytest)
+                    patch = Patch(rows[name]["patch"].encode())
+                else:
+                    env = DemoEnv(only=[name])
+                    patch = Patch((files("envs.demo") / "tasks" / name / "hidden" / "gold.patch").read_bytes())
+                await verified(name, env, patch, bench, options.repeat)
+        if options.comments:
+            await comments(bench, options.comments)
+    finally:
+        await backend.close()
+
+
+async def verified(name: str, env: Any, patch: Patch, bench: Any, repeat: int) -> None:
+    """One task's right patch: the verdict of each verification, and the median of their times."""
+    (task,) = env.tasks()
+    baselines, seconds, verdicts = [], [], []
+    for _ in range(repeat):
+        started = time.monotonic()
+        try:
+            before = await verification.baseline(env, task, bench)
+        except TaskError as error:
+            print(f"{name:28} refused: {' '.join(str(error).split())}\n    {task.test_command}", flush=True)
+            return
+        baselines.append(time.monotonic() - started)
+        started = time.monotonic()
+        found = await verification.verify(env, task, patch, bench, before=before)
+        seconds.append(time.monotonic() - started)
+        verdicts.append(getattr(found, "verdict", f"rank {found.rank}"))
+    base, took = statistics.median(baselines), statistics.median(seconds)
+    print(
+        f"{name:28} {'/'.join(dict.fromkeys(verdicts)):10} base {base:5.1f} s, verification {took:5.1f} s\n"
+        f"    {task.test_command}\n    {found.reason}",
+        flush=True,
+    )
+
+
+def user_repository(row: Mapping[str, Any], folder: Path, *, pytest: bool) -> RepositoryEnv:
+    """An instance as a user would have it."""
+    image = image_name(row)
+    container = run("docker", "create", image).strip()
+    try:
+        run("docker", "cp", "-q", f"{container}:/testbed/.git", str(folder / ".git"))
+    finally:
+        run("docker", "rm", "-f", container)
+    git = ("git", "-C", str(folder), "-c", "user.name=user", "-c", "user.email=user@localhost")
+    run(*git, "reset", "-q", "--hard")
+    run(*git, "apply", "--index", "-", stdin=row["test_patch"])
+    run(*git, "commit", "-q", "-m", "tests of the issue")
+    source = RepositorySource(
+        repository=str(folder),
+        issue=row["problem_statement"],
+        test_command=obvious_command(row, pytest=pytest),
+        setup=SETUP,
+        image=image,
+        workdir="/work/repository",
+        env={"PATH": f"{ENVIRONMENT}/bin:/usr/local/bin:/usr/bin:/bin"},
+        toolbox=pytest,
+    )
+    return RepositoryEnv.open(source)
+
+
+def obvious_command(row: Mapping[str, Any], *, pytest: bool) -> str:
+    """What a developer of the project would run for these test files."""
+    paths = " ".join(row["test_files"])
+    if pytest:
+        return f"PYTHONPATH=/opt/heats/toolbox python -m pytest {paths}"
+    match row["repo"]:
+        case "django/django":
+            labels = (path.removeprefix("tests/").removesuffix(".py").replace("/", ".") for path in row["test_files"])
+            return f"python tests/runtests.py {' '.join(labels)}"
+        case "sympy/sympy":
+            return f"bin/test {paths}"
+    return f"python -m pytest {paths}"
+
+
+async def comments(bench: Any, number: int) -> None:
+    """Patches that add a comment, in a repository with a test that passes by chance half of the time."""
+    tree = make_base_tree({path: text.encode() for path, text in COIN.items()})
+    command = "PYTHONPATH=/opt/heats/toolbox:. python3 -m pytest -q tests"
+    (task,) = DemoEnv(only=["bucket"], test_command=command).tasks()
+    task = task.model_copy(update={"id": "coin", "base_commit": tree.commit})
+    env = RepositoryEnv(task, tree)
+    verdicts: dict[str, int] = {}
+    failing = 0
+    for turn in range(number):
+        text = f"--- a/price.py\n+++ b/price.py\n@@ -1,2 +1,3 @@\n+# comment {turn}\n"
+        text += "".join(f" {line}\n" for line in COIN["price.py"].splitlines())
+        before = await verification.baseline(env, task, bench)
+        failing += bool(before.failing)
+        found = await verification.verify(
+            env, task, Patch(f"diff --git a/price.py b/price.py\n{text}".encode()), bench, before=before
+        )
+        verdict = getattr(found, "verdict", f"rank {found.rank}")
+        verdicts[verdict] = verdicts.get(verdict, 0) + 1
+    print(f"{number} comments, the test failing on the base {failing} times: {verdicts}")
+
+
+def run(*command: str, stdin: str = "") -> str:
+    """The output of a command that succeeds."""
+    return subprocess.run(command, input=stdin, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
