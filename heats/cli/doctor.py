@@ -14,7 +14,7 @@ import typer
 import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
-from agents.llm.base import meter_of
+from agents.llm.base import meters_of
 from core.record import Record
 from core.sanitize import for_screen
 from heats.cli.failures import explain
@@ -64,7 +64,9 @@ class Doubt(Exception):
 
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model to probe.")] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Server to probe.")] = None,
+    base_url: Annotated[
+        list[str] | None, typer.Option("--base-url", help="Server to probe; repeat for several of one model.")
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
@@ -83,7 +85,7 @@ def doctor(
     """
     options = {
         "model.name": model,
-        "model.base_url": base_url,
+        "model.base_url": list(base_url) if base_url else None,
         "agent.name": agent,
         "sandbox.backend": sandbox,
         "sandbox.image": image,
@@ -244,7 +246,7 @@ async def _model(name: str, config: ModelConfig) -> list[Line]:
         await model.close()
     told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "model")
     line = Line(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
-    if meter_of(model) is None:
+    if not meters_of(model):
         return [line]
     return [line, *_findings(name, await probe(config))]
 
