@@ -147,12 +147,12 @@ class _Run:
         return re.sub(r"\{(" + "|".join(_PLACES) + r")\}", fill, self.agent.command)
 
     def _places(self) -> Mapping[str, str]:
-        config = getattr(self.model, "config", None)
+        known = getattr(getattr(self.model, "config", None), "base_urls", ())
         return {
             "instruction": f"{self.folder}/instruction.md",
             "trajectory": self.config.trajectory or f"{self.folder}/trajectory.json",
             "model": self.model.name,
-            "base_url": self.config.base_url or str(getattr(config, "base_url", None) or ""),
+            "base_url": self.config.base_url or next(iter(known), ""),
             "seed": str(self.assignment.seed),
             "workdir": self.assignment.workdir,
         }

@@ -5,6 +5,7 @@ it names. The model of each section belongs to its room.
 """
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -29,7 +30,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,
@@ -44,6 +45,9 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "judge_model": WHERE_SERVED,
 }
 """What may change between invocations of the same run: speed, budgets, and where the same model is served."""
+
+
+_LEAST_WORKERS = 4
 
 
 class RefineConfig(Config):
@@ -123,7 +127,8 @@ class HeatsConfig(Config):
         cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
             same evidence class before votes. `auto`: where a heat has different patches of one evidence class.
         grade: after the selection, grade every rollout with the env's hidden tests, if there are any.
-        workers: maximum number of sandboxes working at the same time.
+        workers: maximum number of sandboxes working at the same time. None means one for each processor, at least 4,
+            and no more than `model.max_concurrency` allows.
         retries: additional attempts after infrastructure failures, by class of failure.
         models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
         temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
@@ -137,7 +142,7 @@ class HeatsConfig(Config):
     rollouts: int = Field(4, ge=1, le=1024)
     iterations: int = Field(2, ge=1, le=16)
     select_k: int = Field(2, ge=1)
-    workers: int = Field(4, ge=1)
+    workers: int | None = Field(None, ge=1)
     evidence: bool = True
     regression: Switch = "auto"
     cross_execution: Switch = "auto"
@@ -168,6 +173,16 @@ class HeatsConfig(Config):
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
         return self
+
+    @property
+    def at_once(self) -> int:
+        """Sandboxes at work at the same time."""
+        if self.workers is not None:
+            return self.workers
+        most = max(_LEAST_WORKERS, os.cpu_count() or 1)
+        if self.model is None or self.model.max_concurrency is None:
+            return most
+        return min(most, self.model.max_concurrency * max(1, len(self.model.base_urls)))
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""

@@ -273,6 +273,15 @@ class WeighingJudge(Judge, Protocol):
         ...
 
 
+@runtime_checkable
+class EndingJudge(Judge, Protocol):
+    """A judge that is told when a match needs no further votes, to release what it holds for the match."""
+
+    def ended(self, seed: int, ledger: Ledger) -> None:
+        """No further votes are asked for with this seed."""
+        ...
+
+
 PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
 """Candidates by ID, each available once its rollout ends; None if the rollout produced no candidate."""
 

@@ -70,7 +70,7 @@ async def probe(config: ModelConfig, *, limit_s: float = _LIMIT_S) -> ProbeRepor
     Raises:
         ModelConfigError, ModelUnavailable: it does not even answer a plain question.
     """
-    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
+    base_url = next(iter(config.base_urls), None) or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env) or "none"
     server = Server(config.model_copy(update={"base_url": base_url}), key)
     asker = _Asker(config, server, time.monotonic() + limit_s)

@@ -14,7 +14,7 @@ import typer
 import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
-from agents.llm.base import meter_of
+from agents.llm.base import meters_of
 from core.record import Record
 from core.sanitize import for_screen
 from heats.cli.failures import explain
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
 
-class Line(Record):
+class Finding(Record):
     """One finding: what was checked, its state, and what is used instead if it is missing."""
 
     name: str
@@ -47,7 +47,7 @@ class Line(Record):
         return f"{self.state:7} {self.name:14} {self.detail}" + (f"; instead: {self.instead}" if self.instead else "")
 
 
-_IO_URING = Line(
+_IO_URING = Finding(
     name="system calls",
     state="warn",
     detail="sandboxes may use io_uring, which Docker refuses since version 25; "
@@ -55,7 +55,7 @@ _IO_URING = Line(
 )
 
 
-Check = tuple[str, Callable[[], Awaitable[str | list[Line]]]]
+Check = tuple[str, Callable[[], Awaitable[str | list[Finding]]]]
 
 
 class Doubt(Exception):
@@ -64,7 +64,9 @@ class Doubt(Exception):
 
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model to probe.")] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Server to probe.")] = None,
+    base_url: Annotated[
+        list[str] | None, typer.Option("--base-url", help="Server to probe; repeat for several of one model.")
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
@@ -83,7 +85,7 @@ def doctor(
     """
     options = {
         "model.name": model,
-        "model.base_url": base_url,
+        "model.base_url": list(base_url) if base_url else None,
         "agent.name": agent,
         "sandbox.backend": sandbox,
         "sandbox.image": image,
@@ -120,7 +122,7 @@ def models_of(config: HeatsConfig) -> dict[str, ModelConfig]:
 
 
 async def _examine(checks: list[Check], json: bool = False) -> bool:
-    lines: list[Line] = []
+    lines: list[Finding] = []
     for name, check in checks:
         for line in await _lines(name, check):
             lines.append(line)
@@ -132,14 +134,14 @@ async def _examine(checks: list[Check], json: bool = False) -> bool:
     return fine
 
 
-async def _lines(name: str, check: Callable[[], Awaitable[str | list[Line]]]) -> list[Line]:
+async def _lines(name: str, check: Callable[[], Awaitable[str | list[Finding]]]) -> list[Finding]:
     try:
         said = await check()
     except Doubt as doubt:
-        return [Line(name=name, state="warn", detail=str(doubt))]
+        return [Finding(name=name, state="warn", detail=str(doubt))]
     except Exception as error:
-        return [Line(name=name, state="FAIL", detail=explain(error)[1])]
-    return [Line(name=name, state="ok", detail=said)] if isinstance(said, str) else said
+        return [Finding(name=name, state="FAIL", detail=explain(error)[1])]
+    return [Finding(name=name, state="ok", detail=said)] if isinstance(said, str) else said
 
 
 async def _packages() -> str:
@@ -187,7 +189,7 @@ async def _host(place: _Place) -> str:
     return said
 
 
-async def _sandbox(place: _Place) -> list[Line]:
+async def _sandbox(place: _Place) -> list[Finding]:
     backend = await place.open()
     try:
         image = place.config.image or ""
@@ -201,7 +203,7 @@ async def _sandbox(place: _Place) -> list[Line]:
         if not result.ok:
             raise PreflightFailed(f"{image or 'the image'} has no python3 or git: {result.text().strip()}")
         versions = ", ".join(result.text().split(chr(10))[:2])
-        line = Line(name="sandbox", state="ok", detail=f"{backend.name}, {image or 'its own image'}: {versions}")
+        line = Finding(name="sandbox", state="ok", detail=f"{backend.name}, {image or 'its own image'}: {versions}")
         return [line, *([_IO_URING] if io_uring else [])]
     finally:
         await backend.close()
@@ -233,7 +235,7 @@ async def _agent(config: HeatsConfig) -> str:
     return f"{made.name}, run by {made.python}" if isinstance(made, MiniAgent) else made.name
 
 
-async def _model(name: str, config: ModelConfig) -> list[Line]:
+async def _model(name: str, config: ModelConfig) -> list[Finding]:
     """Check that the model answers and, if it runs on a server, what the server supports."""
     from agents.llm.probe import probe  # aiohttp takes long to import
 
@@ -243,14 +245,14 @@ async def _model(name: str, config: ModelConfig) -> list[Line]:
     finally:
         await model.close()
     told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "model")
-    line = Line(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
-    if meter_of(model) is None:
+    line = Finding(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
+    if not meters_of(model):
         return [line]
     return [line, *_findings(name, await probe(config))]
 
 
-def _findings(name: str, report: "ProbeReport") -> Iterator[Line]:
+def _findings(name: str, report: "ProbeReport") -> Iterator[Finding]:
     prefix = "" if name == "model" else f"{name} "
     for one in report.findings:
         state: Literal["ok", "warn", "missing"] = "ok" if one.works else "missing" if one.works is False else "warn"
-        yield Line(name=f"{prefix}{one.feature}", state=state, detail=one.detail, instead=one.instead)
+        yield Finding(name=f"{prefix}{one.feature}", state=state, detail=one.detail, instead=one.instead)

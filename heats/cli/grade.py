@@ -163,7 +163,7 @@ async def _grade(
     try:
         await backend.preflight(sorted({one.task.image for one in wanted if one.patch}))
         await backend.reap()
-        workers = asyncio.Semaphore(settings.workers)
+        workers = asyncio.Semaphore(settings.at_once)
         grader = Grader(
             env=env,
             backend=backend,

@@ -36,10 +36,10 @@ class RunOptions:
         str | None, typer.Option("--model", "-m", help="Model name, or builtin:repair.", rich_help_panel=MODEL)
     ] = None
     base_url: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--base-url",
-            help="OpenAI-compatible server, such as http://localhost:8000/v1; defaults to OPENAI_BASE_URL.",
+            help="OpenAI-compatible server, such as http://localhost:8000/v1 (or OPENAI_BASE_URL); repeatable.",
             rich_help_panel=MODEL,
         ),
     ] = None
@@ -144,7 +144,7 @@ class RunOptions:
             "limits.task.tokens": self.token_limit,
             "limits.task.time_s": self.time_limit,
             "model.name": self.model,
-            "model.base_url": self.base_url,
+            "model.base_url": list(self.base_url) if self.base_url else None,
         }
 
     def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:

@@ -18,7 +18,7 @@ from heats.formatting import several
 from heats.planning.calibrate import Measured, measure
 from heats.planning.forecast_plot import write_plot
 from heats.planning.forecast_text import as_dict, outlook_text
-from heats.planning.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
+from heats.planning.plan import Cost, Outlook, Prices, TaskLimits, best, outlooks, settings
 from heats.planning.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from heats.planning.simulate import Method, World
 
@@ -133,9 +133,9 @@ class PlanOptions:
             if isinstance(value, float) and not 0 <= value < math.inf:
                 raise UsageError(f"--{one.name.replace('_', '-')} {value:g}: must be a number from 0")
 
-    def budget(self) -> Budget:
+    def budget(self) -> TaskLimits:
         """The limits of these options."""
-        return Budget(
+        return TaskLimits(
             calls=self.budget_calls, tokens=self.budget_tokens, usd=self.budget_usd, seconds=self.budget_seconds
         )
 

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from heats.cli.session import say
 from heats.errors import InfrastructureFailed
 from heats.formatting import duration
 from heats.serving.cpu import is_cpu_build
+from heats.serving.replicas import Fleet, find_router, replicas_of, router_command
 from heats.serving.server import Wanted, Words, find_vllm, guarded, wait_until_ready
 
 if TYPE_CHECKING:
@@ -40,6 +42,13 @@ class ServeOptions:
     ] = None
     tensor_parallel: Annotated[int, _option("--tensor-parallel", MODEL, "GPUs per copy of the model.", min=1)] = 1
     data_parallel: Annotated[int, _option("--data-parallel", MODEL, "Copies of the model.", min=1)] = 1
+    replicas: Annotated[int, _option("--replicas", MODEL, "Servers, each with a port and GPUs of its own.", min=1)] = 1
+    gpus: Annotated[
+        str | None, _option("--gpus", PLACE, "Ids of the replicas' GPUs, such as 0,1,2,3; 0,0 shares one.")
+    ] = None
+    router: Annotated[
+        bool, _option("--router/--no-router", PLACE, "Put vllm-router before replicas, where it is installed.")
+    ] = True
     host: Annotated[
         str, _option("--host", PLACE, "Address to listen on; 0.0.0.0 accepts connections from anywhere.")
     ] = "127.0.0.1"
@@ -89,11 +98,49 @@ def serve(
     wanted = dataclasses.replace(wanted, on_cpu=is_cpu_build(shutil.which(program) or program))
     for note in _notes(wanted):
         say(f"note: {note}")
+    if options.replicas > 1:
+        raise typer.Exit(_replicas(program, wanted, options))
     if options.show:
         typer.echo(shlex.join([program, *wanted.arguments()]))
         return
     code = asyncio.run(_run([program, *wanted.arguments()], wanted, options.wait))
     raise typer.Exit(code)
+
+
+def _replicas(program: str, wanted: Wanted, options: ServeOptions) -> int:
+    """Start several servers, or show how; returns the exit code.
+
+    Raises:
+        UsageError: there are not enough GPUs.
+        InfrastructureFailed: a server never got ready, or died too often.
+    """
+    found = find_router() if options.router else None
+    gpus = [one.strip() for one in (options.gpus or "").split(",") if one.strip()]
+    replicas = replicas_of(wanted, options.replicas, gpus, routed=found is not None)
+    router = router_command(found, wanted, replicas) if found else None
+    if options.show:
+        for one in replicas:
+            typer.echo(
+                shlex.join([*(f"{k}={v}" for k, v in one.environment.items()), program, *one.wanted.arguments()])
+            )
+        if router:
+            typer.echo(shlex.join(router))
+        return 0
+    urls = [wanted.base_url] if router else [one.wanted.base_url for one in replicas]
+    flags = [*wanted.solve_flags_for(urls), *(["-c", "model.session=vllm-router"] if router else [])]
+
+    def tell(limits: "Sequence[Limits]") -> None:
+        for one, known in zip(replicas, limits, strict=True):
+            cache = f", {known.kv_tokens:,} tokens of cache" if known.kv_tokens else ""
+            typer.echo(f"ready    {one.wanted.base_url}{cache}")
+        typer.echo(f"check    heats doctor {shlex.join(flags)}")
+        typer.echo(f"use      heats solve {shlex.join(flags)} ...")
+        sys.stdout.flush()
+
+    async def run() -> int:
+        return await Fleet(program, replicas, router, options.wait, say, grace_s=_GRACE_S).run(tell)
+
+    return asyncio.run(run())
 
 
 def _notes(wanted: Wanted) -> list[str]:

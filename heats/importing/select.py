@@ -144,7 +144,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
         Whatever `heats.runner.run.play` raises.
     """
     async with at_work(request) as work:
-        at_once = asyncio.Semaphore(request.config.workers + 2)
+        at_once = asyncio.Semaphore(request.config.at_once + 2)
 
         async def one(contest: Contest, task: Task) -> TaskResult:
             async with at_once:

@@ -8,7 +8,7 @@ from envs.base import Patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.config import read_author
 from heats.propose.git import Git, complaint, hand_over
-from heats.propose.rules import Change
+from heats.propose.rules import FileChange
 
 _IDENT = re.compile(r"^(.*) <(.*)> \d+ [+-]\d{4}$")
 
@@ -37,7 +37,7 @@ class Commit:
     id: str
     tree: str
     parent: str
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
 
 
 def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
@@ -87,7 +87,7 @@ def _merge(scratch: Git, onto: str, commit: str) -> str:
     return tree
 
 
-def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
+def _changes(scratch: Git, old: str, new: str) -> Iterator[FileChange]:
     flags = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--raw", "--numstat")
     fields = scratch.run("diff-tree", *flags, old, new).stdout.split(b"\0")
     pairs, at = [], 0
@@ -96,7 +96,7 @@ def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
         at += 2
     binary = {field.split(b"\t", 2)[2] for field in fields[at:] if field.startswith(b"-\t-\t")}
     for (old_mode, new_mode, *_), path in pairs:
-        yield Change(path, old_mode, new_mode, path in binary)
+        yield FileChange(path, old_mode, new_mode, path in binary)
 
 
 def _identity(user: Git, author: str) -> dict[str, str]:

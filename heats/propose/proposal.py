@@ -18,7 +18,7 @@ from envs.base import Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
-from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
+from heats.propose.attempts import PlayedMatch, TriedRollout, read_attempts, read_contests
 from heats.report.decision import Decision, read_decision
 from heats.store.files import read_record, write_bytes, write_record
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
@@ -72,8 +72,8 @@ class Proposal(Record):
     broken: Names = Field((), max_length=MAX_NAMES)
     still_failing: Names = Field((), max_length=MAX_NAMES)
     restored: Names = Field((), max_length=MAX_NAMES)
-    attempts: tuple[Attempt, ...] = Field((), max_length=MAX_NAMES)
-    contests: tuple[Contest, ...] = Field((), max_length=MAX_NAMES)
+    attempts: tuple[TriedRollout, ...] = Field((), max_length=MAX_NAMES)
+    contests: tuple[PlayedMatch, ...] = Field((), max_length=MAX_NAMES)
     same: int = Field(0, ge=0)
     omitted: int = Field(0, ge=0)
     usage: Usage = Usage()

@@ -40,7 +40,7 @@ HARMLESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """What a commit does to one path. Modes are git's, `000000` for a missing file."""
 
     path: bytes
@@ -60,7 +60,7 @@ class Rules:
     protected: Sequence[str] = ()
 
 
-def check_changes(changes: Iterable[Change], rules: Rules) -> None:
+def check_changes(changes: Iterable[FileChange], rules: Rules) -> None:
     """Refuse changes that the rules do not allow.
 
     Raises:
@@ -77,7 +77,7 @@ def check_changes(changes: Iterable[Change], rules: Rules) -> None:
         raise PatchRefused(f"the patch changes {', '.join(found[:5])}{more}")
 
 
-def _problems(change: Change, rules: Rules) -> Iterator[str]:
+def _problems(change: FileChange, rules: Rules) -> Iterator[str]:
     def any_of(patterns: Iterable[str]) -> bool:
         return any(matches(change.path, pattern) for pattern in patterns)
 

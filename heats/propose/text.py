@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from core.sanitize import for_screen, one_line
 from heats import formatting as say
-from heats.propose.attempts import Attempt, Contest
+from heats.propose.attempts import PlayedMatch, TriedRollout
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import Proposal, Tests
@@ -181,7 +181,7 @@ def _why(proposal: Proposal) -> Iterator[str]:
     yield "## Why this patch\n\n" + "\n".join(lines)
 
 
-def _contest(one: Contest) -> str:
+def _contest(one: PlayedMatch) -> str:
     votes = ", ".join(f"{code(name)} {say.votes(count)}" for name, count in one.tally.items())
     abstained = f", {one.abstained} abstained" if one.abstained else ""
     rivals, place = ", ".join(map(code, one.rivals)), f"Heat {one.heat}, match {code(one.match)}"
@@ -200,7 +200,7 @@ def _contest(one: Contest) -> str:
 
 def _tried(proposal: Proposal, room: int) -> Iterator[str]:
     """As many rollouts as fit; the proposal lists the selected and kept ones first."""
-    shown: list[Attempt] = []
+    shown: list[TriedRollout] = []
     for one in proposal.attempts:
         room -= len(_attempt(one)) + len("- \n")
         if room > 200:
@@ -212,12 +212,12 @@ def _tried(proposal: Proposal, room: int) -> Iterator[str]:
         yield f"{say.several(left, 'more rollout')} not shown here."
 
 
-def _heats(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _heats(attempts: Sequence[TriedRollout]) -> Iterator[str]:
     for one in sorted(attempts, key=lambda one: one.id):
         yield f"- {_attempt(one)}"
 
 
-def _attempt(one: Attempt) -> str:
+def _attempt(one: TriedRollout) -> str:
     mark = " (this patch)" if one.selected else " (kept)" if one.kept else ""
     facts = [code(one.ending), say.several(one.steps, "step")]
     facts.append(f"patch of {say.size(one.patch_bytes)}" if one.patch_bytes else "no patch")

@@ -116,7 +116,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
-        check_host_limits(request.config.workers)
+        check_host_limits(request.config.at_once)
         with listening(request, store) as events:
             async with _opened(request, store, events) as work:
                 yield work

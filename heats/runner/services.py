@@ -146,7 +146,7 @@ async def open_services(
         facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
-                model = opened[one.model_dump_json()] = open_model(one)
+                model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
                 stack.push_async_callback(model.close)
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
@@ -171,7 +171,7 @@ async def open_services(
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
             selector=selector,
             events=events,
-            slots=Slots(config.workers),
+            slots=Slots(config.at_once),
             facts=facts,
             unmade=unmade,
         )

@@ -16,12 +16,12 @@ from heats.errors import UsageError
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import read_run
-from heats.propose.rules import Change
+from heats.propose.rules import FileChange
 from heats.propose.text import MAX_TEXT, message, plain, pull_request, title, variables
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
-COMMIT = Commit("c" * 40, "t" * 40, "0" * 40, (Change(b"a [x](http://y) @me `.py", "100644", "100644"),))
+COMMIT = Commit("c" * 40, "t" * 40, "0" * 40, (FileChange(b"a [x](http://y) @me `.py", "100644", "100644"),))
 PARSER = MarkdownIt("gfm-like", {"linkify": False})
 HARMLESS = {
     "heading_open", "heading_close", "paragraph_open", "paragraph_close", "inline", "fence", "text", "code_inline",
