@@ -12,6 +12,7 @@ from envs.errors import SetupFailed
 from heats.retries import RetryBudget, class_of
 from heats.runner.boundary import described, ends_more
 from heats.runner.rollout import TaskRun
+from heats.runner.sandbox_time import paid
 from heats.store.cross_store import CrossStore
 from heats.store.records import CrossCell
 from sandbox.errors import SandboxError
@@ -60,7 +61,7 @@ class EvidenceCells:
         while True:
             try:
                 async with self.task_run.services.slots.hold(self.task_run.order):
-                    with self.task_run.paid(heat_name(self.heat)):
+                    with paid(self.task_run.ledger, f"{self.task_run.task.id}/{heat_name(self.heat)}"):
                         return await work()
             except SetupFailed:
                 return None

@@ -4,16 +4,15 @@ Every piece is stored when done, and read instead of being redone if it exists.
 """
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
 from agents.llm.base import Session
-from agents.llm.ledger import Ledger, Usage
+from agents.llm.ledger import Ledger
 from agents.llm.session import in_session, session_id
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
@@ -30,6 +29,7 @@ from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
+from heats.runner.sandbox_time import paid
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
@@ -368,21 +368,11 @@ class TaskRun:
         while True:
             try:
                 async with services.slots.hold(self.order) if patch else nullcontext():
-                    with self.paid(rollout) if patch else nullcontext():
+                    with paid(self.ledger, f"{self.task.id}/{rollout}") if patch else nullcontext():
                         return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     raise
-
-    @contextmanager
-    def paid(self, scope: str) -> Iterator[None]:
-        """Charge the time of the block to the ledger, as sandboxes for evidence."""
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            seconds = round(time.monotonic() - started, 2)
-            self.ledger.child(f"{self.task.id}/{scope}/evidence").charge(Usage(sandbox_s=seconds))
 
     async def _account(self, files: RolloutStore) -> Summary | None:
         """The summary of a finished rollout; a plain one if making it with a model failed."""
