@@ -210,14 +210,14 @@ async def flight(bench: Bench) -> None:
 
     async def watch() -> None:
         while True:
-            if client.limit.waiting:
-                shares.append(client.limit.holders / 8)
+            if client.pool.endpoints[0].limit.waiting:
+                shares.append(client.pool.endpoints[0].limit.holders / 8)
             await asyncio.sleep(0.005)
 
     async def look() -> None:
         while True:
             counters = await client.counters()
-            if counters is not None and client.limit.waiting:
+            if counters is not None and client.pool.endpoints[0].limit.waiting:
                 served.append(counters.running + counters.waiting)
             await asyncio.sleep(0.05)
 

@@ -152,12 +152,12 @@ def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) 
     events = list(read_events(run))
     steps = sum(int(event.data["steps"]) for event in events if event.kind == "rollout_finished")
     rollouts = sum(event.kind == "rollout_finished" for event in events)
-    ideal = steps * latency_s / config.workers
+    ideal = steps * latency_s / config.at_once
     busy, last = worked(events)
-    print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.workers} workers")
+    print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.at_once} workers")
     print(f"ideal {ideal:.1f} s, wall {took:.1f} s, ratio {took / ideal:.3f}")
     print(
-        f"workers busy {busy / (config.workers * took):.1%} of the time; a rollout took {busy / rollouts:.2f} s, "
+        f"workers busy {busy / (config.at_once * took):.1%} of the time; a rollout took {busy / rollouts:.2f} s, "
         f"{steps * latency_s / rollouts:.2f} s of it waiting for replies; {took - last:.1f} s after the last rollout"
     )
     usage = resource.getrusage(resource.RUSAGE_SELF)

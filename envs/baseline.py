@@ -16,7 +16,7 @@ _UNLOADED = "tests cannot be loaded on the untouched tree"
 _PYTEST_ENDS = {
     2: "pytest was interrupted",
     3: "pytest failed internally",
-    4: "pytest was used wrongly",
+    4: "wrong arguments for pytest",
     5: "pytest found no tests",
 }
 _NEVER_RAN = re.compile(
@@ -61,7 +61,7 @@ async def baseline(env: Env, task: Task, bench: Bench) -> TestReport:
     reports = await run_base(env, task, bench, times=bench.rules.repeats)
     if reports[0].status == "missing":
         raise TestCommandMissing(
-            f"the test command is not there in the sandbox: {task.test_command} ({_words(reports[0].output)})"
+            f"the test command is missing in the sandbox: {task.test_command} ({_words(reports[0].output)})"
         )
     report = without_flaky(reports)
     if problem := setup_problem(report, task, bench.rules):
@@ -101,11 +101,13 @@ def setup_problem(report: TestReport, task: Task, rules: VerifyRules) -> str | N
         The problem in one line, or None if the run is usable.
     """
     allowed = rules.allow_collection_errors
-    go_on = "; --allow-collection-errors goes on all the same"
+    go_on = "; --allow-collection-errors continues anyway"
     if report.status == "timeout" and not allowed:
-        return f"the tests do not end within {task.test_timeout_s:g} s on the untouched tree: run fewer of them{go_on}"
+        return (
+            f"the tests do not finish within {task.test_timeout_s:g} s on the untouched tree: run fewer of them{go_on}"
+        )
     if report.status in ("oom", "indeterminate"):
-        what = "ran out of memory" if report.status == "oom" else "ended in a way that nobody saw"
+        what = "ran out of memory" if report.status == "oom" else "ended without a known result"
         return f"the tests {what} on the untouched tree: {_words(report.output)}"
     if report.collection_errors and not allowed:
         name, words = next(iter(report.collection_errors.items()))

@@ -122,7 +122,7 @@ def _resolve(repo: git.Repo, source: str, ref: str) -> str:
     try:
         find("HEAD")
     except git.GitCommandError:
-        raise TaskError(f"{source} has no commits: commit the tree that the issue is about") from None
+        raise TaskError(f"{source} has no commits: commit the tree that the issue refers to") from None
     raise TaskError(f"{source} has no commit, branch or tag named {ref!r}")
 
 
@@ -146,7 +146,7 @@ def _pack(repo: git.Repo, commit: str) -> bytes:
 
 def _uncommitted(repo: git.Repo) -> Iterator[str]:
     if not repo.bare and _run(repo, "status", "--porcelain", "--ignore-submodules=all").strip():
-        yield "uncommitted changes are not used: attempts start from the commit"
+        yield "uncommitted changes are ignored: attempts start from the commit"
 
 
 def _limits(repo: git.Repo, entries: Sequence[tuple[str, str, str]], modules: Sequence[str]) -> Iterator[str]:
@@ -154,7 +154,7 @@ def _limits(repo: git.Repo, entries: Sequence[tuple[str, str, str]], modules: Se
         yield f"submodules are not supported and stay empty: {', '.join(modules[:5])}"
     for _, blob, path in entries:
         if path.rpartition("/")[2] == ".gitattributes" and "filter=lfs" in _run(repo, "cat-file", "blob", blob):
-            yield f"Git LFS is not supported: files that {path} sends to LFS are pointers in the sandbox"
+            yield f"Git LFS is not supported: files that {path} assigns to LFS are pointers in the sandbox"
             return
 
 

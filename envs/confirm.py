@@ -65,7 +65,7 @@ class Trial:
         """Why the patch cannot be confirmed if no sentinels could be made, in one line; else empty."""
         tests = {test for run in self.runs for test in run.planting.uncovered}
         if tests or not all(run.planting.sentinels for run in self.runs):
-            return (f"no sentinel tests could be made of {_some(tests) or 'the fixed tests'}",)
+            return (f"could not create sentinel tests from {_some(tests) or 'the fixed tests'}",)
         return ()
 
 
@@ -204,7 +204,7 @@ class _Confirm:
             return weak
         _refuse_what_passes(trial)
         if not trial.complete:
-            raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
+            raise Refused(f"tests of {_file(trial)} were not reported when they had to fail", forged=True)
         await self._check_kept(trial)
         return () if beside and self._first_covers() else await self._in_other_words()
 
@@ -218,7 +218,7 @@ class _Confirm:
         trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
         failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
         if failing:
-            return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
+            return (f"the fix only works for the tests exactly as written: copies of {_some(failing)} fail",)
         return ()
 
     def _refuse_passes(self, control: Trial) -> None:
@@ -234,12 +234,12 @@ class _Confirm:
             for one in run.planting.sentinels:
                 passes |= {test for test, end in one.outcomes(run.tests).items() if end == "passed" and test in fixed}
         if passes:
-            raise Refused(f"the base passes in some runs, too, what the patch seems to fix: {_some(passes)}")
+            raise Refused(f"the base also passes in some runs what the patch seems to fix: {_some(passes)}")
 
     def _not_seen(self, control: Trial) -> tuple[str, ...]:
         fails = ("failed", "error")
         lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
-        return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
+        return (f"did not fail again on the base: {_some(lost)}",) if lost else ()
 
     async def _trial(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
         trial = await self.trials.run(plan, patched=patched, rounds=rounds)

@@ -38,7 +38,7 @@ def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
     try:
         env: Env = part.open(model(**given)) if model else part(**given)
     except ValidationError as error:
-        raise TaskError(f"the options do not fit the env {name}: {first_problem(error)}") from error
+        raise TaskError(f"invalid options for the env {name}: {first_problem(error)}") from error
     except TypeError as error:
-        raise TaskError(f"the options do not fit the env {name}: {error}") from error
+        raise TaskError(f"invalid options for the env {name}: {error}") from error
     return env

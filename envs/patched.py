@@ -178,7 +178,7 @@ async def apply_candidate(
         return Protection(), f"the patch does not apply to the base commit: {problem}"
     failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
     if failure:
-        return undo, f"protected files could not be put back: {failure}"
+        return undo, f"protected files could not be restored: {failure}"
     inside = [path for path in undo.inside if await _put_tests_back(sandbox, task.workdir, path, undo.inside[path])]
     return replace(undo, inside={path: undo.inside[path] for path in inside}), ""
 

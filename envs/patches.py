@@ -194,7 +194,11 @@ def _link_problem(file: FileDiff) -> str | None:
     if file.binary:
         return "a symbolic link given as binary data"
     if not file.hunks:
-        return None if file.change in ("rename", "copy") or file.old_mode == "120000" else "a symbolic link to nothing"
+        return (
+            None
+            if file.change in ("rename", "copy") or file.old_mode == "120000"
+            else "a symbolic link with an empty target"
+        )
     target = b"\n".join(line[1:] for hunk in file.hunks for line in hunk.lines if line[:1] in (b" ", b"+"))
     try:
         text = target.decode("utf-8")

@@ -58,6 +58,8 @@ class RepositoryEnv:
     """An env with the single task of a `RepositorySource`."""
 
     name = "repository"
+    grades = False
+    """Whether `grade` may return a grade; envs that do not say so are asked."""
     Options = RepositorySource
 
     def __init__(self, task: Task, tree: BaseTree) -> None:
@@ -73,9 +75,9 @@ class RepositoryEnv:
             TaskError: no such repository, no commits, unknown ref, empty issue, empty test command.
         """
         if not source.issue.strip():
-            raise TaskError("the issue is empty: say what is wrong")
+            raise TaskError("the issue is empty: describe what is wrong")
         if source.test_command is not None and not source.test_command.strip():
-            raise TaskError("the test command is empty: leave it out, or give one")
+            raise TaskError("the test command is empty: give one, or leave it out")
         tree = read_base_tree(source.repository, source.ref)
         fields = source.model_dump(exclude={"repository", "issue", "ref"})
         fields["prepared"] = prepared_key(source, tree) if source.setup else ""

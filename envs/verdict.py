@@ -96,21 +96,25 @@ def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: I
     if not before.tests or not after.tests:
         return _by_exit_code(before, after)
     if found.missing:
-        return Judgement(0, f"{_tests(found.missing)} that ran before did not run any more: {some(found.missing)}")
+        return Judgement(0, f"{_tests(found.missing)} missing that ran before: {some(found.missing)}")
     if found.broken:
-        return Judgement(0, f"{_tests(found.broken)} that passed before fail or are skipped now: {some(found.broken)}")
+        return Judgement(
+            0, f"{_tests(found.broken)} broken (passed before, failed or skipped now): {some(found.broken)}"
+        )
     if after.status == "passed" and after.failing and before.status != "passed":
-        return Judgement(0, "the test command ended with exit code 0 although its report names failures")
+        return Judgement(0, "the test command ended with exit code 0 although its report contains failures")
     rank = 2 if found.fixed else 1
     if found.new_failures:
-        what = f"{_tests(found.new_failures)} that are not there without the patch fail"
+        what = f"{_tests(found.new_failures)} failing that exist only with the patch"
         return Judgement(rank, f"{what}: {some(found.new_failures)}")
     wanted = list(must_pass)
     unfixed = [test for test in found.still_failing if any(names(one, test) for one in wanted)]
     if unfixed:
         return Judgement(rank, f"{_tests(unfixed)} that must pass still failing: {some(unfixed)}")
     if wanted and not any(names(one, test) for one in wanted for test in found.fixed):
-        return Judgement(rank, "what must pass passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(
+            rank, "the required tests also passed before the patch, so nothing shows that it fixes anything"
+        )
     return _by_tests(before, after, found, all_wanted=bool(wanted))
 
 
@@ -124,7 +128,7 @@ def _by_tests(before: TestReport, after: TestReport, found: Comparison, *, all_w
         )
         return Judgement(1, f"{some_fail} without any change: {same}; nothing shows what the patch does")
     if not found.fixed:
-        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(1, "the tests also passed before the patch, so nothing shows that it fixes anything")
     reason = f"{_tests(found.fixed)} that failed now {'passes' if len(found.fixed) == 1 else 'pass'}"
     reason += f" ({some(found.fixed)}), {len(before.ids('passed'))} still pass"
     if found.still_failing:
@@ -136,17 +140,17 @@ def _by_tests(before: TestReport, after: TestReport, found: Comparison, *, all_w
 
 def _by_exit_code(before: TestReport, after: TestReport) -> Judgement:
     if before.tests and not after.tests:
-        return Judgement(0, f"no test results came out of the test command any more ({_ended(after)})")
+        return Judgement(0, f"the test command no longer reports any test results ({_ended(after)})")
     if failing := after.ids("failed", "error"):
         return Judgement(1, f"{_tests(failing)} failing: {some(failing)}")
     if after.status == "passed" and before.status == "passed":
-        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(1, "the tests also passed before the patch, so nothing shows that it fixes anything")
     if after.status == "passed":
         return Judgement(
-            3, f"the test command failed before ({_ended(before)}) and ends with exit code 0 now", good=True
+            3, f"the test command failed before ({_ended(before)}) and now ends with exit code 0", good=True
         )
     if before.status == "passed":
-        return Judgement(0, f"the test command passed before and fails now ({_ended(after)})")
+        return Judgement(0, f"the test command passed before and now fails ({_ended(after)})")
     return Judgement(1, f"the test command still fails ({_ended(after)})")
 
 
@@ -197,7 +201,7 @@ def _ended(report: TestReport) -> str:
     return {
         "timeout": "the test command timed out",
         "oom": "the test command ran out of memory",
-        "indeterminate": "the end of the test command was not seen",
+        "indeterminate": "the end of the test command was not observed",
         "missing": "the test command was not found",
     }.get(report.status, f"exit code {report.exit_code}")
 

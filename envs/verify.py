@@ -28,7 +28,7 @@ SUSPECT_RUNS = 3
 """Number of runs of base and patch if a test may pass by chance; more if the runs are quick."""
 
 _QUICK_S, _MOST_RUNS = 15.0, 6
-_UNTRUSTED = "; this sandbox cannot keep the code under test from forging how its tests ended"
+_UNTRUSTED = "; this sandbox cannot keep the code under test from forging test results"
 
 
 async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: TestReport | None = None) -> Evidence:
@@ -125,9 +125,7 @@ class _Verification:
     def _note(self, restored: tuple[str, ...]) -> str:
         changing, more = len(self.grouping.changing), " ..." if len(restored) > 5 else ""
         note = f"; the ids of {changing} tests change from run to run" if changing else ""
-        return note + (
-            f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}" if restored else ""
-        )
+        return note + (f"; without the patch's changes to tests: {', '.join(restored[:5])}{more}" if restored else "")
 
     def _counts(self, test: str) -> bool:
         wanted = self.bench.rules.must_pass
@@ -149,7 +147,7 @@ class _Verification:
         if refused:
             return Judgement(1, refused), "none", ()
         if signs := await bounded(signs_of_tampering, self.patch):
-            weak = (f"the patch may work on its tests instead of its task: {signs[0]}", *weak)
+            weak = (f"the patch may target its tests instead of its task: {signs[0]}", *weak)
         if weak:
             return Judgement(judgement.rank, f"{judgement.reason}; not confirmed: {weak[0]}", True), strength, weak
         reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"
@@ -184,16 +182,18 @@ class _Verification:
         by_name = bool(before.tests and after.tests)
         weak: list[str] = []
         if self.needs:
-            weak.append(f"it passes only with its changes to what may steer the tests: {some(self.needs)}")
+            weak.append(f"it passes only with its changes to files that may control the tests: {some(self.needs)}")
         if not by_name:
             weak.append("only the test command's exit code is known")
         elif {before.source, after.source} != {"recorder"}:
-            weak.append("the results are the test command's own report: only pytest and unittest are recorded by heats")
+            weak.append(
+                "the results come from the test command's own report: heats records only pytest and unittest itself"
+            )
         unseen = set(found.fixed) - set(before.tests)
         if unseen:
-            weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
+            weak.append(f"never failed on the base, which cannot load them: {some(sorted(unseen))}")
         if before.status == "timeout":
-            weak.append("the tests do not end on the base")
+            weak.append("the tests do not finish on the base")
         if not self.bench.rules.sentinels:
             weak.append("verify.sentinels is off")
         return ("report" if by_name else "exit-code"), tuple(weak)
@@ -203,7 +203,7 @@ class _Verification:
         [again] = await run_base(self.env, self.task, self.bench)
         passes = [test for test in found.fixed if again.tests.get(test) == "passed"]
         if passes or (not found.fixed and again.status == "passed"):
-            return f"the base passes in some runs, too{': ' + some(passes) if passes else ''}"
+            return f"the base also passes in some runs{': ' + some(passes) if passes else ''}"
         return ""
 
     async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:

@@ -182,14 +182,14 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     if result.ok or result.exit_code == _HELD:
         return not result.ok
     if result.exit_code == _NO_GIT:
-        raise SetupFailed("the sandbox image has no git: install it in the image")
+        raise SetupFailed("the sandbox image has no git: add it to the image")
     if result.exit_code == _NOT_EMPTY:
         raise SetupFailed(
             f"{workdir} in the sandbox image is not empty and does not hold this project: choose another --workdir"
         )
     if result.exit_code == _OLD_GIT:
         raise SetupFailed("the repository has sha256 object ids, for which the sandbox image needs git 2.29 or newer")
-    raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")
+    raise SetupFailed(f"could not copy the tree into the sandbox: {describe(result)}")
 
 
 async def set_leftovers_aside(sandbox: Sandbox, workdir: str) -> tuple[str, ...]:
@@ -290,7 +290,7 @@ async def _diff(
     if result.exit_code == _DIFFERS:
         raise PatchRejected(("the diff does not reproduce the working tree",))
     if not result.ok or b"Permission denied" in result.stdout:
-        raise PatchRejected((f"no diff could be made of the working tree: {describe(result)}",))
+        raise PatchRejected((f"could not create a diff of the working tree: {describe(result)}",))
     data: bytes | None
     try:
         data = await sandbox.read_file(f"{scratch}/patch", max_bytes=max_bytes)

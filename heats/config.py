@@ -5,20 +5,23 @@ it names. The model of each section belongs to its room.
 """
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
+from core.errors import UnknownPart
 from core.record import Config
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
@@ -27,7 +30,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,
@@ -44,12 +47,15 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
 """What may change between invocations of the same run: speed, budgets, and where the same model is served."""
 
 
+_LEAST_WORKERS = 4
+
+
 class RefineConfig(Config):
     """How a heat uses the previous one (PDR).
 
     Attributes:
         context: `select-k` gives every rollout the K candidates that the tournament kept, `random-k` K candidates drawn
-            for each rollout, `single` its own predecessor.
+            for each rollout, `single` its own predecessor; or `module:Class`, your own context rule.
         view: what rollouts see of these candidates: their summaries alone, or also how they did in the comparison,
             their changes (as text, and as files that apply), their test results, and why the others lost.
         chars: maximum characters of the whole context.
@@ -60,13 +66,38 @@ class RefineConfig(Config):
         stop_when_verified: play no further heat once a candidate is verified.
     """
 
-    context: Literal["select-k", "random-k", "single"] = "select-k"
+    context: str = "select-k"
     view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
     chars: int = Field(24_000, ge=1000)
     change_chars: int = Field(6000, ge=200)
     fresh_share: float = Field(0.25, ge=0, le=1)
     keep_candidates: bool = True
     stop_when_verified: bool = False
+
+    @field_validator("context")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return CONTEXT_RULES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
+
+
+Switch = bool | Literal["auto"]
+
+
+class ExecutionConfig(Config):
+    """What executed evidence beside the task's own test command may use.
+
+    Attributes:
+        existing_s: seconds that one run of the project's own tests may take on the base; slow ones are left out.
+        task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
+        sandboxes: for one task, likewise.
+    """
+
+    existing_s: float = Field(120.0, gt=0)
+    task_s: float = Field(3600.0, gt=0)
+    sandboxes: int = Field(500, ge=1)
 
 
 class LimitsConfig(Config):
@@ -91,10 +122,13 @@ class HeatsConfig(Config):
         iterations: T, heats.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
-        cross_execution: run the tests that each rollout wrote on every candidate's patch; within an evidence class,
-            they outrank votes.
+        regression: run the project's own tests that pass on the base on every different patch; those that fail then
+            count against it, within its evidence class and before votes. `auto`: where there is no test command.
+        cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
+            same evidence class before votes. `auto`: where a heat has different patches of one evidence class.
         grade: after the selection, grade every rollout with the env's hidden tests, if there are any.
-        workers: maximum number of sandboxes working at the same time.
+        workers: maximum number of sandboxes working at the same time. None means one for each processor, at least 4,
+            and no more than `model.max_concurrency` allows.
         retries: additional attempts after infrastructure failures, by class of failure.
         models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
         temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
@@ -108,9 +142,11 @@ class HeatsConfig(Config):
     rollouts: int = Field(4, ge=1, le=1024)
     iterations: int = Field(2, ge=1, le=16)
     select_k: int = Field(2, ge=1)
-    workers: int = Field(4, ge=1)
+    workers: int | None = Field(None, ge=1)
     evidence: bool = True
-    cross_execution: bool = False
+    regression: Switch = "auto"
+    cross_execution: Switch = "auto"
+    execution: ExecutionConfig = ExecutionConfig()
     grade: bool = True
     retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False
@@ -137,6 +173,16 @@ class HeatsConfig(Config):
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
         return self
+
+    @property
+    def at_once(self) -> int:
+        """Sandboxes at work at the same time."""
+        if self.workers is not None:
+            return self.workers
+        most = max(_LEAST_WORKERS, os.cpu_count() or 1)
+        if self.model is None or self.model.max_concurrency is None:
+            return most
+        return min(most, self.model.max_concurrency * max(1, len(self.model.base_urls)))
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
@@ -238,8 +284,8 @@ def _explain(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; --print-config shows every key"
-        return f"configuration: there is no key {where}{hint}{more}"
+        hint = f"; did you mean {near[0]}?" if near else "; --print-config lists all keys"
+        return f"configuration: unknown key {where}{hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"configuration: {where + ': ' if where else ''}{message}{more}"
 

@@ -91,7 +91,7 @@ def decision(match: Match) -> str:
         "evidence": "by evidence",
         "bye": "no opponent",
         "tie-break": "a tie, settled by tie-breaks",
-        "unheard": "no vote could be read, a lot says who goes on",
+        "unheard": "no vote could be read, so the winner was chosen at random",
         "votes": "",
     }[match.decided_by]
 
@@ -100,6 +100,8 @@ def spent(usage: Usage) -> str:
     """A ledger's totals, on one line."""
     cached = f", {percent(usage.cached_tokens / usage.prompt_tokens)} cached" if usage.cached_tokens else ""
     parts = [several(usage.calls, "call"), f"{count(usage.tokens)} tokens{cached}", money(usage.cost_usd)]
+    if usage.sandbox_s >= 1:
+        parts.append(f"{duration(usage.sandbox_s)} of sandboxes for evidence")
     return " \u00b7 ".join(parts)
 
 
@@ -196,7 +198,7 @@ def aligned(
             _cell(_cut(row[place], widths[place], place in middle), widths[place], place in right) for place in shown
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, f"(not shown, for want of room: {', '.join(gone)})"] if gone else lines
+    return [*lines, f"(not shown: {', '.join(gone)})"] if gone else lines
 
 
 def _cut(text: str, width: int, middle: bool) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 PACKAGES = ("core", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 """Top-level packages that ship with heats, beside `heats` itself."""
-_WAY_OUT = "install heats in an environment of its own (`uv tool install heats` or `pipx install heats`)"
+_WAY_OUT = "install heats in a separate environment (`uv tool install heats` or `pipx install heats`)"
 
 
 def replaced() -> str | None:

@@ -59,7 +59,7 @@ def _leave(number: int) -> None:
     """Exit at once. A live display has hidden the terminal's cursor and can no longer restore it."""
     cursor = b"\x1b[?25h\n" if sys.stderr.isatty() else b""
     name = signal.Signals(number).name
-    line = f"heats: ended at once by {name}; the same command goes on, and `heats gc` removes what is left over\n"
+    line = f"heats: killed by {name}; run the same command to resume, and `heats gc` to remove leftovers\n"
     with suppress(OSError):
         os.write(sys.stderr.fileno(), cursor + line.encode())
     os._exit(128 + number)

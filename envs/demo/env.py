@@ -72,7 +72,7 @@ class DemoEnv:
         self._ids = tuple(only) or tuple(known)
         unknown = [task for task in self._ids if task not in known]
         if unknown:
-            raise TaskError(f"no built-in task {', '.join(unknown)}; there are: {', '.join(known)}")
+            raise TaskError(f"no built-in task {', '.join(unknown)}; known: {', '.join(known)}")
         self._common = {"image": image, "workdir": workdir, "test_command": test_command, "toolbox": toolbox}
 
     @cached_property

@@ -194,9 +194,7 @@ class HarborEnv:
             patch: the description of the state.
             backend: unused.
         """
-        reason = (
-            "its sandbox is gone and its state was not kept, so it cannot be graded (--keep-state keeps the winner's)"
-        )
+        reason = "its sandbox is gone and its state was not kept, so it cannot be graded (see --keep-state)"
         return Grade(task_id=task.id, outcome="invalid", reason=reason)
 
     async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
@@ -213,7 +211,7 @@ class HarborEnv:
         grade = await self.grade_state(task, sandbox)
         reason = f"from the kept files: {grade.reason}"
         if grade.outcome == "fail" and left_running(description.data):
-            reason = f"it fails without the processes that belonged to it ({grade.reason}), which says nothing of it"
+            reason = f"it fails without its running processes ({grade.reason}), which says nothing about it"
             return grade.model_copy(update={"outcome": "invalid", "reason": reason})
         return grade.model_copy(update={"reason": reason})
 

@@ -69,7 +69,7 @@ def task_directories(path: Path) -> list[Path]:
         return [path]
     found = sorted(file.parent for file in path.glob("*/task.toml")) if path.is_dir() else []
     if not found:
-        raise TaskError(f"{path}: no Harbor task here (no task.toml in it, nor in its directories)")
+        raise TaskError(f"{path}: no Harbor task found (no task.toml here or in a subdirectory)")
     return found
 
 

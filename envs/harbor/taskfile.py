@@ -127,7 +127,7 @@ class TaskFile(_Table):
         if self.environment.gpus or self.environment.tpu:
             yield "GPUs or TPUs"
         if self.verifier.environment_mode == "separate" or self.verifier.environment:
-            yield "a verifier in an environment of its own"
+            yield "a verifier in a separate environment"
         modes = {self.network_mode, self.verifier.network_mode or self.network_mode}
         if "allowlist" in modes:
             yield "network_mode allowlist"
@@ -161,7 +161,7 @@ def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]
     missing = sorted({match[1] for match in found if match[2] is None and match[1] not in given})
     if missing:
         example = ", ".join(f"{name}: ..." for name in missing)
-        raise TaskError(f"the task wants values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
+        raise TaskError(f"the task needs values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
     return {key: _TEMPLATE.sub(lambda match: given.get(match[1], match[2] or ""), value) for key, value in env.items()}
 
 

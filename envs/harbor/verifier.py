@@ -49,7 +49,7 @@ async def grade_state(task: HarborTask, about: Task, sandbox: Sandbox, env_value
         report = _report(result)
         async with as_user(sandbox, "0") as root:
             if result.status == "timeout":
-                raise RewardFault(f"the verifier did not end within {task.file.verifier.timeout_sec:g} s")
+                raise RewardFault(f"the verifier did not finish within {task.file.verifier.timeout_sec:g} s")
             rewards = await read_rewards(root)
             report = report.model_copy(update={"tests": await _ctrf(root)})
     except RewardFault as fault:
@@ -118,7 +118,7 @@ async def read_rewards(root: Sandbox) -> dict[str, float]:
     try:
         return {"reward": _finite(float(text))}
     except ValueError:
-        raise RewardFault(f"reward.txt holds no number: {text[:40]!r}") from None
+        raise RewardFault(f"reward.txt does not contain a number: {text[:40]!r}") from None
 
 
 def _json_rewards(data: bytes) -> dict[str, float]:

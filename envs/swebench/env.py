@@ -16,12 +16,14 @@ from pydantic import Field
 from core.record import Record
 from envs.base import Grade, Patch, Task
 from envs.errors import TaskError
+from envs.existing_tests import TestRunner
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
 from envs.swebench.official import find_harness, grade_officially, row_for, rows_without_specification
 from envs.swebench.place import activate, activation_file
 from envs.swebench.plan import make_plan
 from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, image_name, make_instance, read_rows
+from envs.swebench.visible import visible_runner
 from envs.worktree import take_patch
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
 
@@ -199,6 +201,10 @@ class SweBenchEnv:
         if base is None:
             raise TaskError(f"{task.id}: this sandbox was not prepared by this env")
         return await take_patch(sandbox, task.workdir, base.tree)
+
+    def test_runner(self, task: Task) -> TestRunner | None:
+        """How the instance's project runs test files that exist on the base; no hidden name is in it."""
+        return visible_runner(self._instances[task.id])
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
         """Run the hidden tests on the patch, with the chosen grader.

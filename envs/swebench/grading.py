@@ -52,7 +52,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class GradingBench:
     """What every run for a grade needs."""
 
     task: Task
@@ -84,7 +84,7 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     Raises:
         TaskError: the row has nothing that can be run or parsed here.
     """
-    bench = Bench(task=task, instance=instance, plan=make_plan(instance), place=place)
+    bench = GradingBench(task=task, instance=instance, plan=make_plan(instance), place=place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
@@ -99,12 +99,12 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     except (SandboxError, SetupFailed) as error:
         return Grade(task_id=task.id, outcome="invalid", reason=str(error))
     if run.undone:
-        reason = f"{grade.reason}; without the patch's changes to what tests: {', '.join(run.undone[:5])}"
+        reason = f"{grade.reason}; without the patch's changes to tests: {', '.join(run.undone[:5])}"
         grade = grade.model_copy(update={"reason": reason})
     return grade
 
 
-async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
+async def _run(bench: GradingBench, patch: Patch, plant: Planner | None = None) -> Run:
     """Apply the patch, put the test files in place, and run the tests in a separate sandbox."""
     plan, task = bench.plan, bench.task
     async with bench.place.sandbox(task) as sandbox:
@@ -119,7 +119,7 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
             await _put_tests(sandbox, bench)
         except SetupFailed as error:
             if patch and await _tests_fit(bench):
-                return Run({}, problem=f"the patch is in the way of the hidden tests: {error}", undone=undone)
+                return Run({}, problem=f"the patch conflicts with the hidden tests: {error}", undone=undone)
             raise
         planting = await plant(SandboxFiles(sandbox, task.workdir)) if plant else Planting()
         copies = {path: scratch_path(".py") for path in planting.files}
@@ -142,7 +142,7 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
     return Run(tests, result, planting=planting, undone=undone)
 
 
-async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
+async def _put_tests(sandbox: Sandbox, bench: GradingBench) -> None:
     """Put the test files in place as the test patch makes them.
 
     Raises:
@@ -158,7 +158,7 @@ async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
         await sandbox.write_file(f"{workdir}/{path}", source.read_bytes()[:_ASSET_BYTES])
 
 
-async def _tests_fit(bench: Bench) -> bool:
+async def _tests_fit(bench: GradingBench) -> bool:
     """Whether the test patch applies to the unpatched tree."""
     async with bench.place.sandbox(bench.task) as sandbox:
         try:
@@ -168,7 +168,7 @@ async def _tests_fit(bench: Bench) -> bool:
     return True
 
 
-async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:
+async def _take_tests_away(sandbox: Sandbox, bench: GradingBench) -> None:
     """Restore the base's test files; an evaluation script applies the test patch itself."""
     plan = bench.plan
     there = await sandbox.exec(
@@ -183,7 +183,7 @@ async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:
         raise SetupFailed(f"the test files of {bench.instance.id} could not be put in place: {failure}")
 
 
-async def _assets(sandbox: Sandbox, bench: Bench) -> dict[str, str]:
+async def _assets(sandbox: Sandbox, bench: GradingBench) -> dict[str, str]:
     """Upload binary test files for scripts that put the test files in place themselves."""
     copies = {path: scratch_path() for path in bench.instance.assets}
     for path, place in copies.items():
@@ -191,7 +191,7 @@ async def _assets(sandbox: Sandbox, bench: Bench) -> dict[str, str]:
     return copies
 
 
-def _judge(bench: Bench, run: Run) -> Grade:
+def _judge(bench: GradingBench, run: Run) -> Grade:
     """A grade based on the expected tests alone."""
     result, task_id = run.result, bench.task.id
     if result is None:
@@ -201,13 +201,13 @@ def _judge(bench: Bench, run: Run) -> Grade:
     failing = failing_tests(bench.instance, run.tests)
     if result.status in ("indeterminate", "oom"):
         outcome = "invalid"
-        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not seen"
+        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not observed"
     elif result.status == "timeout":
-        reason = f"the tests did not end within {bench.task.test_timeout_s:g} s"
+        reason = f"the tests did not finish within {bench.task.test_timeout_s:g} s"
     elif result.stdout_total > len(result.stdout):
         reason = f"the tests printed {result.stdout_total} bytes, more than can be read"
     elif not run.tests:
-        reason = f"no test results came out of the test command: {describe(result)}"
+        reason = f"the test command reported no test results: {describe(result)}"
     elif failing:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
         reason = f"{len(failing)} of {expected} expected tests do not pass: {', '.join(failing[:3])}"
@@ -225,7 +225,7 @@ def failing_tests(instance: Instance, tests: dict[str, TestOutcome]) -> list[str
     return fixed + [test for test in instance.pass_to_pass if find(test, tests) not in ("passed", "skipped")]
 
 
-def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
+def _report(bench: GradingBench, run: Run, result: ExecResult) -> TestReport:
     """Outcomes of the expected tests under their own ids; unreported tests are missing."""
     expected = (*bench.instance.fail_to_pass, *bench.instance.pass_to_pass)
     found = {test: find(test, run.tests) for test in expected}
@@ -246,7 +246,7 @@ def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
     )
 
 
-async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
+async def _confirm(bench: GradingBench, patch: Patch, grade: Grade) -> Grade:
     """Rerun a passing patch with sentinels, and fail it if its results cannot be true."""
     instance = bench.instance
     expected = dict(grade.report.tests) if grade.report else {}
@@ -268,7 +268,7 @@ async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
 class _Trials:
     """Runs of the instance's tests; see `envs.confirm.Trials`."""
 
-    def __init__(self, bench: Bench, patch: Patch) -> None:
+    def __init__(self, bench: GradingBench, patch: Patch) -> None:
         self.bench, self.patch = bench, patch
 
     async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:

@@ -16,9 +16,9 @@ from sandbox.base import ExecResult, Sandbox
 
 _REASONS = {
     80: "the image has no git repository at {workdir}",
-    81: "the image has {workdir} at another commit than the row's base commit {base}",
-    83: "what lies beyond {base} could not be removed from the git repository in {workdir}",
-    84: "there is no git in the image",
+    81: "in the image, {workdir} is not at the row's base commit {base}",
+    83: "history after {base} could not be removed from the git repository in {workdir}",
+    84: "the image has no git",
 }
 _TIMEOUT_S = 900.0
 

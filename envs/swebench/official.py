@@ -40,7 +40,7 @@ _SPECIFIED = (
 _START_S = 120.0
 """Seconds added to the tests' time limit, for starting the harness and the container, and for shutting down."""
 _MODEL = "heats"
-_HELP = "make an environment with `pip install swebench` and name its interpreter with --swebench-python"
+_HELP = "create an environment with `pip install swebench` and give its interpreter with --swebench-python"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,9 @@ def row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> t
     wanted = image_name(instance.row, f"{namespace}/{IMAGE_TEMPLATE.partition('/')[2]}" if namespace else "-")
     if not namespace or wanted.rpartition(":")[0] != image.rpartition(":")[0]:
         example = image_name({**instance.row, **dict.fromkeys(IMAGE_KEYS)})
-        raise TaskError(f"swebench 4.1 makes up the image's name itself: tag {image} as {example}, or use swebench 5")
+        raise TaskError(
+            f"swebench 4.1 derives the image name from the instance id: tag {image} as {example}, or use swebench 5"
+        )
     return row, ["--namespace", namespace, "--instance_image_tag", tag, "--cache_level", "instance"]
 
 
@@ -211,7 +213,7 @@ def _without_report(instance: Instance, log: str, code: int | None, output: str)
     if ">>>>> Patch Apply Failed" in log:
         return Grade(task_id=instance.id, outcome="fail", reason="the patch does not apply")
     if "Test timed out after" in log:
-        return Grade(task_id=instance.id, outcome="fail", reason="the tests did not end in time")
+        return Grade(task_id=instance.id, outcome="fail", reason="the tests did not finish in time")
     lines = [line.strip() for line in f"{output}\n{log}".splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing was printed")
     how = "did not end" if code is None else f"ended with exit code {code}"

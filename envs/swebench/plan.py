@@ -85,7 +85,7 @@ def make_plan(instance: Instance) -> Plan:
         TaskError: the row has no way that can be parsed here, or names no tests.
     """
     if not (instance.fail_to_pass or instance.pass_to_pass):
-        raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS): nothing to grade by")
+        raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS), so it cannot be graded")
     if not (instance.eval_script or instance.test_command):
         why = instance.harness or "the row has neither eval_script nor test_cmd: use --grader official"
         raise TaskError(f"{instance.id}: {why}")
@@ -118,7 +118,7 @@ def find_parser(instance: Instance) -> Parser:
     name = instance.log_parser or BY_REPOSITORY.get(instance.repo) or _parser_of(instance)
     if instance.eval_type != "pass_and_fail" or name not in PARSERS:
         what = f"log parser {name}" if name not in PARSERS else f"evaluation type {instance.eval_type}"
-        raise TaskError(f"{instance.id}: {what} is not known here: use --grader official")
+        raise TaskError(f"{instance.id}: {what} is not supported: use --grader official")
     parser = PARSERS[name]
     tests = (*instance.fail_to_pass, *instance.pass_to_pass)
     if parser in _FORMS and not any(_FORMS[parser](test) for test in tests):

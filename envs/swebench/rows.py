@@ -123,7 +123,9 @@ def read_rows(source: str, split: str = "test") -> Rows:
             rows = read_hub(ALIASES.get(source, source), split)
         else:
             known = ", ".join(ALIASES)
-            raise TaskError(f"no data set {source}: a file, a directory, a name on the Hub, or one of {known}")
+            raise TaskError(
+                f"unknown data set {source}: give a file, a directory, a name on the Hub, or one of {known}"
+            )
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise TaskError(f"cannot read the data set {source}: {' '.join(str(error).split())[:300]}") from None
     return _checked(source, rows)
@@ -139,7 +141,7 @@ def _checked(source: str, rows: Any) -> Rows:
         found = classic(row) if isinstance(row, Mapping) else {}
         name, why = _problem(row, found, f"row {number}")
         if name in usable or name in left_out:
-            name, why = f"{name} (row {number})", "the id is there twice; the first row counts"
+            name, why = f"{name} (row {number})", "duplicate id; the first row counts"
         order.append(name)
         if why:
             left_out[name] = why
@@ -202,7 +204,7 @@ def _read_directory(path: Path, split: str) -> Any:
     single = [one for suffix in (*suffixes, ".parquet") for one in sorted(path.glob(f"*{suffix}"))]
     if named or len(single) == 1:
         return _read_file((named or single)[0])
-    raise TaskError(f"{path} holds no data set: no tasks/*/task.yaml, no {split}.parquet, .jsonl or .json")
+    raise TaskError(f"{path} is not a data set: no tasks/*/task.yaml, no {split}.parquet, .jsonl or .json")
 
 
 def _read_task_repository(path: Path, split: str) -> list[Any]:
@@ -287,7 +289,7 @@ def _readable(diff: str) -> str:
 def _strings(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
     found = strings(row.get(name))
     if found is None:
-        raise TaskError(f"{row['instance_id']}: {name} is no list of names")
+        raise TaskError(f"{row['instance_id']}: {name} is not a list of names")
     return found
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 PRO_HARNESS = "SWE-bench Pro keeps each row's run script and output parser in its own repository"
 MULTI_HARNESS = "Multi-SWE-bench reads test output with parsers of its own harness"
-_ELSEWHERE = "play it with -c grade=false and grade the predictions with that harness"
+_ELSEWHERE = "run it with -c grade=false and grade the predictions with that harness"
 
 
 def classic(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version, then stop.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None: ...
 
@@ -62,7 +62,11 @@ def main() -> None:
             _complain(code, "stopped by SIGINT")
     except TyperException as error:
         message = error.format_message()  # empty if the help was shown because no command was given
-        code = _complain(ExitCode.USAGE, f"{message} (heats --help shows what there is)") if message else ExitCode.USAGE
+        code = (
+            _complain(ExitCode.USAGE, f"{message} (heats --help lists commands and options)")
+            if message
+            else ExitCode.USAGE
+        )
     except SystemExit:
         raise
     except BaseException as error:  # the outermost frame: nothing may escape as a traceback
@@ -76,7 +80,7 @@ def _check_encoding(arguments: list[str]) -> None:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{argument[:200]!r} is not UTF-8, which all names and texts have to be") from None
+            raise UsageError(f"{argument[:200]!r} is not valid UTF-8") from None
 
 
 class CleanFormatter(logging.Formatter):

@@ -14,7 +14,7 @@ from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
 from tournament.errors import TournamentError
 
-DISK_FULL = "the disk is full; free some space and run the same command to go on"
+DISK_FULL = "the disk is full; free some space and run the same command to continue"
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -27,11 +27,11 @@ def explain(error: BaseException) -> tuple[int, str]:
         case HeatsError():
             return error.exit_code, str(error)
         case Interrupted():
-            return error.exit_code, f"stopped by {error}; the same command goes on where this one stopped"
+            return error.exit_code, f"stopped by {error}; run the same command to resume"
         case KeyboardInterrupt():
             return ExitCode.SIGINT, "stopped by SIGINT"
         case LimitExceeded():
-            return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
+            return ExitCode.BUDGET, f"{error}; raise it and run the same command to continue"
         case (
             BackendUnavailable()
             | ImageMissing()
@@ -47,7 +47,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case ModelError():
             return ExitCode.PREFLIGHT, str(error)
         case SandboxError() | TournamentError() | AgentsError():
-            return ExitCode.INFRASTRUCTURE, f"{error}; the same command tries again"
+            return ExitCode.INFRASTRUCTURE, f"{error}; run the same command to try again"
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return ExitCode.INFRASTRUCTURE, DISK_FULL
         case sqlite3.OperationalError() if "full" in str(error):

@@ -32,7 +32,7 @@ def read_issue(issue: str) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UsageError(f"--issue {issue}: not a text")
+        raise UsageError(f"--issue {issue}: not a text file")
     if not text.strip():
         raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
     return text

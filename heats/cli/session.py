@@ -37,7 +37,7 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 
 def exit_code(result: TaskResult) -> ExitCode:
     """The exit code for one task's result; a random choice has its own code unless the chosen patch passes."""
-    if result.by_lot and result.status in ("unverified", "no_patch"):
+    if result.by_chance and result.status in ("unverified", "no_patch"):
         return ExitCode.UNHEARD
     return EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL)
 
@@ -112,10 +112,10 @@ def set_aside(directory: Path) -> None:
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not (directory / "run.lock").exists():
-        raise UsageError(f"--redo: {directory} holds no run of heats")
+        raise UsageError(f"--redo: {directory} is not a heats run directory")
     directory = directory.resolve()
     if Path.cwd().is_relative_to(directory):
-        raise UsageError(f"--redo: leave {directory} first; this command would go on in the old run")
+        raise UsageError(f"--redo: the current directory is inside {directory}; change to another directory first")
     RunStore.hold(directory).close()
     number = 1
     while (old := directory.with_name(f"{directory.name}.old-{number}")).exists():
@@ -140,7 +140,7 @@ def note_faults(run: Path) -> None:
     for fault in faults[:5]:
         say(f"note: {fault}")
     if len(faults) > 5:
-        say(f"note: {len(faults) - 5} more files of {run} are cut, do not fit or were changed")
+        say(f"note: {len(faults) - 5} more files of {run} are truncated, invalid or changed")
 
 
 def say(text: str) -> None:

@@ -69,7 +69,7 @@ def joined(first: Patch, second: Patch) -> Patch | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrialOutcome:
     """The result of trying a patch.
 
     Attributes:
@@ -106,11 +106,11 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TriedEdits:
     """A patch that was tried, and its outcome; None if only the patch is mentioned."""
 
     patch: Patch
-    outcome: Outcome | None
+    outcome: TrialOutcome | None
 
     @property
     def text(self) -> str:
@@ -145,22 +145,22 @@ def _read_patch(text: str, at: int) -> tuple[Patch, int] | None:
     return tuple(sorted(edits)), stop
 
 
-def _read_result(text: str, at: int) -> tuple[Outcome | None, int]:
+def _read_result(text: str, at: int) -> tuple[TrialOutcome | None, int]:
     match = _RESULT.match(text, at + 2) if text.startswith(": ", at) else None
     if match is None or match[0] == "not run":
         return None, at
     if match["left"] is None:
-        return Outcome(None), match.end()
+        return TrialOutcome(None), match.end()
     broke = int(match["broke"] or 0)
-    return Outcome(int(match["left"]), int(match["total"]), broke, bool(match["further"])), match.end()
+    return TrialOutcome(int(match["left"]), int(match["total"]), broke, bool(match["further"])), match.end()
 
 
-def read_attempts(text: str) -> list[Attempt]:
+def read_attempts(text: str) -> list[TriedEdits]:
     """Every patch written in `text`, in order, with its outcome if one follows."""
     return list(_attempts(text))
 
 
-def _attempts(text: str) -> Iterator[Attempt]:
+def _attempts(text: str) -> Iterator[TriedEdits]:
     at = 0
     while match := _PLACE.search(text, at):
         found = _read_patch(text, match.start())
@@ -168,10 +168,10 @@ def _attempts(text: str) -> Iterator[Attempt]:
             at = match.end()
             continue
         outcome, at = _read_result(text, found[1])
-        yield Attempt(found[0], outcome)
+        yield TriedEdits(found[0], outcome)
 
 
-def best_of(attempts: Sequence[Attempt]) -> Attempt | None:
+def best_of(attempts: Sequence[TriedEdits]) -> TriedEdits | None:
     """The attempt that left the fewest failing tests without breaking any; None if none helped."""
     helpful = [attempt for attempt in attempts if attempt.outcome and attempt.outcome.helps]
     return min(helpful, key=lambda attempt: (attempt.outcome.left or 0, len(attempt.patch)), default=None)  # type: ignore[union-attr]

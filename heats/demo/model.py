@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolCall, ToolSpec
 from agents.llm.ledger import Ledger, Usage
 from heats.demo.answers import answer
-from heats.demo.policy import Action, Policy, RepairConfig
+from heats.demo.policy import Action, RepairConfig, RepairPolicy
 from heats.demo.pool import Pool
 from heats.demo.reading import read, text_of
 
@@ -30,7 +30,7 @@ class RepairModel:
     name = NAME
 
     def __init__(self, config: RepairConfig | None = None) -> None:
-        self._policy = Policy(config or RepairConfig(), Pool())
+        self._policy = RepairPolicy(config or RepairConfig(), Pool())
 
     async def complete(
         self,

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from core.record import Config
 from heats.demo.commands import Commands
-from heats.demo.edits import Attempt, Patch, best_of, joined, patch_text
-from heats.demo.pool import Choice, Pool, Taste, sample
+from heats.demo.edits import Patch, TriedEdits, best_of, joined, patch_text
+from heats.demo.pool import DrawnEdit, Pool, Taste, sample
 from heats.demo.reading import Knowledge
 
 
@@ -38,7 +38,7 @@ class Action:
     submit: bool = False
 
 
-class Policy:
+class RepairPolicy:
     """Chooses actions; a pure function of the knowledge and the seed.
 
     Args:
@@ -104,7 +104,7 @@ class Policy:
         tried = len(known.tried)
         return Action(f"None of the {tried} edits tried helped; I leave the code as it was.", (commands.clean(),))
 
-    def _patches(self, known: Knowledge, choices: Sequence[Choice], rng: random.Random, taste: Taste) -> list[Patch]:
+    def _patches(self, known: Knowledge, choices: Sequence[DrawnEdit], rng: random.Random, taste: Taste) -> list[Patch]:
         done = {attempt.patch for attempt in known.tried}
         failed, promising = _judged(known.task.earlier)
         patches: list[Patch] = []
@@ -123,12 +123,12 @@ class Policy:
         return patches
 
 
-def _favoured(choice: Choice, near: set[tuple[str, int]]) -> Choice:
+def _favoured(choice: DrawnEdit, near: set[tuple[str, int]]) -> DrawnEdit:
     factor = 4.0 if choice.line in near else 1.0
-    return Choice(choice.patch, choice.weight * factor, choice.plausibility, choice.line)
+    return DrawnEdit(choice.patch, choice.weight * factor, choice.plausibility, choice.line)
 
 
-def _judged(earlier: Sequence[Attempt]) -> tuple[set[Patch], dict[Patch, float]]:
+def _judged(earlier: Sequence[TriedEdits]) -> tuple[set[Patch], dict[Patch, float]]:
     """Patches that failed in earlier attempts, and those worth another look, with their value."""
     failed: set[Patch] = set()
     promising: Counter[Patch] = Counter()
@@ -161,18 +161,18 @@ def _on_base(patch: Patch, bases: Sequence[Patch], rng: random.Random) -> Patch:
     return patch
 
 
-def _winner(known: Knowledge, plausibility: dict[Patch, float], taste: Taste) -> Attempt | None:
+def _winner(known: Knowledge, plausibility: dict[Patch, float], taste: Taste) -> TriedEdits | None:
     """The passing patch that looks most like what a person would have written."""
     passing = [attempt for attempt in known.tried if attempt.outcome and attempt.outcome.passes]
 
-    def natural(attempt: Attempt) -> float:
+    def natural(attempt: TriedEdits) -> float:
         likely = plausibility.get(attempt.patch, 0.2 / len(attempt.patch))
         return likely * taste("natural", attempt.patch, spread=0.3)
 
     return max(passing, key=natural, default=None)
 
 
-def _finish(commands: Commands, attempt: Attempt, said: str) -> Action:
+def _finish(commands: Commands, attempt: TriedEdits, said: str) -> Action:
     text = f"{said} {patch_text(attempt.patch)}. I apply it and run the tests once more."
     return Action(text, (commands.apply(attempt.patch), commands.tests()))
 

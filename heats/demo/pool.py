@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heats.demo.edits import Patch
-from heats.demo.operators import Change, Code, Hints, changes
+from heats.demo.operators import Code, EditChange, Hints, changes
 from heats.demo.reading import Knowledge, quoted_in
 
 LONGEST_EDIT = 400
@@ -19,7 +19,7 @@ LONGEST_EDIT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class DrawnEdit:
     """A candidate patch, how likely it is to be tried, and how natural it looks."""
 
     patch: Patch
@@ -32,11 +32,11 @@ class Pool:
     """Makes candidates; parse results are cached by the parsed text."""
 
     def __init__(self) -> None:
-        self._changes: Callable[[str, str], list[Change]] = functools.lru_cache(maxsize=512)(_changes_of)
+        self._changes: Callable[[str, str], list[EditChange]] = functools.lru_cache(maxsize=512)(_changes_of)
 
-    def choices(self, known: Knowledge, taste: "Taste") -> list[Choice]:
+    def choices(self, known: Knowledge, taste: "Taste") -> list[DrawnEdit]:
         """All candidates for the units seen, as patches with a single change."""
-        found: list[Choice] = []
+        found: list[DrawnEdit] = []
         for unit in known.units.values():
             hints = json.dumps(_hints(known, unit["path"]), sort_keys=True)
             proposals = self._changes(json.dumps(unit, sort_keys=True), hints)
@@ -44,7 +44,7 @@ class Pool:
         return found
 
 
-def _changes_of(unit_text: str, hints_text: str) -> list[Change]:
+def _changes_of(unit_text: str, hints_text: str) -> list[EditChange]:
     unit, hints = json.loads(unit_text), json.loads(hints_text)
     hints["words"] = frozenset(hints["words"])
     try:
@@ -84,9 +84,9 @@ class Taste:
 
 
 def _weighted(
-    unit: dict[str, Any], proposals: Iterable[Change], taste: Taste, remaining: dict[str, dict[int, float]]
-) -> list[Choice]:
-    by_line: dict[int, list[Change]] = defaultdict(list)
+    unit: dict[str, Any], proposals: Iterable[EditChange], taste: Taste, remaining: dict[str, dict[int, float]]
+) -> list[DrawnEdit]:
+    by_line: dict[int, list[EditChange]] = defaultdict(list)
     for change in proposals:
         by_line[change.line].append(change)
     hot = {int(line): score / 100 for line, score in unit.get("hot", {}).items()}
@@ -100,7 +100,7 @@ def _weighted(
         for change in here:
             factor = taste("kind", change.kind) * suspicion / total
             place = (unit["path"], line)
-            found.append(Choice(tuple(sorted(change.edits)), change.weight * factor, change.weight, place))
+            found.append(DrawnEdit(tuple(sorted(change.edits)), change.weight * factor, change.weight, place))
     return found
 
 
@@ -115,7 +115,7 @@ def _suspicion(hot: dict[int, float], line: int, unit: dict[str, Any]) -> float:
     return own if not hot else 0.3 * own
 
 
-def sample(choices: Iterable[Choice], count: int, rng: random.Random, per_line: int = 2) -> list[Choice]:
+def sample(choices: Iterable[DrawnEdit], count: int, rng: random.Random, per_line: int = 2) -> list[DrawnEdit]:
     """Draw by weight without replacement.
 
     Args:
@@ -125,7 +125,7 @@ def sample(choices: Iterable[Choice], count: int, rng: random.Random, per_line: 
         per_line: maximum number of draws per line.
     """
     keyed = sorted(((math.log(1 - rng.random()) / max(c.weight, 1e-12), c) for c in choices), key=lambda item: -item[0])
-    taken: list[Choice] = []
+    taken: list[DrawnEdit] = []
     lines: dict[tuple[str, int], int] = defaultdict(int)
     for _, choice in keyed:
         if lines[choice.line] < per_line:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.llm.base import Message
 from agents.wording import EARLIER_ATTEMPTS
-from heats.demo.edits import Attempt, read_attempts
+from heats.demo.edits import TriedEdits, read_attempts
 
 _LABELLED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*`{{0,3}}(?P<value>[^\n]*?)`{{0,3}}[ \t*]*$"
 _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n```"
@@ -113,7 +113,7 @@ class Task:
     command: str
     workdir: str
     words: tuple[str, ...]
-    earlier: tuple[Attempt, ...]
+    earlier: tuple[TriedEdits, ...]
 
 
 @dataclass(slots=True)
@@ -146,7 +146,7 @@ class Knowledge:
     ranking: list[dict[str, Any]] = field(default_factory=list)
     units: dict[tuple[str, int], dict[str, Any]] = field(default_factory=dict)
     names: dict[str, dict[str, Any]] = field(default_factory=dict)
-    tried: list[Attempt] = field(default_factory=list)
+    tried: list[TriedEdits] = field(default_factory=list)
     command: str = ""
     finished: bool = False
     checks: int = 0
@@ -188,7 +188,7 @@ def read_task(messages: Sequence[Message]) -> Task:
     )
 
 
-def _inside(attempt: Attempt) -> bool:
+def _inside(attempt: TriedEdits) -> bool:
     """Whether all edits are to files below the working directory; others are not worth trying."""
     return not any(edit.path.startswith(("/", "~")) or ".." in edit.path.split("/") for edit in attempt.patch)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.wording import STEP
-from heats.demo.edits import Attempt, best_of, patch_text, read_attempts
+from heats.demo.edits import TriedEdits, best_of, patch_text, read_attempts
 from heats.demo.judging import objects
 
 _RUN = re.compile(r'^repair (\{"k": "run".*\})$', re.MULTILINE)
@@ -63,7 +63,7 @@ def _calls(text: str) -> list[Call]:
     ]
 
 
-def _first(attempt: Attempt | None) -> list[Attempt]:
+def _first(attempt: TriedEdits | None) -> list[TriedEdits]:
     return [attempt] if attempt else []
 
 
@@ -81,7 +81,7 @@ def _problem(text: str) -> str:
     return f"{statement} Failing at the start: {run.get('failing')} of {run.get('tests')} tests ({names})."
 
 
-def _hypotheses(attempts: Sequence[Attempt], best: Attempt | None) -> list[dict[str, str]]:
+def _hypotheses(attempts: Sequence[TriedEdits], best: TriedEdits | None) -> list[dict[str, str]]:
     found = []
     if best and best.outcome:
         fate = "confirmed" if best.outcome.passes else "open"
@@ -91,7 +91,7 @@ def _hypotheses(attempts: Sequence[Attempt], best: Attempt | None) -> list[dict[
     return [{**item, "text": item["text"][:ITEM]} for item in found]
 
 
-def _progress(attempts: Sequence[Attempt], best: Attempt | None) -> str:
+def _progress(attempts: Sequence[TriedEdits], best: TriedEdits | None) -> str:
     if best is None:
         return f"{len(attempts)} edits tried, none helped."
     others = [a for a in attempts if a.outcome and a.patch != best.patch]
@@ -117,7 +117,7 @@ def _evidence(calls: Iterable[Call]) -> list[dict[str, Any]]:
     return claims if len(claims) <= 4 else [claims[0], *claims[-3:]]
 
 
-def _in_vain(attempts: Sequence[Attempt]) -> list[dict[str, str]]:
+def _in_vain(attempts: Sequence[TriedEdits]) -> list[dict[str, str]]:
     """What was tried without success, several per item, in readable notation."""
     lines = list(dict.fromkeys(a.text for a in attempts if a.outcome and not a.outcome.helps and not a.outcome.further))
     items: list[str] = []
@@ -131,7 +131,7 @@ def _in_vain(attempts: Sequence[Attempt]) -> list[dict[str, str]]:
     return [{"text": item, "fate": "refuted"} for item in items]
 
 
-def _end_state(calls: Sequence[Call], best: Attempt | None) -> str:
+def _end_state(calls: Sequence[Call], best: TriedEdits | None) -> str:
     applied = any("repair_run.py apply" in call.text for call in calls)
     submitted = any(call.tool == "submit" for call in calls)
     if not applied or best is None or best.outcome is None:
@@ -141,7 +141,7 @@ def _end_state(calls: Sequence[Call], best: Attempt | None) -> str:
     return f"{'submitted' if submitted else 'not submitted'} with {patch_text(best.patch)}; {state}"[:1150]
 
 
-def _doubts(best: Attempt | None, passing: Sequence[Attempt]) -> list[str]:
+def _doubts(best: TriedEdits | None, passing: Sequence[TriedEdits]) -> list[str]:
     doubts = []
     if best and best.outcome and best.outcome.passes:
         doubts.append("the edit was found by trying; only the visible tests speak for it")

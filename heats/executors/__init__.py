@@ -49,4 +49,4 @@ def open_executor(name: str, dataset: Dataset, *, pull: bool = False, prune: boo
         from heats.executors.ray_executor import RayExecutor
 
         return RayExecutor(dataset, pull=pull, prune=prune)
-    raise UsageError(f"--executor {name}: there are {', '.join(EXECUTORS)}")
+    raise UsageError(f"--executor {name}: unknown; choose one of {', '.join(EXECUTORS)}")

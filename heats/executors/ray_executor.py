@@ -158,7 +158,7 @@ class _Drive:
         if self._fatal is not None:
             raise self._fatal
         if self._left:
-            raise InfrastructureFailed("no machine of the Ray cluster is left; the same command goes on")
+            raise InfrastructureFailed("no machine of the Ray cluster is left; run the same command to resume")
 
     async def _feed(self, node: str, group: asyncio.TaskGroup) -> None:
         """Give a machine a task whenever one of its slots would be idle."""

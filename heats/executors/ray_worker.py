@@ -79,7 +79,7 @@ class Shard:
             wanted: Mapping[str, str] = self._order["tasks"]
             tasks = [task for task in env.tasks() if task.id in wanted]
             if {task.id: task_digest(task) for task in tasks} != wanted:
-                raise PreflightFailed(f"the data set {dataset.name} is another one on this machine")
+                raise PreflightFailed(f"the data set {dataset.name} differs on this machine")
             later = self._order["pull"] or isinstance(env, MakesImages)
             request = RunRequest(
                 command="sweep",

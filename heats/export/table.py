@@ -99,7 +99,7 @@ def _row(one: RolloutFacts) -> dict[str, Any]:
     if one.outcome is not None:
         outcome = one.outcome
         row |= outcome.model_dump(include={"exit", "steps", "duration_s", "seed", "patch_sha256", "patch_bytes"})
-        row |= outcome.usage.model_dump()
+        row |= outcome.usage.model_dump(exclude={"sandbox_s"})
         detail = outcome.error or outcome.detail
         row |= {"model": one_line(outcome.model, 400) or None, "temperature": outcome.temperature}
         row |= {"detail": one_line(detail, 400) or None}

@@ -181,7 +181,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
             await environment.upload_file(Path(file.name), _ARCHIVE)
         done = await environment.exec(command=unpack_command(_ARCHIVE, remove), user="root")
         if done.return_code != 0:
-            raise SandboxError(f"the winner's state could not be put back: {(done.stderr or done.stdout or '')[-300:]}")
+            raise SandboxError(f"the winner's state could not be restored: {(done.stderr or done.stdout or '')[-300:]}")
 
     async def _in_place(self, instruction: str, environment: Any, context: Any) -> None:
         """Play one rollout in Harbor's own machine."""

@@ -19,7 +19,7 @@ from heats.store.store import RunStore
 
 KNOWN = (
     "*.traj.json, *.traj, ATIF and other trajectories as *.json, *.eval, preds.json, *.jsonl, *.diff, *.patch, "
-    "and runs of heats"
+    "and heats runs"
 )
 
 

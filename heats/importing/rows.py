@@ -72,8 +72,8 @@ def why_unknown(row: object) -> str:
     if is_data_row(row):
         return "a row of a data set, not an attempt"
     if isinstance(row, Mapping) and "instance_id" in row:
-        return "it has an instance_id and no model_patch, nor what other tools call it"
-    return "not of a known shape (no instance_id and model_patch)"
+        return "it has an instance_id but no model_patch or equivalent"
+    return "unknown format (no instance_id and model_patch)"
 
 
 def _is_by_instance(document: Row) -> bool:
@@ -98,7 +98,7 @@ def _read_row(document: object, source: str, path: Path) -> list[Found] | None:
         return list(read(without_surrogates(document), source, path))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         why = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        return [LeftOut(source, f"a field is not as the format says ({why})", str(document.get("instance_id") or ""))]
+        return [LeftOut(source, f"a field does not match the format ({why})", str(document.get("instance_id") or ""))]
 
 
 def _trajectory(document: object, source: str, path: Path) -> Found:
@@ -134,14 +134,14 @@ def _inspect(log: Row, source: str, path: Path) -> Iterator[Found]:
 
 def _patch_text(value: object) -> bytes:
     if value is not None and not isinstance(value, str):
-        raise ValueError("the patch is no text")
+        raise ValueError("the patch is not text")
     return encoded(value)
 
 
 def _instance(row: Row) -> str:
     name = row["instance_id"]
     if not isinstance(name, str | int) or not str(name).strip():
-        raise ValueError("instance_id is no name")
+        raise ValueError("instance_id is not a valid name")
     return str(name)
 
 

@@ -89,6 +89,8 @@ class AttemptsEnv:
         repository: where patches are verified with its tests; None if nothing is executed.
     """
 
+    grades = False
+
     def __init__(self, contests: Sequence[Contest], repository: RepositoryEnv | None = None) -> None:
         whole = sha256("".join(contest.digest() for contest in contests).encode())
         self.name = f"attempts-{whole.hexdigest()[:16]}"
@@ -136,7 +138,7 @@ class AttemptsEnv:
 
     def _place(self) -> RepositoryEnv:
         if self.repository is None:
-            raise BackendUnavailable("these attempts came without a repository")
+            raise BackendUnavailable("these attempts have no repository")
         return self.repository
 
 
@@ -152,7 +154,7 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
         Whatever `heats.runner.run.play` raises.
     """
     async with at_work(request) as work:
-        at_once = asyncio.Semaphore(request.config.workers + 2)
+        at_once = asyncio.Semaphore(request.config.at_once + 2)
 
         async def one(contest: Contest, task: Task) -> TaskResult:
             async with at_once:

@@ -54,8 +54,8 @@ def _name(attempt: Attempt, named_by: NamedBy | None) -> str:
 def _question(lost: Sequence[Attempt], known: set[str], places: int) -> str:
     named = ", ".join(one.source for one in lost[:_SHOWN]) + (" ..." if len(lost) > _SHOWN else "")
     why = f" (others are at {', '.join(sorted(known)[:_SHOWN])})" if known else ""
-    why = why or (" (they lie in different folders)" if places > 1 else "")
+    why = why or (" (they are in different folders)" if places > 1 else "")
     return (
         f"cannot tell the task of {named}{why}: give --task ID for all of them, or --tasks-from folder (or file) to "
-        "take the names of folders (or files) as task ids"
+        "use folder (or file) names as task ids"
     )

@@ -67,11 +67,11 @@ def measure(directory: Path) -> Measured:
     for task_id in task_ids(run):
         _count(read_task(run, task_id), basis, counts)
     if not counts.first_heat:
-        raise UsageError(f"--from {directory}: no rollout of it was graded or tested, so no pass rate is known")
+        raise UsageError(f"--from {directory}: none of its rollouts was graded or tested, so its pass rate is unknown")
     mean = sum(passed for passed, _ in counts.first_heat) / sum(known for _, known in counts.first_heat)
     enough = len(counts.first_heat) >= FEWEST_TASKS
     concentration = fit_concentration(counts.first_heat) if enough else usual_concentration()
-    told = "hidden tests" if basis == "pass" else "the tests that were given"
+    told = "hidden tests" if basis == "pass" else "your tests"
     accuracy, unsaid = _accuracy(counts)
     step, summary, vote = _costs(run, counts)
     return Measured(
@@ -85,7 +85,7 @@ def measure(directory: Path) -> Measured:
         vote=vote,
         notes=(
             f"pass rates of {several(len(counts.first_heat), 'task')} by {told}: mean {mean:.3f}, "
-            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to say)'}",
+            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to measure)'}",
             unsaid or f"judge accuracy by heat: {', '.join(f'{one:.2f}' for one in accuracy)}",
         ),
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from core.registry import optional_module
 from heats import formatting as say
 from heats.errors import UsageError
-from heats.planning.plan import Budget, Outlook
+from heats.planning.plan import Outlook, TaskLimits
 from heats.report.report import render
 from heats.store.files import write_bytes
 
@@ -17,7 +17,7 @@ UNITS = {"usd": "USD", "tokens": "tokens", "seconds": "seconds", "calls": "model
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class SettingDot:
     """One setting with its coordinates. `kind` is its CSS class, by T."""
 
     x: float
@@ -39,7 +39,7 @@ class Plot:
     """
 
     unit: str
-    dots: tuple[Dot, ...]
+    dots: tuple[SettingDot, ...]
     frontier: str
     limit: float | None
     x_ticks: tuple[tuple[float, str], ...]
@@ -49,7 +49,7 @@ class Plot:
     height: float = BOTTOM + 70
 
 
-def cost_unit(found: Sequence[Outlook], budget: Budget) -> str:
+def cost_unit(found: Sequence[Outlook], budget: TaskLimits) -> str:
     """The cost on the x axis: the one that is limited, else the first known of money, tokens and calls."""
     limited = [unit for unit in UNITS if getattr(budget, unit) is not None]
     known = [unit for unit in ("usd", "tokens", "calls") if any(getattr(one, unit) for one in found)]
@@ -65,7 +65,7 @@ def frontier(found: Sequence[Outlook], unit: str) -> list[Outlook]:
     return best
 
 
-def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> Plot:
+def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> Plot:
     """Compute the coordinates of every setting.
 
     Args:
@@ -86,11 +86,11 @@ def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget
     def y(share: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * (share - floor) / (ceiling - floor)
 
-    def dot(one: Outlook) -> Dot:
+    def dot(one: Outlook) -> SettingDot:
         method = one.method
         radius, kind = 3 + math.log2(method.rollouts), f"t{min(method.iterations, 3)}"
         place = (x(getattr(one, unit)), y(one.forecast.final))
-        return Dot(*place, radius, kind, _said(one, unit), one.within, one is best)
+        return SettingDot(*place, radius, kind, _said(one, unit), one.within, one is best)
 
     limit = getattr(budget, unit)
     line = frontier(found, unit)
@@ -127,7 +127,7 @@ def _said(one: Outlook, unit: str) -> str:
     return f"{setting}: final {100 * one.forecast.final:.1f} %, {say_cost(getattr(one, unit), unit)} {UNITS[unit]}"
 
 
-def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
+def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> None:
     """Write the plot as SVG, or as PNG if matplotlib is installed.
 
     Args:
@@ -158,7 +158,7 @@ def svg(plot: Plot, best: Outlook | None) -> str:
     return render("forecast.svg.j2", plot=plot, told=told, **box)
 
 
-def _write_png(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
+def _write_png(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> None:
     figures = optional_module("matplotlib.figure", "--plot with a name other than .svg")
     unit = cost_unit(found, budget)
     figure = figures.Figure(figsize=(7.2, 4.5), dpi=150, layout="constrained")

@@ -26,7 +26,7 @@ def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None =
         rows.append([mark, *_cells(one, low, high)])
     numbers = [column for column in range(len(rows[0])) if column not in (0, 9)]
     lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(9,), drop=("calls", "Sel-K", "tokens"))
-    told = "* the cheapest of those as good as the best, up to one standard error; - over a limit"
+    told = "* cheapest setting within one standard error of the best; - over a limit"
     return "\n".join([*lines, "", told if best else "no setting is within the limits"])
 
 

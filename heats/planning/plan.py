@@ -40,7 +40,7 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class TaskLimits:
     """Limits for one task; None means no limit."""
 
     calls: float | None = None
@@ -96,7 +96,7 @@ def settings(
 
 
 def outlooks(
-    methods: Sequence[Method], world: World, prices: Prices, budget: Budget, *, tasks: int = 1000, seed: int = 0
+    methods: Sequence[Method], world: World, prices: Prices, budget: TaskLimits, *, tasks: int = 1000, seed: int = 0
 ) -> Iterator[Outlook]:
     """Simulate each setting on the same tasks.
 
@@ -128,7 +128,7 @@ def best(found: Sequence[Outlook], tasks: int) -> Outlook | None:
     return min((one for one in allowed if one.forecast.final >= top - error), key=lambda one: (one.usd, one.calls))
 
 
-def _outlook(method: Method, forecast: Forecast, prices: Prices, budget: Budget) -> Outlook:
+def _outlook(method: Method, forecast: Forecast, prices: Prices, budget: TaskLimits) -> Outlook:
     steps = [_steps(method, prices, heat) for heat in range(method.iterations)]
     ran, summaries, votes = method.rollouts * sum(steps), forecast.rollouts, forecast.votes
     parts = ((ran, prices.step), (summaries, prices.rollout), (summaries, prices.summary), (votes, prices.vote))

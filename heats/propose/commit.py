@@ -8,7 +8,7 @@ from envs.base import Patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.config import read_author
 from heats.propose.git import Git, complaint, hand_over
-from heats.propose.rules import Change
+from heats.propose.rules import FileChange
 
 _IDENT = re.compile(r"^(.*) <(.*)> \d+ [+-]\d{4}$")
 
@@ -37,7 +37,7 @@ class Commit:
     id: str
     tree: str
     parent: str
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
 
 
 def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
@@ -63,7 +63,7 @@ def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
         tree, parent = _merge(scratch, source.onto, between), source.onto
     changes = tuple(_changes(scratch, parent, tree))
     if not changes:
-        raise PatchRefused(f"the patch changes nothing: {parent[:12]} has it already")
+        raise PatchRefused(f"the patch changes nothing: {parent[:12]} already contains it")
     return Commit(_commit_tree(scratch, tree, parent, source.message, who), tree, parent, changes)
 
 
@@ -87,7 +87,7 @@ def _merge(scratch: Git, onto: str, commit: str) -> str:
     return tree
 
 
-def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
+def _changes(scratch: Git, old: str, new: str) -> Iterator[FileChange]:
     flags = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--raw", "--numstat")
     fields = scratch.run("diff-tree", *flags, old, new).stdout.split(b"\0")
     pairs, at = [], 0
@@ -96,7 +96,7 @@ def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
         at += 2
     binary = {field.split(b"\t", 2)[2] for field in fields[at:] if field.startswith(b"-\t-\t")}
     for (old_mode, new_mode, *_), path in pairs:
-        yield Change(path, old_mode, new_mode, path in binary)
+        yield FileChange(path, old_mode, new_mode, path in binary)
 
 
 def _identity(user: Git, author: str) -> dict[str, str]:
@@ -121,7 +121,7 @@ def check_branch(user: Git, name: str) -> None:
         UsageError
     """
     if name.startswith("-") or user.run("check-ref-format", f"refs/heads/{name}", ok=(0, 1, 129)).code:
-        raise UsageError(f"--branch: {name!r} is no name for a branch")
+        raise UsageError(f"--branch: {name!r} is not a valid branch name")
 
 
 def present(user: Git, name: str, commit: Commit) -> str | None:
@@ -192,6 +192,6 @@ def moved(user: Git, base: str, head: str) -> str | None:
     if head == base:
         return None
     if user.run("merge-base", "--is-ancestor", base, head, ok=(0, 1)).code:
-        return f"HEAD does not contain the run's base {base[:12]} (any more); the branch starts from that base"
+        return f"HEAD does not contain the run's base {base[:12]} ; the branch starts from that base"
     count = user.run("rev-list", "--count", f"{base}..{head}").text
     return f"HEAD is {count} commit(s) ahead of the run's base {base[:12]}; --onto HEAD merges the patch onto it"

@@ -152,7 +152,7 @@ def scratch_repository(user: Git) -> Iterator[Git]:
     paths = ("--git-path", "objects", "--git-path", "shallow")
     shape, *found = user.run("rev-parse", "--show-object-format", *paths).text.split("\n")
     if len(found) != 2:
-        raise UsageError("--repo: a path with a line end in it cannot be used")
+        raise UsageError("--repo: the path must not contain a newline")
     objects, shallow = (Path(user.repo.git_dir, path).resolve() for path in found)
     with tempfile.TemporaryDirectory(prefix="heats-propose-") as folder:
         place = Path(folder, "scratch.git")

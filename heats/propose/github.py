@@ -75,7 +75,7 @@ class GitHub:
         except (OSError, HTTPException, ValueError, RecursionError) as error:
             reason = getattr(error, "reason", None) or error
             raise RemoteFailed(
-                f"{what}: no usable answer ({one_line(str(reason))}); the same command tries again"
+                f"{what}: unusable answer ({one_line(str(reason))}); run the same command to try again"
             ) from None
 
 
@@ -95,11 +95,13 @@ def _refusal(error: urllib.error.HTTPError, token: str) -> str:
         said = ""
     hints = {
         401: "the token is not valid",
-        403: "the token may not do this, or the rate limit is reached",
-        404: "no such repository, or the token does not see it",
-        422: "GitHub does not take it as given",
+        403: "the token lacks permission, or the rate limit is reached",
+        404: "the repository does not exist, or the token cannot see it",
+        422: "GitHub rejected the request",
     }
-    hint = hints.get(error.code, "a redirect is not followed" if 300 <= error.code < 400 else "")
+    hint = hints.get(
+        error.code, "GitHub answered with a redirect, which is not followed" if 300 <= error.code < 400 else ""
+    )
     text = f"{error.code} {hint}".strip() + (f" ({one_line(said, 300)})" if said else "")
     return text.replace(token, "***")
 
@@ -108,7 +110,7 @@ def _read_pull(reply: Any, *, created: bool) -> PullRequest:
     try:
         return PullRequest(int(reply["number"]), one_line(str(reply["html_url"]), 500), created)
     except (KeyError, TypeError, ValueError):
-        raise RemoteFailed("GitHub's answer describes no pull request") from None
+        raise RemoteFailed("GitHub's answer does not describe a pull request") from None
 
 
 def read_token() -> str:
@@ -127,7 +129,7 @@ def find_api(api_url: str = "") -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise UsageError(f"--api-url: {one_line(api)} is not https")
     if parts.username or parts.password or parts.query:
-        raise UsageError("--api-url: give it without user, password and query")
+        raise UsageError("--api-url: must not contain a user, password or query")
     return api
 
 
@@ -160,7 +162,7 @@ def open_github(remote: Remote, *, api_url: str = "", slug: str = "") -> GitHub:
     host = _web_host(api)
     if not slug and (remote.host != host or not remote.slug):
         raise UsageError(
-            f"the remote {remote.name} is no repository of {host}: give --github-repo OWNER/NAME, "
+            f"the remote {remote.name} is not a repository on {host}: give --github-repo OWNER/NAME, "
             "and --api-url or GITHUB_API_URL for another server"
         )
     chosen = slug or remote.slug

@@ -18,7 +18,7 @@ from envs.base import Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
-from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
+from heats.propose.attempts import PlayedMatch, TriedRollout, read_attempts, read_contests
 from heats.report.decision import Decision, read_decision
 from heats.store.files import read_record, write_bytes, write_record
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
@@ -72,8 +72,8 @@ class Proposal(Record):
     broken: Names = Field((), max_length=MAX_NAMES)
     still_failing: Names = Field((), max_length=MAX_NAMES)
     restored: Names = Field((), max_length=MAX_NAMES)
-    attempts: tuple[Attempt, ...] = Field((), max_length=MAX_NAMES)
-    contests: tuple[Contest, ...] = Field((), max_length=MAX_NAMES)
+    attempts: tuple[TriedRollout, ...] = Field((), max_length=MAX_NAMES)
+    contests: tuple[PlayedMatch, ...] = Field((), max_length=MAX_NAMES)
     same: int = Field(0, ge=0)
     omitted: int = Field(0, ge=0)
     usage: Usage = Usage()
@@ -94,7 +94,7 @@ def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = No
     """
     task = read_task(run, _one_task(run, task_id))
     if task.result is None:
-        raise UsageError(f"task {one_line(task.id)} is not finished: run the same command again first")
+        raise UsageError(f"task {one_line(task.id)} is not finished: finish the run first")
     name = rollout or task.selected
     chosen = task.find(name)
     if rollout is not None and chosen is None:
@@ -104,11 +104,11 @@ def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = No
     patch = task.store.rollout(name).patch()
     known = task.result.patch_sha256 if name == task.selected else ""
     if chosen.outcome is None or (known and patch.sha256 != known):
-        raise PatchRefused(f"patch.diff of {name} is not what the run made; its digest differs")
+        raise PatchRefused(f"patch.diff of {name} was changed after the run; its digest differs")
     if not patch:
-        raise PatchRefused(f"{name} made no patch")
+        raise PatchRefused(f"{name} produced no patch")
     if patch.data.startswith(STATE_MARK.encode()):
-        raise PatchRefused("attempts at this task hand in the state of their sandbox, which is no patch")
+        raise PatchRefused("attempts at this task submit the end state of their sandbox, not a patch")
     return _facts(run, task, chosen, patch), patch
 
 
@@ -164,14 +164,14 @@ def _base(task: TaskFacts) -> str:
     kept = read_record(task.store.directory / "task.json", Task)
     found = (task.result.base_commit if task.result else "") or (kept.base_commit if kept else "")
     if not found:
-        raise PatchRefused("the run names no commit that its patches apply to, so there is none to branch from")
+        raise PatchRefused("the run does not record a base commit to branch from")
     return found
 
 
 def _reason(task: TaskFacts, chosen: RolloutFacts, evidence: Evidence | None) -> str:
     if task.result is not None and chosen.id == task.result.selected and task.result.detail:
         return task.result.detail
-    return evidence.reason if evidence is not None else "no tests were run on it"
+    return evidence.reason if evidence is not None else "no tests ran on it"
 
 
 def _tests(report: TestReport | None) -> Tests | None:

@@ -42,7 +42,7 @@ def find_remote(user: Git, name: str) -> Remote:
         UsageError: the repository has no such remote.
     """
     if name.startswith("-"):
-        raise UsageError(f"--remote: {name!r} is no name of a remote")
+        raise UsageError(f"--remote: {name!r} is not a valid remote name")
     try:
         url = user.run("remote", "get-url", "--push", name).text
     except GitFailed:
@@ -93,7 +93,7 @@ def push(user: Git, remote: Remote, commit: str, branch: str, *, token: str = ""
             return False
         if there and not force:
             raise UsageError(
-                f"{remote.name} has another branch {branch}: choose a name with --branch, or replace it with --force"
+                f"{remote.name} has a different branch {branch}: choose another name with --branch, or use --force"
             )
         flags = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
         lease = f"--force-with-lease={ref}:{there}"
@@ -103,7 +103,7 @@ def push(user: Git, remote: Remote, commit: str, branch: str, *, token: str = ""
     if pushed.code:
         said = [line for line in pushed.text.splitlines() if line.startswith("!")]
         why = said[0].split("\t")[-1] if said else complaint(pushed)
-        raise RemoteFailed(_hide(f"{remote.name} did not take the branch {branch}: {without_password(why)}", token))
+        raise RemoteFailed(_hide(f"{remote.name} rejected the branch {branch}: {without_password(why)}", token))
     return True
 
 

@@ -40,7 +40,7 @@ HARMLESS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """What a commit does to one path. Modes are git's, `000000` for a missing file."""
 
     path: bytes
@@ -60,7 +60,7 @@ class Rules:
     protected: Sequence[str] = ()
 
 
-def check_changes(changes: Iterable[Change], rules: Rules) -> None:
+def check_changes(changes: Iterable[FileChange], rules: Rules) -> None:
     """Refuse changes that the rules do not allow.
 
     Raises:
@@ -77,7 +77,7 @@ def check_changes(changes: Iterable[Change], rules: Rules) -> None:
         raise PatchRefused(f"the patch changes {', '.join(found[:5])}{more}")
 
 
-def _problems(change: Change, rules: Rules) -> Iterator[str]:
+def _problems(change: FileChange, rules: Rules) -> Iterator[str]:
     def any_of(patterns: Iterable[str]) -> bool:
         return any(matches(change.path, pattern) for pattern in patterns)
 
@@ -86,11 +86,11 @@ def _problems(change: Change, rules: Rules) -> Iterator[str]:
     if not rules.allow_lock_files and any_of(LOCK_FILES):
         yield "a lock file: --allow-lock-files"
     if any_of(SETTINGS):
-        yield "a file that tools obey by its presence: --allow-path"
+        yield "a file that tools act on when present: --allow-path"
     path = change.path.decode("utf-8", "replace")
     named = any_of((*CI_FILES, *LOCK_FILES, *HARMLESS))
     if not rules.allow_build and not named and (is_build_file(path) or is_runner_file(path)):
-        yield "builds the project or steers its tests: --allow-build"
+        yield "a build file or test setting: --allow-build"
     if change.new_mode == "000000" and is_test_file(path):
         yield "deletes tests: --allow-path"
     if any_of(rules.protected):

@@ -107,7 +107,7 @@ def _round(least: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class RunDot:
     """Coordinates of one run: its cost, its accuracy and the interval of the latter."""
 
     name: str
@@ -123,7 +123,7 @@ class Dot:
 class Scatter:
     """Cost against accuracy. `line` joins the runs to which no other is both cheaper and better."""
 
-    dots: tuple[Dot, ...]
+    dots: tuple[RunDot, ...]
     line: str
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
@@ -154,7 +154,7 @@ def draw_scatter(points: Sequence[Point], say_cost: Callable[[float], str]) -> S
     for name, cost, share, low, high, frontier in points:
         text = f"{name}: {share * 100:.1f} % for {say_cost(cost)} a task"
         ends = (y(share if low is None else low), y(share if high is None else high))
-        dots.append(Dot(name, x(cost), y(share), *ends, frontier, text))
+        dots.append(RunDot(name, x(cost), y(share), *ends, frontier, text))
     best = sorted((dot.x, dot.y) for dot in dots if dot.frontier)
     return Scatter(
         tuple(dots),

@@ -67,7 +67,7 @@ class Comparison:
             if different < LEAST_DIFFERENT:
                 found.append(
                     f"too few tasks to tell {run.name} from {self.runs[0].name}: {different} of {len(self.by_task)} "
-                    f"end differently, and fewer than {LEAST_DIFFERENT} can be chance (sign test, 5 %)"
+                    f"end differently, and fewer than {LEAST_DIFFERENT} may be chance (sign test, 5 %)"
                 )
         return tuple(found)
 
@@ -94,11 +94,11 @@ def compare(runs: Sequence[RunStore]) -> Comparison:
     bases = {one.basis for one in figures}
     if len(bases) > 1:
         meanings = ", ".join(sorted(MEANING[basis] for basis in bases))
-        raise UsageError(f"the runs cannot be compared, success means different things in them: {meanings}")
+        raise UsageError(f"the runs cannot be compared, because they measure success differently: {meanings}")
     known = [{task.task: task for task in one.tasks if task.final is not None} for one in figures]
     common = [task for task in known[0] if all(task in other for other in known)]
     if not common:
-        raise UsageError("the runs have no task in common whose result is known in all of them")
+        raise UsageError("the runs share no task that all of them finished")
     found = [_compared(run, [tasks[task] for task in common]) for run, tasks in zip(runs, known, strict=True)]
     by_task = {task: tuple(tasks[task].final or 0.0 for tasks in known) for task in common}
     everything = {task for tasks in figures for task in (one.task for one in tasks.tasks)}
@@ -203,7 +203,7 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
     rows += [_row(run) for run in found.runs]
     lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=("pass@", "cost", "tokens", "95 %", "better"))
     tasks = say.several(len(found.by_task), "common task")
-    notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are of a task; * no run is cheaper and better"]
+    notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are per task; * no other run is cheaper and better"]
     if found.left_out:
         notes.append(f"{say.several(found.left_out, 'task')} not finished in every run: left out")
     return "\n".join([*lines, "", *notes, *found.doubts]) + "\n"

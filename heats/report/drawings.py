@@ -123,7 +123,7 @@ def decided(match: Match) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Period:
     """A period in a row; `kind` is its CSS class."""
 
     kind: str
@@ -153,7 +153,7 @@ class TimeLine:
     left: float = 170
 
 
-def draw_timeline(rows: Sequence[tuple[str, Sequence[Span]]]) -> TimeLine | None:
+def draw_timeline(rows: Sequence[tuple[str, Sequence[Period]]]) -> TimeLine | None:
     """Rows of spans in seconds, scaled to the total duration; None if there is nothing to draw."""
     spans = [span for _, row in rows for span in row]
     if not spans:

@@ -13,13 +13,13 @@ def judge_line(bracket: Bracket) -> str:
         told.append(f"both orders agree in {report.consistent} of {say.several(report.compared, 'pair')}")
         flipped = report.compared - report.consistent
         if flipped:
-            told.append(f"who was shown first won {report.first} of the other {flipped} (p {report.p_value:.2g})")
+            told.append(f"the first shown won {report.first} of the other {flipped} (p {report.p_value:.2g})")
     if report.votes:
-        told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes are for the first shown")
+        told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes went to the first shown")
     if report.unheard:
         told.append(f"no vote could be read in {say.several(report.unheard, 'match', 'matches')}")
     if report.one_sided:
-        told.append(f"votes of one order alone could be read in {say.several(report.one_sided, 'match', 'matches')}")
+        told.append(f"only votes of one order could be read in {say.several(report.one_sided, 'match', 'matches')}")
     if report.abstentions:
         told.append(say.several(report.abstentions, "abstention"))
     if report.sensitive:

@@ -127,7 +127,7 @@ def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
         found.append((f"heat {heat}, pass@1", totals.pass_at_1[heat], False))
         if heat < totals.heats - 1:
             found.append((f"kept after heat {heat} (Sel-K)", totals.kept[heat], False))
-    found.append(("one at random of the last heat", totals.random_pick, False))
+    found.append(("random rollout of the last heat", totals.random_pick, False))
     found.append(("final choice", totals.final, True))
     found += [(f"heat {heat}, pass@N (oracle)", value, False) for heat, value in enumerate(totals.pass_at_n)]
     return [(name, value, say.percent(value), lead) for name, value, lead in found]

@@ -50,7 +50,7 @@ def write_plots(run: RunStore, directory: Path) -> list[Path]:
     basis, heats = heat_curves(run)
     known = [heat for heat in heats if heat.passes]
     if basis == "none" or not known:
-        raise UsageError(f"{run.directory}: neither grades nor evidence, so there is no success to plot")
+        raise UsageError(f"{run.directory}: neither grades nor evidence, so there is nothing to plot")
     written = _save(directory, "pass-at-k", lambda axes: _pass_at_k(axes, known, MEANING[basis]))
     if any(heat.by_round for heat in known):
         written += _save(directory, "accuracy-by-round", lambda axes: _by_round(axes, known))
@@ -102,7 +102,9 @@ def _by_round(axes: "Axes", heats: Sequence[HeatCurves]) -> None:
         if heat.by_round:
             _band(axes, heat.heat, range(len(heat.by_round[0])), heat.by_round)
             told = [f"{right}/{mixed}" for right, mixed in heat.decided]
-            axes.plot([], [], " ", label=f"right of mixed matches: {', '.join(told)}" if told else "no mixed match")
+            axes.plot(
+                [], [], " ", label=f"mixed matches decided correctly: {', '.join(told)}" if told else "no mixed match"
+            )
     axes.set_xlabel("rounds played")
     axes.set_ylabel("candidates in play that pass (%)")
     _whole(axes.xaxis)

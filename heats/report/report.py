@@ -29,7 +29,7 @@ from heats.report.figures import TaskFigures
 from heats.report.overview import SUCCESS_WORDS, TONES, OverviewFacts, overview
 from heats.report.spending import HeatWork, sum_work, work_by_heat
 from heats.report.table import RunFigures
-from heats.report.task_page import Budget, view_task
+from heats.report.task_page import PageBudget, view_task
 from heats.report.timeline import by_task, drawn_events
 from heats.store.events import Event
 from heats.store.files import slug, write_bytes
@@ -121,10 +121,10 @@ def _clear(folder: Path) -> None:
         folder.rmdir()
 
 
-def _budget(tasks: int) -> Budget:
+def _budget(tasks: int) -> PageBudget:
     if tasks > MANY_TASKS:
-        return Budget(TASK_BUDGET, COLOURED_OF_MANY)
-    return Budget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
+        return PageBudget(TASK_BUDGET, COLOURED_OF_MANY)
+    return PageBudget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
 
 
 def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[TaskPage]:
@@ -156,7 +156,7 @@ class PageMaker:
 
     directory: Path
     basis: Basis
-    budget: Budget
+    budget: PageBudget
     tasks: tuple[str, ...]
     beside: Path | None
 

@@ -15,8 +15,8 @@ _LEAST_TELLING = ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost
 """Columns to drop if there is no room, in this order."""
 MEANING = {
     "pass": "pass rates by the hidden tests",
-    "verified": "no grades: shares verified by the tests that were given",
-    "none": "neither grades nor evidence: success is not known",
+    "verified": "no grades: shares verified by your tests",
+    "none": "neither grades nor evidence: success is unknown",
 }
 
 
@@ -76,7 +76,7 @@ def totals_table(figures: Figures) -> Table:
         table.add_row(f"heat {heat}", *map(say.percent, figure), "" if steps is None else f"{steps:.1f}")
         if heat < totals.heats - 1:
             table.add_row(f"kept after heat {heat} (Sel-K)", say.percent(totals.kept[heat]))
-    table.add_row("one of the last heat at random", say.percent(totals.random_pick))
+    table.add_row("random rollout of the last heat", say.percent(totals.random_pick))
     table.add_row(Text("final choice", style="bold"), Text(say.percent(totals.final), style="bold"))
     return table
 
@@ -118,14 +118,14 @@ def notes(figures: Figures) -> list[str]:
     """Notes needed to read the figures correctly."""
     totals = figures.totals
     found = [
-        (totals.infrastructure_failed, "failed by infrastructure: counted as no success"),
-        (totals.unknown if figures.basis != "none" else 0, "without a grade: in no share"),
-        (totals.unfinished, "not finished: in no share"),
+        (totals.infrastructure_failed, "lost to infrastructure: counted as failures"),
+        (totals.unknown if figures.basis != "none" else 0, "without a grade: not counted"),
+        (totals.unfinished, "not finished: not counted"),
     ]
     lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
     failed = sum(task.status in ("error", "budget") for task in figures.tasks)
     if failed:
-        lines.append(f"{say.several(failed, 'task')} without a result: counted as no success")
+        lines.append(f"{say.several(failed, 'task')} without a result: counted as failures")
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")

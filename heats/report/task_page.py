@@ -32,7 +32,7 @@ MAX_STEPS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutView:
+class RolloutSection:
     """One rollout."""
 
     anchor: str
@@ -52,7 +52,7 @@ class RolloutView:
 
 
 @dataclass(frozen=True, slots=True)
-class MatchView:
+class MatchSection:
     """One match, with its votes in words."""
 
     anchor: str
@@ -68,9 +68,9 @@ class HeatView:
     """One heat."""
 
     number: int
-    rollouts: tuple[RolloutView, ...]
+    rollouts: tuple[RolloutSection, ...]
     bracket: BracketDrawing | None
-    matches: tuple[MatchView, ...]
+    matches: tuple[MatchSection, ...]
     merged: tuple[tuple[str, tuple[str, ...]], ...]
     kept: tuple[str, ...]
     cross: CrossView | None
@@ -91,7 +91,7 @@ class TestsView:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskView:
+class TaskSection:
     """One task's page."""
 
     slug: str
@@ -100,7 +100,7 @@ class TaskView:
     detail: str
     statement: str
     heats: tuple[HeatView, ...]
-    chosen: RolloutView | None
+    chosen: RolloutSection | None
     patches: tuple[PatchView, ...]
     tests: TestsView | None
     timeline: TimeLine | None
@@ -115,12 +115,12 @@ class TaskView:
         found = [("Patch", "patch")] if any(patch.selected for patch in self.patches) else []
         found += [(f"Heat {heat.number}", f"heat-{heat.number}") for heat in self.heats]
         found += [("Patches", "patches")] if len(self.patches) > 1 else []
-        found += [("Time line", "time")] if self.timeline is not None else []
+        found += [("Timeline", "time")] if self.timeline is not None else []
         return tuple((name, f"#{self.slug}/{where}") for name, where in found)
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
+class PageBudget:
     """Maximum characters of a page's trajectories (approximate; fields are cut accordingly) and coloured source."""
 
     text: int
@@ -138,7 +138,9 @@ class _How:
     patches: Mapping[str, PatchView]
 
 
-def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: Budget) -> TaskView:
+def view_task(
+    run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: PageBudget
+) -> TaskSection:
     """Gather the data of a task's page.
 
     Args:
@@ -160,7 +162,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
     everyone = [one for heat in heats for one in heat.rollouts]
     first = next((one for one in trajectories.values() if one is not None), None)
     ended = facts.result or facts.failed
-    return TaskView(
+    return TaskSection(
         slug=place,
         facts=facts,
         status=facts.ending(basis),
@@ -177,7 +179,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
     )
 
 
-def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView:
+def _heat(how: _How, number: int, rollouts: tuple[RolloutSection, ...]) -> HeatView:
     bracket = how.task.brackets[number]
     matches = (one for played in bracket.rounds for one in played) if bracket is not None else ()
     return HeatView(
@@ -192,21 +194,21 @@ def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView
     )
 
 
-def _match(place: str, heat: int, match: Match) -> MatchView:
+def _match(place: str, heat: int, match: Match) -> MatchSection:
     reasons = tuple(
         (vote.choice or "", excerpt(resolved(vote, say.short), 1200), vote.presentation_sensitive)
         for vote in match.votes
     )
     shown = tuple((one, say.votes(votes) if match.votes else None) for one, votes in tally(match).items())
-    return MatchView(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
+    return MatchSection(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
 
 
-def _rollout(how: _How, facts: RolloutFacts, trajectory: Trajectory | None) -> RolloutView:
+def _rollout(how: _How, facts: RolloutFacts, trajectory: Trajectory | None) -> RolloutSection:
     task, anchor = how.task, f"{how.place}/{facts.id}"
     outcome = facts.outcome
     steps = trajectory.steps if trajectory is not None else ()
     heat = RolloutId.parse(facts.id).heat
-    return RolloutView(
+    return RolloutSection(
         anchor=anchor,
         id=facts.id,
         short=say.short(facts.id),
@@ -240,7 +242,7 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, str, tuple[str, ...], in
         ("fixed", "good", evidence.fixed),
         ("broken", "bad", evidence.broken),
         ("still failing", "weak", evidence.still_failing),
-        ("protected files put back", "weak", evidence.restored),
+        ("protected files restored", "weak", evidence.restored),
     )
     for name, tone, tests in groups:
         if tests:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from heats.errors import PreflightFailed
 
-FILES, FILES_A_WORKER = 96, 24
+FILES, FILES_A_WORKER = 160, 24
 """Number of open files that a run needs, and that each working sandbox adds: pipes, connections, records."""
 MEMORY_MB, MEMORY_A_WORKER_MB = 384, 16
 ADDRESSES_MB = 2048

@@ -30,7 +30,7 @@ def main_model(config: HeatsConfig) -> ModelConfig:
     """
     if config.model is None and not config.models:
         raise UsageError(
-            "say which model to use: --model NAME --base-url URL for a server, or --model builtin:repair to try without"
+            "no model given: use --model NAME --base-url URL, or --model builtin:repair to try heats without a server"
         )
     return config.model or _complete(config.models[0], None)
 
@@ -70,8 +70,8 @@ def sameness(config: HeatsConfig) -> str:
     if most < 2:
         return ""
     return (
-        f"{most} of {config.rollouts} rollouts of a heat have the same model at temperature 0: they may do the same; "
-        "raise model.temperature, or spread them with temperatures"
+        f"{most} of {config.rollouts} rollouts of a heat use the same model at temperature 0 and may all do the same: "
+        "raise model.temperature, or set temperatures"
     )
 
 

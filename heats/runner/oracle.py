@@ -29,7 +29,7 @@ class OracleAgent:
 
     def __init__(self, env: Env) -> None:
         if not isinstance(env, KnowsSolution):
-            raise UsageError(f"--agent oracle: the env {env.name} has no solutions to play")
+            raise UsageError(f"--agent oracle: the env {env.name} has no reference solutions")
         self._env = env
 
     async def run(

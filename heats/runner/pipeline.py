@@ -170,9 +170,7 @@ class Nodes:
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
             services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)
         if not report.failing and not run.services.config.allow_passing:
-            detail = (
-                "the tests already pass on the base commit, so no patch could be verified (--allow-passing goes on)"
-            )
+            detail = "the tests already pass on the base commit, so no patch could be verified (see --allow-passing)"
             run.store.save_result(_result(run, "unverified", detail=detail))
             return {"stop": True}
         return {"stop": False}
@@ -205,7 +203,7 @@ class Nodes:
         if bracket is None:
             raise RuntimeError(f"verification before the tournament of heat {state['heat']} was stored")
         if not bracket.selected:
-            result = _result(run, "no_patch", detail=f"no rollout gave a patch: {why_nothing(_outcomes(run))}")
+            result = _result(run, "no_patch", detail=f"no rollout produced a patch: {why_nothing(_outcomes(run))}")
             run.store.save_result(result)
             run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
             return {"stop": True}
@@ -216,11 +214,11 @@ class Nodes:
             kept = await run.states.kept(winner, run.store.rollout(winner).patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
-        if winner in bracket.by_lot:
+        if winner in bracket.by_chance:
             detail = (
-                f"{result.detail}; a lot chose it, since no vote on it could be read{_why_unheard(bracket, winner)}"
+                f"{result.detail}; chosen at random, because no vote on it could be read{_why_unheard(bracket, winner)}"
             )
-            result = result.model_copy(update={"detail": detail, "by_lot": True})
+            result = result.model_copy(update={"detail": detail, "by_chance": True})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}
@@ -242,7 +240,7 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
     """
     patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
-        detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}{remarks}"
+        detail = f"no rollout produced a patch: {why_nothing(_outcomes(run))}{remarks}"
         return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
         detail = f"there is no test command, so nothing was verified{remarks}"

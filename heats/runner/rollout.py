@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
+from agents.llm.base import Session
 from agents.llm.ledger import Ledger
+from agents.llm.session import in_session, session_id
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import brings_tests, change_key, patch_key, verify
@@ -27,6 +29,7 @@ from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
+from heats.runner.sandbox_time import paid
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
@@ -190,8 +193,21 @@ class TaskRun:
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
     ) -> tuple[Outcome, Patch]:
+        policy = policy_of(self.services.config, plan.index)
+        session = self._session(plan.rollout, str(files.attempt(fresh=resume is None)), order=self.order)
+        async with in_session(self.services.model_of(policy.model), session):
+            return await self._attempt_in(session, policy, plan, files, ledger, resume)
+
+    async def _attempt_in(
+        self,
+        session: Session,
+        policy: Policy,
+        plan: Plan,
+        files: RolloutStore,
+        ledger: Ledger,
+        resume: Trajectory | None,
+    ) -> tuple[Outcome, Patch]:
         services, task = self.services, self.task
-        policy = policy_of(services.config, plan.index)
         try:
             sandbox = await services.backend.start(services.spec(task, plan.rollout))
         except SandboxError as error:
@@ -202,7 +218,7 @@ class TaskRun:
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
             diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
             running = services.agent.run(
-                self._assignment(plan, policy, resume, workdir, diffs),
+                self._assignment(plan, policy, session, resume, workdir, diffs),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -211,9 +227,7 @@ class TaskRun:
             limit_s = self.clock.rollout_s(task.agent_timeout_s) if self.clock else task.agent_timeout_s
             ended = await in_time(running, limit_s, files)
             if ended is None:
-                return Outcome(rollout=plan.rollout, exit=None, error="the time was up before its first step"), Patch(
-                    b""
-                )
+                return Outcome(rollout=plan.rollout, exit=None, error="time ran out before the first step"), Patch(b"")
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
@@ -233,7 +247,7 @@ class TaskRun:
                 await sandbox.close()
 
     def _assignment(
-        self, plan: Plan, policy: Policy, resume: Trajectory | None, workdir: str, diffs: str
+        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str, diffs: str
     ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
@@ -250,7 +264,7 @@ class TaskRun:
             diffs=diffs,
             parents=plan.context.parents,
             resume=resume,
-            sampling=policy.sampling(seed),
+            sampling=policy.sampling(seed).model_copy(update={"session": session}),
         )
 
     def _limits(self) -> Iterator[str]:
@@ -268,6 +282,10 @@ class TaskRun:
         if self.services.backend.name != "local":
             yield f"{memory_mb} MB of memory"
 
+    def _session(self, *scope: str, order: int = 0) -> Session:
+        """The session of one part of this task; those of ended rollouts go before all rollouts."""
+        return Session(id=session_id(self.services.run_id, self.task.id, *scope), order=order)
+
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
         files.save_trajectory(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else None
@@ -275,6 +293,7 @@ class TaskRun:
             return
         command = last.tool_calls[-1].arguments if last.tool_calls else last.content
         exit_code = last.observations[-1].exit_code
+        self.services.tell_of_models()
         self.services.events.emit(
             "rollout_step",
             task=self.task.id,
@@ -349,7 +368,8 @@ class TaskRun:
         while True:
             try:
                 async with services.slots.hold(self.order) if patch else nullcontext():
-                    return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
+                    with paid(self.ledger, f"{self.task.id}/{rollout}") if patch else nullcontext():
+                        return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     raise
@@ -373,15 +393,20 @@ class TaskRun:
         if stored is not None or trajectory is None:
             return stored
         services = self.services
-        summary = await summarize(
-            trajectory,
-            statement=self.task.statement,
-            patch=files.patch().data,
-            model=services.summarizer_model,
-            ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # unaffected by the rollout's own limit
-            config=services.config.summarizer,
-            seed=services.seed(self.task.id, files.rollout, "summary"),
-        )
+        in_own = services.config.summarizer.method == "conversation"  # whose prefix the rollout's server holds
+        attempt = str(files.attempt(fresh=False))
+        session = self._session(files.rollout, attempt) if in_own else self._session("summaries")
+        async with in_session(services.summarizer_model, session):
+            summary = await summarize(
+                trajectory,
+                statement=self.task.statement,
+                patch=files.patch().data,
+                model=services.summarizer_model,
+                ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # not the rollout's limit
+                config=services.config.summarizer,
+                seed=services.seed(self.task.id, files.rollout, "summary"),
+                session=session,
+            )
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
         return summary

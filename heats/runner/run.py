@@ -116,7 +116,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
-        check_host_limits(request.config.workers)
+        check_host_limits(request.config.at_once)
         with listening(request, store) as events:
             async with _opened(request, store, events) as work:
                 yield work
@@ -292,7 +292,7 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
     asked, cast = config.tournament.votes, config.tournament.full_match
     if asked != cast:
         orders = f"{config.tournament.group_size} orders equally often"
-        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast}, to show all {orders}")
+        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast} to show all {orders}")
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents.llm.base import Metered, meter_of
+from agents.llm.base import Metered, meters_of
 from agents.llm.counters import Counters
 from heats.runner.services import Services
 
@@ -32,8 +32,7 @@ async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator
     told = tell or store
     meters: dict[str, tuple[str, Metered]] = {}
     for model in services.models.values():
-        meter = meter_of(model)
-        if meter is not None:
+        for meter in meters_of(model):
             meters.setdefault(meter.place, (model.name, meter))
     before = {place: await meter.counters() for place, (_, meter) in meters.items()}
     started = time.monotonic()
@@ -44,7 +43,7 @@ async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator
         for place, (name, meter) in meters.items():
             start, end = before[place], await meter.counters() if before[place] else None
             if start is not None and end is not None:
-                data = _between(start, end).model_dump(exclude={"running", "waiting"})
+                data = _between(start, end).model_dump(exclude={"running", "waiting", "kv_use"})
                 known = {key: value for key, value in services.facts.get(name, {}).items() if key != "model"}
                 told(place, {"model": name, "seconds": round(seconds, 3), **known, **data})
 

@@ -14,6 +14,7 @@ from envs import Bench, spec_for
 from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
 from heats.config import HeatsConfig
+from heats.context_rules import open_context_rule
 from heats.runner.model_mix import main_model, policy_of
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
@@ -145,11 +146,12 @@ async def open_services(
         facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
-                model = opened[one.model_dump_json()] = open_model(one)
+                model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
                 stack.push_async_callback(model.close)
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
+        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
@@ -171,7 +173,7 @@ async def open_services(
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
             selector=selector,
             events=events,
-            slots=Slots(config.workers),
+            slots=Slots(config.at_once),
             facts=facts,
             unmade=unmade,
         )

@@ -89,9 +89,7 @@ async def grade_from(
         SandboxError: no sandbox could be started.
     """
     if not isinstance(env, GradesKeptStates):
-        return Grade(
-            task_id=task.id, outcome="invalid", reason=f"the env {env.name} cannot grade a state that was kept"
-        )
+        return Grade(task_id=task.id, outcome="invalid", reason=f"the env {env.name} cannot grade a kept state")
     kept = task.model_copy(update={"image": image})
     sandbox = await backend.start(spec_for(kept, labels, limits))
     try:

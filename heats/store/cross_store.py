@@ -1,8 +1,13 @@
-"""Cross-execution in a task's directory: `cross.jsonl` for test runs, `heat-0/cross.json` for the table."""
+"""What executed evidence leaves in a task's directory.
+
+`existing.json`: which of the project's own tests are run; `cross.jsonl`: runs of these and of tests that rollouts
+wrote; `heat-0/cross.json`: a heat's table.
+"""
 
 from pathlib import Path
 
 from core.ids import heat_name
+from envs.regression import ExistingTests
 from heats.store.files import LineLog, read_lines, read_record, write_record
 from heats.store.records import CrossCell, CrossTable
 
@@ -11,7 +16,7 @@ class CrossStore:
     """Cells and tables of one task.
 
     Args:
-        directory: the task's directory.
+        directory: the task's.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -19,21 +24,29 @@ class CrossStore:
         self._lines: LineLog | None = None
 
     def cells(self) -> dict[tuple[str, str], CrossCell]:
-        """All runs so far, in any heat, by digest of the tests and key of the patch."""
+        """What ran so far in any heat, by digest of the tests and key of the patch."""
         lines = read_lines(self._directory / "cross.jsonl", CrossCell)
         return {(cell.tests, cell.patch): cell for cell in lines}
 
     def add(self, cell: CrossCell) -> None:
-        """Store one cell, durably."""
+        """Keep one cell, durably."""
         self._lines = self._lines or LineLog(self._directory / "cross.jsonl")
         self._lines.append(cell)
 
+    def existing(self) -> ExistingTests | None:
+        """What was chosen of the project's own tests; None before."""
+        return read_record(self._directory / "existing.json", ExistingTests)
+
+    def save_existing(self, existing: ExistingTests) -> None:
+        """Keep the choice for all heats."""
+        write_record(self._directory / "existing.json", existing)
+
     def table(self, heat: int) -> CrossTable | None:
-        """A heat's table, once it is complete."""
+        """A heat's table, once it is whole."""
         return read_record(self._directory / heat_name(heat) / "cross.json", CrossTable)
 
     def save_table(self, heat: int, table: CrossTable) -> None:
-        """Store a heat's table."""
+        """Keep a heat's table."""
         write_record(self._directory / heat_name(heat) / "cross.json", table)
 
     def close(self) -> None:

@@ -27,8 +27,9 @@ EventKind = Literal[
     "verifying",  # the tests are running on this rollout's patch
     "evidence",  # verdict, rank, reason
     "summarized",  # source
-    "crossing",  # heat, done, total: runs of the rollouts' tests on other rollouts' patches
-    "crossed",  # heat, tests, counting: numbers of tests the rollouts wrote, voices: authors, ranks: by candidate
+    "crossing",  # heat, done, total: runs of the project's tests and of those that attempts wrote, on patches
+    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate;
+    # existing: number of the project's own tests, breaking: of candidates that break one of them
     "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote; shares: if votes have them
     "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
     "match_dropped",  # heat, match, contestants, winner: a match announced before that no longer counts

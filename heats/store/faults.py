@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from agents.trajectory import Trajectory
 from core.record import Record
 from envs.base import Evidence, Grade, Task, TestReport
+from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
 from heats.store.records import Charge, CrossCell, CrossTable, Outcome, StoredVotes, TaskResult
@@ -31,6 +32,7 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "failed.json": TaskResult,
         "tournament.json": Bracket,
         "cross.json": CrossTable,
+        "existing.json": ExistingTests,
         "outcome.json": Outcome,
         "trajectory.json": Trajectory,
         "summary.json": Summary,
@@ -112,7 +114,7 @@ def _log(run: Path, path: Path) -> Iterator[Fault]:
                 try:
                     _LOGS[path.name].model_validate_json(line)
                     if not line.endswith(b"\n"):
-                        bad[number] = "is cut off"
+                        bad[number] = "is truncated"
                 except ValidationError as error:
                     bad[number] = _why(error)
     except FileNotFoundError:
@@ -130,10 +132,10 @@ def _why(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"has a field that this version of heats does not know ({where}); a newer version may have written it"
+        return f"has a field unknown to this version of heats ({where}); it may come from a newer version"
     if first["type"] == "json_invalid":
-        return "is cut off or no JSON"
-    return f"does not fit: {where}: {first['msg'].removeprefix('Value error, ')}"[:200]
+        return "is truncated or not JSON"
+    return f"is invalid: {where}: {first['msg'].removeprefix('Value error, ')}"[:200]
 
 
 def _changed(run: Path, task: Path) -> Iterator[Fault]:
@@ -141,7 +143,7 @@ def _changed(run: Path, task: Path) -> Iterator[Fault]:
         known = read_record(path, Entrants)
         for name, digest in (known.files if known is not None else {}).items():
             if _digest(task / name) != digest:
-                why = f"is not what the tournament of {path.parent.name} decided on: it was changed or removed since"
+                why = f"was changed or removed after the tournament of {path.parent.name} was decided"
                 yield Fault("changed", str((task / name).relative_to(run)), why)
 
 
@@ -182,7 +184,7 @@ def set_aside(run: Path, fault: Fault) -> str:
         bad = set(fault.lines)
         write_bytes(aside, b"".join(line for number, line in enumerate(lines, 1) if number in bad))
         write_bytes(path, b"".join(line for number, line in enumerate(lines, 1) if number not in bad))
-    return f"{fault} (set aside as {aside.name})"
+    return f"{fault} (moved to {aside.name})"
 
 
 def _free(path: Path) -> Path:

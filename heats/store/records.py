@@ -6,6 +6,8 @@ Rooms below define further records: `Trajectory`, `Summary`, `Evidence`, `TestRe
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from pydantic import AliasChoices, Field
+
 from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind
 from core.record import Record
@@ -87,7 +89,7 @@ class TaskResult(Record):
             or the env has a bug (`internal`).
         kept: ids kept after each heat but the last.
         state_image: image with the winner's end state, if it was to be kept.
-        by_lot: votes were cast but none could be read, so the winner was chosen at random.
+        by_chance: votes were cast but none could be read, so the winner was chosen at random.
     """
 
     task: str
@@ -103,7 +105,7 @@ class TaskResult(Record):
     evidence: Evidence | None = None
     usage: Usage = Usage()
     state_image: str = ""
-    by_lot: bool = False
+    by_chance: bool = Field(default=False, validation_alias=AliasChoices("by_chance", "by_lot"))
 
 
 class StoredVotes(Record):
@@ -118,18 +120,23 @@ CrossOutcome = TestOutcome | Literal["missing"]
 
 
 class CrossCell(Record):
-    """One line of `cross.jsonl`: one author's tests on one tree.
+    """One line of `cross.jsonl`: a set of tests on one tree.
 
     Attributes:
-        tests: digest of the tests.
+        tests: digest of the tests: those of one author, or the project's own.
         patch: key of the patch they ran on; empty for the base.
+        outcomes: by test id. Of the project's own tests only those that do not pass.
+        words: the first lines of output of some tests that do not pass.
+        seconds: that the sandbox was there.
         problem: why they did not run.
     """
 
     tests: str
     patch: str
     status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"] = "indeterminate"
-    outcomes: Mapping[str, TestOutcome] = {}
+    outcomes: Mapping[str, TestOutcome | Literal["missing"]] = {}
+    words: Mapping[str, str] = {}
+    seconds: float = 0.0
     problem: str = ""
 
 
@@ -142,6 +149,7 @@ class CrossRow(Record):
         base: outcome on the base; `missing` if it did not run there, or on a patch.
         outcomes: outcomes by candidate.
         counts: it distinguishes patches, and somebody besides its author confirms it.
+        guard: it passes on the base: what it checks worked before.
     """
 
     author: str
@@ -150,17 +158,24 @@ class CrossRow(Record):
     base: CrossOutcome
     outcomes: Mapping[str, CrossOutcome]
     counts: bool
+    guard: bool = False
 
 
 class CrossTable(Record):
-    """`heat-0/cross.json`: the tests that each rollout wrote, run on every candidate's patch.
+    """`heat-0/cross.json`: what was executed on every candidate besides the user's tests.
 
     Attributes:
-        candidates: the columns: candidates with a patch.
-        rows: the tests, by author.
+        candidates: columns; those with a patch.
+        rows: tests that rollouts wrote, by author.
         voices: authors of tests that count.
         shares: by candidate, the mean over the voices of the share of their counting tests that it passes.
-        ranks: by candidate, 1, 0 or -1 for more than, exactly or less than half; empty if there are too few voices.
+        ranks: by candidate, its place among all by what was executed; higher is better, equal is undecided.
+        existing: number of the project's own tests that pass on the base, and `existing_files` that hold them.
+        broken: by candidate, those of them that fail with its patch; absent for candidates on which they did not run.
+        words: by candidate, the first lines of output of tests that fail, by test id.
+        behaviours: by candidate, a digest of how all the tests ended; equal for patches that no test tells apart.
+        seconds: of sandboxes, for all heats of the task so far.
+        left_out: why something was not run.
     """
 
     candidates: tuple[str, ...] = ()
@@ -168,3 +183,10 @@ class CrossTable(Record):
     voices: tuple[str, ...] = ()
     shares: Mapping[str, float] = {}
     ranks: Mapping[str, int] = {}
+    existing: int = 0
+    existing_files: tuple[str, ...] = ()
+    broken: Mapping[str, tuple[str, ...]] = {}
+    words: Mapping[str, Mapping[str, str]] = {}
+    behaviours: Mapping[str, str] = {}
+    seconds: float = 0.0
+    left_out: tuple[str, ...] = ()

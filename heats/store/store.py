@@ -7,8 +7,9 @@ deleted at any time. Grades are in `GradeStore`, which selection code never rece
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
+tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
-tasks/<task>/cross.jsonl (cross_store.py)
+tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
 """
@@ -31,6 +32,9 @@ from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
+
+_NO_LONGER_COMPARED = {"max_concurrency"}
+"""Keys of old runs' identities that decide nothing but speed."""
 
 
 class RolloutStore:
@@ -68,6 +72,18 @@ class RolloutStore:
         if patch:
             write_bytes(self.directory / "patch.diff", patch.data)
         write_record(self.directory / "outcome.json", outcome)
+
+    def attempt(self, *, fresh: bool) -> int:
+        """The number of the attempt that starts now, or, unless it is a fresh one, goes on; from 1."""
+        path = self.directory / "attempts"
+        try:
+            number = int(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            number = 0
+        if fresh or not number:
+            number += 1
+            write_bytes(path, str(number).encode())
+        return number
 
     def reopen(self) -> None:
         """Remove the rollout's outcome and everything derived from it, to continue the rollout."""
@@ -203,7 +219,7 @@ class RunStore:
         if directory.exists() and not directory.is_dir():
             raise UsageError(f"{directory} is not a directory: choose another --out")
         if directory.is_dir() and any(directory.iterdir()) and not (directory / "run.lock").exists():
-            raise UsageError(f"{directory} is not empty and holds no run of heats: choose another --out")
+            raise UsageError(f"{directory} is not empty and is not a heats run directory: choose another --out")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         store._take_lock()
         try:
@@ -235,7 +251,7 @@ class RunStore:
         """
         manifest = read_record(self.directory / "run.json", Manifest)
         if manifest is None:
-            raise UsageError(f"{self.directory} holds no run (no readable run.json)")
+            raise UsageError(f"{self.directory} is not a heats run directory (no readable run.json)")
         return manifest
 
     @property
@@ -302,8 +318,8 @@ class RunStore:
             changed = _differences(stored.identity, wanted)
         if changed:
             raise UsageError(
-                f"{self.directory} holds a run with another {', '.join(changed[:4])}: "
-                "choose another --out, or --redo to set the old one aside"
+                f"{self.directory} holds a run with a different {', '.join(changed[:4])}: "
+                "choose another --out, or --redo to move the old run aside"
             )
         if wanted != stored.identity:
             write_record(path, stored.model_copy(update={"identity": wanted}))
@@ -312,7 +328,7 @@ class RunStore:
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted names of the values in which two nested mappings differ."""
     if isinstance(old, dict) and isinstance(new, dict):
-        names = sorted(old.keys() | new.keys())
+        names = sorted((old.keys() - _NO_LONGER_COMPARED) | new.keys())
         return [path for name in names for path in _differences(old.get(name), new.get(name), f"{prefix}{name}.")]
     # Runs of older versions lack newer settings; as long as these are unset, nothing changes.
     same = old == new or (old in (None, {}) and new in (None, {}))

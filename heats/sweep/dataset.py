@@ -133,7 +133,9 @@ class Choice:
         if self.part is not None:
             chosen = chosen[_slice(self.part)]
         if not chosen:
-            raise UsageError(f"no task is left of the {len(names)} of the data set: check --filter, --slice and --task")
+            raise UsageError(
+                f"none of the {len(names)} tasks of the data set is left: check --filter, --slice and --task"
+            )
         return chosen
 
 
@@ -171,7 +173,7 @@ async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
     chosen = tuple(tasks[name] for name in names if name not in unusable)
     if not chosen:
         playable = isinstance(env, ChecksTasks) and grading and not set(names) <= {*await env.unusable(grading=False)}
-        hint = " (-c grade=false plays without grading)" if playable else ""
+        hint = " (-c grade=false runs without grading)" if playable else ""
         raise UsageError(f"no chosen task can be used: {reasons(left_out)}{hint}")
     return Chosen(chosen, left_out, tuple(order))
 

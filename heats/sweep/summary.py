@@ -32,8 +32,8 @@ def sweep_text(
         stages += [f"oracle: {say.percent(totals.pass_at_n[-1])}", f"random: {say.percent(totals.random_pick)}"]
         lines.append(f"final choice: {say.percent(totals.final)} ({', '.join(stages)})")
     lines.append(f"tasks: {counts_text(results, figures)}")
-    by_lot = sum(result.by_lot for result in results)
-    lines += [f"  {by_lot} of them chosen by lot: no vote on them could be read"] if by_lot else []
+    by_chance = sum(result.by_chance for result in results)
+    lines += [f"  {by_chance} of them chosen at random, because no vote on them could be read"] if by_chance else []
     failed = [result for result in results if result.status in ("error", "budget")]
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
@@ -60,9 +60,9 @@ def _next_steps(figures: Figures, results: Sequence[TaskResult]) -> list[str]:
     if figures.invalid_grades:
         lines.append(f"{say.several(figures.invalid_grades, 'grade')} missing: infrastructure failed, see grades/")
     if "error" in statuses or figures.invalid_grades:
-        lines.append("the same command tries these again; nothing else is done twice")
+        lines.append("run the same command to retry these; finished work is not repeated")
     if "budget" in statuses:
-        lines.append("with a higher limit the same command goes on with what a limit ended")
+        lines.append("raise the limit and run the same command to continue what it stopped")
     return lines
 
 

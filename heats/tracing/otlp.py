@@ -118,7 +118,7 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--endpoint: {one_line(endpoint)} is no http or https URL")
+        raise UsageError(f"--endpoint: {one_line(endpoint)} is not an http or https URL")
     url = endpoint if parts.path.endswith("/v1/traces") else f"{endpoint.rstrip('/')}/v1/traces"
     exporter = exporter or OTLPSpanExporter(endpoint=url, timeout=10)
     sent = 0
@@ -127,7 +127,7 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
             for batch in _batches(readable_spans(run, content=content)):
                 if exporter.export(batch) is not SpanExportResult.SUCCESS:
                     why = f": {one_line(said[0])[:300]}" if said else ""
-                    raise RemoteFailed(f"{parts.hostname} did not take the spans ({sent} were sent before){why}")
+                    raise RemoteFailed(f"{parts.hostname} rejected the spans ({sent} were sent before){why}")
                 sent += len(batch)
         finally:
             exporter.shutdown()

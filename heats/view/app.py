@@ -66,7 +66,7 @@ def find_runs(path: Path, task: str | None = None) -> list[Path]:
     heads = path.glob("*/run.json") if path.is_dir() else ()
     found = [one.parent for one in heads if read_record(one, Manifest) is not None]
     if not found:
-        raise UsageError(f"{path} holds no run and no directory in it does")
+        raise UsageError(f"{path} is not a heats run directory and contains none")
     if task is not None and len(found) > 1:
         raise UsageError(f"--task needs one run; {path} has {len(found)}")
     return sorted(found, key=lambda one: (one / "run.json").stat().st_mtime, reverse=True)

@@ -13,12 +13,12 @@ from textual.widgets import Static
 
 _ALWAYS = (("Enter", "open what the cursor is on"), ("arrows, j, k", "move"), ("PageUp, PageDown", "move by a page"))
 _WORDS = (
-    ("heat", "the rollouts of one iteration, and their tournament"),
-    ("rollout", "one attempt; 0/03 is number 3 of heat 0"),
+    ("heat", "the rollouts of one iteration and their tournament"),
+    ("rollout", "one attempt; 0/03 is rollout 3 of heat 0"),
     ("pass@1, pass@N", "share of rollouts that succeed; whether any of N does"),
     ("Sel-K", "share of the kept rollouts that succeed"),
     ("final", "whether the selected rollout succeeds"),
-    ("evidence", "what was executed, and what came out"),
+    ("evidence", "what was executed, and the results"),
     ("grade", "the verdict of hidden tests, which selection never sees"),
 )
 

@@ -82,7 +82,7 @@ class TaskScreen(ListScreen):
         self.panes[rollout] = lambda: summary_pane(one, store.summary(), self.basis)
         sign, style = mark(None if one.infrastructure_failed else one.passed(self.basis))
         kept = any(rollout in facts.kept(heat) for heat in range(len(facts.heats)))
-        about = "handed over" if rollout == facts.selected else "kept" if kept else ""
+        about = "selected" if rollout == facts.selected else "kept" if kept else ""
         ended = say.ending(one.outcome.exit) if one.outcome is not None else "running"
         name = Text.assemble("  ", (sign, style), f" {say.short(rollout)}")
         return Line(

@@ -69,7 +69,7 @@ def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
     if task.selected is not None:
         chosen = task.find(task.selected)
         sign, style = mark(chosen.passed(basis) if chosen is not None else None)
-        parts.append(Text.assemble("handed over: ", (sign, style), " ", one_line(task.selected, 60)))
+        parts.append(Text.assemble("result: ", (sign, style), " ", one_line(task.selected, 60)))
     if task.baseline is not None:
         parts.append(Text(f"tests before: {say.tests(task.baseline)}", style="dim"))
     if ended is not None:
@@ -90,7 +90,7 @@ def bracket_pane(task: TaskFacts, heat: int, basis: Basis) -> RenderableType:
     """
     bracket = task.brackets[heat]
     if bracket is None:
-        return Text("the tournament of this heat is not over", style="dim")
+        return Text("the tournament of this heat is still in progress", style="dim")
 
     def sign(rollout: str) -> tuple[str, str]:
         found = task.find(rollout)
@@ -115,7 +115,7 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     view = view_cross(task, heat)
     if view is None:
         return
-    yield _title(f"Cross-execution: {view.tests} tests that rollouts wrote, {view.counting} of them count")
+    yield _title(f"Executed tests: {view.heading}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in ("test", "by", *(name for _, name, _ in view.columns)):
         table.add_column(one_line(name, 20), overflow="ellipsis", no_wrap=True)
@@ -123,8 +123,10 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     for line in view.lines:
         cells = (Text(cell.mark, style=styles[cell.tone]) for cell in line.cells)
         test = Text(line.test, style="" if line.counts else "dim")
-        table.add_row(test, Text(say.short(line.author), style="dim"), *cells)
+        table.add_row(test, Text(say.short(line.author) if line.author else "project", style="dim"), *cells)
     yield table
+    for reason in view.left_out:
+        yield Text(f"left out: {one_line(reason, 200)}", style="dim")
 
 
 def _match(match: Match) -> Iterator[Text]:
@@ -137,7 +139,7 @@ def _match(match: Match) -> Iterator[Text]:
     for vote in match.votes:
         who = one_line(say.short(vote.choice), 30) if vote.choice else "abstained"
         style = "green" if vote.choice == match.winner else "dim"
-        flips = "(another with comments shown) " if vote.presentation_sensitive else ""
+        flips = "(a different choice with comments shown) " if vote.presentation_sensitive else ""
         yield Text.assemble(
             ("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(resolved(vote, say.short), 600)
         )
@@ -170,7 +172,7 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
 
 
 def _summary(told: Summary) -> Iterator[RenderableType]:
-    yield _title("Summary" if told.source == "model" else "Summary, made from the facts alone")
+    yield _title("Summary" if told.source == "model" else "Summary, built from recorded facts only")
     yield Text(for_screen(told.problem))
     if told.hypotheses:
         yield _title("Hypotheses")
@@ -236,7 +238,7 @@ def evidence_pane(evidence: Evidence | None) -> RenderableType:
         ("fixed", "green", evidence.fixed),
         ("broken", "red", evidence.broken),
         ("still failing", "yellow", evidence.still_failing),
-        ("protected files put back", "yellow", evidence.restored),
+        ("protected files restored", "yellow", evidence.restored),
     )
     for name, style, tests in groups:
         if tests:

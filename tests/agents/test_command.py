@@ -57,7 +57,7 @@ async def test_how_the_command_ends_is_how_the_rollout_ends(story, outcome, kind
 
 
 async def test_a_command_that_the_image_does_not_have_is_nobodys_attempt(story):
-    with pytest.raises(AgentUnusable, match="cannot be run in the sandbox: tool"):
+    with pytest.raises(AgentUnusable, match="cannot run in the sandbox: tool"):
         await run(story, "tool {instruction}", result("tool: not found", 127))
 
 
@@ -123,5 +123,5 @@ def test_a_command_need_not_be_one_that_python_can_take_apart(agent_settings):
 
 
 def test_an_agent_without_a_command_is_refused(agent_settings):
-    with pytest.raises(UnknownPart, match="which command"):
+    with pytest.raises(UnknownPart, match="needs a command"):
         open_agent("command: ", AgentConfig.model_validate({**agent_settings, "name": "command: "}))

@@ -223,7 +223,7 @@ async def test_a_server_that_takes_no_tools_for_a_model_is_asked_in_text(bench, 
     await refusing(bench, monkeypatch, refusal, Talker())
     client = bench.client()
     trajectory, commands = await played(client)
-    assert (trajectory.exit.kind, commands) == ("submitted", ["ls 1"]) and "takes no tools" in client.notes[0]
+    assert (trajectory.exit.kind, commands) == ("submitted", ["ls 1"]) and "does not accept tools" in client.notes[0]
 
 
 # The tries differ.

@@ -21,7 +21,7 @@ def played(counts, calls=1, **more):
 
 @pytest.mark.parametrize("counts", [(1000, 1250, 1250), (1000, 1250, 800)])
 def test_a_history_that_grows_without_more_tokens_was_cut(counts):
-    with pytest.raises(ContextOverflow, match="leaves out what its context does not hold"):
+    with pytest.raises(ContextOverflow, match="drops what does not fit its context"):
         played(counts)
 
 

@@ -60,8 +60,8 @@ def test_whatever_cannot_be_applied_can_be_shown() -> None:
     ("change", "told"),
     [
         ((b"-1,3 +1,3", b"-1,4 +1,3"), r"line 10: hunk 1 of x\.py is cut: 1 old and 0 new lines are missing"),
-        ((b"-1,3 +1,3", b"-1,2 +1,3"), r"line 9: hunk 1 of x\.py: not a line that its header announces"),
-        ((b" a\n", b"a\n"), r"line 6: hunk 1 of x\.py: not a line"),
+        ((b"-1,3 +1,3", b"-1,2 +1,3"), r"line 9: hunk 1 of x\.py: unexpected line"),
+        ((b" a\n", b"a\n"), r"line 6: hunk 1 of x\.py: unexpected line"),
         ((b"@@ -1,3", b"@@ -x,3"), "line 5: unreadable hunk header"),
     ],
 )

@@ -165,7 +165,7 @@ async def test_a_fix_with_its_own_tests_is_verified_and_they_do_not_count(shops:
     found = await shops.verify({**FIXED, **more}, "pytest")
     assert found.verdict == "verified", found.reason
     assert found.restored == ("tests/test_cart.py", "tests/test_new.py")
-    assert "without the patch's changes to what tests: tests/test_cart.py, tests/test_new.py" in found.reason
+    assert "without the patch's changes to tests: tests/test_cart.py, tests/test_new.py" in found.reason
 
 
 async def test_a_fix_that_breaks_something_is_broken(shops: Shops) -> None:
@@ -184,7 +184,7 @@ async def test_a_fix_that_needs_what_may_steer_tests_passes_and_says_so(bubblewr
     found = await repo_of(bubblewrap, "sh", "script").verify(fix)
     assert (found.verdict, found.restored) == ("passes", ()), found.reason
     assert found.strength_reasons[0] == (
-        "it passes only with its changes to what may steer the tests: bin/total.sh, vendor/sum.sh"
+        "it passes only with its changes to files that may control the tests: bin/total.sh, vendor/sum.sh"
     )
 
 

@@ -71,7 +71,7 @@ async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
 async def test_what_passes_on_the_base_once_more_is_refused() -> None:
     chance = random.Random(1)
     found = await confirmed(Scripted(base=lambda name, copy: "passed" if chance.random() < 0.5 else "failed"))
-    assert "the base passes in some runs, too" in found.refused
+    assert "the base also passes in some runs" in found.refused
     assert not found.forged
 
 
@@ -95,7 +95,7 @@ async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None
 
 async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
-    assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+    assert found.weak == ("the fix only works for the tests exactly as written: copies of t.py::test_a fail",)
 
 
 async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:
@@ -134,12 +134,12 @@ async def test_a_test_that_breaks_in_every_further_run_is_refused_and_one_that_b
 
 async def test_no_sentinels_no_confirmation() -> None:
     found = await confirmed(Scripted(source=b"print 'old'\n"))
-    assert found.weak == ("no sentinel tests could be made of t.py::test_a",)
+    assert found.weak == ("could not create sentinel tests from t.py::test_a",)
 
 
 async def test_what_did_not_run_again_on_the_base_is_not_confirmed() -> None:
     found = await confirmed(Scripted(base=lambda name, copy: None))
-    assert found.weak == ("not seen to fail again on the base: t.py::test_a",)
+    assert found.weak == ("did not fail again on the base: t.py::test_a",)
 
 
 async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_place() -> None:

@@ -165,7 +165,7 @@ async def test_the_builders_own_commit_on_top_of_the_base_is_where_attempts_star
 async def test_an_image_at_another_commit_is_refused(shop: Shop, git: Git) -> None:
     for name in ("one", "two"):
         git(shop.tree, "commit", "-q", "--allow-empty", "-m", name)
-    with pytest.raises(SetupFailed, match=f"at another commit than the row's base commit {shop.commit[:12]}"):
+    with pytest.raises(SetupFailed, match=f"is not at the row's base commit {shop.commit[:12]}"):
         await shop.patch({})
     grade = await shop.grade(Patch(make_row(shop.commit)["patch"].encode()))
     assert grade.outcome == "invalid"

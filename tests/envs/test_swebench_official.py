@@ -152,7 +152,7 @@ async def test_no_patch_and_one_that_is_no_text_are_not_run(fake: Fake) -> None:
 
 
 async def test_an_environment_that_cannot_grade_says_what_to_do(fake: Fake) -> None:
-    with pytest.raises(TaskError, match="no such interpreter; make an environment"):
+    with pytest.raises(TaskError, match="no such interpreter; create an environment"):
         await fake.grade()
     fake.says("", has=1)
     with pytest.raises(TaskError, match="has no swebench package"):

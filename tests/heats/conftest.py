@@ -46,7 +46,7 @@ def paper_run(tmp_path, monkeypatch):
                 summarizer_model=model,
                 selector=open_selector(config.tournament, model),
                 events=events,
-                slots=Slots(config.workers),
+                slots=Slots(config.at_once),
                 facts={},
             )
 

@@ -72,7 +72,7 @@ def test_a_long_value_of_a_key_is_a_value_and_no_name_of_a_file(heats):
 def test_a_full_disk_is_told_whoever_notices_it_first(error):
     code, line = explain(ExceptionGroup("group", [error]))
     assert code == 3
-    assert "run the same command to go on" in line
+    assert "run the same command to continue" in line
 
 
 def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_path):
@@ -81,7 +81,7 @@ def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_
     monkeypatch.chdir(tmp_path / "run")
     code, _, err = solve("--redo", out=".")
     assert code == 2
-    assert "leave" in one_line(err)
+    assert "another directory" in one_line(err)
     assert (tmp_path / "run" / "run.json").exists()
 
 

@@ -40,7 +40,7 @@ def test_sound_input_is_solved(solve, tmp_path):
         ({"issue": "./repo"}, "is a directory"),
         ({"issue": "repo"}, "is a directory"),
         ({"issue": "repo/.git/index"}, "not a text"),
-        ({"issue": "fault \udcff"}, "not UTF-8"),
+        ({"issue": "fault \udcff"}, "not valid UTF-8"),
         ({"model": "qwen", "base-url": "localhost:8000/v1"}, "http://"),
         ({"model": "builtin:magic"}, "builtin:repair"),
         ({"model": "qwen"}, "--base-url"),

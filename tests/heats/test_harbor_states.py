@@ -174,5 +174,5 @@ async def test_the_oracle_plays_the_solution_and_asks_no_model():
     assert (trajectory.exit.kind, trajectory.usage.calls) == ("submitted", 0)
     with pytest.raises(SetupFailed, match="none"):
         await OracleAgent(Solvable(TaskError("none"))).run(task, FakeSandbox(), FakeModel(), Ledger("x"), print)
-    with pytest.raises(UsageError, match="no solutions"):
+    with pytest.raises(UsageError, match="no reference solutions"):
         OracleAgent(PaperEnv("one"))

@@ -75,7 +75,7 @@ def test_a_kill_before_the_deferred_grading_loses_no_state_of_files_and_makes_no
     assert [one.outcome for one in heats.grades("files")] == ["pass", "pass"]
     assert {one.reason for one in heats.grades("files")} == {"from the kept files: reward 1"}
     assert [one.outcome for one in heats.grades("service")] == ["invalid", "invalid"]
-    assert "without the processes" in heats.grades("service")[0].reason
+    assert "without its running processes" in heats.grades("service")[0].reason
     assert len(kept_images(heats.run_dir)) == 2  # the service's: there is nothing else to grade
     assert json.loads(told)["counts"] == {"not verified": 2}
     subprocess.run(["docker", "rmi", "-f", *kept_images(heats.run_dir)], check=True, capture_output=True)

@@ -151,7 +151,7 @@ async def test_a_heat_without_a_patch_neither_votes_nor_selects(paper_run, tmp_p
     warnings = [
         event.data["text"] for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "warning"
     ]
-    assert warnings[0] == "heat 0: none of its 3 rollouts gave a patch, so nothing is kept"
+    assert warnings[0] == "heat 0: none of its 3 rollouts produced a patch, so nothing is kept"
 
 
 async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
@@ -160,14 +160,14 @@ async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
     assert there and set(bracket.selected) == there and set(bracket.ineligible) == set(task.rollouts(0)) - there
 
 
-async def test_a_lot_does_not_pass_for_a_judgement(paper_run, tmp_path):
+async def test_a_random_choice_does_not_pass_for_a_judgement(paper_run, tmp_path):
     model = Judging("right", "odd", "wrong", votes=lambda *_: "I think that")
     (result,) = await paper_run(model=model, **settings(rollouts=4, seed=3))
     run = RunStore(tmp_path / "run")
-    assert result.by_lot and "a lot chose it" in result.detail
+    assert result.by_chance and "chosen at random" in result.detail
     assert "no vote on it against" in account(run, "one")
     said = list(lines_of(run))
-    assert any("could be read" in line and "a lot lets" in line for line in said)
+    assert any("could be read" in line and "advances at random" in line for line in said)
     assert any(line.startswith("one  warning: heat 0: no vote on") for line in said)
 
 
@@ -226,8 +226,8 @@ def test_a_match_that_no_longer_counts_is_taken_back(tmp_path):
         said.append(plain_line(event, view))
     assert [line for line in said if line] == [
         "one  heat 0, match r0-m0: 0/00 beats 0/01 1:0 (votes)",
-        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts, "
-        "a rollout that ended later makes the same change as one of them",
+        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts: "
+        "a later rollout makes the same change as one of them",
         "one  heat 0, match r0-m0: 0/02 beats 0/01 1:0 (votes)",
     ]
     (match,) = view.running["one"].matches.values()

@@ -64,7 +64,7 @@ async def test_where_no_reply_held_a_call_no_other_heat_starts_and_the_remedy_is
     model = Plays(text("I would rather talk."))
     (result,) = await paper_run(model=model)
     assert (result.status, result.heats) == ("no_patch", 1)
-    assert "4 of 4 ended without a usable call" in result.detail
+    assert "4 of 4 ended without a usable tool call" in result.detail
     for hint in ("text_protocol", "tool parser", "heats doctor", "another model"):
         assert hint in result.detail
     assert "summary" not in model.kinds  # nothing was done, so no summary is requested
@@ -74,9 +74,9 @@ async def test_nothing_changed_a_refused_patch_and_the_step_limit_have_different
     (idle,) = await paper_run(model=Plays(bash("look"), submit()), directory=tmp_path / "a")
     (refused,) = await paper_run(model=Plays(bash("patch x"), submit()), env=Refusing("one"), directory=tmp_path / "b")
     (long,) = await paper_run(model=Plays(bash("look")), directory=tmp_path / "c", **{"agent.step_limit": 2})
-    assert "8 of 8 handed in with nothing changed: say in the issue" in idle.detail
-    assert "8 of 8 made a patch that was refused (../evil: leaves the tree)" in refused.detail
-    assert "8 of 8 reached the step limit with nothing changed (2 steps): raise agent.step_limit" in long.detail
+    assert "8 of 8 submitted without a change: describe in the issue" in idle.detail
+    assert "8 of 8 produced a patch that was refused (../evil: leaves the tree)" in refused.detail
+    assert "8 of 8 reached the step limit without a change (2 steps): raise agent.step_limit" in long.detail
     assert {one.status for one in (idle, refused, long)} == {"no_patch"}
 
 

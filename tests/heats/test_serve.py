@@ -165,7 +165,7 @@ def test_a_vllm_that_fails_is_one_line_and_its_own_words(tmp_path):
     serve = Serve(tmp_path, "--", "--fail")
     out, err = serve.process.communicate(timeout=100)
     assert (serve.process.returncode, out) == (3, "")
-    assert "out of memory" in err and "heats: vllm ended with code 1; it says why above" in err
+    assert "out of memory" in err and "heats: vllm exited with code 1; see its output above" in err
     assert "Traceback" not in err
 
 
@@ -228,7 +228,7 @@ def test_on_a_cpu_the_flags_fit_the_memory_that_is_free(tmp_path, monkeypatch):
             "ValueError: Available memory on node 0 (3/15 GiB) is less",
         ),
         (["vllm serve: error: unrecognized arguments: --nonsense"], 2, "error: unrecognized arguments: --nonsense"),
-        (["loading"], 137, "it was killed, most likely for lack of memory"),
+        (["loading"], 137, "it was killed, most likely because memory ran out"),
         (["loading"], 1, ""),
     ],
 )

@@ -46,7 +46,7 @@ async def test_the_probes_pass_on_a_good_report() -> None:
         ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs"),
         ("Seccomp:\t2", "Seccomp:\t0", "Seccomp"),
         ("    lo:", "  eth0: 0\n    lo:", "eth0"),
-        ("    lo:", "", "said nothing"),
+        ("    lo:", "", "printed nothing"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: /var/run/docker.sock", "docker.sock"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: a security rule against ending", "against ending"),
     ],

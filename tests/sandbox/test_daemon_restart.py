@@ -57,7 +57,7 @@ async def test_a_call_outlasts_a_restart(tmp_path: Path, caplog: pytest.LogCaptu
         await engine.connect()
         assert (await engine.call("ask", engine.api.info))["Name"] == "double"
     asked = asyncio.create_task(engine.call("start", engine.api.info))
-    while "waiting until it is back" not in caplog.text:
+    while "waiting for it to come back" not in caplog.text:
         await asyncio.sleep(0.01)
     async with daemon(socket):
         assert (await asked)["Name"] == "double"

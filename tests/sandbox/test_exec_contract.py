@@ -59,7 +59,7 @@ async def test_environment_is_the_specs_plus_the_calls(start: Start) -> None:
 
 
 async def test_an_unusable_environment_name_raises_and_leaves_the_sandbox_usable(sbx: Sandbox) -> None:
-    with pytest.raises(ValueError, match="environment name"):
+    with pytest.raises(ValueError, match="environment variable name"):
         await sbx.exec("true", timeout=20, env={"A-B": "x"})
     assert await works(sbx)
 

@@ -131,7 +131,7 @@ async def test_only_directories_of_dead_owners_are_collected(
     assert [left.labels["run"] for left in scratch_leftovers(tmp_path, "local")] == ["old"]
     found = await collect_garbage(SandboxConfig(scratch_dir=tmp_path, docker_host="unix:///no/such.sock"))
     assert [(left.name, left.removed) for left in found] == [(str(dead), True)]
-    assert "containers were not looked for: no Docker daemon answers at unix:///no/such.sock" in caplog.text
+    assert "could not look for containers: no Docker daemon answers at unix:///no/such.sock" in caplog.text
     assert living.is_dir()
     assert not pipes.exists()
     assert (tmp_path / "local-foreign").is_dir()

@@ -104,7 +104,7 @@ async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
 ) -> None:
     # Tried only once.
     assert await ways(tmp_path / "scratch", monkeypatch, 2, unseen=range(1, 9)) == [True, False, False]
-    assert "start without pipes from now on" in caplog.text
+    assert "from now on containers start without pipes" in caplog.text
     assert not list((tmp_path / "scratch").iterdir())
 
 

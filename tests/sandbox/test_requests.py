@@ -24,7 +24,7 @@ def test_a_long_command_and_input_are_sent_by_length() -> None:
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "_h_sid", "A\n", "UID"])
 def test_an_environment_name_that_no_shell_takes_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="environment name"):
+    with pytest.raises(ValueError, match="environment variable name"):
         Request(NONCE, b"true", "/", {name: "x"}).encode()
 
 

@@ -83,7 +83,7 @@ def test_four_of_eight_in_a_row_decide_a_pair_where_ties_look_at_blocks() -> Non
     assert decided(["a"] * 4, rules)
 
 
-def test_four_of_eight_in_a_row_decide_a_pair_only_for_who_wins_ties_by_lot() -> None:
+def test_four_of_eight_in_a_row_decide_a_pair_only_for_who_wins_ties_by_chance() -> None:
     rules = Rules(("b", "a"), ("b", "a"), 8, 2)
     assert decided(["b"] * 4, rules) and not decided(["a"] * 4, rules)
 
@@ -112,7 +112,7 @@ def test_abstentions_count_for_nobody() -> None:
     assert leader([None] * 4, Rules(("a", "b"), ("a", "b"), 4, 2)) == "a"
 
 
-def test_a_match_without_any_vote_is_decided_by_lot() -> None:
+def test_a_match_without_any_vote_is_decided_by_chance() -> None:
     assert leader([None] * 4, Rules(("a", "b"), ("b", "a"), 4, 2)) == "b"
 
 

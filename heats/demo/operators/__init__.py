@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from core.syntax import parse_python
 from heats.demo.operators import calls, compare, guards, names, statements, strings, values
-from heats.demo.operators.base import Change, Code, Hints
+from heats.demo.operators.base import Code, EditChange, Hints
 
-__all__ = ["Change", "Code", "Hints", "changes"]
+__all__ = ["Code", "EditChange", "Hints", "changes"]
 
 _EXPRESSIONS = {
     **compare.OPERATORS,
@@ -21,7 +21,7 @@ _LOAD = ast.Load()
 _BLOCKS = ("body", "orelse", "finalbody")
 
 
-def changes(code: Code) -> list[Change]:
+def changes(code: Code) -> list[EditChange]:
     """Every distinct change that the operators propose, except those that do not parse.
 
     Args:
@@ -30,7 +30,7 @@ def changes(code: Code) -> list[Change]:
     Returns:
         The changes, in source order; deterministic.
     """
-    best: dict[tuple[object, ...], Change] = {}
+    best: dict[tuple[object, ...], EditChange] = {}
     for change in (*_of_expressions(code), *_of_statements(code)):
         key = change.edits
         if any(edit.old != edit.new for edit in change.edits) and (key not in best or best[key].weight < change.weight):
@@ -38,14 +38,14 @@ def changes(code: Code) -> list[Change]:
     return list(best.values())
 
 
-def _of_expressions(code: Code) -> Iterator[Change]:
+def _of_expressions(code: Code) -> Iterator[EditChange]:
     for node in _plain_expressions(code.tree):
         old = code.text(node)
         for kind, operator in _EXPRESSIONS.items():
             for new, weight in operator(code, node):
                 if new != old and _parses(new):
                     line = code.first_line + node.lineno - 2
-                    yield Change((code.replace(node, _fitted(code, node, new)),), kind, weight, line)
+                    yield EditChange((code.replace(node, _fitted(code, node, new)),), kind, weight, line)
 
 
 def _plain_expressions(tree: ast.AST) -> Iterator[ast.expr]:
@@ -85,7 +85,7 @@ def _fitted(code: Code, node: ast.expr, new: str) -> str:
     return new if before.endswith("(") and after.startswith(")") else f"({new})"
 
 
-def _of_statements(code: Code) -> Iterator[Change]:
+def _of_statements(code: Code) -> Iterator[EditChange]:
     yield from guards.base_cases(code)
     for whole in _blocks(code):
         block = [node for node in whole if code.shown(node)]

@@ -15,7 +15,7 @@ from heats.demo.edits import Edit
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class EditChange:
     """One proposal.
 
     Attributes:

@@ -3,12 +3,12 @@
 import ast
 from collections.abc import Iterator
 
-from heats.demo.operators.base import Change, Code
+from heats.demo.operators.base import Code, EditChange
 
 _EMPTY_RESULTS = ("None", "[]", '""', "0", "False", "True", "{}")
 
 
-def inserted(code: Code, node: ast.stmt, text: str, weight: float) -> Change:
+def inserted(code: Code, node: ast.stmt, text: str, weight: float) -> EditChange:
     """Insert `text` before a statement, on separate lines.
 
     Args:
@@ -20,10 +20,10 @@ def inserted(code: Code, node: ast.stmt, text: str, weight: float) -> Change:
     line, col, _, _ = code.span(node)
     space = code.indent(node)
     edit = code.at(line, col, "", text.replace("\n", "\n" + space) + "\n" + space)
-    return Change((edit,), "guard", weight, code.first_line + line)
+    return EditChange((edit,), "guard", weight, code.first_line + line)
 
 
-def base_cases(code: Code) -> Iterator[Change]:
+def base_cases(code: Code) -> Iterator[EditChange]:
     """At a function's start: return early when an argument is None, empty or zero."""
     for function in code.functions[:3]:
         first = next((s for s in function.body if not code.is_body(s)), None)
@@ -55,7 +55,7 @@ def _results(code: Code, function: ast.FunctionDef | ast.AsyncFunctionDef) -> li
     return list(dict.fromkeys([*simple[:3], *likely, *_EMPTY_RESULTS]))[:7]
 
 
-def _raises(code: Code, first: ast.stmt, arguments: list[str]) -> Iterator[Change]:
+def _raises(code: Code, first: ast.stmt, arguments: list[str]) -> Iterator[EditChange]:
     """Reject a bad argument, if the failures or the issue name an exception."""
     wanted = sorted(word for word in code.hints.words if word.endswith("Error") and word != "AssertionError")
     for error in wanted[:2]:
@@ -64,7 +64,7 @@ def _raises(code: Code, first: ast.stmt, arguments: list[str]) -> Iterator[Chang
                 yield inserted(code, first, f'if {test}:\n    raise {error}("invalid {name}")', 0.1)
 
 
-def none_guards(code: Code, node: ast.stmt) -> Iterator[Change]:
+def none_guards(code: Code, node: ast.stmt) -> Iterator[EditChange]:
     """Execute the statement only if a name that it uses is not None (or not empty)."""
     if not isinstance(node, ast.Expr | ast.Assign | ast.AugAssign) or code.is_body(node) or not code.alone(node):
         return
@@ -74,10 +74,10 @@ def none_guards(code: Code, node: ast.stmt) -> Iterator[Change]:
     for name in [n for n in dict.fromkeys(loaded) if n in code.variables][:4]:
         for test, weight in ((f"{name} is not None", 0.15), (name, 0.1)):
             edit = code.replace(node, f"if {test}:\n{space}    {text}")
-            yield Change((edit,), "guard", weight, code.first_line + node.lineno - 2)
+            yield EditChange((edit,), "guard", weight, code.first_line + node.lineno - 2)
 
 
-def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[Change]:
+def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[EditChange]:
     """Leave the function or the loop if a name is None; return after the last statement of a block.
 
     Args:
@@ -100,10 +100,10 @@ def early_exits(code: Code, node: ast.stmt, last: bool) -> Iterator[Change]:
         for leave, weight in (("return", 0.25), ("break", 0.25 if loop else 0), ("continue", 0.15 if loop else 0)):
             if weight:
                 edit = code.at(line, end, "", "\n" + code.indent(node) + leave)
-                yield Change((edit,), "guard", weight, code.first_line + node.lineno - 2)
+                yield EditChange((edit,), "guard", weight, code.first_line + node.lineno - 2)
 
 
-def missing_steps(code: Code, node: ast.stmt) -> Iterator[Change]:
+def missing_steps(code: Code, node: ast.stmt) -> Iterator[EditChange]:
     """A loop that does not advance, a result that is not stored."""
     if isinstance(node, ast.While) and node.body and code.alone(node.body[-1]):
         names = [n.id for n in ast.walk(node.test) if isinstance(n, ast.Name)]
@@ -111,7 +111,7 @@ def missing_steps(code: Code, node: ast.stmt) -> Iterator[Change]:
         for name in dict.fromkeys(names):
             for step in (f"{name} += 1", f"{name} -= 1"):
                 edit = code.at(line, end, "", "\n" + code.indent(node.body[-1]) + step)
-                yield Change((edit,), "guard", 0.15, code.first_line + node.lineno - 2)
+                yield EditChange((edit,), "guard", 0.15, code.first_line + node.lineno - 2)
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         last = node.body[-1]
         has = any(isinstance(n, ast.Return) and n.value is not None for n in ast.walk(node))
@@ -122,4 +122,4 @@ def missing_steps(code: Code, node: ast.stmt) -> Iterator[Change]:
             for name in (*stores[:4], *(("self",) if "self" in code.source else ()), "None"):
                 weight = 0.5 if name in stores and not has else 0.2
                 edit = code.at(line, end, "", f"\n{space}return {name}")
-                yield Change((edit,), "guard", weight, code.first_line + line)
+                yield EditChange((edit,), "guard", weight, code.first_line + line)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from heats.demo.edits import Edit
-from heats.demo.operators.base import Change, Code
+from heats.demo.operators.base import Code, EditChange
 
 _AUGMENTED = {
     "+=": ("-=", "*=", "="),
@@ -24,11 +24,11 @@ _IN_PLACE = frozenset(
 _SIMPLE = ast.Assign | ast.AugAssign | ast.Expr | ast.Continue | ast.Break | ast.Raise | ast.Delete
 
 
-def _change(code: Code, edits: tuple[Edit, ...], weight: float, node: ast.stmt) -> Change:
-    return Change(edits, "statement", weight, code.first_line + node.lineno - 2)
+def _change(code: Code, edits: tuple[Edit, ...], weight: float, node: ast.stmt) -> EditChange:
+    return EditChange(edits, "statement", weight, code.first_line + node.lineno - 2)
 
 
-def simple(code: Code, node: ast.stmt) -> Iterator[Change]:
+def simple(code: Code, node: ast.stmt) -> Iterator[EditChange]:
     """One statement: dropped, its value returned or assigned, another operation."""
     text = code.text(node)
     if isinstance(node, _SIMPLE) and not code.is_body(node):
@@ -100,7 +100,7 @@ def _returns(code: Code, node: ast.stmt) -> Iterator[tuple[str, float]]:
         yield "return self", 0.04
 
 
-def pairs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
+def pairs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[EditChange]:
     """Swap two neighbouring statements.
 
     Args:
@@ -125,7 +125,7 @@ def pairs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
     yield _change(code, (code.at(start, col, both, b + gap + a),), weight, second)
 
 
-def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[Change]:
+def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[EditChange]:
     """Move the last statement of a block out of it, or the statement after a block into it.
 
     Args:
@@ -150,7 +150,7 @@ def levels(code: Code, block: ast.stmt, following: ast.stmt | None) -> Iterator[
         yield _change(code, (edit,), weight, following)
 
 
-def keywords(code: Code, node: ast.stmt) -> Iterator[Change]:
+def keywords(code: Code, node: ast.stmt) -> Iterator[EditChange]:
     """`if` / `while` / `elif`, a loop over something else, a default argument shared between calls."""
     line, col, _, _ = code.span(node)
     rest = code.lines[line][col:]
@@ -171,7 +171,7 @@ def keywords(code: Code, node: ast.stmt) -> Iterator[Change]:
         yield from _shared_defaults(code, node)
 
 
-def separate_ifs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Change]:
+def separate_ifs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[EditChange]:
     """`if a: ... if b: ...` that should be `elif`.
 
     Args:
@@ -185,7 +185,7 @@ def separate_ifs(code: Code, first: ast.stmt, second: ast.stmt) -> Iterator[Chan
             yield _change(code, (code.at(line, col, "if", "elif"),), 0.5, second)
 
 
-def _shared_defaults(code: Code, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Change]:
+def _shared_defaults(code: Code, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[EditChange]:
     positional = [*node.args.posonlyargs, *node.args.args]
     pairs_ = list(zip(positional[::-1], node.args.defaults[::-1], strict=False))
     pairs_ += [(a, d) for a, d in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if d]

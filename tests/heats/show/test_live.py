@@ -320,7 +320,7 @@ def test_a_log_says_where_the_run_stands_when_nothing_happens() -> None:
         return words in stream.getvalue()
 
     with PlainDisplay(stream, every_s=0.02) as display:
-        assert said("still preparing")
+        assert said("preparing")
         for one in at_tests():
             display(one)
-        assert said("still at work: fix-it (heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12); ")
+        assert said("in progress: fix-it (heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12); ")

@@ -189,7 +189,7 @@ def test_a_collector_that_refuses_is_told(
     make_run: MakeRun, collector: HTTPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.status = 400  # type: ignore[attr-defined]
-    with pytest.raises(RemoteFailed, match=r"did not take the spans.*400") as told:
+    with pytest.raises(RemoteFailed, match=r"rejected the spans.*400") as told:
         send(make_run(tasks=1), f"http://127.0.0.1:{collector.server_port}/v1/traces")
     assert "\n" not in str(told.value)
     assert caplog.text == "", "what the SDK logs stood between our lines"
