@@ -161,8 +161,7 @@ async def open_services(
         unmade = dict(await env.make_images(images, backend)) if isinstance(env, MakesImages) and images else {}
         await backend.preflight(sorted(set(images or ()) - set(unmade)))
         await backend.reap()
-        if images is not None:
-            await _prepare_once(env, backend, config, events)
+        await _prepare_once(env, backend, config, events)
         yield Services(
             run_id=run_id,
             config=config,
@@ -180,6 +179,6 @@ async def open_services(
 
 
 async def _prepare_once(env: Env, backend: SandboxBackend, config: HeatsConfig, events: EventLog) -> None:
-    if isinstance(env, PreparesOnce):
+    if isinstance(env, PreparesOnce) and not isinstance(backend, NoSandboxes):
         for note in await env.prepare_once(backend, config.sandbox.limits):
             events.emit("warning", text=note)
