@@ -116,6 +116,7 @@ async def try_out(env: RepositoryEnv, backend: SandboxBackend, bench: Bench, lim
     prepare_s = time.monotonic() - start
     reports = await run_base(env, env.task, bench, times=RUNS)
     problem = setup_problem(reports[0], env.task, bench.rules)
+    problem = problem.partition("; --allow-collection-errors")[0] if problem else None
     if problem is None and reports[0].status == "missing":
         problem = f"the sandbox does not have the test command: {env.task.test_command}"
     return Trial(notes=tuple(notes), prepare_s=prepare_s, reports=tuple(reports), problem=problem)
