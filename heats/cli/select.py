@@ -94,7 +94,7 @@ def select(
     ] = None,
     view: Annotated[
         View | None,
-        typer.Option("--view", help="What judges see; default summary, or patch without a trajectory."),
+        typer.Option("--view", help="What judges see; default summary+change+evidence, or patch without a trajectory."),
     ] = None,
     repo: Annotated[
         Path | None,
