@@ -169,7 +169,9 @@ async def comments(bench: Any, number: int) -> None:
         text += "".join(f" {line}\n" for line in COIN["price.py"].splitlines())
         before = await verification.baseline(env, task, bench)
         failing += bool(before.failing)
-        found = await verification.verify(env, task, Patch(f"diff --git a/price.py b/price.py\n{text}".encode()), bench, before=before)
+        found = await verification.verify(
+            env, task, Patch(f"diff --git a/price.py b/price.py\n{text}".encode()), bench, before=before
+        )
         verdict = getattr(found, "verdict", f"rank {found.rank}")
         verdicts[verdict] = verdicts.get(verdict, 0) + 1
     print(f"{number} comments, the test failing on the base {failing} times: {verdicts}")

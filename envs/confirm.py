@@ -72,12 +72,12 @@ class Trial:
 class Trials(Protocol):
     """Runs tests in fresh sandboxes."""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         """Run the tests with sentinels planted, on the base or on the patched tree.
 
         Args:
             plan: makes the sentinels of one run, from the files as they are once what judges the patch was put back.
-            rounds: how often the tests run, in one sandbox; more often where that is worth while.
+            rounds: how often the tests run, in one sandbox. None: once, or several times where they may pass by chance.
 
         Raises:
             SetupFailed, SandboxError
@@ -183,7 +183,7 @@ class _Confirm:
             Refused
         """
         targets, first = self.subject.targets, self.subject.first
-        beside = first.complete
+        beside, more = first.complete, 0
         if self.subject.control:
             control = await self._trial(copies(targets, self.rng), patched=False)
             self._refuse_passes(control)
@@ -191,16 +191,43 @@ class _Confirm:
                 return weak
             if control.complete and first.lost:
                 raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
-        more = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
-        plan = _planner(targets, Layout(True, (True,) * more), self.rng)
+            # The first run may have had copies of other tests only: those drawn of many that fail without the patch.
+            beside = beside or (control.complete and any(run.planting.files for run in first.runs))
+            more = len(control.runs) - 1
+        await self._refuse_forged(beside)
+        if not (beside and self._first_covers()):
+            return await self._in_other_words()
+        return await self._again(more) if more else ()
+
+    async def _refuse_forged(self, beside: bool) -> None:
+        """Run the patch with changed tests only, which have to fail: once where their copies run beside them.
+
+        Raises:
+            Refused, Unsettled
+        """
+        targets = self.subject.targets
+        number = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
+        plan = _planner(targets, Layout(True, (True,) * number), self.rng)
         trial = await self._trial(plan, patched=True, rounds=1 if beside else _ROUNDS)
         if weak := trial.uncovered:
-            return weak
+            raise Unsettled(weak[0])
         _refuse_what_passes(trial)
         if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
         await self._check_kept(trial)
-        return () if beside and self._first_covers() else await self._in_other_words()
+
+    async def _again(self, rounds: int) -> tuple[str, ...]:
+        """Run the patch with unchanged copies as often as the base: tests that may pass by chance have to keep passing.
+
+        Raises:
+            Refused, Unsettled
+        """
+        trial = await self._trial(copies(self.subject.targets, self.rng), patched=True, rounds=rounds)
+        failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
+        failing |= {test for run in trial.runs for test in self.subject.fixed if run.tests.get(test) != "passed"}
+        if failing:
+            raise Refused(f"with the patch, too, tests fail in some runs: {_some(failing)}")
+        return ()
 
     def _first_covers(self) -> bool:
         """Whether each target had copies in the first run, and all of them passed."""
@@ -235,7 +262,7 @@ class _Confirm:
         lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
         return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
 
-    async def _trial(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def _trial(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         trial = await self.trials.run(plan, patched=patched, rounds=rounds)
         if trial.problem:
             raise Refused(trial.problem, forged=trial.tampered)
@@ -255,7 +282,7 @@ class _Confirm:
         kept |= set(self.subject.fixed) - {test for one in first.sentinels for test in one.target.ids}
         lost = {test for run in trial.runs for test in kept if run.tests.get(test) != "passed"}
         if lost:
-            again = await self._trial(_nothing, patched=True)
+            again = await self._trial(_nothing, patched=True, rounds=1)
             lost = {test for run in again.runs for test in lost if run.tests.get(test) != "passed"}
         if lost:
             raise Refused(f"a second run gave other results: {_some(lost)}")

@@ -200,12 +200,12 @@ class _Verification:
             return f"the base passes in some runs, too{': ' + some(passes) if passes else ''}"
         return ""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
-        """See `Trials.run`: more often where the tests show signs of chance."""
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+        """See `Trials.run`."""
 
         async def prepare(files: SourceFiles) -> list[Planting]:
             plantings = [await plan(files)]
-            runs = max(rounds, await self._times(files, plantings[0]))
+            runs = rounds or await self._times(files, plantings[0])
             return plantings + [await plan(files) for _ in range(runs - 1)]
 
         patch = self.patch if patched else Patch(b"")
