@@ -1,8 +1,8 @@
 """What verification says of right patches and of lucky ones, and what it costs.
 
-    python benchmarks/verification.py --rows rows.jsonl psf__requests-5414 ...   upstream's fix of SWE-bench instances
-    python benchmarks/verification.py bucket csv roman                           the fix of built-in tasks
-    python benchmarks/verification.py --comments 40                              comments, and a test that passes by chance
+    python benchmarks/verification.py --rows rows.jsonl psf__requests-5414   upstream's fix of SWE-bench instances
+    python benchmarks/verification.py bucket csv roman                       the fix of built-in tasks
+    python benchmarks/verification.py --comments 40                     a comment, and a test that passes by chance
 
 An instance becomes what a user has: a repository with the issue's tests committed, an image with its dependencies, and
 the obvious test command. Rows are JSON lines with `repo`, `patch`, `test_patch`, `test_files` and `test_cmd`; images
@@ -38,7 +38,8 @@ HERE=$PWD
 cd /testbed
 git ls-files -o -i --exclude-standard -z | grep -zv __pycache__ | xargs -0 -r cp --parents -t "$HERE"
 cd {ENVIRONMENT}/lib/python3*/site-packages
-grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed . | xargs -r sed -i "s#/testbed#$HERE#g"
+INSTALLED=$(grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed .)
+[ -z "$INSTALLED" ] || sed -i "s#/testbed#$HERE#g" $INSTALLED
 """
 """Points the editable installation in an instance's image at the repository, with what was built in place."""
 
