@@ -194,13 +194,15 @@ class _Confirm:
             # The first run may have had copies of other tests only: those drawn of many that fail without the patch.
             beside = beside or (control.complete and any(run.planting.files for run in first.runs))
             more = len(control.runs) - 1
-        await self._refuse_forged(beside)
-        if not (beside and self._first_covers()):
-            return await self._in_other_words()
-        return await self._again(more) if more else ()
+        steady = beside and self._first_covers()
+        await self._refuse_forged(beside, more if steady else 0)
+        return () if steady else await self._in_other_words()
 
-    async def _refuse_forged(self, beside: bool) -> None:
+    async def _refuse_forged(self, beside: bool, more: int) -> None:
         """Run the patch with changed tests only, which have to fail: once where their copies run beside them.
+
+        Args:
+            more: runs with unchanged tests after that, in the same sandbox, for those that may pass by chance.
 
         Raises:
             Refused, Unsettled
@@ -208,26 +210,22 @@ class _Confirm:
         targets = self.subject.targets
         number = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
         plan = _planner(targets, Layout(True, (True,) * number), self.rng)
-        trial = await self._trial(plan, patched=True, rounds=1 if beside else _ROUNDS)
+        unchanged, made = copies(targets, self.rng), count()
+
+        async def next_plan(files: SourceFiles) -> Planting:
+            return await (unchanged if more and next(made) else plan)(files)
+
+        trial = await self._trial(next_plan, patched=True, rounds=1 + more if beside else _ROUNDS)
         if weak := trial.uncovered:
             raise Unsettled(weak[0])
         _refuse_what_passes(trial)
         if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
         await self._check_kept(trial)
-
-    async def _again(self, rounds: int) -> tuple[str, ...]:
-        """Run the patch with unchanged copies as often as the base: tests that may pass by chance have to keep passing.
-
-        Raises:
-            Refused, Unsettled
-        """
-        trial = await self._trial(copies(self.subject.targets, self.rng), patched=True, rounds=rounds)
-        failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
-        failing |= {test for run in trial.runs for test in self.subject.fixed if run.tests.get(test) != "passed"}
-        if failing:
+        again, fixed = trial.runs[1 : 1 + more], self.subject.fixed
+        failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
+        if more and failing:
             raise Refused(f"with the patch, too, tests fail in some runs: {_some(failing)}")
-        return ()
 
     def _first_covers(self) -> bool:
         """Whether each target had copies in the first run, and all of them passed."""

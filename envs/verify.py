@@ -24,7 +24,7 @@ from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
 
 SUSPECT_RUNS = 3
-"""Runs of base and of patch where a test may pass by chance; more where they are quick."""
+"""Runs of base and of patch where a test may pass by chance; more where it may draw lots and the runs are quick."""
 
 _QUICK_S, _MOST_RUNS = 15.0, 6
 _UNTRUSTED = "; this sandbox cannot keep the code under test from forging how its tests ended"
@@ -213,8 +213,9 @@ class _Verification:
 
     async def _times(self, files: SourceFiles, planting: Planting) -> int:
         changed = sorted(touched(parse_diff(self.patch.data)))
-        if not await by_chance(planting.texts, changed, planting.files, files):
-            return 1
+        chance = await by_chance(planting.texts, changed, planting.files, files)
+        if chance != "random":
+            return SUSPECT_RUNS if chance else 1
         quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
         return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))
 
