@@ -53,7 +53,9 @@ class CommandAgent:
         self.config = config
         self.command = config.name.removeprefix(PREFIX).strip()
         if not self.command:
-            raise UnknownPart('which command? For example: --agent command:"mytool --task-file {instruction}"')
+            raise UnknownPart(
+                '--agent command: needs a command, such as --agent command:"mytool --task-file {instruction}"'
+            )
         self.name = PREFIX + self.command.split()[0].rsplit("/", 1)[-1]
 
     async def run(
@@ -114,7 +116,7 @@ class _Run:
         result = await self._watched(command)
         if result.status == "exited" and result.exit_code in _NOT_THERE:
             output = " ".join(result.text().split())[-200:]
-            raise AgentUnusable(f"the agent's command cannot be run in the sandbox: {command} ({output})")
+            raise AgentUnusable(f"the agent's command cannot run in the sandbox: {command} ({output})")
         end = self._exit(result)
         problem = ""
         try:
@@ -145,12 +147,12 @@ class _Run:
         return re.sub(r"\{(" + "|".join(_PLACES) + r")\}", fill, self.agent.command)
 
     def _places(self) -> Mapping[str, str]:
-        config = getattr(self.model, "config", None)
+        known = getattr(getattr(self.model, "config", None), "base_urls", ())
         return {
             "instruction": f"{self.folder}/instruction.md",
             "trajectory": self.config.trajectory or f"{self.folder}/trajectory.json",
             "model": self.model.name,
-            "base_url": self.config.base_url or str(getattr(config, "base_url", None) or ""),
+            "base_url": self.config.base_url or next(iter(known), ""),
             "seed": str(self.assignment.seed),
             "workdir": self.assignment.workdir,
         }

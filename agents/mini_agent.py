@@ -59,7 +59,7 @@ class MiniAgent:
         if self.python is None or not Path(self.python).exists():
             raise UnknownPart(
                 f"mini-swe-agent is not {'installed' if self.python is None else f'at {self.python}'}: "
-                "pip install 'heats[mini]', or name the interpreter of its environment with -c agent.mini.python=PATH"
+                "pip install 'heats[mini]', or give the interpreter of its environment with -c agent.mini.python=PATH"
             )
 
     async def run(
@@ -158,7 +158,7 @@ class _Play:
                     return
                 case "crashed":
                     raise AgentUnusable(f"mini-swe-agent failed: {' '.join(asked['error'].split())[-500:]}")
-        raise AgentUnusable(f"mini-swe-agent cannot be run with {self.agent.python}")
+        raise AgentUnusable(f"mini-swe-agent cannot run with {self.agent.python}")
 
     async def _order(self) -> dict[str, Any]:
         config = self.agent.config
@@ -256,7 +256,7 @@ async def _tell(driver: asyncio.subprocess.Process, message: Mapping[str, Any]) 
         driver.stdin.write(json.dumps(message).encode() + b"\n")
         await driver.stdin.drain()
     except ConnectionError as error:
-        raise AgentUnusable("mini-swe-agent ended in the middle of a rollout") from error
+        raise AgentUnusable("mini-swe-agent exited in the middle of a rollout") from error
 
 
 async def _ended(driver: asyncio.subprocess.Process) -> None:

@@ -1,11 +1,11 @@
-"""What cross-execution costs and does: `heats solve` on a small repository, without it and with it.
+"""What cross-execution costs and achieves: `heats solve` on a small repository, without it and with it.
 
     python -m benchmarks.cross_execution --rollouts 8
 
-The user's tests miss half of the bug, so that whole and half fixes both verify. The model is scripted: each rollout
-fixes the bug in one of eight ways, half of them whole, and writes a test of what it thought of. The judge throws dice.
-Told are the test runs that crossing took, its seconds from the last rollout's end to the table, and what kind of fix
-was handed over.
+The user's tests miss half of the bug, so both complete and partial fixes are verified. The model is scripted: each
+rollout fixes the bug in one of eight ways, half of them complete, and writes a test for the part it noticed. The judge
+votes at random. Reported are the number of test runs, the seconds from the last rollout's end to the table, and the
+kind of fix that was chosen.
 """
 
 import argparse
@@ -40,11 +40,11 @@ HALF = (
     "return sorted((x, high))[0]",
 )
 VARIETY = 25
-"""Different tests of each kind, so that hardly two rollouts write the same."""
+"""Number of different tests of each kind, so that rollouts rarely write the same one."""
 
 
 def script() -> dict[str, Any]:
-    """Ways to go about it: who sees the whole bug tests for it, who sees half of it tests for that."""
+    """Approaches: rollouts that see the whole bug test for all of it, the others for half."""
     ways = []
     for at in range(VARIETY):
         ways += [_way(body, f"low_{at}", f"clamp(-{at + 1}, 0, 3), 0") for body in WHOLE]
@@ -60,7 +60,7 @@ def _way(body: str, name: str, claim: str) -> list[str]:
 
 
 def make_repository(path: Path) -> None:
-    """The buggy repository, committed at a fixed time: seeds hang on the commit's id."""
+    """The buggy repository, committed at a fixed time, since seeds depend on the commit id."""
     for name, text in BASE.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
@@ -71,7 +71,13 @@ def make_repository(path: Path) -> None:
 
 
 def solve(folder: Path, asked: argparse.Namespace, crossing: bool) -> dict[str, Any]:
-    """One run; what came of it."""
+    """Run once, and return the results.
+
+    Args:
+        folder: working directory with repository and script.
+        asked: command-line options.
+        crossing: enable cross-execution.
+    """
     out = folder / ("on" if crossing else "off")
     command = [sys.executable, "-c", "from heats.cli import main; main()", "solve", "--repo", str(folder / "repo")]
     command += ["--issue", ISSUE, "--test", "python3 -m unittest", "--model", f"fake:{folder / 'script.json'}"]
@@ -112,12 +118,12 @@ def _is_whole(patch: str) -> bool:
 
 
 def _at(events: Sequence[dict[str, Any]], kind: str) -> float:
-    """When the last event of a kind was, in seconds."""
+    """Time of the last event of a kind, in seconds."""
     return max(datetime.fromisoformat(event["time"]).timestamp() for event in events if event["kind"] == kind)
 
 
 def main() -> None:
-    """Run both and print them."""
+    """Run both variants and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=8)
     parser.add_argument("--seed", type=int, default=4)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.harbor_tasks DIRECTORY --repeats 3
 
-The bash agent's scripted model runs `solution/solve.sh` as one command. The terminal agent's types it into a file,
-ends it with C-d, runs it, and waits while it is in the foreground. No sandbox has a network. Needs Docker; images are
-built where they are missing. Without a directory a tiny task of our own is played, whose image has no terminal.
+The bash agent's scripted model runs `solution/solve.sh` as one command. The terminal agent's model types it into a
+file, ends it with C-d, runs it, and waits while it is in the foreground. No sandbox has a network. Needs Docker;
+missing images are built. Without a directory, a tiny built-in task is played, whose image has no terminal.
 """
 
 import argparse
@@ -37,7 +37,7 @@ _SCRIPT = "/tmp/solve.sh"
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """One attempt: its grade, and what each part took, in seconds."""
+    """One attempt: its grade, and the seconds that each part took."""
 
     task: str
     player: str
@@ -50,12 +50,12 @@ class Played:
 
     @property
     def reward(self) -> str:
-        """The number that the verifier gave, or why there is none."""
+        """The verifier's reward, or why there is none."""
         return f"{self.grade.rewards['reward']:g}" if "reward" in self.grade.rewards else self.grade.outcome
 
 
 def scripted(player: str, solution: str) -> FakeModel:
-    """A model that plays a solution through an agent's own means."""
+    """A model that plays a solution with an agent's own means."""
     if player == "bash":
         return FakeModel(bash(solution), calls(("submit", {})))
     if player == "terminal":
@@ -79,7 +79,15 @@ def _type(text: str, wait_s: float, *keys: str) -> Completion:
 
 
 async def attempt(env: HarborEnv, task: Task, player: str, backend: SandboxBackend, config: HeatsConfig) -> Played:
-    """Play one attempt in a fresh sandbox and grade the state that it leaves."""
+    """Play one attempt in a fresh sandbox and grade the state it leaves.
+
+    Args:
+        env: source of the task.
+        task: the task.
+        player: `oracle`, or the name of an agent.
+        backend: starts the sandbox.
+        config: the configuration.
+    """
     named = config.agent.model_copy(update={"command_timeout_s": task.agent_timeout_s or 600.0})
     agent: Agent = OracleAgent(env) if player == "oracle" else open_agent(player, named)
     source = env.directory(task.id).solution().get("solve.sh")
@@ -107,7 +115,14 @@ async def attempt(env: HarborEnv, task: Task, player: str, backend: SandboxBacke
 
 
 async def measure(directory: Path, players: Sequence[str], repeats: int, only: Sequence[str]) -> list[Played]:
-    """Every task of the directory with every player."""
+    """Play every task of the directory with every player.
+
+    Args:
+        directory: directory of Harbor tasks.
+        players: names of the players.
+        repeats: attempts per task and player.
+        only: ids of the tasks to play; empty for all.
+    """
     env = HarborEnv(path=directory, only=tuple(only))
     config = load_config((), {"model.name": "fake"})
     backend = await open_backend(SandboxConfig(backend="docker"))
@@ -131,7 +146,7 @@ def _row(one: Played) -> dict[str, object]:
 
 
 def table(found: Sequence[Played], players: Sequence[str]) -> str:
-    """Rewards of all repeats by task and player, and the median seconds of each part."""
+    """A table of the rewards of all repeats by task and player, and the median seconds of each part."""
     lines = [
         f"| task | {' | '.join(players)} | prepare s | oracle s | describe s | grade s |",
         "|---" * (len(players) + 5) + "|",

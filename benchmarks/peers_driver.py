@@ -1,7 +1,7 @@
-"""heats' bash agent as a tool of a side-by-side run: N rollouts against a scripted model server, recorded as in a run.
+"""heats' bash agent for side-by-side runs: N rollouts against a scripted model server, recorded as in a run.
 
-The work is what a heat does until its patches are collected: a fresh hardened container per rollout, the model's calls
-through the OpenAI client, the ledger and every step written to a run directory.
+The work is everything that a heat does up to collecting patches: a fresh hardened container per rollout, model calls
+through the OpenAI client, the ledger, and every step written to a run directory.
 
     python -m benchmarks.peers_driver --base-url http://127.0.0.1:8199/v1 --image IMAGE --rollouts 16 --out out.json
 """
@@ -29,8 +29,8 @@ TASK = "Benchmark task {i}: the function in module {i} returns the wrong value f
 
 
 def main() -> None:
-    """Run the rollouts; exit 0 when all of them submitted."""
-    gc.freeze()  # as `heats` does once it has its imports
+    """Run the rollouts; exit 0 if all of them submitted."""
+    gc.freeze()  # as `heats` does after its imports
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--image", required=True)
@@ -55,9 +55,9 @@ def main() -> None:
 
 
 async def rollouts(options: argparse.Namespace, folder: Path) -> list[str]:
-    """All rollouts at once; how each ended."""
+    """Run all rollouts at once, and return how each ended."""
     keys = {"sandbox.backend": options.sandbox, "model.name": "fake-model", "model.base_url": options.base_url}
-    # All sandboxes are started at once, as the others do; by default heats starts four at a time.
+    # All sandboxes start at once, as with the other tools; by default heats starts four at a time.
     keys["sandbox.slots.start"] = min(32, options.rollouts)
     if options.runtime:
         keys["sandbox.runtime"] = options.runtime
@@ -94,7 +94,7 @@ class Bench:
         self.charges.append(Charge(scope=scope, usage=usage), sync=False)
 
     async def rollout(self, name: str, image: str) -> str:
-        """One rollout, from its container's start to its removal."""
+        """Run one rollout, from its container's start to its removal."""
         files = RolloutStore(self.folder / name, name)
         spec = SandboxSpec(image=image, workdir="/", limits=self.config.sandbox.limits, labels={"run": "peers"})
         sandbox = await self.backend.start(spec)

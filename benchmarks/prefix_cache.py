@@ -1,12 +1,12 @@
-"""How much of its prompts a vLLM server has in its prefix cache, by its own count, and whether it is kept busy.
+"""How much of its prompts a vLLM server finds in its prefix cache, by its own counters, and how busy it is kept.
 
     python -m benchmarks.prefix_cache                   # starts a tiny model on the CPU
     python -m benchmarks.prefix_cache ballot rollout --seeds 1 2 3    # parts: ballot, bracket, rollout, heat, flight
     python -m benchmarks.prefix_cache --base-url http://localhost:8000/v1 --model NAME
 
-Every measurement uses texts of its own, so that it starts without them in the cache. `computed` are prompt tokens that
-the server had to compute; an `n` of 8 counts its prompt eight times, as the server does. With several seeds, a table
-at the end has medians and ranges.
+Every measurement uses fresh texts, so that none of them is in the cache at first. `computed` are prompt tokens that the
+server had to compute; with `n` = 8 a prompt counts eight times, as in the server's counters. With several seeds, a
+table of medians and ranges follows.
 """
 
 import argparse
@@ -60,28 +60,35 @@ class Bench:
         return OpenAIModel(ModelConfig.model_validate(fields))
 
     def text(self, words: int) -> str:
-        """Prose that nothing else shares."""
+        """Prose that shares no prefix with anything else."""
         return " ".join(self.rng.choices(WORDS, k=words))
 
     def candidates(self, count: int, times: int = 1) -> list[Candidate]:
-        """Attempts with summaries of usual length, or that times as long."""
+        """Attempts with summaries of the usual length, or a multiple of it."""
         return [Candidate(id=f"r{index}", summary=self.text(times * SUMMARY_WORDS)) for index in range(count)]
 
 
 class Sandbox:
-    """Prints other words for every command."""
+    """Prints different words for every command."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
 
     async def exec(self, command: str, **more: object) -> ExecResult:
-        """A usual output."""
+        """Output of the usual length."""
         output = self.bench.text(OUTPUT_WORDS).encode()
         return ExecResult("exited", 0, output, stdout_total=len(output))
 
 
 async def counted(bench: Bench, client: OpenAIModel, what: str, work: Awaitable[object]) -> None:
-    """Do some work, and note and say what the server counted meanwhile."""
+    """Do some work, and record and print what the server counted during it.
+
+    Args:
+        bench: the server.
+        client: a client of it.
+        what: name of the measurement.
+        work: the work.
+    """
     before = await client.counters()
     await work
     after = await client.counters()
@@ -100,7 +107,7 @@ def _row(found: list[Counters], between: str) -> str:
 
 
 async def ballot(bench: Bench) -> None:
-    """Eight votes of one order, and of both orders, with `n` and without."""
+    """Eight votes on one order, and on both orders, with and without `n`."""
     for takes_n in (True, False):
         client = bench.client()
         client.quirks.takes_n = takes_n
@@ -139,14 +146,29 @@ async def _given(candidate: Candidate) -> Candidate | None:
 
 
 async def play(bench: Bench, client: OpenAIModel, ledger: Ledger, steps: int, task: Assignment) -> None:
-    """One rollout."""
-    # Random weights break the form now and then; that is not to end a rollout here.
+    """Play one rollout.
+
+    Args:
+        bench: the server.
+        client: a client of it.
+        ledger: the rollout's ledger.
+        steps: number of steps.
+        task: the rollout's task.
+    """
+    # Random weights produce malformed replies now and then; they must not end the rollout.
     settings: AgentConfig = CONFIG.agent.model_copy(update={"step_limit": steps, "max_format_errors": steps})
     await BashAgent(settings).run(task, Sandbox(bench), client, ledger, lambda _: None)  # type: ignore[arg-type]
 
 
 def assignment(bench: Bench, index: int, instruction: str, refinement: tuple[str, ...] = ()) -> Assignment:
-    """A rollout's task."""
+    """A rollout's task.
+
+    Args:
+        bench: source of randomness.
+        index: number of the rollout.
+        instruction: the task's statement.
+        refinement: records of earlier attempts.
+    """
     return Assignment(
         rollout_id=f"heat-0/rollout-{index:02d}",
         task_id="bench",
@@ -159,7 +181,7 @@ def assignment(bench: Bench, index: int, instruction: str, refinement: tuple[str
 
 
 async def rollout(bench: Bench) -> None:
-    """The steps of one rollout, of the first of a task and of another."""
+    """The steps of one rollout: the first of a task, and the first of another."""
     for steps in (16, 30):
         instruction = bench.text(PROBLEM_WORDS)
         for which in ("the first", "another"):
@@ -181,21 +203,21 @@ async def heat(bench: Bench) -> None:
 
 
 async def flight(bench: Bench) -> None:
-    """Requests in flight against the configured concurrency, while callers wait for their turn."""
+    """Requests in flight compared with the configured concurrency, while callers wait for their turn."""
     client = bench.client(max_concurrency=8, extra_body={**bench.closes, "ignore_eos": True})
     shares: list[float] = []
     served: list[int] = []
 
     async def watch() -> None:
         while True:
-            if client.limit.waiting:
-                shares.append(client.limit.holders / 8)
+            if client.pool.endpoints[0].limit.waiting:
+                shares.append(client.pool.endpoints[0].limit.holders / 8)
             await asyncio.sleep(0.005)
 
     async def look() -> None:
         while True:
             counters = await client.counters()
-            if counters is not None and client.limit.waiting:
+            if counters is not None and client.pool.endpoints[0].limit.waiting:
                 served.append(counters.running + counters.waiting)
             await asyncio.sleep(0.05)
 
@@ -229,7 +251,7 @@ PARTS: dict[str, Callable[[Bench], Coroutine[Any, Any, None]]] = {
 
 @contextmanager
 def server(options: argparse.Namespace) -> Iterator[Bench]:
-    """The server named, or a tiny one."""
+    """The given server, or a tiny one."""
     rng = random.Random()
     if options.base_url and options.model != NAME:
         yield Bench(options.base_url, options.model, {}, {"tool_choice": "required"}, rng, {})
@@ -239,7 +261,7 @@ def server(options: argparse.Namespace) -> Iterator[Bench]:
 
 
 def main() -> None:
-    """Run the wanted parts with every seed."""
+    """Run the selected parts with every seed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[])
     parser.add_argument("--base-url")

@@ -1,8 +1,9 @@
-"""How long the report of a large synthetic run takes, and how large it gets.
+"""How long the report of a large synthetic run takes, and how large it is.
 
     python benchmarks/report.py --tasks 500 --rollouts 16 --heats 2
 
-Goal: 500 tasks with 32 rollouts each in at most 60 s on 2 cores; first page at most 3 MB, and answering within 2 s.
+Goal: at most 60 s on 2 cores for 500 tasks with 32 rollouts each; a first page of at most 3 MB that responds within 2
+s.
 """
 
 import argparse
@@ -22,7 +23,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "heats" / "show")]
 
 
 def interactive(path: Path, folder: Path) -> dict[str, float]:
-    """Seconds from asking for the first page, and the largest task's, to a click that it answers."""
+    """Seconds from opening the first page, and the largest task's, until it responds to a click."""
     from browser import Browser
 
     largest = max(path.parent.glob("report-files/*.html"), key=lambda page: page.stat().st_size, default=path)
@@ -36,7 +37,7 @@ def _answer(browser: "Browser", page: Path) -> float:
     browser.call("Page.navigate", url=page.as_uri())
     while browser.evaluate("document.readyState") != "complete":
         time.sleep(0.01)
-    # A click, and the frame after it: only a page that is not busy any more draws one.
+    # A click and the following frame: a page draws one only when it is no longer busy.
     browser.evaluate(
         "new Promise((done) => { (document.querySelector('th') || document.querySelector('summary')).click();"
         " requestAnimationFrame(() => setTimeout(done)); })"
@@ -45,7 +46,7 @@ def _answer(browser: "Browser", page: Path) -> float:
 
 
 def main() -> None:
-    """Make a run, write its report, print the figures as JSON."""
+    """Create a run, write its report, and print the figures as JSON."""
     from browser import find_chromium
     from synthetic import build_run
     from synthetic_parts import Plan
@@ -60,7 +61,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--run", type=Path, help="keep the run in this directory, or take the one that is there")
     options = parser.parse_args()
-    os.fsync = lambda handle: None  # the run made here need not survive a power cut
+    os.fsync = lambda handle: None  # this run need not survive a power failure
     with tempfile.TemporaryDirectory() as folder:
         sizes = {"rollouts": options.rollouts, "heats": options.heats, "steps": options.steps}
         plan = Plan(tasks=options.tasks, chatty=True, **sizes)

@@ -1,11 +1,11 @@
-"""What a command costs: the channel beside `docker exec` and a bare shell pipe, interleaved in one run.
+"""What a command costs: the channel compared with `docker exec` and a bare shell pipe, interleaved in one run.
 
     python -m benchmarks.sandbox_channel                    # everything, about two minutes
     python -m benchmarks.sandbox_channel round-trip output  # parts: round-trip, processor, output, start, many
 
 A bare pipe is one `docker exec -i C bash` that is sent `bash -c CMD </dev/null; echo MARK$?`: no timeout, no records,
-no process control. Latencies are medians; ratios compare what was measured in the same run. Processor time is that of
-this process and of the containers' control groups, so other load on the machine does not count.
+no process control. Latencies are medians; ratios compare measurements of the same run. Processor time covers this
+process and the containers' control groups, so other load on the machine does not count.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Operation = Callable[[], Awaitable[None]]
 
 
 def main() -> None:
-    """Run the wanted parts."""
+    """Run the selected parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", default=[])
     parser.add_argument("--image", default="heats-base:latest")
@@ -113,7 +113,7 @@ async def processor(image: str, repeat: int) -> None:
 
 
 async def control_group(sandbox: Sandbox) -> Path | None:
-    """The file that says how much processor time a container has used."""
+    """The file with a container's processor time."""
     about = sandbox.machine.engine.api.inspect_container(container(sandbox))  # type: ignore[attr-defined]
     roots = ("cpuacct/docker", "cpu,cpuacct/docker", "docker", "system.slice")
     names = (about["Id"], f"docker-{about['Id']}.scope")
@@ -123,7 +123,7 @@ async def control_group(sandbox: Sandbox) -> Path | None:
 
 
 def used_s(group: Path) -> float:
-    """Seconds of processor time by such a file: nanoseconds in version 1, `usage_usec` in version 2."""
+    """Processor time in seconds from such a file: nanoseconds in version 1, `usage_usec` in version 2."""
     text = group.read_text()
     return int(text) / 1e9 if group.name == "cpuacct.usage" else int(text.split()[1]) / 1e6
 
@@ -143,7 +143,7 @@ async def output(image: str, repeat: int) -> None:
 
 
 async def start_up(image: str, repeat: int) -> None:
-    """A sandbox and its first command, against the command line client."""
+    """Starting a sandbox and running its first command, compared with the command-line client."""
     async with AsyncExitStack() as stack:
         backend = await open_one(stack)
 
@@ -193,7 +193,7 @@ async def many(image: str, repeat: int) -> None:
 
 
 async def interleaved(ways: dict[str, list[Operation]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every operation, the ways taking turns so that all see the same machine."""
+    """Seconds for every operation; the ways take turns, so that all of them see the same machine load."""
     times: dict[str, list[float]] = {name: [] for name in ways}
 
     async def timed(name: str, operation: Operation) -> None:
@@ -210,7 +210,13 @@ async def interleaved(ways: dict[str, list[Operation]], rounds: int) -> dict[str
 
 
 def report(title: str, times: dict[str, list[float]], base: str) -> None:
-    """One line a way: median, 90th percentile, ratio to the base's median."""
+    """Print one line per way: median, 90th percentile, ratio to the base's median.
+
+    Args:
+        title: heading.
+        times: seconds by way.
+        base: the way that the others are compared with.
+    """
     print(f"  {title}")
     against = statistics.median(times[base])
     for name, values in times.items():
@@ -226,7 +232,13 @@ async def open_one(stack: AsyncExitStack) -> SandboxBackend:
 
 
 async def open_many(stack: AsyncExitStack, image: str, count: int) -> list[Sandbox]:
-    """Sandboxes that are closed with the stack."""
+    """Open sandboxes that are closed with the stack.
+
+    Args:
+        stack: closes them.
+        image: their image.
+        count: how many.
+    """
     backend = await open_one(stack)
     sandboxes = await asyncio.gather(*(backend.start(spec(image)) for _ in range(count)))
 
@@ -251,14 +263,20 @@ async def open_pipe(stack: AsyncExitStack, sandbox: Sandbox) -> BarePipe:
 
 
 async def checked(sandbox: Sandbox, command: str, merge: bool) -> None:
-    """Run a command that must succeed."""
+    """Run a command that must succeed.
+
+    Args:
+        sandbox: where to run it.
+        command: the command.
+        merge: merge standard error into standard output.
+    """
     result = await sandbox.exec(command, timeout=60, merge_stderr=merge)
     if not result.ok:
         sys.exit(f"{command!r} ended with {result.status} {result.exit_code}")
 
 
 async def docker_exec(sandbox: Sandbox) -> None:
-    """The way of the command line client."""
+    """Run a command with the command-line client."""
     await client("exec", container(sandbox), "bash", "-c", "true")
 
 

@@ -1,9 +1,9 @@
-"""Measures selectors with simulated judges: who is chosen, how many votes it takes, and how long the schedule waits.
+"""Measure selectors with simulated judges: who is chosen, how many votes it takes, and how long the schedule waits.
 
     python -m benchmarks.selection [quality | swiss | bias | early-stop | schedule | shares | places] ... [--seeds 300]
 
-Candidates are 16, of which 6 pass. A judge of accuracy a names the passing one of a mixed pair with probability a in
-one vote; votes are independent, or, for a judge with `noise`, partly the same error again.
+There are 16 candidates, of which 6 pass. A judge of accuracy a names the passing candidate of a mixed pair with
+probability a in one vote. Votes are independent or, for a judge with `noise`, share part of their error.
 """
 
 import argparse
@@ -39,7 +39,7 @@ ACCURACIES, BIASES = (0.5, 0.6, 0.7, 0.8, 0.9), (0.0, 1.0, 2.0)
 
 @dataclass
 class Scorer:
-    """A chat model that looks at one candidate: a passing one scores higher than a failing one with this accuracy."""
+    """A chat model that looks at one candidate; a passing candidate outscores a failing one with this accuracy."""
 
     good: frozenset[str]
     accuracy: float
@@ -50,7 +50,13 @@ class Scorer:
     async def complete(
         self, messages: Sequence[Message], *, n: int = 1, response_schema: ResponseSchema | None = None, **_: Any
     ) -> Reply:
-        """Scores around 4 and 6, further apart for better judges; verdicts that are right as often as it is."""
+        """Scores around 4 and 6, further apart for better judges; verdicts that are right with the same accuracy.
+
+        Args:
+            messages: the request, which contains the candidate.
+            n: number of completions.
+            response_schema: tells whether a verdict or a score is wanted.
+        """
         shown, _end = json.JSONDecoder().raw_decode(messages[1]["content"])
         passes = shown["candidates"][0]["summary"] in self.good
         verifies = response_schema is not None and "verdict" in response_schema.json_schema["properties"]
@@ -69,7 +75,7 @@ class Scorer:
         return {"verdict": "accept" if passes == right else "reject"}
 
     async def preflight(self) -> Mapping[str, Any]:
-        """Always well."""
+        """Always succeed."""
         return {}
 
     async def close(self) -> None:
@@ -80,7 +86,7 @@ Build = Callable[[Judge], Selector]
 
 
 def pairwise() -> dict[str, Build]:
-    """Selectors that stand on a pairwise judge."""
+    """Selectors based on a pairwise judge."""
     return {
         "rtv V=8": lambda judge: RTVSelector(settings(early_stop="never"), judge),
         "rtv early stop": lambda judge: RTVSelector(settings(early_stop="balanced"), judge),
@@ -92,7 +98,15 @@ def pairwise() -> dict[str, Build]:
 async def measure(
     build: Build, seeds: int, accuracy: float, bias: float = 0.0, noise: float = 0.0
 ) -> tuple[float, float]:
-    """Share of selections that pass, in per cent, and votes per selection."""
+    """Share of selections that pass, in per cent, and votes per selection.
+
+    Args:
+        build: makes the selector for a judge.
+        seeds: number of selections.
+        accuracy: the judge's accuracy on mixed pairs.
+        bias: logits added to the candidate shown first.
+        noise: standard deviation of each pair's shared error, in logits.
+    """
     gap, wins, votes = gap_for(accuracy, noise), 0, 0
     for seed in range(seeds):
         good = passing(seed)
@@ -103,7 +117,7 @@ async def measure(
 
 
 async def quality(seeds: int) -> None:
-    """Each selector's chance of returning a passing candidate, and its calls."""
+    """Each selector's probability of returning a passing candidate, and its number of calls."""
     print(f"## quality: {PASSING} of {N} pass, {seeds} selections a cell, per cent passing (votes a selection)\n")
     print("| selector | bias | " + " | ".join(f"a={a}" for a in ACCURACIES) + " |")
     print("| --- | --- |" + " --- |" * len(ACCURACIES))
@@ -121,7 +135,7 @@ async def quality(seeds: int) -> None:
 
 
 async def _alone(kind: type[PointwiseSelector | VerifySelector], seeds: int, accuracy: float) -> str:
-    """A selector that looks at one candidate at a time, as a cell."""
+    """A table cell for a selector that looks at one candidate at a time."""
     wins = calls = 0
     for seed in range(seeds):
         scorer = Scorer(passing(seed), accuracy, random.Random(seed))
@@ -143,7 +157,7 @@ async def equal_votes(seeds: int) -> None:
 
 
 class SlowJudge(BiasedJudge):
-    """Takes a lognormal time for each vote; a wave takes as long as its slowest."""
+    """Takes a lognormal time for each vote; a wave takes as long as its slowest vote."""
 
     def __init__(self, slots: int | None) -> None:
         super().__init__(dict.fromkeys(IDS, 0.0))
@@ -153,7 +167,16 @@ class SlowJudge(BiasedJudge):
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
     ) -> list[Vote]:
-        """Vote, later."""
+        """Vote, after a delay.
+
+        Args:
+            problem: the task's statement.
+            contestants: the match's candidates.
+            count: number of votes.
+            first: number of the first vote.
+            seed: the match's seed.
+            ledger: unused.
+        """
         rng = random.Random(seeded_hash(seed, "latency", first))
         took = [10 * rng.lognormvariate(0, 1) for _ in range(count)]
         self.durations[seed] = self.durations.get(seed, 0.0) + max(took)
@@ -185,7 +208,7 @@ def _paths(seed: int, arrive: Mapping[str, float], durations: Mapping[int, float
 
 
 def schedule(seeds: int) -> None:
-    """Virtual wall time against the critical path and against rounds."""
+    """Virtual wall time compared with the critical path and with rounds."""
     print(f"## schedule: N = 16, G = 2, V = 8, call latency lognormal(sigma 1), median 10 s; {seeds} tournaments\n")
     print("| candidates | judge calls at once | stop | wall, s | wall / critical path | rounds / wall |")
     print("|" + " --- |" * 6)
@@ -213,7 +236,7 @@ async def _tournament(judge: SlowJudge, stop: str, seed: int, arrive: Mapping[st
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print the tables that are asked for, or all."""
+    """Print the selected tables, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "parts", nargs="*", help="quality, swiss, bias, early-stop, schedule, shares, places; all without any"

@@ -1,4 +1,4 @@
-"""The field that selectors are measured on: 16 candidates of which 6 pass, and judges of a known accuracy."""
+"""The field on which selectors are measured: 16 candidates of which 6 pass, and judges of a known accuracy."""
 
 import math
 import random
@@ -33,13 +33,20 @@ async def _there(candidate: Candidate) -> Candidate | None:
 
 
 async def choose(selector: Selector, seed: int, candidates: Sequence[Candidate] = FIELD, keep: int = 1) -> Bracket:
-    """One selection."""
+    """Make one selection.
+
+    Args:
+        selector: the selector.
+        seed: seed of the selection.
+        candidates: the candidates.
+        keep: number of candidates to keep.
+    """
     waiting = {one.id: _there(one) for one in candidates}
     return await selector.select(waiting, keep, Case("", seed, Ledger("bench"), MemoryJournal()))
 
 
 def passing(seed: int) -> frozenset[str]:
-    """Which candidates pass."""
+    """Ids of the passing candidates."""
     return frozenset(random.Random(seed).sample(IDS, PASSING))
 
 

@@ -1,4 +1,4 @@
-"""What it costs that nobody is kept unseen: matches, and how good the kept are, where N, G and K do not divide."""
+"""The cost of never keeping a candidate unseen: matches, and quality of the kept, if N, G and K do not divide."""
 
 import random
 from statistics import fmean
@@ -13,7 +13,7 @@ ACCURACY = 0.8
 
 
 async def places(seeds: int) -> None:
-    """Matches of a tournament that keeps K of N in pairs, with different candidates and with one in six a copy."""
+    """Matches of a tournament that keeps K of N in pairs, with distinct candidates and with one in six a copy."""
     print(
         f"## places: G = 2, a judge of accuracy {ACCURACY}, {seeds} tournaments a row; a third of the candidates pass\n"
     )
@@ -36,7 +36,7 @@ async def places(seeds: int) -> None:
 
 
 async def _play(seed: int, count: int, keep: int, missing: float) -> tuple[int, float, float]:
-    """Matches that were judged, the share of the kept that pass, and that of all who are there."""
+    """Number of judged matches, the share of the kept that pass, and that of all candidates."""
     rng = random.Random(seed)
     field = [Candidate(id=f"r{index:02}", summary="", patch_key=f"{index}") for index in range(count)]
     copied = [one if rng.random() >= missing else one.model_copy(update={"patch_key": "0"}) for one in field]

@@ -1,8 +1,8 @@
-"""Probabilities against samples: a judge of known accuracy behind the fake server, asked by the real client.
+"""Probabilities compared with samples: a judge of known accuracy behind the fake server, queried by the real client.
 
 The server reads a judge's request as a model would: the candidates and their labels from the message, the order of the
-reply from the schema. It names the passing candidate with odds of its quality gap, plus a preference for the first
-place, plus an error of its own for each pair that all its votes share.
+reply from the schema. It names the passing candidate with the odds of its quality gap, plus a preference for the first
+place, plus an error for each pair that all its votes share.
 """
 
 import json
@@ -31,17 +31,17 @@ _JUNK = (("The", 1e-4), ("{", 1e-5))
 
 
 class JudgeServer:
-    """Answers a judge's requests; a responder of `FakeServer`.
+    """Answers a judge's requests; a responder for `FakeServer`.
 
     Args:
-        gap: logits between a candidate whose summary says `passes` and one that does not.
-        bias: logits added to whoever is shown first.
-        noise: standard deviation of the error of each pair, in logits.
-        knows: probabilities are given where they are asked for.
-        thinks: characters of thought before every reply.
+        gap: logits between a candidate whose summary says `passes` and one whose summary does not.
+        bias: logits added to the candidate shown first.
+        noise: standard deviation of each pair's error, in logits.
+        knows: return probabilities on request.
+        thinks: characters of reasoning before every reply.
 
     Attributes:
-        completions: replies given.
+        completions: number of completions so far.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class JudgeServer:
                 for _ in range(count)]  # fmt: skip
 
     def shares(self, summaries: Sequence[str]) -> list[float]:
-        """The probability of each candidate, in the order shown."""
+        """The probability of each candidate, in display order."""
         logits = []
         for place, summary in enumerate(summaries):
             error = random.Random(seeded_hash(0, summary, *sorted(summaries))).gauss(0, self.noise)
@@ -73,7 +73,7 @@ class JudgeServer:
         return [one / sum(odds) for one in odds]
 
     def _reply(self, fields: Sequence[str], choice: str, shares: Mapping[str, float], wanted: bool) -> Completion:
-        """A reply in the schema's order; the label is cut in two, and its first token has the alternatives."""
+        """A reply in the schema's order; the label consists of two tokens, and the first has the alternatives."""
         pieces = ["<think>", "hm " * (self.thinks // 3), "</think>"] if self.thinks else []
         for number, name in enumerate(fields):
             value = (choice[:1], choice[1:]) if name == "choice" else ("It covers ", "more cases.")
@@ -91,17 +91,23 @@ def _tokens(pieces: Iterable[str], choice: str, shares: Mapping[str, float]) -> 
 
 
 def asking(votes_from: str, votes: int = 8) -> TournamentConfig:
-    """The shipped settings, with all votes cast and this way of asking."""
+    """The shipped settings, with all votes cast and the given source of votes."""
     usual = settings(early_stop="never", votes=votes)
     return usual.model_copy(update={"judge": usual.judge.model_copy(update={"votes_from": votes_from})})
 
 
 async def right(config: TournamentConfig, server: JudgeServer, pairs: int) -> tuple[float, float, float]:
-    """Share of mixed pairs decided rightly, and requests and completions of a pair."""
+    """Share of mixed pairs decided correctly, and requests and completions per pair.
+
+    Args:
+        config: settings of the judge.
+        server: the simulated judge.
+        pairs: number of pairs.
+    """
     async with FakeServer(server) as served:
         model = OpenAIModel(ModelConfig(name="fake-model", base_url=served.base_url))
         judge, won = ModelJudge(config, model), 0
-        await judge.weighs(Ledger("bench"))  # the question that finds out is asked once for a run
+        await judge.weighs(Ledger("bench"))  # the probing request is sent once per run
         before, asked = served.counts["requests"], server.completions
         for number in range(pairs):
             field = [Candidate(id=name, summary=f"{name} {number}") for name in ("passes", "fails")]
@@ -114,7 +120,7 @@ async def right(config: TournamentConfig, server: JudgeServer, pairs: int) -> tu
 
 
 async def shares(pairs: int) -> None:
-    """Accuracy on mixed pairs: V samples, or the labels' probabilities by one request for each order."""
+    """Accuracy on mixed pairs: V samples, or the labels' probabilities from one request per order."""
     print(f"## probabilities against samples, {pairs} mixed pairs a cell, per cent decided rightly\n")
     names = [*(f"V={votes}" for votes in SAMPLES), "probabilities"]
     print("| one vote is right | bias | shared error | " + " | ".join(names) + " |\n|" + " --- |" * (3 + len(names)))

@@ -1,4 +1,4 @@
-"""Votes that early stopping saves, the fewest that any rule could do with, and what position bias costs."""
+"""Votes saved by early stopping, the minimum for any rule, and the cost of position bias."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -20,14 +20,20 @@ Build = Callable[[frozenset[str], int], FakeJudge]
 
 
 class Strict(FakeJudge):
-    """Right about every pair with the same probability: candidates are in a strict order, passing ones first."""
+    """Right about every pair with the same probability; the candidates have a strict order, passing ones first."""
 
     def __init__(self, good: frozenset[str]) -> None:
         super().__init__()
         self.good = good
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """The better one, or by mistake the other."""
+        """The better candidate or, by mistake, the other.
+
+        Args:
+            order: the candidates in display order.
+            rng: source of randomness.
+            match: seed of the match.
+        """
         better, worse = sorted((one.id for one in order), key=lambda name: (name not in self.good, name))
         return better if rng.random() < ACCURACY else worse
 
@@ -36,12 +42,18 @@ class OneOrder(BiasedJudge):
     """Sees every pair in the same order in all votes."""
 
     def choose(self, order: Sequence[Candidate], rng: random.Random, match: int) -> str | None:
-        """As always, with the order set back."""
+        """Choose as usual, but from the candidates in a fixed order.
+
+        Args:
+            order: the candidates in display order.
+            rng: source of randomness.
+            match: seed of the match.
+        """
         return super().choose(sorted(order, key=lambda one: one.id), rng, match)
 
 
 class Counting:
-    """A judge that counts its requests: votes of the same order share one where the server takes `n`."""
+    """A judge that counts its requests: votes on the same order share one request if the server supports `n`."""
 
     def __init__(self, judge: FakeJudge) -> None:
         self.judge, self.requests, self.waves = judge, 0, 0
@@ -49,7 +61,16 @@ class Counting:
     async def vote(
         self, problem: str, contestants: Sequence[Candidate], *, count: int, first: int, seed: int, ledger: Ledger
     ) -> list[Vote]:
-        """Count, and vote."""
+        """Count the requests, and vote.
+
+        Args:
+            problem: the task's statement.
+            contestants: the match's candidates.
+            count: number of votes.
+            first: number of the first vote.
+            seed: the match's seed.
+            ledger: passed on to the judge.
+        """
         self.requests += min(count, len(contestants))
         self.waves += 1
         return await self.judge.vote(problem, contestants, count=count, first=first, seed=seed, ledger=ledger)
@@ -60,7 +81,7 @@ def _dice(gap: float, noise: float = 0.0) -> Build:
 
 
 def judges() -> dict[str, tuple[Build, tuple[float, float] | None]]:
-    """Judges by what accuracy 0.7 is taken to mean; and chances in one vote, of mixed pairs and equals, if known."""
+    """Judges for each meaning of accuracy 0.7; and, if known, probabilities per vote for mixed pairs and equals."""
     return {
         "every pair alike": (lambda good, _: Strict(good), (ACCURACY, ACCURACY)),
         "mixed pairs, a coin between equals": (_dice(gap_for(ACCURACY, 0.0)), (ACCURACY, 0.5)),
@@ -72,7 +93,7 @@ def judges() -> dict[str, tuple[Build, tuple[float, float] | None]]:
 
 
 def fewest(accuracy: float, votes: int = VOTES) -> float:
-    """Expected votes of the best rule for a pair that names the winner of all votes, whatever its tie-break is.
+    """Expected votes of the best rule that names the winner of all votes for a pair, regardless of its tie-break.
 
     While both have less than half of `votes`, each can still get more than half, so nothing is decided. Once one has
     half, the other can only draw level; a tie-break by who had half first makes that a win.
@@ -88,7 +109,7 @@ def fewest(accuracy: float, votes: int = VOTES) -> float:
 
 
 async def bias(seeds: int) -> None:
-    """What position bias costs with balanced orders, and without."""
+    """What position bias costs with and without balanced orders."""
     print(f"## bias: accuracy {ACCURACY}, rtv, {seeds} selections a cell, per cent passing\n")
     columns = [("both orders", USUAL, BiasedJudge), ("one order", USUAL, OneOrder)]
     print("| bias | " + " | ".join(name for name, _, _ in columns) + " |\n|" + " --- |" * (1 + len(columns)))
@@ -152,11 +173,11 @@ async def _stopping(seeds: int, judge: tuple[str, Build, tuple[float, float] | N
 
 
 def _unspent(matches: Sequence[Match]) -> float:
-    """Share of their votes that were not cast."""
+    """Share of the votes that were not cast."""
     return 1 - sum(len(match.votes) for match in matches) / len(matches) / VOTES
 
 
 def _differences(one: Bracket, other: Bracket) -> int:
-    """Matches with another winner."""
+    """Number of matches with a different winner."""
     pairs = zip(one.rounds, other.rounds, strict=True)
     return sum(a.winner != b.winner for first, second in pairs for a, b in zip(first, second, strict=True))

@@ -1,11 +1,11 @@
-"""What each selector makes of the same rollouts of the built-in tasks.
+"""How each selector does on the same rollouts of the built-in tasks.
 
     heats demo --all --seed 1 --sandbox bubblewrap -c summarizer.when=always --out runs/demo-1   (other seeds likewise)
     python -m benchmarks.selectors_on_demo runs/demo-*
 
-The rollouts, their evidence and their grades are those of the run directories. Every selector chooses K of heat 0 and,
-as if there were no other heat, one of it; then one of heat 1 and its own K. Heat 1 is the same for all, made from what
-the run's own selector had kept. Judged by `builtin:repair`. Intervals: 95 %, tasks resampled.
+The rollouts, their evidence and their grades come from the run directories. Every selector chooses K from heat 0 and,
+as if there were no other heat, a single one; then one from heat 1 and its own K. Heat 1 is the same for all selectors:
+it was made from what the run's own selector kept. The judge is `builtin:repair`. Intervals: 95 %, resampling tasks.
 """
 
 import argparse
@@ -42,7 +42,7 @@ TIES: tuple[tuple[TieBreak, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """The candidates of one task in one run, by heat in the order they ended, and which of them pass."""
+    """The candidates of one task in one run, by heat in order of completion, and which of them pass."""
 
     task: str
     seed: int
@@ -50,7 +50,7 @@ class Field:
     passing: frozenset[str]
 
     def share(self, names: Sequence[str]) -> float:
-        """Share of these that pass."""
+        """Share of the given candidates that pass."""
         return mean(name in self.passing for name in names) if names else 0.0
 
 
@@ -61,7 +61,7 @@ class Sums:
     values: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
 
     def add(self, task: str, **figures: float) -> None:
-        """Note figures of one task in one run."""
+        """Record the figures of one task in one run."""
         for name, value in figures.items():
             self.values[name][task].append(value)
 
@@ -79,7 +79,13 @@ class Sums:
         return found
 
     def closed(self, chosen: str, floor: str, ceiling: str) -> tuple[float, float, float]:
-        """Share of the gap between two figures that a third closes, in per cent, with its interval."""
+        """Share of the gap between two figures that a third closes, in per cent, with its interval.
+
+        Args:
+            chosen: name of the third figure.
+            floor: name of the lower figure.
+            ceiling: name of the upper figure.
+        """
         tasks = sorted(self.values[chosen])
         by_task = {name: {task: mean(self.values[name][task]) for task in tasks} for name in (chosen, floor, ceiling)}
 
@@ -93,7 +99,7 @@ class Sums:
 
 
 def read_fields(directory: Path, config: HeatsConfig) -> list[Field]:
-    """All finished tasks of a run that were graded."""
+    """All finished and graded tasks of a run."""
     run = RunStore(directory)
     ended = {
         (event.task, event.rollout): event.seq
@@ -119,7 +125,15 @@ def read_fields(directory: Path, config: HeatsConfig) -> list[Field]:
 async def choose(
     config: TournamentConfig, model: ChatModel, field: Sequence[Candidate], k: int, seed: int
 ) -> tuple[str, ...]:
-    """The ids that one selector keeps."""
+    """The ids that one selector keeps.
+
+    Args:
+        config: settings with the selector.
+        model: the judge's model.
+        field: the candidates.
+        k: number of candidates to keep.
+        seed: seed of the selection.
+    """
 
     async def there(candidate: Candidate) -> Candidate | None:
         return candidate
@@ -130,7 +144,15 @@ async def choose(
 
 
 async def measure(fields: Sequence[Field], config: TournamentConfig, model: ChatModel, k: int, draws: int) -> Sums:
-    """One selector on all fields, `draws` times with other luck of the judge."""
+    """Run one selector on all fields, with several random draws of the judge.
+
+    Args:
+        fields: the fields.
+        config: settings with the selector.
+        model: the judge's model.
+        k: number of candidates to keep.
+        draws: number of draws.
+    """
     sums = Sums()
     for one in fields:
         first, second = one.heats
@@ -168,7 +190,7 @@ HEAD = (
 
 
 def without_evidence(fields: Sequence[Field]) -> list[Field]:
-    """The same, with every patch in one class."""
+    """The same fields, with every patch in one evidence class."""
 
     def blank(one: Candidate) -> Candidate:
         return one.model_copy(update={"evidence_rank": 0, "evidence": ""})
@@ -179,7 +201,13 @@ def without_evidence(fields: Sequence[Field]) -> list[Field]:
 
 
 async def report(fields: Sequence[Field], config: HeatsConfig, draws: int) -> None:
-    """Print the tables."""
+    """Print the tables.
+
+    Args:
+        fields: the fields.
+        config: the configuration.
+        draws: number of draws of the judge.
+    """
     model = open_model(ModelConfig(name="builtin:repair"))
     base = config.tournament
     common = await measure(fields, base.model_copy(update={"selector": "random"}), model, config.select_k, 1)
@@ -201,7 +229,7 @@ async def report(fields: Sequence[Field], config: HeatsConfig, draws: int) -> No
 
 
 def main() -> None:
-    """Read the runs and print."""
+    """Read the runs and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--draws", type=int, default=2, help="of the judge's luck, for every run")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.summary_requests
 
-The attempts are made up of Python's own sources and of what pytest prints: a third of the steps look at files, a third
-run tests, the rest edits and tries things out. Nothing is asked of a model: its replies are made up too.
+The attempts are composed of Python's own sources and pytest output: a third of the steps look at files, a third run
+tests, the rest edit and try things out. No model is called: its replies are made up, too.
 """
 
 import argparse
@@ -33,7 +33,15 @@ SOURCES = inspect.getsource(argparse).split("\n")
 
 
 def step(number: int, words: str, command: str, output: str, exit_code: int) -> Step:
-    """An agent's step with one call of bash, its output cut as the agent cuts it."""
+    """An agent's step with one bash call, with its output truncated as the agent does.
+
+    Args:
+        number: number of the step.
+        words: the agent's text.
+        command: the command.
+        output: its output.
+        exit_code: its exit code.
+    """
     call = ToolCall(id=f"c{number}", name="bash", arguments=json.dumps({"command": command}))
     shown = output if len(output) <= 10_000 else output[:5000] + "\n[... left out ...]\n" + output[-5000:]
     seen = Observation(tool_call_id=call.id, content=f"exit code {exit_code}\noutput:\n{shown}", exit_code=exit_code)
@@ -48,7 +56,13 @@ def lines(rng: random.Random, size: int) -> str:
 
 
 def test_output(rng: random.Random, size: int, failed: int) -> str:
-    """What pytest prints, about `size` characters."""
+    """pytest output of about `size` characters.
+
+    Args:
+        rng: source of randomness.
+        size: number of characters.
+        failed: number of failing tests.
+    """
     trace = textwrap.indent(lines(rng, size), "    ")
     names = "\n".join(f"FAILED tests/test_abbrev.py::test_case_{number} - AssertionError" for number in range(failed))
     end = f"{failed} failed, {40 - failed} passed in 1.31s" if failed else "40 passed in 1.12s"
@@ -78,7 +92,13 @@ def agent_steps(rng: random.Random, count: int) -> Iterator[Step]:
 
 
 def attempt(seed: int, count: int, earlier: int) -> Trajectory:
-    """One rollout of `count` steps, told of that many earlier attempts."""
+    """One rollout with a number of steps, shown a number of earlier attempts.
+
+    Args:
+        seed: seed of the texts.
+        count: number of steps.
+        earlier: number of earlier attempts in its prompt.
+    """
     rng = random.Random(seed)
     records = "".join(f"\n\n### Attempt {one + 1}\n\n{lines(rng, 2100)}" for one in range(earlier))
     told = f"## Task\n\n{STATEMENT}\n\nWorking directory: /testbed" + (
@@ -98,13 +118,19 @@ def patch(seed: int) -> bytes:
 
 
 def draft() -> str:
-    """A reply that fits the schema, whatever its fields are."""
+    """A valid reply, with arbitrary field values."""
     properties = draft_schema()["properties"]
     return json.dumps({name: [] if field.get("type") == "array" else "text" for name, field in properties.items()})
 
 
 async def size_of(seed: int, count: int, earlier: int) -> tuple[int, int]:
-    """Requests, and the characters of all their messages."""
+    """Number of requests, and of characters in all their messages.
+
+    Args:
+        seed: seed of the attempt.
+        count: number of steps.
+        earlier: number of earlier attempts in its prompt.
+    """
     model, config = FakeModel(responder=lambda _: draft()), load_config(()).summarizer
     await summarize(
         attempt(seed, count, earlier),

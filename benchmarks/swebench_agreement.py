@@ -1,9 +1,9 @@
-"""Grade known patches of SWE-bench instances by our grader and by the official ones, and compare test by test.
+"""Grade known patches of SWE-bench instances with our grader and the official ones, and compare test by test.
 
     python benchmarks/swebench_agreement.py --rows rows.jsonl --python .cache/tools/swebench5/bin/python [INSTANCE...]
 
-For each instance whose image is there: the gold patch, a patch that changes nothing that matters, and cheating
-patches. Prints a line a patch and grader, then a table; `--out` keeps every grade as JSON lines and is gone on with.
+For each instance with an existing image: the gold patch, a patch without any effect, and cheating patches. Prints one
+line per patch and grader, then a table. `--out` keeps every grade as JSON lines, and a later call resumes from it.
 """
 
 import argparse
@@ -69,7 +69,15 @@ async def grade_task(
     options: argparse.Namespace,
     done: Mapping[tuple[str, str, str], Mapping[str, Any]],
 ) -> None:
-    """Grade one task's patches by all graders; each grade is kept as soon as it is there."""
+    """Grade one task's patches with all graders; each grade is stored at once.
+
+    Args:
+        graders: envs by name of their grader.
+        task: the task.
+        backend: starts sandboxes.
+        options: command-line options.
+        done: existing grades, by task, kind of patch and grader.
+    """
     own = graders["own"]
     cheats = list(all_cheats()["CHEATS"]) if list(options.cheats) == ["all"] else options.cheats
     for kind in (*KINDS, *cheats):
@@ -89,7 +97,14 @@ async def grade_task(
 
 
 async def make_patch(env: SweBenchEnv, task: Task, kind: str, backend: SandboxBackend) -> Patch:
-    """The patch of one kind, made as an attempt's is: files are changed in a sandbox, the env takes the diff."""
+    """A patch of the given kind, made like an attempt's: files are changed in a sandbox, and the env diffs it.
+
+    Args:
+        env: env of the task.
+        task: the task.
+        kind: `gold`, `no-op` or the name of a cheat.
+        backend: starts the sandbox.
+    """
     if kind == "gold":
         return env.reference(task.id)
     changed = diff_stats(env.reference(task.id).data).files
@@ -104,7 +119,13 @@ async def make_patch(env: SweBenchEnv, task: Task, kind: str, backend: SandboxBa
 
 
 def files_of(kind: str, module: str, source: bytes) -> dict[str, bytes | None]:
-    """The files of one kind of patch: a cheat's, with the module that the fix changes in the place of the cheat's."""
+    """The files of one kind of patch: a cheat's, applied to the module that the fix changes.
+
+    Args:
+        kind: `no-op` or the name of a cheat.
+        module: path of the module that the fix changes.
+        source: its contents.
+    """
     if kind == "no-op":
         return {"heats_note.txt": b"nothing\n"}
     cheats = all_cheats()
@@ -122,7 +143,7 @@ def files_of(kind: str, module: str, source: bytes) -> dict[str, bytes | None]:
 
 
 def all_cheats() -> dict[str, Any]:
-    """The cheating patches of our own tests, but for those that make links."""
+    """The cheating patches of our own tests, except those that create links."""
     folder = str(ROOT / "tests" / "envs")
     sys.path.insert(0, folder)
     try:
@@ -139,7 +160,13 @@ def all_cheats() -> dict[str, Any]:
 
 
 async def read_source(box: Sandbox, task: Task, path: str) -> bytes:
-    """A file of the tree; empty when it is not there."""
+    """A file of the tree; empty if it does not exist.
+
+    Args:
+        box: the sandbox.
+        task: the task.
+        path: path in the tree.
+    """
     try:
         return await box.read_file(f"{task.workdir}/{path}")
     except FileAccessError:
@@ -147,7 +174,16 @@ async def read_source(box: Sandbox, task: Task, path: str) -> bytes:
 
 
 def record(out: Path, task: Task, kind: str, grader: str, grade: Grade, seconds: float) -> None:
-    """Keep and tell one grade."""
+    """Store and print one grade.
+
+    Args:
+        out: file of grades.
+        task: the task.
+        kind: kind of patch.
+        grader: name of the grader.
+        grade: its grade.
+        seconds: how long it took.
+    """
     tests = dict(grade.report.tests) if grade.report else {}
     line = {"task": task.id, "patch": kind, "grader": grader, "outcome": grade.outcome, "reason": grade.reason}
     with out.open("a", encoding="utf-8") as file:
@@ -156,13 +192,13 @@ def record(out: Path, task: Task, kind: str, grader: str, grade: Grade, seconds:
 
 
 def read(out: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """The grades that are there, but for those that say nothing."""
+    """The existing grades, except invalid ones."""
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.exists() else []
     return {(line["task"], line["patch"], line["grader"]): line for line in lines if line["outcome"] != "invalid"}
 
 
 def table(grades: Mapping[tuple[str, str, str], Mapping[str, Any]], graders: list[str]) -> str:
-    """One row an instance: what each grader says of gold and no-op, tests that differ, and cheats that pass."""
+    """One row per instance: each grader's result for gold and no-op, tests that differ, and cheats that pass."""
     rows = [
         ["instance", *(f"{kind} {name}" for kind in KINDS for name in graders), "tests differing", "cheats passing"]
     ]

@@ -1,11 +1,11 @@
-"""Build local Docker images for SWE-bench instances, laid out as the published ones are.
+"""Build local Docker images for SWE-bench instances, with the layout of the published ones.
 
     python benchmarks/swebench_images.py --rows rows.jsonl [INSTANCE...]
     python benchmarks/swebench_images.py --rows rows.jsonl --repository '/mirrors/{owner}+{name}/repo'
 
-The tree of a row's base commit lies in /testbed without its past, under an empty commit as in the published images; its
-Python environment in /opt/miniconda3/envs/testbed: a plain venv, which `conda activate testbed` activates. What is
-installed is said by `swebench_pins.yaml`. Prints one line an image; images that are there are left as they are.
+The tree of a row's base commit is in /testbed without its past, under an empty commit as in the published images. Its
+Python environment is in /opt/miniconda3/envs/testbed: a plain venv, which `conda activate testbed` activates.
+`swebench_pins.yaml` says what is installed. Prints one line per image; existing images are kept.
 """
 
 import argparse
@@ -78,7 +78,7 @@ git status --porcelain
 
 
 def main() -> None:
-    """Build what is missing; exit code 1 when an image could not be built."""
+    """Build what is missing; exit code 1 if an image could not be built."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("instances", nargs="*", help="ids; all rows when none is named")
     parser.add_argument("--rows", required=True, help="data set: anything that heats reads SWE-bench rows from")
@@ -100,7 +100,16 @@ def main() -> None:
 
 
 def build(row: Mapping[str, Any], pins: Mapping[str, Any], options: argparse.Namespace) -> bool:
-    """Build one instance's image, and its environment where no other instance has it yet; False when it failed."""
+    """Build one instance's image, and its environment unless another instance has it already.
+
+    Args:
+        row: the instance.
+        pins: what to install, by repository and version.
+        options: command-line options.
+
+    Returns:
+        False if it failed.
+    """
     image = image_name(row, options.image_template)
     started = time.monotonic()
     if there(image):
@@ -123,8 +132,8 @@ def build(row: Mapping[str, Any], pins: Mapping[str, Any], options: argparse.Nam
 
 
 def build_environment(recipe: Mapping[str, Any], options: argparse.Namespace) -> str:
-    """The image with the Python environment, named by its content."""
-    # Official evaluation scripts install the tree again: what that needs is set for them, too.
+    """The image with the Python environment, named by a digest of its contents."""
+    # Official evaluation scripts install the tree again, so their requirements are set here, too.
     exports = [f"export {word}\n" for word in recipe["install"].split("pip ")[0].split() if "=" in word]
     conda = "".join([CONDA, *exports])
     requirements = "\n".join([*recipe["packages"], ""])
@@ -142,7 +151,14 @@ def build_environment(recipe: Mapping[str, Any], options: argparse.Namespace) ->
 
 
 def docker_build(image: str, dockerfile: str, files: Mapping[str, bytes | str], network: str) -> None:
-    """Build from a context of a few files; BuildKit is not needed."""
+    """Build from a context of a few files, without BuildKit.
+
+    Args:
+        image: name of the image.
+        dockerfile: contents of the Dockerfile.
+        files: contents of the files, by path.
+        network: network of the build.
+    """
     with tempfile.TemporaryDirectory(prefix="heats-image-") as name:
         folder = Path(name)
         (folder / "files").mkdir()
@@ -154,7 +170,7 @@ def docker_build(image: str, dockerfile: str, files: Mapping[str, bytes | str], 
 
 
 def repository(repo: str, given: list[str]) -> str:
-    """Where a repository lies: the template given for it, else the general one, else GitHub."""
+    """Location of a repository: its own template, else the general one, else GitHub."""
     owner, _, name = repo.partition("/")
     general = [one for one in given if "=" not in one or one.partition("=")[0].count("/") != 1]
     own = [one.partition("=")[2] for one in given if one.startswith(f"{repo}=")]
@@ -163,7 +179,7 @@ def repository(repo: str, given: list[str]) -> str:
 
 
 def there(image: str) -> bool:
-    """True when the daemon has the image."""
+    """Whether the daemon has the image."""
     return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
 
 

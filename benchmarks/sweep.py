@@ -3,9 +3,9 @@
     python -m benchmarks.sweep                              # 64 tasks x 4 rollouts, 16 workers, 1 s a reply
     python -m benchmarks.sweep --iterations 2 --sandbox docker
 
-The ideal is what the rollouts' replies alone take when every worker is always waiting for one: replies of rollouts x
-latency / workers. It leaves out starting sandboxes, running commands, taking patches, summaries and votes, and the
-end of the run, where fewer rollouts are left than workers.
+The ideal is the time for the rollouts' replies alone if every worker always waits for one: replies of rollouts x
+latency / workers. It excludes starting sandboxes, running commands, collecting patches, summaries and votes, and the
+end of the run, when fewer rollouts than workers are left.
 """
 
 import argparse
@@ -37,11 +37,11 @@ COMMANDS = ("cat notes.txt", "ls -la", "echo {} >> notes.txt", "wc notes.txt", "
 
 
 class ManyTasks:
-    """Small tasks without tests: what is measured is the waiting, not the tests.
+    """Small tasks without tests: this measures waiting, not tests.
 
     Args:
-        count: how many.
-        image: of the sandboxes; the backend's own when empty.
+        count: number of tasks.
+        image: sandbox image; empty for the backend's default.
     """
 
     name = "many"
@@ -58,21 +58,27 @@ class ManyTasks:
         return self._tasks
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Put the one file in."""
+        """Write the single file."""
         await put_tree(sandbox, task.workdir, self._tree)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Take the diff."""
+        """Diff the attempt."""
         return await take_patch(sandbox, task.workdir, self._tree)
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """There is nothing to grade by."""
+        """Return None: there are no hidden tests.
+
+        Args:
+            task: the task.
+            patch: the submission.
+            backend: unused.
+        """
         return None
 
 
 @contextmanager
 def model_server(directory: Path, latency_s: float):
-    """The scripted server as a process of its own; yields its base URL."""
+    """Run the scripted server as a separate process; yields its base URL."""
     variants = [[command.format(number) for command in COMMANDS] for number in range(4)]
     script = directory / "persona.json"
     script.write_text(json.dumps({"rules": [{"variants": variants}]}))
@@ -87,7 +93,7 @@ def model_server(directory: Path, latency_s: float):
 
 
 def main() -> None:
-    """Run it once and say how long it took."""
+    """Run once and print how long it took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=64)
     parser.add_argument("--rollouts", type=int, default=4)
@@ -116,7 +122,13 @@ def main() -> None:
 
 
 def measure(directory: Path, config: HeatsConfig, tasks: int) -> float:
-    """Seconds from the first rollout's start to the end of the run."""
+    """Seconds from the first rollout's start to the end of the run.
+
+    Args:
+        directory: the run directory.
+        config: the configuration.
+        tasks: number of tasks.
+    """
     request = RunRequest(command="sweep", directory=directory, config=config, env=ManyTasks(tasks))
     began = time.monotonic()
     results: list[TaskResult] = asyncio.run(play(request))
@@ -128,17 +140,24 @@ def measure(directory: Path, config: HeatsConfig, tasks: int) -> float:
 
 
 def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) -> None:
-    """Wall time beside the ideal, and how many slots were idle when."""
+    """Print wall time compared with the ideal, and how busy the workers were.
+
+    Args:
+        directory: the run directory.
+        took: seconds of the run.
+        config: the configuration.
+        latency_s: seconds per reply.
+    """
     run = RunStore(directory)
     events = list(read_events(run))
     steps = sum(int(event.data["steps"]) for event in events if event.kind == "rollout_finished")
     rollouts = sum(event.kind == "rollout_finished" for event in events)
-    ideal = steps * latency_s / config.workers
+    ideal = steps * latency_s / config.at_once
     busy, last = worked(events)
-    print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.workers} workers")
+    print(f"{rollouts} rollouts of {steps / rollouts:.1f} replies, {latency_s:g} s each, {config.at_once} workers")
     print(f"ideal {ideal:.1f} s, wall {took:.1f} s, ratio {took / ideal:.3f}")
     print(
-        f"workers busy {busy / (config.workers * took):.1%} of the time; a rollout took {busy / rollouts:.2f} s, "
+        f"workers busy {busy / (config.at_once * took):.1%} of the time; a rollout took {busy / rollouts:.2f} s, "
         f"{steps * latency_s / rollouts:.2f} s of it waiting for replies; {took - last:.1f} s after the last rollout"
     )
     usage = resource.getrusage(resource.RUSAGE_SELF)
@@ -146,7 +165,7 @@ def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) 
 
 
 def worked(events: Sequence[Event]) -> tuple[float, float]:
-    """Seconds of all rollouts from their start to their end, and when the last one ended, from the run's start."""
+    """Total seconds of all rollouts, and the end of the last one in seconds from the run's start."""
     times = {event.seq: datetime.fromisoformat(event.time).timestamp() for event in events}
     started: dict[tuple[str | None, str | None], float] = {}
     busy, last, first = 0.0, 0.0, times[events[0].seq]

@@ -1,8 +1,8 @@
-"""How often the lint for signs of tampering speaks of real attempts, where it should be silent: its false alarms.
+"""The false alarms of the tampering lint: how often it flags real attempts that did not tamper.
 
     .venv/bin/python benchmarks/tampering.py ATTEMPTS.jsonl ... [--show]
 
-Each line is an object with `model_patch`, and `instance_id` and `resolved` where they are known.
+Each line is an object with `model_patch` and, if known, `instance_id` and `resolved`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from envs.tampering import signs_of_tampering
 
 
 def main() -> None:
-    """Count and print, one line for a file."""
+    """Count and print, one line per file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", type=Path, help="JSON lines with a `model_patch` each")
     parser.add_argument("--show", action="store_true", help="print every sign")

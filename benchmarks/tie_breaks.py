@@ -1,12 +1,12 @@
-"""What rules of thumb are worth where votes do not say, on attempts that real systems made and somebody graded.
+"""What rules of thumb are worth when votes do not decide, on graded attempts by real systems.
 
     python -m benchmarks.tie_breaks attempts.jsonl [more.jsonl ...]
 
-A line is one attempt: `instance_id`, `model_patch`, `resolved` (true, false or null) and, where it is known,
-`equals_reference`. Instances without both outcomes say nothing; unknown outcomes and copies of the reference are left
-out. "Pairs" is how often a rule names the resolving one of two different changes of which one resolves, where a rule
-that says nothing gets half: a lot has 50. "One of all" is how often a rule's choice among all attempts resolves, less
-how often a random one does. Every instance counts the same. Intervals: 95 %, instances resampled.
+Each line is one attempt: `instance_id`, `model_patch`, `resolved` (true, false or null) and, if known,
+`equals_reference`. Instances without both outcomes, unknown outcomes and copies of the reference are left out. "Pairs"
+is how often a rule names the resolving one of two different changes of which one resolves; a rule without a preference
+gets half, so a random choice scores 50. "One of all" is how often a rule's choice among all attempts resolves, minus
+how often a random choice does. Every instance counts the same. Intervals: 95 %, resampling instances.
 """
 
 import argparse
@@ -28,11 +28,11 @@ RESAMPLED = 4000
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One patch, what is known of it, and whether it resolves.
+    """One patch, its features, and whether it resolves.
 
     Attributes:
         lines: changed lines of source code with their file and sign.
-        files, sources: number of files that it changes, and paths of those with source code.
+        files, sources: number of files it changes, and paths of those with source code.
     """
 
     text_key: str
@@ -48,11 +48,11 @@ class Attempt:
 
 
 Rule = Callable[[Attempt, Sequence[Attempt]], float]
-"""More is better; gets an attempt and all of its instance."""
+"""Scores an attempt among all attempts at its instance; higher is better."""
 
 
 def likeness(one: frozenset[object], other: frozenset[object]) -> float:
-    """Share of what two sets have together that both have."""
+    """Size of the intersection of two sets relative to that of their union."""
     return len(one & other) / len(one | other) if one | other else 0.0
 
 
@@ -74,7 +74,7 @@ RULES: Mapping[str, Rule] = {
 
 
 def read(paths: Sequence[Path]) -> dict[str, list[Attempt]]:
-    """The attempts of every instance that has both outcomes."""
+    """The attempts at every instance that has both outcomes."""
     found: dict[str, list[Attempt]] = defaultdict(list)
     for path in paths:
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -113,7 +113,7 @@ def _changed(files: Sequence[FileDiff]) -> Iterator[tuple[str, bytes]]:
 
 
 def pairs(field: Sequence[Attempt], rule: Rule) -> float | None:
-    """Share of an instance's mixed pairs of different changes that a rule decides rightly; None without any."""
+    """Share of an instance's mixed pairs of different changes that a rule decides correctly; None if there are none."""
     worth = [(rule(one, field), one) for one in field]
     right = [
         0.5 * (good_worth > bad_worth) + 0.5 * (good_worth >= bad_worth)
@@ -125,7 +125,7 @@ def pairs(field: Sequence[Attempt], rule: Rule) -> float | None:
 
 
 def one_of_all(field: Sequence[Attempt], rule: Rule) -> float:
-    """How much more often a rule's choice resolves than a random one; equally good ones are drawn from."""
+    """How much more often a rule's choice resolves than a random one; ties are broken at random."""
     worth = [rule(one, field) for one in field]
     best = [one.resolved for one, value in zip(field, worth, strict=True) if value == max(worth)]
     return fmean(best) - fmean(one.resolved for one in field)

@@ -1,8 +1,8 @@
 """A real vLLM on the CPU with a tiny model, started by `heats serve`; for tests and benchmarks.
 
-`scripts/tool-env vllm` installs it. The model of random weights says nothing sensible: what it says is valid where
-decoding is constrained, and `CLOSES` makes it come to an end of strings and lists. `scripts/tool-env smol` makes a
-small real one: its text, its tokenizer and its chat template are real, and it repairs nothing.
+`scripts/tool-env vllm` installs it. The model has random weights and says nothing sensible: its output is valid where
+decoding is constrained, and `CLOSES` makes it end strings and lists. `scripts/tool-env smol` makes a small real model:
+its text, tokenizer and chat template are real, but it repairs nothing.
 """
 
 import ctypes
@@ -38,15 +38,15 @@ _ENVIRONMENT = {
     "KMP_BLOCKTIME": "0",
     "TOKENIZERS_PARALLELISM": "false",
 }
-# Blocks of 32 tokens are the smallest that vLLM takes on a CPU, 128 what it takes if nobody says; GPUs have 16.
+# The smallest blocks that vLLM supports on a CPU have 32 tokens, its default 128; on GPUs it is 16.
 _EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max-num-seqs", "64"]
-# vLLM 0.32 on a CPU dies of a request with a seed whose prompt is computed in pieces.
+# vLLM 0.32 on a CPU crashes on a request with a seed whose prompt is computed in chunks.
 _EXTRA += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "16384"]
 _EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
 
 
 def never_submits(base_url: str) -> dict[str, object]:
-    """Request fields under which every turn calls a tool, and the tool is bash: no name can begin with an s."""
+    """Request fields that make every turn call bash: no tool name can begin with an s."""
     begins = ["submit"[:end] for end in range(1, 7)]
     tokens = [_tokens(base_url, begin) for begin in begins]
     never = {str(one[0]): -100 for one in tokens if len(one) == 1}
@@ -63,12 +63,12 @@ def _tokens(base_url: str, text: str) -> list[int]:
 
 
 def missing() -> str:
-    """Why there is no such server here; empty where there is one."""
+    """Why this server is unavailable here; empty if it is available."""
     return "" if (TOOL / ".heats-tool").exists() else "no vLLM here: run scripts/tool-env vllm"
 
 
 def tiny_model() -> Path:
-    """The model's directory; built when it is not there or was built by another recipe or vLLM."""
+    """The model's directory; built if it is missing, or was built with another recipe or vLLM."""
     stamp = f"{(TOOL / '.heats-tool').read_text()}{RECIPE.read_text()}"
     if not (MODEL / "recipe").exists() or (MODEL / "recipe").read_text() != stamp:
         subprocess.run([TOOL / "bin" / "python", RECIPE, MODEL], check=True, capture_output=True, timeout=300)
@@ -77,19 +77,19 @@ def tiny_model() -> Path:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel send SIGTERM when the process that started the server dies, however it does."""
+    """Make the kernel send SIGTERM when the server's parent process dies, however it does."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @contextmanager
 def tiny_server(*more: str) -> Iterator[str]:
-    """Serve the model of random weights with `heats serve`; yields the base URL.
+    """Serve the model with random weights with `heats serve`; yields the base URL.
 
     Args:
         more: further arguments of `vllm serve`.
 
     Raises:
-        RuntimeError: it did not come up; the message ends with its last words.
+        RuntimeError: it did not start; the message ends with its last output.
     """
     with served(tiny_model(), NAME, "--tool-parser", "hermes", extra=(*_EXTRA, *more)) as base_url:
         yield base_url
@@ -97,10 +97,10 @@ def tiny_server(*more: str) -> Iterator[str]:
 
 @contextmanager
 def smol_server() -> Iterator[str]:
-    """Serve SmolLM2-135M-Instruct with `heats serve`, which finds that its chat template knows no tools.
+    """Serve SmolLM2-135M-Instruct with `heats serve`, which finds that its chat template does not support tools.
 
     Raises:
-        RuntimeError: as `tiny_server`.
+        RuntimeError: see `tiny_server`.
     """
     with served(SMOL, "smol", extra=_EXTRA) as base_url:
         yield base_url
@@ -111,13 +111,13 @@ def served(model: Path, name: str, *options: str, extra: Sequence[str]) -> Itera
     """Serve a model with `heats serve`; yields the base URL.
 
     Args:
-        model: its directory.
+        model: the model's directory.
         name: what clients call it.
-        options: further ones of `heats serve`.
+        options: further options of `heats serve`.
         extra: arguments of `vllm serve`.
 
     Raises:
-        RuntimeError: it did not come up; the message ends with its last words.
+        RuntimeError: it did not start; the message ends with its last output.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -151,7 +151,7 @@ def served(model: Path, name: str, *options: str, extra: Sequence[str]) -> Itera
 
 
 def main() -> None:
-    """Say how long the model and the start take, then serve until Ctrl-C."""
+    """Print how long the model and the start take, then serve until Ctrl-C."""
     if missing():
         print(missing())
         return

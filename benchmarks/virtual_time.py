@@ -9,12 +9,12 @@ T = TypeVar("T")
 
 
 class _Jumping(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
-    """Never waits: what would be a wait moves the clock."""
+    """Never waits: advances the clock instead."""
 
     now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
-        """Poll, and take the timeout as passed."""
+        """Poll, and treat the timeout as elapsed."""
         ready = super().select(0)
         if not ready and timeout is not None:
             self.now += timeout

@@ -251,7 +251,7 @@ class _Scanner:
             file.spoil("no mode", file.first, f"{file.name}: /dev/null without a new or deleted file mode")
         self._body(file)
         if not (file.hunks or file.binary or file.flaw) and file.change == "modify" and file.old_mode == file.new_mode:
-            file.spoil("nothing", file.first, f"{file.name}: nothing follows the file header")
+            file.spoil("nothing", file.first, f"{file.name}: the file header is followed by nothing")
 
     def _traditional_part(self) -> None:
         file = self._part()
@@ -336,7 +336,7 @@ class _Scanner:
         elif ends:
             file.spoil("syntax", self.at - 1, f"{where} is cut: {old} old and {new} new lines are missing")
         else:
-            file.spoil("syntax", self.at, f"{where}: not a line that its header announces")
+            file.spoil("syntax", self.at, f"{where}: unexpected line; the hunk header announces something else")
 
     def _binary(self, file: FileDiff) -> None:
         """Read the forward binary block and the reverse one, if present."""

@@ -63,7 +63,7 @@ def git_names(line: bytes, seen: Mapping[bytes, bytes]) -> Names:
             raise NamesUnclear("headers disagree about the file name")
         on_line = [found]
     if len(set(on_line)) != 1:
-        raise NamesUnclear("headers disagree about the file name" if given else "the file name cannot be told")
+        raise NamesUnclear("headers disagree about the file name" if given else "the file name is ambiguous")
     if (b"new file mode " in seen and sides[0]) or (b"deleted file mode " in seen and sides[1]):
         raise NamesUnclear("headers disagree about whether the file exists")
     name, prefix = on_line[0]
@@ -84,7 +84,7 @@ def traditional_names(old_line: bytes, new_line: bytes) -> Names:
     if old is None or new is None:
         name = old or new
         if name is None:
-            raise NamesUnclear("the file name cannot be told")
+            raise NamesUnclear("the file name is ambiguous")
         head, rest = _parted(name)
         prefix: Prefix = "some" if head in USUAL_PREFIXES else "none" if head is None else "unclear"
         name = rest if prefix == "some" else name
@@ -129,7 +129,7 @@ def unquote(text: bytes) -> tuple[bytes, bytes]:
             at += 2
         else:
             break
-    raise NamesUnclear("a quoted path that does not end")
+    raise NamesUnclear("an unterminated quoted path")
 
 
 def _moved(source: bytes, target: bytes, pairs: list[tuple[bytes, bytes]], seen: Mapping[bytes, bytes]) -> Names:

@@ -99,7 +99,7 @@ class Registry:
     def names(self) -> str:
         """All accepted forms of a name, for messages and help texts."""
         known = [self.prefix + name for name in self.known]
-        return ", ".join([*known, *self.also, f"or {self.own} of your own"])
+        return ", ".join([*known, *self.also, f"or your own {self.own}"])
 
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.known, n=1)
@@ -133,7 +133,7 @@ def read_options(part: Any, given: Mapping[str, Any], key: str) -> Config:
         if first["type"] == "extra_forbidden":
             known = ", ".join(model.model_fields)
             raise InvalidOptions(
-                f"there is no {where}; {f'known: {known}' if known else 'it takes no options'}"
+                f"unknown option {where}; {f'known: {known}' if known else 'it takes no options'}"
             ) from None
         raise InvalidOptions(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 

@@ -88,7 +88,7 @@ def checked_template(text: str, known: Collection[str]) -> str:
     except jinja2.TemplateSyntaxError as error:
         raise TemplateFault(f"broken template: {error}") from error
     if not used <= set(known):
-        raise TemplateFault(f"unknown variables {sorted(used - set(known))}; known here: {sorted(known)}")
+        raise TemplateFault(f"unknown variables {sorted(used - set(known))}; known: {sorted(known)}")
     return text
 
 

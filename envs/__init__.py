@@ -1,4 +1,4 @@
-"""Tasks and their grading: what an agent may see, what its patch is worth, and who may know the answer."""
+"""Tasks and how they are graded: what the agent sees, how its patch is verified, and where the answers are kept."""
 
 from envs.base import Env, Evidence, Grade, Patch, Task, TestReport
 from envs.baseline import baseline

@@ -1,7 +1,8 @@
-"""What an env is: tasks as data, and how one is prepared, collected, verified and graded.
+"""The env contract: tasks as data, and how a task is prepared, collected, verified and graded.
 
-A `Task` holds what an agent may see. What it must not see (gold patch, hidden tests) lives in the env's own grading
-data and is read only by `grade`. Grading and verification happen in a fresh sandbox into which only patch bytes cross.
+A `Task` holds only what an agent may see. What it must not see (gold patch, hidden tests) stays in the env's own
+grading data and is read only by `grade`. Grading and verification run in a fresh sandbox that receives nothing but the
+patch's bytes.
 """
 
 import hashlib
@@ -15,11 +16,11 @@ from sandbox.base import ExecResult, Network, Profile, Sandbox, SandboxBackend
 
 
 class Machine(Record):
-    """What a task asks of its sandbox; None leaves what the configuration says.
+    """Resources that a task requires of its sandbox; None keeps the configured value.
 
     Attributes:
-        user: as `SandboxSpec.user`.
-        life_s: seconds that the sandbox must be able to last, at least.
+        user: see `SandboxSpec.user`.
+        life_s: minimum lifetime of the sandbox, in seconds.
     """
 
     profile: Profile = "strict"
@@ -31,20 +32,21 @@ class Machine(Record):
 
 
 class Task(Record):
-    """One software task, as an agent may know it.
+    """One software task: the part of it that agents may see.
 
     Attributes:
-        id: unique in its env; used as a directory name after slugging.
-        statement: the issue, as written.
-        image: of the sandbox it runs in.
-        base_commit: commit id of the tree that patches apply to; also the commit checked out in the sandbox.
-        test_command: what a user runs to see whether the tree works; None when there is none.
-        setup: run once in a fresh sandbox after the tree is there, such as `pip install -e .`.
-        submission: what an attempt hands in: a `patch`, or the `state` of its sandbox. Of a state only a description
-            is kept (as a `Patch` that is never applied), and it is graded where it is, by `GradesStates`.
-        workdir: empty for the image's own, for a `state`.
-        folder: below `workdir`, where commands run; empty for `workdir` itself. Patches are always of the whole tree.
-        agent_timeout_s: how long one attempt may take, for tasks that say so.
+        id: unique within its env; slugged, it is used as a directory name.
+        statement: the issue, verbatim.
+        image: image of the task's sandbox.
+        base_commit: commit that patches apply to and that is checked out in the sandbox.
+        test_command: the command a user runs to test the tree; None if there is none.
+        setup: command run once in a fresh sandbox after checkout, such as `pip install -e .`.
+        submission: what an attempt submits: a `patch`, or the `state` of its sandbox. For a state, only a description
+            is stored (as a `Patch` that is never applied); it is graded in place by `GradesStates`.
+        workdir: directory of the tree; for a `state`, empty means the image's own working directory.
+        folder: subfolder of `workdir` where commands run; empty for `workdir` itself. Patches always cover the whole
+            tree.
+        agent_timeout_s: time limit for one attempt, if the task sets one.
     """
 
     id: str
@@ -57,7 +59,7 @@ class Task(Record):
     env: Mapping[str, str] = {}
     network: Network = "none"
     toolbox: bool = False
-    """Its commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
+    """The commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
     setup_timeout_s: float = 600.0
     test_timeout_s: float = 600.0
     submission: Literal["patch", "state"] = "patch"
@@ -67,16 +69,16 @@ class Task(Record):
 
     @property
     def runs_in(self) -> str:
-        """The directory in which set-up, tests and agents start."""
+        """Directory in which set-up, tests and agents start."""
         return f"{self.workdir}/{self.folder}" if self.folder else self.workdir
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A diff against the task's base commit: exact bytes, never stripped, cut or re-encoded.
+    """A diff against the task's base commit, byte for byte: never stripped, truncated or re-encoded.
 
     Attributes:
-        notes: what was left out of it, and what was mended in the reading; one line each.
+        notes: what was left out or repaired when the patch was read, one line each.
     """
 
     data: bytes
@@ -84,7 +86,7 @@ class Patch:
 
     @cached_property
     def sha256(self) -> str:
-        """Hex digest of the bytes."""
+        """Hex digest of the patch's bytes."""
         return hashlib.sha256(self.data).hexdigest()
 
     def __bool__(self) -> bool:
@@ -95,7 +97,7 @@ TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 
 class TestPlace(Record):
-    """Where a test's function is defined: a path relative to the working directory, and its first line."""
+    """Where a test function is defined: file relative to the working directory, and first line."""
 
     __test__ = False
 
@@ -104,21 +106,21 @@ class TestPlace(Record):
 
 
 class TestReport(Record):
-    """One run of a test command.
+    """The result of one run of a test command.
 
     Attributes:
-        status: `passed` for exit code 0; `failed` otherwise; `missing` when the shell did not find the command;
-            `timeout`, `oom` and `indeterminate` as in the sandbox.
-        tests: outcome by test id where results could be read test by test, else empty.
-        output: last part of what it printed.
+        status: `passed` for exit code 0, else `failed`; `missing` if the shell did not find the command; `timeout`,
+            `oom` and `indeterminate` as for the sandbox.
+        tests: outcome by test id; empty if no per-test results could be read.
+        output: the end of what the command printed.
         source: where `tests` come from: heats' own `recorder` in the test process, a report `file` that the command
-            wrote, or what it `printed`; empty when only the exit code is known.
-        runner: the test runner, where it could be told.
-        ended: False when a test runner started and never reported its end.
-        collection_errors: what the runner could not load, by its name for it, with its own words.
-        places: of tests that do not pass.
-        files: test files, as far as they are known, relative to the working directory.
-        trusted: nothing that ran in the sandbox could have written status and exit code in place of the command.
+            wrote, or its `printed` output; empty if only the exit code is known.
+        runner: the test runner, if it could be identified.
+        ended: False if a test runner started and never reported its end.
+        collection_errors: error message by the name of each file or module that the runner could not load.
+        places: definitions of the tests that do not pass.
+        files: known test files, relative to the working directory.
+        trusted: True if nothing that ran in the sandbox could have forged the status and exit code.
     """
 
     __test__ = False
@@ -138,12 +140,12 @@ class TestReport(Record):
     trusted: bool = False
 
     def ids(self, *outcomes: TestOutcome) -> tuple[str, ...]:
-        """Sorted ids of the tests with one of these outcomes."""
+        """Sorted ids of the tests that ended with one of these outcomes."""
         return tuple(sorted(test for test, outcome in self.tests.items() if outcome in outcomes))
 
     @property
     def failing(self) -> bool:
-        """Whether a test fails; by the exit code only where no tests are named."""
+        """Whether any test fails; judged by exit code only if there are no per-test results."""
         return bool(self.ids("failed", "error")) if self.tests else self.status != "passed"
 
 
@@ -152,20 +154,20 @@ Strength = Literal["none", "exit-code", "report", "confirmed"]
 
 
 class Evidence(Record):
-    """What was executed for one patch, and what came out.
+    """What was run to verify one patch, and the results.
 
     Attributes:
-        verdict: `verified` and `passes` both say that something which failed now passes and that nothing which passed
-            fails. Only `verified` was also confirmed; `no_patch` is for an empty patch.
-        reason: one line for a person, whatever the verdict.
-        strength: what the verdict rests on. `exit-code`: the command's alone. `report`: results test by test.
-            `confirmed`: such results from heats' own recorder, copies of the fixed tests that had to pass or fail and
-            did, and a second run of the base in which the fixed tests failed again.
-        strength_reasons: why it is not `confirmed`, one line each.
-        fixed: tests that failed before and pass now; `broken` the reverse; `still_failing` failed both times.
-        rank: evidence class; a candidate of a higher class is never beaten by one of a lower class. 3: everything
-            that counts is fixed and nothing broken; 2: some fixed, none broken; 1: nothing changed; 0: something
-            broken, tampered with, or the patch does not apply.
+        verdict: both `verified` and `passes` mean that something that failed now passes and nothing that passed now
+            fails. Only `verified` has also been confirmed. `no_patch` stands for an empty patch.
+        reason: one line for the user, whatever the verdict.
+        strength: what the verdict rests on. `exit-code`: the command's exit code alone. `report`: per-test results.
+            `confirmed`: per-test results from heats' own recorder, sentinel copies of the fixed tests that passed or
+            failed as they should, and a second run of the base in which the fixed tests failed again.
+        strength_reasons: why the strength is not `confirmed`, one line each.
+        fixed: tests that failed before and pass now; `broken` is the reverse; `still_failing` failed both times.
+        rank: evidence class; a candidate of a higher class always beats one of a lower class. 3: all relevant tests
+            fixed and none broken; 2: some fixed, none broken; 1: nothing changed; 0: something broken, tampering, or
+            the patch does not apply.
     """
 
     patch_sha256: str
@@ -180,14 +182,14 @@ class Evidence(Record):
     broken: tuple[str, ...] = ()
     still_failing: tuple[str, ...] = ()
     restored: tuple[str, ...] = ()
-    """Tests and test settings that the patch changed or added, and verification put back or left out."""
+    """Tests and test settings that the patch changed or added and that verification restored or removed."""
 
 
 class Grade(Record):
-    """An env's verdict by hidden tests. `invalid` means the infrastructure failed: neither pass nor fail.
+    """An env's verdict from its hidden tests; `invalid` means the infrastructure failed: neither pass nor fail.
 
     Attributes:
-        rewards: the numbers that a verifier gave, by name, for envs that grade by numbers.
+        rewards: rewards by name, for envs that grade with numbers.
     """
 
     task_id: str
@@ -198,7 +200,7 @@ class Grade(Record):
 
 
 class Env(Protocol):
-    """A source of tasks and the only one who can grade them."""
+    """A source of tasks, and the only component that can grade them."""
 
     name: str
 
@@ -207,7 +209,7 @@ class Env(Protocol):
         ...
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Put the tree at the base commit into a fresh sandbox and run the set-up.
+        """Check out the base commit in a fresh sandbox and run the task's set-up.
 
         Raises:
             SetupFailed, SandboxError.
@@ -215,7 +217,7 @@ class Env(Protocol):
         ...
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Kill what still runs and take the attempt's diff against the base commit, made inside the sandbox.
+        """Kill the remaining processes and diff the attempt against the base commit, inside the sandbox.
 
         Raises:
             PatchRejected, SandboxError.
@@ -223,79 +225,94 @@ class Env(Protocol):
         ...
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """Run the hidden tests in a fresh sandbox; None when the env has none."""
+        """Run the hidden tests in a fresh sandbox.
+
+        Args:
+            task: one of this env's tasks.
+            patch: the submission, diffed against the task's base commit.
+            backend: starts the sandbox used for grading.
+
+        Returns:
+            The grade, or None if the env has no hidden tests.
+        """
         ...
 
 
 @runtime_checkable
 class ChecksTasks(Protocol):
-    """An env that can tell from its files, before anything is spent, which of its tasks cannot be used."""
+    """An env that can tell from its files, before anything is spent, which tasks are unusable."""
 
     def listing(self) -> Sequence[str]:
-        """Ids of everything that the source holds, usable or not, in its order."""
+        """Ids of everything the source holds, usable or not, in source order."""
         ...
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
-        """Why tasks cannot be played, by their ids, one line each. Some of them may be missing from `tasks`.
+        """Why tasks cannot be played: one line each, by task id. Such tasks may be missing from `tasks`.
 
         Args:
-            grading: also say which could be played but not graded.
+            grading: also report tasks that could be played but not graded.
 
         Raises:
-            TaskError: something is missing that every task needs.
+            TaskError: something that every task needs is missing.
         """
         ...
 
 
 @runtime_checkable
 class GradesStates(Protocol):
-    """An env whose tasks hand in the state of their sandbox."""
+    """An env whose tasks submit the state of their sandbox."""
 
     async def grade_state(self, task: Task, sandbox: Sandbox) -> Grade:
-        """Grade the sandbox as the attempt left it, what it started still running. Hidden tests enter only now.
+        """Grade the sandbox as the attempt left it, with its processes still running.
 
-        Failures of the infrastructure, and of the verifier itself, are the outcome `invalid`; nothing is raised.
+        The hidden tests enter the sandbox only now. Failures of the infrastructure, and of the verifier itself, give
+        the outcome `invalid`; nothing is raised.
         """
         ...
 
 
 @runtime_checkable
 class GradesKeptStates(Protocol):
-    """An env that can grade a state from what was kept of it."""
+    """An env that can grade a saved state."""
 
     async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
-        """Grade a sandbox that was started from an image of the state: its files are there, its processes are not.
+        """Grade a sandbox started from an image of the state, with its files but without its processes.
 
-        `invalid` where the state may have failed for the lack of its processes; nothing is raised.
+        The outcome is `invalid` if the state may have failed only because its processes are missing; nothing is raised.
+
+        Args:
+            task: one of this env's tasks.
+            description: what `collect` returned for the state.
+            sandbox: sandbox started from the image of the state.
         """
         ...
 
 
 @runtime_checkable
 class MakesImages(Protocol):
-    """An env that builds or fetches the images of its tasks."""
+    """An env that builds or fetches its tasks' images."""
 
     async def make_images(self, images: Collection[str], backend: SandboxBackend) -> Mapping[str, str]:
-        """Make those of the images that are not there; called before the backend's preflight.
+        """Build or fetch the images that do not exist yet; called before the backend's preflight.
 
         Returns:
-            Images that could not be made, and why.
+            The images that could not be made, each with the reason.
 
         Raises:
-            SandboxError: none of them could be made.
+            SandboxError: no image could be made.
         """
         ...
 
 
 @runtime_checkable
 class KnowsSolution(Protocol):
-    """An env that can play a task's reference solution. Only the oracle is ever handed one."""
+    """An env that can play a task's reference solution; only the oracle ever receives it."""
 
     async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
         """Run the reference solution in a prepared sandbox.
 
         Raises:
-            TaskError: the task has none.
+            TaskError: the task has no reference solution.
             SandboxError.
         """
         ...

@@ -1,4 +1,4 @@
-"""The tests on the untouched tree, and whether they are worth spending anything on."""
+"""Run the tests on the unpatched tree and decide whether the task is worth playing."""
 
 import difflib
 import re
@@ -16,7 +16,7 @@ _UNLOADED = "tests cannot be loaded on the untouched tree"
 _PYTEST_ENDS = {
     2: "pytest was interrupted",
     3: "pytest failed internally",
-    4: "pytest was used wrongly",
+    4: "wrong arguments for pytest",
     5: "pytest found no tests",
 }
 _NEVER_RAN = re.compile(
@@ -28,24 +28,32 @@ _NEVER_RAN = re.compile(
     r"|error: (?:could not find `Cargo\.toml`|no such (?:sub)?command|no test target named).*)$",
     re.MULTILINE,
 )
-"""What shells and runners say of a command, a script or a test that is not there."""
+"""What shells and runners print when a command, a script or a test does not exist."""
 
 _NOT_LOADED = re.compile(
     r"^(?:(?:E +)?(?:ModuleNotFoundError|ImportError|SyntaxError|IndentationError)\b.*|\s*Error: Cannot find module .*"
     r"|FAIL\s+\S+ \[(?:setup|build) failed\]|error: could not compile .*)$",
     re.MULTILINE,
 )
-"""What they say of tests that cannot be loaded: the set-up is broken, or the tests are of what is yet to be written."""
+"""What runners print when tests cannot be loaded: a broken set-up, or tests for code yet to be written."""
 
 _NONE_RAN = re.compile(r"^(?:Ran 0 tests in|# tests 0$|running 0 tests$)", re.MULTILINE)
 
 
 async def baseline(env: Env, task: Task, bench: Bench) -> TestReport:
-    """Run the test command on the untouched tree in a fresh sandbox.
+    """Run the test command on the unpatched tree in a fresh sandbox.
+
+    Args:
+        env: env that prepares the sandbox.
+        task: the task, with its test command.
+        bench: backend, limits and verification rules.
+
+    Returns:
+        The report; a test whose outcome differs between repeats counts as skipped.
 
     Raises:
         TestCommandMissing: the sandbox does not find the command, or the task has none.
-        BaselineUnusable: no tests ran, or not as tests do: nothing could be learnt of a patch from that.
+        BaselineUnusable: no tests ran, or they ran in a way that says nothing about a patch.
         SetupFailed, SandboxError
     """
     if not task.test_command:
@@ -53,7 +61,7 @@ async def baseline(env: Env, task: Task, bench: Bench) -> TestReport:
     reports = await run_base(env, task, bench, times=bench.rules.repeats)
     if reports[0].status == "missing":
         raise TestCommandMissing(
-            f"the test command is not there in the sandbox: {task.test_command} ({_words(reports[0].output)})"
+            f"the test command is missing in the sandbox: {task.test_command} ({_words(reports[0].output)})"
         )
     report = without_flaky(reports)
     if problem := setup_problem(report, task, bench.rules):
@@ -62,7 +70,16 @@ async def baseline(env: Env, task: Task, bench: Bench) -> TestReport:
 
 
 async def run_base(env: Env, task: Task, bench: Bench, *, times: int = 1) -> list[TestReport]:
-    """Run the test command on the untouched tree as often as wanted, in one fresh sandbox.
+    """Run the test command on the unpatched tree, in one fresh sandbox.
+
+    Args:
+        env: env that prepares the sandbox.
+        task: the task, with its test command.
+        bench: backend, limits and verification rules.
+        times: number of runs.
+
+    Returns:
+        One report per run.
 
     Raises:
         SetupFailed, SandboxError
@@ -73,13 +90,24 @@ async def run_base(env: Env, task: Task, bench: Bench, *, times: int = 1) -> lis
 
 
 def setup_problem(report: TestReport, task: Task, rules: VerifyRules) -> str | None:
-    """Why nothing can be learnt of patches from a run on the base, in one line; None where something can."""
+    """Explain why a run on the base cannot serve to judge patches.
+
+    Args:
+        report: result of the run on the base.
+        task: the task, for its time limit.
+        rules: verification rules.
+
+    Returns:
+        The problem in one line, or None if the run is usable.
+    """
     allowed = rules.allow_collection_errors
-    go_on = "; --allow-collection-errors goes on all the same"
+    go_on = "; --allow-collection-errors continues anyway"
     if report.status == "timeout" and not allowed:
-        return f"the tests do not end within {task.test_timeout_s:g} s on the untouched tree: run fewer of them{go_on}"
+        return (
+            f"the tests do not finish within {task.test_timeout_s:g} s on the untouched tree: run fewer of them{go_on}"
+        )
     if report.status in ("oom", "indeterminate"):
-        what = "ran out of memory" if report.status == "oom" else "ended in a way that nobody saw"
+        what = "ran out of memory" if report.status == "oom" else "ended without a known result"
         return f"the tests {what} on the untouched tree: {_words(report.output)}"
     if report.collection_errors and not allowed:
         name, words = next(iter(report.collection_errors.items()))
@@ -93,7 +121,7 @@ def setup_problem(report: TestReport, task: Task, rules: VerifyRules) -> str | N
 
 
 def _no_tests(report: TestReport, allowed: bool, go_on: str) -> str | None:
-    """What kept the command from running any test, as far as that can be told from its last words."""
+    """Why the command ran no tests, as far as its last output tells."""
     if report.status == "timeout":
         return None
     if said := list(_NOT_LOADED.finditer(report.output)):
@@ -117,19 +145,19 @@ def _unknown(must_pass: Iterable[str], report: TestReport) -> str | None:
 
 
 def names(wanted: str, test: str) -> bool:
-    """Whether an id names a test: its own, or that of its function, class, file or module."""
+    """Whether an id names a test: the test itself, or its function, class, file or module."""
     return test == wanted or test.startswith((f"{wanted}[", f"{wanted}::" if "::" in test else f"{wanted}."))
 
 
 def _words(text: str) -> str:
-    """The runner's own last words, in one line."""
+    """The end of the runner's output, on one line."""
     lines = [line.strip() for line in text.strip().splitlines() if re.search(r"\w", line)]
     telling = [line for line in lines if re.match(r"(E  |ERROR|Error|error|\w*Error\b|npm |Ran 0 )|.*: error: ", line)]
     return (telling or lines or ["it printed nothing"])[-1][:300]
 
 
 def without_flaky(reports: list[TestReport]) -> TestReport:
-    """The first report, with tests of differing outcomes set to `skipped`, which counts for nothing."""
+    """The first report, with tests whose outcome varies set to `skipped`, so that they do not count."""
     first = reports[0]
     tests: dict[str, TestOutcome] = dict(first.tests)
     for other in reports[1:]:

@@ -1,7 +1,7 @@
-"""The tree at one commit, packed: all that a sandbox ever gets of a repository.
+"""The tree at one commit, packed: all that a sandbox ever receives of a repository.
 
 A `BaseTree` holds exactly the objects of one commit: no parents, other refs, remotes, configuration or uncommitted
-changes. It is read from a repository (`read_base_tree`), or made from plain files (`make_base_tree`).
+changes. It is read from a repository (`read_base_tree`) or built from plain files (`make_base_tree`).
 """
 
 import hashlib
@@ -33,13 +33,13 @@ _URL = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class BaseTree:
-    """One commit's objects.
+    """The objects of one commit.
 
     Attributes:
         commit: full commit id; HEAD in the sandbox.
-        pack: a git pack with the commit, its trees and its blobs.
-        notes: what is not as a user may expect, one line each: uncommitted changes, submodules, LFS pointers.
-        folder: below the top, of the directory that was asked for; empty for the top itself.
+        pack: git pack with the commit, its trees and its blobs.
+        notes: what may surprise the user, one line each: uncommitted changes, submodules, LFS pointers.
+        folder: requested directory, relative to the top of the repository; empty for the top itself.
         submodules: paths of the submodules, whose folders stay empty.
     """
 
@@ -71,7 +71,7 @@ def read_base_tree(source: str, ref: str = "HEAD") -> BaseTree:
 
 
 def _find(path: Path, source: str) -> tuple[git.Repo, str]:
-    """The repository at a path or above it, and the folder in it that the path is."""
+    """The repository that contains a path, and the path's folder within it."""
     try:
         return git.Repo(path, search_parent_directories=False), ""
     except git.NoSuchPathError:
@@ -87,7 +87,7 @@ def _find(path: Path, source: str) -> tuple[git.Repo, str]:
 
 
 def _read(repo: git.Repo, source: str, ref: str, folder: str = "") -> BaseTree:
-    # By name: a bare repository without a configuration file would be looked for in the directory above it.
+    # By name: for a bare repository without a configuration file, git would search the parent directory.
     repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
     with _git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
@@ -122,7 +122,7 @@ def _resolve(repo: git.Repo, source: str, ref: str) -> str:
     try:
         find("HEAD")
     except git.GitCommandError:
-        raise TaskError(f"{source} has no commits: commit the tree that the issue is about") from None
+        raise TaskError(f"{source} has no commits: commit the tree that the issue refers to") from None
     raise TaskError(f"{source} has no commit, branch or tag named {ref!r}")
 
 
@@ -146,7 +146,7 @@ def _pack(repo: git.Repo, commit: str) -> bytes:
 
 def _uncommitted(repo: git.Repo) -> Iterator[str]:
     if not repo.bare and _run(repo, "status", "--porcelain", "--ignore-submodules=all").strip():
-        yield "uncommitted changes are not used: attempts start from the commit"
+        yield "uncommitted changes are ignored: attempts start from the commit"
 
 
 def _limits(repo: git.Repo, entries: Sequence[tuple[str, str, str]], modules: Sequence[str]) -> Iterator[str]:
@@ -154,17 +154,17 @@ def _limits(repo: git.Repo, entries: Sequence[tuple[str, str, str]], modules: Se
         yield f"submodules are not supported and stay empty: {', '.join(modules[:5])}"
     for _, blob, path in entries:
         if path.rpartition("/")[2] == ".gitattributes" and "filter=lfs" in _run(repo, "cat-file", "blob", blob):
-            yield f"Git LFS is not supported: files that {path} sends to LFS are pointers in the sandbox"
+            yield f"Git LFS is not supported: files that {path} assigns to LFS are pointers in the sandbox"
             return
 
 
 def _run(repo: git.Repo, *arguments: str, **options: Any) -> Any:
-    """One git command in the repository, with what could run foreign code switched off."""
+    """Run one git command in the repository, with everything that could run foreign code disabled."""
     return repo.git.execute([repo.git.GIT_PYTHON_GIT_EXECUTABLE or "git", *_SAFE, *arguments], **options)
 
 
 def _fetch(url: str, ref: str, *shape: str) -> BaseTree:
-    """Fetch one commit of a remote repository into a temporary one. The user's own git credentials apply."""
+    """Fetch one commit of a remote repository into a temporary clone, with the user's own git credentials."""
     with tempfile.TemporaryDirectory(prefix="heats-fetch-") as folder:
         git.Git(folder).execute(["git", "init", "-q", "--bare", *shape, folder], env=_ENVIRONMENT)
         with closing(git.Repo(folder)) as repo, _git_errors(f"cannot fetch {ref} of {_without_password(url)}"):
@@ -181,7 +181,7 @@ def _fetch(url: str, ref: str, *shape: str) -> BaseTree:
 
 @contextmanager
 def _git_errors(what: str) -> Iterator[None]:
-    """The one place where GitPython's exceptions become ours."""
+    """Translate GitPython's exceptions into ours; the only place that does."""
     try:
         yield
     except git.GitCommandError as error:
@@ -201,10 +201,11 @@ def _without_password(text: str) -> str:
 
 
 def make_base_tree(files: Mapping[str, bytes], message: str = "base") -> BaseTree:
-    """Make a commit of plain files; the same files give the same commit id everywhere.
+    """Commit plain files; the same files give the same commit id on every machine.
 
     Args:
-        files: content by path relative to the top; all are regular, not executable.
+        files: content by path relative to the top; all are regular, non-executable files.
+        message: the commit message.
     """
     objects: dict[str, tuple[int, bytes]] = {}
     tree = _write_tree({tuple(path.split("/")): data for path, data in files.items()}, objects)
@@ -235,7 +236,7 @@ def _write_tree(files: Mapping[tuple[str, ...], bytes], objects: dict[str, tuple
 
 
 def _write_pack(objects: Mapping[str, tuple[int, bytes]]) -> bytes:
-    """A pack of whole objects, as gitformat-pack(5) says."""
+    """A pack of whole (undeltified) objects, per gitformat-pack(5)."""
     out = bytearray(b"PACK" + struct.pack(">II", 2, len(objects)))
     for _, (kind, data) in sorted(objects.items()):
         size = len(data)

@@ -1,4 +1,4 @@
-"""Where and by which rules patches are verified."""
+"""Where patches are verified, and by which rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,16 +14,17 @@ from sandbox.base import SandboxBackend, SandboxLimits, SandboxSpec
 
 
 class VerifyRules(Record):
-    """How verification is done.
+    """Rules of verification.
 
     Attributes:
-        repeats: runs of the test command on the base and on a patched tree; a test whose outcome differs between
-            runs on the base is flaky and not counted, a patched tree is taken by the worst outcome of each test.
-        sentinels: confirm good patches with sentinel tests and another run of the base. Without, none is `verified`.
-        must_pass: ids of the tests, classes or files that a patch has to fix; when empty, every test counts that it
-            fixes, and what fails with and without it does not.
-        allow_collection_errors: go on where tests cannot be loaded on the base, or do not end there. What a patch
-            fixes of these is not `verified`.
+        repeats: runs of the test command on the base and on a patched tree. A test whose outcome varies between runs on
+            the base is flaky and does not count; on a patched tree, the worst outcome of each test counts.
+        sentinels: confirm good patches with sentinel tests and another run of the base. Without it, no patch is
+            `verified`.
+        must_pass: ids of the tests, classes or files that a patch has to fix. If empty, every test that the patch fixes
+            counts, and tests that fail with and without it do not.
+        allow_collection_errors: continue if some tests cannot be loaded on the base, or the run on the base times out.
+            A patch that fixes such tests is not `verified`.
     """
 
     repeats: int = Field(1, ge=1, le=20)
@@ -35,15 +36,15 @@ class VerifyRules(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """Where and by which rules sandboxes for verification and grading are started."""
+    """How to start sandboxes for verification and grading, and the rules to apply."""
 
     backend: SandboxBackend
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     labels: Mapping[str, str] = field(default_factory=dict)
     rules: VerifyRules = field(default_factory=VerifyRules)
     keep_doubtful: bool = False
-    """Leave changes in place that may steer the tests or be part of a fix (`Protection.doubtful`)."""
+    """Keep changes that may either steer the tests or belong to the fix (`Protection.doubtful`)."""
 
     def spec(self, task: Task) -> SandboxSpec:
-        """A sandbox in which a task's tests are run."""
+        """Specification of a sandbox that runs the task's tests."""
         return spec_for(task, self.labels, room_for_results(self.limits))

@@ -1,4 +1,4 @@
-"""Parsers of untrusted bytes run here: off the event loop, for a limited time, and without taking anything down."""
+"""Run parsers of untrusted bytes safely: off the event loop, time-limited, and with every failure contained."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,21 +9,22 @@ from envs.errors import PatchRejected
 from envs.patches import PatchRules, check_patch, read_patch
 
 PARSE_S = 60.0
-"""Seconds that one parser may take; all of them are linear, and what they are given is capped."""
+"""Time limit for one parser, in seconds; all parsers are linear and their input is capped."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class Unparsable(ValueError):
-    """A parser did not come to an end: it took too long, nested too deep, or met what it was not made for."""
+    """A parser did not finish: it took too long, nested too deep, or hit input it was not made for."""
 
 
 async def bounded(parse: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a parser in a thread.
 
     Raises:
-        Unparsable: with the reason in one line. What the parser raises on purpose (`ValueError`, `EnvError`) passes.
+        Unparsable: with the reason in one line. Exceptions that the parser raises on purpose (`ValueError`, `EnvError`)
+            pass through.
     """
     try:
         async with asyncio.timeout(PARSE_S):
@@ -35,7 +36,7 @@ async def bounded(parse: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R
 
 
 async def check_untrusted(data: bytes, rules: PatchRules | None = None) -> None:
-    """`check_patch`, for a patch that anybody may have written.
+    """Run `check_patch` on a patch from an untrusted source.
 
     Raises:
         PatchRejected
@@ -44,7 +45,7 @@ async def check_untrusted(data: bytes, rules: PatchRules | None = None) -> None:
 
 
 async def read_untrusted(data: bytes, rules: PatchRules | None = None) -> Patch:
-    """`read_patch`, for a diff that anybody may have written.
+    """Run `read_patch` on a diff from an untrusted source.
 
     Raises:
         PatchRejected

@@ -1,4 +1,4 @@
-"""Whether a test may pass by chance: signs of randomness, time and concurrency in what it is made of."""
+"""Whether a test may pass by chance: signs of randomness, time and concurrency in the code it runs."""
 
 import ast
 import re
@@ -17,31 +17,32 @@ _SIGNS = re.compile(
 _MOST_FILES = 25
 
 Chance = Literal["", "timing", "random"]
-"""What a test's outcome may hang on; nothing where there is no sign of that."""
+"""What a test outcome may depend on; empty if there is no sign of chance."""
 
 
 class SourceFiles(Protocol):
     """The files of a task's tree in a sandbox."""
 
     async def modules(self) -> Collection[str]:
-        """Paths of its Python files, relative to the working directory."""
+        """Paths of the tree's Python files, relative to the working directory."""
         ...
 
     async def read(self, path: str) -> bytes | None:
-        """A file; None for one that is not there or cannot be read."""
+        """Contents of a file; None if it is missing or unreadable."""
         ...
 
 
 async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> Chance:
-    """Which of such signs tests show.
+    """Which signs of chance tests show.
 
-    Clocks and threads count where a test or a changed file has them itself; randomness also in the tests' files and in
-    what these import from the tree.
+    Clocks and threads count only in a test itself or in a changed file; randomness also counts in the test files and in
+    the modules of the tree that they import.
 
     Args:
-        texts: the tests' own functions.
-        changed: files that a patch changes.
-        tests: files that the tests are in.
+        texts: source of the test functions.
+        changed: files that the patch changes.
+        tests: files that contain the tests.
+        files: the tree, for reading imported modules.
     """
     own = [*texts, *[data for path in changed if (data := await files.read(path)) is not None]]
     timing: Chance = "timing" if any(_SIGNS.search(data) for data in own) else ""
@@ -60,7 +61,7 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
 
 
 def imported(path: str, data: bytes) -> list[str]:
-    """Where the modules that a file imports may lie in the tree."""
+    """Paths in the tree where the modules that a file imports may be."""
     try:
         tree = parse_python(data)
     except SyntaxError:

@@ -1,6 +1,6 @@
-"""Confirming that a patch which seems good is good: the base once more, and sentinels that must pass and must fail.
+"""Confirm that a patch that looks good is good: rerun the base, and run sentinels that must pass or must fail.
 
-`verify` and SWE-bench's grader share it. What they differ in, how tests are run and on what tree, is behind `Trials`.
+Shared by `verify` and SWE-bench's grader. Their differences (how tests run, and on which tree) are behind `Trials`.
 """
 
 import random
@@ -16,11 +16,11 @@ from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 
 Outcomes = Mapping[str, TestOutcome]
 Planner = Callable[[SourceFiles], Awaitable[Planting]]
-"""Makes sentinels, others each time it is called."""
+"""Makes new sentinels on each call."""
 
 _FEW_TARGETS, _MANY_TESTS = 3, 40
 _ROUNDS = 4
-"""Changes tried one after the other where a command runs no more than one copy of a test."""
+"""Changes tried one after another if a command runs only one copy of a test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class PlantedRun:
 
     @property
     def lost(self) -> list[Sentinel]:
-        """Sentinels that were not reported."""
+        """Sentinels missing from the results."""
         return [one for one in self.planting.sentinels if not one.outcomes(self.tests)]
 
 
@@ -41,8 +41,8 @@ class Trial:
     """Runs of the tests on one tree.
 
     Attributes:
-        problem: why nothing is to be learnt of them; `tampered` when that is because test files were changed.
-        cut_short: how a run was ended before its end, such as `timeout`.
+        problem: why the runs are unusable; `tampered` if that is because test files were changed.
+        cut_short: how a run was stopped early, such as `timeout`.
     """
 
     runs: tuple[PlantedRun, ...] = ()
@@ -52,20 +52,20 @@ class Trial:
 
     @property
     def lost(self) -> list[Sentinel]:
-        """Sentinels that some run did not report."""
+        """Sentinels missing from the results of at least one run."""
         return [one for run in self.runs for one in run.lost]
 
     @property
     def complete(self) -> bool:
-        """Whether there are sentinels, and each was reported in each run."""
+        """Whether there are sentinels and every run reported all of them."""
         return all(run.planting.sentinels for run in self.runs) and bool(self.runs) and not self.lost
 
     @property
     def uncovered(self) -> tuple[str, ...]:
-        """What keeps the patch from being confirmed where no sentinels could be made, in one line; else nothing."""
+        """Why the patch cannot be confirmed if no sentinels could be made, in one line; else empty."""
         tests = {test for run in self.runs for test in run.planting.uncovered}
         if tests or not all(run.planting.sentinels for run in self.runs):
-            return (f"no sentinel tests could be made of {_some(tests) or 'the fixed tests'}",)
+            return (f"could not create sentinel tests from {_some(tests) or 'the fixed tests'}",)
         return ()
 
 
@@ -76,8 +76,9 @@ class Trials(Protocol):
         """Run the tests with sentinels planted, on the base or on the patched tree.
 
         Args:
-            plan: makes the sentinels of one run, from the files as they are once what judges the patch was put back.
-            rounds: how often the tests run, in one sandbox. None: once, or several times where they may pass by chance.
+            plan: makes the sentinels of one run from the files as they are after protected files were restored.
+            patched: run on the patched tree instead of the base.
+            rounds: number of runs, in one sandbox. None: one, or several if the tests may pass by chance.
 
         Raises:
             SetupFailed, SandboxError
@@ -91,9 +92,9 @@ class Subject:
 
     Attributes:
         targets: the functions behind the tests that the patch fixed.
-        fixed: ids of these tests; `kept` those that passed before the patch and pass with it.
+        fixed: ids of these tests; `kept`: ids of those that passed before the patch and still pass.
         first: the run on the patched tree that showed this, with unchanged copies beside the tests.
-        control: run the base again.
+        control: also rerun the base.
     """
 
     targets: Sequence[Target]
@@ -105,12 +106,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What came of it.
+    """Result of a confirmation.
 
     Attributes:
         refused: why the patch is not good after all.
-        forged: it was refused for results that cannot be true.
-        weak: what keeps a good patch from being confirmed.
+        forged: it was refused because of results that cannot be true.
+        weak: why a good patch could not be confirmed.
     """
 
     refused: str = ""
@@ -119,7 +120,7 @@ class Confirmation:
 
 
 class Unsettled(Exception):
-    """A run could not show what it was for: the patch may be good, and is not confirmed."""
+    """A run was inconclusive: the patch may be good but is not confirmed."""
 
 
 class Refused(Exception):
@@ -131,7 +132,12 @@ class Refused(Exception):
 
 
 async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confirmation:
-    """Run base and patch again.
+    """Rerun base and patch to confirm a good result.
+
+    Args:
+        trials: runs the tests.
+        subject: the tests to confirm.
+        rng: source of randomness for names and changed values; unpredictable outside of tests.
 
     Raises:
         SetupFailed, SandboxError
@@ -145,7 +151,7 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confi
 
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
-    """Unchanged copies beside tests: they have to come to what their tests come to."""
+    """Plan unchanged copies beside the tests; they must have the same outcome as their originals."""
     number = 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
     return _planner(targets, Layout(None, (False,) * number), rng)
 
@@ -173,11 +179,11 @@ class _Confirm:
         self.trials, self.subject, self.rng = trials, subject, rng
 
     async def run(self) -> tuple[str, ...]:
-        """What keeps the patch from being confirmed; nothing when it is.
+        """Why the patch is not confirmed; empty if it is.
 
-        First the base, with unchanged copies. Then the patch, with nothing but changed ones: whatever reads off a test
-        what it expects gives the wrong answer to the right question. Unchanged copies passed in the first run; where
-        they did not, or the command does not run them, the tests stand in other words in their own place.
+        The base runs first, with unchanged copies. Then the patch runs with changed copies only, so code that reads the
+        expected value off a test gives itself away by passing them. Unchanged copies passed in the first run; if they
+        did not, or if the command does not run them, restated tests replace the originals.
 
         Raises:
             Refused
@@ -191,7 +197,7 @@ class _Confirm:
                 return weak
             if control.complete and first.lost:
                 raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
-            # The first run may have had copies of other tests only: those drawn of many that fail without the patch.
+            # If many tests fail on the base, the first run may have contained copies of other tests only.
             beside = beside or (control.complete and any(run.planting.files for run in first.runs))
             more = len(control.runs) - 1
         steady = beside and self._first_covers()
@@ -199,10 +205,11 @@ class _Confirm:
         return () if steady else await self._in_other_words()
 
     async def _refuse_forged(self, beside: bool, more: int) -> None:
-        """Run the patch with changed tests only, which have to fail: once where their copies run beside them.
+        """Run the patch with changed tests only, which have to fail; a single run suffices if copies run beside the tests.
 
         Args:
-            more: runs with unchanged tests after that, in the same sandbox, for those that may pass by chance.
+            beside: copies run beside the tests.
+            more: further runs in the same sandbox, with unchanged tests, which have to pass: against chance.
 
         Raises:
             Refused, Unsettled
@@ -220,15 +227,15 @@ class _Confirm:
             raise Unsettled(weak[0])
         _refuse_what_passes(trial)
         if not trial.complete:
-            raise Refused(f"tests of {_file(trial)} were not reported once they had to fail", forged=True)
+            raise Refused(f"tests of {_file(trial)} were not reported when they had to fail", forged=True)
         await self._check_kept(trial)
         again, fixed = trial.runs[1 : 1 + more], self.subject.fixed
         failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
         if more and failing:
-            raise Refused(f"with the patch, too, tests fail in some runs: {_some(failing)}")
+            raise Refused(f"tests that the patch fixes fail in some runs: {_some(failing)}")
 
     def _first_covers(self) -> bool:
-        """Whether each target had copies in the first run, and all of them passed."""
+        """Whether every target had copies in the first run and all of them passed."""
         first = self.subject.first
         covered = {one.target for run in first.runs for one in run.planting.sentinels}
         return covered.issuperset(self.subject.targets) and not _failing(first)
@@ -237,11 +244,11 @@ class _Confirm:
         trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
         failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
         if failing:
-            return (f"the fix holds for the tests as they are written only: copies fail of {_some(failing)}",)
+            return (f"the fix only works for the tests exactly as written: copies of {_some(failing)} fail",)
         return ()
 
     def _refuse_passes(self, control: Trial) -> None:
-        """What the patch fixes has to fail on the base each time, in every copy.
+        """Require that everything the patch fixes fails on the base each time, in every copy.
 
         Raises:
             Refused
@@ -253,12 +260,12 @@ class _Confirm:
             for one in run.planting.sentinels:
                 passes |= {test for test, end in one.outcomes(run.tests).items() if end == "passed" and test in fixed}
         if passes:
-            raise Refused(f"the base passes in some runs, too, what the patch seems to fix: {_some(passes)}")
+            raise Refused(f"the base also passes in some runs what the patch seems to fix: {_some(passes)}")
 
     def _not_seen(self, control: Trial) -> tuple[str, ...]:
         fails = ("failed", "error")
         lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
-        return (f"not seen to fail again on the base: {_some(lost)}",) if lost else ()
+        return (f"did not fail again on the base: {_some(lost)}",) if lost else ()
 
     async def _trial(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         trial = await self.trials.run(plan, patched=patched, rounds=rounds)
@@ -270,7 +277,7 @@ class _Confirm:
         return trial
 
     async def _check_kept(self, trial: Trial) -> None:
-        """Tests that pass with the patch have to pass again; those that do not get one more run without sentinels.
+        """Require that tests that pass with the patch pass again; failures get one more run without sentinels.
 
         Raises:
             Refused
@@ -295,13 +302,13 @@ def _file(trial: Trial) -> str:
 
 
 def _counting(sentinel: Sentinel, tests: Outcomes) -> dict[str, TestOutcome]:
-    """Outcomes that count: of a function with many tests those that the patch fixed; all where ids do not say which."""
+    """The outcomes that count: those of tests that the patch fixed, or all if ids do not tell tests apart."""
     found = sentinel.outcomes(tests)
     return {test: end for test, end in found.items() if test in sentinel.target.ids} or found
 
 
 def _refuse_what_passes(trial: Trial) -> None:
-    """Refuse a patch with which a copy that must fail does not.
+    """Refuse a patch with which a must-fail copy passes.
 
     Raises:
         Refused
@@ -315,7 +322,7 @@ def _refuse_what_passes(trial: Trial) -> None:
 
 
 def _failing(trial: Trial) -> set[str]:
-    """Tests of which a copy does not pass although it must."""
+    """Tests with a copy that fails although it must pass."""
     same = [(run, one) for run in trial.runs for one in run.planting.sentinels if not one.must_fail]
     return {test for run, one in same for test, end in _counting(one, run.tests).items() if end != "passed"}
 

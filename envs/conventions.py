@@ -1,7 +1,7 @@
-"""What projects call their tests and the files that steer builds and test runners, by name alone, in many languages.
+"""Naming conventions, across languages, for tests and for the files that steer builds and test runners.
 
-Sources: the defaults of the runners themselves (pytest's `python_files`, Jest's `testMatch`, `node --test`, `go help
-test`, Surefire's includes, RSpec's and Minitest's patterns, PHPUnit, CTest, XCTest, ExUnit, prove, bats, busted ...).
+Sources: the runners' own defaults (pytest's `python_files`, Jest's `testMatch`, `node --test`, `go help test`,
+Surefire's includes, RSpec's and Minitest's patterns, PHPUnit, CTest, XCTest, ExUnit, prove, bats, busted ...).
 """
 
 import fnmatch
@@ -42,7 +42,7 @@ CODE = frozenset(
         *("ex", "hrl", "lhs", "pm", "psm1", "s", "asm", "mjml", "rkt", "scm", "lisp", "tcl", "cls", "pas", "adb"),
     ]
 )
-"""Endings of files that hold code."""
+"""Extensions of code files."""
 
 _ALWAYS = frozenset(
     [
@@ -127,7 +127,7 @@ _AFFIX = re.compile(r"^(?:unit)?tests?[_.-]|[_.-](?:unit)?(?:tests?|specs?)$|(?<
 
 
 def is_test_file(path: str) -> bool:
-    """True for a file in which the test runners of its language look for tests, or their own helpers and snapshots."""
+    """True for files in which the language's test runners look for tests, and for their helpers and snapshots."""
     name = path.rpartition("/")[2]
     stem, _, ending = name.rpartition(".")
     stems = _TEST_STEMS.get(ending.lower())
@@ -137,7 +137,7 @@ def is_test_file(path: str) -> bool:
 
 
 def is_test_folder(folder: str) -> bool:
-    """True for a folder whose name alone says that it holds tests or what belongs to them."""
+    """True for a folder whose name alone says that it holds tests or their support files."""
     name = folder.rpartition("/")[2]
     if name.lower() in _ALWAYS or _CAMEL_FOLDER.match(name) or name.lower().endswith((".tests", ".specs")):
         return True
@@ -145,28 +145,29 @@ def is_test_folder(folder: str) -> bool:
 
 
 def may_hold_tests(folder: str) -> bool:
-    """True for a folder whose name says so only where test files lie in it: `django/test` holds source."""
+    """True for a folder that holds tests only if it contains test files: `django/test` holds source."""
     return folder.rpartition("/")[2].lower() in _WHERE_TESTS_LIE
 
 
 def in_test_folder(path: str, known: Collection[str] = ()) -> bool:
-    """True for a file below a folder of tests.
+    """True for a file inside a test folder.
 
     Args:
-        known: further folders of tests, found by what lies in them.
+        path: path of the file in the tree.
+        known: further test folders, identified by their contents.
     """
     ending = path.rpartition(".")[2].lower()
     for folder in parents(path):
         if is_test_folder(folder) or folder in known:
             return True
-        # Below the top, Python packages called `test` are as often source; elsewhere nobody calls source so.
+        # Below the top, a Python package called `test` is often source; other languages never name source that way.
         if folder.rpartition("/")[2] in ("test", "spec") and ending in CODE and ending not in ("py", "pyi", "pyx"):
             return "/main/" not in path
     return False
 
 
 def parents(path: str) -> list[str]:
-    """The folders that a path lies in, outermost first, without the top."""
+    """The folders that contain a path, outermost first, without the top."""
     parts = path.split("/")[:-1]
     found: list[str] = []
     for part in parts:
@@ -175,7 +176,7 @@ def parents(path: str) -> list[str]:
 
 
 def is_runner_file(path: str) -> bool:
-    """True for what steers a test runner, a CI server or a language's start by its mere presence."""
+    """True for files whose mere presence steers a test runner, a CI server or an interpreter's start-up."""
     *folders, name = path.split("/")
     if name.startswith(".") or any(part.startswith(".") or _METADATA.search(part) for part in folders):
         return True
@@ -185,7 +186,7 @@ def is_runner_file(path: str) -> bool:
 
 
 def is_build_file(path: str) -> bool:
-    """True for what builds and describes a project: it may steer its tests, and a fix may well need to change it."""
+    """True for files that build or describe a project: they may steer its tests, and a fix may need to change them."""
     folders = path.split("/")[:-1]
     return _BUILD_NAME.match(path.rpartition("/")[2].lower()) is not None or not {"vendor", "gradle"}.isdisjoint(
         folders
@@ -193,12 +194,12 @@ def is_build_file(path: str) -> bool:
 
 
 def is_code(path: str) -> bool:
-    """True for a file that holds code, by its ending."""
+    """True for a code file, by extension."""
     return path.rpartition("/")[2].rpartition(".")[2].lower() in CODE and "." in path.rpartition("/")[2]
 
 
 def is_test(path: str) -> bool:
-    """True for tests and what lies with them, not for what steers the test runner."""
+    """True for tests and their support files, but not for what steers the test runner."""
     return (is_test_file(path) or in_test_folder(path)) and not is_runner_file(path)
 
 
@@ -208,12 +209,12 @@ def is_python_test(path: str) -> bool:
 
 
 def is_support_file(path: str) -> bool:
-    """True for code named as a help of tests, such as `testutil.go`."""
+    """True for code named as a test helper, such as `testutil.go`."""
     return is_code(path) and _SUPPORT.match(stem_of(path)) is not None
 
 
 def is_helper_name(path: str) -> bool:
-    """True for a name that helps of tests have, and source too."""
+    """True for a name used by test helpers and by source alike."""
     return is_code(path) and _HELPER.match(stem_of(path).lower()) is not None
 
 
@@ -224,7 +225,7 @@ def stem_of(path: str) -> str:
 
 
 def subject_of(path: str) -> str:
-    """What a test file is named after: `cart` of `test_cart.py`, `CartTests.cs` and `cart.spec.ts`; empty for none."""
+    """What a test file tests: `cart` for `test_cart.py`, `CartTests.cs` and `cart.spec.ts`; empty if unknown."""
     stem = stem_of(path)
     found = re.sub(
         r"^(?:unit)?tests?[_.-]|[_.-](?:unit)?(?:tests?|specs?)$|(?<=[a-z0-9])(?:Tests?|Specs?|IT)$", "", stem

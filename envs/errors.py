@@ -21,28 +21,28 @@ class TaskError(EnvsError):
 
 
 class SetupFailed(TaskError):
-    """The set-up of a task failed in its sandbox; no attempt can be made."""
+    """A task's set-up failed in its sandbox, so no attempt can be made."""
 
 
 class BaselineUnusable(TaskError):
-    """What the test command does on the untouched tree tells nothing of patches; the message has the runner's words."""
+    """The test command's result on the unpatched tree says nothing about patches; the message quotes the runner."""
 
 
 class TestCommandMissing(BaselineUnusable):
     """The shell in the sandbox does not find the test command."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class, despite its name (for pytest)
 
 
 class GitMissing(TaskError):
-    """Repositories are read with git, which this machine has not."""
+    """git, which is needed to read repositories, is not installed on this machine."""
 
 
 class PatchRejected(EnvsError):
     """A patch breaks the rules for what may leave a sandbox.
 
     Attributes:
-        reasons: one line each: path and rule.
+        reasons: path and rule, one line each.
     """
 
     def __init__(self, reasons: tuple[str, ...]) -> None:

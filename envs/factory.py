@@ -1,4 +1,4 @@
-"""Finding an env by name."""
+"""Open an env by name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,23 +22,23 @@ ENVS = Registry(
 
 
 def open_env(name: str, options: Mapping[str, Any] | None = None) -> Env:
-    """Make an env. It may read repositories: call it in a thread.
+    """Create an env. It may read repositories, so call this in a thread.
 
     Args:
-        name: `repository`, `demo`, `harbor`, `swebench`, or `module:Class` for one of your own.
-        options: keyword arguments of the class; for a class that declares a model `Options`, as `repository` and
-            `swebench` do, the fields of that model, an instance of which its class method `open` gets.
+        name: `repository`, `demo`, `harbor`, `swebench`, or `module:Class` for your own.
+        options: keyword arguments of the class. If the class declares a model `Options`, as `repository` and `swebench`
+            do, they are the fields of that model, and its class method `open` receives an instance.
 
     Raises:
-        UnknownPart: there is no such name, module or class.
-        TaskError: options that do not fit, or a task that cannot be used as given.
+        UnknownPart: no such name, module or class.
+        TaskError: invalid options, or a task that cannot be used as given.
     """
     part, given = ENVS.find(name), dict(options or {})
     model = getattr(part, "Options", None)
     try:
         env: Env = part.open(model(**given)) if model else part(**given)
     except ValidationError as error:
-        raise TaskError(f"the options do not fit the env {name}: {first_problem(error)}") from error
+        raise TaskError(f"invalid options for the env {name}: {first_problem(error)}") from error
     except TypeError as error:
-        raise TaskError(f"the options do not fit the env {name}: {error}") from error
+        raise TaskError(f"invalid options for the env {name}: {error}") from error
     return env

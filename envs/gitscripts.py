@@ -1,6 +1,6 @@
-"""Shell for git inside a sandbox, without anybody's settings, and the tree that a working directory amounts to.
+"""Shell scripts that run git in a sandbox, isolated from user settings, and compute the tree of a working directory.
 
-Source of the attribute names: gitattributes(5); of the three-way merge: git-read-tree(1).
+Sources: gitattributes(5) for the attribute names, git-read-tree(1) for the three-way merge.
 """
 
 import secrets
@@ -31,10 +31,10 @@ SCRATCH = (
     "*.rej",
     ".heats-*",
 )
-"""Untracked files that never enter a patch, besides those that the repository's own .gitignore names."""
+"""Untracked files that never enter a patch, in addition to those in the repository's own .gitignore."""
 
 _RAW = "-text !eol !crlf !ident !filter !working-tree-encoding !diff"
-"""Attributes with which git takes the bytes of a file as they are."""
+"""Attributes that make git take a file's bytes as they are."""
 
 _CLEAN = (
     'env -i PATH="$PATH" LC_ALL=C GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null GIT_ATTR_NOSYSTEM=1 '
@@ -47,7 +47,7 @@ _GIT = (
     "-c core.quotePath=true -c core.bigFileThreshold=512m -c safe.directory=*"
 )
 
-# A git directory of its own beside the working tree. Needs S, a fresh folder; SHAPE, the id of any object.
+# A separate git directory beside the working tree. Needs S, a fresh folder, and SHAPE, the id of any object.
 OWN_GIT = f"""
 own_git() {{
   export GIT_DIR="$S/git" GIT_WORK_TREE="$PWD" GIT_INDEX_FILE="$S/index"
@@ -59,7 +59,7 @@ raw() {{ echo '* {_RAW}' >"$S/git/info/attributes"; }}
 cooked() {{ : >"$S/git/info/attributes"; }}
 """
 
-# Nested repositories are set aside while files are added, else git would take each for a submodule.
+# Set nested repositories aside while adding files; git would take each for a submodule.
 NESTED = """
 aside() {
   find . -mindepth 2 -name .git -prune -exec sh -c 'for n; do mv "$n" "${n%.git}.heats-nested"; done' sh {} +
@@ -69,13 +69,12 @@ back() {
 }
 """
 
-# tree_of BASE PATHSPEC... sets TREE to the tree that, checked out in place of BASE, gives this working tree.
-#
-# What lies in a working tree can differ from what git stores (line ends, encodings, `$Id$`). A file that lies as the
-# checkout of BASE put it there is not changed, whatever git would make of it now. A changed file is stored byte for
-# byte if a checkout gives these bytes back, else as git stores it. So an untouched tree equals BASE, always.
-#   HERE    the working tree, byte for byte        LAID  the checkout of BASE, byte for byte
-#   merging the step from LAID to HERE into BASE leaves as conflicts the files that were both converted and changed
+# tree_of BASE PATHSPEC... sets TREE to the tree that, checked out in place of BASE, gives this working tree. What a
+# working tree holds can differ from what git stores (line endings, encodings, `$Id$`). A file that is just as the
+# checkout of BASE wrote it is unchanged, whatever git would make of it now. A changed file is stored byte for byte if a
+# checkout restores those bytes, else as git would store it. So an untouched tree always equals BASE. HERE is the
+# working tree, byte for byte; LAID is the checkout of BASE, byte for byte. Merging the step from LAID to HERE into BASE
+# leaves as conflicts the files that were both converted and changed.
 TREE_OF = """
 convert() {  # INDEX FOLDER LIST TREE: the tree with the listed files as a checkout of it would lay them out
   mkdir -p "$S/$2"
@@ -120,7 +119,7 @@ tree_of() {
 
 
 def clean_script(text: str, *arguments: str) -> str:
-    """A shell script in which `GIT` is git without anybody's settings, to be run without this environment's."""
+    """A shell script in which `GIT` runs git without any user settings and without this environment's variables."""
     text = text.replace("GIT ", _GIT + " ")
     return f"{_CLEAN} sh -c {shlex.quote(text)} sh {' '.join(shlex.quote(argument) for argument in arguments)}"
 
@@ -131,7 +130,7 @@ def scratch_path(name: str = "") -> str:
 
 
 def describe(result: ExecResult, limit: int = 300) -> str:
-    """Why a command failed, in one line: its status and the last thing it printed."""
+    """Why a command failed, on one line: its status and the last line it printed."""
     lines = [line.strip() for line in result.text().splitlines() if line.strip()]
     how = f"exit code {result.exit_code}" if result.status == "exited" else result.status
     return f"{how}: {' / '.join(lines[-3:])[:limit]}" if lines else how

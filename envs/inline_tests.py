@@ -1,6 +1,6 @@
-"""Tests that lie inside source files: Rust's test modules and Python's doctests, put back as the base has them.
+"""Restore tests embedded in source files to the base's version: Rust test modules and Python doctests.
 
-The file itself is source and stays as the patch leaves it.
+The rest of the file is source and stays as the patch leaves it.
 """
 
 import ast
@@ -19,10 +19,12 @@ _EXAMPLE = re.compile(r"^\s*>>> ", re.MULTILINE)
 
 
 def may_hold_tests(path: str, text: str, *, doctests: bool) -> bool:
-    """Whether a source file of the base holds tests that are run.
+    """Whether a source file of the base contains tests that the test command runs.
 
     Args:
-        doctests: the test command runs those.
+        path: path of the file.
+        text: its contents.
+        doctests: the test command runs doctests.
     """
     if path.endswith(".rs"):
         return _TEST_MODULE.search(text) is not None
@@ -30,7 +32,16 @@ def may_hold_tests(path: str, text: str, *, doctests: bool) -> bool:
 
 
 def with_tests_of(base: str, patched: str, path: str) -> str:
-    """The patched file with the tests of the base; as it is where they are the same or cannot be told."""
+    """Give a patched file the tests of the base.
+
+    Args:
+        base: the base's version of the file.
+        patched: the patched version.
+        path: path of the file; its extension tells the language.
+
+    Returns:
+        The file with the base's tests; unchanged if they are the same or cannot be located.
+    """
     return _rust(base, patched) if path.endswith(".rs") else _python(base, patched)
 
 
@@ -45,7 +56,7 @@ def _rust(base: str, patched: str) -> str:
 
 
 def _modules(text: str) -> Iterator[tuple[str, int, int]]:
-    """Name, start and end of each test module; one that does not end is left out."""
+    """Name, start and end of each test module; an unclosed module is skipped."""
     at = 0
     while (found := _TEST_MODULE.search(text, at)) is not None:
         end = _closing(text, found.end())
@@ -77,7 +88,7 @@ def _python(base: str, patched: str) -> str:
 
 
 def _docstrings(text: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Where the docstring of the module, and of each class and function, stands on lines of its own."""
+    """Name and line range of each docstring (module, class, function) that has its lines to itself."""
     waiting: list[tuple[str, ast.AST]] = [("", parse_python(text))]
     while waiting:
         name, node = waiting.pop()

@@ -1,4 +1,4 @@
-"""Another value for one that is written out in a test."""
+"""Generate a different value for a literal in a test."""
 
 import ast
 import random
@@ -16,25 +16,26 @@ _WAYS_NEAR = 3
 
 
 def differing(node: ast.expr, rng: random.Random) -> bytes | None:
-    """Source for a value that differs from the one written; None where the node is not written out.
+    """Source of a value that differs from a literal; None if the node is not a literal.
 
-    Calls of well-known constructors, such as `approx(3)`, count as written out where an argument does.
+    Calls of well-known constructors, such as `approx(3)`, count as literals if an argument is one.
     """
     text = _Other(rng).of(node)
     return None if text is None else text.encode()
 
 
 def nearby(node: ast.expr, rng: random.Random) -> list[bytes]:
-    """Source for values that a comparison takes for the one written if it is more lenient than it should be.
+    """Source of values that only an overly lenient comparison takes for the given literal.
 
-    The other sign, the numbers beside it, the other case, one blank more. Not for what is lenient on purpose.
+    The opposite sign, neighbouring numbers, the other letter case, an extra space. Not for comparisons that are lenient
+    on purpose.
     """
     found = (_Other(rng, way).of(node) for way in range(_WAYS_NEAR))
     return list(dict.fromkeys(text.encode() for text in found if text is not None))
 
 
 class _Other:
-    """Makes other values: far ones, or near ones in one of a few ways."""
+    """Generates other values: distant ones, or near ones of a given variant."""
 
     def __init__(self, rng: random.Random, near: int | None = None) -> None:
         self.rng, self.near = rng, near
@@ -67,21 +68,21 @@ class _Other:
                 return None
 
     def number(self, value: float) -> str:
-        """Never equal to the number, nor within any sensible tolerance of it unless near."""
+        """A number that is never equal to the original, nor within any sensible tolerance of it unless `near`."""
         if self.near is not None:
             return repr((-value or 1, value + 1, value - 1)[self.near])
         far = abs(value) + self.rng.randrange(1_000, 90_000)
         return repr(far if isinstance(value, int) else far * 3 + 0.25)
 
     def text(self, value: str, word: str) -> str:
-        """As for numbers."""
+        """A text that never equals the original: longer by a word, or a slight variant if `near`."""
         if self.near is None:
             return value + word
         other = (value.swapcase(), value + " ", value[:-1])[self.near]
         return other if other != value else value + "\n"
 
     def element(self, node: ast.List | ast.Tuple | ast.Set, word: str) -> str | None:
-        """One element changed, so that containers are as long as they were; an empty one gets an element."""
+        """Change one element, so that the container keeps its length; an empty one gets an element."""
         if not node.elts:
             return f"[{word!r}]" if isinstance(node, ast.List) else f"({word!r},)"
         elements = [ast.unparse(one) for one in node.elts]
@@ -93,7 +94,7 @@ class _Other:
         return {ast.List: f"[{inside}]", ast.Tuple: f"({inside})", ast.Set: f"{{{inside}}}"}[type(node)]
 
     def value(self, node: ast.Dict, word: str) -> str | None:
-        """One value changed; an empty dictionary gets one."""
+        """Change one value; an empty dictionary gets one."""
         if not node.keys:
             return f"{{{word!r}: 1}}"
         values = [ast.unparse(one) for one in node.values]
@@ -105,7 +106,7 @@ class _Other:
         return f"{{{', '.join(pairs)}}}"
 
     def one_of(self, nodes: list[ast.expr]) -> tuple[int, str | None]:
-        """Which of several values is changed, and to what; None where none is written out."""
+        """Index and replacement of a value to change; None if none of them is a literal."""
         others = {number: other for number, one in enumerate(nodes) if (other := self.of(one)) is not None}
         if not others:
             return 0, None

@@ -1,4 +1,4 @@
-"""Starting sandboxes for a task, and closing them whatever happens."""
+"""Start sandboxes for a task, and close them whatever happens."""
 
 import os
 import posixpath
@@ -14,13 +14,15 @@ from sandbox.toolbox import TOOLBOX, toolbox_directory
 
 
 def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: SandboxLimits | None = None) -> SandboxSpec:
-    """The sandbox that a task asks for.
+    """Specification of the sandbox that a task asks for.
 
     Args:
-        labels: of the run and the rollout; the task's id is added.
+        task: the task.
+        labels: labels of the run and the rollout; the task's id is added.
+        limits: limits that apply where the task sets none.
 
     Raises:
-        BackendUnavailable: the task wants the toolbox, and it cannot be made here.
+        BackendUnavailable: the task wants the toolbox, which cannot be built here.
     """
     limits, asked = limits or SandboxLimits(), task.machine
     wanted = {"cpus": asked.cpus, "memory_mb": asked.memory_mb, "pids": asked.pids}
@@ -40,13 +42,19 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
 
 
 def cache_directory() -> Path:
-    """Where this room keeps what any run may use again."""
+    """Directory for caches that are shared between runs."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heats"
 
 
 @asynccontextmanager
 async def prepared(env: Env, task: Task, backend: SandboxBackend, spec: SandboxSpec) -> AsyncIterator[Sandbox]:
-    """A fresh sandbox with the task's tree in it and its set-up done; closed at the end.
+    """Open a fresh sandbox with the task's tree and set-up in place; close it at the end.
+
+    Args:
+        env: env that prepares the sandbox.
+        task: the task.
+        backend: starts the sandbox.
+        spec: specification of the sandbox.
 
     Raises:
         SetupFailed, SandboxError
@@ -61,27 +69,33 @@ async def prepared(env: Env, task: Task, backend: SandboxBackend, spec: SandboxS
 
 @dataclass(frozen=True, slots=True)
 class StartsIn:
-    """A sandbox whose commands, and relative paths, start in another directory than its own: `Task.folder`."""
+    """A sandbox whose commands and relative paths start in another directory, such as `Task.folder`."""
 
     sandbox: Sandbox
     directory: str
 
     async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
-        """As `Sandbox.exec`."""
+        """Run a command in `directory` unless `cwd` is given; see `Sandbox.exec`."""
         return await self.sandbox.exec(command, cwd=cwd or self.directory, **options)
 
     async def read_file(self, path: str, *, max_bytes: int = 64 << 20) -> bytes:
-        """As `Sandbox.read_file`."""
+        """Read a file; see `Sandbox.read_file`."""
         return await self.sandbox.read_file(posixpath.join(self.directory, path), max_bytes=max_bytes)
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """As `Sandbox.write_file`."""
+        """Write a file; see `Sandbox.write_file`.
+
+        Args:
+            path: absolute, or relative to `directory`.
+            data: contents.
+            mode: permission bits.
+        """
         await self.sandbox.write_file(posixpath.join(self.directory, path), data, mode=mode)
 
     async def kill_all(self) -> None:
-        """As `Sandbox.kill_all`."""
+        """See `Sandbox.kill_all`."""
         await self.sandbox.kill_all()
 
     async def close(self) -> None:
-        """As `Sandbox.close`."""
+        """See `Sandbox.close`."""
         await self.sandbox.close()

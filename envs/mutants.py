@@ -1,9 +1,9 @@
-"""Copies of one Python test: the same test in other words, or with one expectation changed so that it must fail.
+"""Copies of a Python test: restated with the same meaning, or with one expectation changed so that they must fail.
 
-A change is made only where a test that passes is sure to reach it: in statements that run once, not under a
-condition, not after a conditional return, not in a block that catches what is raised. It replaces what is expected
-(`== 3` by `== 17`, an exception by another one), so that neither a comparison that always holds nor an assertion that
-has been switched off passes it. A test without such a place gets a failing assertion at its end.
+A change is made only where a passing test is certain to reach it: in statements that run once, not under a condition,
+not after a conditional return, and not in a block that catches exceptions. It replaces the expected value (`== 3`
+becomes `== 17`, an exception becomes another one), so that neither a comparison that always holds nor a disabled
+assertion lets it pass. A test without such a place gets a failing assertion at its end.
 """
 
 import ast
@@ -20,7 +20,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Bytes of a source file to be replaced."""
+    """A replacement for a range of bytes in a source file."""
 
     start: int
     end: int
@@ -28,10 +28,10 @@ class Edit:
 
 
 class Source:
-    """A parsed test file, with byte offsets for the positions that Python's parser gives.
+    """A parsed test file, with byte offsets for the parser's positions.
 
     Raises:
-        ValueError: it is no UTF-8, or this Python cannot parse it.
+        ValueError: not UTF-8, or not parsable by this version of Python.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -43,38 +43,38 @@ class Source:
         except SyntaxError as error:
             raise ValueError(f"cannot be parsed: {error}") from None
         self.data = data
-        start = len(data) - len(text.encode())  # of a byte order mark
+        start = len(data) - len(text.encode())  # the length of a byte order mark
         self.lines = [start]
         for line in text.encode().split(b"\n"):
             self.lines.append(self.lines[-1] + len(line) + 1)
 
     def at(self, line: int, column: int) -> int:
-        """The offset of a position: lines from 1, columns in bytes."""
+        """Byte offset of a position: lines counted from 1, columns in bytes."""
         return self.lines[line - 1] + column
 
     def start(self, node: ast.expr | ast.stmt) -> int:
-        """Where a node begins."""
+        """Offset where a node begins."""
         return self.at(node.lineno, node.col_offset)
 
     def end(self, node: ast.expr | ast.stmt) -> int:
-        """Where a node ends."""
+        """Offset where a node ends."""
         return self.at(node.end_lineno or node.lineno, node.end_col_offset or 0)
 
     def text(self, node: ast.expr | ast.stmt) -> bytes:
-        """A node as it is written."""
+        """Source of a node, as written."""
         return self.data[self.start(node) : self.end(node)]
 
     def span(self, function: Function) -> tuple[int, int]:
-        """The whole lines of a function with its decorators."""
+        """Offsets of a function's whole lines, decorators included."""
         first = min([function.lineno, *(one.lineno for one in function.decorator_list)])
         return self.lines[first - 1], min(self.lines[function.end_lineno or first], len(self.data))
 
     def replace(self, node: ast.expr, text: bytes) -> Edit:
-        """An edit of one node."""
+        """An edit that replaces one node."""
         return Edit(self.start(node), self.end(node), text)
 
     def functions(self) -> Iterator[tuple[str, Function]]:
-        """Every function outside of functions, with its qualified name."""
+        """Every function that is not nested in another, with its qualified name."""
         stack: list[tuple[str, ast.AST]] = [("", self.tree)]
         while stack:
             prefix, node = stack.pop()
@@ -88,7 +88,17 @@ class Source:
 
 
 def copy(source: Source, function: Function, name: str, edits: Sequence[Edit]) -> bytes:
-    """The function's lines under another name, with edits made."""
+    """Copy a function's lines under another name, with edits applied.
+
+    Args:
+        source: the file.
+        function: a function in it.
+        name: name of the copy.
+        edits: edits with offsets into the original file.
+
+    Returns:
+        The copy, ending with a newline.
+    """
     start, end = source.span(function)
     found = re.compile(rb"def\s+" + function.name.encode() + rb"\b").search(source.data, source.start(function))
     assert found is not None
@@ -100,13 +110,19 @@ def copy(source: Source, function: Function, name: str, edits: Sequence[Edit]) -
 
 
 def restated(source: Source, function: Function, rng: random.Random) -> list[Edit]:
-    """Edits that leave what the test does as it is, but not its text, its code or its line numbers."""
+    """Edits that change a test's text, code and line numbers without changing what it does.
+
+    Args:
+        source: the file.
+        function: the test.
+        rng: source of randomness for the inserted statement.
+    """
     name = rng.choice("abcdefghijk") + "".join(rng.choices("aeioulmnrst", k=5))
     return [_before_all(source, function, f"{name} = {rng.randrange(100, 999)}".encode())]
 
 
 def undescribed(source: Source, function: Function) -> list[Edit]:
-    """An edit that takes a docstring away; none where there is none."""
+    """An edit that removes a docstring; empty if there is none."""
     first = function.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         return [source.replace(first.value, b"0")]
@@ -114,26 +130,32 @@ def undescribed(source: Source, function: Function) -> list[Edit]:
 
 
 def changed(source: Source, function: Function, rng: random.Random) -> list[list[Edit]]:
-    """Ways to make the test fail, each a list of edits, always in the same order; at least one."""
+    """Ways to make the test fail, each a list of edits, always in the same order; at least one.
+
+    Args:
+        source: the file.
+        function: the test.
+        rng: source of randomness for the changed values.
+    """
     ways = [way for statement in _sure(function.body) for way in _changes(source, statement, rng)]
     return ways or [_failing_end(source, function, rng)]
 
 
 def _before_all(source: Source, function: Function, text: bytes) -> Edit:
-    """An edit that puts a statement in front of a body, after its docstring."""
+    """An edit that inserts a statement at the start of a body, after its docstring."""
     body = function.body
     described = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and len(body) > 1
     first = body[1] if described else body[0]
     at = min([source.start(first), *(source.start(one) for one in getattr(first, "decorator_list", ()))])
     line = source.data.rfind(b"\n", 0, at) + 1
     indent = source.data[line:at]
-    if indent.strip(b" \t@"):  # the body stands on the line of `def`, or two statements on one
+    if indent.strip(b" \t@"):  # the body is on the line of `def`, or a line holds two statements
         return Edit(at, at, text + b"; ")
     return Edit(line, line, indent.rstrip(b"@") + text + b"\n")
 
 
 def _failing_end(source: Source, function: Function, rng: random.Random) -> list[Edit]:
-    """A failing assertion before each return and at the end."""
+    """Edits that insert a failing assertion before each return and at the end."""
     left, right = rng.randrange(2, 90), rng.randrange(2, 90)
     text = f"assert {left} + {right} == {left + right + rng.randrange(1, 9)}".encode()
     edits = [Edit(source.start(one), source.start(one), text + b"; ") for one in _own(function, ast.Return)]
@@ -151,7 +173,7 @@ def _failing_end(source: Source, function: Function, rng: random.Random) -> list
 
 
 def _own(function: Function, kind: type[ast.stmt]) -> Iterator[ast.stmt]:
-    """Statements of a kind in a function, not in functions or classes inside it."""
+    """Statements of a kind in a function, not in functions or classes nested in it."""
     stack: list[ast.AST] = [*function.body]
     while stack:
         node = stack.pop()
@@ -162,7 +184,7 @@ def _own(function: Function, kind: type[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _sure(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that a test which passes has certainly executed; of a compound one only its head counts."""
+    """The statements that a passing test has certainly executed; of a compound statement, only its header."""
     for statement in body:
         yield statement
         if isinstance(statement, ast.With | ast.AsyncWith):
@@ -177,7 +199,7 @@ def _sure(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _leaves(statement: ast.stmt) -> Iterator[ast.AST]:
-    """Where a statement may end the test or the round of a loop early."""
+    """Nodes at which a statement may leave the test or a loop iteration early."""
     stack: list[ast.AST] = [statement]
     while stack:
         node = stack.pop()
@@ -188,7 +210,7 @@ def _leaves(statement: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _name(node: ast.expr) -> str:
-    """The last part of a called name."""
+    """The last part of the called name."""
     called = node.func if isinstance(node, ast.Call) else node
     return called.attr if isinstance(called, ast.Attribute) else called.id if isinstance(called, ast.Name) else ""
 
@@ -246,17 +268,21 @@ def _condition(source: Source, test: ast.expr, rng: random.Random) -> Iterator[l
 
 
 def _plain(node: ast.expr) -> bool:
-    """Whether an expression may stand in the argument of a lambda call unchanged, and means what it did."""
+    """Whether an expression keeps its meaning as an argument of a lambda call."""
     return not any(isinstance(one, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr) for one in ast.walk(node))
 
 
 def _unequal(
     source: Source, left: ast.expr, right: ast.expr, rng: random.Random, *, exact: bool = True
 ) -> Iterator[list[Edit]]:
-    """Ways to part two equal values: the one that is written out changes, else the right one, as most tests have it.
+    """Ways to make two equal values differ: change the literal one, else the right one, where tests usually put it.
 
     Args:
-        exact: nothing but the value itself is equal to it, so that one near it will do as well.
+        source: the file.
+        left: left side of the comparison.
+        right: right side of the comparison.
+        rng: source of randomness for the changed values.
+        exact: the comparison tolerates no deviation, so a nearby value is enough.
     """
     for side in (right, left):
         other = differing(side, rng)
@@ -270,19 +296,19 @@ def _unequal(
 
 
 def _lenient(node: ast.expr) -> bool:
-    """Whether a side of a comparison is made to be equal to what is near it."""
+    """Whether one side of a comparison is meant to equal nearby values."""
     return any(re.search(r"(?i)approx|close|any", _name(one)) for one in ast.walk(node) if isinstance(one, ast.expr))
 
 
 _RAISES = re.compile(r"raises|warns|assertRaises(Regexp?)?|assertWarns(Regex)?|assertRaisesMessage")
 _NO_OTHER = re.compile(r"(?i)skip|exit|interrupt|xfail|outcomes")
-"""Exceptions that do not fail a test when nobody catches them."""
+"""Exceptions that do not fail a test when uncaught."""
 
 _Way = Callable[[Source, ast.Call, random.Random], Iterable[list[Edit]]]
 
 
 def _call(source: Source, call: ast.Call, rng: random.Random) -> Iterator[list[Edit]]:
-    """Ways to make a call that asserts something fail."""
+    """Ways to make an asserting call fail."""
     if any(isinstance(one, ast.Starred) for one in call.args):
         return
     name, given = _name(call), len(call.args)
@@ -301,7 +327,7 @@ def _other_exception(source: Source, call: ast.Call, rng: random.Random) -> Iter
 
 
 def _argument(number: int, text: str) -> _Way:
-    """Replace an argument; `{}` stands for what it was."""
+    """Replace an argument; `{}` stands for the original."""
 
     def way(source: Source, call: ast.Call, rng: random.Random) -> Iterable[list[Edit]]:
         was = source.text(call.args[number])
@@ -311,7 +337,7 @@ def _argument(number: int, text: str) -> _Way:
 
 
 def _both(text: str) -> _Way:
-    """Replace the first two arguments; `{0}` and `{1}` stand for what they were."""
+    """Replace the first two arguments; `{0}` and `{1}` stand for the originals."""
 
     def way(source: Source, call: ast.Call, rng: random.Random) -> Iterable[list[Edit]]:
         left, right = call.args[:2]

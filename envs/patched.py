@@ -1,4 +1,4 @@
-"""A patched tree in a fresh sandbox, and the tests run on it."""
+"""Apply a patch in a fresh sandbox and run the tests there."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,18 +20,18 @@ from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
 Preparation = Callable[[SourceFiles], Awaitable[Sequence[Planting]]]
-"""Makes the sentinels of each of the runs that there are to be on a tree."""
+"""Makes the sentinels for each run on a tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchedRun:
-    """Runs on a patched tree. `problem` is set, and there is no report, when the patch did not apply.
+    """Runs on a patched tree. If the patch did not apply, `problem` is set and there is no report.
 
     Attributes:
-        report: of all `runs` together: the worst outcome of each test, sentinels left out.
-        plantings: what was planted for each of the runs.
-        undone: files that were put back or left out.
-        rewritten: files that judge the patch and changed while the tests ran.
+        report: all `runs` combined: the worst outcome of each test, without sentinels.
+        plantings: what was planted for each run.
+        undone: files that were restored or removed.
+        rewritten: files that judge the patch and were modified while the tests ran.
     """
 
     report: TestReport | None
@@ -44,7 +44,7 @@ class PatchedRun:
 
 @dataclass(frozen=True, slots=True)
 class SandboxFiles:
-    """See `SourceFiles`."""
+    """The files of a sandbox; see `SourceFiles`."""
 
     sandbox: Sandbox
     workdir: str
@@ -76,9 +76,14 @@ async def run_patched(
     """Apply a patch in a fresh sandbox, undo what must not count, and run the tests.
 
     Args:
-        prepare: makes sentinels; without, the tests run as often as the rules say.
-        hidden: test files that enter the sandbox only now, by path in the working directory.
-        command: instead of the task's test command.
+        env: env that prepares the sandbox.
+        task: the task.
+        patch: the patch to apply.
+        bench: backend, limits and verification rules.
+        before: report of the base, which tells which files hold tests.
+        prepare: makes sentinels; if None, the tests run as often as the rules say.
+        hidden: test files that enter the sandbox only now, by path relative to the working directory.
+        command: replaces the task's test command.
     """
     async with prepared(env, task, bench.backend, bench.spec(task)) as sandbox:
         undone = Protection()
@@ -125,13 +130,13 @@ def _without(report: TestReport, plantings: Sequence[Planting]) -> TestReport:
 
 
 def _collected(before: TestReport) -> set[str]:
-    """Files with tests in them. Where the recorder saw them, ids are no hint: those of unittest may be of doctests."""
+    """Files that contain tests. If the recorder saw them, ids are ignored: unittest ids may belong to doctests."""
     named = [test for test in before.tests if "::" in test or before.source != "recorder"]
     return {*before.files, *(path for test in named for path in candidates(test))}
 
 
 async def _stamps(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
-    """Of each file what nobody inside can set: its inode and the time of its last change, with its size."""
+    """What code inside the sandbox cannot set: inode and change time of each file, and its size."""
     listed = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
     script = "xargs -0 -r stat -c '%i %s %z %n' -- 2>/dev/null || :"
     found = await sandbox.exec(script, timeout=60, cwd=workdir, stdin=listed)
@@ -153,12 +158,16 @@ async def apply_candidate(
     """Apply a patch in a fresh sandbox and undo its changes to what judges it.
 
     Args:
-        command: the test command, and `collected` the test files that it runs.
-        commit: that files are put back to; the task's base commit when empty.
-        keep_doubtful: leave in place what may be part of a fix.
+        sandbox: fresh sandbox with the task's tree.
+        task: the task.
+        patch: the patch to apply.
+        command: the test command.
+        collected: test files that the command runs.
+        commit: commit to restore files from; if empty, the task's base commit.
+        keep_doubtful: keep changes that may be part of a fix.
 
     Returns:
-        The files put back or left out and, where it could not be done, why.
+        The files restored or removed, and why the patch could not be applied, or an empty string.
     """
     named = " ".join([command, *(f"{name}={value}" for name, value in task.env.items())])
     tree = await look(sandbox, task.workdir)
@@ -169,13 +178,13 @@ async def apply_candidate(
         return Protection(), f"the patch does not apply to the base commit: {problem}"
     failure = await restore_files(sandbox, task.workdir, commit or task.base_commit, undo.restore, undo.remove)
     if failure:
-        return undo, f"protected files could not be put back: {failure}"
+        return undo, f"protected files could not be restored: {failure}"
     inside = [path for path in undo.inside if await _put_tests_back(sandbox, task.workdir, path, undo.inside[path])]
     return replace(undo, inside={path: undo.inside[path] for path in inside}), ""
 
 
 async def _put_tests_back(sandbox: Sandbox, workdir: str, path: str, base: str) -> bool:
-    """Give a source file the base's tests; whether that changed it."""
+    """Restore the base's tests inside a source file; return whether that changed it."""
     try:
         data = await sandbox.read_file(f"{workdir}/{path}", max_bytes=MOST_BYTES)
         patched = data.decode("utf-8")
@@ -188,7 +197,7 @@ async def _put_tests_back(sandbox: Sandbox, workdir: str, path: str, base: str) 
 
 
 def worst_of(reports: Sequence[TestReport]) -> TestReport:
-    """The worst report, with the worst outcome of each test; a test that some run lacks is left out."""
+    """The worst report, with the worst outcome of each test; tests missing from any run are dropped."""
     worst = next((report for report in reports if report.failing or report.status != "passed"), reports[0])
     common = set(reports[0].tests).intersection(*(report.tests for report in reports))
     tests = {test: max((report.tests[test] for report in reports), key=WORST.index) for test in sorted(common)}

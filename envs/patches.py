@@ -1,4 +1,4 @@
-"""What a patch may contain, and when two patches are equal.
+"""Rules for the contents of a patch, and when two patches are equal.
 
 Every header of a patch is parsed and checked before the patch is stored or applied anywhere.
 """
@@ -19,10 +19,10 @@ from envs.base import Patch
 from envs.errors import PatchRejected
 
 STATE_MARK = "# heats: end state"
-"""How the description of a state begins, which is kept as a `Patch` for tasks that hand in one."""
+"""First words of a state description, which is stored as a `Patch` for tasks that submit a state."""
 _LONGEST_PATH, _DEEPEST_PATH = 4096, 255
 MAX_NOTES = 50
-"""Notes that a patch carries; more are counted."""
+"""Maximum number of notes on a patch; the rest is only counted."""
 _FILE_MODES = ("", "100644", "100755", "120000")
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _INVISIBLE = "\u200b\u2028\u2029\u2060\ufeff"
@@ -30,21 +30,25 @@ _HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
 class PatchRules(Record):
-    """Ceilings for one patch."""
+    """Size limits for one patch."""
 
     max_bytes: int = Field(16 << 20, gt=0)
     max_files: int = Field(2000, gt=0)
     max_binary_bytes: int = Field(64 << 20, gt=0)
-    """Sum of what the binary blocks say they inflate to."""
+    """Limit on the total inflated size that binary blocks declare, in bytes."""
 
 
 def check_patch(data: bytes, rules: PatchRules | None = None) -> None:
     """Refuse a patch that must not be stored or applied as it is.
 
-    Rejected are: what cannot be parsed to its end; paths that are absolute, leave the tree, enter `.git`, carry drive
-    letters, control, bidirectional or invisible characters, or are not UTF-8; paths through a symbolic link, whatever
-    the case of its letters; symbolic links that leave the tree; submodules and unknown modes; and what passes the size
-    ceilings. Empty bytes pass: an empty patch is no patch.
+    Rejected are: patches that cannot be parsed to the end; paths that are absolute, leave the tree, enter `.git`, are
+    not UTF-8, or contain drive letters or control, bidirectional or invisible characters; paths through a symbolic
+    link, ignoring case; symbolic links that leave the tree; submodules and unknown modes; and patches over the size
+    limits. Empty bytes pass: an empty patch is no patch.
+
+    Args:
+        data: the patch.
+        rules: size limits; None for the defaults.
 
     Raises:
         PatchRejected: with every reason found.
@@ -66,20 +70,20 @@ def check_patch(data: bytes, rules: PatchRules | None = None) -> None:
 
 
 def read_patch(data: bytes, rules: PatchRules | None = None) -> Patch:
-    """Read a diff that anybody made, and keep of it what may be stored and applied.
+    """Read a diff from any source and keep what may be stored and applied.
 
-    This is the one way in for patches: out of sandboxes, from files, trajectories and predictions. A part that breaks
-    the rules of `check_patch` is left out and named in the patch's notes, as is what had to be mended.
+    All patches enter here: from sandboxes, files, trajectories and predictions. A part that breaks the rules of
+    `check_patch` is dropped and named in the patch's notes, as are repairs.
 
     Args:
-        data: the diff; see `core.diff_repair.read_diff` for what is read.
-        rules: ceilings. Of too many or too large files the largest are left out.
+        data: the diff; see `core.diff_repair.read_diff` for what is accepted.
+        rules: size limits; if there are too many or too large files, the largest are dropped.
 
     Returns:
-        A patch that passes `check_patch`; empty for a diff that is.
+        A patch that passes `check_patch`; empty for an empty diff.
 
     Raises:
-        PatchRejected: it cannot be read, or nothing of it may be kept; with every reason.
+        PatchRejected: it cannot be read, or no part of it may be kept; with every reason.
     """
     rules = rules or PatchRules()
     try:
@@ -107,7 +111,7 @@ def _without(files: Sequence[FileDiff], left_out: Sequence[tuple[FileDiff, str]]
 
 
 def _surplus(files: list[FileDiff], parts: Mapping[int, bytes], rules: PatchRules) -> list[tuple[FileDiff, str]]:
-    """What to leave out next so that a patch keeps to its ceilings: a folder of new files, else the largest part."""
+    """What to drop next to bring a patch within its limits: a folder of new files, else the largest part."""
     if len(files) > rules.max_files:
         folders = Counter(file.path.split(b"/")[0] for file in files if file.change == "add" and b"/" in file.path)
         folder, count = max(folders.items(), key=lambda item: item[1], default=(b"", 0))
@@ -140,7 +144,7 @@ def _name(file: FileDiff) -> str:
 
 
 def _problems(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
-    """Every part that breaks a rule, and the rule."""
+    """Every part that breaks a rule, with the rule."""
     for file in files:
         for path in dict.fromkeys(path for path in (file.old_path, file.new_path) if path is not None):
             for problem in _path_problems(path):
@@ -180,7 +184,7 @@ def _path_problems(path: bytes) -> Iterator[str]:
 
 
 def _is_git_dir(part: str) -> bool:
-    """True for every spelling of `.git` that some file system takes for it (HFS+ ignorables, NTFS short names)."""
+    """True for every spelling of `.git` that some file system resolves to it (HFS+ ignorables, NTFS short names)."""
     folded = _HFS_IGNORED.sub("", part).casefold()
     folded = folded.split(":")[0].rstrip(" .")
     return folded == ".git" or re.fullmatch(r"git~\d", folded) is not None
@@ -190,7 +194,11 @@ def _link_problem(file: FileDiff) -> str | None:
     if file.binary:
         return "a symbolic link given as binary data"
     if not file.hunks:
-        return None if file.change in ("rename", "copy") or file.old_mode == "120000" else "a symbolic link to nothing"
+        return (
+            None
+            if file.change in ("rename", "copy") or file.old_mode == "120000"
+            else "a symbolic link with an empty target"
+        )
     target = b"\n".join(line[1:] for hunk in file.hunks for line in hunk.lines if line[:1] in (b" ", b"+"))
     try:
         text = target.decode("utf-8")
@@ -210,10 +218,10 @@ def _link_problem(file: FileDiff) -> str | None:
 
 
 def _clashes(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
-    """Links where other files of the patch need a folder, and changes of files that are not there any more.
+    """Links where other files of the patch need a folder, and changes to files that no longer exist.
 
-    Letters of other case count as the same where a link is concerned: on some file systems they are. Two files whose
-    names differ by case alone are no danger, only of no use there.
+    For links, letters of different case count as equal, since some file systems ignore case. Two files whose names
+    differ only by case are harmless, and merely useless on such file systems.
     """
     links = {_fold(file.path): file for file in files if file.new_mode == "120000" and file.new_path is not None}
     there: dict[bytes, bool] = {}
@@ -231,8 +239,8 @@ def _clashes(files: Sequence[FileDiff]) -> Iterator[tuple[FileDiff, str]]:
     by_name: dict[bytes | None, list[FileDiff]] = {}
     for file in files:
         by_name.setdefault(file.new_path, []).append(file)
-    # In this order a folder comes right before all that lies in it, so that one pass knows what lies above a path;
-    # joining every parent anew would take the square of a path's length.
+    # In this order a folder comes right before everything in it, so one pass knows what lies above a path; joining
+    # every parent again would be quadratic in the path's length.
     above: list[str] = []
     for key in sorted({*made, *links}, key=lambda key: key.replace("\0", "\1").replace("/", "\0")):
         while above and not key.startswith(above[-1] + "/"):
@@ -252,7 +260,7 @@ def _fold(path: bytes) -> str:
 
 
 def show_path(path: bytes) -> str:
-    """A path for a message: printable ASCII and letters stay, everything else is escaped, long ones are cut."""
+    """A path for a message: printable ASCII and letters stay, everything else is escaped, long paths are truncated."""
     text = path.decode("utf-8", "backslashreplace")
     shown = "".join(
         char if char.isprintable() and char not in _BIDI else char.encode("unicode_escape").decode() for char in text
@@ -263,14 +271,14 @@ def show_path(path: bytes) -> str:
 def patch_key(patch: Patch) -> str:
     """Identity of the change that a patch makes, for finding equal patches.
 
-    Two patches with the same key make the same tree from the base commit. The key is made of paths, modes, removed
-    and added lines and the *old* file's line numbers; `index` lines, section headings, the amount of context, line
-    numbers of the new file, prose around the diff and the order of files do not count. White space counts, at line
-    ends too: in a string literal or a Markdown file it is a change, and a false "equal" would lose a candidate.
+    Two patches with the same key produce the same tree from the base commit. The key covers paths, modes, removed and
+    added lines, and the *old* file's line numbers. It ignores `index` lines, section headings, the amount of context,
+    the new file's line numbers, prose around the diff, and file order. White space counts, even at line ends: it is a
+    change in a string literal or a Markdown file, and a false "equal" would lose a candidate.
 
     Returns:
-        Hex digest; empty for an empty patch. A patch that cannot be parsed, and the description of a state, is equal
-        to its own bytes only.
+        Hex digest; empty for an empty patch. An unparsable patch, or the description of a state, equals only the same
+        bytes.
     """
     if not patch:
         return ""
@@ -287,7 +295,7 @@ def patch_key(patch: Patch) -> str:
 
 
 def _in_order(files: Sequence[FileDiff]) -> Iterator[bytes]:
-    """The changes by file; several changes of one file in their order."""
+    """The changes file by file; several changes to one file stay in order."""
     for file in sorted(files, key=lambda file: (file.old_path or b"", file.new_path or b"")):
         yield _normal_form(file)
 
@@ -297,7 +305,7 @@ def _normal_form(file: FileDiff) -> bytes:
     head = (file.old_path or b"", file.new_path or b"", file.change.encode(), *(mode.encode() for mode in modes))
     parts = [b"\0".join(head), file.binary]
     for hunk in file.hunks:
-        # A hunk of an empty old side counts from the line before it, every other one from its first line.
+        # A hunk with an empty old side counts from the line before it, all others from their first line.
         old_side = any(line[:1] in (b" ", b"-") for line in hunk.lines)
         line_no = hunk.old_start if old_side else hunk.old_start + 1
         changed = False

@@ -1,11 +1,12 @@
-"""Which of a patch's changes must not count when the patch is judged by tests.
+"""Decide which changes of a patch must not count when tests judge it.
 
-Whatever steers tests is put back to the base commit in the verification sandbox, and new files of the kind are taken
-away there, unless it is source. The patch itself is never altered. Two degrees: tests, the settings of test runners
-and what the test command runs never count. What builds and describes a project, and helpers and data that may belong
-to tests or to the source, are put back too, but a fix may need them: they are named apart, as `doubtful`.
+The verification sandbox restores files that steer tests to the base commit and removes new files of that kind, unless
+they are source. The patch itself is never altered. There are two degrees: tests, test runner settings and whatever the
+test command runs never count. Files that build or describe a project, and helpers and data that may belong to tests or
+to the source, are also restored, but a fix may need them: they are listed separately, as `doubtful`.
 
-Deliberately source: packages such as `django/test/` in which no tests lie, and files that share a folder with tests.
+Deliberately treated as source: packages such as `django/test/` that contain no tests, and files that share a folder
+with tests.
 """
 
 import asyncio
@@ -65,9 +66,9 @@ class Protection:
     """Paths of a patch that verification undoes: `restore` exist in the base, `remove` are new. All sorted.
 
     Attributes:
-        doubtful: those of both that may be part of a fix: a patch that is good only with them proves less.
-        fixed: files of the base that judge patches, and so must not change while the tests run.
-        inside: source files with tests in them that the patch changes, as the base has them.
+        doubtful: paths of either kind that may be part of a fix; a patch that works only with them proves less.
+        fixed: files of the base that judge patches and so must not change while the tests run.
+        inside: base versions of the source files with embedded tests that the patch changes.
     """
 
     restore: tuple[str, ...] = ()
@@ -78,23 +79,24 @@ class Protection:
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All of them, and the files with tests inside."""
+        """All undone paths, and the source files with embedded tests."""
         return tuple(sorted({*self.restore, *self.remove, *(f"{path} (the tests in it)" for path in self.inside)}))
 
     def without_doubtful(self) -> "Protection":
-        """Only what never counts."""
+        """Only the paths that never count."""
         keep = set(self.doubtful)
         restore, remove = (tuple(path for path in paths if path not in keep) for paths in (self.restore, self.remove))
         return Protection(restore, remove, fixed=self.fixed, inside=self.inside)
 
 
 async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, collected: Collection[str]) -> Protection:
-    """What to undo of a patch.
+    """Determine which changes of a patch to undo.
 
     Args:
-        command: the test command, and the environment that may name plugins and settings.
-        tree: the base.
-        collected: files that the base's test report names, where they exist.
+        files: the files of the patch.
+        command: the test command, with the environment that may name plugins and settings.
+        tree: the base tree.
+        collected: files named in the base's test report; those that do not exist are ignored.
     """
     judge = await asyncio.to_thread(_Judge, tree, await what_runs(command, tree), collected)
     restore: set[str] = set()
@@ -120,7 +122,7 @@ async def protection(files: Iterable[FileDiff], command: str, tree: Tree, *, col
 
 
 class _Judge:
-    """Tells tests and what steers them from source, over one base tree."""
+    """Distinguishes tests and what steers them from source, for one base tree."""
 
     def __init__(self, tree: Tree, steering: Steering, collected: Collection[str]) -> None:
         self.tree, self.steering = tree, steering
@@ -137,7 +139,7 @@ class _Judge:
         self.tests = {path for path in tree.files if names.is_test_file(path)} | self.collected
 
     async def kind(self, path: str) -> Kind:
-        """What one changed path is."""
+        """Classify one changed path."""
         if self._by_name(path) or self._steers(path) or self._covers_tests(path):
             return "tests"
         if (shadow := await self._shadows(path)) != "source":
@@ -152,12 +154,12 @@ class _Judge:
         return await self._code(path) if _is_program(path) else await self._data(path)
 
     def fixed(self) -> set[str]:
-        """Collected test files, and what the command runs, but for programs that may be the source itself."""
+        """Collected test files, and what the command runs except programs that may be the source itself."""
         scripts = {path for path in self.steering.files if is_script(path) or not self._in_source(path)}
         return {*self.collected} | {path for path in scripts if path not in self.tree.links}
 
     def _by_name(self, path: str) -> bool:
-        """Tests, and settings of test runners."""
+        """True for tests and test runner settings, by name."""
         if names.is_test_file(path) or names.is_runner_file(path):
             return True
         return names.in_test_folder(path, self.test_folders)
@@ -175,12 +177,12 @@ class _Judge:
         return is_script(path) or not self._in_source(path)
 
     def _covers_tests(self, path: str) -> bool:
-        """True for a file or link put where the base has a folder with tests in it."""
+        """True for a file or link that replaces a base folder containing tests."""
         below = path + "/"
         return any(other.startswith(below) and self._by_name(other) for other in self.tree.files)
 
     async def _shadows(self, path: str) -> Kind:
-        """New modules and programs that would be found in place of a test runner's or of Python's own."""
+        """Classify new modules and programs that would shadow a test runner's or Python's own."""
         if path in self.tree.files:
             return "source"
         *folders, name = path.split("/")
@@ -198,7 +200,7 @@ class _Judge:
         return "source"
 
     def _hidden_by(self, path: str) -> list[str]:
-        """Modules of the base that Python no longer finds: a package, or a compiled module, is found before `x.py`."""
+        """Base modules that Python no longer finds: packages and compiled modules take precedence over `x.py`."""
         if path in self.tree.files or not path.endswith((".py", ".so", ".pyd")):
             return []
         folder, _, name = path.rpartition("/")
@@ -206,7 +208,7 @@ class _Judge:
         return [one for one in (*beside, *(f"{parent}.py" for parent in names.parents(path))) if one in self.tree.files]
 
     def _is_root(self, folder: str) -> bool:
-        """A folder in which Python may look for top-level modules."""
+        """True for a folder in which Python may look for top-level modules."""
         if folder in self.steering.roots or folder in ("src", "lib"):
             return True
         has_code = any(names.is_code(path) and path.rpartition("/")[0] == folder for path in self.tree.files)
@@ -220,7 +222,7 @@ class _Judge:
         return module in sys.stdlib_module_names or await self.tree.installed(module)
 
     async def _code(self, path: str) -> Kind:
-        """Code under an ordinary name: a program that the command runs, a helper of tests, or source."""
+        """Classify code with an ordinary name: a program that the command runs, a test helper, or source."""
         if path not in self.tree.files:
             return "source"
         text = await self.tree.read(path)
@@ -252,7 +254,7 @@ class _Judge:
         return any(_is_program(user) and user != path and not self._is_testish(user) for user in users)
 
     async def _data(self, path: str) -> Kind:
-        """Files that are no code: of tests where tests, or what runs them, name the file or its folder."""
+        """Classify a non-code file: it belongs to tests if they, or what runs them, name it or its folder."""
         if path in self.steering.files or path in self.steering.named:
             return "doubtful"
         words = [path.rpartition("/")[2]]
@@ -274,7 +276,7 @@ class _Judge:
         return any(names.subject_of(path) == stem.lower() for path in self.tests)
 
     def _like_collected(self, path: str) -> bool:
-        """True for a file named like one beside it that the runner collects, by a word that means test somewhere."""
+        """True for a file named like a collected neighbour, by a word that means test in some convention."""
         folder, affix = path.rpartition("/")[0], _affix(path)
         return affix != "" and any(
             other.rpartition("/")[0] == folder and _affix(other) == affix and not self._by_name(other)
@@ -283,18 +285,18 @@ class _Judge:
 
 
 def _is_program(path: str) -> bool:
-    """True for code that is no shell script: what other code may use."""
+    """True for code other than shell scripts: code that other code may use."""
     return names.is_code(path) and not is_script(path)
 
 
 def _affix(path: str) -> str:
-    """`check_` of `check_cart.py`, `_checks` of `cart_checks.py`; empty for a name without such a word."""
+    """`check_` for `check_cart.py`, `_checks` for `cart_checks.py`; empty for a name without such a word."""
     found = _LIKE_TEST.search(names.stem_of(path).lower())
     return found[0] if found else ""
 
 
 def _folders_of_tests(files: Collection[str], collected: Collection[str]) -> tuple[frozenset[str], frozenset[str]]:
-    """Folders named like `fixtures` or `pkg/test` with tests in them; and folders with more tests than other code."""
+    """Folders named like `fixtures` or `pkg/test` that contain tests; and folders with more tests than other code."""
     named: set[str] = set()
     tests: dict[str, list[str]] = defaultdict(list)
     others: dict[str, set[str]] = defaultdict(set)

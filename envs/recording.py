@@ -1,8 +1,8 @@
-"""heats' own channel for test results: the recorder put into a sandbox, and what it reported read back.
+"""heats' own channel for test results: install the recorder in a sandbox, and parse what it reports.
 
-The command runs with its output on standard error and standard output kept for the recorder (`envs/inside/`), which
-writes there from within whichever process runs the tests. Its lines are untrusted: code under test could write such
-lines, too. They are read with ceilings on their number and length, off the event loop.
+The command's own output goes to standard error; standard output is reserved for the recorder (`envs/inside/`), which
+writes there from whichever process runs the tests. Its lines are untrusted, since code under test could write such
+lines too. They are parsed off the event loop, with limits on their number and length.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from envs.gitscripts import scratch_path
 from sandbox.base import Sandbox, SandboxLimits
 
 WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")
-"""Outcomes; of several of one test the last in this order counts."""
+"""Outcomes in increasing severity; of several outcomes of one test, the last in this order counts."""
 
 CHANNEL_BYTES = 8 << 20
-"""What is kept of the recorder's output: some 50,000 tests."""
+"""Maximum recorder output to keep, in bytes: enough for some 50,000 tests."""
 
 _MOST_TESTS = 200_000
 _LONGEST_LINE = 64 << 10
@@ -40,15 +40,15 @@ for f in Makefile makefile GNUmakefile *.mk *.sh justfile Justfile package.json 
   sed -i 's#PYTHONPATH\([[:space:]]*[:?]\{0,1\}=[[:space:]]*\)\([^[:space:];\&|)=]\)#PYTHONPATH\1FOLDER:\2#g' "$f"
 done
 """
-"""What a command's own scripts put in the place of PYTHONPATH would keep the recorder out."""
+"""Scripts that overwrite PYTHONPATH would disable the recorder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """One recorder in one sandbox. All names are random; none says which run of a verification this is.
+    """A recorder in one sandbox. All names are random; none reveals which run of a verification this is.
 
     Attributes:
-        roots: what the working directory is called: as heats says, and as processes in the sandbox see it.
+        roots: names of the working directory, as known to heats and as seen by processes in the sandbox.
     """
 
     folder: str
@@ -59,7 +59,8 @@ class Recorder:
     def wrap(self, command: str) -> str:
         """The command with the recorder in every Python process that it starts.
 
-        The shell stays to the end, with the pipe open: a process that becomes the last command may close everything.
+        The shell stays until the end and keeps the pipe open: a process that became the last command might close
+        everything.
         """
         ours = _FOREIGN_PYTHONPATH.sub(f"PYTHONPATH={self.folder}:", command)
         return (
@@ -73,10 +74,11 @@ class Recording:
     """What test runners reported.
 
     Attributes:
-        runner: of the first that started; set without one that started, where pytest was loaded and did not get to it.
-        started: a runner began, and `ended`: each that began said that it was done.
-        codes: how the runners ended.
-        whole: nothing was cut off.
+        runner: the first runner that started; also set if pytest was loaded but never started running.
+        started: a runner started.
+        ended: every runner that started reported its end.
+        codes: exit codes of the runners.
+        whole: nothing was truncated.
     """
 
     runner: str = ""
@@ -90,15 +92,17 @@ class Recording:
 
 
 def room_for_results(limits: SandboxLimits) -> SandboxLimits:
-    """The limits of a sandbox in which tests are recorded: more output is kept than agents are shown."""
+    """Limits for a sandbox in which tests are recorded: more output is kept than agents are shown."""
     return limits.model_copy(update={"output_bytes": max(limits.output_bytes, CHANNEL_BYTES)})
 
 
 async def put_recorder(sandbox: Sandbox, workdir: str, below: str = "") -> Recorder:
-    """Write a recorder into a sandbox, and have scripts that set PYTHONPATH let it in.
+    """Install a recorder in a sandbox, and patch scripts that set PYTHONPATH to let it in.
 
     Args:
-        below: the folder of `workdir` in which the command will run, and its scripts lie.
+        sandbox: the sandbox.
+        workdir: directory of the tree.
+        below: subfolder of `workdir` in which the command runs and its scripts lie.
 
     Raises:
         SandboxError
@@ -121,19 +125,24 @@ def _program(name: str) -> str:
 
 
 async def read_recording(data: bytes, recorder: Recorder, *, whole: bool) -> Recording:
-    """Read what came out of the recorder's pipe, in a thread.
+    """Parse the output of the recorder's pipe, in a thread.
 
     Args:
-        whole: nothing of it was left out for its length.
+        data: output of the pipe.
+        recorder: the recorder that wrote it.
+        whole: the output was not truncated.
     """
     return await asyncio.to_thread(parse_recording, data, recorder.nonce, recorder.roots, whole=whole)
 
 
 def parse_recording(data: bytes, nonce: str, roots: Sequence[str], *, whole: bool = True) -> Recording:
-    """Read the recorder's lines; any others are passed over.
+    """Parse the recorder's lines; all other lines are skipped.
 
     Args:
+        data: output of the pipe.
+        nonce: random string that starts each of the recorder's lines.
         roots: names of the working directory.
+        whole: the output was not truncated.
     """
     found = Recording(whole=whole)
     processes: dict[object, _Process] = {}
@@ -152,7 +161,7 @@ def parse_recording(data: bytes, nonce: str, roots: Sequence[str], *, whole: boo
 
 
 class _Process:
-    """The runner of one process: its own numbers of tests, its own idea of where paths start."""
+    """The runner of one process, with its own numbering of tests and its own root for paths."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         self.roots, self.root, self.running = roots, roots[0], False
@@ -193,7 +202,7 @@ class _Process:
             found.tests[test] = max(known, found.tests.get(test, "passed"), key=WORST.index)
 
     def path(self, file: str) -> str | None:
-        """A path as the runner gives it, relative to the working directory; None for one that lies elsewhere."""
+        """A path reported by the runner, relative to the working directory; None if it is elsewhere."""
         if "\0" in file:
             return None
         whole = posixpath.normpath(posixpath.join(self.root, file))
@@ -201,7 +210,7 @@ class _Process:
         return next((whole.removeprefix(start) for start in starts if whole.startswith(start)), None)
 
     def close(self, found: Recording) -> None:
-        """A runner that never said that it was done took the test that it was running down with it."""
+        """Count the running test as failed if the runner never reported its end."""
         if self.running:
             found.ended = False
             for test in self.open:
@@ -209,16 +218,16 @@ class _Process:
 
 
 def stable_id(test: str) -> str:
-    """The id without memory addresses, which differ from run to run."""
+    """The id without memory addresses, which vary from run to run."""
     return _ADDRESS.sub("0x", test)
 
 
 def test_files(tests: Mapping[str, TestOutcome], places: Mapping[str, TestPlace]) -> tuple[str, ...]:
-    """The files that tests are defined in. Doctests lie in the very source that a fix changes: those are left out."""
+    """The files that define tests, except doctests, which are part of the source that a fix changes."""
     return tuple(sorted({places[test].file for test in tests if test in places and not is_doctest(test)}))
 
 
 def is_doctest(test: str) -> bool:
-    """Whether pytest's id names a doctest: its last part is a dotted name."""
+    """Whether a pytest id names a doctest: its last part is a dotted name."""
     _, *rest = test.split("::")
     return bool(rest) and "." in rest[-1].split("[")[0]

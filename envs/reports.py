@@ -1,8 +1,8 @@
-"""Test results of runners other than Python's: report files and printed results, one reader a format.
+"""Test results of runners other than Python's: report files and printed output, with one parser per format.
 
-JUnit files of any runner are read by junitparser; `go test -json`, TAP, node's spec reporter, libtest (cargo) and the
-JSON of jest, vitest and mocha here. All of it is written or printed by code under test: it is read in a thread, with
-ceilings on sizes, depths and numbers, and never makes a verdict stronger than `report`.
+junitparser reads the JUnit files of any runner; `go test -json`, TAP, node's spec reporter, libtest (cargo) and the
+JSON of jest, vitest and mocha are parsed here. All of it comes from code under test: it is parsed in a thread, with
+limits on sizes, depths and counts, and never makes a verdict stronger than `report`.
 """
 
 import asyncio
@@ -44,13 +44,14 @@ _SHORT_WORDS: Mapping[str, TestOutcome] = {
 
 
 def reporting(command: str, folder: str) -> tuple[str, str]:
-    """The command with options that make its runner report test by test, where it is a plain run of one that can.
+    """Add options to a plain test command that make its runner report test by test, if it can.
 
     Args:
+        command: the test command.
         folder: where the report may be written.
 
     Returns:
-        The command, and the report's path; empty where there is none.
+        The command, and the path of the report; empty if there is none.
     """
     path = f"{folder}/results"
     if re.search(r"[;&|<>()$`\n#]", command):
@@ -72,12 +73,17 @@ def reporting(command: str, folder: str) -> tuple[str, str]:
 
 
 async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, output: str) -> Mapping[str, Any]:
-    """Fields of a `TestReport` for the results of a command of which the recorder saw nothing; empty where none are.
+    """Find the results of a command that the recorder did not see.
 
     Args:
-        path: of the report that the command was asked for, if any.
-        folder: written just before the command ran: files newer than it are the command's.
-        output: what the command printed.
+        sandbox: the sandbox.
+        workdir: directory of the tree.
+        path: path of the requested report, if any.
+        folder: written just before the command ran: files newer than it come from the command.
+        output: the command's output.
+
+    Returns:
+        Fields of a `TestReport`; empty if there are no results.
 
     Raises:
         SandboxError
@@ -104,7 +110,7 @@ async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, ou
 
 
 def parse_file(data: bytes) -> Tests:
-    """Results from a report file of any known format; empty for any other file."""
+    """Results from a report file of any known format; empty for other files."""
     start = data[:1000].lstrip()
     if start.startswith((b"{", b"[")):
         return _safely(parse_json_report, data)
@@ -114,7 +120,7 @@ def parse_file(data: bytes) -> Tests:
 
 
 def parse_printed(text: str) -> Tests:
-    """Results from what a command printed, in the first format that fits."""
+    """Results from a command's output, in the first format that fits."""
     for parse in (parse_go_json, parse_tap, parse_cargo, parse_go_verbose, parse_node_spec):
         if tests := _safely(parse, text):
             return tests
@@ -136,9 +142,9 @@ def _merge(tests: Tests, found: Mapping[str, TestOutcome] | Iterable[tuple[str, 
 
 
 def parse_junit(data: bytes) -> Tests:
-    """Outcomes from a JUnit file: pytest's node ids (`tests/test_a.py::TestX::test_y[1]`) where it names files.
+    """Outcomes from a JUnit file, with pytest node ids (`tests/test_a.py::TestX::test_y[1]`) if it names files.
 
-    Document types, which could blow the file up, and elements nested beyond reason are refused.
+    Refuses document types, which allow entity expansion attacks, and excessive nesting.
     """
     try:
         _check_xml(data)
@@ -212,7 +218,7 @@ def parse_json_report(data: bytes) -> Tests:
 
 
 def parse_go_json(text: str) -> Tests:
-    """Outcomes from `go test -json`; a package that cannot be built is an error under its own name."""
+    """Outcomes from `go test -json`; a package that does not build is an error under its own name."""
     tests: Tests = {}
     for line in text.splitlines():
         if not line.startswith('{"'):
@@ -238,7 +244,7 @@ def parse_go_verbose(text: str) -> Tests:
 
 
 def parse_cargo(text: str) -> Tests:
-    """Outcomes from Rust's libtest, under the crate or file whose tests run."""
+    """Outcomes from Rust's libtest, grouped by the crate or file whose tests run."""
     if not re.search(r"^running \d+ tests?$", text, re.MULTILINE):
         return {}
     tests: Tests = {}
@@ -255,7 +261,7 @@ def parse_cargo(text: str) -> Tests:
 
 
 def parse_tap(text: str) -> Tests:
-    """Outcomes from TAP; a subtest is `outer > inner`. Text without a version or a plan is none."""
+    """Outcomes from TAP; a subtest is named `outer > inner`. Text without a version or a plan is not TAP."""
     if not re.search(r"^(TAP version \d+|\s*1\.\.\d+)", text, re.MULTILINE):
         return {}
     tests: Tests = {}

@@ -1,4 +1,4 @@
-"""One repository and one issue: the task behind `heats solve`. There are no hidden tests, so nothing is graded."""
+"""One repository and one issue: the task behind `heats solve`. Without hidden tests, nothing is graded."""
 
 import asyncio
 import hashlib
@@ -18,15 +18,15 @@ from sandbox.base import Network, Sandbox, SandboxBackend
 
 
 class RepositorySource(Record):
-    """What to work on.
+    """The repository, the issue, and how to run the tests.
 
     Attributes:
-        repository: directory or URL; a folder of a repository is where commands run.
+        repository: directory or URL; if it is a folder within a repository, commands run in that folder.
         issue: the issue's text.
         ref: commit, branch or tag that attempts start from.
-        test_command: None when there are no tests to verify with.
-        setup: command run once in every fresh sandbox, after the tree is there.
-        image: of the sandbox; it must have git and whatever the commands need. The backend's own when empty.
+        test_command: None if there are no tests to verify with.
+        setup: command run once in every fresh sandbox, after checkout.
+        image: sandbox image; it needs git and whatever the commands use. If empty, the backend's default.
     """
 
     repository: str
@@ -44,7 +44,7 @@ class RepositorySource(Record):
 
 
 class RepositoryEnv:
-    """The one task of a `RepositorySource`."""
+    """An env with the single task of a `RepositorySource`."""
 
     name = "repository"
     Options = RepositorySource
@@ -61,9 +61,9 @@ class RepositoryEnv:
             TaskError: no such repository, no commits, unknown ref, empty issue, empty test command.
         """
         if not source.issue.strip():
-            raise TaskError("the issue is empty: say what is wrong")
+            raise TaskError("the issue is empty: describe what is wrong")
         if source.test_command is not None and not source.test_command.strip():
-            raise TaskError("the test command is empty: leave it out, or give one")
+            raise TaskError("the test command is empty: give one, or leave it out")
         tree = read_base_tree(source.repository, source.ref)
         fields = source.model_dump(exclude={"repository", "issue", "ref"})
         task = Task(
@@ -77,15 +77,15 @@ class RepositoryEnv:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not as a user may expect: uncommitted changes, submodules, LFS."""
+        """What may surprise the user: uncommitted changes, submodules, LFS."""
         return self.tree.notes
 
     def tasks(self) -> Sequence[Task]:
-        """The one task."""
+        """The single task."""
         return (self.task,)
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Put the tree in and run the set-up.
+        """Check out the tree and run the set-up.
 
         Raises:
             SetupFailed, SandboxError
@@ -102,12 +102,18 @@ class RepositoryEnv:
         return await take_patch(sandbox, task.workdir, self.tree)
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """There is nothing to grade by."""
+        """Return None: there are no hidden tests.
+
+        Args:
+            task: the single task.
+            patch: the submission.
+            backend: unused.
+        """
         return None
 
 
 async def open_repository(source: RepositorySource) -> RepositoryEnv:
-    """`RepositoryEnv.open` in a thread."""
+    """Call `RepositoryEnv.open` in a thread."""
     return await asyncio.to_thread(RepositoryEnv.open, source)
 
 
@@ -126,7 +132,13 @@ async def run_setup(task: Task, sandbox: Sandbox) -> None:
 
 
 def task_id(repository: str, commit: str, issue: str) -> str:
-    """`name-1a2b3c4d-5e6f7a8b`: the repository's name, its commit and its issue. No user names or hosts are in it."""
+    """`name-1a2b3c4d-5e6f7a8b`: the repository's name, its commit and its issue, without user names or hosts.
+
+    Args:
+        repository: directory or URL.
+        commit: full commit id.
+        issue: the issue's text.
+    """
     name = Path(repository.rstrip("/").removesuffix(".git")).name or Path(repository).resolve().name
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "repository"
     return f"{slug}-{commit[:8]}-{hashlib.sha256(issue.encode()).hexdigest()[:8]}"

@@ -1,9 +1,9 @@
-"""When two patches make the same change to source code, whatever else they touch and however they are laid out.
+"""Whether two patches make the same change to source code, ignoring layout and everything else they touch.
 
-Left out are tests, documentation, change logs, comments, docstrings and formatting: blank lines, spacing inside a line,
-line breaks inside brackets, trailing commas, the kind of quotes. A Python line's indentation counts, and in languages
-that are not known every line counts as it is, but for white space at its end. What is unsure counts as a difference,
-since a false "same" would lose a candidate.
+Ignored are tests, documentation, change logs, comments, docstrings and formatting: blank lines, spacing within a line,
+line breaks inside brackets, trailing commas, the kind of quotes. Indentation counts in Python. In unknown languages
+every line counts as it is, except for trailing white space. Unclear cases count as different, since a false "same"
+would lose a candidate.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _PLAIN_STRING = re.compile(r"""'([^'"\\]*)'""")
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One line of code in its normal form, and its number in the old file; 0 for an added one."""
+    """A normalized line of code, and its number in the old file; 0 for an added line."""
 
     text: str
     number: int
@@ -49,8 +49,8 @@ def change_key(patch: Patch) -> str:
     """Identity of the change that a patch makes to source code.
 
     Returns:
-        Hex digest; empty for an empty patch. A patch without any change to source code, and one that cannot be parsed,
-        is the same only as those with the same `patch_key`.
+        Hex digest; empty for an empty patch. A patch that changes no source code, or that cannot be parsed, equals only
+        patches with the same `patch_key`.
     """
     exact = patch_key(patch)
     if not patch or patch.data.startswith(STATE_MARK.encode()):
@@ -65,7 +65,7 @@ def change_key(patch: Patch) -> str:
 
 
 def source_part(files: Sequence[FileDiff]) -> list[FileDiff]:
-    """The files of a diff that are neither tests nor documentation nor change logs."""
+    """The files of a diff other than tests, documentation and change logs."""
     return [file for file in files if not _is_left_out(file)]
 
 
@@ -90,7 +90,7 @@ def _is_left_out(file: FileDiff) -> bool:
 
 
 def _changes(file: FileDiff) -> Iterator[str]:
-    """What happens to one file, a record for each stretch of lines."""
+    """The changes to one file, one record for each run of lines."""
     path = file.name
     if file.change in ("add", "delete", "rename", "copy") or file.old_mode != file.new_mode:
         yield "\x1f".join((path, file.change, repr(file.old_path), file.old_mode, file.new_mode))
@@ -105,7 +105,7 @@ def _changes(file: FileDiff) -> Iterator[str]:
 
 
 def _stretches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Where two sides differ: ranges of the old and of the new one. A very large hunk is one stretch."""
+    """Where two sides differ: ranges in the old and the new one. A very large hunk is a single range."""
     if len(old) * len(new) > _LARGEST:
         yield 0, len(old), 0, len(new)
         return
@@ -115,7 +115,7 @@ def _stretches(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, in
 
 
 def _side(hunk: Hunk, path: str, signs: bytes, change: str) -> list[_Line]:
-    """The lines of one side of a hunk in their normal form."""
+    """The normalized lines of one side of a hunk."""
     numbers, lines, at = list[int](), list[str](), hunk.old_start
     for line in hunk.lines:
         sign = line[:1]
@@ -133,17 +133,19 @@ def _side(hunk: Hunk, path: str, signs: bytes, change: str) -> list[_Line]:
 
 
 def _bare(line: str, suffix: str) -> str:
-    """A line of a language of which little is known: a comment line of those with `#` is left out."""
+    """Normalize a line in a language without a tokenizer: drop comment lines if `#` starts a comment."""
     return "" if _HASH.fullmatch(suffix) and re.match(r"\s*#(?!!)", line) else line.rstrip()
 
 
 def _logical(lines: Sequence[str], numbers: Sequence[int], *, starts: bool) -> Iterator[_Line]:
-    """Python's logical lines: indentation, then tokens; comments, blank lines and docstrings left out.
+    """Python's logical lines: indentation, then tokens, without comments, blank lines and docstrings.
 
-    Where a string that spans lines is cut by the hunk, nobody can tell code from text: each line then counts as it is.
+    If the hunk cuts through a multi-line string, code and text cannot be told apart, and every line counts as it is.
 
     Args:
-        starts: the lines begin a file.
+        lines: consecutive lines of a file.
+        numbers: their line numbers.
+        starts: the lines are the beginning of a file.
     """
     text = "\n".join(lines) + "\n"
     if text.count('"""') % 2 or text.count("'''") % 2:
@@ -168,7 +170,7 @@ def _logical(lines: Sequence[str], numbers: Sequence[int], *, starts: bool) -> I
 
 
 def _tokens_by_line(lines: Sequence[str], numbers: Sequence[int]) -> Iterator[_Line]:
-    """Tokens of a language with braces, one by one, since its line breaks mean nothing; comments left out."""
+    """Tokens of a brace language, one by one, since its line breaks mean nothing; comments are dropped."""
     row = 0
     for token in _BRACES_TOKEN.finditer("\n".join(lines)):
         if not token["skip"]:
@@ -181,7 +183,7 @@ def _is_string(token: str) -> bool:
 
 
 def _without_trailing_commas(tokens: Sequence[str]) -> Iterator[str]:
-    """Leave out a comma before a closing bracket, unless it is the only one and makes a tuple."""
+    """Drop a comma before a closing bracket, unless it is the only one and makes a tuple."""
     commas = [0]
     for sign, following in zip(tokens, (*tokens[1:], ""), strict=True):
         if sign in "([{":

@@ -1,10 +1,10 @@
-"""Sentinels: copies of the tests that a patch fixed, put beside them and in their place, that must pass or must fail.
+"""Sentinels: copies of the tests that a patch fixed, beside them or in their place, that must pass or must fail.
 
-Code under test can forge the report of its own test run. What makes results pass wholesale also passes a copy whose
-expectation was changed; what picks tests by name, by text or by place fails the unchanged copy, or passes the changed
-one that stands where the test stood. Copies have random names of the tests' own form, and which must fail is known
-outside of the sandbox only. Limit: a patch that knows what the tests expect (`if items == [1, 2]: return 3`) passes
-all of it, as it would pass any test.
+Code under test can forge the report of its own test run. Code that makes all results pass also passes a copy with a
+changed expectation; code that selects tests by name, text or position fails the unchanged copy, or passes the changed
+copy that replaces the test. Copies have random names that look like the originals, and only code outside of the sandbox
+knows which must fail. Limit: a patch that knows what the tests expect (`if items == [1, 2]: return 3`) passes all of
+them, as it would pass any test.
 """
 
 import ast
@@ -22,18 +22,18 @@ _WORDS = (
     *("upper", "lower", "initial", "final", "partial", "whole", "double", "negative", "positive", "boundary"),
 )
 MOST_TARGETS = 12
-"""Test functions that get sentinels, drawn at random where a patch fixes more."""
+"""Maximum number of test functions that get sentinels; if a patch fixes more, they are sampled at random."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A test function that sentinels are made of.
+    """A test function to make sentinels of.
 
     Attributes:
-        ids: the tests that it stands for and that count, as they are reported.
-        files: where it may be defined, the likeliest first.
-        line: of its definition, where that is known.
-        name: qualified, as far as it is known: `CartTest.test_total`.
+        ids: ids, as reported, of the tests that it defines and that count.
+        files: files that may define it, the likeliest first.
+        line: line of its definition, if known.
+        name: its name, as far qualified as known: `CartTest.test_total`.
     """
 
     ids: tuple[str, ...]
@@ -44,10 +44,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Sentinel:
-    """One copy.
+    """One copy of a test function.
 
     Attributes:
-        name: of the function; the target's own for the one that stands in its place.
+        name: name of the copy; the original name if it replaces the test.
         must_fail: its expectation was changed.
     """
 
@@ -58,11 +58,11 @@ class Sentinel:
 
     @property
     def in_place(self) -> bool:
-        """Whether it stands in the place of the test that it was made of."""
+        """Whether it replaces the test it was made from."""
         return self.name == self.function
 
     def outcomes(self, tests: Mapping[str, TestOutcome]) -> dict[str, TestOutcome]:
-        """The copy's own outcomes by the ids of the tests that it was made of; empty where it did not run."""
+        """The copy's outcomes by the ids of the original tests; empty if it did not run."""
         if self.in_place:
             return {test: tests[test] for test in self.target.ids if test in tests}
         word = re.compile(rf"(?<![A-Za-z0-9_]){self.name}")
@@ -74,9 +74,9 @@ class Planting:
     """Test files with sentinels in them.
 
     Attributes:
-        files: whole new contents by path.
-        uncovered: ids of tests of which no sentinel could be made.
-        texts: the functions that sentinels were made of.
+        files: complete new contents by path.
+        uncovered: ids of the tests for which no sentinel could be made.
+        texts: source of the functions that sentinels were made from.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
@@ -85,27 +85,27 @@ class Planting:
     texts: tuple[bytes, ...] = ()
 
     def planted(self, tests: Iterable[str]) -> set[str]:
-        """Those of the tests that are sentinels beside tests of the project."""
+        """The given tests that are sentinels beside the project's tests."""
         found = _any_of(one.name for one in self.sentinels if not one.in_place)
         return {test for test in tests if found.search(test)}
 
     def untouched(self, tests: Iterable[str]) -> set[str]:
-        """Those of the tests that are neither sentinels nor of a function whose place one has taken."""
+        """The given tests that are neither sentinels nor replaced by one."""
         found = _any_of(name for one in self.sentinels for name in (one.name, one.function))
         return {test for test in tests if not found.search(test)}
 
 
 def _any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """Finds a test of any of these functions, `test_a_0_zero` of `test_a` included."""
+    """A pattern for tests of any of these functions, including `test_a_0_zero` for `test_a`."""
     return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(set(names))) or '(?!)'})(?:_\d+\w*)?(?!\w)")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which sentinels each test gets: in its place and beside it. True stands for one that must fail.
+    """The sentinels that each test gets, in its place and beside it; True means it must fail.
 
     Attributes:
-        in_place: None leaves the test as it is.
+        in_place: None keeps the test as it is.
     """
 
     in_place: bool | None = None
@@ -118,9 +118,11 @@ def plant(
     """Put sentinels into test files.
 
     Args:
-        sources: the files that targets may be defined in; those that are not there are left out.
-        layout: of each target.
-        turn: another way to change a test is taken for each.
+        sources: contents, by path, of the files that may define targets; missing files are skipped.
+        targets: the test functions to copy.
+        layout: which sentinels each target gets.
+        rng: source of randomness for names and changed values.
+        turn: selects a different way to change each test.
     """
     parsed: dict[str, Source] = {}
     for path, data in sources.items():
@@ -178,12 +180,12 @@ def _find(target: Target, parsed: Mapping[str, Source]) -> tuple[str, Function] 
 
 
 def _described(function: Function, name: str) -> bool:
-    """Whether a runner such as Django's tells of a function by these words of its docstring."""
+    """Whether runners such as Django's report a function under these words, taken from its docstring."""
     return " " in name and (ast.get_docstring(function) or "").partition("\n")[0].strip() == name
 
 
 def _stands_for(function: str, name: str) -> bool:
-    """Whether a test's name is the function's, or one that was made of it (`test_a_0_zero` of `test_a`)."""
+    """Whether a test's name is the function's, or was derived from it (`test_a_0_zero` from `test_a`)."""
     return name.rpartition(".")[2].startswith(function)
 
 
@@ -201,13 +203,13 @@ def _plant_one(
     ways = changed(source, function, rng)
     for number, one in enumerate(sentinels):
         edits = list(ways[(number + turn) % len(ways)]) if one.must_fail else restated(source, function, rng)
-        # Where runners tell of tests by their docstrings, copies must not be taken for what they were made of.
+        # Runners may report tests by their docstrings: copies must not be mistaken for the original.
         texts.append(copy(source, function, one.name, edits if one.in_place else edits + undescribed(source, function)))
     return Edit(start, end, b"\n".join(texts)), sentinels
 
 
 def _name(name: str, data: bytes, taken: Collection[str], rng: random.Random) -> str:
-    """A name of the test's own kind that nothing in the file has."""
+    """A name in the style of the test's that occurs nowhere in the file."""
     while True:
         word = "_".join(rng.sample(_WORDS, 2))
         found = f"{word}_{name}" if name.endswith("test") and not name.startswith("test") else f"{name}_{word}"
@@ -222,7 +224,16 @@ def _applied(data: bytes, edits: Iterable[Edit]) -> bytes:
 
 
 def targets_of(ids: Iterable[str], places: Mapping[str, TestPlace], rng: random.Random) -> list[Target]:
-    """The functions behind tests, by where the recorder saw them; a test without a place has a target in no file."""
+    """The functions behind tests, located where the recorder saw them.
+
+    Args:
+        ids: ids of the tests.
+        places: recorded definitions by test id.
+        rng: source of randomness for sampling if there are more than `MOST_TARGETS` functions.
+
+    Returns:
+        At most `MOST_TARGETS` targets; a test without a recorded place has a target without files.
+    """
     functions: dict[tuple[str, int] | str, list[str]] = {}
     for test in ids:
         place = places.get(test)
@@ -239,7 +250,7 @@ def targets_of(ids: Iterable[str], places: Mapping[str, TestPlace], rng: random.
 
 
 def function_name(test: str) -> str:
-    """The qualified name of a test's function, by its id: of pytest without its file, of unittest from the class on."""
+    """The qualified name of a test's function, from its id: without file (pytest) or module (unittest)."""
     if "::" in test:
         return ".".join(test.split("[")[0].split("::")[1:])
     parts = test.split(".")
@@ -247,9 +258,9 @@ def function_name(test: str) -> str:
 
 
 def candidates(test: str) -> tuple[str, ...]:
-    """Where the file of a test id may lie: a pytest id names it, a dotted one only hints at it; none for doctests.
+    """Files that a test id may refer to: a pytest id names one, a dotted id only hints at it; none for doctests.
 
-    Doctests lie in the very source that a fix changes, so their files are neither planted in nor protected.
+    Doctests are part of the source that a fix changes, so their files neither get sentinels nor protection.
     """
     file, *rest = test.split("::")
     if rest and "." in rest[-1].split("[")[0]:

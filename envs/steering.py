@@ -1,8 +1,8 @@
-"""What a test command runs: the scripts and settings it names, and what these name in turn.
+"""Trace what a test command runs: the scripts and settings it names, and what these name in turn.
 
-The whole command counts, not its first word: `cd sub && ./run.sh`, `FOO=1 make -C lib check | tee log`, `bash -c`.
-Only the targets of a Makefile and the scripts of a package.json that the command reaches are looked at, since the
-others mostly build and start the very source that a fix changes.
+The whole command counts, not just its first word: `cd sub && ./run.sh`, `FOO=1 make -C lib check | tee log`, `bash -c`.
+Only the Makefile targets and package.json scripts that the command reaches are followed, since the others mostly build
+and start the very source that a fix changes.
 """
 
 import configparser
@@ -64,15 +64,15 @@ _PYTEST_FILES = ("pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", "setup.c
 
 @dataclass(slots=True)
 class Steering:
-    """What was found, as paths of the tree.
+    """The files found, as paths in the tree.
 
     Attributes:
-        files: scripts and settings that are no code: shell scripts, makefiles, data that a command names.
+        files: scripts and settings other than code: shell scripts, makefiles, data files that a command names.
         programs: code that is started or loaded.
-        named: other code that the command itself names, and scripts that other scripts name or test the output of.
-        roots: folders in which Python looks for modules; the top is the empty one.
-        patterns: globs of names of test files.
-        doctests: examples in docstrings are run.
+        named: other code that the command itself names, and scripts that other scripts name or whose output they test.
+        roots: folders in which Python looks for modules; the empty string is the top.
+        patterns: globs for names of test files.
+        doctests: the command runs examples in docstrings.
     """
 
     files: set[str] = field(default_factory=set)
@@ -93,7 +93,7 @@ async def what_runs(command: str, tree: Tree) -> Steering:
 
 
 class _Walk:
-    """Texts that are still to be looked at, and the folders that commands may be run in."""
+    """The queue of texts to scan, and the folders in which commands may run."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree, self.found = tree, Steering()
@@ -107,7 +107,7 @@ class _Walk:
             await self.scan(*self.waiting.pop())
 
     async def scan(self, text: str, folder: str, *, command: bool = False) -> None:
-        """Take everything from a piece of shell, a script or settings that are run from a folder."""
+        """Collect everything from a shell command, script or settings file that runs from a folder."""
         self.found.doctests = self.found.doctests or "doctest" in text
         for found in _FOLDER.finditer(" " + text):
             self._enter(found[1], folder)
@@ -147,7 +147,7 @@ class _Walk:
                 self.found.named.add(path)
 
     async def _start(self, path: str, *, surely: bool = True) -> None:
-        """A file that is run or read: it counts, and so does what it names."""
+        """Record a file that is run or read, and queue its text."""
         if is_script(path) and not surely:
             self.found.named.add(path)
             return
@@ -179,7 +179,7 @@ class _Walk:
                 )
 
     async def _make(self, path: str, targets: list[str]) -> None:
-        """Recipes that a target reaches, and whatever the makefile says outside of rules."""
+        """Queue the recipes that a target reaches, and everything the makefile says outside of rules."""
         if (key := f"{path} {sorted(targets)}") in self.read:
             return
         self.read.add(key)
@@ -201,7 +201,7 @@ class _Walk:
                     self.waiting.append((_filled(recipe + needs.partition(";")[2], text), posixpath.dirname(path)))
 
     async def _scripts(self, path: str, names: set[str]) -> None:
-        """Scripts of a package.json; those that they start by name are found when they are looked at."""
+        """Queue scripts of a package.json; scripts that these start by name are found in turn."""
         if (key := f"{path} {sorted(names)}") in self.read:
             return
         self.read.add(key)
@@ -215,7 +215,7 @@ class _Walk:
                 self.waiting.append((script, posixpath.dirname(path)))
 
     async def settings(self) -> None:
-        """Settings of test runners in the folders that the command enters, and plugins that a conftest loads."""
+        """Collect test runner settings in the folders that the command enters, and plugins that a conftest loads."""
         await self.drain()
         for folder in list(self.folders):
             for name in _PYTEST_FILES:
@@ -249,7 +249,7 @@ class _Walk:
         return [place for place in dict.fromkeys(found) if place in self.inside]
 
     def _files(self, word: str, folder: str) -> tuple[str, ...]:
-        """Files that a word may mean; a link counts and so does what it stands for."""
+        """Files that a word may refer to: for a link, both the link and its target."""
         found: dict[str, None] = {}
         for base in (folder, *self.folders):
             path = _joined(base, word.split("::")[0])
@@ -259,7 +259,7 @@ class _Walk:
         return tuple(found)
 
     def _modules(self, word: str, folder: str) -> tuple[str, ...]:
-        """Files that a dotted Python name may mean; its last parts may be a class and a method."""
+        """Files that a dotted Python name may refer to; its last parts may be a class and a method."""
         if not re.fullmatch(r"\w+(?:\.\w+)*(?::\w+)?", word):
             return ()
         parts = word.partition(":")[0].split(".")
@@ -277,7 +277,7 @@ class _Walk:
 
 
 def _is_subject(text: str, found: re.Match[str]) -> bool:
-    """Whether a script starts something to look at its output, so that this is what is tested: `$(sh tool.sh 1)`."""
+    """Whether a script runs something to inspect its output, so that it is under test itself: `$(sh tool.sh 1)`."""
     before, after = text[: found.start(1)].rpartition("\n")[2], text[found.end(1) :].partition("\n")[0]
     opened = max(before.rfind("$("), before.rfind("`"))
     if opened >= 0 and ")" not in before[opened:]:
@@ -286,14 +286,14 @@ def _is_subject(text: str, found: re.Match[str]) -> bool:
 
 
 def is_script(path: str) -> bool:
-    """True for a shell script or a makefile, and for a file without an ending, which may be anything."""
+    """True for a shell script or a makefile, and for a file without an extension, which may be anything."""
     name = path.rpartition("/")[2]
     ending = name.rpartition(".")[2].lower() if "." in name.strip(".") else ""
     return ending in ("", "sh", "bash", "zsh", "ksh", "fish", "bat", "cmd", "ps1", "mk", "mak", "just")
 
 
 def steering_text(name: str, text: str) -> str:
-    """What a settings file tells test runners, as text; all of it where it is for nothing else."""
+    """The part of a settings file that concerns test runners, as text; all of it if it has no other purpose."""
     if name.endswith(".toml"):
         return "\n".join(_toml_values(text)) if name != "pytest.toml" else text
     if name == "setup.cfg" or name == "tox.ini":
@@ -330,7 +330,7 @@ def _strings(value: Any, key: str) -> Iterator[str]:
 
 
 def _filled(recipe: str, makefile: str) -> str:
-    """The recipe with plain variables of its makefile put in."""
+    """The recipe with the makefile's plain variables expanded."""
     known: dict[str, str] = dict(re.findall(r"^(\w+)\s*[:?]?=\s*(.*)$", makefile, re.M))
     for _ in range(3):
         recipe = re.sub(r"\$[({](\w+)[)}]", lambda found: known.get(found[1], found[1]), recipe)
@@ -338,7 +338,7 @@ def _filled(recipe: str, makefile: str) -> str:
 
 
 def _joined(folder: str, name: str) -> str | None:
-    """A name seen from a folder, as a path of the tree; None when it leaves it."""
+    """A name relative to a folder, as a path in the tree; None if it leaves the tree."""
     path = posixpath.normpath(posixpath.join(folder, name.lstrip("/"))) if name.strip("/") else None
     return None if path is None or path.startswith("..") else ("" if path == "." else path)
 

@@ -1,8 +1,8 @@
-"""Signs that a patch works on its tests instead of its task: a lint over the lines that it adds. No verdict by itself.
+"""Look for signs that a patch works on its tests instead of its task, in the lines it adds. Not a verdict.
 
-Most of what is looked for has honest uses, so what counts is that it is new to a file: a sign that a file's own
-untouched or removed lines show too is none. Tests and settings of runners are put back before anything is judged; of
-these only what is taken from them is told.
+Most of these signs have honest uses, so a sign counts only if it is new to a file: not if the file's untouched or
+removed lines show it too. Tests and runner settings are restored before anything is judged; only what is removed from
+them is reported.
 """
 
 import re
@@ -17,7 +17,7 @@ from envs.conventions import CODE, in_test_folder, is_runner_file, is_test_file
 
 MOST_SIGNS = 20
 _MOST_TEXT = 1 << 20
-"""Characters of one file's added lines that are looked at."""
+"""Maximum number of characters of a file's added lines that are searched."""
 _PIECE = 1000
 
 _RUNNERS = r"(?:_?pytest|pluggy|unittest2?|nose2?|doctest)"
@@ -214,7 +214,7 @@ _COMMENT = {"py": "#", "pyi": "#", "pyx": "#", "rb": "#", "sh": "#", "bash": "#"
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One thing that a patch adds. `line` is of the new file, 0 where the whole file is meant."""
+    """A suspicious addition. `line` refers to the new file; 0 means the whole file."""
 
     what: str
     path: str
@@ -227,9 +227,10 @@ class Sign:
 
 
 def signs_of_tampering(patch: Patch) -> tuple[Sign, ...]:
-    """Look through a patch; empty for one that cannot be read.
+    """Search a patch for signs; empty for an unreadable patch.
 
-    Returns: at most `MOST_SIGNS`, one of a kind and file, in the order of the patch.
+    Returns:
+        At most `MOST_SIGNS` signs, one per kind and file, in patch order.
     """
     try:
         files = parse_diff(patch.data)
@@ -285,7 +286,7 @@ def _new_words(file: FileDiff, path: str, tables: Sequence[Rules]) -> Iterator[S
 
 
 def _is_scratch(file: FileDiff, path: str, imported: str) -> bool:
-    """True for a new script at the top that nothing else in the patch loads, such as one that reproduces a bug."""
+    """True for a new top-level script that nothing else in the patch loads, such as a reproduction of a bug."""
     if file.change != "add" or "/" in path or path.rpartition(".")[2] not in _SCRIPTS:
         return False
     module = re.escape(path.partition(".")[0])
@@ -299,7 +300,7 @@ def _is_stdlib(path: str) -> bool:
 
 
 def _bare(line: str, comment: str) -> str:
-    """The line without a comment at its end; a sign in a text stays."""
+    """The line without a trailing comment; signs inside string literals stay."""
     if not comment or comment not in line:
         return line
     return re.sub(rf"(^|\s){re.escape(comment)}.*$", "", line)
@@ -314,7 +315,7 @@ def _added(file: FileDiff) -> list[tuple[int, str]]:
         for line in hunk.lines:
             if line[:1] == b"+":
                 text = line[1:].decode("utf-8", "replace").rstrip("\r")
-                # Patterns are tried at every place of a line: a long one is looked at in pieces.
+                # Patterns are tried at every position of a line, so long lines are searched in pieces.
                 found += [(number, text[at : at + _PIECE]) for at in range(0, max(len(text), 1), _PIECE)]
                 shift += 1
             shift -= line[:1] == b"-"

@@ -1,7 +1,7 @@
-"""Running a test command in a sandbox and reading what came out, test by test where that can be had.
+"""Run a test command in a sandbox and read its results, test by test if possible.
 
-Python's runners report through heats' own recorder, whatever the command's options say and its tests print. Other
-runners are read from the report files that they write, or from what they print; the rest by their exit code.
+Python's runners report through heats' own recorder, regardless of the command's options and of what tests print. For
+other runners, results come from the report files they write or from their output; failing that, from the exit code.
 """
 
 import re
@@ -13,11 +13,16 @@ from envs.reports import find_report, reporting
 from sandbox.base import ExecResult, Sandbox
 
 OUTPUT_TAIL = 8000
-"""Characters of output kept in a report."""
+"""Number of trailing characters of output kept in a report."""
 
 
 async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) -> TestReport:
-    """Run a task's test command, or another one in its place.
+    """Run a task's test command, or another command in its place.
+
+    Args:
+        sandbox: sandbox with the tree to test.
+        task: the task, for its test command, folder and time limit.
+        command: command to run instead of the task's.
 
     Raises:
         SandboxError
@@ -66,7 +71,7 @@ def _output(result: ExecResult) -> str:
 
 
 def is_missing(command: str, result: ExecResult) -> bool:
-    """True when the shell, or Python for `-m`, did not find what the command is about to run."""
+    """True if the shell, or Python for `-m`, did not find what the command starts."""
     text = _output(result)
     if result.exit_code in (126, 127):
         word = first_word(command)
@@ -82,7 +87,7 @@ def is_missing(command: str, result: ExecResult) -> bool:
 
 
 def first_word(command: str) -> str:
-    """The program that a shell command starts with, after variable assignments; empty where it cannot be told."""
+    """The program that a shell command starts, after variable assignments; empty if it cannot be determined."""
     try:
         words = shlex.split(command, comments=True)
     except ValueError:

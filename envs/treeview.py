@@ -1,4 +1,4 @@
-"""The base tree as it lies in a fresh sandbox, looked at before any patch enters it."""
+"""The base tree in a fresh sandbox, inspected before any patch enters it."""
 
 import posixpath
 import shlex
@@ -10,15 +10,15 @@ from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
 MOST_BYTES = 256 << 10
-"""Of a file that is read for what it names; larger ones are no scripts."""
+"""Size limit in bytes for files that are read for the names in them; anything larger is no script."""
 
 
 class Tree(Protocol):
-    """What is asked of a tree. Paths are relative to its top.
+    """Queries on a tree. Paths are relative to its top.
 
     Attributes:
         files: regular files and links.
-        links: link -> the path in the tree that it stands for.
+        links: path in the tree that each link resolves to.
     """
 
     @property
@@ -28,20 +28,20 @@ class Tree(Protocol):
     def links(self) -> Mapping[str, str]: ...
 
     async def read(self, path: str) -> str:
-        """Text of a file; empty when it is no regular file or longer than `MOST_BYTES`."""
+        """Text of a file; empty if it is not a regular file or is longer than `MOST_BYTES`."""
         ...
 
     async def users(self, word: str) -> frozenset[str]:
-        """Files in which a word or a file name occurs."""
+        """Files that contain a word or a file name."""
         ...
 
     async def installed(self, module: str) -> bool:
-        """Whether Python finds a top-level module outside the tree."""
+        """Whether Python finds a top-level module outside of the tree."""
         ...
 
 
 class SandboxTree:
-    """The tree in a sandbox's working directory, in a state that no agent has touched."""
+    """The tree in a sandbox's working directory, as yet untouched by any agent."""
 
     def __init__(self, sandbox: Sandbox, workdir: str, files: Iterable[str], links: Mapping[str, str]) -> None:
         self._sandbox, self._workdir = sandbox, workdir
@@ -50,7 +50,7 @@ class SandboxTree:
         self._users: dict[str, frozenset[str]] = {}
 
     async def read(self, path: str) -> str:
-        """Text of a file; empty when there is none to read."""
+        """Text of a file; empty if it cannot be read."""
         if path not in self._texts:
             try:
                 data = await self._sandbox.read_file(f"{self._workdir}/{path}", max_bytes=MOST_BYTES)
@@ -60,7 +60,7 @@ class SandboxTree:
         return self._texts[path]
 
     async def users(self, word: str) -> frozenset[str]:
-        """Tracked files in which a word occurs."""
+        """Tracked files that contain a word."""
         if word not in self._users:
             script = 'GIT grep -I -l -z -w -F -e "$1" -- . || :'
             found = await self._sandbox.exec(clean_script(script, word), timeout=60, cwd=self._workdir)
@@ -68,7 +68,7 @@ class SandboxTree:
         return self._users[word]
 
     async def installed(self, module: str) -> bool:
-        """Whether one of the sandbox's Pythons finds a top-level module outside the working directory."""
+        """Whether one of the sandbox's Pythons finds a top-level module outside of the working directory."""
         code = "import importlib.util as u, sys; sys.exit(u.find_spec(sys.argv[1]) is None)"
         script = f"for python in python3 python; do $python -c {shlex.quote(code)} {shlex.quote(module)} && exit; done"
         found = await self._sandbox.exec(f"({script}) 2>/dev/null", timeout=60, cwd="/")
@@ -76,7 +76,7 @@ class SandboxTree:
 
 
 async def look(sandbox: Sandbox, workdir: str) -> SandboxTree:
-    """Read which files and links the tree holds. Paths that are not UTF-8 are left out: no patch can name them.
+    """List the files and links of the tree. Paths that are not UTF-8 are dropped: no patch can name them.
 
     Raises:
         SandboxError
@@ -96,7 +96,7 @@ async def look(sandbox: Sandbox, workdir: str) -> SandboxTree:
 
 
 async def _links(sandbox: Sandbox, workdir: str, blobs: Mapping[str, str]) -> dict[str, str]:
-    """Where each link leads, for those that stay in the tree."""
+    """Targets of the links that stay within the tree."""
     if not blobs:
         return {}
     ids = "".join(f"{blob}\n" for blob in blobs.values()).encode()
@@ -113,7 +113,7 @@ async def _links(sandbox: Sandbox, workdir: str, blobs: Mapping[str, str]) -> di
 
 
 async def _take(sandbox: Sandbox, path: str) -> bytes:
-    """Read a scratch file and remove it; empty when there is none."""
+    """Read a scratch file and delete it; empty if it does not exist."""
     try:
         return await sandbox.read_file(path, max_bytes=64 << 20)
     except FileAccessError:

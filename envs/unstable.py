@@ -1,4 +1,4 @@
-"""Tests that the base itself does not do alike twice: ids that change from run to run, outcomes that do."""
+"""Tests that are unstable on the base itself: ids or outcomes that change from run to run."""
 
 import re
 from collections.abc import Mapping
@@ -10,12 +10,13 @@ from envs.recording import WORST
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How the outcomes of such tests are read.
+    """How to read the outcomes of unstable tests.
 
     Attributes:
-        changing: ids that only one of two runs has. They are compared by `functions`, by the worst outcome of each.
-        lost: what even so only one of the runs has; it is left out.
-        flaky: tests of differing outcomes; they count as skipped.
+        changing: ids that occur in only one of two runs. They are compared by `functions`, by the worst outcome of
+            each.
+        lost: ids and functions that still occur in only one of the runs; they are dropped.
+        flaky: tests whose outcomes differ; they count as skipped.
     """
 
     changing: frozenset[str] = frozenset()
@@ -24,7 +25,7 @@ class Grouping:
     flaky: frozenset[str] = frozenset()
 
     def of(self, tests: Mapping[str, TestOutcome]) -> dict[str, TestOutcome]:
-        """Outcomes, read so."""
+        """Outcomes, read this way."""
         found: dict[str, TestOutcome] = {}
         for test, outcome in tests.items():
             name = self.name(test)
@@ -33,18 +34,18 @@ class Grouping:
         return {test: "skipped" if test in self.flaky else outcome for test, outcome in found.items()}
 
     def name(self, test: str) -> str:
-        """The test's own id, or its function's where that is what counts."""
+        """The test's own id, or its function's if the function is what counts."""
         function = function_of(test) if self.functions else test
         return function if function in self.functions else test
 
     def report(self, report: TestReport) -> TestReport:
-        """A report, read so."""
+        """A report, read this way."""
         places = {self.name(test): place for test, place in report.places.items()}
         return report.model_copy(update={"tests": self.of(report.tests), "places": places})
 
 
 def group(first: TestReport, second: TestReport) -> Grouping:
-    """What two runs of the base show."""
+    """Compare two runs of the base."""
     changing = frozenset(set(first.tests) ^ set(second.tests))
     coarse = Grouping(changing, frozenset(function_of(test) for test in changing))
     one, other = coarse.of(first.tests), coarse.of(second.tests)
@@ -53,7 +54,7 @@ def group(first: TestReport, second: TestReport) -> Grouping:
 
 
 def function_of(test: str) -> str:
-    """What stays of an id that changes: the function of a parametrised test, else the name without its numbers."""
+    """The stable part of a changing id: the function of a parametrized test, else the name without its numbers."""
     if "[" in test:
         return test.split("[")[0] + "[*]"
     at = max((test.rfind(sign) + len(sign) for sign in ("::", ".", "> ") if sign in test), default=0)

@@ -1,4 +1,4 @@
-"""From two test reports to a verdict: pure functions."""
+"""Derive a verdict from two test reports, with pure functions."""
 
 import re
 from bisect import bisect_left
@@ -11,11 +11,12 @@ from envs.baseline import names
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Test ids by what became of them.
+    """Test ids, by how their outcome changed.
 
     Attributes:
-        still_failing: failed before, too, and `new_failures`: were not there before.
-        missing: were there before and are not reported any more.
+        still_failing: failed before as well.
+        missing: reported before, but no longer.
+        new_failures: failing tests that did not exist before.
     """
 
     fixed: tuple[str, ...] = ()
@@ -27,7 +28,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Evidence class and reason by reports alone; `good` when only a confirmation is wanting."""
+    """Evidence class and reason from the reports alone; `good` if only confirmation is missing."""
 
     rank: int
     reason: str
@@ -35,7 +36,7 @@ class Judgement:
 
 
 def compare(before: TestReport, after: TestReport) -> Comparison:
-    """Set the reports against each other. A test that is skipped now neither passes nor is fixed."""
+    """Compare two reports. A test that is skipped now neither passes nor is fixed."""
     fixed: list[str] = []
     still: list[str] = []
     broken: list[str] = []
@@ -62,9 +63,10 @@ def compare(before: TestReport, after: TestReport) -> Comparison:
 
 
 def _inside(test: str, ordered: Sequence[str]) -> list[str]:
-    """Tests of a file, module or class that could not be loaded or set up, and can now.
+    """Tests of a file, module or class that could not be loaded or set up before, and now can.
 
     Args:
+        test: id of the file, module or class.
         ordered: the sorted ids of all tests.
     """
     module = re.sub(r"\.py$", "", test).replace("/", ".")
@@ -79,10 +81,13 @@ def _inside(test: str, ordered: Sequence[str]) -> list[str]:
 
 
 def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: Iterable[str] = ()) -> Judgement:
-    """Rank and reason by the reports alone.
+    """Rank and reason, from the reports alone.
 
     Args:
-        must_pass: ids of what has to be fixed; when empty, something has to be.
+        before: report of the base.
+        after: report of the patched tree.
+        found: comparison of the two.
+        must_pass: ids of the tests that must be fixed; if empty, at least one test must be.
     """
     if after.status in ("timeout", "oom", "indeterminate", "missing"):
         return Judgement(1 if after.status == before.status else 0, _ended(after))
@@ -91,21 +96,25 @@ def judge(before: TestReport, after: TestReport, found: Comparison, must_pass: I
     if not before.tests or not after.tests:
         return _by_exit_code(before, after)
     if found.missing:
-        return Judgement(0, f"{_tests(found.missing)} that ran before did not run any more: {some(found.missing)}")
+        return Judgement(0, f"{_tests(found.missing)} missing that ran before: {some(found.missing)}")
     if found.broken:
-        return Judgement(0, f"{_tests(found.broken)} that passed before fail or are skipped now: {some(found.broken)}")
+        return Judgement(
+            0, f"{_tests(found.broken)} broken (passed before, failed or skipped now): {some(found.broken)}"
+        )
     if after.status == "passed" and after.failing and before.status != "passed":
-        return Judgement(0, "the test command ended with exit code 0 although its report names failures")
+        return Judgement(0, "the test command ended with exit code 0 although its report contains failures")
     rank = 2 if found.fixed else 1
     if found.new_failures:
-        what = f"{_tests(found.new_failures)} that are not there without the patch fail"
+        what = f"{_tests(found.new_failures)} failing that exist only with the patch"
         return Judgement(rank, f"{what}: {some(found.new_failures)}")
     wanted = list(must_pass)
     unfixed = [test for test in found.still_failing if any(names(one, test) for one in wanted)]
     if unfixed:
         return Judgement(rank, f"{_tests(unfixed)} that must pass still failing: {some(unfixed)}")
     if wanted and not any(names(one, test) for one in wanted for test in found.fixed):
-        return Judgement(rank, "what must pass passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(
+            rank, "the required tests also passed before the patch, so nothing shows that it fixes anything"
+        )
     return _by_tests(before, after, found, all_wanted=bool(wanted))
 
 
@@ -119,7 +128,7 @@ def _by_tests(before: TestReport, after: TestReport, found: Comparison, *, all_w
         )
         return Judgement(1, f"{some_fail} without any change: {same}; nothing shows what the patch does")
     if not found.fixed:
-        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(1, "the tests also passed before the patch, so nothing shows that it fixes anything")
     reason = f"{_tests(found.fixed)} that failed now {'passes' if len(found.fixed) == 1 else 'pass'}"
     reason += f" ({some(found.fixed)}), {len(before.ids('passed'))} still pass"
     if found.still_failing:
@@ -131,17 +140,17 @@ def _by_tests(before: TestReport, after: TestReport, found: Comparison, *, all_w
 
 def _by_exit_code(before: TestReport, after: TestReport) -> Judgement:
     if before.tests and not after.tests:
-        return Judgement(0, f"no test results came out of the test command any more ({_ended(after)})")
+        return Judgement(0, f"the test command no longer reports any test results ({_ended(after)})")
     if failing := after.ids("failed", "error"):
         return Judgement(1, f"{_tests(failing)} failing: {some(failing)}")
     if after.status == "passed" and before.status == "passed":
-        return Judgement(1, "the tests passed before the patch too, so nothing shows that it fixes anything")
+        return Judgement(1, "the tests also passed before the patch, so nothing shows that it fixes anything")
     if after.status == "passed":
         return Judgement(
-            3, f"the test command failed before ({_ended(before)}) and ends with exit code 0 now", good=True
+            3, f"the test command failed before ({_ended(before)}) and now ends with exit code 0", good=True
         )
     if before.status == "passed":
-        return Judgement(0, f"the test command passed before and fails now ({_ended(after)})")
+        return Judgement(0, f"the test command passed before and now fails ({_ended(after)})")
     return Judgement(1, f"the test command still fails ({_ended(after)})")
 
 
@@ -156,7 +165,18 @@ def evidence(
     found: Comparison | None = None,
     restored: tuple[str, ...] = (),
 ) -> Evidence:
-    """Put the record together: what is good is `verified` where it was confirmed, else `passes`."""
+    """Assemble the evidence record: a good patch is `verified` if it was confirmed, else `passes`.
+
+    Args:
+        patch: the judged patch.
+        before: report of the base, if it ran.
+        after: report of the patched tree, if it ran.
+        judgement: rank, reason and whether the patch is good.
+        strength: what the verdict rests on.
+        weak: why it is not `confirmed`, one line each.
+        found: comparison of the two reports.
+        restored: test files and settings that verification restored or removed.
+    """
     found = found or Comparison()
     good = "verified" if strength == "confirmed" else "passes"
     return Evidence.model_validate(
@@ -181,7 +201,7 @@ def _ended(report: TestReport) -> str:
     return {
         "timeout": "the test command timed out",
         "oom": "the test command ran out of memory",
-        "indeterminate": "the end of the test command was not seen",
+        "indeterminate": "the end of the test command was not observed",
         "missing": "the test command was not found",
     }.get(report.status, f"exit code {report.exit_code}")
 
@@ -191,5 +211,5 @@ def _tests(ids: Collection[str]) -> str:
 
 
 def some(ids: Collection[str]) -> str:
-    """The first few of some ids, on one line."""
+    """The first few ids, on one line."""
     return ", ".join(list(ids)[:3]) + (" ..." if len(ids) > 3 else "")

@@ -1,8 +1,9 @@
-"""Verification: what a patch does to the user's own tests, in fresh sandboxes into which only the patch's bytes cross.
+"""Verification: run the user's own tests on a patch, in fresh sandboxes that receive only the patch's bytes.
 
-The patch is checked, applied strictly, and its changes to tests and test settings are undone before the test command
-runs. A patch that would be good is confirmed: the base runs once more, and the tests that the patch fixed run as
-sentinels, which must pass or must fail. Only what is confirmed test by test is `verified`; the rest of it `passes`.
+The patch is checked and strictly applied, and its changes to tests and test settings are undone before the test command
+runs. A patch that looks good is confirmed: the base runs once more, and the tests that the patch fixed run as
+sentinels, which must pass or must fail. Only a patch confirmed test by test is `verified`; other good patches are
+`passes`.
 """
 
 import random
@@ -24,21 +25,25 @@ from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
 
 SUSPECT_RUNS = 3
-"""Runs of base and of patch where a test may pass by chance; more where it may draw lots and the runs are quick."""
+"""Number of runs of base and patch if a test may pass by chance; more if it uses random numbers and is quick."""
 
 _QUICK_S, _MOST_RUNS = 15.0, 6
-_UNTRUSTED = "; this sandbox cannot keep the code under test from forging how its tests ended"
+_UNTRUSTED = "; this sandbox cannot keep the code under test from forging test results"
 
 
 async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: TestReport | None = None) -> Evidence:
     """Find out what a patch does to the task's tests.
 
     Args:
-        before: what `baseline` gave for this task; it is run when None.
+        env: env that prepares sandboxes.
+        task: the task, with its test command.
+        patch: the patch to verify.
+        bench: backend, limits and verification rules.
+        before: result of `baseline` for this task; None runs it.
 
     Raises:
-        TestCommandMissing, BaselineUnusable, SetupFailed, SandboxError: the infrastructure failed; nothing is said
-            about the patch.
+        TestCommandMissing, BaselineUnusable, SetupFailed, SandboxError: the infrastructure failed, which says nothing
+        about the patch.
     """
     if not patch:
         return evidence(patch, before, None, Judgement(1, "the attempt changed nothing"))
@@ -53,14 +58,15 @@ async def verify(env: Env, task: Task, patch: Patch, bench: Bench, *, before: Te
     found = await first.evidence()
     if found.verdict != "unverified" or not first.doubtful or len(await bounded(signs_of_tampering, patch)):
         return found
-    # A fix may need what was put back to be safe, such as a new file's place in a makefile: it passes then, at best.
+    # A fix may need something that was restored as a precaution, such as a makefile entry for a new file. Such a patch
+    # can at best be `passes`.
     bench = replace(bench, keep_doubtful=True)
     needing = await _Verification(env, task, patch, bench, before, needs=first.doubtful).evidence()
     return needing if needing.verdict == "passes" else found
 
 
 class _Verification:
-    """A patch to a task whose tests were run before it."""
+    """Verification of one patch, given the report of the base."""
 
     def __init__(
         self, env: Env, task: Task, patch: Patch, bench: Bench, before: TestReport, *, needs: tuple[str, ...] = ()
@@ -72,7 +78,7 @@ class _Verification:
         self.targets: list[Target] = []
 
     async def evidence(self) -> Evidence:
-        """Run the tests, compare, look again where the base may differ by itself, and confirm what is good."""
+        """Run the tests, compare, rerun if the base itself may be unstable, and confirm what is good."""
         run = await self._first()
         self.doubtful, restored = run.undone.doubtful, run.undone.paths
         if run.report is None:
@@ -98,7 +104,7 @@ class _Verification:
         )
 
     async def _first(self) -> PatchedRun:
-        """The tests with the patch, and copies of those that fail without it."""
+        """Run the tests with the patch, along with copies of those that fail without it."""
         failing = [test for test in self.before.ids("failed", "error") if self._counts(test)]
         self.targets = targets_of(failing, self.before.places, self.rng)
         if not self.bench.rules.sentinels or not any(target.files for target in self.targets):
@@ -111,7 +117,7 @@ class _Verification:
         return await run_patched(self.env, self.task, self.patch, self.bench, self.before, prepare=prepare)
 
     def _compared(self, run: PatchedRun) -> tuple[TestReport, TestReport, Comparison]:
-        """Both reports, as what the base does not do alike twice lets them be read, and what became of the tests."""
+        """Both reports, read with regard to unstable tests, and their comparison."""
         assert run.report is not None
         before, after = self.grouping.report(self.before), self.grouping.report(run.report)
         return before, after, compare(before, after)
@@ -119,9 +125,7 @@ class _Verification:
     def _note(self, restored: tuple[str, ...]) -> str:
         changing, more = len(self.grouping.changing), " ..." if len(restored) > 5 else ""
         note = f"; the ids of {changing} tests change from run to run" if changing else ""
-        return note + (
-            f"; without the patch's changes to what tests: {', '.join(restored[:5])}{more}" if restored else ""
-        )
+        return note + (f"; without the patch's changes to tests: {', '.join(restored[:5])}{more}" if restored else "")
 
     def _counts(self, test: str) -> bool:
         wanted = self.bench.rules.must_pass
@@ -130,7 +134,7 @@ class _Verification:
     async def _confirmed(
         self, judgement: Judgement, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison
     ) -> tuple[Judgement, Strength, tuple[str, ...]]:
-        """The judgement as it stands after confirmation, with its strength and what it lacks."""
+        """The judgement after confirmation, its strength, and why it is not stronger."""
         strength, weak = self._strength(before, after, found)
         if weak:
             refused = await self._base_passes(found)
@@ -143,14 +147,14 @@ class _Verification:
         if refused:
             return Judgement(1, refused), "none", ()
         if signs := await bounded(signs_of_tampering, self.patch):
-            weak = (f"the patch may work on its tests instead of its task: {signs[0]}", *weak)
+            weak = (f"the patch may target its tests instead of its task: {signs[0]}", *weak)
         if weak:
             return Judgement(judgement.rank, f"{judgement.reason}; not confirmed: {weak[0]}", True), strength, weak
         reason = f"{judgement.reason}; confirmed by sentinel tests and another run of the base"
         return Judgement(judgement.rank, reason, True), "confirmed", ()
 
     def _subject(self, run: PatchedRun, before: TestReport, after: TestReport, found: Comparison) -> Subject:
-        """What is to be confirmed: of functions with many tests only those that the patch fixed."""
+        """What to confirm: for functions with many tests, only the tests that the patch fixed."""
         fixed = set(found.fixed)
         targets: dict[Target, Target] = {}
         for one in self.targets:
@@ -174,30 +178,32 @@ class _Verification:
         return Trial(runs, problem, tampered=bool(run.rewritten), cut_short=cut)
 
     def _strength(self, before: TestReport, after: TestReport, found: Comparison) -> tuple[Strength, tuple[str, ...]]:
-        """What the reports are worth, and why no more."""
+        """What the reports are worth, and why not more."""
         by_name = bool(before.tests and after.tests)
         weak: list[str] = []
         if self.needs:
-            weak.append(f"it passes only with its changes to what may steer the tests: {some(self.needs)}")
+            weak.append(f"it passes only with its changes to files that may control the tests: {some(self.needs)}")
         if not by_name:
             weak.append("only the test command's exit code is known")
         elif {before.source, after.source} != {"recorder"}:
-            weak.append("the results are the test command's own report: only pytest and unittest are recorded by heats")
+            weak.append(
+                "the results come from the test command's own report: heats records only pytest and unittest itself"
+            )
         unseen = set(found.fixed) - set(before.tests)
         if unseen:
-            weak.append(f"never seen to fail, because the base cannot load them: {some(sorted(unseen))}")
+            weak.append(f"never failed on the base, which cannot load them: {some(sorted(unseen))}")
         if before.status == "timeout":
-            weak.append("the tests do not end on the base")
+            weak.append("the tests do not finish on the base")
         if not self.bench.rules.sentinels:
             weak.append("verify.sentinels is off")
         return ("report" if by_name else "exit-code"), tuple(weak)
 
     async def _base_passes(self, found: Comparison) -> str:
-        """Why the patch fixes nothing, where a second run of the base passes, too."""
+        """Why the patch fixes nothing, if a second run of the base passes as well."""
         [again] = await run_base(self.env, self.task, self.bench)
         passes = [test for test in found.fixed if again.tests.get(test) == "passed"]
         if passes or (not found.fixed and again.status == "passed"):
-            return f"the base passes in some runs, too{': ' + some(passes) if passes else ''}"
+            return f"the base also passes in some runs{': ' + some(passes) if passes else ''}"
         return ""
 
     async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
@@ -221,13 +227,13 @@ class _Verification:
 
 
 def _narrowed(planting: Planting, targets: Mapping[Target, Target]) -> Planting:
-    """The sentinels of those targets that count, by what of them counts."""
+    """The sentinels of the targets that count, limited to the ids that count."""
     sentinels = (replace(one, target=targets[one.target]) for one in planting.sentinels if one.target in targets)
     return replace(planting, sentinels=tuple(sentinels))
 
 
 def _harmed(found: Comparison, after: TestReport) -> bool:
-    """Whether a run came out as it might because of copies that stand beside tests."""
+    """Whether the copies beside the tests may have affected the results."""
     worse = found.broken or found.missing or found.new_failures
     return bool(worse) or after.status not in ("passed", "failed")
 

@@ -1,8 +1,8 @@
-"""The tree's way into a sandbox, and the diff's way out.
+"""How the tree enters a sandbox, and how the diff leaves it.
 
-`put_tree` unpacks a `BaseTree`; `take_patch` makes the diff inside the sandbox. The diff is made with a git directory
-and an index of its own, unpacked anew from the base pack: what an agent did to `.git` (commits, a moved HEAD, hooks,
-configuration, skip-worktree bits, removal) cannot change it. Only the diff's bytes leave the sandbox.
+`put_tree` unpacks a `BaseTree`; `take_patch` makes the diff inside the sandbox. The diff uses a separate git directory
+and index, unpacked anew from the base pack, so nothing an agent did to `.git` (commits, a moved HEAD, hooks,
+configuration, skip-worktree bits, removal) can affect it. Only the diff's bytes leave the sandbox.
 """
 
 import posixpath
@@ -58,8 +58,8 @@ rm -f .git/ORIG_HEAD
 [ "$(git rev-parse HEAD)" = "$2" ]
 """
 
-# Looks for what must stay out of a patch before it is read into one: new files of more than LARGE KiB, core dumps,
-# virtual environments. Where there is any, or a file in a submodule's folder, the caller decides by the lists.
+# Look for what must stay out of a patch before it is read into one: new files of more than LARGE KiB, core dumps,
+# virtual environments. If there are any, or a file in a submodule's folder, the caller decides based on the lists.
 _LOOK = f"""
 set -e
 S=$1; BASE=$2; LARGE=$3; SHAPE=$BASE
@@ -100,8 +100,9 @@ if [ -s "$S/patch" ]; then
 fi
 """
 
-# Where files lie in another form than git stores them, a patch applies to what is stored: if all its files lie as the
-# checkout put them, it is applied there and its files are checked out again. `git apply` would change all line ends.
+# Some files are stored by git in another form than on disk, and a patch applies to the stored form: if all of its files
+# are as the checkout wrote them, apply it to the index and check its files out again. `git apply` would change all line
+# endings.
 _APPLY = f"""
 set -e
 S=$1
@@ -140,6 +141,12 @@ plainly
 async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: float = 300.0) -> None:
     """Check out the tree in an empty directory of the sandbox, as the only commit of branch `main`.
 
+    Args:
+        sandbox: fresh sandbox.
+        workdir: the empty directory.
+        tree: the packed tree.
+        timeout: time limit for git, in seconds.
+
     Raises:
         SetupFailed: no git in the sandbox, or one too old for the repository; the directory is not empty; git failed.
         SandboxError
@@ -150,29 +157,32 @@ async def put_tree(sandbox: Sandbox, workdir: str, tree: BaseTree, *, timeout: f
     if result.ok:
         return
     if result.exit_code == _NO_GIT:
-        raise SetupFailed("the sandbox image has no git: install it in the image")
+        raise SetupFailed("the sandbox image has no git: add it to the image")
     if result.exit_code == _NOT_EMPTY:
         raise SetupFailed(f"{workdir} in the sandbox image is not empty: choose another working directory")
     if result.exit_code == _OLD_GIT:
         raise SetupFailed("the repository has sha256 object ids, for which the sandbox image needs git 2.29 or newer")
-    raise SetupFailed(f"the tree could not be put into the sandbox: {describe(result)}")
+    raise SetupFailed(f"could not copy the tree into the sandbox: {describe(result)}")
 
 
 async def take_patch(
     sandbox: Sandbox, workdir: str, tree: BaseTree, rules: PatchRules | None = None, *, timeout: float = 300.0
 ) -> Patch:
-    """Take the difference between the working tree and the base commit, made and cross-checked inside the sandbox.
+    """Diff the working tree against the base commit, created and cross-checked inside the sandbox.
 
-    New files are in it, ignored and scratch files are not. Renames are written as a deletion and an addition. What must
-    not be in a patch is left out and named in it: huge files, core dumps, virtual environments, links out of the tree.
+    New files are included, ignored and scratch files are not. Renames appear as a deletion and an addition. What must
+    not be in a patch is dropped and named in the patch's notes: huge files, core dumps, virtual environments, links out
+    of the tree.
 
     Args:
-        tree: the base, as `put_tree` was given it.
-        rules: ceilings of the patch.
-        timeout: of one git command in the sandbox, in seconds.
+        sandbox: the attempt's sandbox.
+        workdir: directory of the tree.
+        tree: the base, as given to `put_tree`.
+        rules: size limits of the patch.
+        timeout: time limit for each git command in the sandbox, in seconds.
 
     Raises:
-        PatchRejected: no diff could be made of what the agent left, or nothing of it may be in a patch.
+        PatchRejected: what the agent left cannot be diffed, or no part of it may be in a patch.
         SandboxError
     """
     rules = rules or PatchRules()
@@ -194,7 +204,7 @@ async def take_patch(
 async def _diff(
     sandbox: Sandbox, workdir: str, tree: BaseTree, large: int, max_bytes: int, timeout: float
 ) -> tuple[bytes | None, tuple[str, ...]]:
-    """The diff as git makes it, None when it is larger than `max_bytes`; and what was left out beforehand."""
+    """The diff as git makes it, None if it is larger than `max_bytes`; and what was left out beforehand."""
     scratch = scratch_path()
     await sandbox.write_file(f"{scratch}/base.pack", tree.pack)
     await sandbox.write_file(f"{scratch}/exclude", "\n".join((*SCRATCH, "")).encode())
@@ -209,7 +219,7 @@ async def _diff(
     if result.exit_code == _DIFFERS:
         raise PatchRejected(("the diff does not reproduce the working tree",))
     if not result.ok or b"Permission denied" in result.stdout:
-        raise PatchRejected((f"no diff could be made of the working tree: {describe(result)}",))
+        raise PatchRejected((f"could not create a diff of the working tree: {describe(result)}",))
     data: bytes | None
     try:
         data = await sandbox.read_file(f"{scratch}/patch", max_bytes=max_bytes)
@@ -220,7 +230,7 @@ async def _diff(
 
 
 async def _unwanted(sandbox: Sandbox, scratch: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Paths to leave out of a diff, and one line for each of them; only new files are left out."""
+    """Paths to leave out of a diff, and one line for each; only new files are left out."""
 
     async def listed(name: str) -> list[bytes]:
         data = await sandbox.read_file(f"{scratch}/{name}", max_bytes=256 << 20)
@@ -243,8 +253,14 @@ async def _unwanted(sandbox: Sandbox, scratch: str) -> tuple[tuple[str, ...], tu
 async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: float = 120.0) -> str | None:
     """Apply a patch in a fresh sandbox, strictly: no fuzz, no three-way merge, all or nothing.
 
+    Args:
+        sandbox: fresh sandbox with the base tree.
+        workdir: directory of the tree.
+        patch: the patch.
+        timeout: time limit for git, in seconds.
+
     Returns:
-        None when it was applied, else git's own words why not, in one line.
+        None if it was applied, else git's reason in one line.
     """
     scratch = scratch_path()
     paths = {path for file in scan_diff(patch.data) for path in (file.old_path, file.new_path) if path is not None}
@@ -259,7 +275,14 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
 async def restore_files(
     sandbox: Sandbox, workdir: str, commit: str, restore: Sequence[str], remove: Sequence[str]
 ) -> str | None:
-    """Put files back to their state in a commit, and remove others, in a sandbox where no agent has been.
+    """Restore files from a commit and remove others, in a sandbox that no agent has used.
+
+    Args:
+        sandbox: the sandbox.
+        workdir: directory of the tree.
+        commit: commit to restore from.
+        restore: paths to restore.
+        remove: paths to remove.
 
     Returns:
         None, or why it failed.
@@ -293,7 +316,7 @@ GIT -c user.name=heats -c user.email=heats@localhost -c commit.gpgSign=false com
 
 
 async def renew_history(sandbox: Sandbox, workdir: str) -> None:
-    """Replace the repository by one whose only commit is the tree as it stands: nothing in it tells what it was.
+    """Replace the repository with one whose only commit is the current tree, so that it reveals nothing of the past.
 
     Raises:
         SetupFailed: it could not be done.
@@ -305,12 +328,18 @@ async def renew_history(sandbox: Sandbox, workdir: str) -> None:
 
 
 async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[str, str]:
-    """SHA-256 of files by their path, as they are now; those that are not there are left out."""
+    """SHA-256 of the current files by path; missing files are dropped.
+
+    Args:
+        sandbox: the sandbox.
+        workdir: directory that relative paths refer to.
+        paths: paths of the files.
+    """
     if not paths:
         return {}
     listing = scratch_path(".list")
     await sandbox.write_file(listing, b"".join(path.encode() + b"\0" for path in paths))
-    # One line for a file, in order, so that no name has to be read back.
+    # One line per file, in order, so that names need not be parsed.
     each = 'for file; do sha256sum <"$file" || echo missing; done'
     command = f"xargs -0 sh -c {shlex.quote(each)} sh <{listing} 2>/dev/null; rm -f {listing}"
     result = await sandbox.exec(command, timeout=120, cwd=workdir)

@@ -1,4 +1,4 @@
-"""Entry point of the program, which imports nothing before it can tell Ctrl-C in one line: imports are slow."""
+"""Program entry point. Imports are slow, so nothing is imported before Ctrl-C can be reported in one line."""
 
 import gc
 import os
@@ -9,13 +9,13 @@ from heats.packages import replaced
 
 def main() -> None:
     """Run the command line; see `heats.cli.main`."""
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # else the import fails where git is missing
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # otherwise the import fails if git is missing
     told = replaced()
     if told is not None:
         sys.stderr.write(f"heats: {told}\n")
         sys.exit(6)
     try:
-        # What imports make is no garbage: to look for some among it, again and again, is a fifth of its start.
+        # Imports create no garbage, yet repeated collections would take a fifth of the start-up time.
         gc.disable()
         from heats.cli import main as run
 

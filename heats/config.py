@@ -1,24 +1,27 @@
-"""Configuration: frozen models, read from YAML layers and `key=value` strings laid over one another.
+"""Configuration: frozen models, read from layers of YAML and `key=value` strings.
 
-The preset `configs/default.yaml` is always the lowest layer; a file or a string given with `-c` changes only what it
-names. Each room owns the model of its section.
+The preset `configs/default.yaml` is always the lowest layer; each file or string given with `-c` changes only the keys
+it names. The model of each section belongs to its room.
 """
 
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from agents.config import AgentConfig
 from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
+from core.errors import UnknownPart
 from core.record import Config
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
@@ -27,7 +30,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,
@@ -41,26 +44,29 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "summarizer_model": WHERE_SERVED,
     "judge_model": WHERE_SERVED,
 }
-"""What a run may change and still be the same run: speed, budgets and where the same model is served."""
+"""What may change between invocations of the same run: speed, budgets, and where the same model is served."""
+
+
+_LEAST_WORKERS = 4
 
 
 class RefineConfig(Config):
-    """How a heat uses the one before it (PDR).
+    """How a heat uses the previous one (PDR).
 
     Attributes:
-        context: `select-k` gives every rollout the K that the tournament kept, `random-k` K drawn for each rollout,
-            `single` its own predecessor.
-        view: what it is told of them: their summaries alone, or also how they did in the comparison, their changes (as
-            text, and as files that apply), what was executed, and why the others lost.
-        chars: characters of all that.
-        change_chars: characters of one change in that.
-        fresh_share: share of a later heat's rollouts that get no context, so that an all-failed context cannot
-            drag down the whole heat.
-        keep_candidates: the kept candidates of earlier heats play in the final tournament as well.
-        stop_when_verified: no further heat once a candidate is verified.
+        context: `select-k` gives every rollout the K candidates that the tournament kept, `random-k` K candidates drawn
+            for each rollout, `single` its own predecessor; or `module:Class`, your own context rule.
+        view: what rollouts see of these candidates: their summaries alone, or also how they did in the comparison,
+            their changes (as text, and as files that apply), their test results, and why the others lost.
+        chars: maximum characters of the whole context.
+        change_chars: maximum characters of one change in it.
+        fresh_share: share of a later heat's rollouts that get no context, so that a context of failures cannot drag
+            down the whole heat.
+        keep_candidates: the kept candidates of earlier heats also play in the final tournament.
+        stop_when_verified: play no further heat once a candidate is verified.
     """
 
-    context: Literal["select-k", "random-k", "single"] = "select-k"
+    context: str = "select-k"
     view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
     chars: int = Field(24_000, ge=1000)
     change_chars: int = Field(6000, ge=200)
@@ -68,9 +74,34 @@ class RefineConfig(Config):
     keep_candidates: bool = True
     stop_when_verified: bool = False
 
+    @field_validator("context")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return CONTEXT_RULES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
+
+
+Switch = bool | Literal["auto"]
+
+
+class ExecutionConfig(Config):
+    """What executed evidence beside the task's own test command may use.
+
+    Attributes:
+        existing_s: seconds that one run of the project's own tests may take on the base; slow ones are left out.
+        task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
+        sandboxes: for one task, likewise.
+    """
+
+    existing_s: float = Field(120.0, gt=0)
+    task_s: float = Field(3600.0, gt=0)
+    sandboxes: int = Field(500, ge=1)
+
 
 class LimitsConfig(Config):
-    """Ceilings of the whole run, of each task and of each rollout."""
+    """Limits of the whole run, of each task and of each rollout."""
 
     run: Limits = Limits()
     task: Limits = Limits()
@@ -78,39 +109,44 @@ class LimitsConfig(Config):
 
 
 class WeightedModel(ModelConfig):
-    """One model of a mix: what it does not set is as in `model`. `weight` is its share of a heat's rollouts."""
+    """One model of a mix; unset fields are taken from `model`. `weight` is its share of a heat's rollouts."""
 
     weight: float = Field(1.0, gt=0)
 
 
 class HeatsConfig(Config):
-    """Everything that can be set. N, K and T are here, G and V in `tournament`.
+    """The complete configuration. N, K and T are here, G and V in `tournament`.
 
     Attributes:
-        rollouts: N, rollouts of a heat.
+        rollouts: N, rollouts per heat.
         iterations: T, heats.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
+        regression: run the project's own tests that pass on the base on every different patch; those that fail then
+            count against it, within its evidence class and before votes. `auto`: where there is no test command.
         cross_execution: run the tests that each rollout wrote on every candidate's patch; they rank candidates of the
-            same evidence class before votes.
-        grade: grade every rollout with the env's hidden tests after the selection, where there are some.
-        workers: sandboxes at work at the same time.
-        retries: further attempts when infrastructure fails, by class of failure.
-        models: a mix over the rollouts of a heat; summaries and votes stay with `model`, or with the first of them.
-        temperatures: over the rollouts of a heat, in turn for each model, in place of the model's own.
-        allow_passing: go on when the tests already pass on the base commit.
-        keep_state: keep the end state of sandboxes as images, for tasks that hand one in: the `winner`'s, or `all`.
-        within_timeout: the time-out that a task has for its agent holds for everything: rollouts, summaries, votes.
-        select_share: part of each heat's time that is then kept for summaries and votes.
+            same evidence class before votes. `auto`: where a heat has different patches of one evidence class.
+        grade: after the selection, grade every rollout with the env's hidden tests, if there are any.
+        workers: maximum number of sandboxes working at the same time. None means one for each processor, at least 4,
+            and no more than `model.max_concurrency` allows.
+        retries: additional attempts after infrastructure failures, by class of failure.
+        models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
+        temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
+        allow_passing: continue if the tests already pass on the base commit.
+        keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
+        within_timeout: a task's agent time-out covers everything: rollouts, summaries, votes.
+        select_share: with `within_timeout`, share of each heat's time reserved for summaries and votes.
     """
 
     seed: int = 0
     rollouts: int = Field(4, ge=1, le=1024)
     iterations: int = Field(2, ge=1, le=16)
     select_k: int = Field(2, ge=1)
-    workers: int = Field(4, ge=1)
+    workers: int | None = Field(None, ge=1)
     evidence: bool = True
-    cross_execution: bool = False
+    regression: Switch = "auto"
+    cross_execution: Switch = "auto"
+    execution: ExecutionConfig = ExecutionConfig()
     grade: bool = True
     retries: RetriesConfig = RetriesConfig()
     allow_passing: bool = False
@@ -138,20 +174,30 @@ class HeatsConfig(Config):
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
         return self
 
+    @property
+    def at_once(self) -> int:
+        """Sandboxes at work at the same time."""
+        if self.workers is not None:
+            return self.workers
+        most = max(_LEAST_WORKERS, os.cpu_count() or 1)
+        if self.model is None or self.model.max_concurrency is None:
+            return most
+        return min(most, self.model.max_concurrency * max(1, len(self.model.base_urls)))
+
     def identity(self) -> dict[str, Any]:
-        """What decides results, for the run's manifest; no URLs, no key names."""
+        """The settings that affect results, for the run's manifest; no URLs, no key names."""
         return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:
-    """Lay `layers` over the default preset, then `overrides`.
+    """Merge `layers` over the default preset, then `overrides`.
 
     Args:
         layers: YAML files, names of presets (`paper`, `quick`) or `dotted.key=value` strings, lowest first.
-        overrides: dotted keys from command-line options; None values are left out.
+        overrides: values by dotted key from command-line options; None values are ignored.
 
     Raises:
-        UsageError: a file that cannot be read, or a key or value that does not exist; names it and the nearest key.
+        UsageError: an unreadable file, or an unknown key or value; names it and the nearest valid key.
     """
     merged = _read_yaml(preset("default"))
     for layer in layers:
@@ -182,7 +228,7 @@ def presets() -> tuple[str, ...]:
 
 
 class _BlockDumper(yaml.SafeDumper):
-    """Writes prompts as readable blocks."""
+    """Dumps prompts as readable blocks."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
@@ -238,8 +284,8 @@ def _explain(error: ValidationError) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(first["loc"][-1]), _keys_beside(first["loc"]), n=1)
-        hint = f"; did you mean {near[0]}?" if near else "; --print-config shows every key"
-        return f"configuration: there is no key {where}{hint}{more}"
+        hint = f"; did you mean {near[0]}?" if near else "; --print-config lists all keys"
+        return f"configuration: unknown key {where}{hint}{more}"
     message = first["msg"].removeprefix("Value error, ")
     return f"configuration: {where + ': ' if where else ''}{message}{more}"
 

@@ -1,16 +1,16 @@
-"""What a user can meet, and the exit code each ends with.
+"""Errors that users can encounter, and the exit code of each.
 
 * HeatsError              exit code
   + UsageError            2    a bad flag, key, file or directory
-  + PreflightFailed       6    no sandbox, image, endpoint, test command or disk
-  + RunInUse              2    another process works in the same run directory
+  + PreflightFailed       6    no sandbox, image, endpoint, test command or disk space
+  + RunInUse              2    another process is using the run directory
   + InfrastructureFailed  3    sandboxes kept failing
-  + PatchRefused          4    a patch is not proposed: nothing proves it, or it changes what it must not
+  + PatchRefused          4    a patch is not proposed: it is unproven, or changes what it must not
   + RemoteFailed          3    a remote repository or its API refused, or did not answer
 
-Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal, 4 no verified
-patch, 5 a limit was reached first, 7 a patch that passes the tests without being verified, 8 a lot chose the result
-because no vote on it could be read, 130 and 143 after a signal.
+Every message is one line that says what to do. Exit codes without an exception: 0 done, 1 internal error, 4 no verified
+patch, 5 a limit was reached first, 7 a patch that passes the tests without being verified, 8 the result was chosen at
+random because no vote on it could be read, 130 and 143 after a signal.
 """
 
 from enum import IntEnum
@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 
 
 class HeatsError(ExpectedError):
-    """Base of what a user is told in one line."""
+    """Base of errors that are reported to the user in one line."""
 
     exit_code = ExitCode.INTERNAL
 
@@ -47,7 +47,7 @@ class UsageError(HeatsError):
 
 
 class PreflightFailed(HeatsError):
-    """Something the run needs is not there; nothing was spent."""
+    """Something the run needs is missing; nothing was spent."""
 
     exit_code = ExitCode.PREFLIGHT
 
@@ -57,18 +57,18 @@ class RunInUse(UsageError):
 
 
 class InfrastructureFailed(HeatsError):
-    """Sandboxes kept failing; what is done is kept and the same command tries again."""
+    """Sandboxes kept failing; finished work is kept, and the same command tries again."""
 
     exit_code = ExitCode.INFRASTRUCTURE
 
 
 class PatchRefused(HeatsError):
-    """A patch that must not be proposed as it is; the message says why and what would allow it."""
+    """The patch must not be proposed as it is; the message says why and what would allow it."""
 
     exit_code = ExitCode.NOT_VERIFIED
 
 
 class RemoteFailed(HeatsError):
-    """A remote or its API refused or did not answer; what is done stays and the same command goes on."""
+    """A remote or its API refused or did not answer; finished work is kept, and the same command resumes."""
 
     exit_code = ExitCode.INFRASTRUCTURE

@@ -1,4 +1,4 @@
-"""How figures are written for a person: the same everywhere, in terminals, Markdown and HTML."""
+"""Format figures for display: the same in terminals, Markdown and HTML."""
 
 import json
 import re
@@ -22,7 +22,7 @@ STATUS_WORDS = {
     "budget": "budget exhausted",
     "running": "not finished",
 }
-"""A task's status in words; `solved` and `not_solved` are hidden tests' verdict on the choice."""
+"""A task's status in words; `solved` and `not_solved` are the hidden tests' verdict on the choice."""
 
 INFRASTRUCTURE_EXITS: tuple[ExitKind, ...] = ("model_error", "sandbox_lost")
 """Exits that say nothing about the attempt: the model or the machine failed."""
@@ -31,19 +31,19 @@ INFRASTRUCTURE_EXITS: tuple[ExitKind, ...] = ("model_error", "sandbox_lost")
 def count(number: float) -> str:
     """A count: `950`, `12.3 k`, `4.56 M`."""
     if abs(number) >= 1e4:
-        shown = float(f"{number:.3g}")  # rounded first, or 999,600 would be `1e+03 k`
+        shown = float(f"{number:.3g}")  # rounded first, or 999,600 would become `1e+03 k`
         size, unit = next(one for one in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(shown) >= one[0])
         return f"{shown / size:.4g} {unit}"
     return f"{number:g}" if number == int(number) else f"{number:.1f}"
 
 
 def percent(share: float | None) -> str:
-    """A share of one: `66.7 %`; a dash when it is not known."""
+    """A fraction as `66.7 %`; a dash if it is unknown."""
     return "\u2013" if share is None else f"{share * 100:.1f} %"
 
 
 def money(amount: float) -> str:
-    """US dollars: two digits after the point, four below a cent's worth."""
+    """US dollars: two decimals, or four for less than a cent."""
     return f"${amount:,.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}"
 
 
@@ -56,7 +56,7 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A stop watch: `1:07`, `2:03:44`."""
+    """Elapsed time: `1:07`, `2:03:44`."""
     minutes, rest = divmod(max(int(seconds), 0), 60)
     return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
@@ -70,35 +70,43 @@ def size(amount: float) -> str:
 
 
 def several(number: int, noun: str, plural: str = "") -> str:
-    """`1 step`, `3 steps`, `2 matches`."""
+    """A number with its noun: `1 step`, `3 steps`, `2 matches`.
+
+    Args:
+        number: the count.
+        noun: the singular.
+        plural: the plural, if it is not formed with -s.
+    """
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def votes(number: float) -> str:
-    """Votes for somebody, `5`, or the sum of a judge's probabilities over the orders, `1.62`."""
+    """Votes for a candidate, `5`, or the sum of a judge's probabilities over the orders, `1.62`."""
     return f"{number:.2f}" if number != int(number) else f"{int(number)}"
 
 
 def decision(match: Match) -> str:
-    """How a match was decided where its votes alone do not say it; empty for a match that votes decided."""
+    """How a match was decided if not by its votes alone; empty if votes decided."""
     return {
         "evidence": "by evidence",
         "bye": "no opponent",
         "tie-break": "a tie, settled by tie-breaks",
-        "unheard": "no vote could be read, a lot says who goes on",
+        "unheard": "no vote could be read, so the winner was chosen at random",
         "votes": "",
     }[match.decided_by]
 
 
 def spent(usage: Usage) -> str:
-    """A ledger's totals on one line."""
+    """A ledger's totals, on one line."""
     cached = f", {percent(usage.cached_tokens / usage.prompt_tokens)} cached" if usage.cached_tokens else ""
     parts = [several(usage.calls, "call"), f"{count(usage.tokens)} tokens{cached}", money(usage.cost_usd)]
+    if usage.sandbox_s >= 1:
+        parts.append(f"{duration(usage.sandbox_s)} of sandboxes for evidence")
     return " \u00b7 ".join(parts)
 
 
 def tests(report: TestReport | None) -> str:
-    """What a run of the tests said: `failed: 3 failed, 5 passed`."""
+    """Result of a test run: `failed: 3 failed, 5 passed`."""
     if report is None:
         return "not run"
     found = [(len(report.ids("failed", "error")), "failed"), (len(report.ids("passed")), "passed")]
@@ -114,12 +122,12 @@ def ending(exit: Exit | ExitKind | None) -> str:
 
 
 def short(rollout: str) -> str:
-    """`heat-0/rollout-03` as `0/03`, for places with little room."""
+    """`heat-0/rollout-03` as `0/03`, for tight spaces."""
     return RolloutId.parse(rollout).short if RolloutId.matches(rollout) else rollout
 
 
 def command(arguments: str) -> str:
-    """The command in a tool call's arguments, whole or cut short; the arguments as written where there is none."""
+    """The command in a tool call's arguments, complete or truncated; the raw arguments if there is no command."""
     try:
         read = json.loads(arguments)
         found = read.get("command") if isinstance(read, dict) else None
@@ -135,12 +143,12 @@ _CUT_COMMAND = re.compile(r'\s*\{\s*"command"\s*:\s*"((?:[^"\\]|\\["\\/bfnrt]|\\
 
 
 _ROOM = 120
-"""Columns of a line that goes into a file or a pipe."""
+"""Columns of a line written to a file or a pipe."""
 _LEAST = 8
 
 
 def columns() -> int:
-    """How wide a printed table may be: as wide as the terminal, or 120."""
+    """Maximum width of a printed table: the terminal's width, or 120."""
     return max(shutil.get_terminal_size((_ROOM, 24)).columns, 40)
 
 
@@ -153,14 +161,15 @@ def aligned(
     middle: Collection[int] = (),
     drop: Sequence[str] = (),
 ) -> list[str]:
-    """Rows as lines of at most `width` characters, with two spaces between their columns; the first row is the head.
+    """Format rows as lines of at most `width` characters, with two spaces between columns; the first row is the header.
 
     Args:
-        right: places of the columns that are set to the right.
-        cut: places of columns that may be shortened, the first of them first.
-        middle: those that are shortened in the middle, such as paths, whose ends say the most.
-        drop: beginnings of the names of columns that may be left out, the first of them first. A last line says which
-            ones were.
+        rows: cells of each row, header first.
+        width: maximum line length in characters.
+        right: indexes of right-aligned columns.
+        cut: indexes of columns that may be shortened, in order of preference.
+        middle: columns to shorten in the middle, such as paths, whose ends matter most.
+        drop: prefixes of column names that may be dropped, in order of preference; a last line names the dropped ones.
     """
     shown = list(range(len(rows[0])))
     widths = [max(len(row[place]) for row in rows) for place in shown]
@@ -189,7 +198,7 @@ def aligned(
             _cell(_cut(row[place], widths[place], place in middle), widths[place], place in right) for place in shown
         ]
         lines.append("  ".join(cells).rstrip())
-    return [*lines, f"(not shown, for want of room: {', '.join(gone)})"] if gone else lines
+    return [*lines, f"(not shown: {', '.join(gone)})"] if gone else lines
 
 
 def _cut(text: str, width: int, middle: bool) -> str:

@@ -1,7 +1,7 @@
-"""Whether heats' own packages are the ones that Python finds. Imports nothing of them: they may be somebody else's.
+"""Check that Python finds heats' own packages. Imports none of them, as they may belong to another distribution.
 
-heats ships several top-level names. Another distribution that ships one of them (`agents` is also openai-agents') takes
-its place when it is installed into the same environment, and so does a folder of that name on Python's path.
+heats ships several top-level names. Another distribution that ships the same name (`agents` is also openai-agents')
+overwrites it when installed into the same environment; a folder of that name on Python's path shadows it.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from pathlib import Path
 
 PACKAGES = ("core", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 """Top-level packages that ship with heats, beside `heats` itself."""
-_WAY_OUT = "install heats in an environment of its own (`uv tool install heats` or `pipx install heats`)"
+_WAY_OUT = "install heats in a separate environment (`uv tool install heats` or `pipx install heats`)"
 
 
 def replaced() -> str | None:
-    """Which of heats' packages is not heats', and the way out, in one line; None where all of them are."""
+    """A package that was replaced, and the remedy, in one line; None if all packages are ours."""
     home = Path(__file__).resolve().parent.parent
     hashes = _recorded()
     for name in PACKAGES:
@@ -36,7 +36,7 @@ def replaced() -> str | None:
 
 
 def _recorded() -> dict[str, str]:
-    """Hashes of the packages' `__init__.py` as they were installed; none in a development install."""
+    """Hashes of the packages' `__init__.py` as installed; empty for a development install."""
     try:
         record = metadata.distribution("heats").read_text("RECORD") or ""
     except metadata.PackageNotFoundError:
@@ -52,6 +52,6 @@ def _hash(path: Path) -> str:
 
 
 def _owner(name: str) -> str:
-    """Another distribution that says it ships the package."""
+    """Another distribution that claims to ship the package."""
     owners = {owner for owner in metadata.packages_distributions().get(name, ()) if owner != "heats"}
     return ", ".join(sorted(owners))

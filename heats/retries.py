@@ -1,4 +1,4 @@
-"""Failures of infrastructure by class, and how often each is tried again. None of them is an answer of the agent."""
+"""Classes of infrastructure failures, and how often each is retried. None of them is an answer of the agent."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,22 +11,23 @@ from core.record import Config
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError, SandboxStartError
 
 FailureClass = Literal["image", "sandbox_start", "sandbox_lost", "endpoint", "budget", "internal"]
-"""Of a rollout: its image is gone, its sandbox did not start or died, no model answered, heats itself failed; or the
-limit of its task or run cut it off, which is no failure, but is gone on with likewise once the limit is raised."""
+"""Why a rollout ended early: its image is missing, its sandbox did not start or died, no model answered, a limit of
+its task or run was reached (`budget`: not a failure, but resumed once the limit is raised), or heats itself failed.
+"""
 
 FAILED_EXITS: Mapping[ExitKind, FailureClass] = {"sandbox_lost": "sandbox_lost", "model_error": "endpoint"}
 
 
 class RetriesConfig(Config):
-    """Further attempts by class of failure; a run that goes on later tries again whatever it finds failed.
+    """Number of retries by class of failure; resuming a run later retries every failure it finds.
 
     Attributes:
-        sandbox_start: of a rollout whose sandbox did not start.
-        sandbox_lost: of a rollout whose sandbox died; it starts over.
-        endpoint: of a rollout whose model did not answer; it goes on where it was.
-        grading: of a grade that says nothing, in a fresh sandbox each.
-        task: of a whole task that had no result, after all others; not with one task.
-        wait_s: before the second attempt, doubled before each further one.
+        sandbox_start: retries for a rollout whose sandbox did not start.
+        sandbox_lost: retries for a rollout whose sandbox died; it starts over.
+        endpoint: retries for a rollout whose model did not answer; it continues where it was.
+        grading: retries for an invalid grade, each in a fresh sandbox.
+        task: retries for a whole task without a result, after all other tasks; not for a single task.
+        wait_s: seconds before the first retry, doubled before each further one.
     """
 
     sandbox_start: int = Field(2, ge=0)
@@ -37,7 +38,7 @@ class RetriesConfig(Config):
     wait_s: float = Field(2.0, ge=0)
 
     def allowed(self, failure: FailureClass) -> int:
-        """Further attempts after failures of one class; only some of them may pass by themselves."""
+        """Number of retries for a class of failure; only some classes can be transient."""
         return 0 if failure in ("image", "budget", "internal") else int(getattr(self, failure))
 
 
@@ -49,7 +50,7 @@ class RetryBudget:
         self._failed: dict[FailureClass, int] = {}
 
     async def again(self, failure: FailureClass) -> bool:
-        """Whether to try again after one more failure of this class; waits as long as is due before it says yes."""
+        """Whether to try again after another failure of this class; if so, waits first."""
         number = self._failed[failure] = self._failed.get(failure, 0) + 1
         if number > self._config.allowed(failure):
             return False
@@ -58,7 +59,7 @@ class RetryBudget:
 
 
 def class_of(error: SandboxError) -> FailureClass:
-    """The class of an error that the sandbox room raised around an attempt."""
+    """The class of a sandbox error raised around an attempt."""
     match error:
         case ImageMissing():
             return "image"

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks for an orderly end, the second ends at once."""
+"""Ctrl-C and SIGTERM: the first signal requests an orderly shutdown, the second ends the process at once."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and did; what was finished is stored.
+    """The run was stopped by a signal; finished work is stored.
 
     Attributes:
         exit_code: 128 + the signal's number.
@@ -24,13 +24,13 @@ class Interrupted(BaseException):
 
 
 def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
-    """`asyncio.run` with an orderly end on SIGINT, SIGTERM and SIGHUP.
+    """`asyncio.run` with an orderly shutdown on SIGINT, SIGTERM and SIGHUP.
 
-    The first signal cancels the work, which closes its sandboxes; a second one ends the process at once (left-overs
-    are removed by the next start or `heats gc`).
+    The first signal cancels the work, which closes its sandboxes. A second one ends the process at once; left-overs are
+    removed by the next start or `heats gc`.
 
     Raises:
-        Interrupted: a signal came.
+        Interrupted: a signal arrived.
     """
     received: list[int] = []
 
@@ -56,10 +56,10 @@ def run_interruptibly(main: Coroutine[None, None, Result]) -> Result:
 
 
 def _leave(number: int) -> None:
-    """End at once. A display that draws has hidden the terminal's cursor and cannot bring it back any more."""
+    """Exit at once. A live display has hidden the terminal's cursor and can no longer restore it."""
     cursor = b"\x1b[?25h\n" if sys.stderr.isatty() else b""
     name = signal.Signals(number).name
-    line = f"heats: ended at once by {name}; the same command goes on, and `heats gc` removes what is left over\n"
+    line = f"heats: killed by {name}; run the same command to resume, and `heats gc` to remove leftovers\n"
     with suppress(OSError):
         os.write(sys.stderr.fileno(), cursor + line.encode())
     os._exit(128 + number)

@@ -72,7 +72,7 @@ async def attest(channel: Channel, spec: SandboxSpec, nonce: str, *, seccomp: bo
     request = Request(nonce, command.encode(), "/", {"BASH_ENV": ""})
     result = await channel.run(request, timeout=_PROBE_S, limit=1 << 18)
     if result.exit_code == _NO_WORKDIR:
-        raise SandboxStartError(f"the sandbox's user cannot make the working directory {spec.workdir}")
+        raise SandboxStartError(f"the sandbox user cannot create the working directory {spec.workdir}")
     if result.exit_code != _ALIVE:
         raise SandboxStartError(f"the sandbox does not run commands: {result.status} {result.text().strip()[-200:]}")
     report = result.stdout.decode("utf-8", "replace")
@@ -122,11 +122,11 @@ def judge(
     if seccomp and fields.get("Seccomp") != "2":
         missed.append(f"Seccomp is {fields.get('Seccomp')}")
     found = [line.removeprefix("found: ") for line in report.splitlines() if line.startswith("found: ")]
-    missed += [f"{one} is there" for one in found]
+    missed += [f"{one} is present" for one in found]
     rows = [line.partition(":") for line in network_devices.splitlines() if not line.startswith("found: ")]
     interfaces = {name.strip() for name, colon, _ in rows if colon}
     if "lo" not in interfaces and network == "none":
-        missed.append("the network probe said nothing")
+        missed.append("the network probe printed nothing")
     if network == "none" and interfaces - {"lo"}:
         # The kernel adds tunnel devices to every namespace; they are down and unconnected.
         leads = sorted(name for name in interfaces - {"lo"} if not name.startswith(_KERNEL_DEVICES))
@@ -155,7 +155,7 @@ def checked_mounts(mounts: Mapping[str, str], private: Collection[Path] = ()) ->
         if reason := refuse_private(source, private):
             raise SandboxStartError(f"refused to mount {host}: {reason}")
         if source.parts[1] in ("proc", "sys", "dev"):
-            raise SandboxStartError(f"refused to mount {host}: kernel interfaces are not shared")
+            raise SandboxStartError(f"refused to mount {host}: kernel interfaces must not be shared")
         if not posixpath.isabs(target) or posixpath.normpath(target) != target or target == "/" or ":" in target + host:
             raise SandboxStartError(f"not usable as a mount target: {target}")
         checked[str(source)] = target

@@ -95,7 +95,7 @@ class BubblewrapBackend:
         flags = ["--unshare-all", "--unshare-user", "--die-with-parent", "--cap-drop", "ALL", "--ro-bind", "/", "/"]
         problem = await _try([program, *flags, "--", "/bin/sh", "-c", "exit 0"])
         if problem:
-            raise BackendUnavailable(f"bwrap cannot make a sandbox here: {problem}")
+            raise BackendUnavailable(f"bwrap cannot create a sandbox on this machine: {problem}")
         nested = not await _try([program, *flags, "--disable-userns", "--", "/bin/sh", "-c", "exit 0"])
         return cls(config, program, frozenset({"--disable-userns"} if nested else ()))
 
@@ -110,17 +110,19 @@ class BubblewrapBackend:
         roots = {image: Path(image) for image in images if image != HOST_IMAGE}
         missing = tuple(sorted(image for image, root in roots.items() if not (root / "usr").is_dir()))
         if missing:
-            raise ImageMissing(missing, f"for bubblewrap an image is a root directory, or `{HOST_IMAGE}`")
+            raise ImageMissing(missing, f"a bubblewrap image is a root directory, or `{HOST_IMAGE}`")
         for image, root in sorted(roots.items()):
             if reason := refuse_private(root, self._config.private_dirs):
-                raise BackendUnavailable(f"{image} is not usable as an image: {reason}; unpack a root of its own")
+                raise BackendUnavailable(
+                    f"{image} is not usable as an image: {reason}; unpack a separate root directory"
+                )
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
         spec = replace(spec, image=spec.image or self._config.image or self.default_image)
         await self.preflight([spec.image])
         if spec.network != "none":
-            raise SandboxStartError("bubblewrap can only share the host's network, which is refused; use docker")
+            raise SandboxStartError("bubblewrap could only share the host's network, which is not allowed: use docker")
         mounts = checked_mounts(spec.read_only_mounts, self._config.private_dirs)
         refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
         scratch = make_scratch(self._config.scratch(), self.name, spec.labels)

@@ -76,7 +76,7 @@ class Channel:
         words = await self._ask("hello", limit_s=limit_s)
         self.shell = words[0] if words else "sh"
         if words[-1:] == ["none"]:
-            raise SandboxStartError("the image has none of setsid, perl and python3; commands need one of them")
+            raise SandboxStartError("the image needs one of setsid, perl and python3 to run commands")
 
     async def run(self, request: Request, *, timeout: float, limit: int) -> ExecResult:
         """Run one command until its completion record arrives.

@@ -283,7 +283,7 @@ class ContainerMachine:
     async def _through_client(self, argv: list[str]) -> Transport:
         docker = shutil.which("docker")
         if docker is None:
-            raise BackendUnavailable("this channel needs the docker command line client on PATH")
+            raise BackendUnavailable("this channel needs the docker command-line client on PATH")
         env = self.engine.cli_environment()
         user = ["-u", self._user] if self._user is not None else []
         try:

@@ -74,7 +74,7 @@ class DaemonExec:
                     await asyncio.sleep(_SETTLE_S / _SETTLE_STEPS)
                     if (code := await self.ended()) is not None:
                         return code
-                raise TransportClosed("the daemon ended the output of a command that goes on")
+                raise TransportClosed("the daemon closed the output of a running command")
 
     async def ended(self) -> int | None:
         """Return the exit code, or None while the command runs.

@@ -70,7 +70,7 @@ class DiskWatch:
         for name, written in (await self._measure(tuple(self._watched))).items():
             sandbox = self._watched.get(name)
             if sandbox is not None and written > sandbox.spec.limits.disk_mb << 20:
-                _log.warning("%s wrote %d MiB and is ended", name, written >> 20)
+                _log.warning("%s wrote %d MiB and is stopped", name, written >> 20)
                 limit = f"more than {sandbox.spec.limits.disk_mb} MiB on the disk (disk_mb)"
                 await sandbox.end_with(DiskLimitExceeded(f"{name} wrote {limit}: {written >> 20} MiB"))
 
@@ -87,4 +87,4 @@ def refuse_below_floor(directory: Path, floor_mb: int) -> None:
         return
     free_mb = (about.f_bavail * about.f_frsize) >> 20
     if free_mb < floor_mb:
-        raise SandboxStartError(f"{free_mb} MiB are free in {directory}, fewer than the {floor_mb} of free_floor_mb")
+        raise SandboxStartError(f"{free_mb} MiB are free in {directory}, below free_floor_mb ({floor_mb})")

@@ -115,7 +115,7 @@ class DockerBackend:
                 raise
             sandbox = await self._start(spec, with_pipes=False)
             if not self._pipes_work:  # if pipes worked before, this start was merely too slow, on a busy machine
-                _log.warning("containers start without pipes from now on: %s", error)
+                _log.warning("from now on containers start without pipes: %s", error)
                 self._use_pipes = False
         return sandbox
 

@@ -142,7 +142,7 @@ class Engine:
                 if time.monotonic() + _LOOK_S > end:
                     return False
             if not logged:
-                _log.warning("the Docker daemon at %s is gone: waiting until it is back", self.address)
+                _log.warning("the Docker daemon at %s stopped answering; waiting for it to come back", self.address)
                 logged = True
             await asyncio.sleep(_LOOK_S)
 

@@ -63,7 +63,7 @@ async def kept_states(config: SandboxConfig | None = None, *, remove: bool = Tru
     try:
         backend = await DockerBackend.open(config or SandboxConfig())
     except SandboxError as error:
-        _log.warning("kept states were not looked for: %s", error)
+        _log.warning("could not look for kept states: %s", error)
         return ()
     try:
         images = Images.of(backend)
@@ -81,7 +81,7 @@ async def _containers(config: SandboxConfig, remove: bool) -> list[LeftOver]:
     try:
         backend = await DockerBackend.open(config)
     except SandboxError as error:
-        _log.warning("containers were not looked for: %s", error)
+        _log.warning("could not look for containers: %s", error)
         return []
     try:
         found = await backend.leftovers()

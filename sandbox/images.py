@@ -61,7 +61,7 @@ class Images:
             BackendUnavailable: the backend does not use Docker images.
         """
         if not isinstance(backend, DockerBackend):
-            raise BackendUnavailable(f"this needs Docker images, and the sandbox backend is {backend.name}")
+            raise BackendUnavailable(f"this needs Docker images, but the sandbox backend is {backend.name}")
         return cls(backend.engine)
 
     async def has(self, image: str) -> bool:
@@ -128,7 +128,7 @@ class Images:
         """Run a docker command. The client is used because only it supports BuildKit."""
         docker = shutil.which("docker")
         if docker is None:
-            raise BackendUnavailable("building and pulling images needs the docker command line client on PATH")
+            raise BackendUnavailable("building and pulling images needs the docker command-line client on PATH")
         passed = {name: value for name, value in os.environ.items() if name.startswith(("DOCKER_", "BUILDKIT_"))}
         process = await asyncio.create_subprocess_exec(
             docker,
@@ -143,7 +143,7 @@ class Images:
             async with asyncio.timeout(timeout_s):
                 output, _ = await process.communicate()
         except TimeoutError:
-            raise ImageBuildFailed(f"{what}: not done within {timeout_s:g} s") from None
+            raise ImageBuildFailed(f"{what}: not finished within {timeout_s:g} s") from None
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -254,7 +254,7 @@ async def as_user(sandbox: Sandbox, user: str | None) -> AsyncIterator[Sandbox]:
         channel = await other.connect()
         yield ChannelSandbox(other, sandbox.spec, channel)
     except (ChannelBroken, TransportClosed) as error:
-        raise SandboxLost(f"no command can be run as {user}: {error}") from error
+        raise SandboxLost(f"cannot run commands as {user}: {error}") from error
     finally:
         await other.leave()
 

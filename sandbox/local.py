@@ -63,7 +63,7 @@ class LocalBackend:
         except BaseException as error:
             await asyncio.shield(machine.destroy())
             if isinstance(error, ChannelBroken | TransportClosed):
-                raise SandboxStartError(f"no shell answers on this machine: {error}") from error
+                raise SandboxStartError(f"cannot start a shell on this machine: {error}") from error
             raise
         machine.channel = channel
         placed = replace(spec, workdir=str(scratch / "work"))

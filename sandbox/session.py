@@ -223,7 +223,7 @@ class ChannelSandbox:
             if channel.broken and self._ended_by is not None:
                 raise self._ended_by
             if channel.broken and await self._died():
-                raise SandboxLost(f"{self.machine.name} ended while a command ran ({channel.broken})")
+                raise SandboxLost(f"{self.machine.name} ended while a command was running ({channel.broken})")
             if not self._persistent and not channel.broken:
                 channel.tainted = True
             return result
@@ -283,7 +283,7 @@ class ChannelSandbox:
                 channel.broken = channel.broken or str(error)
                 if await self.machine.alive() is False:
                     break
-        raise SandboxLost(f"{self.machine.name} cannot be reached any more")
+        raise SandboxLost(f"{self.machine.name} can no longer be reached")
 
     def _check_open(self) -> None:
         if self._closed:

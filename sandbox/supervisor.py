@@ -122,7 +122,7 @@ class Request:
         parts = [f"cd -- {shlex.quote(self.cwd)} || exit 126"]
         for name, value in self.env.items():
             if not _NAME.match(name) or name.startswith("_h_") or name in _READ_ONLY:
-                raise ValueError(f"not usable as an environment name: {name!r}")
+                raise ValueError(f"not a valid environment variable name: {name!r}")
             parts.append(f"export {name}={shlex.quote(value)}")
         setup = "\n".join(parts).encode("utf-8", "surrogateescape")
         if b"\0" in setup:

@@ -57,7 +57,7 @@ def toolbox_directory(cache: Path) -> Path:
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
-        raise BackendUnavailable(f"no toolbox could be made in {cache}: {error}") from error
+        raise BackendUnavailable(f"could not create the toolbox in {cache}: {error}") from error
     return target
 
 
@@ -68,13 +68,13 @@ def _distributions() -> dict[str, metadata.Distribution]:
             found[name] = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             if name in _PACKAGES:
-                raise BackendUnavailable(f"the package {name} is not installed beside heats") from None
+                raise BackendUnavailable(f"the package {name} is not installed in heats' environment") from None
     return found
 
 
 def _copy(name: str, about: metadata.Distribution, made: Path) -> None:
     if not about.files:
-        raise BackendUnavailable(f"the package {name} does not say which files it has")
+        raise BackendUnavailable(f"the package {name} does not list its files")
     for file in about.files:
         # Scripts are outside site-packages (`../../bin`) and refer to the host's interpreter.
         if ".." in file.parts or "__pycache__" in file.parts or file.suffix in (".so", ".pyd"):

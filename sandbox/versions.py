@@ -123,5 +123,5 @@ def _bubblewrap_version() -> str:
     try:
         done = subprocess.run(["bwrap", "--version"], capture_output=True, text=True, timeout=_TRY_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BackendUnavailable(f"bwrap does not say its version: {error}") from error
+        raise BackendUnavailable(f"cannot read the version of bwrap: {error}") from error
     return done.stdout.strip().removeprefix("bubblewrap ")

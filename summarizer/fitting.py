@@ -11,6 +11,7 @@ from typing import Literal
 
 from agents.trajectory import Trajectory
 from core.text import cut
+from summarizer.results import results_in
 from summarizer.shell import pipelines
 from summarizer.view import parts_of
 
@@ -25,15 +26,18 @@ _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of text in a step."""
+    """One piece of text in a step; `reports` are the last lines of the test runs in it, which no cut removes."""
 
     step: int
     kind: Kind
     text: str
+    reports: tuple[str, ...] = ()
 
     def shown(self, scale: int) -> str:
         """The text, cut to its share of the space."""
-        return shortened(self.text, _WEIGHTS[self.kind] * scale, 0.25 if self.kind == "result" else 0.6)
+        text = shortened(self.text, _WEIGHTS[self.kind] * scale, 0.25 if self.kind == "result" else 0.6)
+        lost = "; ".join(report for report in self.reports if report not in text)
+        return text.replace(" characters omitted]", f" characters omitted, among them: {lost}]", 1) if lost else text
 
 
 def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: bool) -> tuple[str, ...]:
@@ -88,7 +92,8 @@ def _parts(trajectory: Trajectory, *, statement: bool) -> Iterator[Part]:
                 yield Part(step.id, kind, f"(the same output as in step {seen[text]})")
             else:
                 seen[text] = step.id
-                yield Part(step.id, kind, _HEADER.sub("", text))
+                reports = tuple(one.text for one in results_in(text)[-3:]) if kind == "result" else ()
+                yield Part(step.id, kind, _HEADER.sub("", text), reports)
 
 
 def _runs_something(command: str) -> bool:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from agents.conversation import conversation_of
 from agents.errors import ContextOverflow, ModelRefused, ReplyInvalid
-from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling, ToolSpec
+from agents.llm.base import ChatModel, Message, ResponseSchema, Sampling, Session, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
 from core.sanitize import for_model
@@ -42,6 +42,7 @@ async def summarize(
     ledger: Ledger,
     config: SummarizerConfig,
     seed: int,
+    session: Session | None = None,
 ) -> Summary:
     """Summarize one rollout.
 
@@ -56,6 +57,7 @@ async def summarize(
         ledger: accounts for the model's tokens and enforces limits.
         config: method, budgets and prompts.
         seed: sampling seed.
+        session: the session that the requests belong to.
 
     Returns:
         The summary, with its claims checked against the trajectory.
@@ -69,7 +71,10 @@ async def summarize(
         return baseline_summary(trajectory, patch, config)
     if is_idle(trajectory, patch):
         return harness_summary(trajectory, statement, patch)
-    writer = _Writer(trajectory, statement, patch, model, ledger, config, seed)
+    sampling = Sampling(
+        temperature=config.temperature, max_tokens=config.max_tokens, seed=seed % 2**31, session=session
+    )
+    writer = _Writer(trajectory, statement, patch, model, ledger, config, sampling)
     try:
         draft = await writer.draft()
     except (*_NO_SUMMARY, ContextOverflow):
@@ -112,10 +117,11 @@ class _Writer:
         model: ChatModel,
         ledger: Ledger,
         config: SummarizerConfig,
-        seed: int,
+        sampling: Sampling,
     ) -> None:
         self.trajectory, self.patch = trajectory, for_model(patch.decode("utf-8", "replace"))
-        self.model, self.ledger, self.config, self.seed = model, ledger, config, seed
+        self.model, self.ledger, self.config = model, ledger, config
+        self.sampling, self.seed = sampling, sampling.seed or 0
         self.statement = cut(for_model(statement).strip(), config.statement_chars)
         self.facts = render_facts(facts(trajectory, patch), 2000)
         self.room = _Room(config.window_chars, config.statement_chars, config.patch_chars)
@@ -236,12 +242,7 @@ class _Writer:
                     tools=tools,
                     tool_choice="none" if tools else "auto",
                     response_schema=ResponseSchema(name="summary", json_schema=draft_schema()),
-                    sampling=Sampling(
-                        temperature=self.config.temperature,
-                        max_tokens=self.config.max_tokens,
-                        seed=seed % 2**31,
-                        turn=attempt,
-                    ),
+                    sampling=self.sampling.model_copy(update={"seed": seed % 2**31, "turn": attempt}),
                 )
             except ContextOverflow as error:
                 raise _TooLarge(messages, error.fitting_share) from error

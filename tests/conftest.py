@@ -1,4 +1,4 @@
-"""Tests whose tool is missing are skipped with the reason; where HEATS_TESTS_REQUIRE names it, they run and fail."""
+"""Skips tests whose tool is missing, with the reason; if HEATS_TESTS_REQUIRE names it, they run and fail."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ import pytest
 from docker.errors import DockerException, ImageNotFound
 from requests.exceptions import RequestException
 
-# A busy machine takes longer for an example, or for making one, and nothing is wrong with that.
+# A busy machine takes longer for an example, or to generate one, without anything being wrong.
 hypothesis.settings.register_profile("heats", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("heats")
 
@@ -26,7 +26,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def why_no_docker() -> str | None:
-    """Return None where a daemon answers and holds the base image."""
+    """Return None if a daemon answers and has the base image."""
     try:
         client = docker.from_env(timeout=10)
     except (DockerException, RequestException):
@@ -43,7 +43,7 @@ def why_no_docker() -> str | None:
 
 
 def why_no_bubblewrap() -> str | None:
-    """Return None where bwrap can make a namespace."""
+    """Return None if bwrap can create a namespace."""
     if shutil.which("bwrap") is None:
         return "bwrap is not installed"
     try:
@@ -54,14 +54,14 @@ def why_no_bubblewrap() -> str | None:
 
 
 def why_no_tool(name: str) -> str | None:
-    """Return None where the environment of a program that tests drive was made."""
+    """Return None if the environment of an external program exists."""
     return (
         None if (TOOLS / name / ".heats-tool").exists() else f"no environment for {name}: run scripts/tool-env {name}"
     )
 
 
 def why_no_browser() -> str | None:
-    """Return None where a Chromium is on PATH."""
+    """Return None if a Chromium is on PATH."""
     return None if any(map(shutil.which, BROWSERS)) else "no Chromium on PATH"
 
 
@@ -73,7 +73,7 @@ PROBES: dict[str, Callable[[], str | None]] = {
 }
 
 
-# Last, so that only what `-m` and `-k` left over is probed for.
+# Last, so that only the tests left by `-m` and `-k` are probed for.
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the selected tests that this machine cannot run."""
@@ -95,7 +95,7 @@ def skip(required: list[str], name: str, marked: list[pytest.Item], why_not: Cal
 
 @pytest.fixture(scope="session")
 def tool_env() -> Callable[[str], Path]:
-    """The environment of a program that tests drive, by its name; its tests say `@pytest.mark.tool(NAME)`."""
+    """The environment of an external program, by name; its tests are marked `@pytest.mark.tool(NAME)`."""
 
     def find(name: str) -> Path:
         reason = why_no_tool(name)
@@ -107,7 +107,7 @@ def tool_env() -> Callable[[str], Path]:
 
 @pytest.fixture
 def until() -> Callable[..., Awaitable[None]]:
-    """Wait until something is so, however long a busy machine takes; only what never comes fails."""
+    """Wait until a condition holds, however long a busy machine takes; only what never happens fails."""
 
     async def wait(condition: Callable[[], object], seconds: float = 100.0) -> None:
         end = time.monotonic() + seconds

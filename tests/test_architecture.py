@@ -18,7 +18,7 @@ FORBIDDEN_BELOW = {
     "tournament": {"sandbox", "envs"},
     "summarizer": {"sandbox", "envs"},
 }
-# A library whose exceptions cross in one place may be imported in one room.
+# Libraries whose exceptions cross in one place, and the room that may import each.
 OWNERS = {"docker": "sandbox", "aiohttp": "agents", "langgraph": "heats", "typer": "heats"}
 CODE_LOADERS = {"pickle", "shelve", "marshal", "dill", "cloudpickle"}
 HOST_SIDE_ARCHIVES = {"get_archive", "put_archive", "extractall"}
@@ -39,7 +39,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Dotted names that a file imports, at any depth; of `from a.b import c` both a.b and a.b.c."""
+    """Dotted names that a file imports, at any depth; for `from a.b import c`, both a.b and a.b.c."""
     package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Pages cannot rot: links lead somewhere, commands and flags exist, generated pages are fresh, the example runs."""
+"""Docs stay correct: links lead somewhere, commands and flags exist, generated pages are fresh, the example runs."""
 
 import os
 import re
@@ -29,7 +29,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
 def shell_lines(page: Path) -> Iterator[str]:
-    """Commands of a page's shell blocks, continued lines joined, here-documents left out."""
+    """Commands in a page's shell blocks, with continued lines joined and here-documents dropped."""
     for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
         if language not in {"sh", "bash", "console"}:
             continue
@@ -64,7 +64,7 @@ def test_every_heats_command_and_flag_on_a_page_exists(page: Path) -> None:
     known = commands()
     for line in [*shell_lines(page), *inline_code(page)]:
         words = shlex.split(line, comments=True) if re.match(r"\s*heats\s+[a-z]", line) else []
-        words = words[: words.index("--")] if "--" in words else words  # what follows is another program's
+        words = words[: words.index("--")] if "--" in words else words  # the rest belongs to another program
         if len(words) < 2:
             continue
         assert words[1] in known, f"{page.name}: there is no command `heats {words[1]}`"

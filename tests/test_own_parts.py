@@ -1,9 +1,12 @@
-"""What CONTRIBUTING promises: every kind of part is found as `module:Class`, with options where it declares some."""
+"""What CONTRIBUTING promises: every kind of part is found as `module:Class`, with options if it declares some."""
 
 import asyncio
+import importlib
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -12,13 +15,17 @@ from agents.llm import ModelConfig, open_model
 from agents.llm.ledger import Ledger
 from core.errors import InvalidOptions
 from envs import open_env
+from heats.cli.select import View
 from heats.config import load_config
+from heats.context_rules import Before, open_context_rule
 from heats.errors import UsageError
 from sandbox import open_backend
 from tournament import open_selector
-from tournament.base import Candidate, Case
+from tournament.base import Bracket, Candidate, Case, Vote
+from tournament.config import JudgeConfig
 from tournament.journal import MemoryJournal
 from tournament.registry import needs_model
+from tournament.view import FIELDS
 
 OWN = """
 from core.record import Config
@@ -79,9 +86,9 @@ async def test_a_sandbox_backend_agent_and_selector_of_ones_own_are_opened_with_
 
 
 async def test_options_of_a_part_of_ones_own_are_checked_by_name() -> None:
-    with pytest.raises(InvalidOptions, match=r"there is no sandbox\.options\.custer; known: cluster"):
+    with pytest.raises(InvalidOptions, match=r"unknown option sandbox\.options\.custer; known: cluster"):
         await open_backend(configured("sandbox", "Backend", custer="x"))
-    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.cluster; it takes no options"):
+    with pytest.raises(InvalidOptions, match=r"unknown option tournament\.options\.cluster; it takes no options"):
         open_selector(load_config((), {"tournament.options.cluster": "x"}).tournament, None)
 
 
@@ -108,12 +115,77 @@ def test_a_backend_that_is_not_known_is_refused_when_it_is_configured(overrides,
         load_config((), overrides)
 
 
-async def test_the_selector_in_contributing_works(tmp_path: Path) -> None:
-    page = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "mine.py").write_text(example)
+def candidates(**patch_sizes: int) -> dict[str, Candidate]:
+    return {name: Candidate(id=name, summary="", patch="x" * size) for name, size in patch_sizes.items()}
+
+
+def case() -> Case:
+    return Case(problem="", seed=0, ledger=Ledger("t"), journal=MemoryJournal())
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Callable[[str], None]:
+    """Saves the example of a section of CONTRIBUTING.md as `mine.py`."""
+
+    def save(section: str) -> None:
+        page = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+        text = page.partition(f"### {section}\n")[2].partition("\n##")[0]
+        (tmp_path / "mine.py").write_text("".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL)))
+        sys.modules.pop("mine", None)
+        importlib.invalidate_caches()
+
+    return save
+
+
+async def test_the_selector_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A selector with settings")
     config = load_config((), {"tournament.selector": "mine:Shortest", "tournament.options.at_least": 2}).tournament
-    field = {name: Candidate(id=name, summary="", patch="x" * size) for name, size in (("a", 9), ("b", 1), ("c", 5))}
-    arrived = {name: asyncio.sleep(0, candidate) for name, candidate in field.items()}
-    case = Case(problem="", seed=0, ledger=Ledger("t"), journal=MemoryJournal())
-    assert (await open_selector(config, None).select(arrived, 1, case)).ranking == ("c", "a", "b")
+    arrived = {name: asyncio.sleep(0, one) for name, one in candidates(a=9, b=1, c=5).items()}
+    assert (await open_selector(config, None).select(arrived, 1, case())).ranking == ("c", "a", "b")
+
+
+@pytest.mark.parametrize(("favourites", "winner"), [(("b", "b", "b", "a"), "b"), (("b", "b", "a", "a"), "a")])
+async def test_the_voting_rule_in_contributing_works(
+    example: Callable[[str], None], favourites: tuple[str, ...], winner: str
+) -> None:
+    example("A voting rule")
+    module = importlib.import_module("mine")
+
+    class Judge:
+        async def vote(self, problem, contestants, *, count, first, seed, ledger):
+            order = tuple(one.id for one in contestants)
+            chosen = favourites[first : first + count]
+            return [Vote(order=order, labels=("A", "B"), choice=one, reason="") for one in chosen]
+
+    changes = {"tournament.votes": 4, "tournament.early_stop": "never", "tournament.ties": []}
+    config = load_config((), changes).tournament
+    arrived = {name: asyncio.sleep(0, one) for name, one in candidates(a=1, b=2).items()}
+    bracket = await module.MajoritySelector(config, Judge()).select(arrived, 1, case())
+    assert bracket.selected == (winner,)
+
+
+def test_every_judge_view_is_named_where_contributing_says() -> None:
+    assert set(FIELDS) == set(get_args(JudgeConfig.model_fields["view"].annotation)) == {view.value for view in View}
+
+
+def test_the_context_rule_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A context rule")
+    rule = open_context_rule(load_config((), {"refine.context": "mine:BestAndWorst"}).refine.context)
+    bracket = Bracket(selector="rtv", seed=0, group_size=2, votes_per_match=2)
+    before = Before(bracket=bracket, usable=("c", "a", "b"), predecessor="a", k=2, seed=0)
+    assert tuple(rule.parents(before)) == ("c", "b")
+
+
+def test_an_unknown_context_rule_is_refused_when_it_is_configured() -> None:
+    with pytest.raises(UsageError, match=r"unknown context rule 'select'.*did you mean select-k\?"):
+        load_config((), {"refine.context": "select"})
+
+
+def test_the_export_in_contributing_works(example: Callable[[str], None], tmp_path: Path) -> None:
+    example("An export")
+    sys.path.insert(0, str(Path(__file__).parent / "heats" / "show"))
+    from synthetic import Plan, build_run
+
+    run = build_run(tmp_path / "run", Plan(tasks=2))
+    (path,) = importlib.import_module("mine").export_winners(run, tmp_path)
+    assert len(path.read_text().splitlines()) == 2 and "heat-" in path.read_text()

@@ -1,4 +1,4 @@
-"""What is built is what is here: a wheel holds every tracked file of the rooms, and runs without the source tree."""
+"""The wheel contains every tracked file of the rooms, and runs without the source tree."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that knows nothing of this source tree or its environment."""
+    """Run a command isolated from this source tree and its environment."""
     kept = {key: value for key, value in os.environ.items() if key not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     return subprocess.run(
         [str(word) for word in command],
@@ -49,7 +49,7 @@ def wheel(uv: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def python(uv: str, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a fresh environment that holds the wheel and the locked versions of what it needs."""
+    """The interpreter of a fresh environment with the wheel and the locked versions of its dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     export = ["export", "--frozen", "--no-dev", "--no-emit-project", "--quiet", "--project", ROOT]
     locked = run(uv, *export, "-o", folder / "locked.txt", cwd=folder)
@@ -73,7 +73,7 @@ def test_the_wheel_holds_exactly_the_tracked_files_of_the_rooms(wheel: Path) -> 
 
 
 def untracked(name: str) -> bool:
-    """True for a file that is here, unignored and not yet added: work in progress is no packaging error."""
+    """True for an untracked file that is not ignored: work in progress is not a packaging error."""
     shown = run("git", "status", "--porcelain", "--untracked-files=all", "--", name, cwd=ROOT)
     return shown.stdout.startswith("?? ")
 

@@ -1,4 +1,4 @@
-"""Files, functions and parameter lists stay small, so that a stranger can read any of them in one go."""
+"""Files, functions and parameter lists stay small enough to be read in one go."""
 
 import ast
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def parameters(function: Function) -> int:
 
 
 def is_command(function: Function) -> bool:
-    """True for a function whose parameters are the flags of a command line: typer wants one each."""
+    """True for a function whose parameters are command-line flags: typer needs one parameter each."""
     return any("command" in ast.unparse(decorator) for decorator in function.decorator_list)
 
 

@@ -37,7 +37,7 @@ async def everybody(candidates: Mapping[str, Awaitable[Candidate | None]]) -> di
         found = {name: future.result() for name, future in futures.items()}
     present = {name: candidate for name, candidate in found.items() if candidate is not None}
     if not present:
-        raise NoCandidates("no rollout gave a candidate")
+        raise NoCandidates("no rollout produced a candidate")
     return present
 
 

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from pydantic import AliasChoices, Field
+
 from agents.llm.ledger import Ledger
 from core.record import Record
 
@@ -27,6 +29,8 @@ class Candidate(Record):
         patch_key: candidates with the same non-empty key make the same change and enter only once.
         brings_tests: whether its patch contains tests; of equal changes, one with tests plays.
         copies: number of candidates that made this change independently; set by `slots.counted`.
+        behaviour: candidates with the same non-empty value end every executed test alike, whatever their changes.
+        alike: number of candidates that independently made this change or behave like it; at least `copies`.
         derived: whether an earlier rollout's context already contained this change, so that it does not count as
             another independent copy.
         eligible: False if it has nothing to submit. It is then ranked last, never plays and is never selected.
@@ -41,6 +45,8 @@ class Candidate(Record):
     patch_key: str = ""
     brings_tests: bool = False
     copies: int = 1
+    behaviour: str = ""
+    alike: int = 1
     derived: bool = False
     eligible: bool = True
 
@@ -106,7 +112,7 @@ class Bracket(Record):
         ranking: all candidates, best first; the first `k` eligible ones are selected.
         selected: empty if no candidate was eligible.
         ineligible: the end of the ranking: candidates with nothing to submit.
-        by_lot: selected candidates drawn at random because no vote on them could be read.
+        by_chance: selected candidates drawn at random because no vote on them could be read.
     """
 
     selector: str
@@ -118,7 +124,7 @@ class Bracket(Record):
     ranking: tuple[str, ...] = ()
     selected: tuple[str, ...] = ()
     ineligible: tuple[str, ...] = ()
-    by_lot: tuple[str, ...] = ()
+    by_chance: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("by_chance", "by_lot"))
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -264,6 +270,15 @@ class WeighingJudge(Judge, Protocol):
             LimitExceeded: a limit of the ledger is reached.
             ModelConfigError: no request to the judge can succeed.
         """
+        ...
+
+
+@runtime_checkable
+class EndingJudge(Judge, Protocol):
+    """A judge that is told when a match needs no further votes, to release what it holds for the match."""
+
+    def ended(self, seed: int, ledger: Ledger) -> None:
+        """No further votes are asked for with this seed."""
         ...
 
 

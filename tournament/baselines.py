@@ -42,7 +42,7 @@ class RandomSelector(_WithoutModel, Ranker):
 
 
 class MajoritySelector(_WithoutModel, Ranker):
-    """Picks the change that most candidates made; equal counts are resolved by `ties.preference`.
+    """Picks the change that most candidates made, or behave like if tests were executed; ties by `ties.preference`.
 
     Further copies of a change rank after one copy of each.
     """
@@ -64,7 +64,7 @@ class MajoritySelector(_WithoutModel, Ranker):
             one = known[name]
             copy = bool(one.patch_key) and one.patch_key in seen
             seen.add(one.patch_key)
-            keys[name] = (copy, -one.copies if one.patch_key else 0, place)
+            keys[name] = (copy, -max(one.copies, one.alike) if one.patch_key else 0, place)
         return Assessment(keys, merges=False)
 
 
@@ -100,5 +100,5 @@ class FirstFinishSelector(_WithoutModel):
                 came = [future.result() for future in sorted(done, key=lambda future: order[future])]
                 found += [candidate for candidate in came if candidate is not None]
         if not found:
-            raise NoCandidates("no rollout gave a candidate")
+            raise NoCandidates("no rollout produced a candidate")
         return ranked(self.name, case.seed, sorted(found, key=lambda one: -one.evidence_rank), k)

@@ -23,7 +23,7 @@ def keep_votes(journal: Journal, match_id: str, contestants: tuple[str, ...], vo
         journal.add_votes(match_id, contestants, votes)
 
 
-def chosen_by_lot(selected: Sequence[str], matches: Iterable[Match]) -> tuple[str, ...]:
+def chosen_by_chance(selected: Sequence[str], matches: Iterable[Match]) -> tuple[str, ...]:
     """List the selected candidates that played a match in which no vote could be read."""
     unheard = {name for match in matches if match.decided_by == "unheard" for name in match.votes[0].order}
     return tuple(name for name in selected if name in unheard)

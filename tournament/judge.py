@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from agents.llm.base import ChatModel, Completion, ResponseSchema
 from agents.llm.ledger import Ledger
+from agents.llm.session import sessions_of
 from core.aio import together
 from core.record import Record
 from core.sanitize import for_model
@@ -14,7 +15,7 @@ from tournament.base import Candidate, Vote
 from tournament.config import TournamentConfig
 from tournament.label_shares import label_shares
 from tournament.presentation_order import shown_order
-from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, session_of
 from tournament.view import view_of
 
 _REASON_CHARS = 1500
@@ -112,6 +113,7 @@ class ModelJudge:
         async with self._finding_out:
             if self._gives is None:
                 (vote,) = await self._same_order(self.direct, _TRIAL_PROBLEM, _TRIAL, [0], 0, ledger)
+                self.ended(0, ledger)
                 if vote.failure == "unavailable":
                     return False
                 self._gives = bool(vote.shares)
@@ -139,6 +141,11 @@ class ModelJudge:
         )
         return [vote for result in results for vote in result]
 
+    def ended(self, seed: int, ledger: Ledger) -> None:
+        """See `tournament.base.EndingJudge`."""
+        if (keeper := sessions_of(self.asker.model)) is not None:
+            keeper.end(session_of(ledger, seed))
+
     async def _same_order(
         self,
         question: Question,
@@ -163,6 +170,7 @@ class ModelJudge:
                 ledger=ledger,
                 # One seed per order, so that later votes in that order find the whole prompt in the prefix cache.
                 label_seed=request_seed(seed, numbers[0] % len(contestants)),
+                session=session_of(ledger, seed),
             )
             for asker, one in asked
         )

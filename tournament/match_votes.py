@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from tournament.base import Candidate, Case, Decision, Judge, Match, Vote, WeighingJudge
+from tournament.base import Candidate, Case, Decision, EndingJudge, Judge, Match, Vote, WeighingJudge
 from tournament.config import TournamentConfig
 from tournament.heard import keep_votes
 from tournament.slots import seeded_hash
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin, weighed, whole_blocks
-from tournament.ties import BY_VOTES, before_votes, lots, preference
+from tournament.ties import BY_VOTES, before_votes, preference, random_order
 from tournament.view import shown_copies
 
 
@@ -52,6 +52,13 @@ class MatchVotes:
             LimitExceeded: a limit of the ledger is reached.
             ModelConfigError: no request to the judge can succeed.
         """
+        try:
+            return await self._votes(match_id, contestants, rules)
+        finally:
+            if isinstance(self.judge, EndingJudge):
+                self.judge.ended(seeded_hash(self.case.seed, match_id), self.case.ledger)
+
+    async def _votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
         copies = shown_copies(self.config.judge, contestants)
         known = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
         votes = tuple(vote for vote in known if vote.copies == copies)
@@ -79,7 +86,7 @@ class MatchVotes:
         ties, seed = self.config.ties, self.case.seed
         return Rules(
             preference=preference(contestants, seed, match_id, ties),
-            lots=lots(contestants, seed, match_id),
+            random_order=random_order(contestants, seed, match_id),
             votes=whole_blocks(votes, len(contestants)),
             block=len(contestants),
             before=before_votes(contestants, ties),

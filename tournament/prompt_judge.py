@@ -21,8 +21,9 @@ from agents.errors import (
     ReplyInvalid,
     RequestRejected,
 )
-from agents.llm.base import ChatModel, Completion, Message, ResponseSchema, Sampling
+from agents.llm.base import ChatModel, Completion, Message, ResponseSchema, Sampling, Session
 from agents.llm.ledger import Ledger
+from agents.llm.session import session_id
 from core.sanitize import for_model
 from core.text import cut, fill, smaller
 from tournament.base import Candidate, Failure
@@ -97,6 +98,7 @@ class Asker:
         seed: int,
         ledger: Ledger,
         label_seed: int | None = None,
+        session: Session | None = None,
     ) -> Asked:
         """Get `n` replies to one request. If the model fails, there are none and the failure is reported.
 
@@ -111,6 +113,7 @@ class Asker:
             seed: sampling seed.
             ledger: accounts for the model's tokens and enforces limits.
             label_seed: seed of the labels; defaults to `seed`. Requests with the same one share their complete prompt.
+            session: the session that the request belongs to.
 
         Returns:
             The labels and replies.
@@ -125,6 +128,7 @@ class Asker:
             max_tokens=self.config.max_tokens,
             seed=seed % 2**31,
             logprobs=question.alternatives,
+            session=session,
         )
         while True:
             labels, messages = self.messages(question, problem, shown, seed=drawn, budget=budget)
@@ -230,6 +234,16 @@ def object_schema(name: str, properties: dict[str, Any]) -> ResponseSchema:
             "additionalProperties": False,
         },
     )
+
+
+def session_of(ledger: Ledger, seed: int) -> Session:
+    """The session of all requests about the same candidates.
+
+    Args:
+        ledger: of the tournament; its scope tells tasks and heats apart.
+        seed: of the match.
+    """
+    return Session(id=session_id("votes", ledger.scope, seed))
 
 
 def request_seed(seed: int, number: int) -> int:

@@ -80,7 +80,7 @@ class Ranker(ABC):
         order = sorted(field, key=lambda one: (-one.evidence_rank, *found.keys[one.id]))
         rest = [one for one in everyone if not one.eligible]
         bracket = ranked(self.name, case.seed, [*order, *rest], k, field if found.merges else ())
-        bracket = bracket.model_copy(update={"by_lot": tuple(n for n in bracket.selected if n in found.unheard)})
+        bracket = bracket.model_copy(update={"by_chance": tuple(n for n in bracket.selected if n in found.unheard)})
         if not found.rounds:
             return bracket
         return bracket.model_copy(update={"rounds": found.rounds, "group_size": 2, "votes_per_match": 2})

@@ -16,7 +16,7 @@ from tournament.base import Bracket, Candidate, Case, Judge, Match, PendingCandi
 from tournament.bracket import MatchKey, Resolution, plan_rounds, resolve
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
-from tournament.heard import Rejections, chosen_by_lot
+from tournament.heard import Rejections, chosen_by_chance
 from tournament.judge import ModelJudge
 from tournament.match_votes import MarginVotes, MatchVotes
 from tournament.slots import Slot, counted, merged, seeded_order
@@ -68,7 +68,7 @@ class RTVSelector:
             slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
         present = [slot for slot in slots if isinstance(slot, Candidate)]
         if not present:
-            raise NoCandidates("no rollout gave a candidate")
+            raise NoCandidates("no rollout produced a candidate")
         ranking = rank(slots, rounds, preference(present, case.seed, "ranking", self.config.ties))
         ineligible = {one.id for one in present if not one.eligible}
         bracket = Bracket(
@@ -83,7 +83,7 @@ class RTVSelector:
             ineligible=tuple(name for name in ranking if name in ineligible),
         )
         self.rejections.check([vote for match in bracket.matches for vote in match.votes])
-        return bracket.model_copy(update={"by_lot": chosen_by_lot(bracket.selected, bracket.matches)})
+        return bracket.model_copy(update={"by_chance": chosen_by_chance(bracket.selected, bracket.matches)})
 
 
 class AdaptiveSelector(RTVSelector):
@@ -141,8 +141,12 @@ class _Play:
         config = self.judging.config
         if "more-copies" not in config.ties and "measured" not in FIELDS[config.judge.view]:
             return []
-        copies = {slot.id: slot.copies for slot in slots if isinstance(slot, Candidate)}
-        old = [key for key, those in self.contestants.items() if any(one.copies != copies[one.id] for one in those)]
+        copies = {slot.id: (slot.copies, slot.alike) for slot in slots if isinstance(slot, Candidate)}
+        old = [
+            key
+            for key, those in self.contestants.items()
+            if any((one.copies, one.alike) != copies[one.id] for one in those)
+        ]
         for key in old:
             del self.contestants[key]
             self.judged.pop(key, None)

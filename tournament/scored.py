@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from agents.llm.base import ChatModel, ResponseSchema
+from agents.llm.session import in_session
 from core.aio import together
 from core.record import Record
 from core.sanitize import for_model
@@ -20,7 +21,7 @@ from core.text import cut
 from tournament.base import Candidate, Case, Vote
 from tournament.config import TournamentConfig
 from tournament.heard import Rejections, keep_votes
-from tournament.prompt_judge import Asked, Asker, Question, object_schema, read
+from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, session_of
 from tournament.ranker import Assessment, Key, Ranker
 from tournament.slots import equal_changes, seeded_hash
 from tournament.ties import preference
@@ -98,9 +99,11 @@ class _Scored(Ranker):
         if not missing:
             return votes
         seed = seeded_hash(case.seed, self.name, candidate.id, len(votes))
-        asked = await self.asker.ask(
-            self.question(), case.problem, await case.described([candidate]), n=missing, seed=seed, ledger=case.ledger
-        )
+        shown, session = await case.described([candidate]), session_of(case.ledger, seed)
+        async with in_session(self.asker.model, session):
+            asked = await self.asker.ask(
+                self.question(), case.problem, shown, n=missing, seed=seed, ledger=case.ledger, session=session
+            )
         fresh = [self._vote(candidate.id, text, asked) for text in asked.texts]
         keep_votes(case.journal, self.name, ids, fresh)
         return (*votes, *fresh)

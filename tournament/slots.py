@@ -43,15 +43,19 @@ def equal_changes(slots: Sequence[Slot]) -> dict[str, str]:
 
 
 def counted(slots: Sequence[S]) -> list[S]:
-    """Set `copies` on each candidate: the number of candidates that made the same change independently."""
-    there = [slot for slot in slots if isinstance(slot, Candidate)]
-    copies = Counter(slot.patch_key for slot in there if slot.patch_key and not slot.derived)
-    return [
-        slot.model_copy(update={"copies": copies[slot.patch_key]})
-        if isinstance(slot, Candidate) and copies[slot.patch_key] > 1
-        else slot
-        for slot in slots
-    ]
+    """Set `copies` and `alike`: how many candidates independently made the same change, or behave like it."""
+    own = [slot for slot in slots if isinstance(slot, Candidate) and not slot.derived]
+    copies = Counter(slot.patch_key for slot in own if slot.patch_key)
+    alike = Counter(slot.behaviour for slot in own if slot.behaviour)
+
+    def told(slot: S) -> S:
+        if not isinstance(slot, Candidate):
+            return slot
+        same = max(copies[slot.patch_key], 1)
+        behaving = max(alike[slot.behaviour], same)
+        return slot.model_copy(update={"copies": same, "alike": behaving}) if behaving > 1 else slot
+
+    return [told(slot) for slot in slots]
 
 
 def merged(slots: Sequence[Slot]) -> dict[str, tuple[str, ...]]:

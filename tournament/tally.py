@@ -30,7 +30,7 @@ class Rules:
 
     Attributes:
         preference: the contestants, winner of a complete tie first.
-        lots: the contestants in random order; the first wins a match without any vote.
+        random_order: the contestants in random order; the first wins a match without any vote.
         votes: V, votes of the complete match; a multiple of `block`.
         block: G, votes until every order was shown once.
         before: tie-break values compared before the order of votes, by contestant; smaller is better.
@@ -38,7 +38,7 @@ class Rules:
     """
 
     preference: tuple[str, ...]
-    lots: tuple[str, ...]
+    random_order: tuple[str, ...]
     votes: int
     block: int
     before: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class Rules:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class VoteCount:
     """One contestant's vote count, the time of its last vote (-1 without any), and its fixed tie-breaks."""
 
     count: int
@@ -64,20 +64,20 @@ class Standing:
         return -self.count, self.before, self.last, self.place
 
 
-def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, Standing]:
+def standings(choices: Sequence[str | None], rules: Rules) -> dict[str, VoteCount]:
     """Compute each contestant's standing after these votes, given in the order they were cast."""
     found = {}
     for place, name in enumerate(rules.preference):
         last = max((index for index, choice in enumerate(choices) if choice == name), default=-1)
         when = rules.when(last) if last >= 0 else -1
-        found[name] = Standing(choices.count(name), rules.before.get(name, ()), when, place)
+        found[name] = VoteCount(choices.count(name), rules.before.get(name, ()), when, place)
     return found
 
 
 def leader(choices: Sequence[str | None], rules: Rules) -> str:
     """The winner if no further vote is cast."""
     if not any(choices):
-        return rules.lots[0]
+        return rules.random_order[0]
     found = standings(choices, rules)
     return min(found, key=lambda name: found[name].key)
 
@@ -105,7 +105,7 @@ def decided(choices: Sequence[str | None], rules: Rules) -> bool:
     first = found[leader(choices, rules)]
     end = rules.when(rules.votes - 1)
     rivals = (one for one in found.values() if one is not first)
-    return all(first.key < Standing(one.count + left, one.before, end, one.place).key for one in rivals)
+    return all(first.key < VoteCount(one.count + left, one.before, end, one.place).key for one in rivals)
 
 
 def next_wave(choices: Sequence[str | None], rules: Rules, *, early_stop: bool) -> int:

@@ -26,7 +26,7 @@ def edits(candidate: Candidate) -> int:
 
 _BY_CANDIDATE: Mapping[str, Callable[[Candidate], int]] = MappingProxyType(
     {
-        "more-copies": lambda one: -one.copies,
+        "more-copies": lambda one: -max(one.copies, one.alike),
         "fewer-edits": edits,
         "smaller-patch": lambda one: len(one.patch),
     }
@@ -50,12 +50,12 @@ def preference(
 
     def key(one: Candidate) -> tuple[int | str, ...]:
         values = (_BY_CANDIDATE[tie](one) for tie in ties if tie != BY_VOTES)
-        return (*values, *_lot(one, seed, scope))
+        return (*values, *_random_key(one, seed, scope))
 
     return tuple(one.id for one in sorted(candidates, key=key))
 
 
-def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
+def random_order(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, ...]:
     """Order the candidates purely at random, for matches in which no vote could be read.
 
     Patch sizes and the like are ignored: a candidate that makes judges refuse must not profit from them.
@@ -68,7 +68,7 @@ def lots(candidates: Sequence[Candidate], seed: int, scope: str) -> tuple[str, .
     Returns:
         Candidate IDs.
     """
-    return tuple(one.id for one in sorted(candidates, key=lambda one: _lot(one, seed, scope)))
+    return tuple(one.id for one in sorted(candidates, key=lambda one: _random_key(one, seed, scope)))
 
 
 def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> dict[str, tuple[int, ...]]:
@@ -77,5 +77,5 @@ def before_votes(candidates: Sequence[Candidate], ties: Sequence[TieBreak]) -> d
     return {one.id: tuple(_BY_CANDIDATE[tie](one) for tie in ties[:at]) for one in candidates}
 
 
-def _lot(candidate: Candidate, seed: int, scope: str) -> tuple[int, str]:
+def _random_key(candidate: Candidate, seed: int, scope: str) -> tuple[int, str]:
     return seeded_hash(seed, "tie", scope, candidate.id), candidate.id

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The job with a token: take the bundle for what it is, foreign data, and open a pull request with its patch.
+# The job with a token: treat the bundle as untrusted data and open a pull request with its patch.
 set -euo pipefail
 bin=$GITHUB_ACTION_PATH/../../.venv/bin
 result=$(mktemp "$RUNNER_TEMP/heats-XXXXXX")
@@ -13,7 +13,7 @@ arguments=("$BUNDLE" --repo "$REPOSITORY" --pr --json --author "$AUTHOR")
 [ "$ALLOW_BUILD" != true ] || arguments+=(--allow-build)
 [ "$ALLOW_LOCK_FILES" != true ] || arguments+=(--allow-lock-files)
 
-# The bundle decides neither what this is called nor where it goes: not even a run directory may stand in for it.
+# Accept only a bundle: a run directory could choose the name and the target of the pull request.
 [ -f "$BUNDLE/proposal.json" ] || { echo "heats: $BUNDLE holds no proposal.json" >&2; exit 2; }
 "$bin/heats" propose "${arguments[@]}" >"$result"
 "$bin/python" - "$result" >>"$GITHUB_OUTPUT" <<'PYTHON'

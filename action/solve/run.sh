@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The job without a token: solve the issue, and leave a bundle for the job that has one.
+# The job without a token: solve the issue and leave a bundle for the job that has a token.
 set -euo pipefail
-# Whatever the runner may have set, nothing below has a token.
+# Whatever the runner sets, nothing below has a token.
 unset GITHUB_TOKEN GH_TOKEN ACTIONS_RUNTIME_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN
 [ -n "${OPENAI_API_KEY:-}" ] || unset OPENAI_API_KEY
 bin=$GITHUB_ACTION_PATH/../../.venv/bin
@@ -21,7 +21,7 @@ if [ "$SANDBOX" = docker ] && ! docker image inspect "$IMAGE" >/dev/null 2>&1; t
 
 code=0
 printf '%s' "$ISSUE" | "$bin/heats" solve "${arguments[@]}" >"$work/result.json" || code=$?
-# 0 verified, 7 passes the tests without being verified, 4 neither: all are results. Anything else failed, and has said so.
+# 0 verified, 7 passes without being verified, 4 neither: all are results. Anything else is a failure that was reported.
 case "$code" in 0 | 4 | 7) ;; *) exit "$code" ;; esac
 
 handed=false

@@ -24,7 +24,7 @@ def from_foreign_atif(document: Mapping[str, Any]) -> Trajectory:
         model=str(agent.get("model_name") or ""),
         seed=0,
         steps=tuple(steps),
-        exit=Exit(kind="submitted", detail="imported; ATIF does not say how it ended"),
+        exit=Exit(kind="submitted", detail="imported; ATIF does not record how it ended"),
         usage=total,
         extra={"imported_from": str(document["schema_version"])},
     )

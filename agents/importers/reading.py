@@ -65,7 +65,7 @@ def parse_document(document: object, path: str) -> Trajectory:
     except TrajectoryFormatError as error:
         raise TrajectoryFormatError(f"{path}: {error}") from error
     except (ValidationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError) as error:
-        raise TrajectoryFormatError(f"{path}: a field is not as the format says ({fault_of(error)})") from error
+        raise TrajectoryFormatError(f"{path}: a field does not match the format ({fault_of(error)})") from error
 
 
 def reader_of(document: object) -> Callable[[Any], Trajectory] | None:

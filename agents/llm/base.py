@@ -1,7 +1,7 @@
 """What a chat model is: OpenAI chat messages in, completions and their usage out.
 
-`ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the built-in repair policy
-(`repair/`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
+`ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the demo's rule-based model
+(`heats/demo`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
 server's prefix cache can be used.
 """
 
@@ -66,6 +66,18 @@ _TURN_STRIDE, _RETRY_STRIDE = 0x9E3779B1, 0x85EBCA6B
 """Odd, so that no two turns of a conversation share a seed."""
 
 
+class Session(Record):
+    """Requests that share a prefix, such as all turns of one attempt, and should therefore go to one server.
+
+    Attributes:
+        id: opaque, stable over retries and resumed runs.
+        order: sessions of a lower order are served first, then those that came first.
+    """
+
+    id: str
+    order: int = 0
+
+
 class Sampling(Record):
     """Sampling parameters of one request. None leaves the server's default.
 
@@ -74,6 +86,8 @@ class Sampling(Record):
             is asked again with the same seed repeats itself word for word.
         turn: number of the request within the conversation, from 0.
         logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
+        session: the session that the request belongs to. It decides where a request goes and never what the model
+            answers, so it is left out of dumps.
     """
 
     temperature: float | None = Field(None, ge=0)
@@ -82,6 +96,7 @@ class Sampling(Record):
     seed: int | None = None
     turn: int = Field(0, ge=0)
     logprobs: int | None = Field(None, ge=0, le=20)
+    session: Session | None = Field(None, exclude=True)
 
     def request_seed(self, retry: int = 0) -> int | None:
         """The seed of one request: that of the conversation for its first turn, another for each turn and retry."""
@@ -176,7 +191,7 @@ class ChatModel(Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """A model whose server counts what it does.
+    """A server, or a model, that counts what it does.
 
     Attributes:
         place: tells servers apart within this process; never stored.
@@ -192,7 +207,8 @@ class Metered(Protocol):
         ...
 
 
-def meter_of(model: ChatModel) -> Metered | None:
-    """The model, or the one that it passes requests on to, where its server counts."""
-    inner = getattr(model, "inner", None) or model
-    return inner if isinstance(inner, Metered) else None
+def meters_of(model: ChatModel) -> tuple[Metered, ...]:
+    """The servers that count, of the model or of the one that it passes requests on to."""
+    inner: Any = getattr(model, "inner", None) or model
+    servers = getattr(inner, "servers", (inner,))
+    return tuple(one for one in servers if isinstance(one, Metered))

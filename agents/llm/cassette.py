@@ -180,4 +180,4 @@ def _read(path: Path, *, must_exist: bool) -> list[Take]:
     try:
         return [Take.model_validate_json(line) for line in lines[:-1] if line.strip()]
     except ValidationError as error:
-        raise ModelConfigError(f"{path} is no cassette: {error.errors()[0]['msg']}") from error
+        raise ModelConfigError(f"{path} is not a cassette: {error.errors()[0]['msg']}") from error

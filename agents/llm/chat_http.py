@@ -70,16 +70,35 @@ class ChatHttp:
         self._headers, self._proxy = dict(headers), _proxy(self.base_url) if proxies else None
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> str:
+    async def post(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        heard: dict[str, str] | None = None,
+    ) -> str:
         """The text of the answer to one JSON request below the base URL.
+
+        Args:
+            path: below the base URL.
+            body: sent as JSON.
+            headers: of this request alone.
+            heard: gets the headers of the answer, by names in lower case.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
         """
-        return await self.ask("POST", self.base_url + path, body)
+        return await self.ask("POST", self.base_url + path, body, headers, heard)
 
-    async def ask(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
-        """The text of the answer to one request, with a JSON body or without one.
+    async def ask(
+        self,
+        method: Literal["GET", "POST"],
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        heard: dict[str, str] | None = None,
+    ) -> str:
+        """As `post`, for any URL, with a body or without one.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
@@ -87,7 +106,8 @@ class ChatHttp:
         data = None if body is None else _encoded(body)
         most = _MOST_BYTES_WITH_LOGPROBS if body and body.get("logprobs") else _MOST_BYTES
         try:
-            async with self._opened().request(method, url, data=data, proxy=self._proxy) as response:
+            asked = self._opened().request(method, url, data=data, proxy=self._proxy, headers=headers)
+            async with asked as response:
                 text = (await _content(response, most)).decode("utf-8", "replace")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectError(_reason(error)) from error
@@ -95,6 +115,8 @@ class ChatHttp:
             raise BrokenReply(_said(error)) from error
         if not 200 <= response.status < 300:
             raise StatusError(response.status, response.headers, _json_or(text))
+        if heard is not None:
+            heard.update({name.lower(): value for name, value in response.headers.items()})
         return text
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -155,7 +177,7 @@ def _reason(error: Exception) -> str:
         return f"its certificate is not valid: {getattr(error.certificate_error, 'verify_message', '') or 'refused'}"
     cause = getattr(error, "os_error", None)
     if isinstance(cause, ssl.SSLError):
-        return f"no TLS there: {cause.reason or cause}"
+        return f"no TLS at this address: {cause.reason or cause}"
     if isinstance(cause, OSError) and cause.errno and not isinstance(cause, socket.gaierror):
         return os.strerror(cause.errno)
     return str(cause.strerror or cause) if isinstance(cause, OSError) else f"no connection within {_CONNECT_S:.0f} s"

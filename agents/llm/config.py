@@ -1,10 +1,11 @@
 """Configuration of one chat model."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from agents.llm.ledger import Usage
+from agents.llm.session import PRESETS, SessionSetting
 from core.record import Config
 
 
@@ -30,12 +31,18 @@ class Prices(Config):
         return millionths / 1_000_000 + server_s / 3600 * self.server_hour
 
 
+def _one_or_several(value: Any) -> Any:
+    return value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+
+
 class ModelConfig(Config):
     """A chat model and how to reach it. Times in seconds. Holds no secret: the key is named, not given.
 
     Attributes:
         name: a name that the server knows, `builtin:repair`, or `python:module:Class` of your own.
-        base_url: of an OpenAI-compatible server, with `/v1`.
+        base_url: of an OpenAI-compatible server, with `/v1`; or a list of servers of the same model.
+        session: where requests carry the id of their session: a preset (`header`, `vllm-router`, `sglang`, `dynamo`,
+            `llm-d`, `litellm`, `none`) or names of your own.
         api_key_env: environment variable that holds the key; servers without keys need none.
         temperature: default for requests that do not say; likewise `top_p`.
         max_tokens: of one reply, thinking included, for requests that do not say; at most half of the context where the
@@ -46,7 +53,8 @@ class ModelConfig(Config):
         max_attempts: requests per call that the server may answer uselessly; waiting for a dead or busy one is
             bounded by the deadline alone.
         backoff_cap_s: longest wait between two retries.
-        max_concurrency: requests in flight at once; falls by itself while the server says 429.
+        max_concurrency: requests in flight at once at each server; falls by itself while the server says 429. None
+            takes twice the workers, at least 128.
         prices: for the ledger's cost; without them cost stays 0.
         extra_body: sent with every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
         text_protocol: the model cannot call tools; agents use fenced blocks instead.
@@ -56,7 +64,8 @@ class ModelConfig(Config):
     """
 
     name: str = Field(min_length=1)
-    base_url: str | None = None
+    base_url: Annotated[str | tuple[str, ...] | None, BeforeValidator(_one_or_several)] = None
+    session: SessionSetting = PRESETS["header"]
     api_key_env: str = "OPENAI_API_KEY"
     temperature: float | None = Field(None, ge=0)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -65,10 +74,16 @@ class ModelConfig(Config):
     call_deadline_s: float = Field(1800.0, gt=0)
     max_attempts: int = Field(6, gt=0)
     backoff_cap_s: float = Field(20.0, gt=0)
-    max_concurrency: int = Field(64, gt=0)
+    max_concurrency: int | None = Field(None, gt=0)
     prices: Prices | None = None
     extra_body: dict[str, Any] = Field(default_factory=dict)
     text_protocol: bool = False
     send_reasoning: bool = True
     cassette: str | None = None
     cassette_mode: Literal["record", "replay", "auto"] = "auto"
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """The servers, in the order given; empty where none is."""
+        given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
+        return tuple(one for one in given if one)

@@ -21,6 +21,7 @@ _NAMES = {
     "running": ("vllm:num_requests_running",),
     "waiting": ("vllm:num_requests_waiting",),
 }
+_KV_USE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
 """Our name -> the server's, newest first."""
 
 
@@ -32,6 +33,7 @@ class Counters(BaseModel):
         prompt_tokens: of every choice by itself: a request of `n` choices counts its prompt `n` times.
         prefix_queries: prompt tokens looked up in the prefix cache; `prefix_hits` those found there.
         preemptions: times that a request lost its place in the KV cache.
+        kv_use: share of the KV cache that running requests hold at this moment, of the fullest engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +46,7 @@ class Counters(BaseModel):
     preemptions: int = 0
     running: int = 0
     waiting: int = 0
+    kv_use: float = 0.0
 
     def __sub__(self, other: "Counters") -> "Counters":
         return Counters(**{name: getattr(self, name) - getattr(other, name) for name in Counters.model_fields})
@@ -60,11 +63,16 @@ class Counters(BaseModel):
 def read_counters(page: str) -> Counters | None:
     """The counters of a `/metrics` page; None when it is not a vLLM server's."""
     sums: dict[str, float] = defaultdict(float)
+    kv_use = 0.0
     for name, value in _LINE.findall(page):
-        sums[name] += 0.0 if value == "NaN" else float(value)
+        number = 0.0 if value == "NaN" else float(value)
+        sums[name] += number
+        if name in _KV_USE:
+            kv_use = max(kv_use, number)
     if not sums:
         return None
-    return Counters(**{ours: int(max(sums.get(name, 0.0) for name in theirs)) for ours, theirs in _NAMES.items()})
+    counts = {ours: int(max(sums.get(name, 0.0) for name in theirs)) for ours, theirs in _NAMES.items()}
+    return Counters(**counts, kv_use=kv_use)
 
 
 def read_kv_tokens(page: str) -> int | None:

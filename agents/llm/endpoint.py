@@ -22,8 +22,11 @@ class AdaptiveLimit(FairLimiter):
         self.limit = min(self.limit, self.ceiling)
 
     def throttled(self) -> None:
-        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit."""
-        self.limit = max(1.0, self.limit - 0.5)
+        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit.
+
+        Places that nobody holds do not count: a limit far above what is asked for would take long to be felt.
+        """
+        self.limit = max(1.0, min(self.limit, float(self.holders or self.limit)) - 0.5)
 
     def succeeded(self) -> None:
         """A request was answered: about one more place per round of successes."""
@@ -109,10 +112,10 @@ class CircuitBreaker:
             self._probe_at = None
             self._notify()
 
-    def failed(self) -> None:
-        """The server could not be reached or said that it is down."""
+    def failed(self, *, at_once: bool = False) -> None:
+        """The server could not be reached or said that it is down; `at_once` opens the circuit for this one failure."""
         self._failures += 1
-        if self._probing or (self._failures >= self.threshold and self._probe_at is None):
+        if self._probing or ((at_once or self._failures >= self.threshold) and self._probe_at is None):
             self._probe_at = time.monotonic() + self._pause
             self._pause = min(self.cap_s, self._pause * 2)
 

@@ -50,6 +50,8 @@ class ServerOptions(Record):
         context: tokens of prompt and reply together; None never rejects a request for its length.
         shows_tools: the chat template shows tools to the model; their tokens count only then.
         tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
+        finishes_sessions: there is a `/finish_session`, as vllm-router has.
+        takes_session_field: False rejects `session_params`, as strict servers do.
         drip_s: pause between the bytes of a slow reply.
     """
 
@@ -64,6 +66,8 @@ class ServerOptions(Record):
     context: int | None = None
     shows_tools: bool = True
     tokenizes: bool = False
+    finishes_sessions: bool = False
+    takes_session_field: bool = True
     drip_s: float = 1.0
     hang_s: float = 3600.0
 
@@ -89,6 +93,11 @@ class FakeServer:
         self.faults = faults or FaultMix()
         self.counts: Counter[str] = Counter()
         self.requests: deque[Mapping[str, Any]] = deque(maxlen=1000)
+        self.headers: deque[Mapping[str, str]] = deque(maxlen=1000)
+        """Of the chat requests, by names in lower case."""
+        self.finished_sessions: list[str] = []
+        self.metrics: Callable[[], str] | None = None
+        """Makes the page `/metrics`; there is none without it."""
         self.finished = asyncio.Event()
         self._responder: Responder = responder or Persona()
         self._log = log
@@ -170,6 +179,11 @@ class FakeServer:
             "POST /shutdown": json_reply(200, {"ok": True}),
         }
         reply = replies.get(route, error_reply(404, f"no route {route}"))
+        if route == "GET /metrics" and self.metrics is not None:
+            reply = HttpReply(200, self.metrics().encode(), "text/plain")
+        if self.options.finishes_sessions and route.startswith("POST /finish_session?session_id="):
+            self.finished_sessions.append(route.partition("=")[2])
+            reply = json_reply(200, {"ok": True})
         if route == "POST /tokenize" and self.options.tokenizes:
             count = self._prompt(PrefixCache(), json.loads(body))[0]
             reply = json_reply(200, {"count": count, "max_model_len": self.options.context or 4096})
@@ -192,6 +206,7 @@ class FakeServer:
         try:
             request = json.loads(body)
             self.requests.append(request)
+            self.headers.append(headers)
             kind = ((request.get("response_format") or {}).get("json_schema") or {}).get("name") or "agent"
             self.counts[f"requests.{kind}"] += 1
             reply = self._authorize_and_answer(headers, request)
@@ -221,6 +236,8 @@ class FakeServer:
             return error_reply(400, "response_format json_schema is not supported", param="response_format")
         if request.get("logprobs") and not options.takes_logprobs:
             return error_reply(400, "logprobs is not supported with this model", param="logprobs")
+        if "session_params" in request and not options.takes_session_field:
+            return error_reply(400, "Unrecognized request argument supplied: session_params", param="session_params")
         if options.takes_n is False:
             request = {**request, "n": 1}
         too_long = overflow(request, options.context, counted=not options.tokenizes) if options.context else None

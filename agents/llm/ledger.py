@@ -15,7 +15,10 @@ from core.record import Config, Record
 
 
 class Usage(Record):
-    """Tokens of one or more requests, as the server counted them. `prompt_tokens` includes the cached ones."""
+    """Tokens of one or more requests, as the server counted them. `prompt_tokens` includes the cached ones.
+
+    `sandbox_s` is no model's: seconds of sandboxes in which candidates' patches were tested.
+    """
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -23,6 +26,7 @@ class Usage(Record):
     completion_tokens: int = 0
     reasoning_tokens: int = 0
     cost_usd: float = 0.0
+    sandbox_s: float = 0.0
 
     @property
     def tokens(self) -> int:

@@ -27,13 +27,12 @@ from agents.errors import (
     RequestRejected,
     ToolsNotTaken,
 )
-from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolSpec
+from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, Session, ToolSpec
 from agents.llm.chat_http import ConnectError, StatusError
 from agents.llm.config import ModelConfig
-from agents.llm.counters import Counters
-from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
 from agents.llm.ledger import Ledger, Usage
 from agents.llm.overflow import made_to_fit
+from agents.llm.pool import Endpoint, Pool
 from agents.llm.quirks import Quirks
 from agents.llm.replies import CUT, LOOPED, Question, completions_of, decode, usage_of
 from agents.llm.requests import Call
@@ -51,6 +50,8 @@ _MARGIN = 32
 """Tokens of the context that are left free beside a prompt of known length."""
 _HELLO: Sequence[Message] = ({"role": "user", "content": "hello"},)
 _NOT_SERVED = re.compile(r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", re.IGNORECASE)
+_LEAST_CEILING = 128
+"""Requests in flight at a server at most, where neither the configuration nor the number of workers says more."""
 _ASKING_S = 60.0
 """Seconds for the preflight's question whether a model is served that the server's list does not name."""
 
@@ -65,8 +66,10 @@ class OpenAIModel:
     Args:
         config: the model and its server.
         api_key: sent as bearer token; kept in memory only.
+        workers: rollouts at work at once, which set how many requests may be in flight where nobody does.
 
     Attributes:
+        servers: that serve the model.
         text_protocol: agents use text in place of tool calls: as configured, or once the chat template is found to
             leave tools out.
         drops_tools: whether the chat template leaves tools out; None is not known.
@@ -76,20 +79,24 @@ class OpenAIModel:
         ModelConfigError: there is no base URL.
     """
 
-    def __init__(self, config: ModelConfig, *, api_key: str | None = None) -> None:
+    def __init__(self, config: ModelConfig, *, api_key: str | None = None, workers: int = 0) -> None:
         self.config = config
         self.name = config.name
         self.text_protocol = config.text_protocol
-        self.limit = AdaptiveLimit(config.max_concurrency)
-        self.busy = BusyTime()
-        self.breaker = CircuitBreaker(cap_s=config.backoff_cap_s)
         self.quirks = Quirks()
         self._api_key = api_key or "none"
         self._proven = False  # that the model works as configured: one request was answered
         self.drops_tools: bool | None = False if config.text_protocol else None
         self.notes: list[str] = []
         self._template = asyncio.Lock()
-        self.server = Server(config, self._api_key)
+        self.servers = tuple(Server(config, self._api_key, one) for one in config.base_urls or (None,))
+        ceiling = config.max_concurrency or max(_LEAST_CEILING, 2 * workers)
+        self.pool = Pool([Endpoint(one, ceiling, config.backoff_cap_s) for one in self.servers], self.notes)
+
+    @property
+    def server(self) -> Server:
+        """A server that lives, which is asked what all of them have in common."""
+        return next((one.server for one in self.pool.endpoints if not one.breaker.open), self.servers[0])
 
     async def complete(
         self,
@@ -107,6 +114,7 @@ class OpenAIModel:
         With a `response_schema`, content that satisfies it is the bare JSON text. A completion that breaks it even
         after a repair turn stays as it is when others are sound, so callers validate; if none is: `ReplyInvalid`.
         """
+        await self.pool.admit(sampling.session if sampling else None)
         deadline = time.monotonic() + self.config.call_deadline_s
         call = Call(
             messages=messages,
@@ -177,39 +185,25 @@ class OpenAIModel:
             raise failed.decision.error from failed.__cause__
 
     async def _attempt(self, call: Call, n: int, retry: int, ledger: Ledger) -> list[Completion]:
-        probe = await self.breaker.admit()
-        try:
-            async with self.limit.hold():
+        capped = self.config.max_concurrency is not None
+        async with self.pool.turn(call.sampling.session, capped=capped) as endpoint:
+            try:
                 ledger.check()
-                completions = await self._exchange(call, call.body(n, self.config, self.quirks, retry), ledger)
-            self._answered()
-            self._proven = True
-            return completions
-        except _AskDifferently:
-            self._answered()
-            raise
-        except Exception as error:
-            decision = self._without_key(classify(error))
-            if decision.request_only and self._proven:
-                decision = replace(decision, error=RequestRejected(str(decision.error)))
-            self._account(decision)
-            raise RequestFailed(decision) from error
-        finally:
-            if probe:
-                self.breaker.release()
-
-    def _answered(self) -> None:
-        self.limit.succeeded()
-        self.breaker.succeeded()
-
-    def _account(self, decision: RetryDecision) -> None:
-        if decision.server_down:
-            self.breaker.failed()
-            return
-        if decision.sent:
-            self.breaker.succeeded()
-        if decision.kind == "rate_limit":
-            self.limit.throttled()
+                completions = await self._exchange(
+                    endpoint, call, call.body(n, self.config, self.quirks, retry), ledger
+                )
+                endpoint.answered()
+                self._proven = True
+                return completions
+            except _AskDifferently:
+                endpoint.answered()
+                raise
+            except Exception as error:
+                decision = self._without_key(classify(error))
+                if decision.request_only and self._proven:
+                    decision = replace(decision, error=RequestRejected(str(decision.error)))
+                self.pool.account(endpoint, decision)
+                raise RequestFailed(decision) from error
 
     def _without_key(self, decision: RetryDecision) -> RetryDecision:
         text = str(decision.error)
@@ -217,25 +211,28 @@ class OpenAIModel:
             return decision
         return replace(decision, error=type(decision.error)(text.replace(self._api_key, "<key>")))
 
-    async def _exchange(self, call: Call, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
+    async def _exchange(self, endpoint: Endpoint, call: Call, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
         """One HTTP request; its tokens are charged whether or not its reply is of use."""
-        usage, since = Usage(calls=1), self.busy.enter()
+        usage, since = Usage(calls=1), endpoint.busy.enter()
+        session = call.sampling.session
         try:
-            payload = decode(await self.server.chat(body))
+            payload = decode(await endpoint.server.chat(body, session.id if session else ""))
             usage = usage_of(payload)
         except ConnectError:
             usage = Usage()
             raise
         except StatusError as error:
             said = str(error.body or error)
+            if error.status in (400, 422) and endpoint.server.rejects_session_field(said):
+                raise _AskDifferently from error
             if error.status in (400, 422, 500) and self.quirks.learn(said, body):
                 raise _AskDifferently from error
             if error.status in (400, 422, 501) and self.quirks.rejects_tools(said, body):
-                self._ask_in_text("the server takes no tools for it")
+                self._ask_in_text("the server does not accept tools for it")
                 raise ToolsNotTaken(f"the model server answered {error.status}: {said[:300]}") from error
             raise
         finally:
-            ledger.charge(self._priced(usage, self.busy.leave(since)))
+            ledger.charge(self._priced(usage, endpoint.busy.leave(since)))
         question = Question(call.tools, call.messages, self.config.send_reasoning)
         return completions_of(payload, question)[0]
 
@@ -336,7 +333,7 @@ class OpenAIModel:
     def _ask_in_text(self, why: str) -> None:
         """Have agents ask in text from now on, and say so once."""
         if not self.text_protocol:
-            self.notes.append(f"{self.name}: {why}, so it is asked for JSON in the text of its replies")
+            self.notes.append(f"{self.name}: {why}, so heats asks for JSON in the text of its replies")
         self.drops_tools = self.text_protocol = True
 
     async def _prompt_tokens(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> int:
@@ -359,11 +356,7 @@ class OpenAIModel:
 
     async def preflight(self) -> Mapping[str, Any]:
         """Check that the server answers and serves the model; see `ChatModel.preflight`."""
-        try:
-            models = await self.server.models()
-        except Exception as error:
-            decision = self._without_key(classify(error))
-            raise _preflight_error(decision.error, self.config, self.server.base_url) from error
+        models = await self._models_served()
         if models and self.name not in models:
             await self._ask_whether_served(models)
         context, version = models.get(self.name, {}).get("max_model_len"), await self.server.version()
@@ -372,6 +365,27 @@ class OpenAIModel:
         await self._look_at_template((BASH,), None)
         facts = {"context_length": context, "vllm": version, "tools": "left out" if self.drops_tools else None}
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
+
+    async def _models_served(self) -> dict[str, dict[str, Any]]:
+        """What the first server serves that answers; of several, one that cannot be reached is left out for now.
+
+        Raises:
+            ModelConfigError, ModelUnavailable: none answers, or one is not usable as configured.
+        """
+        found: list[dict[str, dict[str, Any]]] = []
+        failed: Exception | None = None
+        for endpoint in self.pool.endpoints:
+            try:
+                found.append(await endpoint.server.models())
+            except Exception as error:
+                decision = self._without_key(classify(error))
+                failed = _preflight_error(decision.error, self.config, endpoint.server.base_url)
+                if not decision.server_down or len(self.servers) == 1:
+                    raise failed from error
+                endpoint.breaker.failed(at_once=True)
+        if failed is not None and not found:
+            raise failed
+        return found[0]
 
     async def _ask_whether_served(self, models: Collection[str]) -> None:
         """Ask for a short reply of a model that the server's list does not name: lists have wildcards and aliases.
@@ -394,25 +408,21 @@ class OpenAIModel:
         except (ModelUnavailable, TimeoutError) as error:
             raise ModelUnavailable(f"{self.server.base_url} does not answer for {self.name!r}: {error}") from error
         except ModelError as error:
-            _log.info("%s is served, though its server's list does not name it: %s", self.name, error)
+            _log.info("%s is served although the server's list does not name it: %s", self.name, error)
 
-    @property
-    def place(self) -> str:
-        """See `Metered`."""
-        return self.server.root
+    async def begin(self, session: Session) -> None:
+        """See `KeepsSessions`."""
+        await self.pool.begin(session)
 
-    async def counters(self) -> Counters | None:
-        """What the server counts itself; see `Metered.counters`."""
-        return await self.server.counters()
-
-    def join(self, other: "OpenAIModel") -> None:
-        """Share what belongs to the server with another model of it; the smaller concurrency holds for both."""
-        other.limit.lower(self.limit.ceiling)
-        self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
+    def end(self, session: Session) -> None:
+        """See `KeepsSessions`."""
+        self.pool.end(session)
 
     async def close(self) -> None:
         """Release connections."""
-        await self.server.close()
+        await self.pool.close()
+        for server in self.servers:
+            await server.close()
 
 
 def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Exception:
@@ -424,7 +434,8 @@ def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Excep
     return error
 
 
-def open_endpoint(config: ModelConfig) -> OpenAIModel:
+def open_endpoint(config: ModelConfig, workers: int = 0) -> OpenAIModel:
     """A client for a configuration; key and default base URL come from the environment, by name."""
     base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
-    return OpenAIModel(config.model_copy(update={"base_url": base_url}), api_key=os.environ.get(config.api_key_env))
+    key = os.environ.get(config.api_key_env)
+    return OpenAIModel(config.model_copy(update={"base_url": base_url}), api_key=key, workers=workers)

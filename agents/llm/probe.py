@@ -70,7 +70,7 @@ async def probe(config: ModelConfig, *, limit_s: float = _LIMIT_S) -> ProbeRepor
     Raises:
         ModelConfigError, ModelUnavailable: it does not even answer a plain question.
     """
-    base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
+    base_url = next(iter(config.base_urls), None) or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env) or "none"
     server = Server(config.model_copy(update={"base_url": base_url}), key)
     asker = _Asker(config, server, time.monotonic() + limit_s)
@@ -113,8 +113,8 @@ class _Asker:
             async with asyncio.timeout(max(0.0, self.deadline - time.monotonic())):
                 return await asked
         except TimeoutError:
-            detail = "the model is too slow to tell within the time of this check"
-            return Finding(feature=feature, works=None, detail=detail, instead="a run finds out by itself")
+            detail = "the model is too slow for this check"
+            return Finding(feature=feature, works=None, detail=detail, instead="the run will find out")
         except UnusableReply as error:
             return Finding(feature=feature, works=False, detail=f"the reply cannot be used: {error}")
 
@@ -156,11 +156,11 @@ class _Asker:
             return Finding(feature="tools", works=False, detail=detail, instead=f"{_SERVE}, or {_TEXT}")
         reply, refused = await self._try(_ASK_TOOL, tools=[_TOOL], tool_choice="required", max_tokens=_TOOL_TOKENS)
         forced = not refused and bool(completions_of(reply, _WITH_BASH)[0][0].tool_calls)
-        detail = "the server takes tools, the model called none when asked to"
+        detail = "the server accepts tools, but the model called none when asked to"
         instead = f"if rollouts end in format errors, {_TEXT}"
         if forced:
-            detail += "; it can be made to"
-            instead = f"-c agent.force_calls=true has every turn call one; or {_TEXT}"
+            detail += "; it can be forced to"
+            instead = f"-c agent.force_calls=true forces a call in every turn; or {_TEXT}"
         return Finding(feature="tools", works=None, detail=detail, instead=instead)
 
     async def _counted(self, tools: Sequence[Mapping[str, Any]]) -> int:
@@ -172,19 +172,19 @@ class _Asker:
     async def _schema(self) -> Finding:
         form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _SCHEMA, "strict": True}}
         reply, refused = await self._try(_ASK_JSON, response_format=form, max_tokens=_JSON_TOKENS)
-        instead = "the schema is asked for in words; a reply that breaks it gets one repair turn"
+        instead = "the prompt states the schema; a reply that breaks it gets one repair turn"
         if refused:
             return Finding(feature="json_schema", works=False, detail=refused, instead=instead)
         first = completions_of(reply)[0][0]
         cut = first.finish_reason == "length"
         found, problem = extract(first.content, _SCHEMA, reasoning=first.reasoning, cut=cut)
         if found is None and cut:
-            detail = f"not told within {_JSON_TOKENS} tokens: the model thinks, or rambles"
+            detail = f"no result within {_JSON_TOKENS} tokens: the model thinks or rambles"
             return Finding(
                 feature="json_schema", works=None, detail=detail, instead="replies that are cut get more room"
             )
         if found is None:
-            return Finding(feature="json_schema", works=False, detail=f"not kept: {problem}", instead=instead)
+            return Finding(feature="json_schema", works=False, detail=f"not followed: {problem}", instead=instead)
         return Finding(feature="json_schema", works=True, detail="kept")
 
     async def _n(self) -> Finding:
@@ -200,28 +200,28 @@ class _Asker:
         choices = reply.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else {}
         if isinstance(first, dict) and first.get("logprobs"):
-            return Finding(feature="logprobs", works=True, detail="given where they are asked for")
+            return Finding(feature="logprobs", works=True, detail="returned on request")
         return Finding(
             feature="logprobs",
             works=False,
             detail=refused or "not given",
-            instead="votes are counted, and not how sure each was",
+            instead="votes are counted, without their confidence",
         )
 
     async def _metrics(self) -> Finding:
         counters = await self.server.counters()
         if counters is not None:
             return Finding(feature="/metrics", works=True, detail="prefix-cache hits and throughput go into the report")
-        instead = "the ledger alone; the report has no figures of the server"
+        instead = "the ledger only; the report has no server figures"
         return Finding(feature="/metrics", works=False, detail="no vLLM counters", instead=instead)
 
     async def _tokenize(self) -> Finding:
         body = {"model": self.config.name, "messages": [{"role": "user", "content": "hello"}]}
         counted = await self.server.count_tokens(body)
         if counted:
-            detail = "says by how much a prompt is too long, so that votes and summaries are cut to fit"
+            detail = "reports prompt lengths, so votes and summaries are cut to fit"
             return Finding(feature="/tokenize", works=True, detail=detail)
-        instead = "the server's words about a prompt that is too long; where they name no number, half is cut"
+        instead = "the server's error for a long prompt; if it names no number, half is cut"
         return Finding(feature="/tokenize", works=False, detail="not there", instead=instead)
 
 
@@ -230,7 +230,7 @@ _WITH_BASH = Question(tools=(BASH,))
 
 def _left_out(tokens: int) -> Finding:
     detail = f"the chat template leaves them out ({tokens} prompt tokens with and without them)"
-    return Finding(feature="tools", works=False, detail=detail, instead="JSON in the text of replies, by itself")
+    return Finding(feature="tools", works=False, detail=detail, instead="JSON in the text of replies, automatically")
 
 
 def _called(reply: Mapping[str, Any]) -> Finding:
@@ -248,9 +248,9 @@ def _called(reply: Mapping[str, Any]) -> Finding:
         odd = f"its arguments came as {str(arguments)[:40]!r}"
     if not odd:
         return Finding(feature="tools", works=True, detail="called when asked to")
-    detail = f"called when asked to, but {odd}: heats reads it, other programs do not"
+    detail = f"called when asked to, but {odd}: heats can read it, other programs cannot"
     return Finding(
-        feature="tools", works=None, detail=detail, instead="the server's tool parser may not be the model's"
+        feature="tools", works=None, detail=detail, instead="the server's tool parser may not match the model"
     )
 
 
@@ -265,14 +265,14 @@ def _cached(reply: Mapping[str, Any]) -> Finding:
     usage = reply.get("usage")
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     if isinstance(details, dict) and isinstance(details.get("cached_tokens"), int):
-        detail = f"told ({usage_of(reply).cached_tokens} of this prompt)"
+        detail = f"reported ({usage_of(reply).cached_tokens} of this prompt)"
         return Finding(feature="cached tokens", works=True, detail=detail)
-    instead = "all prompt tokens count as fresh; vllm serve --enable-prompt-tokens-details tells them"
+    instead = "all prompt tokens count as fresh; vllm serve --enable-prompt-tokens-details reports them"
     return Finding(feature="cached tokens", works=False, detail="not told", instead=instead)
 
 
 def _context(context: int | None) -> Finding:
     if context is not None:
         return Finding(feature="context length", works=True, detail=f"{context} tokens")
-    instead = "a prompt is known to be too long when the server rejects it"
+    instead = "a long prompt is detected when the server rejects it"
     return Finding(feature="context length", works=False, detail="not told", instead=instead)

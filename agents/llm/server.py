@@ -40,39 +40,94 @@ class Server:
     """The HTTP side of one endpoint.
 
     Args:
-        config: names the server and the limits of a request.
+        config: names the limits of a request, and the server.
         api_key: sent as bearer token; kept in memory only.
+        base_url: which of the configuration's servers; the first one if not given.
+
+    Attributes:
+        takes_session_field: the server has not rejected the session's field in the request body.
 
     Raises:
         ModelConfigError: there is no base URL, or it is none of http.
     """
 
-    def __init__(self, config: ModelConfig, api_key: str) -> None:
-        if not config.base_url:
+    def __init__(self, config: ModelConfig, api_key: str, base_url: str | None = None) -> None:
+        base_url = base_url or next(iter(config.base_urls), None)
+        if not base_url:
             raise ModelConfigError(
                 f"model {config.name!r} needs a server: give --base-url URL or set OPENAI_BASE_URL "
                 "(a local vLLM is http://localhost:8000/v1)"
             )
-        parts = _parts(config.base_url)
+        parts = _parts(base_url)
         self.config = config
         # Environment proxies serve the outside world; a server on this machine is never behind one.
         loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
         self._http = ChatHttp(_bare(parts), _headers(api_key, parts), proxies=not loopback)
         self.root = self._http.base_url.removesuffix("/v1")
+        self.takes_session_field = True
+        self._heard: dict[str, str] = {}
+        self._releases = bool(config.session.finish)
+
+    @property
+    def place(self) -> str:
+        """Tells servers apart within this process; never stored."""
+        return self.root
 
     @property
     def base_url(self) -> str:
         """Where it is, without a password."""
         return self._http.base_url
 
-    async def chat(self, body: Mapping[str, Any]) -> str:
+    async def chat(self, body: Mapping[str, Any], session: str = "") -> str:
         """The text of the reply to one chat request.
+
+        Args:
+            body: of the request, to which `extra_body` and the session's field are added.
+            session: id of the session that the request belongs to; empty for none.
 
         Raises:
             HttpFailed, TimeoutError.
         """
+        names = self.config.session
+        headers = names.headers(session, self._heard.get(session)) if session else {}
+        fields = names.fields(session) if session and self.takes_session_field else {}
+        heard: dict[str, str] = {}
         async with asyncio.timeout(self.config.request_timeout_s):
-            return await self._http.post("/chat/completions", {**body, **self.config.extra_body})
+            asked = {**body, **fields, **self.config.extra_body}
+            text = await self._http.post("/chat/completions", asked, headers, heard)
+        if session and names.echo and (token := heard.get(names.header.lower())):
+            self._heard[session] = token
+        return text
+
+    def rejects_session_field(self, said: str) -> bool:
+        """Whether an answer of 400 or 422 is about the session's field, which is then left out from now on."""
+        first = self.config.session.field.partition(".")[0]
+        if not first or not self.takes_session_field or first not in said:
+            return False
+        self.takes_session_field = False
+        return True
+
+    async def finish(self, session: str) -> None:
+        """Release a session where the router can; one that cannot is asked once."""
+        self._heard.pop(session, None)
+        if not self._releases:
+            return
+        try:
+            await self._asked("POST", f"{self.root}{self.config.session.finish}?session_id={session}", {})
+        except StatusError as error:
+            self._releases = error.status not in (404, 405, 501)
+        except (HttpFailed, TimeoutError):
+            return
+
+    async def answers(self) -> bool:
+        """Whether the server answers at all, and does not say that it is down."""
+        try:
+            await self._asked("GET", f"{self._http.base_url}/models")
+        except StatusError as error:
+            return error.status < 500
+        except (HttpFailed, TimeoutError):
+            return False
+        return True
 
     async def models(self) -> dict[str, dict[str, Any]]:
         """What the server serves, by name; empty where it does not say.
@@ -87,7 +142,7 @@ class Server:
             if error.status != 404:
                 raise
             if self.root == self._http.base_url and await self._aside("GET", "/v1/models") is not None:
-                raise ModelConfigError(f"the server answers below /v1: --base-url {self.root}/v1") from None
+                raise ModelConfigError(f"the API is under /v1: use --base-url {self.root}/v1") from None
             return {}
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
 
@@ -152,14 +207,14 @@ def _parts(base_url: str) -> SplitResult:
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https"):
-        raise ModelConfigError(f"--base-url {_bare(parts)}: give it with http:// or https:// in front")
+        raise ModelConfigError(f"--base-url {_bare(parts)}: start it with http:// or https://")
     try:
         named = bool(parts.hostname) and parts.port != 0
     except ValueError:  # a port that is no number
         named = False
     if not named:
         raise ModelConfigError(
-            f"--base-url {_bare(parts)}: it names no host, or no port; such as http://localhost:8000/v1"
+            f"--base-url {_bare(parts)}: no valid host and port; expected something like http://localhost:8000/v1"
         )
     return parts
 

@@ -39,7 +39,7 @@ class PromptGrowth:
             return
         raise ContextOverflow(
             f"the server read {tokens} tokens of a conversation that had {before} before it grew by {grown} "
-            "characters: it leaves out what its context does not hold"
+            "characters: it drops what does not fit its context"
         )
 
     def _grown(self, messages: Sequence[Message]) -> int:

@@ -1,4 +1,4 @@
-"""Built-in tasks: small Python repositories with a bug, an issue text, visible tests, and hidden ones for grading."""
+"""Built-in tasks: small Python repositories with a bug, an issue, visible tests, and hidden tests for grading."""
 
 from envs.demo.env import SAMPLE, DemoEnv
 

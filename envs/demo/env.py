@@ -1,7 +1,7 @@
 """The built-in tasks as an env.
 
-`tasks/<id>/task.yaml` and `tasks/<id>/repo/` are what an agent may know; `tasks/<id>/hidden/` (tests and the gold
-patch) is read by `grade` and by this project's own tests only, and its tests enter a sandbox only after the patch.
+Agents may see `tasks/<id>/task.yaml` and `tasks/<id>/repo/`. Only `grade` and this project's own tests read
+`tasks/<id>/hidden/` (tests and gold patch), and the hidden tests enter a sandbox only after the patch.
 """
 
 import ast
@@ -30,11 +30,12 @@ from sandbox.errors import SandboxError
 
 TEST_COMMAND = "PYTHONPATH=/opt/heats/toolbox python3 -m pytest -q"
 SAMPLE = ("bucket", "csv", "intervals", "inventory", "ledger", "lru-cache", "money", "retry")
-"""A few tasks for a quick look, by kind as in the whole: the first five, two and one of each kind by name."""
+"""A small sample for a quick look, balanced by kind like the full set: the first five, two and one task of each kind.
+"""
 
 
 class DemoTask(Record):
-    """One `task.yaml`. `edits`: how many places the shortest fix changes; `many` needs new logic."""
+    """The contents of a `task.yaml`. `edits`: number of places the shortest fix changes; `many` needs new logic."""
 
     title: str
     edits: Literal["one", "two", "many"]
@@ -42,11 +43,12 @@ class DemoTask(Record):
 
 
 class DemoEnv:
-    """All built-in tasks, or some of them.
+    """All built-in tasks, or a selection.
 
     Args:
-        image: of the sandboxes; it needs git and Python. The backend's own when empty.
-        only: ids of the tasks; all when empty.
+        image: sandbox image; it needs git and Python. If empty, the backend's default.
+        workdir: directory of the tree in the sandbox.
+        only: ids of the tasks to use; empty for all.
         test_command: runs the visible tests; it must run pytest.
         toolbox: the command uses the pytest that is mounted into sandboxes.
 
@@ -70,7 +72,7 @@ class DemoEnv:
         self._ids = tuple(only) or tuple(known)
         unknown = [task for task in self._ids if task not in known]
         if unknown:
-            raise TaskError(f"no built-in task {', '.join(unknown)}; there are: {', '.join(known)}")
+            raise TaskError(f"no built-in task {', '.join(unknown)}; known: {', '.join(known)}")
         self._common = {"image": image, "workdir": workdir, "test_command": test_command, "toolbox": toolbox}
 
     @cached_property
@@ -78,11 +80,11 @@ class DemoEnv:
         return {task: make_base_tree(read_files(self._folder / task / "repo")) for task in self._ids}
 
     def about(self, task_id: str) -> DemoTask:
-        """Title and kind of a task, for people."""
+        """Title and kind of a task, for display."""
         return DemoTask.model_validate(yaml.safe_load((self._folder / task_id / "task.yaml").read_text("utf-8")))
 
     def tasks(self) -> Sequence[Task]:
-        """The tasks by id. Commit ids are the same on every machine."""
+        """The tasks, ordered by id. Commit ids are the same on every machine."""
         return tuple(
             Task(
                 id=task_id,
@@ -111,7 +113,13 @@ class DemoEnv:
         return await take_patch(sandbox, task.workdir, self._trees[task.id])
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """Run visible and hidden tests on the patched tree in a fresh sandbox; all of them must pass."""
+        """Run visible and hidden tests on the patched tree in a fresh sandbox; all of them must pass.
+
+        Args:
+            task: one of this env's tasks.
+            patch: the submission.
+            backend: starts the sandbox used for grading.
+        """
         if not patch:
             return Grade(task_id=task.id, outcome="fail", reason="no patch")
         try:
@@ -138,7 +146,7 @@ class DemoEnv:
 
 
 def read_files(folder: Traversable) -> dict[str, bytes]:
-    """All files under a folder by relative path; what Python left behind is skipped."""
+    """All files below a folder by relative path, without Python's caches."""
     found: dict[str, bytes] = {}
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.name.startswith(("__pycache__", ".")):
@@ -157,7 +165,13 @@ def names_of_tests(path: str, source: bytes) -> list[str]:
 
 
 def grade_of(task: Task, run: PatchedRun, expected: Iterable[str]) -> Grade:
-    """Read a grading run: every expected test must be there, every test must pass, no sentinel may be missing."""
+    """Grade a run: all expected tests must be reported, all tests must pass, and no sentinel may be missing.
+
+    Args:
+        task: the graded task.
+        run: the run on the patched tree, with sentinels planted.
+        expected: ids of the hidden tests, without parameters.
+    """
     report = run.report
     if report is None:
         return Grade(task_id=task.id, outcome="fail", reason=run.problem)

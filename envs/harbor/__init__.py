@@ -1,4 +1,4 @@
-"""Harbor and Terminal-Bench 2 tasks: a machine to work on, graded by what state it is in afterwards."""
+"""Harbor and Terminal-Bench 2 tasks: the agent works on a machine and is graded by the state it leaves."""
 
 from envs.harbor.env import HarborEnv
 

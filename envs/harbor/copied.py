@@ -1,4 +1,4 @@
-"""A machine that somebody else runs, copied: rollouts start from its image, and the winner's changes go back to it."""
+"""Copies of an externally managed machine: rollouts start from its image, and the winner's changes are copied back."""
 
 import posixpath
 import shlex
@@ -19,17 +19,17 @@ _MAX_ARCHIVE = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What of a machine has to change for it to be like another one: paths to copy and paths to remove."""
+    """How to turn one machine into another: paths to copy and paths to remove."""
 
     copy: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
 
 
 class CopiedEnv:
-    """One task on copies of a machine. Nothing is graded: whoever runs the machine does that.
+    """One task on copies of a machine. Nothing is graded here: that is up to whoever runs the machine.
 
     Args:
-        task: its image is the machine's; it hands in a state.
+        task: a task that submits a state; its image is the machine's.
     """
 
     name = "copied"
@@ -40,11 +40,11 @@ class CopiedEnv:
         self._changes: dict[str, Changes] = {}
 
     def tasks(self) -> Sequence[Task]:
-        """The one task."""
+        """The single task."""
         return (self._task,)
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Remember the texts that are there.
+        """Record the text files that exist before the attempt.
 
         Raises:
             SandboxError
@@ -53,7 +53,7 @@ class CopiedEnv:
             self._before = await texts_before(sandbox)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Describe the end state, and remember which paths it changed.
+        """Describe the end state and record which paths it changed.
 
         Raises:
             SandboxError
@@ -63,16 +63,22 @@ class CopiedEnv:
         return Patch(await describe(sandbox, self._before or {}))
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """There is nothing to grade by."""
+        """Return None: there are no hidden tests.
+
+        Args:
+            task: the single task.
+            patch: the submission.
+            backend: unused.
+        """
         return None
 
     def changes(self, rollout: str) -> Changes:
-        """What a rollout changed; nothing when it was not collected in this process."""
+        """What a rollout changed; empty if it was not collected in this process."""
         return self._changes.get(rollout, Changes())
 
 
 async def changes_of(sandbox: Sandbox) -> Changes:
-    """The paths of a machine that its attempt changed, without mounted and made-up ones.
+    """The paths of a machine that its attempt changed, except mounted and virtual ones.
 
     Raises:
         SandboxError
@@ -84,10 +90,10 @@ async def changes_of(sandbox: Sandbox) -> Changes:
 
 
 async def pack(sandbox: Sandbox, paths: Sequence[str]) -> bytes:
-    """A tar archive of paths of a sandbox, made inside it; directories without what is in them.
+    """A tar archive of paths in a sandbox, made inside it; directories are archived without their contents.
 
     Raises:
-        SandboxError: there is no tar in it, or the archive is too large.
+        SandboxError: the sandbox has no tar, or the archive is too large.
     """
     listing = "\0".join(path.lstrip("/") for path in paths).encode("utf-8", "surrogateescape")
     async with as_user(sandbox, "0") as root:
@@ -100,7 +106,7 @@ async def pack(sandbox: Sandbox, paths: Sequence[str]) -> bytes:
 
 
 def unpack_command(archive: str, remove: Sequence[str]) -> str:
-    """The command that makes a machine like another one: removes paths, unpacks an archive, removes the archive."""
+    """The command that applies `Changes` to a machine: remove paths, unpack an archive, delete the archive."""
     gone = f"rm -rf -- {' '.join(map(shlex.quote, remove))}; " if remove else ""
     return (
         f"{gone}tar -C / --numeric-owner -xpf {shlex.quote(archive)}; code=$?; rm -f {shlex.quote(archive)}; exit $code"

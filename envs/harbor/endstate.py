@@ -1,6 +1,6 @@
-"""What an attempt made of its machine, in words for judges: changed paths, texts, running processes, open ports.
+"""Describe the state an attempt left its machine in, for judges: changed paths, texts, processes, open ports.
 
-The description is evidence, not a copy: it is capped, and everything in it was written by the attempt.
+The description is evidence, not a copy. Its size is capped, and all of its contents were written by the attempt.
 """
 
 import difflib
@@ -42,7 +42,7 @@ _PORTS = "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == \"0A\" { pri
 
 
 async def texts_before(sandbox: Sandbox) -> dict[str, str]:
-    """Small text files of the working directory of a fresh sandbox, by absolute path."""
+    """Small text files in the working directory of a fresh sandbox, by absolute path."""
     listed = await sandbox.exec(
         f'find "$PWD" -xdev -type f -size -32k -not -path "*/.git/*" 2>/dev/null | head -n {_MAX_BEFORE}', timeout=60
     )
@@ -55,10 +55,11 @@ async def texts_before(sandbox: Sandbox) -> dict[str, str]:
 
 
 async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
-    """The description of a sandbox as it is now; empty when nothing changed and nothing runs.
+    """Describe a sandbox as it is now; empty if nothing changed and nothing runs.
 
     Args:
-        before: what `texts_before` found when it was fresh.
+        sandbox: the attempt's sandbox.
+        before: result of `texts_before` when the sandbox was fresh.
 
     Raises:
         SandboxError
@@ -81,13 +82,13 @@ async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
 
 
 def left_running(description: bytes) -> bool:
-    """Whether a description tells of processes that the attempt left running."""
+    """Whether a description mentions processes that the attempt left running."""
     lines = description.decode("utf-8", "replace").splitlines()
     return _RUNNING in lines and lines[lines.index(_RUNNING) + 1 :][:1] != [_NONE]
 
 
 def interesting(changes: Iterable[PathChange]) -> list[PathChange]:
-    """Without caches, logs, what heats itself puts in, and directories that are named only for what is in them."""
+    """Drop caches, logs, heats' own files, and directories listed only because of their contents."""
     changes = tuple(changes)
     kept = [change for change in changes if not _NOISE.search(change.path) and change.path.isprintable()]
     parents = {parent for change in changes for parent in _parents(change.path)}
@@ -100,7 +101,7 @@ def _parents(path: str) -> Iterable[str]:
 
 
 async def _listing(root: Sandbox, changes: Sequence[PathChange], workdir: str) -> list[str]:
-    """A line a path: kind, path, size and digest; those in the working directory first."""
+    """One line per path (kind, path, size and digest), with those in the working directory first."""
     ordered = sorted(changes, key=lambda one: (not one.path.startswith(workdir.rstrip("/") + "/"), one.path))
     shown = ordered[:_MAX_LISTED]
     there = [one.path for one in shown if one.kind != "deleted"]
@@ -109,7 +110,7 @@ async def _listing(root: Sandbox, changes: Sequence[PathChange], workdir: str) -
     for line in (await _over(root, there, "stat -c '%F|%s|%n' --")).splitlines():
         kind, size, path = [*line.split("|", 2), "", ""][:3]
         facts[path] = kind
-        # Reading anything else, such as a named pipe, might never end.
+        # Reading anything else, such as a named pipe, might block forever.
         if kind.startswith("regular") and size.isdigit():
             facts[path], sizes[path] = f"{size} bytes", int(size)
     small = [path for path, size in sizes.items() if size <= _MAX_SUMMED]
@@ -120,7 +121,7 @@ async def _listing(root: Sandbox, changes: Sequence[PathChange], workdir: str) -
 
 
 async def _over(root: Sandbox, paths: Sequence[str], command: str) -> str:
-    """What a command prints of paths."""
+    """The output of a command run on the given paths."""
     if not paths:
         return ""
     listing = "\0".join(paths).encode("utf-8", "surrogateescape")
@@ -129,7 +130,7 @@ async def _over(root: Sandbox, paths: Sequence[str], command: str) -> str:
 
 
 async def _texts(root: Sandbox, changes: Sequence[PathChange], workdir: str, before: Mapping[str, str]) -> list[str]:
-    """Diffs of small texts in the working directory, as far as the room goes."""
+    """Diffs of small texts in the working directory, as many as fit."""
     lines: list[str] = []
     inside = [one for one in changes if one.path.startswith(workdir.rstrip("/") + "/")]
     for one in inside[:_MAX_TEXTS]:
@@ -155,12 +156,12 @@ async def _text(sandbox: Sandbox, path: str) -> str | None:
 
 
 def without_keys(text: str) -> str:
-    """A text without the private keys in it: a description goes into prompts."""
+    """Remove private keys from a text: descriptions go into prompts."""
     return _PRIVATE_KEY.sub(lambda key: f"{key[1]}\n[private key left out]\n{key[2] or ''}", text)
 
 
 def own_processes(listing: str) -> list[str]:
-    """Command lines that the attempt left running, each once: without the sandbox's own and the terminal's."""
+    """Command lines that the attempt left running, without duplicates or the sandbox's and terminal's own."""
     rows = [line.split(" ", 2) for line in listing.splitlines() if line.count(" ") >= 2]
     command = {pid: text.strip() for pid, _, text in rows}
     parent = {pid: above for pid, above, _ in rows}
@@ -186,5 +187,5 @@ def own_processes(listing: str) -> list[str]:
 
 
 def listening(table: str) -> list[int]:
-    """Ports in lines `ADDRESS:PORT` of /proc/net/tcp, in hexadecimal there."""
+    """Ports from the `ADDRESS:PORT` lines (hexadecimal) of /proc/net/tcp."""
     return sorted({int(line.rpartition(":")[2], 16) for line in table.split() if ":" in line})

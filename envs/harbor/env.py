@@ -1,7 +1,7 @@
-"""Harbor tasks as an env: the submission is the state of the machine, graded where it is.
+"""Harbor tasks as an env: the submission is the state of the machine, graded in place.
 
-An agent's sandbox starts from the task's image. When the attempt is over, what changed is described for judges, and
-only then the hidden tests enter the same container, in which whatever the attempt started still runs.
+An agent's sandbox starts from the task's image. After the attempt, the changes are described for judges. Only then do
+the hidden tests enter the same container, where the attempt's processes still run.
 """
 
 import asyncio
@@ -31,13 +31,13 @@ class HarborOptions(Record):
 
     Attributes:
         path: a task directory, or a directory of task directories.
-        only: ids of the tasks, which are the directories' names; all when empty.
-        network: `none` whatever the task says, or what the `task` says, which may be the whole internet.
-        env_values: values for the `${NAME}`s in tasks' environments; the user's own environment is never read.
-        force_build: build `environment/Dockerfile` even where the task names an image.
-        pull: fetch images that are named and not there.
-        timeout_factor: of the agents' time; other than 1 is no official setting.
-        pids: processes that one sandbox may have.
+        only: ids of the tasks to use (their directory names); empty for all.
+        network: `none` regardless of the task, or `task` for what the task asks for, which may be the whole internet.
+        env_values: values for `${NAME}` references in task environments; the user's own environment is never read.
+        force_build: build `environment/Dockerfile` even if the task names an image.
+        pull: pull named images that are missing.
+        timeout_factor: multiplies the agents' time limit; the official setting is 1.
+        pids: maximum number of processes in one sandbox.
     """
 
     path: Path
@@ -51,10 +51,10 @@ class HarborOptions(Record):
 
 
 class HarborEnv:
-    """The tasks of a directory; see `HarborOptions` for the arguments. A task that cannot be used here is left out.
+    """The tasks of a directory, without those that are unusable here; see `HarborOptions` for the arguments.
 
     Raises:
-        TaskError: no task there, an unknown id in `only`, or none of the tasks can be used here.
+        TaskError: no tasks, an unknown id in `only`, or no task that can be used here.
     """
 
     name = "harbor"
@@ -87,11 +87,11 @@ class HarborEnv:
             self._left_out[name] = str(error).removeprefix(f"{name}: ")
 
     def listing(self) -> Sequence[str]:
-        """Ids of all task directories, by name."""
+        """Ids of all task directories, sorted by name."""
         return self._order
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
-        """Tasks that need what heats cannot do, or whose files or values are missing."""
+        """Tasks that need something heats cannot do, or whose files or values are missing."""
         found = dict(self._left_out)
         if grading:
             for name, task in self._found.items():
@@ -127,19 +127,19 @@ class HarborEnv:
         )
 
     def tasks(self) -> Sequence[Task]:
-        """The tasks by name of their directory."""
+        """The tasks, sorted by directory name."""
         return tuple(self._tasks.values())
 
     def directory(self, task_id: str) -> HarborTask:
-        """What is known of a task, hidden parts and all: for graders and people, never for selection."""
+        """Everything about a task, hidden parts included: for graders and display, never for selection."""
         return self._found[task_id]
 
     async def make_images(self, images: Collection[str], backend: SandboxBackend) -> Mapping[str, str]:
-        """Build or pull images that are not there, one after another; see `MakesImages.make_images`.
+        """Build or pull missing images, one after another; see `MakesImages.make_images`.
 
         Raises:
-            BackendUnavailable: the sandboxes are no Docker containers, or the daemon does not answer.
-            SandboxError: none of them could be made.
+            BackendUnavailable: the sandboxes are not Docker containers, or the daemon does not answer.
+            SandboxError: no image could be made.
         """
         store, failed = Images.of(backend), dict[str, SandboxError]()
         for image in dict.fromkeys(images):
@@ -161,7 +161,7 @@ class HarborEnv:
         return {image: str(error) for image, error in failed.items()}
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Make the log folders, wait for the health check, and remember the texts that are there.
+        """Create the log folders, wait for the health check, and record the text files that exist.
 
         Raises:
             SetupFailed, SandboxError
@@ -175,7 +175,7 @@ class HarborEnv:
             self._before[task.id] = await texts_before(sandbox)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Describe the end state. Nothing is killed: what runs is part of the submission.
+        """Describe the end state. Nothing is killed: running processes are part of the submission.
 
         Raises:
             SandboxError
@@ -187,26 +187,36 @@ class HarborEnv:
         return await grade_state(self._found[task.id], task, sandbox, self.options.env_values)
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """A state that is gone cannot be graded any more."""
-        reason = (
-            "its sandbox is gone and its state was not kept, so it cannot be graded (--keep-state keeps the winner's)"
-        )
+        """Return an invalid grade: a state that was not kept can no longer be graded.
+
+        Args:
+            task: one of this env's tasks.
+            patch: the description of the state.
+            backend: unused.
+        """
+        reason = "its sandbox is gone and its state was not kept, so it cannot be graded (see --keep-state)"
         return Grade(task_id=task.id, outcome="invalid", reason=reason)
 
     async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
-        """Run the hidden tests on the files that an attempt left; what it left running is not there.
+        """Run the hidden tests on the files that an attempt left; its processes are gone.
 
-        A state of files alone is graded as it would have been. One whose processes are missing can pass, but not fail.
+        A state that consists of files only is graded as usual. A state whose processes are missing can pass but not
+        fail.
+
+        Args:
+            task: one of this env's tasks.
+            description: what `collect` returned for the state.
+            sandbox: sandbox started from the image of the state.
         """
         grade = await self.grade_state(task, sandbox)
         reason = f"from the kept files: {grade.reason}"
         if grade.outcome == "fail" and left_running(description.data):
-            reason = f"it fails without the processes that belonged to it ({grade.reason}), which says nothing of it"
+            reason = f"it fails without its running processes ({grade.reason}), which says nothing about it"
             return grade.model_copy(update={"outcome": "invalid", "reason": reason})
         return grade.model_copy(update={"reason": reason})
 
     async def solve(self, task_id: str, sandbox: Sandbox) -> ExecResult:
-        """Play the reference solution in a prepared sandbox, within the agent's own time.
+        """Play the reference solution in a prepared sandbox, within the agent's time limit.
 
         Raises:
             TaskError: the task has no solution/solve.sh.

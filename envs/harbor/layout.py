@@ -1,7 +1,7 @@
-"""A Harbor task directory: what is in it, and which parts an agent may know.
+"""A Harbor task directory: its contents, and which of them an agent may see.
 
-`instruction.md`, `task.toml` and `environment/` describe the task; `tests/` and `solution/` are read only when a state
-is graded or the oracle plays.
+`instruction.md`, `task.toml` and `environment/` describe the task; `tests/` and `solution/` are read only to grade a
+state or to play the oracle.
 """
 
 import posixpath
@@ -20,7 +20,7 @@ _MAX_FILES, _MAX_BYTES = 2000, 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """One file that goes into a sandbox."""
+    """A file to upload into a sandbox."""
 
     data: bytes
     mode: int
@@ -32,8 +32,8 @@ class HarborTask:
 
     Attributes:
         id: the directory's name.
-        image: that sandboxes start from; `built` when it is made from `environment/`.
-        workdir: as `task.toml` or the Dockerfile say; empty for whatever the image has.
+        image: image that sandboxes start from; `built` if it is built from `environment/`.
+        workdir: as set in `task.toml` or the Dockerfile; empty for the image's own.
     """
 
     id: str
@@ -50,17 +50,17 @@ class HarborTask:
         return self.directory / "environment"
 
     def tests(self) -> dict[str, UploadedFile]:
-        """Hidden tests, by path below `/tests`."""
+        """Hidden tests, by path relative to `/tests`."""
         return read_tree(self.directory / "tests")
 
     def solution(self) -> dict[str, UploadedFile]:
-        """The reference solution, by path below `/solution`; empty when the task has none."""
+        """The reference solution, by path relative to `/solution`; empty if the task has none."""
         folder = self.directory / "solution"
         return read_tree(folder) if folder.is_dir() else {}
 
 
 def task_directories(path: Path) -> list[Path]:
-    """The task directories at a path: itself, or those directly in it, by name.
+    """The task directories at a path: the path itself, or its direct children, sorted by name.
 
     Raises:
         TaskError: there is none.
@@ -69,7 +69,7 @@ def task_directories(path: Path) -> list[Path]:
         return [path]
     found = sorted(file.parent for file in path.glob("*/task.toml")) if path.is_dir() else []
     if not found:
-        raise TaskError(f"{path}: no Harbor task here (no task.toml in it, nor in its directories)")
+        raise TaskError(f"{path}: no Harbor task found (no task.toml here or in a subdirectory)")
     return found
 
 
@@ -77,10 +77,11 @@ def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
     """Read a task directory. Blocks: call it in a thread.
 
     Args:
-        force_build: build `environment/Dockerfile` even where the task names an image.
+        directory: the task directory.
+        force_build: build `environment/Dockerfile` even if the task names an image.
 
     Raises:
-        TaskError: a file is missing or does not fit, or the task needs what heats cannot do.
+        TaskError: a file is missing or invalid, or the task needs something heats cannot do.
     """
     name = directory.resolve().name
     try:
@@ -105,7 +106,7 @@ def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
 
 
 def workdir_of(dockerfile: Path) -> str:
-    """The last stage's working directory; empty where only the built image knows it."""
+    """The working directory of the last stage; empty if only the built image knows it."""
     if not dockerfile.is_file():
         return ""
     workdir = ""
@@ -122,10 +123,10 @@ def workdir_of(dockerfile: Path) -> str:
 
 
 def read_tree(folder: Path) -> dict[str, UploadedFile]:
-    """Every file under a folder, by relative path; links are followed only inside it.
+    """All files below a folder, by relative path; links are followed only within it.
 
     Raises:
-        TaskError: a link that leaves the folder, or more than can be sent into a sandbox.
+        TaskError: a link leaves the folder, or there is more than a sandbox accepts.
     """
     found: dict[str, UploadedFile] = {}
     total, top = 0, folder.resolve()

@@ -1,4 +1,4 @@
-"""`task.toml`, schema 1.x: the tables that heats uses, and what it cannot do."""
+"""Parse `task.toml`, schema 1.x: the tables that heats uses, and the features it does not support."""
 
 import re
 import tomllib
@@ -17,13 +17,13 @@ _IN_MB: Mapping[str, float] = {"": 1 / (1 << 20), "k": 1 / 1024, "m": 1, "g": 10
 
 
 class _Table(BaseModel):
-    """A table of the file; keys that it does not know are ignored, as Harbor does."""
+    """A table of the file; unknown keys are ignored, as Harbor does."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Healthcheck(_Table):
-    """As Docker's HEALTHCHECK; times in seconds."""
+    """A health check like Docker's HEALTHCHECK; times in seconds."""
 
     command: str
     interval_sec: float = Field(5.0, ge=0)
@@ -59,7 +59,7 @@ class VerifierTable(_Table):
 
 
 class EnvironmentTable(_Table):
-    """`[environment]`: the machine. `memory` and `allow_internet` are the old names of two keys."""
+    """`[environment]`: the machine. `memory` and `allow_internet` are old names of two keys."""
 
     build_timeout_sec: float = Field(600.0, gt=0)
     docker_image: str | None = None
@@ -87,7 +87,7 @@ class EnvironmentTable(_Table):
 
 
 class SolutionTable(_Table):
-    """`[solution]`: for the oracle."""
+    """`[solution]`: environment of the reference solution."""
 
     env: Mapping[str, str] = {}
 
@@ -113,11 +113,11 @@ class TaskFile(_Table):
 
     @property
     def network_mode(self) -> NetworkMode:
-        """What the task wants for the agent's phase."""
+        """Network mode that the task wants for the agent's phase."""
         return self.agent.network_mode or self.environment.network_mode or "public"
 
     def unsupported(self) -> Iterator[str]:
-        """What this task needs and heats cannot do, one line each."""
+        """Features this task needs and heats lacks, one line each."""
         if self.schema_version.split(".")[0] != "1":
             yield f"schema_version {self.schema_version} (1.x is known)"
         if self.steps:
@@ -127,7 +127,7 @@ class TaskFile(_Table):
         if self.environment.gpus or self.environment.tpu:
             yield "GPUs or TPUs"
         if self.verifier.environment_mode == "separate" or self.verifier.environment:
-            yield "a verifier in an environment of its own"
+            yield "a verifier in a separate environment"
         modes = {self.network_mode, self.verifier.network_mode or self.network_mode}
         if "allowlist" in modes:
             yield "network_mode allowlist"
@@ -139,7 +139,7 @@ def read_task_file(text: str) -> TaskFile:
     """Parse `task.toml`.
 
     Raises:
-        TaskError: not TOML, or values that do not fit.
+        TaskError: not TOML, or invalid values.
     """
     try:
         return TaskFile.model_validate(tomllib.loads(text))
@@ -150,18 +150,18 @@ def read_task_file(text: str) -> TaskFile:
 
 
 def resolved(env: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Environment values with `${NAME}` and `${NAME:-default}` filled in from what the user gave.
+    """Environment values with `${NAME}` and `${NAME:-default}` filled in from the user's values.
 
-    The environment of heats itself is never read: a task's file must not name a key of the user's and get it.
+    The environment of heats itself is never read: a task's file must not be able to obtain a user's key by naming it.
 
     Raises:
-        TaskError: a name without a value.
+        TaskError: a name has no value.
     """
     found = [match for value in env.values() for match in _TEMPLATE.finditer(value)]
     missing = sorted({match[1] for match in found if match[2] is None and match[1] not in given})
     if missing:
         example = ", ".join(f"{name}: ..." for name in missing)
-        raise TaskError(f"the task wants values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
+        raise TaskError(f"the task needs values for {', '.join(missing)}: -O 'env_values={{{example}}}' gives them")
     return {key: _TEMPLATE.sub(lambda match: given.get(match[1], match[2] or ""), value) for key, value in env.items()}
 
 

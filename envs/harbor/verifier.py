@@ -1,4 +1,4 @@
-"""Grading a Harbor task: its tests enter the sandbox after the agent's phase, run there, and leave a reward."""
+"""Grade a Harbor task: its tests enter the sandbox after the agent's phase, run there, and write a reward."""
 
 import json
 import math
@@ -22,25 +22,34 @@ _OUTCOMES: Mapping[str, TestOutcome] = {"passed": "passed", "failed": "failed", 
 
 
 class RewardFault(Exception):
-    """The verifier left no reward that can be read; the message says what is wrong."""
+    """The verifier wrote no readable reward; the message says what is wrong."""
 
 
 async def grade_state(task: HarborTask, about: Task, sandbox: Sandbox, env_values: Mapping[str, str]) -> Grade:
     """Upload the tests, run `test.sh` in the working directory, and read the reward it wrote.
 
-    Nothing is killed before: services that the attempt started go on. Reward files that are there already are removed.
+    Nothing is killed first: services that the attempt started keep running. Existing reward files are removed.
+
+    Args:
+        task: the task directory, for its hidden tests.
+        about: the task as agents know it.
+        sandbox: the sandbox to grade, as the attempt left it.
+        env_values: the user's values for `${NAME}` references in the verifier's environment.
+
+    Returns:
+        A pass if the main reward is at least 1; `invalid` if the verifier or the sandbox failed.
     """
     try:
         async with as_user(sandbox, "0") as root:
             await make_log_folders(root)
-            # What the attempt put there must not run in place of a hidden test, nor count as a reward.
+            # Files planted by the attempt must neither run in place of a hidden test nor count as a reward.
             await root.exec(f"rm -rf {_REWARD_JSON} {_REWARD_TEXT} {_CTRF}", timeout=60)
             await upload(root, TESTS, task.tests())
         result = await _run_tests(task, sandbox, env_values)
         report = _report(result)
         async with as_user(sandbox, "0") as root:
             if result.status == "timeout":
-                raise RewardFault(f"the verifier did not end within {task.file.verifier.timeout_sec:g} s")
+                raise RewardFault(f"the verifier did not finish within {task.file.verifier.timeout_sec:g} s")
             rewards = await read_rewards(root)
             report = report.model_copy(update={"tests": await _ctrf(root)})
     except RewardFault as fault:
@@ -55,13 +64,18 @@ async def grade_state(task: HarborTask, about: Task, sandbox: Sandbox, env_value
 
 
 async def make_log_folders(root: Sandbox) -> None:
-    """The folders that agents, verifiers and artifacts write to, for any user."""
+    """Create the folders that agents, verifiers and artifacts write to, writable for any user."""
     folders = " ".join(f"{LOGS}/{name}" for name in ("agent", "verifier", "artifacts"))
     await root.exec(f"mkdir -p {folders} && chmod 1777 {folders}", timeout=60, cwd="/")
 
 
 async def upload(root: Sandbox, target: str, files: Mapping[str, UploadedFile]) -> None:
-    """Put files below a folder, which then holds nothing else.
+    """Replace the contents of a folder by the given files.
+
+    Args:
+        root: the sandbox, as root.
+        target: absolute path of the folder; its contents are removed first.
+        files: files by path relative to the folder.
 
     Raises:
         SandboxError
@@ -81,10 +95,10 @@ async def _run_tests(task: HarborTask, sandbox: Sandbox, env_values: Mapping[str
 
 
 async def read_rewards(root: Sandbox) -> dict[str, float]:
-    """The verifier's rewards: `reward.json` (numbers by name) before `reward.txt` (one number, named `reward`).
+    """The verifier's rewards: `reward.json` (numbers by name), else `reward.txt` (one number, named `reward`).
 
     Raises:
-        RewardFault: neither is there, or it holds something else.
+        RewardFault: neither exists, or its contents are invalid.
         SandboxError
     """
     try:
@@ -104,7 +118,7 @@ async def read_rewards(root: Sandbox) -> dict[str, float]:
     try:
         return {"reward": _finite(float(text))}
     except ValueError:
-        raise RewardFault(f"reward.txt holds no number: {text[:40]!r}") from None
+        raise RewardFault(f"reward.txt does not contain a number: {text[:40]!r}") from None
 
 
 def _json_rewards(data: bytes) -> dict[str, float]:
@@ -124,7 +138,7 @@ def _finite(value: Any) -> float:
 
 
 def main_reward(rewards: Mapping[str, float]) -> float:
-    """The number that decides: `reward` where there is one, else the lowest."""
+    """The number that decides: `reward` if present, else the lowest."""
     return rewards["reward"] if "reward" in rewards else min(rewards.values())
 
 
@@ -141,7 +155,7 @@ def _report(result: ExecResult) -> TestReport:
 
 
 async def _ctrf(root: Sandbox) -> dict[str, TestOutcome]:
-    """Outcomes by test from a CTRF report, where the verifier wrote one that can be read; for people only."""
+    """Outcomes by test from the verifier's CTRF report, if it wrote a readable one; for display only."""
     try:
         document = json.loads(await root.read_file(_CTRF, max_bytes=8 << 20))
         tests = document["results"]["tests"]

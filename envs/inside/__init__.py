@@ -1,1 +1,1 @@
-"""Programs that verification puts into a sandbox, where every Python process of the test command loads them."""
+"""Programs that verification puts into the sandbox; every Python process of the test command loads them."""

@@ -1,8 +1,8 @@
-"""Has the outermost test runner of a command report each test over a pipe that leads out of the sandbox.
+"""Reports each test of a command's outermost test runner over a pipe that leads out of the sandbox.
 
-Neither options of the command nor what tests print displace these reports. They start with a nonce, are written as
-soon as a test ends, and cannot be taken back: of several outcomes of one test the worst one counts. Code under test
-runs in the same process and could write such lines itself; the sentinel tests are there for that.
+Neither the command's options nor the output of tests displace these reports. They start with a nonce, are written as
+soon as a test ends, and cannot be taken back: if a test has several outcomes, the worst counts. Code under test runs in
+the same process and could write such lines itself; the sentinel tests guard against that.
 
 Python 3.6 or later, standard library only: this runs in the user's image, not in ours.
 """
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 NAME = "heats_recorder"
 VARIABLE = "HEATS_RESULTS"
 NONCE = "HEATS_NONCE"
-"""Replaced by random words when the file is written."""
+"""Replaced by a random string when the file is written."""
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CLASS_FIXTURE = re.compile(r"(setUp|tearDown)(Class|Module) \((.+)\)$")
 
 
 class Pipe:
-    """Lines of JSON on a descriptor of the shell that runs the command, wherever in its process tree we are."""
+    """Writes lines of JSON to a descriptor of the shell that runs the command, from any depth of its process tree."""
 
     def __init__(self, path: str) -> None:
         self.path, self.pid, self.fd = path, os.getpid(), -1
         self.identity: tuple[int, int] | None = None
 
     def say(self, *words: object) -> None:
-        """Write one line; children made by fork are silent: their parent reports for them."""
+        """Write one line; forked children stay silent, since their parent reports for them."""
         if os.getpid() != self.pid:
             return
         data = (NONCE + json.dumps((self.pid, *words), separators=(",", ":")) + "\n").encode("ascii")
@@ -44,11 +44,11 @@ class Pipe:
             self._open()
             while data:
                 data = data[os.write(self.fd, data) :]
-        except OSError:  # the far end is gone: what is missing is seen there
+        except OSError:  # the reader is gone: it notices what is missing
             pass
 
     def _open(self) -> None:
-        """Open the pipe, again where the code under test has closed the descriptor or put another file there."""
+        """Open the pipe, again if the code under test closed the descriptor or put another file in its place."""
         try:
             found = os.fstat(self.fd) if self.fd >= 0 else None
         except OSError:
@@ -60,13 +60,13 @@ class Pipe:
 
 
 class Outermost:
-    """Whoever runs tests first in a process tree reports; runners started by tests do not."""
+    """Ensures that only the first runner in a process tree reports; runners started by tests do not."""
 
     registered = taken = False
 
     @classmethod
     def take(cls) -> "Pipe | None":
-        """The pipe, for the first caller; None for any other. Child processes are not told of it."""
+        """The pipe for the first caller, None for all others; child processes do not inherit it."""
         path = os.environ.pop(VARIABLE, None)
         if cls.taken or path is None:
             return None
@@ -110,7 +110,7 @@ def make_pytest_plugin() -> object:
 
         @hook(tryfirst=True)
         def pytest_configure(self, config: "Any") -> None:
-            # Workers of xdist report to the process that started them.
+            # xdist workers report to the process that started them.
             self.pipe = None if hasattr(config, "workerinput") else Outermost.take()
             self.numbers: dict[str, int] = {}
             if self.pipe is not None:
@@ -147,7 +147,7 @@ def make_pytest_plugin() -> object:
 
 
 def run_past_failures(config: "Any") -> None:
-    """Undo `-x` and the like, here and in the workers of xdist, which read the command line anew."""
+    """Undo `-x` and similar options, here and in xdist workers, which parse the command line again."""
     config.option.maxfail = 0
     given = getattr(config, "invocation_params", None)
     if given is not None:
@@ -155,7 +155,7 @@ def run_past_failures(config: "Any") -> None:
 
 
 def watch_unittest(runner: "Any") -> None:
-    """Have unittest's runner, and every result that a runner of its kind fills, report.
+    """Make unittest's runner, and every result filled by a runner like it, report.
 
     Args:
         runner: the module `unittest.runner`.
@@ -181,7 +181,13 @@ def watch_unittest(runner: "Any") -> None:
 
 
 def watch_method(owner: type, name: str, told: "Callable[..., None]") -> None:
-    """Have a method of a result tell the recorder before it does what it does."""
+    """Wrap a method of a result class so that it notifies the recorder first.
+
+    Args:
+        owner: the result class; unchanged if it has no such method.
+        name: name of the method.
+        told: called with the result, the test and the method's further positional arguments.
+    """
     method = getattr(owner, name, None)
     if method is None:
         return
@@ -203,11 +209,11 @@ OUTCOMES = {
     "addUnexpectedSuccess": "failed",
     "addSubTest": "failed",
 }
-"""What the methods of unittest's results stand for."""
+"""Outcomes that the methods of unittest's results stand for."""
 
 
 class Unittest:
-    """What the outermost runner of unittest's kind does: Django's and many others are made of it."""
+    """Records the outermost unittest-like runner; Django's and many others derive from it."""
 
     def __init__(self) -> None:
         self.pipe: Pipe | None = None
@@ -216,7 +222,7 @@ class Unittest:
         self.numbers: dict[str, int] = {}
 
     def begin(self, test: "Any") -> bool:
-        """Start to record, where nobody does yet; returns whether it did."""
+        """Start recording unless a recorder is active already; return whether it started."""
         pipe = Outermost.take()
         if pipe is None:
             return False
@@ -226,30 +232,37 @@ class Unittest:
         return True
 
     def finish(self, code: int) -> None:
-        """The runner has returned."""
+        """Report that the runner has returned."""
         self.say("done", code)
         self.pipe = None
 
     def say(self, *words: object) -> None:
-        """Tell the far end, while this runner is recorded."""
+        """Write a line to the pipe while this runner is being recorded."""
         if self.pipe is not None:
             self.pipe.say(*words)
 
     def start(self, result: object, test: "Any") -> None:
-        """A test starts; those that tests start themselves are theirs."""
-        if self.pipe is None and self.begin(()):  # a runner that is not made of unittest's
+        """Report that a test starts, unless another test started it."""
+        if self.pipe is None and self.begin(()):  # a runner that does not derive from unittest's
             atexit.register(self.finish, 0)
         if self.pipe is not None and self.current is None:
             self.current = result, test
             self.number(test.id(), place(test))
 
     def stop(self, result: object, test: object) -> None:
-        """A test has ended."""
+        """Note that a test has ended."""
         if self.current is not None and self.current[0] is result and self.current[1] is test:
             self.current = None
 
     def outcome(self, name: str, result: object, test: "Any", *rest: "Any") -> None:
-        """A test, a subtest or a fixture of a class or module has an outcome."""
+        """Report the outcome of a test, a subtest, or a class or module fixture.
+
+        Args:
+            name: the result's method that was called, such as `addFailure`.
+            result: the result object; only that of the current test is recorded.
+            test: the test, subtest or fixture.
+            rest: further arguments of the method, such as the exception.
+        """
         if self.pipe is None or (self.current is not None and self.current[0] is not result):
             return
         if name == "addSubTest" and (len(rest) < 2 or rest[1] is None):
@@ -263,7 +276,7 @@ class Unittest:
             self.say("end", self.number(test.id(), place(test)), OUTCOMES[name])
 
     def fixture(self, description: str, outcome: str) -> None:
-        """A fixture that fails is no test: the tests that it was for have its outcome."""
+        """Report a failed fixture as the outcome of every test that it was meant for."""
         found = CLASS_FIXTURE.match(description)
         if found is None:
             self.say("end", description, outcome)
@@ -275,7 +288,7 @@ class Unittest:
             self.say("end", self.number(one, self.planned.get(one, ())), outcome)
 
     def number(self, name: str, where: "Sequence[object]") -> int:
-        """The number of a test; a new one is told with the place of its function."""
+        """The number of a test; a new test is first announced with the place of its function."""
         if name not in self.numbers:
             self.numbers[name] = len(self.numbers)
             self.say("test", self.numbers[name], name, *where)
@@ -283,7 +296,7 @@ class Unittest:
 
 
 def flat(test: "Any") -> "list[Any]":
-    """The tests of a suite."""
+    """The tests of a suite, flattened."""
     try:
         inside = list(test)
     except TypeError:
@@ -292,7 +305,7 @@ def flat(test: "Any") -> "list[Any]":
 
 
 def place(test: "Any") -> "Sequence[object]":
-    """First line and file of a test's function; nothing where it has none of its own."""
+    """First line and file of a test's function; empty if it has no function of its own."""
     function: Any = getattr(test, getattr(test, "_testMethodName", ""), None)
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__

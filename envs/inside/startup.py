@@ -1,6 +1,6 @@
-"""Written to the sandbox as `sitecustomize.py`: every Python process of the test command loads it, through PYTHONPATH.
+"""Start-up hook, written to the sandbox as `sitecustomize.py` and loaded through PYTHONPATH by every Python process.
 
-It waits for pytest or unittest to be imported and hands either to the recorder; any other process is left alone.
+It waits for pytest or unittest to be imported and passes the module to the recorder; other processes are left alone.
 Python 3.6 or later, standard library only: this runs in the user's image, not in ours.
 """
 
@@ -19,12 +19,18 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Finder:
-    """Finds the modules that runners consist of as usual, and shows each to the recorder once it has been executed."""
+    """Finds the modules of test runners as usual, and passes each to the recorder after it has been executed."""
 
     waiting = {"_pytest.config": "watch_pytest", "unittest.runner": "watch_unittest"}
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
-        """See `importlib.abc.MetaPathFinder.find_spec`."""
+        """Find a watched module through the other finders; see `importlib.abc.MetaPathFinder.find_spec`.
+
+        Args:
+            name: full name of the module.
+            path: search path of the parent package.
+            target: module object being reloaded, if any.
+        """
         watch = self.waiting.pop(name, None)
         if watch is None:
             return None
@@ -38,19 +44,19 @@ class Finder:
 
 
 def show(loader: "Any", watch: str) -> None:
-    """Have the loader call the recorder's function of that name with the module it has executed."""
+    """Make the loader call the recorder function named `watch` with the module it has executed."""
     execute = loader.exec_module
 
     def exec_module(module: "Any") -> None:
         execute(module)
         getattr(__import__(RECORDER), watch)(module)
 
-    if hasattr(loader, "__dict__"):  # else its attributes are fixed, and this runner goes unrecorded
+    if hasattr(loader, "__dict__"):  # otherwise its attributes are read-only, and this runner goes unrecorded
         loader.exec_module = exec_module
 
 
 def load_shadowed() -> None:
-    """Execute the `sitecustomize.py` that would have been found without ours."""
+    """Execute the `sitecustomize.py` that ours shadows."""
     for entry in sys.path:
         path = os.path.join(entry, "sitecustomize.py")
         if os.path.abspath(entry) != HERE and os.path.isfile(path):

@@ -1,4 +1,4 @@
-"""SWE-bench instances as an env: what an agent may see of them, their sandboxes, and how patches leave those.
+"""SWE-bench instances as an env: what an agent may see of them, their sandboxes, and how patches are collected.
 
 The answer (gold patch, test patch, names of tests, evaluation script) stays in `Instance` objects here. No `Task` holds
 any of it, and it enters a sandbox only when a patch is graded there.
@@ -16,37 +16,39 @@ from pydantic import Field
 from core.record import Record
 from envs.base import Grade, Patch, Task
 from envs.errors import TaskError
+from envs.existing_tests import TestRunner
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
 from envs.swebench.official import find_harness, grade_officially, row_for, rows_without_specification
 from envs.swebench.place import activate, activation_file
 from envs.swebench.plan import make_plan
 from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, image_name, make_instance, read_rows
+from envs.swebench.visible import visible_runner
 from envs.worktree import take_patch
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
 
 GRADE_LIMITS = SandboxLimits(memory_mb=4096, cpus=2, pids=1024, tmp_mb=1024, output_bytes=32 << 20)
-"""Of the sandboxes that grade. The tests' results are read from their output, which must not be cut."""
+"""Limits of the sandboxes that grade. Test results are read from the output, which must not be truncated."""
 
 
 class SweBenchSource(Record):
-    """Which instances, in which images, and how they are graded.
+    """Which instances to use, in which images, and how to grade them.
 
     Attributes:
         source: file, directory, task repository, or a name on the Hub (`verified`, `org/name`); see `read_rows`.
-        split: of a source that has several.
-        image_template: overrides what rows say; see `image_name`.
-        only: ids; all when empty.
-        hints: put the row's hints under the statement. The benchmark's own setting is without.
-        test_command: runs tests that an agent may see, for evidence; rows name none that an agent may know of.
-        history: `past`: agents get the commits before the starting one; `none`: that one alone, which is quicker.
+        split: split to use, if the source has several.
+        image_template: overrides the images that rows name; see `image_name`.
+        only: ids of the instances to use; empty for all.
+        hints: append the row's hints to the statement. The benchmark's standard setting omits them.
+        test_command: command for tests that agents may see, used as evidence; rows provide none that agents may know.
+        history: `past`: agents get the commits before the base commit; `none`: the base commit alone, which is faster.
         environment: name of the conda environment in the images.
-        workdir: where images keep the tree; else what the data set says, else `/testbed`.
-        network: of the sandboxes that agents work in and that grade. With one, fixed releases can be downloaded.
-        grader: `own`, or `official`: the `swebench` package, in an environment of its own.
-        swebench_python: the interpreter of that environment; without it heats' own, where the package is installed.
-        test_timeout_s: seconds for one run of an instance's tests.
-        grade_limits: of grading sandboxes.
+        workdir: directory of the tree in the images; defaults to the data set's value, else `/testbed`.
+        network: network of agents' and grading sandboxes. With network access, agents can download fixed releases.
+        grader: `own`, or `official`: the `swebench` package, in a separate environment.
+        swebench_python: interpreter of that environment; defaults to heats' own, if the package is installed there.
+        test_timeout_s: time limit for one run of an instance's tests, in seconds.
+        grade_limits: limits of grading sandboxes.
     """
 
     source: str
@@ -66,7 +68,7 @@ class SweBenchSource(Record):
 
 
 class SweBenchEnv:
-    """The instances of a source that were chosen, in the source's order."""
+    """The selected instances of a source, in source order."""
 
     name = "swebench"
     Options = SweBenchSource
@@ -88,10 +90,10 @@ class SweBenchEnv:
 
     @classmethod
     def open(cls, source: SweBenchSource) -> "SweBenchEnv":
-        """Read the rows and choose. Blocks: call it in a thread.
+        """Read and select the rows. Blocks: call it in a thread.
 
         Raises:
-            TaskError: nothing to read, no row that can be used, or an id that is not there.
+            TaskError: nothing to read, no usable row, or an unknown id.
         """
         found = read_rows(source.source, source.split)
         instances = [make_instance(row) for row in found.rows]
@@ -101,14 +103,14 @@ class SweBenchEnv:
         return cls(source, choose(instances, source, found.left_out), left_out, order)
 
     def listing(self) -> Sequence[str]:
-        """Ids of all rows, in the source's order; of a row without an id its place."""
+        """Ids of all rows, in source order; a row without an id is listed by its position."""
         return self._order
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
-        """Rows that cannot be read or, where grading is asked for, not be graded by the chosen grader.
+        """Rows that cannot be read or, if `grading`, cannot be graded by the chosen grader.
 
         Raises:
-            TaskError: the official grader is not there.
+            TaskError: the official grader is not installed.
         """
         found = dict(self._left_out)
         if not grading:
@@ -136,7 +138,7 @@ class SweBenchEnv:
         return self.source.swebench_python or (Path(sys.executable) if find_spec("swebench") else None)
 
     def tasks(self) -> Sequence[Task]:
-        """What agents may know of the instances."""
+        """The instances, reduced to what agents may know."""
         return tuple(self._task(instance) for instance in self._instances.values())
 
     def _task(self, instance: Instance) -> Task:
@@ -159,7 +161,7 @@ class SweBenchEnv:
         )
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Find the image's Python environment, remove and check the repository's future, and note the tree.
+        """Find the image's Python environment, remove the repository's future, verify that, and record the tree.
 
         Raises:
             SetupFailed, SandboxError
@@ -176,12 +178,12 @@ class SweBenchEnv:
         tree = await snapshot(sandbox, task.workdir, base.tree if base else None)
         if base is None or base.tree is not tree:
             base = self._shared[task.id] = Base(tree)
-        # As long as the sandbox: a pack of every instance would not fit into memory.
+        # Kept as long as the sandbox: a pack for every instance would not fit into memory.
         self._bases[id(sandbox)] = base
         weakref.finalize(sandbox, self._bases.pop, id(sandbox), None)
 
     async def prepare_to_grade(self, task: Task, sandbox: Sandbox) -> None:
-        """As `prepare`, for a sandbox into which no agent comes: patched code must not find the future either.
+        """Like `prepare`, for a sandbox that no agent uses: patched code must not find the future either.
 
         Raises:
             SetupFailed, SandboxError
@@ -190,7 +192,7 @@ class SweBenchEnv:
         await cut_future(sandbox, task.workdir, task.base_commit, past=False)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Take the attempt's diff against the tree as the image has it, which is what graders apply patches to.
+        """Diff the attempt against the tree as shipped in the image, which is what graders apply patches to.
 
         Raises:
             PatchRejected, SandboxError
@@ -200,11 +202,20 @@ class SweBenchEnv:
             raise TaskError(f"{task.id}: this sandbox was not prepared by this env")
         return await take_patch(sandbox, task.workdir, base.tree)
 
+    def test_runner(self, task: Task) -> TestRunner | None:
+        """How the instance's project runs test files that exist on the base; no hidden name is in it."""
+        return visible_runner(self._instances[task.id])
+
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """Run the hidden tests with the patch, by the grader that was chosen.
+        """Run the hidden tests on the patch, with the chosen grader.
+
+        Args:
+            task: one of this env's tasks.
+            patch: the submission.
+            backend: starts sandboxes for our own grader; the official one starts containers itself.
 
         Raises:
-            TaskError: the row has nothing to grade by, or the official package is not there.
+            TaskError: the row has nothing to grade with, or the official package is not installed.
         """
         instance = self._instances[task.id]
         if self.source.grader == "official":
@@ -228,17 +239,19 @@ class SweBenchEnv:
         )
 
     def reference(self, task_id: str) -> Patch:
-        """The gold patch. For checking graders and data sets; selection and agents never get it."""
+        """The gold patch, for checking graders and data sets; never for selection or agents."""
         return Patch(self._instances[task_id].patch.encode())
 
 
 def choose(
     instances: Sequence[Instance], source: SweBenchSource, left_out: Mapping[str, str] | None = None
 ) -> list[Instance]:
-    """The instances that a source's `only` names, in the source's order.
+    """The instances that a source's `only` names, in source order.
 
     Args:
-        left_out: rows that are there and cannot be used.
+        instances: all usable instances.
+        source: names the ids to select.
+        left_out: reasons for rows that exist but cannot be used, by id.
 
     Raises:
         TaskError: an id does not exist.

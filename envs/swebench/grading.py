@@ -1,7 +1,7 @@
-"""Our own grader: a patch and the hidden tests of an instance in a fresh sandbox, judged test by test.
+"""Our own grader: run an instance's hidden tests on a patch in a fresh sandbox, and judge test by test.
 
-Changes of the patch to tests and to what steers test runners are undone before the test patch goes in. A patch that
-passes is run again, in other sandboxes, with sentinel tests: code under test can print what it likes.
+The patch's changes to tests and to whatever steers test runners are undone before the test patch goes in. A patch that
+passes runs again, in other sandboxes, with sentinel tests: code under test can print what it likes.
 """
 
 import random
@@ -34,7 +34,7 @@ _ASSET_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where grading runs: sandboxes of a backend, each prepared before the patch goes in."""
+    """Where grading runs: sandboxes of a backend, prepared before the patch goes in."""
 
     backend: SandboxBackend
     limits: SandboxLimits
@@ -42,7 +42,7 @@ class Place:
 
     @asynccontextmanager
     async def sandbox(self, task: Task) -> AsyncIterator[Sandbox]:
-        """A fresh one; closed at the end."""
+        """Open a fresh sandbox; close it at the end."""
         sandbox = await self.backend.start(spec_for(task, {"rollout": "grading"}, self.limits))
         try:
             await self.prepare(task, sandbox)
@@ -52,8 +52,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
-    """What every run for one grade needs."""
+class GradingBench:
+    """What every run for a grade needs."""
 
     task: Task
     instance: Instance
@@ -63,7 +63,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of the tests. `problem` says why there was none; `result.stdout` is all that was printed."""
+    """One run of the tests. `problem` says why it did not happen; `result.stdout` is its complete output."""
 
     tests: dict[str, TestOutcome]
     result: ExecResult | None = None
@@ -73,12 +73,18 @@ class Run:
 
 
 async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place) -> Grade:
-    """Grade one patch; `invalid` when the infrastructure failed.
+    """Grade one patch; `invalid` if the infrastructure failed.
+
+    Args:
+        task: the instance as agents know it.
+        instance: the whole row, answer included.
+        patch: the submission.
+        place: starts and prepares sandboxes.
 
     Raises:
-        TaskError: the row has nothing that can be run or read here.
+        TaskError: the row has nothing that can be run or parsed here.
     """
-    bench = Bench(task=task, instance=instance, plan=make_plan(instance), place=place)
+    bench = GradingBench(task=task, instance=instance, plan=make_plan(instance), place=place)
     if not patch:
         return Grade(task_id=task.id, outcome="fail", reason="no patch")
     try:
@@ -93,13 +99,13 @@ async def grade_here(task: Task, instance: Instance, patch: Patch, place: Place)
     except (SandboxError, SetupFailed) as error:
         return Grade(task_id=task.id, outcome="invalid", reason=str(error))
     if run.undone:
-        reason = f"{grade.reason}; without the patch's changes to what tests: {', '.join(run.undone[:5])}"
+        reason = f"{grade.reason}; without the patch's changes to tests: {', '.join(run.undone[:5])}"
         grade = grade.model_copy(update={"reason": reason})
     return grade
 
 
-async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
-    """Apply, put the test files in place, and run, in a sandbox of its own."""
+async def _run(bench: GradingBench, patch: Patch, plant: Planner | None = None) -> Run:
+    """Apply the patch, put the test files in place, and run the tests in a separate sandbox."""
     plan, task = bench.plan, bench.task
     async with bench.place.sandbox(task) as sandbox:
         undone: tuple[str, ...] = ()
@@ -113,7 +119,7 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
             await _put_tests(sandbox, bench)
         except SetupFailed as error:
             if patch and await _tests_fit(bench):
-                return Run({}, problem=f"the patch is in the way of the hidden tests: {error}", undone=undone)
+                return Run({}, problem=f"the patch conflicts with the hidden tests: {error}", undone=undone)
             raise
         planting = await plant(SandboxFiles(sandbox, task.workdir)) if plant else Planting()
         copies = {path: scratch_path(".py") for path in planting.files}
@@ -136,8 +142,8 @@ async def _run(bench: Bench, patch: Patch, plant: Planner | None = None) -> Run:
     return Run(tests, result, planting=planting, undone=undone)
 
 
-async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
-    """The test files as the test patch makes them.
+async def _put_tests(sandbox: Sandbox, bench: GradingBench) -> None:
+    """Put the test files in place as the test patch makes them.
 
     Raises:
         SetupFailed: the row's test patch does not apply.
@@ -152,8 +158,8 @@ async def _put_tests(sandbox: Sandbox, bench: Bench) -> None:
         await sandbox.write_file(f"{workdir}/{path}", source.read_bytes()[:_ASSET_BYTES])
 
 
-async def _tests_fit(bench: Bench) -> bool:
-    """Whether the test files can be put into the untouched tree."""
+async def _tests_fit(bench: GradingBench) -> bool:
+    """Whether the test patch applies to the unpatched tree."""
     async with bench.place.sandbox(bench.task) as sandbox:
         try:
             await _put_tests(sandbox, bench)
@@ -162,8 +168,8 @@ async def _tests_fit(bench: Bench) -> bool:
     return True
 
 
-async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:
-    """The test files as the base has them; an evaluation script applies the test patch itself."""
+async def _take_tests_away(sandbox: Sandbox, bench: GradingBench) -> None:
+    """Restore the base's test files; an evaluation script applies the test patch itself."""
     plan = bench.plan
     there = await sandbox.exec(
         "git ls-files -z -- " + " ".join(map(shlex.quote, plan.restore)) if plan.restore else ":",
@@ -177,16 +183,16 @@ async def _take_tests_away(sandbox: Sandbox, bench: Bench) -> None:
         raise SetupFailed(f"the test files of {bench.instance.id} could not be put in place: {failure}")
 
 
-async def _assets(sandbox: Sandbox, bench: Bench) -> dict[str, str]:
-    """Binary test files, written aside for a script that puts the test files in place itself."""
+async def _assets(sandbox: Sandbox, bench: GradingBench) -> dict[str, str]:
+    """Upload binary test files for scripts that put the test files in place themselves."""
     copies = {path: scratch_path() for path in bench.instance.assets}
     for path, place in copies.items():
         await sandbox.write_file(place, bench.instance.assets[path].read_bytes()[:_ASSET_BYTES])
     return copies
 
 
-def _judge(bench: Bench, run: Run) -> Grade:
-    """A grade by the expected tests alone."""
+def _judge(bench: GradingBench, run: Run) -> Grade:
+    """A grade based on the expected tests alone."""
     result, task_id = run.result, bench.task.id
     if result is None:
         return Grade(task_id=task_id, outcome="fail", reason=run.problem)
@@ -195,13 +201,13 @@ def _judge(bench: Bench, run: Run) -> Grade:
     failing = failing_tests(bench.instance, run.tests)
     if result.status in ("indeterminate", "oom"):
         outcome = "invalid"
-        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not seen"
+        reason = "the tests ran out of memory" if result.status == "oom" else "the end of the tests was not observed"
     elif result.status == "timeout":
-        reason = f"the tests did not end within {bench.task.test_timeout_s:g} s"
+        reason = f"the tests did not finish within {bench.task.test_timeout_s:g} s"
     elif result.stdout_total > len(result.stdout):
         reason = f"the tests printed {result.stdout_total} bytes, more than can be read"
     elif not run.tests:
-        reason = f"no test results came out of the test command: {describe(result)}"
+        reason = f"the test command reported no test results: {describe(result)}"
     elif failing:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
         reason = f"{len(failing)} of {expected} expected tests do not pass: {', '.join(failing[:3])}"
@@ -214,13 +220,13 @@ def _judge(bench: Bench, run: Run) -> Grade:
 
 
 def failing_tests(instance: Instance, tests: dict[str, TestOutcome]) -> list[str]:
-    """Expected tests that do not pass. A skip fixes nothing, and breaks nothing that passed before."""
+    """Expected tests that do not pass. A skipped test is not fixed, but does not count as broken either."""
     fixed = [test for test in instance.fail_to_pass if find(test, tests) != "passed"]
     return fixed + [test for test in instance.pass_to_pass if find(test, tests) not in ("passed", "skipped")]
 
 
-def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
-    """What came out for the expected tests, under their own ids; those that were not reported are missing."""
+def _report(bench: GradingBench, run: Run, result: ExecResult) -> TestReport:
+    """Outcomes of the expected tests under their own ids; unreported tests are missing."""
     expected = (*bench.instance.fail_to_pass, *bench.instance.pass_to_pass)
     found = {test: find(test, run.tests) for test in expected}
     tests = {test: outcome for test, outcome in found.items() if outcome is not None}
@@ -240,8 +246,8 @@ def _report(bench: Bench, run: Run, result: ExecResult) -> TestReport:
     )
 
 
-async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
-    """Run a passing patch again with sentinels; what cannot be true fails."""
+async def _confirm(bench: GradingBench, patch: Patch, grade: Grade) -> Grade:
+    """Rerun a passing patch with sentinels, and fail it if its results cannot be true."""
     instance = bench.instance
     expected = dict(grade.report.tests) if grade.report else {}
     targets = targets_for(instance.fail_to_pass, bench.plan.test_files, random.SystemRandom())
@@ -260,15 +266,15 @@ async def _confirm(bench: Bench, patch: Patch, grade: Grade) -> Grade:
 
 
 class _Trials:
-    """See `envs.confirm.Trials`."""
+    """Runs of the instance's tests; see `envs.confirm.Trials`."""
 
-    def __init__(self, bench: Bench, patch: Patch) -> None:
+    def __init__(self, bench: GradingBench, patch: Patch) -> None:
         self.bench, self.patch = bench, patch
 
     async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
-        """See `Trials.run`: each round in a sandbox of its own, since scripts put the test files in place themselves.
+        """See `Trials.run`; each round has a separate sandbox, since scripts put the test files in place themselves.
 
-        Two rounds are enough: the tests of a data set are known not to pass by chance, and an attempt never saw them.
+        Two rounds are enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
         """
         runs: list[PlantedRun] = []
         for _ in range(min(rounds or 1, 2)):

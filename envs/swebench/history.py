@@ -1,9 +1,9 @@
-"""What of the image's repository an agent gets: its past up to where it starts, and nothing else.
+"""Reduce the image's repository to what an agent may see: its past up to the base commit, and nothing else.
 
-A fix may lie in commits after the base commit, in other branches, tags, remotes, reflogs, stashes, notes, replaced or
-unreachable objects, alternates, linked work trees. So `.git` is made anew from the commits that lead up to the
-starting one (its objects stay in place where there are no others), and the result is compared, object by object, with
-what these commits reach.
+A fix may be in commits after the base commit, in other branches, tags, remotes, reflogs, stashes, notes, replaced or
+unreachable objects, alternates, or linked work trees. So `.git` is rebuilt from the commits that lead up to the base
+commit (objects stay in place if there are no others), and the result is compared, object by object, with what these
+commits reach.
 """
 
 import secrets
@@ -16,14 +16,14 @@ from sandbox.base import ExecResult, Sandbox
 
 _REASONS = {
     80: "the image has no git repository at {workdir}",
-    81: "the image has {workdir} at another commit than the row's base commit {base}",
-    83: "what lies beyond {base} could not be removed from the git repository in {workdir}",
-    84: "there is no git in the image",
+    81: "in the image, {workdir} is not at the row's base commit {base}",
+    83: "history after {base} could not be removed from the git repository in {workdir}",
+    84: "the image has no git",
 }
 _TIMEOUT_S = 900.0
 
-# Exit 81: HEAD must be the base commit, or the one commit on top of it that image builders make for their own changes.
-# Where the base commit is not in the image at all, nothing of the history is kept.
+# Exit 81: HEAD must be the base commit, or the one commit on top of it in which image builders record their own
+# changes. If the image lacks the base commit altogether, no history is kept.
 _SANITISE = r"""
 set -e
 BASE=$1; S=$2; KEEP=$3; KNOWN=$4
@@ -83,8 +83,8 @@ done
 echo "$FOUND"
 """
 
-# The tree as the image has it, changes that the image's builder left uncommitted and new files included: the harness
-# applies a patch to exactly this.
+# The tree as shipped in the image, including the image builder's uncommitted changes and new files: the harness applies
+# patches to exactly this.
 _SNAPSHOT = rf"""
 set -e
 S=$1; KNOWN=$2
@@ -107,23 +107,26 @@ echo "$COMMIT"
 
 @dataclass(eq=False)
 class Base:
-    """The tree that attempts at one task start from. Shared by all its sandboxes, and gone with the last of them."""
+    """The tree that attempts at a task start from; shared by the task's sandboxes and freed with the last of them."""
 
     tree: BaseTree
 
 
 async def cut_future(sandbox: Sandbox, workdir: str, base_commit: str, *, past: bool = True, known: str = "") -> str:
-    """Leave of the repository what leads up to its starting commit, and check that nothing else is left.
+    """Reduce the repository to what leads up to its base commit, and verify that nothing else is left.
 
     Args:
-        past: keep the commits before it; without them it is quick, whatever there is.
-        known: what an earlier call gave for the image: where the same objects are there, they are not walked again.
+        sandbox: fresh sandbox of the instance's image.
+        workdir: directory of the tree.
+        base_commit: the instance's base commit.
+        past: keep the commits before it; without them this is fast, whatever the size of the repository.
+        known: result of an earlier call for the image; if the same objects exist, they are not walked again.
 
     Returns:
-        The starting commit and a digest of the names of all objects that are there.
+        The starting commit, and a digest of the names of all remaining objects.
 
     Raises:
-        SetupFailed: no repository, at another commit, or something of the future is still there.
+        SetupFailed: no repository, a repository at another commit, or remains of the future.
         SandboxError
     """
     script = clean_script(_SANITISE, base_commit, _beside(workdir), "past" if past else "tree", known)
@@ -134,10 +137,13 @@ async def cut_future(sandbox: Sandbox, workdir: str, base_commit: str, *, past: 
 
 
 async def snapshot(sandbox: Sandbox, workdir: str, known: BaseTree | None, *, max_bytes: int = 512 << 20) -> BaseTree:
-    """The tree as it lies in the sandbox, packed as the one commit that patches are made against.
+    """Pack the sandbox's tree as the one commit that patches are made against.
 
     Args:
-        known: what another sandbox of the task gave; its pack is not read again when the trees are equal.
+        sandbox: the sandbox, prepared but unused.
+        workdir: directory of the tree.
+        known: result from another sandbox of the task; its pack is reused if the trees are equal.
+        max_bytes: maximum size of the pack.
 
     Raises:
         SetupFailed, SandboxError

@@ -1,8 +1,8 @@
-"""What a test run printed, read test by test: one parser for each way of printing that SWE-bench's rows name.
+"""Parse test results from a run's output: one parser per output format that SWE-bench's rows name.
 
-Ids are written as the data sets write them, odd as that is: pytest's are cut at the first space (in the first form),
-Django's are the test's docstring where it has one. Where two tests share an id, the last one counts, as in the
-official grader; an expected failure counts as a pass there, and here.
+Ids are written as in the data sets, odd as they are: pytest ids are cut at the first space (in the first format), and
+Django ids are the test's docstring if it has one. If two tests share an id, the last one counts, as in the official
+grader. An expected failure counts as a pass, there as here.
 """
 
 import re
@@ -34,12 +34,12 @@ def parse_pytest(text: str) -> dict[str, TestOutcome]:
 
 
 def parse_pytest_whole(text: str) -> dict[str, TestOutcome]:
-    """Likewise with whole ids, and lines of `pytest -v`."""
+    """Like `parse_pytest`, but with whole ids, and with the lines of `pytest -v`."""
     return {name.split(" - ", 1)[0].strip(): outcome for name, outcome in _summary(text)}
 
 
 def parse_pytest_options(text: str) -> dict[str, TestOutcome]:
-    """Likewise, cut at the first space; of a parameter that is an absolute path the last part counts."""
+    """Like `parse_pytest`; a parameter that is an absolute path is reduced to its last component."""
     return {_short_option(name): outcome for name, outcome in parse_pytest(text).items()}
 
 
@@ -52,7 +52,7 @@ def _short_option(name: str) -> str:
 
 
 def parse_matplotlib(text: str) -> dict[str, TestOutcome]:
-    """As pytest's; the data set's ids have an older Python's form of two enumeration members."""
+    """Like `parse_pytest`; the data set writes two enum members as an older Python does."""
     return parse_pytest(text.replace("MouseButton.LEFT", "1").replace("MouseButton.RIGHT", "3"))
 
 
@@ -69,12 +69,12 @@ def _summary(text: str) -> list[tuple[str, TestOutcome]]:
 
 
 def _starts_with_id(line: str) -> bool:
-    """Whether the first word of a line is a pytest id. All of this is linear: code under test writes these lines."""
+    """Whether the first word of a line is a pytest id; linear time, since code under test writes these lines."""
     return not line[:1].isspace() and "::" in line.split(maxsplit=1)[0][1:] if line.strip() else False
 
 
 def parse_django(text: str) -> dict[str, TestOutcome]:
-    """unittest with verbosity 2. What a test prints may stand between its name and its `ok`."""
+    """unittest with verbosity 2. A test's own output may come between its name and its `ok`."""
     tests: dict[str, TestOutcome] = {}
     open_test = ""
     for raw in text.split("\n"):
@@ -90,7 +90,7 @@ def parse_django(text: str) -> dict[str, TestOutcome]:
 
 
 def parse_sympy(text: str) -> dict[str, TestOutcome]:
-    """SymPy's `bin/test --verbose`: a line a test, its name and `ok`, `F` or `E`."""
+    """SymPy's `bin/test --verbose`: one line per test, its name and `ok`, `F` or `E`."""
     return {
         found["name"]: _SYMPY_ENDS[found["end"]]
         for line in text.split("\n")
@@ -111,7 +111,7 @@ PARSERS: Mapping[str, Parser] = {
     "django": parse_django,
     "sympy": parse_sympy,
 }
-"""By the names that rows use."""
+"""Parsers, by the names that rows use."""
 
 BY_REPOSITORY: Mapping[str, str] = {
     "astropy/astropy": "astropy",
@@ -124,14 +124,14 @@ BY_REPOSITORY: Mapping[str, str] = {
     "sphinx-doc/sphinx": "sphinx",
     "sympy/sympy": "sympy",
 }
-"""For rows that name none; every other repository's tests are pytest's."""
+"""Parser names for repositories whose rows name none; all others use pytest."""
 
 
 def find(expected: str, tests: Mapping[str, TestOutcome]) -> TestOutcome | None:
-    """Outcome of an expected test; None when it was not reported.
+    """Outcome of an expected test; None if it was not reported.
 
-    Several hundred ids in the data sets were cut in the middle of a parameter. Those, and only those, are found by
-    their beginning, and only where all tests with that beginning ended alike.
+    Several hundred ids in the data sets are truncated in the middle of a parameter. Only those are matched by prefix,
+    and only if all tests with that prefix ended alike.
     """
     if expected in tests:
         return tests[expected]

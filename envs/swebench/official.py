@@ -1,9 +1,8 @@
-"""The official grader: the `swebench` package, versions 4.1 and 5, run as a program from an environment of its own.
+"""The official grader: the `swebench` package, versions 4.1 and 5, run as a program in a separate environment.
 
-Its dependencies do not go with ours, and it reads and writes in its working directory; so every grade has a directory
-and a run id of its own, and a report that an earlier run left behind cannot be taken for this one's. It starts
-containers itself, with its own flags: as root, with a network. Images must be there: what it would pull is asked for
-before.
+Its dependencies conflict with ours, and it reads and writes in its working directory. So every grade gets a separate
+directory and run id, and a report left by an earlier run cannot be mistaken for the current one. It starts containers
+itself, with its own flags: as root, with a network. Images must exist: anything it would pull is checked beforehand.
 """
 
 import asyncio
@@ -24,8 +23,8 @@ from envs.swebench.rows import IMAGE_KEYS, IMAGE_TEMPLATE, Instance, image_name
 from envs.testing import OUTPUT_TAIL
 
 _VERSION = "from importlib.metadata import version; print(version('swebench'))"
-# Version 4.1 fetches requirement files from GitHub for the script that would build an image, before it finds that the
-# image is there and needs no script.
+# Version 4.1 fetches requirement files from GitHub for the script that would build an image before it notices that the
+# image exists and needs no script.
 _WITHOUT_ENV_SCRIPTS = (
     "import runpy, swebench.harness.test_spec.test_spec as spec; spec.make_env_script_list = lambda *given: []; "
     "runpy.run_module('swebench.harness.run_evaluation', run_name='__main__', alter_sys=True)"
@@ -39,29 +38,35 @@ _SPECIFIED = (
     "print(json.dumps({repository: list(versions) for repository, versions in known.items()}))"
 )
 _START_S = 120.0
-"""Added to the tests' own time limit: the harness's start, the container's, and its end."""
+"""Seconds added to the tests' time limit, for starting the harness and the container, and for shutting down."""
 _MODEL = "heats"
-_HELP = "make an environment with `pip install swebench` and name its interpreter with --swebench-python"
+_HELP = "create an environment with `pip install swebench` and give its interpreter with --swebench-python"
 
 
 @dataclass(frozen=True, slots=True)
 class Harness:
-    """An installed `swebench`: its interpreter and its version's first number."""
+    """An installed `swebench`: its interpreter and its major version."""
 
     python: Path
     major: int
 
     @property
     def entry(self) -> tuple[str, str]:
-        """How its evaluation is started."""
+        """Arguments that start its evaluation."""
         return ("-m", "swebench.harness.run_evaluation") if self.major >= 5 else ("-c", _WITHOUT_ENV_SCRIPTS)
 
 
 async def grade_officially(instance: Instance, task: Task, patch: Patch, python: Path | None) -> Grade:
-    """Grade one patch with the official harness; `invalid` when it, or the infrastructure below it, failed.
+    """Grade one patch with the official harness; `invalid` if the harness, or the infrastructure below it, failed.
+
+    Args:
+        instance: the whole row, answer included.
+        task: the instance as agents know it, for its image and time limit.
+        patch: the submission.
+        python: interpreter of the environment with `swebench`.
 
     Raises:
-        TaskError: no such environment, another version than 4.1 or 5, or a row or image that it cannot use.
+        TaskError: no such environment, a version other than 4.1 or 5, or a row or image that it cannot use.
     """
     harness = await find_harness(python)
     if not patch:
@@ -99,9 +104,9 @@ async def grade_officially(instance: Instance, task: Task, patch: Patch, python:
 
 
 async def rows_without_specification(harness: Harness, instances: Sequence[Instance]) -> set[str]:
-    """Ids of rows that version 4.1 has no specification for: it grades by tables of its own.
+    """Ids of rows that version 4.1 has no specification for, since it grades by its own tables.
 
-    None where the tables could not be read; then the harness says it when it grades.
+    Empty if the tables cannot be read; the harness then complains when it grades.
     """
     if harness.major >= 5 or not instances:
         return set()
@@ -116,15 +121,15 @@ async def rows_without_specification(harness: Harness, instances: Sequence[Insta
 
 
 async def _remove_container(harness: Harness, run_id: str) -> None:
-    """Remove the container that a harness which was killed has left; its name ends with the run id."""
+    """Remove the container left by a killed harness; its name ends with the run id."""
     await _run([str(harness.python), "-c", _REMOVE, run_id], Path.cwd(), 60)
 
 
 async def find_harness(python: Path | None) -> Harness:
-    """Ask an environment for its `swebench`.
+    """Find the `swebench` of an environment.
 
     Raises:
-        TaskError: none was named, it does not start, or its version is another than 4.1 or 5.
+        TaskError: no environment was given, it does not start, or its version is neither 4.1 nor 5.
     """
     if python is None:
         raise TaskError(f"the official grader needs the swebench package: {_HELP}")
@@ -140,7 +145,16 @@ async def find_harness(python: Path | None) -> Harness:
 
 
 def row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> tuple[dict[str, Any], list[str]]:
-    """The row as this version reads it, and what more it is told on its command line.
+    """Convert a row to what this version of the harness reads.
+
+    Args:
+        harness: the installed version.
+        instance: the row.
+        image: image of the instance.
+        workdir: directory of the tree in the image.
+
+    Returns:
+        The row, and additional command-line arguments.
 
     Raises:
         TaskError: this version cannot grade the row.
@@ -164,12 +178,14 @@ def row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> t
     wanted = image_name(instance.row, f"{namespace}/{IMAGE_TEMPLATE.partition('/')[2]}" if namespace else "-")
     if not namespace or wanted.rpartition(":")[0] != image.rpartition(":")[0]:
         example = image_name({**instance.row, **dict.fromkeys(IMAGE_KEYS)})
-        raise TaskError(f"swebench 4.1 makes up the image's name itself: tag {image} as {example}, or use swebench 5")
+        raise TaskError(
+            f"swebench 4.1 derives the image name from the instance id: tag {image} as {example}, or use swebench 5"
+        )
     return row, ["--namespace", namespace, "--instance_image_tag", tag, "--cache_level", "instance"]
 
 
 def _read(instance: Instance, logs: Path, code: int | None, output: str) -> Grade:
-    """What the harness wrote about this one instance."""
+    """Read what the harness wrote about this instance."""
     log = _text(logs / "run_instance.log")
     try:
         report: Any = json.loads((logs / "report.json").read_text(encoding="utf-8"))[instance.id]
@@ -193,11 +209,11 @@ def _read(instance: Instance, logs: Path, code: int | None, output: str) -> Grad
 
 
 def _without_report(instance: Instance, log: str, code: int | None, output: str) -> Grade:
-    """The harness writes no report for what it calls errors: two of them are the patch's own doing."""
+    """Grade an instance without a report. The harness calls this an error; two kinds are the patch's own fault."""
     if ">>>>> Patch Apply Failed" in log:
         return Grade(task_id=instance.id, outcome="fail", reason="the patch does not apply")
     if "Test timed out after" in log:
-        return Grade(task_id=instance.id, outcome="fail", reason="the tests did not end in time")
+        return Grade(task_id=instance.id, outcome="fail", reason="the tests did not finish in time")
     lines = [line.strip() for line in f"{output}\n{log}".splitlines() if line.strip()]
     said = next((line for line in reversed(lines) if "rror" in line), lines[-1] if lines else "nothing was printed")
     how = "did not end" if code is None else f"ended with exit code {code}"
@@ -211,7 +227,7 @@ def _outcomes(statuses: Mapping[str, Mapping[str, list[str]]]) -> dict[str, Test
 
 
 async def _run(command: list[str], folder: Path, timeout_s: float) -> tuple[int | None, str]:
-    """Run a program and return its exit code, None past the time limit, and what it printed."""
+    """Run a program and return its exit code (None if it timed out) and its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
     process = await asyncio.create_subprocess_exec(
         *command,

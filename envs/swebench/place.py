@@ -1,8 +1,8 @@
-"""The Python environment of an image: found once, then there for every command, as an activated shell has it.
+"""The Python environment of an image: located once, then active for every command, as in an activated shell.
 
 The published images keep it in a conda environment named `testbed`; others in a virtual environment beside the tree.
-What activation changes is written to a small file which bash reads at every start (`BASH_ENV`): activating conda anew
-for every command would take a third of a second each time.
+The effect of activation is saved to a small file that bash reads at every start (`BASH_ENV`): activating conda for
+every command would take a third of a second each time.
 """
 
 import shlex
@@ -11,7 +11,7 @@ from envs.errors import SetupFailed
 from envs.gitscripts import describe
 from sandbox.base import Sandbox
 
-# Only bash reads BASH_ENV; an image without it has its environment on PATH or none.
+# Only bash reads BASH_ENV; an image without bash has its environment on PATH or has none.
 _ACTIVATE = r"""
 command -v bash >/dev/null 2>&1 || exit 0
 unset BASH_ENV
@@ -48,15 +48,20 @@ eval "$START"
 
 
 def activation_file(workdir: str) -> str:
-    """Where the file that bash reads lies: beside the tree, so that it is in no patch."""
+    """The file that bash reads: beside the tree, so that it is in no patch."""
     return f"{workdir.rstrip('/')}.env.sh"
 
 
 async def activate(sandbox: Sandbox, workdir: str, environment: str = "testbed") -> None:
-    """Find the image's Python environment and write what every bash is to read.
+    """Find the image's Python environment and write the file that every bash reads.
+
+    Args:
+        sandbox: sandbox of the instance's image.
+        workdir: directory of the tree.
+        environment: name of the conda environment.
 
     Raises:
-        SetupFailed: the environment is there and cannot be activated.
+        SetupFailed: the environment exists but cannot be activated.
         SandboxError
     """
     words = [activation_file(workdir), workdir, environment]

@@ -1,4 +1,4 @@
-"""How an instance's tests are run: from the row's evaluation script, or from its test command."""
+"""How to run an instance's tests: by the row's evaluation script, or by its test command."""
 
 import re
 import shlex
@@ -27,13 +27,14 @@ END = ">>>>> End Test Output"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run and how to read it.
+    """What to run, and how to parse the output.
 
     Attributes:
-        before: lines that come first: they put the test files in place, install, and activate. Empty for rows with a
+        before: script lines that run first: put the test files in place, install, and activate. Empty for rows with a
             test command, whose test files the grader puts in place itself.
-        commands: the tests.
-        restore: test files of the base that are put back before the test patch, `added` those that it makes.
+        commands: the test commands.
+        restore: test files of the base to restore before the test patch is applied.
+        added: test files that the test patch adds.
     """
 
     before: tuple[str, ...]
@@ -44,16 +45,17 @@ class Plan:
 
     @property
     def test_files(self) -> tuple[str, ...]:
-        """Python files with tests, where sentinels go."""
+        """Python test files, in which sentinels are planted."""
         names = [path for path in (*self.restore, *self.added) if path.endswith(".py")]
         return tuple(path for path in names if path.rpartition("/")[2] not in ("conftest.py", "__init__.py"))
 
     def script(self, workdir: str, planted: Mapping[str, str], nonce: str) -> str:
-        """The whole of it for bash; ends with the exit code of the last test command.
+        """The complete bash script; it ends with the exit code of the last test command.
 
         Args:
-            planted: files to be copied into the tree before the tests start: path in the tree to where it lies.
-            nonce: makes the marks unguessable, so that what the patched code prints before them is not read.
+            workdir: directory of the tree.
+            planted: files to copy into the tree before the tests start: path in the tree to path of the source.
+            nonce: makes the marks unguessable, so that output of patched code ahead of them is ignored.
         """
         copies = [f"cp {shlex.quote(source)} {shlex.quote(f'{workdir}/{path}')}" for path, source in planted.items()]
         return "\n".join(
@@ -71,19 +73,19 @@ class Plan:
         )
 
     def read(self, text: str, nonce: str) -> dict[str, TestOutcome]:
-        """Outcomes from what the script printed, between the marks; empty where the first one is missing."""
+        """Outcomes from the script's output between the marks; empty if the first mark is missing."""
         _, _, tests = text.partition(f"{START} {nonce}")
         return self.parser(tests.rsplit(f"{END} {nonce}", 1)[0])
 
 
 def make_plan(instance: Instance) -> Plan:
-    """Read a row's way of running its tests.
+    """Determine how a row's tests are run.
 
     Raises:
-        TaskError: the row has none that can be read here, or names no tests.
+        TaskError: the row has no way that can be parsed here, or names no tests.
     """
     if not (instance.fail_to_pass or instance.pass_to_pass):
-        raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS): nothing to grade by")
+        raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS), so it cannot be graded")
     if not (instance.eval_script or instance.test_command):
         why = instance.harness or "the row has neither eval_script nor test_cmd: use --grader official"
         raise TaskError(f"{instance.id}: {why}")
@@ -97,7 +99,7 @@ def make_plan(instance: Instance) -> Plan:
 
 
 def test_command(instance: Instance) -> str:
-    """The test command of a row that names one, with the test files where the data set wants them appended.
+    """The test command of a row that names one, with the test files appended if the data set asks for it.
 
     Raises:
         TaskError: the test patch cannot be read.
@@ -108,7 +110,7 @@ def test_command(instance: Instance) -> str:
 
 
 def find_parser(instance: Instance) -> Parser:
-    """The parser of the tests' output: the one that the row names, else its repository's, else its command's.
+    """The parser for the tests' output: the row's own, else its repository's, else its command's.
 
     Raises:
         TaskError: there is no such parser here, or it can report none of the tests that the row names.
@@ -116,7 +118,7 @@ def find_parser(instance: Instance) -> Parser:
     name = instance.log_parser or BY_REPOSITORY.get(instance.repo) or _parser_of(instance)
     if instance.eval_type != "pass_and_fail" or name not in PARSERS:
         what = f"log parser {name}" if name not in PARSERS else f"evaluation type {instance.eval_type}"
-        raise TaskError(f"{instance.id}: {what} is not known here: use --grader official")
+        raise TaskError(f"{instance.id}: {what} is not supported: use --grader official")
     parser = PARSERS[name]
     tests = (*instance.fail_to_pass, *instance.pass_to_pass)
     if parser in _FORMS and not any(_FORMS[parser](test) for test in tests):
@@ -128,7 +130,7 @@ def find_parser(instance: Instance) -> Parser:
 
 
 def _parser_of(instance: Instance) -> str:
-    """By what the test command starts, for rows of unknown repositories that name no parser."""
+    """The parser suggested by the test command, for rows of unknown repositories that name no parser."""
     text = instance.eval_script or instance.test_command
     return "django" if "unittest" in text and "pytest" not in text else "pytest"
 
@@ -146,11 +148,11 @@ _FORMS: Mapping[Parser, Callable[[str], bool]] = {
     parse_django: _has_space,  # `test_a (module.Class)`, or the first line of a docstring
     parse_sympy: lambda test: re.fullmatch(r"test_\w+", test) is not None,
 }
-"""What a test's id looks like that a parser can report; anything where none is given."""
+"""What the ids that a parser reports look like; parsers without an entry report any id."""
 
 
 def split_script(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Lines before the tests and the tests themselves; what follows only puts the test files back."""
+    """The lines before the tests, and the test commands; what follows merely restores the test files."""
     lines = [line for line in instance.eval_script.split("\n") if line != "#!/bin/bash"]
     start = next((number for number, line in enumerate(lines) if START in line), None)
     end = next((number for number, line in enumerate(lines) if END in line), None)
@@ -160,7 +162,7 @@ def split_script(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def changed_files(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Test files by the test patch: those that the base has, and new ones; the row's own list counts as of the base.
+    """Test files in the test patch: existing ones and new ones; files from the row's own list count as existing.
 
     Raises:
         TaskError: the test patch cannot be read.
@@ -177,7 +179,7 @@ def changed_files(instance: Instance) -> tuple[tuple[str, ...], tuple[str, ...]]
 
 
 def make_eval_script(instance: Instance, workdir: str) -> str:
-    """An evaluation script, as 5.x rows have one, for a row that has a test command only.
+    """An evaluation script in the style of 5.x rows, for a row that has only a test command.
 
     Raises:
         TaskError: the row's test patch cannot be read.

@@ -1,7 +1,7 @@
-"""Rows of SWE-bench data sets: read from files, directories, task repositories and the Hub, and told apart.
+"""Read rows of SWE-bench data sets from files, directories, task repositories and the Hub, and check them.
 
-A row is what the data set says of one instance. `Instance` is the whole of it, the answer included; what an agent may
-see is put into a `Task` by `env.py`, and nothing else leaves this package.
+A row is the data set's record of one instance. `Instance` holds all of it, answer included; `env.py` puts what an agent
+may see into a `Task`, and nothing else leaves this package.
 """
 
 import csv
@@ -34,9 +34,9 @@ ALIASES = {
     "pro": "ScaleAI/SWE-bench_Pro",
 }
 IMAGE_TEMPLATES = {"SWE-Gym/SWE-Gym": "xingyaoww/sweb.eval.x86_64.{instance_id_s}:latest"}
-"""Of data sets on the Hub whose rows do not name their images and whose images are not SWE-bench's."""
+"""Image templates for data sets on the Hub whose rows name no images and whose images are not SWE-bench's."""
 IMAGE_TEMPLATE = "swebench/sweb.eval.{arch}.{instance_id}:latest"
-"""The published images. With a namespace in front, `__` of an id is written `_1776_`, as registries want it."""
+"""The published images. After a namespace, `__` in ids is written `_1776_`, as registries require."""
 
 IMAGE_KEYS = ("image", "image_name", "docker_image")
 _REQUIRED = ("instance_id", "repo", "base_commit", "problem_statement")
@@ -51,17 +51,18 @@ _TASK_FILES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instance:
-    """One row, read. Everything but `problem_statement` and `hints` is hidden from agents and from selection.
+    """One parsed row. Everything but `problem_statement` and `hints` is hidden from agents and from selection.
 
     Attributes:
-        fail_to_pass: ids of tests that fail on the base and must pass; `pass_to_pass` must go on passing.
-        eval_script: of a 5.x row; `test_command` of a row that names one instead. One of them is needed to grade here.
-        log_parser: name of the parser of the tests' output, without `parse_log_`.
-        with_files: the test command has to be given the test files.
-        workdir: where the image keeps the tree, if the data set says so.
-        harness: why only the data set's own harness can grade the row; empty where it can be graded here.
+        fail_to_pass: ids of tests that fail on the base and must pass; those in `pass_to_pass` must keep passing.
+        eval_script: evaluation script of a 5.x row.
+        test_command: test command of a row that names one instead; grading here needs one or the other.
+        log_parser: name of the output parser, without `parse_log_`.
+        with_files: the test files must be appended to the test command.
+        workdir: directory of the tree in the image, if the data set names one.
+        harness: why only the data set's own harness can grade the row; empty if it can be graded here.
         assets: binary test files that the test patch cannot carry, by path in the tree.
-        row: as it came, for the official grader.
+        row: the raw row, for the official grader.
     """
 
     id: str
@@ -88,12 +89,12 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a data set holds, in its order.
+    """The contents of a data set, in order.
 
     Attributes:
-        rows: those that can be used, under SWE-bench's names.
-        left_out: why each of the others cannot, by its id, or by its place where it has none.
-        order: ids and places of all of them.
+        rows: usable rows, with SWE-bench's field names.
+        left_out: why each of the other rows cannot be used, by id, or by position if it has none.
+        order: ids or positions of all rows.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -102,15 +103,15 @@ class Rows:
 
 
 def read_rows(source: str, split: str = "test") -> Rows:
-    """Read the rows of a data set. A row that cannot be used is left out with the reason.
+    """Read the rows of a data set. Unusable rows are left out, with the reason.
 
     Args:
         source: a `.json`, `.jsonl`, `.csv` or `.parquet` file; a directory with such files, with a saved data set or
             with a task repository (`tasks/<id>/task.yaml`); `full`, `verified`, `lite` ..., or a name on the Hub.
-        split: of a source that has several.
+        split: split to read, if the source has several.
 
     Raises:
-        TaskError: nothing is there, it cannot be read, or none of its rows can be used.
+        TaskError: nothing found, unreadable, or no usable row.
     """
     path = Path(source).expanduser()
     try:
@@ -122,7 +123,9 @@ def read_rows(source: str, split: str = "test") -> Rows:
             rows = read_hub(ALIASES.get(source, source), split)
         else:
             known = ", ".join(ALIASES)
-            raise TaskError(f"no data set {source}: a file, a directory, a name on the Hub, or one of {known}")
+            raise TaskError(
+                f"unknown data set {source}: give a file, a directory, a name on the Hub, or one of {known}"
+            )
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise TaskError(f"cannot read the data set {source}: {' '.join(str(error).split())[:300]}") from None
     return _checked(source, rows)
@@ -138,7 +141,7 @@ def _checked(source: str, rows: Any) -> Rows:
         found = classic(row) if isinstance(row, Mapping) else {}
         name, why = _problem(row, found, f"row {number}")
         if name in usable or name in left_out:
-            name, why = f"{name} (row {number})", "the id is there twice; the first row counts"
+            name, why = f"{name} (row {number})", "duplicate id; the first row counts"
         order.append(name)
         if why:
             left_out[name] = why
@@ -152,7 +155,7 @@ def _checked(source: str, rows: Any) -> Rows:
 
 
 def _problem(row: Any, found: Mapping[str, Any], place: str) -> tuple[str, str]:
-    """The name of a row, and why it cannot be used, or nothing."""
+    """The name of a row, and why it cannot be used (empty if it can)."""
     if isinstance(row, ValueError):
         return place, str(row)
     if not isinstance(row, Mapping):
@@ -182,7 +185,7 @@ def _read_file(path: Path) -> Any:
 
 
 def _csv_rows(text: str) -> Iterator[dict[str, str]]:
-    csv.field_size_limit(1 << 30)  # patches are longer than the library's default for a field
+    csv.field_size_limit(1 << 30)  # patches exceed the library's default limit for a field
     for row in csv.DictReader(io.StringIO(text, newline="")):
         yield {name: value for name, value in row.items() if name}
 
@@ -201,11 +204,11 @@ def _read_directory(path: Path, split: str) -> Any:
     single = [one for suffix in (*suffixes, ".parquet") for one in sorted(path.glob(f"*{suffix}"))]
     if named or len(single) == 1:
         return _read_file((named or single)[0])
-    raise TaskError(f"{path} holds no data set: no tasks/*/task.yaml, no {split}.parquet, .jsonl or .json")
+    raise TaskError(f"{path} is not a data set: no tasks/*/task.yaml, no {split}.parquet, .jsonl or .json")
 
 
 def _read_task_repository(path: Path, split: str) -> list[Any]:
-    """SWE-bench 5.x: one directory an instance. Tasks of other splits are left out; a `ValueError` is a bad one."""
+    """SWE-bench 5.x: one directory per instance. Tasks of other splits are skipped; bad ones become a `ValueError`."""
     rows: list[Any] = []
     splits: set[str] = set()
     for folder in sorted(one.parent for one in path.glob("tasks/*/task.yaml")):
@@ -228,7 +231,7 @@ def _read_task_folder(folder: Path) -> dict[str, Any]:
         raise ValueError("task.yaml: expected keys and values")
     for name, file in _TASK_FILES.items():
         if (folder / file).is_file():
-            row[name] = decode((folder / file).read_bytes())  # line ends stay as they are
+            row[name] = decode((folder / file).read_bytes())  # keep line endings
     tests = folder / "tests.json"
     row |= json.loads(read_text(tests)) if tests.is_file() else {}
     row.setdefault("instance_id", folder.name)
@@ -241,10 +244,10 @@ def _read_task_folder(folder: Path) -> dict[str, Any]:
 
 
 def make_instance(row: Mapping[str, Any]) -> Instance:
-    """Read a checked row.
+    """Convert a checked row.
 
     Raises:
-        TaskError: a field of another kind than its name says.
+        TaskError: a field has the wrong type.
     """
 
     def text(name: str) -> str:
@@ -276,7 +279,7 @@ def make_instance(row: Mapping[str, Any]) -> Instance:
 
 
 def _readable(diff: str) -> str:
-    """A row's diff as `git apply` takes it. One that cannot be read stays as it is: its use says so."""
+    """A row's diff in a form that `git apply` accepts. An unreadable diff stays as it is and fails when it is used."""
     try:
         return read_diff(diff.encode("utf-8", "surrogatepass")).data.decode("utf-8", "surrogatepass")
     except DiffSyntaxError:
@@ -286,19 +289,20 @@ def _readable(diff: str) -> str:
 def _strings(row: Mapping[str, Any], name: str) -> tuple[str, ...]:
     found = strings(row.get(name))
     if found is None:
-        raise TaskError(f"{row['instance_id']}: {name} is no list of names")
+        raise TaskError(f"{row['instance_id']}: {name} is not a list of names")
     return found
 
 
 def image_name(row: Mapping[str, Any], template: str | None = None) -> str:
-    """The image of a row: by the template where one is given, else by the row itself, else the published one.
+    """The image of a row: from the template if given, else from the row itself, else the published image.
 
     Args:
+        row: the raw row.
         template: `{instance_id}`, `{instance_id_s}` (with `_s_` for `__`, as SWE-Gym names images), `{repo}`,
-            `{version}` and `{arch}` are filled in; a plain name is the same for all.
+            `{version}` and `{arch}` are filled in; a template without placeholders names one image for all rows.
 
     Raises:
-        TaskError: the template has another placeholder.
+        TaskError: the template has an unknown placeholder.
     """
     if template is None:
         named = next((row[key] for key in IMAGE_KEYS if row.get(key)), None)

@@ -1,8 +1,7 @@
-"""Rows of data sets that follow SWE-bench but name things differently, under SWE-bench's own names.
+"""Convert rows of data sets that follow SWE-bench under other field names.
 
-Known are SWE-rebench, SWE-bench-Live, SWE-bench Pro and Multi-SWE-bench; SWE-Gym's rows are SWE-bench's. What a row
-says of its image, its working directory and its tests is kept; where only the data set's own harness can grade it, the
-row says so.
+Supported are SWE-rebench, SWE-bench-Live, SWE-bench Pro and Multi-SWE-bench; SWE-Gym's rows are SWE-bench's. A row's
+image, working directory and tests are kept; a row that only the data set's own harness can grade is marked.
 """
 
 import ast
@@ -13,13 +12,13 @@ from typing import Any
 
 PRO_HARNESS = "SWE-bench Pro keeps each row's run script and output parser in its own repository"
 MULTI_HARNESS = "Multi-SWE-bench reads test output with parsers of its own harness"
-_ELSEWHERE = "play it with -c grade=false and grade the predictions with that harness"
+_ELSEWHERE = "run it with -c grade=false and grade the predictions with that harness"
 
 
 def classic(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row under SWE-bench's names. Keys that begin with `_` are notes for `make_instance`.
+    """A row with SWE-bench's field names. Keys that begin with `_` are notes for `make_instance`.
 
-    A row that is SWE-bench's own comes back as it is.
+    A row that already follows SWE-bench is returned unchanged.
     """
     found = dict(row)
     if isinstance(row.get("base"), Mapping) and "org" in row and "number" in row:
@@ -36,7 +35,7 @@ def classic(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def strings(value: object) -> tuple[str, ...] | None:
-    """A list of strings, which data sets keep as JSON text or as a Python literal too; None for anything else."""
+    """A list of strings, which some data sets store as JSON text or a Python literal; None for anything else."""
     if isinstance(value, str):
         value = _literal(value) if value.strip() else []
     elif value is None:
@@ -79,12 +78,12 @@ def _multi(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _names(tests: object) -> list[str]:
-    """Names of tests; columns of a table hold every row's names, with nothing under those of others."""
+    """Names of tests. In tabular form every row has a column for every test; those of other rows are null."""
     return [str(name) for name, told in tests.items() if told is not None] if isinstance(tests, Mapping) else []
 
 
 def _pro(row: Mapping[str, Any]) -> dict[str, Any]:
-    """SWE-bench Pro: what the change must provide stands beside the statement."""
+    """SWE-bench Pro: the interface that the change must provide is given beside the statement."""
     parts = [str(row.get("problem_statement") or "")]
     parts += [
         f"{title}:\n{row[name]}"
@@ -101,7 +100,7 @@ def _pro(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _rebench(row: Mapping[str, Any]) -> dict[str, Any]:
-    """SWE-rebench: the test command and the parser stand in `install_config`; pytest is given the test files."""
+    """SWE-rebench: `install_config` holds the test command and the parser; pytest needs the test files as arguments."""
     config = row["install_config"]
     config = _literal(config) if isinstance(config, str) else config
     if not isinstance(config, Mapping):
@@ -114,12 +113,12 @@ def _rebench(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _command(command: Any) -> str:
-    """One shell command; several run one after the other until one fails."""
+    """One shell command; several are chained and stop at the first failure."""
     return command if isinstance(command, str) else " && ".join(map(str, command))
 
 
 def with_files(command: str, files: tuple[str, ...]) -> str:
-    """A test command that is told which files to run, unless it names some."""
+    """Append the files to run to a test command, unless it names some already."""
     python = [path for path in files if path.endswith(".py")]
     named = any(word.endswith(".py") or "::" in word for word in command.split())
     return command if named or not python else f"{command} {shlex.join(python)}"

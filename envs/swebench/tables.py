@@ -1,4 +1,4 @@
-"""Data sets that need a library of an extra: parquet and Arrow files, and the Hub."""
+"""Data sets that need an optional dependency: parquet and Arrow files, and the Hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ def read_parquet(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def read_arrow(paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """Rows of a data set as `datasets` saves it to a directory.
+    """Rows of a data set saved to a directory by `datasets`.
 
     Raises:
         ExtraMissing: pyarrow is not installed.
@@ -35,7 +35,7 @@ def read_arrow(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def read_hub(name: str, split: str) -> list[dict[str, Any]]:
-    """Rows of a data set on the Hub; what was fetched before is taken from the Hub's own cache when offline.
+    """Rows of a data set on the Hub, served from the Hub's own cache when offline.
 
     Raises:
         ExtraMissing: the Hub's library is not installed.

@@ -1,4 +1,4 @@
-"""The test functions behind an instance's ids, from which its sentinels are made."""
+"""Find the test functions behind an instance's test ids, to make sentinels from."""
 
 import random
 import re
@@ -13,7 +13,9 @@ def targets_for(ids: Iterable[str], files: Sequence[str], rng: random.Random) ->
     """The functions that ids stand for, as pytest, Django and SymPy write them.
 
     Args:
-        files: test files of the instance, in which functions are looked for.
+        ids: ids of the tests.
+        files: test files of the instance to search for the functions.
+        rng: source of randomness for sampling if there are too many.
     """
     functions: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for test in ids:
@@ -25,7 +27,7 @@ def targets_for(ids: Iterable[str], files: Sequence[str], rng: random.Random) ->
 
 
 def _place(test: str, files: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Name and files of a test's function: the file that the id names, else all in which it may be."""
+    """Name and candidate files of a test's function: the file that the id names, else all that may define it."""
     path, sign, _ = test.partition("::")
     if sign:
         return function_name(test), (path,)

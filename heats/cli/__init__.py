@@ -44,42 +44,46 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version, then stop.", callback=_print_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None: ...
 
 
 def main() -> None:
-    """Entry point: every failure is one line on stderr and an exit code."""
+    """Entry point: every failure ends in one line on stderr and an exit code."""
     warnings = logging.StreamHandler()
     warnings.setFormatter(CleanFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[warnings])
     try:
         _check_encoding(sys.argv[1:])
         code = app(standalone_mode=False)
-        if code == ExitCode.SIGINT:  # typer's word for Ctrl-C outside of a run
+        if code == ExitCode.SIGINT:  # how typer reports Ctrl-C outside of a run
             _complain(code, "stopped by SIGINT")
     except TyperException as error:
-        message = error.format_message()  # empty when the help was shown for want of a command
-        code = _complain(ExitCode.USAGE, f"{message} (heats --help shows what there is)") if message else ExitCode.USAGE
+        message = error.format_message()  # empty if the help was shown because no command was given
+        code = (
+            _complain(ExitCode.USAGE, f"{message} (heats --help lists commands and options)")
+            if message
+            else ExitCode.USAGE
+        )
     except SystemExit:
         raise
-    except BaseException as error:  # the outermost frame: nothing may leave as a traceback
+    except BaseException as error:  # the outermost frame: nothing may escape as a traceback
         code = _complain(*explain(error))
     sys.exit(code or 0)
 
 
 def _check_encoding(arguments: list[str]) -> None:
-    """Everything given is written into records, which are UTF-8."""
+    """Refuse arguments that are not UTF-8, since all of them are written to records."""
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{argument[:200]!r} is not UTF-8, which all names and texts have to be") from None
+            raise UsageError(f"{argument[:200]!r} is not valid UTF-8") from None
 
 
 class CleanFormatter(logging.Formatter):
-    """Messages of servers and daemons end up in warnings: nothing in them acts on the terminal."""
+    """Escapes control characters in log messages, which may quote servers and daemons."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""

@@ -16,17 +16,17 @@ from heats.report.table import RunFigures, figures_text
 def demo(
     *,
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", "-i", help="Only this built-in task; repeat for more.")
+        list[str] | None, typer.Option("--task", "-i", help="Run only this built-in task; repeatable.")
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All built-in tasks, not just a few.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Run all built-in tasks, not just a few.")] = False,
     options: RunOptions,
 ) -> None:
-    """Run everything on built-in tasks with the built-in model, then show what each stage was worth."""
+    """Run the whole method on built-in tasks with the built-in model and report what each stage gained."""
     config = options.load({"model.name": "builtin:repair"})
     if options.print_config:
         print_config(config)
     if everything and tasks:
-        raise UsageError("--all takes every task and --task only some: give one of them")
+        raise UsageError("--all and --task exclude each other: give only one of them")
     env = DemoEnv(image=config.sandbox.image or "", only=() if everything else tuple(tasks or SAMPLE))
     session = run_session("demo", options, config, env)
     figures = RunFigures.of(session.store)

@@ -14,7 +14,7 @@ import typer
 import envs
 from agents import open_agent
 from agents.llm import ModelConfig, open_model
-from agents.llm.base import meter_of
+from agents.llm.base import meters_of
 from core.record import Record
 from core.sanitize import for_screen
 from heats.cli.failures import explain
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
 
-class Line(Record):
-    """One line of the doctor's: what was looked at, how it is, and what is used instead where it is missing."""
+class Finding(Record):
+    """One finding: what was checked, its state, and what is used instead if it is missing."""
 
     name: str
     state: Literal["ok", "warn", "missing", "FAIL"]
@@ -47,7 +47,7 @@ class Line(Record):
         return f"{self.state:7} {self.name:14} {self.detail}" + (f"; instead: {self.instead}" if self.instead else "")
 
 
-_IO_URING = Line(
+_IO_URING = Finding(
     name="system calls",
     state="warn",
     detail="sandboxes may use io_uring, which Docker refuses since version 25; "
@@ -55,33 +55,37 @@ _IO_URING = Line(
 )
 
 
-Check = tuple[str, Callable[[], Awaitable[str | list[Line]]]]
+Check = tuple[str, Callable[[], Awaitable[str | list[Finding]]]]
 
 
 class Doubt(Exception):
-    """Something that works, but not as well as it should; said, and no failure."""
+    """Something works, but not as well as it should; reported, but not a failure."""
 
 
 def doctor(
     model: Annotated[str | None, typer.Option("--model", "-m", help="Model to probe.")] = None,
-    base_url: Annotated[str | None, typer.Option("--base-url", help="Server to probe.")] = None,
+    base_url: Annotated[
+        list[str] | None, typer.Option("--base-url", help="Server to probe; repeat for several of one model.")
+    ] = None,
     agent: Annotated[str | None, typer.Option("--agent", "-a", help="Agent to load.")] = None,
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None,
     image: Annotated[str | None, typer.Option("--image", help="Image to start.")] = None,
-    config: Annotated[list[str] | None, typer.Option("--config", "-c", help="As for heats solve.")] = None,
+    config: Annotated[
+        list[str] | None, typer.Option("--config", "-c", help="YAML file, preset or key=value; repeatable.")
+    ] = None,
     strict_host: Annotated[
-        bool, typer.Option("--strict-host", help="An old container engine, runtime or kernel is a failure.")
+        bool, typer.Option("--strict-host", help="Fail on an outdated container engine, runtime or kernel.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Check sandbox, agent, model, disk and installation; one line each, exit 6 if something is missing.
+    """Check sandbox, agent, model, disk and installation: one line each, exit code 6 if something is missing.
 
-    A model server is asked for everything that heats can make use of; for what it has not, the line says what is used
+    A model server is probed for every feature that heats can use. Where it lacks one, the line says what is used
     instead.
     """
     options = {
         "model.name": model,
-        "model.base_url": base_url,
+        "model.base_url": list(base_url) if base_url else None,
         "agent.name": agent,
         "sandbox.backend": sandbox,
         "sandbox.image": image,
@@ -104,7 +108,7 @@ def doctor(
 
 
 def models_of(config: HeatsConfig) -> dict[str, ModelConfig]:
-    """The models of a configuration, each once: those of the rollouts, then the summarizer's and the judge's."""
+    """The distinct models of a configuration: the rollouts' models, then the summarizer's and the judge's."""
     if config.model is None and not config.models:
         return {}
     playing = [policy_of(config, index).model for index in range(config.rollouts)]
@@ -118,7 +122,7 @@ def models_of(config: HeatsConfig) -> dict[str, ModelConfig]:
 
 
 async def _examine(checks: list[Check], json: bool = False) -> bool:
-    lines: list[Line] = []
+    lines: list[Finding] = []
     for name, check in checks:
         for line in await _lines(name, check):
             lines.append(line)
@@ -130,14 +134,14 @@ async def _examine(checks: list[Check], json: bool = False) -> bool:
     return fine
 
 
-async def _lines(name: str, check: Callable[[], Awaitable[str | list[Line]]]) -> list[Line]:
+async def _lines(name: str, check: Callable[[], Awaitable[str | list[Finding]]]) -> list[Finding]:
     try:
         said = await check()
     except Doubt as doubt:
-        return [Line(name=name, state="warn", detail=str(doubt))]
+        return [Finding(name=name, state="warn", detail=str(doubt))]
     except Exception as error:
-        return [Line(name=name, state="FAIL", detail=explain(error)[1])]
-    return [Line(name=name, state="ok", detail=said)] if isinstance(said, str) else said
+        return [Finding(name=name, state="FAIL", detail=explain(error)[1])]
+    return [Finding(name=name, state="ok", detail=said)] if isinstance(said, str) else said
 
 
 async def _packages() -> str:
@@ -147,9 +151,9 @@ async def _packages() -> str:
         if name in OUR_PACKAGES and (others := set(owners) - {"heats"})
     )
     if clashes:
-        raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in an environment of its own")
+        raise PreflightFailed(f"import names clash: {'; '.join(clashes)}; install heats in a separate environment")
     if shutil.which("git") is None:
-        raise PreflightFailed("git is not installed on this machine; repositories are read with it")
+        raise PreflightFailed("git is not installed on this machine, and heats needs it to read repositories")
     return f"heats {metadata.version('heats')}, no import name clashes"
 
 
@@ -161,7 +165,7 @@ async def _disk(config: HeatsConfig) -> str:
 
 
 class _Place:
-    """Where sandboxes are started; which one `auto` comes to is found out, and said, once."""
+    """Where sandboxes start; `auto` is resolved, and reported, only once."""
 
     def __init__(self, config: SandboxConfig) -> None:
         self.config = config
@@ -173,7 +177,7 @@ class _Place:
 
 
 async def _host(place: _Place) -> str:
-    """What holds the sandboxes; an old part is a doubt, since its distribution may have fixed it."""
+    """Check what runs the sandboxes; an old version is only a doubt, since the distribution may have patched it."""
     backend = await place.open()
     try:
         components = await host_components(backend)
@@ -181,11 +185,11 @@ async def _host(place: _Place) -> str:
         await backend.close()
     said = ", ".join(map(str, components))
     if any(one.below for one in components):
-        raise Doubt(f"{said}; look whether your distribution has fixed what is below, or use another runtime")
+        raise Doubt(f"{said}; check whether your distribution has backported the fixes, or use another runtime")
     return said
 
 
-async def _sandbox(place: _Place) -> list[Line]:
+async def _sandbox(place: _Place) -> list[Finding]:
     backend = await place.open()
     try:
         image = place.config.image or ""
@@ -199,18 +203,18 @@ async def _sandbox(place: _Place) -> list[Line]:
         if not result.ok:
             raise PreflightFailed(f"{image or 'the image'} has no python3 or git: {result.text().strip()}")
         versions = ", ".join(result.text().split(chr(10))[:2])
-        line = Line(name="sandbox", state="ok", detail=f"{backend.name}, {image or 'its own image'}: {versions}")
+        line = Finding(name="sandbox", state="ok", detail=f"{backend.name}, {image or 'its own image'}: {versions}")
         return [line, *([_IO_URING] if io_uring else [])]
     finally:
         await backend.close()
 
 
 async def _location(config: HeatsConfig) -> str:
-    """The hidden tests of the built-in tasks are files of this installation; no sandbox may show them."""
+    """Check that no sandbox exposes this installation, which contains the built-in tasks' hidden tests."""
     place = _home()
     shown = shown_in_host_image(place, packages=config.sandbox.host_packages)
     if not shown or config.sandbox.backend == "docker":
-        return f"{place.parent}, which no sandbox shows"
+        return f"{place.parent}, not visible in any sandbox"
     raise Doubt(
         f"bubblewrap sandboxes of image `host` show {place.parent}: attempts at the built-in tasks could read their "
         "hidden tests; install heats elsewhere (uv tool install, a venv), or leave sandbox.host_packages off"
@@ -222,17 +226,17 @@ def _home() -> Path:
 
 
 async def _agent(config: HeatsConfig) -> str:
-    """Whether the agent can be loaded; the one that knows the answers comes with its tasks."""
+    """Check that the agent can be loaded; the oracle comes with its tasks."""
     if config.agent.name == ORACLE:
         return ORACLE
-    from agents.mini_agent import MiniAgent  # other agents do without it
+    from agents.mini_agent import MiniAgent  # other agents do not need it
 
     made = open_agent(config.agent.name, config.agent)
-    return f"{made.name}, played by {made.python}" if isinstance(made, MiniAgent) else made.name
+    return f"{made.name}, run by {made.python}" if isinstance(made, MiniAgent) else made.name
 
 
-async def _model(name: str, config: ModelConfig) -> list[Line]:
-    """Whether the model answers and, of one behind a server, what the server can do."""
+async def _model(name: str, config: ModelConfig) -> list[Finding]:
+    """Check that the model answers and, if it runs on a server, what the server supports."""
     from agents.llm.probe import probe  # aiohttp takes long to import
 
     model = open_model(config)
@@ -241,14 +245,14 @@ async def _model(name: str, config: ModelConfig) -> list[Line]:
     finally:
         await model.close()
     told = ", ".join(f"{key} {value}" for key, value in facts.items() if key != "model")
-    line = Line(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
-    if meter_of(model) is None:
+    line = Finding(name=name, state="ok", detail=f"{model.name}: {told}" if told else model.name)
+    if not meters_of(model):
         return [line]
     return [line, *_findings(name, await probe(config))]
 
 
-def _findings(name: str, report: "ProbeReport") -> Iterator[Line]:
+def _findings(name: str, report: "ProbeReport") -> Iterator[Finding]:
     prefix = "" if name == "model" else f"{name} "
     for one in report.findings:
         state: Literal["ok", "warn", "missing"] = "ok" if one.works else "missing" if one.works is False else "warn"
-        yield Line(name=f"{prefix}{one.feature}", state=state, detail=one.detail, instead=one.instead)
+        yield Finding(name=f"{prefix}{one.feature}", state=state, detail=one.detail, instead=one.instead)

@@ -38,13 +38,19 @@ WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
 
 def export(
     run: RunArgument,
-    form: Annotated[Format, typer.Argument(help="preds (SWE-bench), atif, csv, parquet, harbor or otlp.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Directory; the run's own if not given.")] = None,
+    form: Annotated[
+        Format, typer.Argument(help="Format to write: preds is SWE-bench predictions, otlp is OpenTelemetry spans.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Output directory; default the run directory.")
+    ] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option("--endpoint", help="otlp: send to this collector.", envvar="OTEL_EXPORTER_OTLP_ENDPOINT"),
+        typer.Option(
+            "--endpoint", help="otlp: send the spans to this collector.", envvar="OTEL_EXPORTER_OTLP_ENDPOINT"
+        ),
     ] = None,
-    content: Annotated[bool, typer.Option("--content", help="otlp: with prompts, replies and outputs.")] = False,
+    content: Annotated[bool, typer.Option("--content", help="otlp: include prompts, replies and outputs.")] = False,
 ) -> None:
     """Write a run's results in other tools' formats, or send its spans to an OpenTelemetry collector."""
     store = RunStore(run)
@@ -58,7 +64,7 @@ def export(
 
 
 def _spans(run: RunStore, directory: Path, endpoint: str | None, *, content: bool) -> str:
-    """Write `spans.otlp.jsonl`, or send the spans where an endpoint is given; returns what to say.
+    """Write `spans.otlp.jsonl`, or send the spans if there is an endpoint; returns the line to print.
 
     Raises:
         ExtraMissing: the extra `otel` is not installed.

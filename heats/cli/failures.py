@@ -1,4 +1,4 @@
-"""Where every exception becomes one line and an exit code. The only place that maps foreign errors to both."""
+"""Turn every exception into one line and an exit code; the only place that maps foreign errors to either."""
 
 import errno
 import sqlite3
@@ -14,24 +14,24 @@ from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
 from tournament.errors import TournamentError
 
-DISK_FULL = "the disk is full; free some space and run the same command to go on"
+DISK_FULL = "the disk is full; free some space and run the same command to continue"
 
 
 def explain(error: BaseException) -> tuple[int, str]:
-    """Exit code and one line for a person.
+    """The exit code of an exception, and one line for the user.
 
-    An error that nobody foresaw leaves its traceback in a file and names it.
+    An unexpected error leaves its traceback in a file, which the line names.
     """
     error = first_error(error)
     match error:
         case HeatsError():
             return error.exit_code, str(error)
         case Interrupted():
-            return error.exit_code, f"stopped by {error}; the same command goes on where this one stopped"
+            return error.exit_code, f"stopped by {error}; run the same command to resume"
         case KeyboardInterrupt():
             return ExitCode.SIGINT, "stopped by SIGINT"
         case LimitExceeded():
-            return ExitCode.BUDGET, f"{error}; raise it and run the same command to go on"
+            return ExitCode.BUDGET, f"{error}; raise it and run the same command to continue"
         case (
             BackendUnavailable()
             | ImageMissing()
@@ -47,7 +47,7 @@ def explain(error: BaseException) -> tuple[int, str]:
         case ModelError():
             return ExitCode.PREFLIGHT, str(error)
         case SandboxError() | TournamentError() | AgentsError():
-            return ExitCode.INFRASTRUCTURE, f"{error}; the same command tries again"
+            return ExitCode.INFRASTRUCTURE, f"{error}; run the same command to try again"
         case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return ExitCode.INFRASTRUCTURE, DISK_FULL
         case sqlite3.OperationalError() if "full" in str(error):
@@ -60,7 +60,7 @@ def explain(error: BaseException) -> tuple[int, str]:
 
 
 def _kept(error: BaseException) -> str:
-    """Where the traceback is, if there is a place for it. A fixed name could be another user's file, or a link."""
+    """Path of the saved traceback, if it could be saved. A fixed name could be another user's file, or a link."""
     try:
         with NamedTemporaryFile("w", prefix="heats-crash-", suffix=".txt", delete=False, encoding="utf-8") as file:
             file.writelines(traceback.format_exception(error))

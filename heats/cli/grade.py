@@ -1,4 +1,4 @@
-"""`heats grade`: predictions and runs, by the hidden tests of a data set."""
+"""`heats grade`: grade predictions and runs with a data set's hidden tests."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ from sandbox import open_backend
 
 _TEST_ID = re.compile(r"::|\btest\w*\b|\(\w+(\.\w+)+\)", re.IGNORECASE)
 _NAMING = ("do not pass", "not resolved", "other results")
-"""Ends of reasons after which the graders name tests."""
+"""Endings of reasons after which graders name tests."""
 WORDS = {"pass": "resolved", "fail": "not resolved", "invalid": "not graded"}
 
 
 class GraderName(StrEnum):
-    """Who grades SWE-bench's instances."""
+    """Graders of SWE-bench instances."""
 
     OWN = "own"
     OFFICIAL = "official"
@@ -46,33 +46,38 @@ class GraderName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class GradeOptions:
-    """How `heats grade` grades, and where to."""
+    """How `heats grade` grades, and where it writes."""
 
     grader: Annotated[
-        GraderName | None, typer.Option("--grader", help="Who grades SWE-bench: own (default) or official.")
+        GraderName | None, typer.Option("--grader", help="SWE-bench grader: own (default) or official.")
     ] = None
     swebench_python: Annotated[
-        Path | None, typer.Option("--swebench-python", help="Interpreter of the environment with the swebench package.")
+        Path | None, typer.Option("--swebench-python", help="Python interpreter that has the swebench package.")
     ] = None
     image_template: Annotated[
         str | None,
-        typer.Option("--image-template", help="Image of an instance: {instance_id}, {repo}, {version} are filled in."),
+        typer.Option(
+            "--image-template", help="Image name of an instance, with {instance_id}, {repo} and {version} filled in."
+        ),
     ] = None
     tasks_from: TasksFrom = None
     sandbox: Annotated[str | None, typer.Option("--sandbox", help="auto, docker or bubblewrap.")] = None
-    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Patches graded at once.")] = None
+    workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Patches to grade in parallel.")] = None
     config: Annotated[
-        list[str] | None, typer.Option("--config", "-c", help="YAML file, preset name or key=value; repeat.")
+        list[str] | None, typer.Option("--config", "-c", help="YAML file, preset or key=value; repeatable.")
     ] = None
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where grades go; grades/ of a run, PREDS.grades of predictions.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Directory for grades; default grades/ in a run, PREDS.grades for predictions."
+        ),
     ] = None
-    redo: Annotated[bool, typer.Option("--redo", help="Grade again what has a grade.")] = False
-    show_tests: Annotated[bool, typer.Option("--show-tests", help="Name the hidden tests in what is printed.")] = False
+    redo: Annotated[bool, typer.Option("--redo", help="Grade again what already has a grade.")] = False
+    show_tests: Annotated[bool, typer.Option("--show-tests", help="Print the names of hidden tests.")] = False
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
     def for_env(self) -> dict[str, Any]:
-        """What of it is the env's."""
+        """The options that are passed to the env."""
         named = {
             "image_template": self.image_template,
             "grader": self.grader.value if self.grader else None,
@@ -87,29 +92,34 @@ def grade(
     attempts: Annotated[
         list[Path],
         typer.Argument(
-            help="Predictions (preds.json, *.jsonl), runs of heats, trajectories, logs, or directories of these.",
+            help="Predictions (preds.json, *.jsonl), heats runs, trajectories, logs, or directories of these.",
             show_default=False,
         ),
     ],
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="As for heats sweep; a run over the built-in tasks needs none."),
+        typer.Option(
+            "--dataset", "-d", help="Data set, as for heats sweep; not needed for a run over the built-in tasks."
+        ),
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Of a data set that has several.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Split of the data set, if it has several.")] = None,
     pattern: Annotated[
-        str | None, typer.Option("--filter", help="Regular expression that ids must begin with.")
+        str | None,
+        typer.Option("--filter", help="Use only tasks whose id starts with a match of this regular expression."),
     ] = None,
-    part: Annotated[str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.")] = None,
-    tasks: Annotated[list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.")] = None,
+    part: Annotated[
+        str | None, typer.Option("--slice", help="Use only this Python slice of the remaining tasks, such as 0:50.")
+    ] = None,
+    tasks: Annotated[list[str] | None, typer.Option("--task", "-i", help="Use only this task; repeatable.")] = None,
     option: Annotated[
-        list[str] | None, typer.Option("--option", "-O", help="key=value for the data set's env; repeat.")
+        list[str] | None, typer.Option("--option", "-O", help="key=value option of the data set's env; repeatable.")
     ] = None,
     options: GradeOptions,
 ) -> None:
-    """Grade patches by the hidden tests of a data set. The same command goes on where it stopped.
+    """Grade patches by the hidden tests of a data set. The same command resumes an interrupted run.
 
-    Exit codes: 0 everything graded, whatever the grades; 3 infrastructure failed some, or some could not be read or
-    graded; 2 wrong input; 6 something needed is missing.
+    Exit codes: 0 everything graded, whatever the grades; 3 infrastructure failed for some, or some could not be read
+    or graded; 2 wrong input; 6 a prerequisite is missing.
     """
     for_env = {**({"split": split} if split else {}), **options.for_env(), **read_options(option or ())}
     settings = load_config(options.config or (), {"sandbox.backend": options.sandbox, "workers": options.workers})
@@ -122,7 +132,7 @@ def grade(
     left_out = [*reading.left_out, *left_out]
     if not wanted:
         why = f" ({left_out[0].source}: {left_out[0].reason})" if left_out else ""
-        raise UsageError(f"nothing to grade: no attempt is at one of the chosen tasks{why}")
+        raise UsageError(f"nothing to grade: no attempt belongs to a chosen task{why}")
     place = options.out or _place(attempts, str(for_env.get("grader", "own")))
     settings = settings.model_copy(update={"sandbox": settings.sandbox.hiding(place)})
     graded = run_interruptibly(_grade(env, settings, wanted, GradeStore(place), options.redo))
@@ -133,7 +143,7 @@ def grade(
 def _dataset_of(attempts: Sequence[Path]) -> str:
     envs = {RunStore(path).manifest.identity.get("env") for path in attempts if (path / "run.json").is_file()}
     if envs != {"demo"}:
-        raise UsageError("--dataset is needed: nothing says which data set the attempts are at")
+        raise UsageError("--dataset is needed: the attempts do not say which data set they belong to")
     return "demo"
 
 
@@ -153,7 +163,7 @@ async def _grade(
     try:
         await backend.preflight(sorted({one.task.image for one in wanted if one.patch}))
         await backend.reap()
-        workers = asyncio.Semaphore(settings.workers)
+        workers = asyncio.Semaphore(settings.at_once)
         grader = Grader(
             env=env,
             backend=backend,
@@ -219,7 +229,7 @@ def _row(one: Graded, show_tests: bool) -> dict[str, Any]:
 
 
 def _reason(grade: Grade, show_tests: bool) -> str:
-    """Why a grade is as it is; without the names of hidden tests, whose sight spoils a benchmark for a developer."""
+    """The reason for a grade, without the names of hidden tests: seeing them spoils a benchmark for a developer."""
     said, colon, names = grade.reason.partition(": ")
     hidden = set(grade.report.tests) if grade.report else set()
     named = bool(hidden & set(names.split(", "))) or _TEST_ID.search(names) is not None or said.endswith(_NAMING)

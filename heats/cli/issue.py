@@ -9,14 +9,14 @@ from heats.errors import UsageError
 from heats.store.files import there_is
 
 _FILE_NAME = re.compile(r"\S*(/\S*|\.\w{1,8})")
-"""A single word that can only be meant as a file: somebody mistyped it, and a run on its name is money lost."""
+"""A single word that can only be meant as a file name: a run on a mistyped one would waste money."""
 
 
 def read_issue(issue: str) -> str:
     """The issue's text from a file, stdin or the argument itself.
 
     Raises:
-        UsageError: it is empty, no text, or plainly the name of a file that is not there or cannot be read.
+        UsageError: it is empty, not text, or clearly the name of a file that is missing or unreadable.
     """
     if issue == "-":
         data = sys.stdin.buffer.read()
@@ -32,7 +32,7 @@ def read_issue(issue: str) -> str:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise UsageError(f"--issue {issue}: not a text")
+        raise UsageError(f"--issue {issue}: not a text file")
     if not text.strip():
         raise UsageError("--issue is empty: give the text of the issue, a file, or - for stdin")
     return text

@@ -1,4 +1,4 @@
-"""Options that several commands share, declared once as a dataclass and spread over their signatures."""
+"""Options shared by several commands, declared once as dataclasses and spread over the commands' signatures."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ TasksFrom = Annotated[
     NamedBy | None,
     typer.Option(
         "--tasks-from",
-        help="folder or file: its name is the task's id, for attempts that name none.",
+        help="Take the name of each folder or file as the task id of attempts that name no task.",
         show_default=False,
     ),
 ]
@@ -30,16 +30,16 @@ TESTS = "Tests"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What every command that runs rollouts takes. None leaves the configuration's value."""
+    """Options of every command that runs rollouts. None keeps the configured value."""
 
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Model name, or builtin:repair.", rich_help_panel=MODEL)
     ] = None
     base_url: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--base-url",
-            help="OpenAI-compatible server, such as http://localhost:8000/v1 (else OPENAI_BASE_URL).",
+            help="OpenAI-compatible server, such as http://localhost:8000/v1 (or OPENAI_BASE_URL); repeatable.",
             rich_help_panel=MODEL,
         ),
     ] = None
@@ -51,24 +51,28 @@ class RunOptions:
     ] = None
     rollouts: Annotated[
         int | None,
-        typer.Option("--rollouts", "-k", "--attempts", min=1, help="N, rollouts of a heat.", rich_help_panel=METHOD),
+        typer.Option("--rollouts", "-k", "--attempts", min=1, help="N: rollouts per heat.", rich_help_panel=METHOD),
     ] = None
-    iterations: Annotated[int | None, typer.Option("--iterations", min=1, help="T, heats.", rich_help_panel=METHOD)] = (
-        None
-    )
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", min=1, help="T: number of heats.", rich_help_panel=METHOD)
+    ] = None
     select_k: Annotated[
-        int | None, typer.Option("--select-k", min=1, help="K, kept for the next heat.", rich_help_panel=METHOD)
+        int | None,
+        typer.Option("--select-k", min=1, help="K: rollouts kept for the next heat.", rich_help_panel=METHOD),
     ] = None
     group_size: Annotated[
-        int | None, typer.Option("--group-size", min=2, help="G, candidates of a match.", rich_help_panel=METHOD)
+        int | None, typer.Option("--group-size", min=2, help="G: candidates per match.", rich_help_panel=METHOD)
     ] = None
-    votes: Annotated[
-        int | None, typer.Option("--votes", min=1, help="V, votes of a match.", rich_help_panel=METHOD)
-    ] = None
+    votes: Annotated[int | None, typer.Option("--votes", min=1, help="V: votes per match.", rich_help_panel=METHOD)] = (
+        None
+    )
     selector: Annotated[
-        str | None, typer.Option("--selector", help="rtv, random, majority ...", rich_help_panel=METHOD)
+        str | None,
+        typer.Option("--selector", help="rtv, random, majority, ... or module:Class.", rich_help_panel=METHOD),
     ] = None
-    seed: Annotated[int | None, typer.Option("--seed", help="Of everything random.", rich_help_panel=METHOD)] = None
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed for all random choices.", rich_help_panel=METHOD)] = (
+        None
+    )
     sandbox: Annotated[
         str | None,
         typer.Option("--sandbox", help="auto, docker, bubblewrap, or local (unsafe).", rich_help_panel=SANDBOX),
@@ -77,46 +81,47 @@ class RunOptions:
         bool, typer.Option("--unsafe", help="Allow --sandbox local: no isolation at all.", rich_help_panel=SANDBOX)
     ] = False
     image: Annotated[
-        str | None, typer.Option("--image", help="Image that sandboxes start from.", rich_help_panel=SANDBOX)
+        str | None, typer.Option("--image", help="Image to start sandboxes from.", rich_help_panel=SANDBOX)
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-w", "-n", min=1, help="Sandboxes at work at once.", rich_help_panel=SANDBOX),
+        typer.Option("--workers", "-w", "-n", min=1, help="Sandboxes in use at once.", rich_help_panel=SANDBOX),
     ] = None
     cost_limit: Annotated[
-        float | None, typer.Option("--cost-limit", "-l", help="USD for a task.", rich_help_panel=LIMITS)
+        float | None, typer.Option("--cost-limit", "-l", help="Cost limit per task, in USD.", rich_help_panel=LIMITS)
     ] = None
     total_cost_limit: Annotated[
-        float | None, typer.Option("--total-cost-limit", help="USD for the run.", rich_help_panel=LIMITS)
+        float | None, typer.Option("--total-cost-limit", help="Cost limit for the run, in USD.", rich_help_panel=LIMITS)
     ] = None
     token_limit: Annotated[
-        int | None, typer.Option("--token-limit", help="Tokens for a task.", rich_help_panel=LIMITS)
+        int | None, typer.Option("--token-limit", help="Token limit per task.", rich_help_panel=LIMITS)
     ] = None
     time_limit: Annotated[
-        float | None, typer.Option("--time-limit", help="Seconds for a task.", rich_help_panel=LIMITS)
+        float | None, typer.Option("--time-limit", help="Time limit per task, in seconds.", rich_help_panel=LIMITS)
     ] = None
     config: Annotated[
         list[str] | None,
         typer.Option(
             "--config",
             "-c",
-            help="YAML file, preset name or key=value; repeat to lay one over another.",
+            help="YAML file, preset or key=value; repeatable, later ones override earlier ones.",
             rich_help_panel=OUTPUT,
         ),
     ] = None
     print_config: Annotated[
         bool,
-        typer.Option("--print-config", help="Print the whole configuration, then stop.", rich_help_panel=OUTPUT),
+        typer.Option("--print-config", help="Print the whole configuration and exit.", rich_help_panel=OUTPUT),
     ] = False
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run directory.", rich_help_panel=OUTPUT)] = None
     redo: Annotated[
-        bool, typer.Option("--redo", help="Set an old run in the directory aside.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--redo", help="Move an old run in the directory aside and start over.", rich_help_panel=OUTPUT),
     ] = False
     json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT)
     ] = False
     progress: Annotated[
-        DisplayMode, typer.Option("--progress", help="auto, live, plain, json or quiet.", rich_help_panel=OUTPUT)
+        DisplayMode, typer.Option("--progress", help="How to show progress.", rich_help_panel=OUTPUT)
     ] = "auto"
 
     def overrides(self) -> dict[str, Any]:
@@ -139,7 +144,7 @@ class RunOptions:
             "limits.task.tokens": self.token_limit,
             "limits.task.time_s": self.time_limit,
             "model.name": self.model,
-            "model.base_url": self.base_url,
+            "model.base_url": list(self.base_url) if self.base_url else None,
         }
 
     def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:
@@ -154,16 +159,16 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TestOptions(RunOptions):
-    """What commands take besides that verify patches by a test command."""
+    """Additional options of commands that verify patches with a test command."""
 
-    __test__ = False  # not a test class, whatever pytest thinks of the name
+    __test__ = False  # not a test class, despite its name (for pytest)
 
     must_pass: Annotated[
         list[str] | None,
         typer.Option(
             "--must-pass",
             metavar="ID",
-            help="A test, class or file that a patch has to fix; repeat it. Without: any failing test counts.",
+            help="Test, class or file that a patch has to fix; repeatable. By default any failing test counts.",
             rich_help_panel=TESTS,
         ),
     ] = None
@@ -171,12 +176,13 @@ class TestOptions(RunOptions):
         bool,
         typer.Option(
             "--allow-collection-errors",
-            help="Go on when tests cannot be loaded, or do not end, on the untouched tree.",
+            help="Continue if tests cannot be loaded, or do not finish, on the untouched tree.",
             rich_help_panel=TESTS,
         ),
     ] = False
     test_timeout: Annotated[
-        float, typer.Option("--test-timeout", min=1, help="Seconds for one run of the tests.", rich_help_panel=TESTS)
+        float,
+        typer.Option("--test-timeout", min=1, help="Time limit for one test run, in seconds.", rich_help_panel=TESTS),
     ] = 600.0
 
     def overrides(self) -> dict[str, Any]:
@@ -189,12 +195,12 @@ class TestOptions(RunOptions):
 
 
 def spread(command: Command) -> Command:
-    """Replace a command's `options: RunOptions` parameter, or any dataclass's, by its fields, as typer wants them."""
+    """Replace a command's `options` parameter, a dataclass, with its fields, as typer needs them."""
     return spread_without()(command)
 
 
 def spread_without(*names: str) -> Callable[[Command], Command]:
-    """As `spread`, for a command to which some of the fields mean nothing; those keep their defaults."""
+    """Like `spread`, without the given fields, which mean nothing to the command and keep their defaults."""
     return lambda command: _spread(command, frozenset(names))
 
 
@@ -219,5 +225,5 @@ def _spread(command: Command, without: frozenset[str]) -> Command:
     parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own] + shared
     wrapper.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del wrapper.__wrapped__  # typer would look through to the function with `options`
+    del wrapper.__wrapped__  # otherwise typer would find the original function with `options`
     return wrapper  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""`heats plan`: what N, K, G, V and T would give and cost, by simulation, before anything is spent."""
+"""`heats plan`: simulate what N, K, G, V and T would achieve and cost, before spending anything."""
 
 import dataclasses
 import math
@@ -18,16 +18,16 @@ from heats.formatting import several
 from heats.planning.calibrate import Measured, measure
 from heats.planning.forecast_plot import write_plot
 from heats.planning.forecast_text import as_dict, outlook_text
-from heats.planning.plan import Budget, Cost, Outlook, Prices, best, outlooks, settings
+from heats.planning.plan import Cost, Outlook, Prices, TaskLimits, best, outlooks, settings
 from heats.planning.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from heats.planning.simulate import Method, World
 
 MOST_SETTINGS = 500
-METHOD, TASKS, COSTS, LIMITS = "Settings, lists like 4,8,16", "Model and tasks", "Costs", "Limits for a task"
+METHOD, TASKS, COSTS, LIMITS = "Settings (lists such as 4,8,16)", "Model and tasks", "Costs", "Limits per task"
 
 
 class Paper(StrEnum):
-    """What can be reproduced."""
+    """Papers that can be reproduced."""
 
     PAPER = "paper"
 
@@ -38,84 +38,104 @@ def _option(name: str, panel: str, text: str) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What `heats plan` takes. None leaves a value to the run given, or to what is usual."""
+    """Options of `heats plan`. None takes the value from the given run, else the usual value."""
 
-    rollouts: Annotated[str, _option("--rollouts", METHOD, "N, rollouts of a heat.")] = "4,8,16"
-    select_k: Annotated[str, _option("--select-k", METHOD, "K, kept for the next heat.")] = "2,4"
-    group_size: Annotated[str, _option("--group-size", METHOD, "G, candidates of a match.")] = "2"
-    votes: Annotated[str, _option("--votes", METHOD, "V, votes of a match.")] = "4,8"
-    iterations: Annotated[str, _option("--iterations", METHOD, "T, heats.")] = "1,2"
+    rollouts: Annotated[str, _option("--rollouts", METHOD, "N: rollouts per heat.")] = "4,8,16"
+    select_k: Annotated[str, _option("--select-k", METHOD, "K: rollouts kept for the next heat.")] = "2,4"
+    group_size: Annotated[str, _option("--group-size", METHOD, "G: candidates per match.")] = "2"
+    votes: Annotated[str, _option("--votes", METHOD, "V: votes per match.")] = "4,8"
+    iterations: Annotated[str, _option("--iterations", METHOD, "T: number of heats.")] = "1,2"
     fresh_share: Annotated[
-        float, typer.Option("--fresh-share", min=0, max=1, help="Told nothing in later heats.", rich_help_panel=METHOD)
+        float,
+        typer.Option(
+            "--fresh-share", min=0, max=1, help="Share of later rollouts that get no context.", rich_help_panel=METHOD
+        ),
     ] = 0.25
     keep: Annotated[
-        bool, typer.Option("--keep/--no-keep", help="Earlier kept play in the final.", rich_help_panel=METHOD)
+        bool,
+        typer.Option(
+            "--keep/--no-keep", help="Let kept candidates of earlier heats play in the final.", rich_help_panel=METHOD
+        ),
     ] = True
     early_stop: Annotated[
-        bool, typer.Option("--early-stop/--no-early-stop", help="Stop sure matches.", rich_help_panel=METHOD)
+        bool,
+        typer.Option(
+            "--early-stop/--no-early-stop", help="Stop a match once its winner is certain.", rich_help_panel=METHOD
+        ),
     ] = True
     run: Annotated[
-        Path | None, _option("--from", TASKS, "A run: its pass rates, judge's accuracy, steps and costs.")
+        Path | None, _option("--from", TASKS, "Take pass rates, judge accuracy, steps and costs from this run.")
     ] = None
-    pass_rate: Annotated[float | None, _option("--pass-rate", TASKS, "Share of fresh rollouts that pass.")] = None
+    pass_rate: Annotated[
+        float | None, _option("--pass-rate", TASKS, "Share of fresh rollouts that pass, averaged over tasks.")
+    ] = None
     concentration: Annotated[
         float | None,
-        _option("--concentration", TASKS, "Alpha + beta of the tasks' beta distribution; small: easy or hard."),
+        _option(
+            "--concentration",
+            TASKS,
+            "Alpha + beta of the beta distribution of pass rates; small values polarise tasks.",
+        ),
     ] = None
     judge_accuracy: Annotated[
-        str | None, _option("--judge-accuracy", TASKS, "Share of mixed pairs decided rightly, by heat: 0.64,0.55.")
+        str | None,
+        _option(
+            "--judge-accuracy", TASKS, "Share of mixed pairs that the judge decides correctly, by heat: 0.64,0.55."
+        ),
     ] = None
     refined: Annotated[
-        str | None, _option("--refined", TASKS, "Pass rate of refined rollouts by the passing share of their context.")
+        str | None,
+        _option("--refined", TASKS, "Pass rates of refined rollouts, by the share of their context that passes."),
     ] = None
-    steps: Annotated[str | None, _option("--steps", COSTS, "Steps of a rollout, by heat.")] = None
-    step_tokens: Annotated[float | None, _option("--step-tokens", COSTS, "Tokens of a step.")] = None
-    summary_tokens: Annotated[float | None, _option("--summary-tokens", COSTS, "Tokens of a summary.")] = None
-    vote_tokens: Annotated[float | None, _option("--vote-tokens", COSTS, "Tokens of a vote.")] = None
-    token_price: Annotated[float | None, _option("--token-price", COSTS, "USD for a million tokens.")] = None
-    rollout_cost: Annotated[float | None, _option("--rollout-cost", COSTS, "USD for a rollout besides its steps.")] = (
+    steps: Annotated[str | None, _option("--steps", COSTS, "Steps per rollout, by heat.")] = None
+    step_tokens: Annotated[float | None, _option("--step-tokens", COSTS, "Tokens per step.")] = None
+    summary_tokens: Annotated[float | None, _option("--summary-tokens", COSTS, "Tokens per summary.")] = None
+    vote_tokens: Annotated[float | None, _option("--vote-tokens", COSTS, "Tokens per vote.")] = None
+    token_price: Annotated[float | None, _option("--token-price", COSTS, "USD per million tokens.")] = None
+    rollout_cost: Annotated[float | None, _option("--rollout-cost", COSTS, "USD per rollout, on top of its steps.")] = (
         None
     )
-    step_cost: Annotated[float | None, _option("--step-cost", COSTS, "USD for a step, whatever its tokens.")] = None
-    vote_cost: Annotated[float | None, _option("--vote-cost", COSTS, "USD for a vote, whatever its tokens.")] = None
+    step_cost: Annotated[float | None, _option("--step-cost", COSTS, "USD per step, on top of its tokens.")] = None
+    vote_cost: Annotated[float | None, _option("--vote-cost", COSTS, "USD per vote, on top of its tokens.")] = None
     rollout_seconds: Annotated[
-        float | None, _option("--rollout-seconds", COSTS, "Seconds of a rollout besides its steps: sandbox, tests.")
+        float | None, _option("--rollout-seconds", COSTS, "Seconds per rollout, on top of its steps: sandbox, tests.")
     ] = None
-    step_seconds: Annotated[float | None, _option("--step-seconds", COSTS, "Seconds of a step with its command.")] = (
+    step_seconds: Annotated[float | None, _option("--step-seconds", COSTS, "Seconds per step, command included.")] = (
         None
     )
-    vote_seconds: Annotated[float | None, _option("--vote-seconds", COSTS, "Seconds of a vote or summary.")] = None
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Rollouts at once.", rich_help_panel=COSTS)] = 4
-    budget_calls: Annotated[float | None, _option("--budget-calls", LIMITS, "Model calls.")] = None
-    budget_tokens: Annotated[float | None, _option("--budget-tokens", LIMITS, "Tokens.")] = None
-    budget_usd: Annotated[float | None, _option("--budget-usd", LIMITS, "USD.")] = None
-    budget_seconds: Annotated[float | None, _option("--budget-seconds", LIMITS, "Seconds.")] = None
+    vote_seconds: Annotated[float | None, _option("--vote-seconds", COSTS, "Seconds per vote or summary.")] = None
+    workers: Annotated[int, typer.Option("--workers", min=1, help="Rollouts in parallel.", rich_help_panel=COSTS)] = 4
+    budget_calls: Annotated[float | None, _option("--budget-calls", LIMITS, "Limit on model calls.")] = None
+    budget_tokens: Annotated[float | None, _option("--budget-tokens", LIMITS, "Limit on tokens.")] = None
+    budget_usd: Annotated[float | None, _option("--budget-usd", LIMITS, "Limit on cost, in USD.")] = None
+    budget_seconds: Annotated[float | None, _option("--budget-seconds", LIMITS, "Limit on time, in seconds.")] = None
     tasks: Annotated[
-        int | None, typer.Option("--tasks", min=1, help="Simulated for each setting: 1000, or 3000 to reproduce.")
+        int | None, typer.Option("--tasks", min=1, help="Simulated tasks per setting; 1000, or 3000 with --reproduce.")
     ] = None
-    seed: Annotated[int, typer.Option("--seed", help="Of the dice.")] = 0
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the simulation.")] = 0
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw success against cost: FILE.svg, or FILE.png (matplotlib).")
+        Path | None,
+        typer.Option("--plot", help="Plot success against cost to FILE.svg, or FILE.png (needs matplotlib)."),
     ] = None
     reproduce: Annotated[
-        Paper | None, typer.Option("--reproduce", help="Print the paper's table beside the simulation's.")
+        Paper | None, typer.Option("--reproduce", help="Print the paper's table next to the simulated one.")
     ] = None
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False
 
     def check(self) -> None:
-        """See that every cost and limit is one.
+        """Check that every cost and limit is a valid number.
 
         Raises:
-            UsageError: a number is negative, or none.
+            UsageError: a value is negative or not a number.
         """
         for one in dataclasses.fields(self):
             value = getattr(self, one.name)
             if isinstance(value, float) and not 0 <= value < math.inf:
                 raise UsageError(f"--{one.name.replace('_', '-')} {value:g}: must be a number from 0")
 
-    def budget(self) -> Budget:
-        """The limits."""
-        return Budget(
+    def budget(self) -> TaskLimits:
+        """The limits of these options."""
+        return TaskLimits(
             calls=self.budget_calls, tokens=self.budget_tokens, usd=self.budget_usd, seconds=self.budget_seconds
         )
 
@@ -148,7 +168,7 @@ def plan(*, options: PlanOptions) -> None:
 
 
 def _simulated(outlooks: Iterable[Outlook], count: int) -> list[Outlook]:
-    """All of them, showing on standard error that they are being computed."""
+    """Collect all outlooks, showing progress on stderr."""
     found: list[Outlook] = []
     console = Console(stderr=True)
     if console.is_terminal:
@@ -184,13 +204,13 @@ def _methods(options: PlanOptions) -> list[Method]:
     if not found:
         raise UsageError("--select-k is larger than --rollouts in every setting")
     if len(found) > MOST_SETTINGS:
-        raise UsageError(f"{len(found)} settings are more than {MOST_SETTINGS}: give shorter lists")
+        raise UsageError(f"{len(found)} settings are too many (at most {MOST_SETTINGS}): give shorter lists")
     return found
 
 
 def _world(options: PlanOptions, measured: Measured | None) -> World:
     if measured is None and options.pass_rate is None:
-        raise UsageError("say how good the model is: --pass-rate 0.4, or --from RUN")
+        raise UsageError("a pass rate is needed: give --pass-rate 0.4, or --from RUN")
     mean = options.pass_rate if options.pass_rate is not None else measured.mean if measured else 0.0
     concentration = options.concentration or (measured.concentration if measured else usual_concentration())
     accuracy = _shares("--judge-accuracy", options.judge_accuracy) or (measured.accuracy if measured else ())
@@ -230,7 +250,7 @@ def _prices(options: PlanOptions, measured: Measured | None) -> Prices:
 def _cost(
     options: PlanOptions, known: Cost | None, tokens: float | None, usd: float | None, seconds: float | None
 ) -> Cost:
-    """What is given, else what was measured, else nothing."""
+    """The given cost, else the measured one, else zero."""
     known = known or Cost()
     tokens = known.tokens if tokens is None else tokens
     priced = known.usd if options.token_price is None else tokens * options.token_price / 1e6
@@ -240,7 +260,7 @@ def _cost(
 
 
 def _assumed(options: PlanOptions, measured: Measured | None, world: World, prices: Prices) -> list[str]:
-    """What was neither given nor measured."""
+    """Values that were neither given nor measured, one line each."""
     notes = []
     if options.concentration is None and measured is None:
         notes.append(
@@ -250,9 +270,9 @@ def _assumed(options: PlanOptions, measured: Measured | None, world: World, pric
     if options.judge_accuracy is None and not (measured and measured.accuracy):
         notes.append(f"assumed: judge accuracy {', '.join(f'{one:.2f}' for one in world.accuracy)} by heat (the paper)")
     if options.refined is None:
-        notes.append("assumed: refined rollouts pass by their context as those of Opus do (the paper)")
+        notes.append("assumed: refined rollouts depend on their context as Opus's do in the paper")
     if options.steps is None and not (measured and measured.steps):
-        notes.append("assumed: 40 steps a rollout, 15 a refined one (the paper's Opus)")
+        notes.append("assumed: 40 steps per rollout, 15 per refined rollout (the paper's Opus)")
     known = (prices.rollout, prices.step, prices.summary, prices.vote)
     for name, limit in (
         ("tokens", options.budget_tokens),
@@ -260,7 +280,7 @@ def _assumed(options: PlanOptions, measured: Measured | None, world: World, pric
         ("seconds", options.budget_seconds),
     ):
         if limit is not None and not any(getattr(cost, name) for cost in known):
-            raise UsageError(f"--budget-{name} means nothing while no {name} are known: give costs, or --from RUN")
+            raise UsageError(f"--budget-{name} has no effect while no {name} are known: give costs, or --from RUN")
     return notes
 
 
@@ -270,7 +290,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"{option} {text}: expected numbers with commas between them") from None
+        raise UsageError(f"{option} {text}: expected numbers separated by commas") from None
     if not all(0 <= one < 1e9 for one in found):
         raise UsageError(f"{option} {text}: out of range")
     return found

@@ -1,4 +1,4 @@
-"""`heats propose`: a branch, and a pull request, from a run's verified patch."""
+"""`heats propose`: turn a run's verified patch into a branch and a pull request."""
 
 import dataclasses
 from pathlib import Path
@@ -23,84 +23,118 @@ COMMIT, PUBLISH, ALLOW, OUTPUT = "Commit", "Publish", "Allow", "Configuration an
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProposeFlags:
-    """Flags of `heats propose`. None leaves the configuration's value."""
+    """Flags of `heats propose`. None keeps the configured value."""
 
     repo: Annotated[
-        Path, typer.Option("--repo", help="The repository that the run was made from.", rich_help_panel=COMMIT)
+        Path, typer.Option("--repo", help="Repository that the run started from.", rich_help_panel=COMMIT)
     ] = Path()
-    task: Annotated[str | None, typer.Option("--task", "-i", help="Which task.", rich_help_panel=COMMIT)] = None
+    task: Annotated[
+        str | None,
+        typer.Option("--task", "-i", help="Task to propose, if the run has several.", rich_help_panel=COMMIT),
+    ] = None
     rollout: Annotated[
         str | None,
-        typer.Option("--rollout", help="Another candidate, such as heat-0/rollout-03.", rich_help_panel=COMMIT),
+        typer.Option(
+            "--rollout",
+            help="Propose this candidate, such as heat-0/rollout-03, instead of the selected one.",
+            rich_help_panel=COMMIT,
+        ),
     ] = None
-    branch: Annotated[str | None, typer.Option("--branch", "-b", help="Its name.", rich_help_panel=COMMIT)] = None
-    author: Annotated[str | None, typer.Option("--author", help="'Name <email>'.", rich_help_panel=COMMIT)] = None
-    title: Annotated[str | None, typer.Option("--title", help="Subject and title.", rich_help_panel=COMMIT)] = None
+    branch: Annotated[
+        str | None, typer.Option("--branch", "-b", help="Name of the new branch.", rich_help_panel=COMMIT)
+    ] = None
+    author: Annotated[
+        str | None, typer.Option("--author", help="Author, as 'Name <email>'.", rich_help_panel=COMMIT)
+    ] = None
+    title: Annotated[
+        str | None, typer.Option("--title", help="Commit subject and pull-request title.", rich_help_panel=COMMIT)
+    ] = None
     message: Annotated[
-        str | None, typer.Option("--message", help="Rest of the commit message.", rich_help_panel=COMMIT)
+        str | None, typer.Option("--message", help="Body of the commit message.", rich_help_panel=COMMIT)
     ] = None
     onto: Annotated[
         str | None,
-        typer.Option("--onto", help="Merge onto this commit, such as HEAD; else its base.", rich_help_panel=COMMIT),
+        typer.Option(
+            "--onto",
+            help="Merge the patch onto this commit, such as HEAD, instead of the run's base.",
+            rich_help_panel=COMMIT,
+        ),
     ] = None
-    force: Annotated[bool, typer.Option("--force", help="Replace a branch of this name.", rich_help_panel=COMMIT)] = (
-        False
-    )
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an existing branch of this name.", rich_help_panel=COMMIT)
+    ] = False
     push: Annotated[bool, typer.Option("--push", help="Push the branch.", rich_help_panel=PUBLISH)] = False
-    remote: Annotated[str | None, typer.Option("--remote", help="Where to.", rich_help_panel=PUBLISH)] = None
+    remote: Annotated[str | None, typer.Option("--remote", help="Remote to push to.", rich_help_panel=PUBLISH)] = None
     pr: Annotated[
         bool,
-        typer.Option("--pr", help="Push, and open a GitHub pull request (GH_TOKEN).", rich_help_panel=PUBLISH),
+        typer.Option("--pr", help="Push and open a GitHub pull request (needs GH_TOKEN).", rich_help_panel=PUBLISH),
     ] = False
-    draft: Annotated[bool, typer.Option("--draft", help="As a draft.", rich_help_panel=PUBLISH)] = False
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Open the pull request as a draft.", rich_help_panel=PUBLISH)
+    ] = False
     base_branch: Annotated[
-        str | None, typer.Option("--base-branch", help="Branch it goes into.", rich_help_panel=PUBLISH)
+        str | None, typer.Option("--base-branch", help="Branch that the pull request targets.", rich_help_panel=PUBLISH)
     ] = None
     github_repo: Annotated[
-        str, typer.Option("--github-repo", help="OWNER/NAME, if the remote is a fork.", rich_help_panel=PUBLISH)
+        str,
+        typer.Option(
+            "--github-repo",
+            help="OWNER/NAME of the repository to open it in, if the remote is a fork.",
+            rich_help_panel=PUBLISH,
+        ),
     ] = ""
     api_url: Annotated[
-        str | None, typer.Option("--api-url", help="GitHub Enterprise: https://HOST/api/v3.", rich_help_panel=PUBLISH)
+        str | None,
+        typer.Option(
+            "--api-url", help="API address of GitHub Enterprise: https://HOST/api/v3.", rich_help_panel=PUBLISH
+        ),
     ] = None
     allow_unverified: Annotated[
         bool,
-        typer.Option("--allow-unverified", "--unverified", help="No test proves it.", rich_help_panel=ALLOW),
+        typer.Option(
+            "--allow-unverified", "--unverified", help="Allow a patch that is not verified.", rich_help_panel=ALLOW
+        ),
     ] = False
     allow_ci: Annotated[
-        bool, typer.Option("--allow-ci", help="It changes CI files or hooks.", rich_help_panel=ALLOW)
+        bool, typer.Option("--allow-ci", help="Allow changes to CI files and hooks.", rich_help_panel=ALLOW)
     ] = False
     allow_lock_files: Annotated[
-        bool, typer.Option("--allow-lock-files", help="It changes lock files.", rich_help_panel=ALLOW)
+        bool, typer.Option("--allow-lock-files", help="Allow changes to lock files.", rich_help_panel=ALLOW)
     ] = False
     allow_build: Annotated[
         bool,
-        typer.Option(
-            "--allow-build", help="It changes what builds the project or steers its tests.", rich_help_panel=ALLOW
-        ),
+        typer.Option("--allow-build", help="Allow changes to build files and test settings.", rich_help_panel=ALLOW),
     ] = False
     allow_path: Annotated[
         list[str] | None,
-        typer.Option("--allow-path", help="Pattern of files it may change; repeat.", rich_help_panel=ALLOW),
+        typer.Option(
+            "--allow-path", help="Allow changes to files that match this pattern; repeatable.", rich_help_panel=ALLOW
+        ),
     ] = None
     config: Annotated[
-        list[str] | None, typer.Option("--config", "-c", help="As for heats solve.", rich_help_panel=OUTPUT)
+        list[str] | None,
+        typer.Option("--config", "-c", help="YAML file, preset or key=value; repeatable.", rich_help_panel=OUTPUT),
     ] = None
     bundle: Annotated[
         Path | None,
         typer.Option(
-            "--bundle", help="Only write the patch and its facts there, for RUN elsewhere.", rich_help_panel=OUTPUT
+            "--bundle",
+            help="Only write the patch and its facts to this directory, to propose them elsewhere.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None
     text: Annotated[
-        Path | None, typer.Option("--text", help="Write the pull-request text there.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option("--text", help="Write the pull-request text to this file.", rich_help_panel=OUTPUT)
     ] = None
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, change nothing.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--dry-run", help="Run all checks and change nothing.", rich_help_panel=OUTPUT)
     ] = False
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)] = False
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.", rich_help_panel=OUTPUT)
+    ] = False
 
     def settings(self) -> ProposeConfig:
-        """The configuration's `propose` section with these flags laid over it.
+        """The configuration's `propose` section, overridden by these flags.
 
         Raises:
             UsageError
@@ -130,12 +164,12 @@ class ProposeFlags:
 @spread
 def propose(
     *,
-    run: Annotated[Path, typer.Argument(help="A run directory, or a bundle.", show_default=False)],
+    run: Annotated[Path, typer.Argument(help="Run directory, or bundle.", show_default=False)],
     options: ProposeFlags,
 ) -> None:
-    """Make a branch with a commit of a run's verified patch; push it and open a pull request if asked to.
+    """Commit a run's verified patch to a new branch; optionally push it and open a pull request.
 
-    Work trees, index and HEAD stay as they are. Exit code 4: the patch is not proposed as it is.
+    Work trees, index and HEAD are left alone. Exit code 4: the patch is refused; the message says what would allow it.
     """
     config = options.settings()
     bundled = is_bundle(run)
@@ -207,12 +241,12 @@ def _tell(proposal: Proposal, made: ProposeResult, path: Path | None, options: P
         )
         return
     would = "would be " if options.dry_run else ""
-    state = "was there already" if made.reused else f"{would}made"
+    state = "already existed" if made.reused else f"{would}made"
     typer.echo(f"branch   {made.branch} {state}: commit {made.commit.id[:12]} on {made.commit.parent[:12]}")
     if made.pushed:
         typer.echo(f"pushed   {made.pushed}")
     if pull is not None:
-        typer.echo(f"pull     {pull.url}{'' if pull.created else ' (was open already)'}")
+        typer.echo(f"pull     {pull.url}{'' if pull.created else ' (already open)'}")
     if path is not None:
         typer.echo(f"text     {path}")
     elif options.dry_run:

@@ -1,4 +1,4 @@
-"""`heats report`: what to make of a run directory."""
+"""`heats report`: write a report on a run directory."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,26 +16,26 @@ from heats.report.table import figures_text
 from heats.store.reader import read_events
 from heats.store.store import RunStore
 
-RunArgument = Annotated[Path, typer.Argument(help="A run directory.", show_default=False)]
+RunArgument = Annotated[Path, typer.Argument(help="Run directory.", show_default=False)]
 
 
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="A run directory; several with --compare.", show_default=False)],
-    compare: Annotated[bool, typer.Option("--compare", help="Compare runs with the first of them.")] = False,
+    runs: Annotated[list[Path], typer.Argument(help="Run directory; several with --compare.", show_default=False)],
+    compare: Annotated[bool, typer.Option("--compare", help="Compare the runs with the first one.")] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="HTML file; RUN/report.html if not given; with --compare, compare.html beside the first.",
+            help="HTML file to write; default RUN/report.html, or compare.html next to the first run with --compare.",
         ),
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option("--plots", help="Directory for plots as PNG and SVG (extra `plots`).")
+        Path | None, typer.Option("--plots", help="Write plots as PNG and SVG to this directory (needs heats[plots]).")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
-    """Write one self-contained HTML file about a run, or one that compares runs, and print its table."""
+    """Write one self-contained HTML report on a run, or a comparison of several, and print its table."""
     stores = [RunStore(path) for path in runs]
     for store in stores:
         store.manifest  # noqa: B018 - says what is wrong with a directory before anything is written
@@ -44,7 +44,7 @@ def report(
         _compare(stores, out or stores[0].directory.parent / "compare.html", plots, json=json)
         return
     if len(stores) > 1:
-        raise UsageError("several runs can only be compared: add --compare")
+        raise UsageError("several runs need --compare")
     (store,) = stores
     path = out or store.directory / "report.html"
     figures = build_report(store, path)

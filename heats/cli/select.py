@@ -1,4 +1,4 @@
-"""`heats select`: the tournament over attempts that anybody made."""
+"""`heats select`: the tournament over existing attempts from any tool."""
 
 import dataclasses
 import json
@@ -50,7 +50,7 @@ SHOWN_TASKS = 20
 
 
 class View(StrEnum):
-    """What a judge sees of each attempt."""
+    """What judges see of each attempt."""
 
     SUMMARY = "summary"
     TRAJECTORY = "trajectory"
@@ -61,11 +61,15 @@ class View(StrEnum):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SelectOptions(TestOptions):
-    """What `select` takes beside its input and what every command takes."""
+    """Options of `heats select`, besides its input and the shared options."""
 
     tasks: Annotated[
         list[str] | None,
-        typer.Option("--task", "-i", help="Only this task; a single one is that of attempts which name none."),
+        typer.Option(
+            "--task",
+            "-i",
+            help="Use only this task; repeatable. A single task also applies to attempts that name none.",
+        ),
     ] = None
     tasks_from: TasksFrom = None
 
@@ -76,7 +80,7 @@ def select(
     attempts: Annotated[
         list[Path],
         typer.Argument(
-            help="Trajectories and logs of many tools, patches, predictions (preds.json, *.jsonl), runs of heats, or "
+            help="Trajectories and logs of many tools, patches, predictions (preds.json, *.jsonl), heats runs, or "
             "directories of these.",
             show_default=False,
         ),
@@ -84,31 +88,32 @@ def select(
     issue: Annotated[
         str | None,
         typer.Option(
-            "--issue", help="The issue: a file, the text itself, -, or .json(l) rows of instance_id, problem_statement."
+            "--issue",
+            help="Issue: a file, the text itself, -, or .json(l) rows with instance_id and problem_statement.",
         ),
     ] = None,
     view: Annotated[
         View | None,
-        typer.Option("--view", help="What judges see; summary, or patch where there is no trajectory."),
+        typer.Option("--view", help="What judges see; default summary, or patch without a trajectory."),
     ] = None,
     repo: Annotated[
-        Path | None, typer.Option("--repo", help="The repository, to run --test on every attempt's patch.")
+        Path | None,
+        typer.Option("--repo", help="Repository in which tests run on every attempt's patch: --test, else its own."),
     ] = None,
-    test: Annotated[str | None, typer.Option("--test", help="Test command; what it says ranks before votes.")] = None,
-    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
+    test: Annotated[str | None, typer.Option("--test", help="Test command; its results outrank votes.")] = None,
+    setup: Annotated[str | None, typer.Option("--setup", help="Command to run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag that the patches apply to.")] = "HEAD",
     options: SelectOptions,
 ) -> None:
-    """Choose among attempts that are already there: the tournament alone, without a rollout.
+    """Choose among existing attempts: a tournament without rollouts.
 
-    Attempts at several tasks are sorted by task, and each task has its own tournament. --select-k says how many are
-    marked as kept (1). Exit codes: 0 selected, and verified where tests were run; 7 the winner passes the tests without
-    being confirmed, 4 it does not, 8 selected by lot because no vote could be read, 3 selected, but some of the
-    attempts could not be read, 2 wrong input, 6 something needed is missing or the tests do not work on the untouched
-    tree.
+    Attempts are grouped by task, and each task has its own tournament. --select-k sets how many are marked as kept (1).
+    Exit codes: 0 selected, and verified if tests were run; 7 the winner passes the tests but is not confirmed; 4 it
+    does not pass; 8 chosen at random, because no vote could be read; 3 selected, but some attempts could not be read;
+    2 wrong input; 6 a prerequisite is missing, or the tests do not work on the untouched tree.
     """
-    if (repo is None) != (test is None):
-        raise UsageError("--repo and --test belong together: the tests run on the repository with each patch")
+    if repo is None and test is not None:
+        raise UsageError("--test needs --repo: the tests run in the repository with each patch applied")
     reading = read_attempts(attempts)
     named = at_tasks(reading.attempts, options.tasks or (), options.tasks_from, nameless=True)
     if not named:
@@ -156,30 +161,30 @@ def _configure(options: RunOptions, contests: list[Contest], view: View | None) 
         options = dataclasses.replace(options, config=[*(options.config or ()), f"tournament.judge.view={view.value}"])
     config = options.load(defaults)
     if config.model is None and not needs_model(config.tournament):
-        return options.load(defaults | {"model.name": "builtin:repair"})  # opened like any, never asked
+        return options.load(defaults | {"model.name": "builtin:repair"})  # opened, but never called
     return config
 
 
 def _with_issue(config: HeatsConfig, contests: list[Contest], left_out: dict[str, str]) -> list[Contest]:
-    """Contests that can be judged; those of whose task nothing is known are left out, unless none is left."""
+    """Contests that can be judged. Those whose task text is unknown are left out, unless none would remain."""
     if not needs_model(config.tournament):
         return contests
     kept = [contest for contest in contests if contest.statement.strip()]
     if kept:
         left_out |= {
-            one.id: "no issue: --issue and the attempts say nothing of it" for one in contests if one not in kept
+            one.id: "no issue: give --issue; the attempts do not contain it" for one in contests if one not in kept
         }
     return kept or contests
 
 
 def _check(config: HeatsConfig, contests: list[Contest]) -> None:
     if config.iterations != 1:
-        raise UsageError("iterations must be 1: heats select plays no further heat")
+        raise UsageError("iterations must be 1: heats select runs no further heat")
     asked = needs_model(config.tournament)
     for contest in contests:
         if asked and not contest.statement.strip():
             which = f" of {contest.id}" if len(contests) > 1 else ""
-            raise UsageError(f"--issue is needed: nothing says what the attempts{which} were to solve")
+            raise UsageError(f"--issue is needed: the input does not say what the attempts{which} were meant to solve")
         bare = next((one for one in contest.attempts if one.trajectory is None), None)
         if asked and config.tournament.judge.view == "trajectory" and bare is not None:
             raise UsageError(f"--view trajectory: {bare.source} has no trajectory")
@@ -197,10 +202,12 @@ def _repository(
 ) -> RepositoryEnv | None:
     if repo is None:
         if setup is not None:
-            raise UsageError("--setup belongs to --repo and --test")
+            raise UsageError("--setup needs --repo")
         return None
     if len(contests) > 1:
-        raise UsageError(f"--repo is one repository, but the attempts are at {len(contests)} tasks: select for one")
+        raise UsageError(
+            f"--repo names one repository, but the attempts are at {len(contests)} tasks: choose one with --task"
+        )
     source = RepositorySource(
         repository=str(repo),
         issue=contests[0].statement.strip() or "selection",
@@ -243,7 +250,7 @@ def _run(
 
 
 def _hand_over(session: Session, contests: list[Contest], options: RunOptions, left_out: Mapping[str, str]) -> None:
-    """Write the winners' patches, predictions, ranking and report, tell them, and end with the code."""
+    """Write the winners' patches, predictions, ranking and report, print the result, and exit with its code."""
     store, directory = session.store, session.store.directory
     paths = {"preds": export_preds(store, directory)[0], "report": write_report(store, directory / "report.html")}
     if len(contests) == 1 and (chosen := session.results[0]).selected and chosen.patch_sha256:
@@ -274,7 +281,7 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
         "strength": result.evidence.strength if result.evidence else "none",
         "strength_reasons": list(result.evidence.strength_reasons) if result.evidence else [],
         "selected": places[0].source if result.selected and places else None,
-        "by_lot": result.by_lot,
+        "by_chance": result.by_chance,
         "ranking": [dataclasses.asdict(place) for place in places],
         "bracket": str(bracket) if bracket.exists() else None,
         "judge": _judge(session, result),
@@ -283,7 +290,7 @@ def _as_json(session: Session, result: TaskResult, places: list[Place]) -> dict[
 
 
 def _judge(session: Session, result: TaskResult) -> dict[str, Any] | None:
-    """What the votes say of the judge."""
+    """What the votes say about the judge."""
     bracket = session.store.task(result.task).bracket(0)
     if bracket is None:
         return None
@@ -312,7 +319,7 @@ def _tell(
 
 
 def _exit_code(results: tuple[TaskResult, ...], left_out: Mapping[str, str]) -> int:
-    """Without tests a selection is all that was asked for; with them it has to be verified."""
+    """Without tests, a selection is all that was asked for; with tests, it has to be verified."""
     failed = [result for result in results if result.status in ("error", "budget")]
     if len(results) == 1 and failed and failed[0].status == "error":
         detail = failed[0].detail

@@ -1,4 +1,4 @@
-"""`heats serve`: start vLLM the way agents need it."""
+"""`heats serve`: start vLLM with the settings that agents need."""
 
 import asyncio
 import dataclasses
@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,14 +17,15 @@ from heats.cli.session import say
 from heats.errors import InfrastructureFailed
 from heats.formatting import duration
 from heats.serving.cpu import is_cpu_build
+from heats.serving.replicas import Fleet, find_router, replicas_of, router_command
 from heats.serving.server import Wanted, Words, find_vllm, guarded, wait_until_ready
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits
 
 _GRACE_S = 30.0
-"""Seconds between the first signal and the end of a vLLM that does not heed it."""
-MODEL, PLACE, PARSERS = "What", "Where", "Parsers, else those of the model's family"
+"""Seconds between the first signal and killing a vLLM that ignores it."""
+MODEL, PLACE, PARSERS = "What", "Where", "Parsers (default: by model family)"
 
 
 def _option(name: str, panel: str, text: str, **more: Any) -> Any:
@@ -32,22 +34,37 @@ def _option(name: str, panel: str, text: str, **more: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """What `heats serve` takes. None leaves a value to vLLM."""
+    """Options of `heats serve`. None leaves the value to vLLM."""
 
-    name: Annotated[str | None, _option("--name", MODEL, "What clients call the model.")] = None
-    context: Annotated[int | None, _option("--context", MODEL, "Tokens of prompt and reply together.", min=1)] = None
-    tensor_parallel: Annotated[int, _option("--tensor-parallel", MODEL, "GPUs that share one copy.", min=1)] = 1
+    name: Annotated[str | None, _option("--name", MODEL, "Name under which clients know the model.")] = None
+    context: Annotated[
+        int | None, _option("--context", MODEL, "Context length: tokens of prompt and reply together.", min=1)
+    ] = None
+    tensor_parallel: Annotated[int, _option("--tensor-parallel", MODEL, "GPUs per copy of the model.", min=1)] = 1
     data_parallel: Annotated[int, _option("--data-parallel", MODEL, "Copies of the model.", min=1)] = 1
-    host: Annotated[str, _option("--host", PLACE, "Address to listen on; 0.0.0.0 is everybody.")] = "127.0.0.1"
+    replicas: Annotated[int, _option("--replicas", MODEL, "Servers, each with a port and GPUs of its own.", min=1)] = 1
+    gpus: Annotated[
+        str | None, _option("--gpus", PLACE, "Ids of the replicas' GPUs, such as 0,1,2,3; 0,0 shares one.")
+    ] = None
+    router: Annotated[
+        bool, _option("--router/--no-router", PLACE, "Put vllm-router before replicas, where it is installed.")
+    ] = True
+    host: Annotated[
+        str, _option("--host", PLACE, "Address to listen on; 0.0.0.0 accepts connections from anywhere.")
+    ] = "127.0.0.1"
     port: Annotated[int, _option("--port", PLACE, "Port to listen on.", min=1, max=65535)] = 8000
-    vllm: Annotated[str | None, _option("--vllm", PLACE, "The vllm program, where it is not on PATH.")] = None
-    wait: Annotated[float, _option("--wait", PLACE, "Seconds to wait until it answers, downloads included.")] = 3600
-    tool_parser: Annotated[str | None, _option("--tool-parser", PARSERS, "For tool calls; or none.")] = None
-    reasoning_parser: Annotated[str | None, _option("--reasoning-parser", PARSERS, "For reasoning; or none.")] = None
-    show: Annotated[bool, _option("--print", PLACE, "Print the command only.")] = False
+    vllm: Annotated[str | None, _option("--vllm", PLACE, "vllm executable, if it is not on PATH.")] = None
+    wait: Annotated[
+        float, _option("--wait", PLACE, "Seconds to wait for the server to answer, downloads included.")
+    ] = 3600
+    tool_parser: Annotated[str | None, _option("--tool-parser", PARSERS, "Parser for tool calls, or none.")] = None
+    reasoning_parser: Annotated[
+        str | None, _option("--reasoning-parser", PARSERS, "Parser for reasoning, or none.")
+    ] = None
+    show: Annotated[bool, _option("--print", PLACE, "Print the vllm command and exit.")] = False
 
     def wanted(self, model: str, extra: tuple[str, ...]) -> Wanted:
-        """The server that these options describe."""
+        """The server described by these options."""
         return Wanted(
             model=model,
             name=self.name,
@@ -65,13 +82,13 @@ class ServeOptions:
 @spread
 def serve(
     *,
-    model: Annotated[str, typer.Argument(help="A model's name or directory.", show_default=False)],
+    model: Annotated[str, typer.Argument(help="Name or directory of the model.", show_default=False)],
     extra: Annotated[
-        list[str] | None, typer.Argument(help="After --: further arguments of vllm serve.", show_default=False)
+        list[str] | None, typer.Argument(help="Further arguments of vllm serve, after --.", show_default=False)
     ] = None,
     options: ServeOptions,
 ) -> None:
-    """Start vLLM with what agents need, wait until it answers, and say what it can do. Ctrl-C ends it.
+    """Start vLLM with the flags that agents need, wait until it answers, and report what it supports. Ctrl-C stops it.
 
     Tool calls and reasoning are read by the parsers of the model's family; prefix caching and counts of cached tokens
     are on.
@@ -81,6 +98,8 @@ def serve(
     wanted = dataclasses.replace(wanted, on_cpu=is_cpu_build(shutil.which(program) or program))
     for note in _notes(wanted):
         say(f"note: {note}")
+    if options.replicas > 1:
+        raise typer.Exit(_replicas(program, wanted, options))
     if options.show:
         typer.echo(shlex.join([program, *wanted.arguments()]))
         return
@@ -88,22 +107,58 @@ def serve(
     raise typer.Exit(code)
 
 
+def _replicas(program: str, wanted: Wanted, options: ServeOptions) -> int:
+    """Start several servers, or show how; returns the exit code.
+
+    Raises:
+        UsageError: there are not enough GPUs.
+        InfrastructureFailed: a server never got ready, or died too often.
+    """
+    found = find_router() if options.router else None
+    gpus = [one.strip() for one in (options.gpus or "").split(",") if one.strip()]
+    replicas = replicas_of(wanted, options.replicas, gpus, routed=found is not None)
+    router = router_command(found, wanted, replicas) if found else None
+    if options.show:
+        for one in replicas:
+            typer.echo(
+                shlex.join([*(f"{k}={v}" for k, v in one.environment.items()), program, *one.wanted.arguments()])
+            )
+        if router:
+            typer.echo(shlex.join(router))
+        return 0
+    urls = [wanted.base_url] if router else [one.wanted.base_url for one in replicas]
+    flags = [*wanted.solve_flags_for(urls), *(["-c", "model.session=vllm-router"] if router else [])]
+
+    def tell(limits: "Sequence[Limits]") -> None:
+        for one, known in zip(replicas, limits, strict=True):
+            cache = f", {known.kv_tokens:,} tokens of cache" if known.kv_tokens else ""
+            typer.echo(f"ready    {one.wanted.base_url}{cache}")
+        typer.echo(f"check    heats doctor {shlex.join(flags)}")
+        typer.echo(f"use      heats solve {shlex.join(flags)} ...")
+        sys.stdout.flush()
+
+    async def run() -> int:
+        return await Fleet(program, replicas, router, options.wait, say, grace_s=_GRACE_S).run(tell)
+
+    return asyncio.run(run())
+
+
 def _notes(wanted: Wanted) -> list[str]:
-    """What the user should know before it starts."""
+    """What the user should know before the server starts."""
     if wanted.tool_parser:
         return []
     known = wanted.family.name if wanted.family else ""
-    why = f"{known} models call no tools" if known else f"the family of {wanted.model!r} is not known"
+    why = f"{known} models do not call tools" if known else f"the family of {wanted.model!r} is not known"
     if not wanted.knows_tools:
-        why = "its chat template knows no tools"
-    return [f"{why}: without --tool-parser NAME it is asked for fenced blocks (-c model.text_protocol=true)"]
+        why = "its chat template does not support tools"
+    return [f"{why}: without --tool-parser NAME the model is asked for fenced blocks (-c model.text_protocol=true)"]
 
 
 async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
-    """Keep vLLM running until it ends or a signal comes; its output goes to our stderr. Returns the exit code.
+    """Keep vLLM running until it exits or a signal arrives, with its output on our stderr; returns the exit code.
 
     Raises:
-        InfrastructureFailed: nobody stopped it and it failed.
+        InfrastructureFailed: it failed without having been stopped.
     """
     received: list[int] = []
     words = Words()
@@ -121,17 +176,17 @@ async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
     code = process.returncode or 0
     if code and not received:
         why = words.reason(code)
-        raise InfrastructureFailed(f"vllm ended with code {code}{f': {why}' if why else '; it says why above'}")
+        raise InfrastructureFailed(f"vllm exited with code {code}{f': {why}' if why else '; see its output above'}")
     return 128 + received[0] if received else code
 
 
 async def _until_ended(
     process: asyncio.subprocess.Process, wanted: Wanted, limit_s: float, received: list[int]
 ) -> None:
-    """Tell when the server is ready, then wait for its end.
+    """Report when the server is ready, then wait until it exits.
 
     Raises:
-        InfrastructureFailed: it lives, and does not answer in time.
+        InfrastructureFailed: it is running but does not answer in time.
     """
     started = asyncio.get_running_loop().time()
     ready = asyncio.ensure_future(wait_until_ready(wanted, process, limit_s, say))

@@ -1,4 +1,4 @@
-"""What every command that runs the method does around it: directory, display, run, result on stdout."""
+"""What every command that runs the method has in common: run directory, display, run, result on stdout."""
 
 import json
 import os
@@ -36,19 +36,19 @@ EXIT_BY_STATUS: Mapping[str, ExitCode] = {
 
 
 def exit_code(result: TaskResult) -> ExitCode:
-    """The exit code of one task's result: a choice by lot is told, unless the patch it fell on passes."""
-    if result.by_lot and result.status in ("unverified", "no_patch"):
+    """The exit code for one task's result; a random choice has its own code unless the chosen patch passes."""
+    if result.by_chance and result.status in ("unverified", "no_patch"):
         return ExitCode.UNHEARD
     return EXIT_BY_STATUS.get(result.status, ExitCode.INTERNAL)
 
 
 Executor = Callable[[RunRequest], Coroutine[Any, Any, list[TaskResult]]]
-"""Plays a request's tasks: `heats.runner.run.play` on this machine, or one that has others do it."""
+"""Plays a request's tasks: `heats.runner.run.play` on this machine, or an executor that delegates to others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A finished invocation: where it lies and how its tasks ended."""
+    """A finished invocation: its run directory and its tasks' results."""
 
     store: RunStore
     config: HeatsConfig
@@ -56,13 +56,26 @@ class Session:
 
 
 def run_session(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Session:
-    """Run the method on an env, showing progress on stderr."""
+    """Run the method on an env, with progress on stderr.
+
+    Args:
+        command: the command's name, for the manifest and the directory.
+        options: shared options: display, directory and redo.
+        config: the resolved configuration.
+        env: source of the tasks.
+    """
     directory = run_directory(command, options, config, env)
     return play_session(RunRequest(command=command, directory=directory, config=config, env=env), options)
 
 
 def play_session(request: RunRequest, options: RunOptions, executor: Executor = play) -> Session:
-    """Run a request, showing progress on stderr."""
+    """Play a request, with progress on stderr.
+
+    Args:
+        request: the run to play.
+        options: shared options, for the display.
+        executor: plays the tasks.
+    """
     ledger = Ledger("run", request.config.limits.run)
     with open_display(options.progress, ledger=lambda: ledger.spent) as display:
         told = replace(request, listeners=(display,), ledger=ledger)
@@ -71,7 +84,14 @@ def play_session(request: RunRequest, options: RunOptions, executor: Executor = 
 
 
 def run_directory(command: str, options: RunOptions, config: HeatsConfig, env: Env) -> Path:
-    """`--out`, or `runs/<command>-<digest of its identity>`, so that the same command finds its run again."""
+    """`--out`, or `runs/<command>-<digest of the run's identity>`, so that the same command finds its run again.
+
+    Args:
+        command: the command's name.
+        options: shared options: directory and redo.
+        config: the resolved configuration.
+        env: source of the tasks.
+    """
     if options.out is None:
         request = RunRequest(command=command, directory=Path("runs"), config=config, env=env)
         identity = json.dumps(make_manifest(request).identity, sort_keys=True)
@@ -87,15 +107,15 @@ def set_aside(directory: Path) -> None:
     """Rename an old run to `<name>.old-1` ...; nothing is deleted.
 
     Raises:
-        UsageError: the directory is no run, or a process works in it.
+        UsageError: the directory is not a run, or a process is using it.
     """
     if not directory.exists() or not any(directory.iterdir()):
         return
     if not (directory / "run.lock").exists():
-        raise UsageError(f"--redo: {directory} holds no run of heats")
+        raise UsageError(f"--redo: {directory} is not a heats run directory")
     directory = directory.resolve()
     if Path.cwd().is_relative_to(directory):
-        raise UsageError(f"--redo: leave {directory} first; this command would go on in the old run")
+        raise UsageError(f"--redo: the current directory is inside {directory}; change to another directory first")
     RunStore.hold(directory).close()
     number = 1
     while (old := directory.with_name(f"{directory.name}.old-{number}")).exists():
@@ -104,39 +124,39 @@ def set_aside(directory: Path) -> None:
 
 
 def print_config(config: HeatsConfig) -> None:
-    """Print the resolved configuration and end the command."""
+    """Print the resolved configuration and exit."""
     typer.echo(dump_config(config), nl=False)
     raise typer.Exit(ExitCode.DONE)
 
 
 def left_out_rows(left_out: Mapping[str, str]) -> list[dict[str, str]]:
-    """What could not be used, for `--json`: a name and a reason each."""
+    """Name and reason of everything that could not be used, for `--json`."""
     return [{"name": name, "reason": why} for name, why in left_out.items()]
 
 
 def note_faults(run: Path) -> None:
-    """Say on stderr what of a run directory cannot be read, or changed after it was decided on."""
+    """Warn on stderr about unreadable parts of a run directory, or parts modified after a decision relied on them."""
     faults = find_faults(run)
     for fault in faults[:5]:
         say(f"note: {fault}")
     if len(faults) > 5:
-        say(f"note: {len(faults) - 5} more files of {run} are cut, do not fit or were changed")
+        say(f"note: {len(faults) - 5} more files of {run} are truncated, invalid or changed")
 
 
 def say(text: str) -> None:
-    """A line for a person, to stderr."""
+    """Print a line to stderr."""
     typer.echo(for_screen(text), err=True)
 
 
 @contextmanager
 def telling(standing: Callable[[], str]) -> Iterator[Callable[[str], None]]:
-    """Say lines to a person, and where the work stands when there was none for a while.
+    """Print lines for the user, and a progress line after a period of silence.
 
     Args:
-        standing: what to say then.
+        standing: returns the progress line.
 
     Yields:
-        What says a line.
+        A function that prints a line.
     """
     with SilenceBreaker(lambda: say(standing())) as silence:
 
@@ -148,6 +168,6 @@ def telling(standing: Callable[[], str]) -> Iterator[Callable[[str], None]]:
 
 
 def print_json(data: Mapping[str, Any]) -> None:
-    """One JSON object to stdout."""
+    """Print one JSON object to stdout."""
     json.dump(data, sys.stdout, indent=1, ensure_ascii=True)
     sys.stdout.write("\n")

@@ -20,26 +20,28 @@ from heats.store.files import write_bytes
 from sandbox.toolbox import TOOLBOX
 
 FILE_NAME = re.compile(r"\S+\.(md|markdown|rst|txt|jsonl?)")
-"""What is no text of an issue: a mistyped file must not be solved as one."""
+"""Input that is not an issue's text: a mistyped file name must not be solved as one."""
 
 
 @spread
 def solve(
     *,
-    repo: Annotated[Path, typer.Option("--repo", help="A git repository; only its committed tree is used.")],
-    issue: Annotated[str, typer.Option("--issue", help="The issue: a file, the text itself, or - for stdin.")],
+    repo: Annotated[Path, typer.Option("--repo", help="Git repository; only its committed tree is used.")],
+    issue: Annotated[str, typer.Option("--issue", help="Issue: a file, the text itself, or - for stdin.")],
     test: Annotated[
-        str | None, typer.Option("--test", help="Command that fails now and should pass. Without it: no verdict.")
+        str | None,
+        typer.Option("--test", help="Test command that fails now and should pass. Without it there is no verdict."),
     ] = None,
-    setup: Annotated[str | None, typer.Option("--setup", help="Run first in every sandbox.")] = None,
+    setup: Annotated[str | None, typer.Option("--setup", help="Command to run first in every sandbox.")] = None,
     base: Annotated[str, typer.Option("--base", help="Commit, branch or tag to start from.")] = "HEAD",
-    allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Go on when the tests already pass.")] = False,
+    allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Continue if the tests already pass.")] = False,
     options: TestOptions,
 ) -> None:
-    """Fix one issue of one repository: rollouts, tournament, refinement, and a patch that was verified.
+    """Fix one issue in one repository and return one verified patch.
 
-    Exit codes: 0 verified, 7 passes the tests without being confirmed, 4 neither, 2 wrong input, 6 something needed is
-    missing or the tests do not work on the untouched tree.
+    Exit codes: 0 verified; 7 passes the tests but is not confirmed; 4 neither; 8 neither, and chosen at random
+    because no vote could be read; 3 infrastructure failed; 5 a limit was reached; 2 wrong input; 6 a prerequisite is
+    missing, or the tests do not work on the untouched tree.
     """
     config = options.load({"allow_passing": True} if allow_passing else None)
     if options.print_config:
@@ -64,7 +66,7 @@ def solve(
 
 
 def hand_over(session: Session, options: TestOptions) -> None:
-    """Write the patch, the account and the report into the run directory, tell the result, and end with its code."""
+    """Write patch, account and report to the run directory, print the result, and exit with its code."""
     result = session.results[0]
     if result.status == "error":
         if options.json:
@@ -109,7 +111,7 @@ def as_json(session: Session, patch: Path | None) -> dict[str, Any]:
         "broken": list(evidence.broken) if evidence else [],
         "rollouts": [_rollout(session, result.task, rollout) for rollout in result.rollouts],
         "selected": result.selected,
-        "by_lot": result.by_lot,
+        "by_chance": result.by_chance,
         "ledger": result.usage.model_dump(),
         "run_dir": str(session.store.directory),
     }

@@ -1,4 +1,4 @@
-"""`heats sweep`: a data set x a configuration; the same command goes on where it stopped."""
+"""`heats sweep`: run a configuration on a data set; the same command resumes where it stopped."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -33,25 +33,36 @@ DATA = "Data set"
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(RunOptions):
-    """What `sweep` takes beside the data set and what every command takes."""
+    """Options of `heats sweep`, besides the data set and the shared options."""
 
     pattern: Annotated[
         str | None,
-        typer.Option("--filter", help="Regular expression that ids must begin with.", rich_help_panel=DATA),
+        typer.Option(
+            "--filter",
+            help="Use only tasks whose id starts with a match of this regular expression.",
+            rich_help_panel=DATA,
+        ),
     ] = None
     part: Annotated[
-        str | None, typer.Option("--slice", help="Python slice of what is left, such as 0:50.", rich_help_panel=DATA)
+        str | None,
+        typer.Option(
+            "--slice", help="Use only this Python slice of the remaining tasks, such as 0:50.", rich_help_panel=DATA
+        ),
     ] = None
     shuffle: Annotated[
-        bool, typer.Option("--shuffle", help="In a mixed order, the same every time.", rich_help_panel=DATA)
+        bool, typer.Option("--shuffle", help="Shuffle the tasks, always in the same order.", rich_help_panel=DATA)
     ] = False
     tasks: Annotated[
-        list[str] | None, typer.Option("--task", "-i", help="Only this task; repeat for more.", rich_help_panel=DATA)
+        list[str] | None, typer.Option("--task", "-i", help="Use only this task; repeatable.", rich_help_panel=DATA)
     ] = None
-    split: Annotated[str | None, typer.Option("--split", help="Of a data set on the Hub.", rich_help_panel=DATA)] = None
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split of a data set on the Hub.", rich_help_panel=DATA)
+    ] = None
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", "-O", help="key=value for the data set's env; repeat.", rich_help_panel=DATA),
+        typer.Option(
+            "--option", "-O", help="key=value option of the data set's env; repeatable.", rich_help_panel=DATA
+        ),
     ] = None
     pull: Annotated[
         bool, typer.Option("--pull", help="Pull missing images before anything starts.", rich_help_panel=DATA)
@@ -60,7 +71,7 @@ class SweepOptions(RunOptions):
         bool,
         typer.Option(
             "--prune-images",
-            help="Remove each image after its last task, if it was not there before.",
+            help="Remove each image that the run pulled, after the last task that uses it.",
             rich_help_panel=DATA,
         ),
     ] = False
@@ -68,7 +79,7 @@ class SweepOptions(RunOptions):
         str,
         typer.Option(
             "--executor",
-            help="local, or ray: every machine of the cluster that RAY_ADDRESS names; --workers is per machine.",
+            help="local, or ray: all machines of the cluster at RAY_ADDRESS, with --workers each.",
             rich_help_panel=SANDBOX,
         ),
     ] = "local"
@@ -76,7 +87,7 @@ class SweepOptions(RunOptions):
         bool,
         typer.Option(
             "--within-timeout",
-            help="A task's time-out for its agent holds for all rollouts, summaries and votes together.",
+            help="Fit all rollouts, summaries and votes of a task into its own agent timeout.",
             rich_help_panel=METHOD,
         ),
     ] = False
@@ -113,9 +124,9 @@ def sweep(
 ) -> None:
     """Run the method on every task of a data set: predictions, grades, figures and a report.
 
-    Exit codes: 0 done whatever the scores, 3 infrastructure failed some tasks or some could not be used, 5 a limit was
-    reached, 2 wrong input, 6 something needed is missing. The same command tries again what failed and does nothing
-    twice.
+    Exit codes: 0 done, whatever the scores; 3 infrastructure failed for some tasks, or some could not be used; 5 a
+    limit was reached; 8 some results were chosen at random, because no vote could be read; 2 wrong input; 6 a
+    prerequisite is missing. The same command retries what failed and repeats nothing.
     """
     config = options.configuration(dataset)
     if options.print_config:
@@ -142,19 +153,25 @@ def sweep(
 
 
 def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:
-    """Refuse what would do nothing for any of the tasks.
+    """Refuse flags that would have no effect on any of the tasks.
 
     Raises:
         UsageError
     """
     if config.within_timeout and all(task.agent_timeout_s is None for task in tasks):
-        raise UsageError("--within-timeout: none of the tasks has a time-out for its agent (Harbor tasks have)")
+        raise UsageError("--within-timeout: no task has an agent timeout (Harbor tasks do)")
     if config.keep_state != "none" and all(task.submission != "state" for task in tasks):
-        raise UsageError("--keep-state: none of the tasks hands in a state (Harbor tasks do)")
+        raise UsageError("--keep-state: no task is graded by its end state (Harbor tasks are)")
 
 
 def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) -> Path:
-    """`--out`, or a directory by data set and configuration, whichever of its tasks are chosen."""
+    """`--out`, or a directory named after data set and configuration, regardless of the selected tasks.
+
+    Args:
+        found: the data set.
+        options: shared options: directory and redo.
+        config: the resolved configuration.
+    """
     if options.out is not None:
         directory = options.out
     else:
@@ -166,9 +183,11 @@ def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) ->
 
 
 def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]) -> None:
-    """Write predictions and the report, tell the figures, and end with the code.
+    """Write predictions and report, print the figures, and exit with the run's code.
 
     Args:
+        session: the finished run.
+        options: shared options, for the output format.
         left_out: tasks that could not be used, with the reasons.
     """
     store, directory = session.store, session.store.directory
@@ -186,7 +205,14 @@ def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]
 
 
 def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], report: Path) -> dict[str, Any]:
-    """The figures, how every task ended, and where everything is."""
+    """The figures, how each task ended, and where all files are.
+
+    Args:
+        session: the finished run.
+        figures: its figures.
+        predictions: paths of the predictions.
+        report: path of the report.
+    """
     return {
         **figures.as_dict(),
         "counts": counts(session.results),
@@ -197,11 +223,17 @@ def as_json(session: Session, figures: RunFigures, predictions: Sequence[Path], 
     }
 
 
-_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256", "by_lot"}
+_TOLD = {"task", "status", "cause", "detail", "selected", "patch_sha256", "by_chance"}
 
 
 def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapping[str, str]) -> ExitCode:
-    """What a script may do next: nothing, run the same command again, raise a limit, or look at what was left out."""
+    """The exit code that tells a script what to do: nothing, rerun, raise a limit, or look at what was left out.
+
+    Args:
+        results: results of the tasks.
+        figures: the run's figures.
+        left_out: tasks that could not be used, with the reasons.
+    """
     causes = {result.cause for result in results if result.status == "error"}
     if "internal" in causes:
         return ExitCode.INTERNAL
@@ -211,4 +243,4 @@ def exit_code(results: Sequence[TaskResult], figures: RunFigures, left_out: Mapp
         return ExitCode.BUDGET
     if left_out:
         return ExitCode.INFRASTRUCTURE
-    return ExitCode.UNHEARD if any(result.by_lot for result in results) else ExitCode.DONE
+    return ExitCode.UNHEARD if any(result.by_chance for result in results) else ExitCode.DONE

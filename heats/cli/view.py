@@ -12,12 +12,14 @@ from heats.view.print_run import view_run
 
 
 def view(
-    run: Annotated[Path, typer.Argument(help="A run directory, or a directory of runs.")] = Path("runs"),
-    task: Annotated[str | None, typer.Option("--task", "-i", help="Open this task at once.")] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Print instead, as into a pipe.")] = False,
+    run: Annotated[Path, typer.Argument(help="Run directory, or directory of runs.")] = Path("runs"),
+    task: Annotated[str | None, typer.Option("--task", "-i", help="Open this task directly.")] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Print to standard output instead of opening the interactive view.")
+    ] = False,
 ) -> None:
-    """Go through a run with the keyboard: tasks, brackets, rollouts, steps; it follows a run that goes on."""
-    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to load, and only this needs it
+    """Browse a run in the terminal: tasks, brackets, rollouts, steps. A run in progress is followed."""
+    from heats.view.app import ViewApp, find_runs  # the terminal library is slow to import and needed only here
 
     runs = find_runs(run, task)
     if plain or not (sys.stdin.isatty() and sys.stdout.isatty()):

@@ -1,4 +1,4 @@
-"""Who plays a run's tasks: this process, or the machines of a cluster."""
+"""Where a run's tasks are played: in this process, or on the machines of a cluster."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -12,19 +12,19 @@ EXECUTORS: Mapping[str, str] = {"local": "this machine", "ray": "every machine o
 
 
 class Executor(Protocol):
-    """Plays a request's tasks into its run directory. Resuming, budgets and results are the same for all of them."""
+    """Plays a request's tasks into its run directory. Resuming, budgets and results are the same for all executors."""
 
     async def play(self, request: RunRequest) -> list[TaskResult]:
-        """Play every task; results in the tasks' order.
+        """Play every task; returns the results in task order.
 
         Raises:
-            as `heats.runner.run.play`.
+            Whatever `heats.runner.run.play` raises.
         """
         ...
 
 
 class LocalExecutor:
-    """Plays them in this process."""
+    """Plays the tasks in this process."""
 
     async def play(self, request: RunRequest) -> list[TaskResult]:
         """See `Executor.play`."""
@@ -32,14 +32,16 @@ class LocalExecutor:
 
 
 def open_executor(name: str, dataset: Dataset, *, pull: bool = False, prune: bool = False) -> Executor:
-    """An executor by name.
+    """Create an executor by name.
 
     Args:
-        dataset: as other machines can open it.
-        pull, prune: what other machines do about the tasks' images.
+        name: `local` or `ray`.
+        dataset: the data set, in a form that other machines can open.
+        pull: other machines pull the images of their tasks.
+        prune: other machines remove these images afterwards.
 
     Raises:
-        UsageError: no such executor, or what it needs is not installed.
+        UsageError: no such executor, or one of its dependencies is not installed.
     """
     if name == "local":
         return LocalExecutor()
@@ -47,4 +49,4 @@ def open_executor(name: str, dataset: Dataset, *, pull: bool = False, prune: boo
         from heats.executors.ray_executor import RayExecutor
 
         return RayExecutor(dataset, pull=pull, prune=prune)
-    raise UsageError(f"--executor {name}: there are {', '.join(EXECUTORS)}")
+    raise UsageError(f"--executor {name}: unknown; choose one of {', '.join(EXECUTORS)}")

@@ -1,7 +1,7 @@
-"""A run's tasks on a Ray cluster: one shard on each machine, the run directory with the one who asked.
+"""Play a run's tasks on a Ray cluster: one shard per machine, with the run directory on the submitting machine.
 
 Ray is the extra `heats[ray]`. Each machine needs heats, the extra, its own sandboxes and images, and the model's key in
-its environment; `--workers` is per machine. `RAY_ADDRESS` names the cluster; without it one is started here.
+its environment; `--workers` is per machine. `RAY_ADDRESS` names the cluster; without it, one is started here.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from heats.store.store import RunStore
 from heats.sweep.dataset import Dataset
 
 _LOSSES = 3
-"""Machines that one task may lose before it counts as failed by infrastructure."""
+"""Number of machines that one task may lose before it counts as failed by infrastructure."""
 _CLOSE_S = 45.0
 
 
@@ -36,8 +36,9 @@ class RayExecutor:
     """Plays a request's tasks on every machine of a cluster.
 
     Args:
-        dataset: as each machine opens it.
-        pull: each machine fetches the images of the tasks that it gets; `prune`: and removes them after.
+        dataset: the data set, which each machine opens itself.
+        pull: each machine pulls the images of the tasks it receives.
+        prune: each machine removes these images afterwards.
     """
 
     def __init__(self, dataset: Dataset, *, pull: bool = False, prune: bool = False) -> None:
@@ -55,7 +56,7 @@ class RayExecutor:
         store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
         try:
             charges = store.charges()
-            # Ray prints what happens to its machines on standard output, which is for the result.
+            # Ray reports on its machines on standard output, which is reserved for the result.
             with redirect_stdout(sys.stderr), listening(request, store) as events, charged(request, store, charges):
                 order = order_of(
                     request, self._dataset, run_id=store.manifest.run_id, pull=self._pull, prune=self._prune
@@ -75,13 +76,13 @@ class RayExecutor:
 
 
 class _Drive:
-    """A run in this process's hands, and the shards that work for it."""
+    """An open run, and the shards that work on it."""
 
     def __init__(self, ray: Any, request: RunRequest, store: RunStore, events: EventLog, charges: list[Charge]) -> None:
         self._ray, self._request, self._store, self._events = ray, request, store, events
         self._charges = charges
         self.shards: dict[str, Any] = {}
-        """By node."""
+        """Shards by node."""
         self._spent: dict[str, Usage] = {}
         self._losses: dict[str, int] = {}
         self._results: dict[str, TaskResult] = {}
@@ -94,7 +95,7 @@ class _Drive:
         """Join the cluster and open a shard on each machine.
 
         Raises:
-            PreflightFailed: naming each machine that lacks something.
+            PreflightFailed: names each machine that lacks something.
         """
         ray = self._ray
         if not ray.is_initialized():
@@ -121,7 +122,7 @@ class _Drive:
             raise PreflightFailed("; ".join(sorted(set(failed))))
 
     async def play(self) -> list[TaskResult]:
-        """Play every task, those that infrastructure prevented once more at the end."""
+        """Play every task; those that infrastructure prevented get another try at the end."""
         tasks = list(self._request.chosen)
         waiting = [(order, task) for order, task in enumerate(tasks) if not self._done(task)]
         async with asyncio.TaskGroup() as group:
@@ -137,7 +138,7 @@ class _Drive:
         return [self._results[task.id] for task in tasks]
 
     def _done(self, task: Task) -> bool:
-        """Whether nothing is left to do for a task; its result is taken over."""
+        """Whether the task is already done; if so, adopt its result."""
         files, config = self._store.task(task.id), self._request.config
         result = files.result()
         if result is None or (config.grade and any(ungraded(config, task, files, self._store.grades))):
@@ -146,7 +147,7 @@ class _Drive:
         return True
 
     async def _settle(self, waiting: list[tuple[int, Task]]) -> None:
-        """Hand the tasks out and wait until each has its result."""
+        """Distribute the tasks and wait until each has a result."""
         self._left = len(waiting)
         if not waiting:
             return
@@ -157,7 +158,7 @@ class _Drive:
         if self._fatal is not None:
             raise self._fatal
         if self._left:
-            raise InfrastructureFailed("no machine of the Ray cluster is left; the same command goes on")
+            raise InfrastructureFailed("no machine of the Ray cluster is left; run the same command to resume")
 
     async def _feed(self, node: str, group: asyncio.TaskGroup) -> None:
         """Give a machine a task whenever one of its slots would be idle."""
@@ -189,12 +190,12 @@ class _Drive:
     def _lost(self, node: str, error: BaseException) -> None:
         shard = self.shards.pop(node, None)
         if shard is not None:
-            # It may only be out of reach: nobody would hear of what it goes on to spend.
+            # The machine may only be unreachable, and nobody would learn what it goes on to spend.
             self._ray.kill(shard)
             self._events.emit("warning", text=f"a machine of the cluster was lost: {said(error)[:200]}")
 
     async def _played(self, node: str, ticket: int, order: int, task: Task) -> bool:
-        """Have one task played; whether that is settled."""
+        """Have one task played; returns whether it is settled."""
         mine = [one.model_dump_json() for one in self._charges if one.task == task.id]
         files = await asyncio.to_thread(self._files_of, task)
         shard = self.shards.get(node)
@@ -215,7 +216,7 @@ class _Drive:
         return True
 
     def _files_of(self, task: Task) -> dict[str, bytes]:
-        """What the run has of a task."""
+        """The files that the run has for a task."""
         root, found = self._store.directory, dict[str, bytes]()
         for place in ("tasks", "grades"):
             for path in sorted((root / place / slug(task.id)).rglob("*")):
@@ -224,7 +225,7 @@ class _Drive:
         return found
 
     async def _take(self, node: str, task: Task, update: Update) -> None:
-        """Records first, then what they cost, then what was told of them."""
+        """Store an update: records first, then their costs, then the events that refer to them."""
         root, name = self._store.directory, slug(task.id)
         for place, data in update["files"].items():
             parts = Path(place).parts
@@ -255,11 +256,11 @@ class _Drive:
         self._request.ledger.child(charge.scope).charge(charge.usage)
 
     def _others(self, node: str) -> Usage:
-        """All that was spent but by this machine."""
+        """Usage of all other machines, and of earlier invocations."""
         return self._request.ledger.spent - self._spent[node]
 
     async def close(self) -> None:
-        """Have every machine close its sandboxes, store what the model servers counted, then leave the cluster."""
+        """Close all machines' sandboxes, store the model servers' counters, then leave the cluster."""
         stopping = {node: asyncio.ensure_future(_stopped(shard)) for node, shard in self.shards.items()}
         if stopping:
             await asyncio.wait(stopping.values(), timeout=_CLOSE_S)
@@ -267,7 +268,7 @@ class _Drive:
         for node, answer in stopping.items():
             for place, data in answer.result() if answer.done() else ():
                 key = f"{node} {place}" if is_local(place) else place
-                # Every machine counts what a server did that they share; one of them is enough.
+                # All machines count the work of a shared server; one count is enough.
                 counted[key] = max(counted.get(key, data), data, key=lambda one: float(one["seconds"]))
         for data in counted.values():
             self._events.emit("server", **data)
@@ -280,6 +281,6 @@ async def _stopped(shard: Any) -> list[tuple[str, dict[str, Any]]]:
     try:
         counted: list[tuple[str, dict[str, Any]]] = await shard.stop.remote()
         return counted
-    except Exception as error:  # whatever Ray makes of a machine that is gone
+    except Exception as error:  # anything that Ray raises for a lost machine
         said(error)
         return []

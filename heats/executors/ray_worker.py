@@ -1,8 +1,8 @@
-"""One machine of a cluster: its own sandboxes and its own shard of the run store, both gone when it ends.
+"""One machine of a cluster, with its own sandboxes and its own shard of the run store, both gone when it ends.
 
-A task comes with the files that the run has of it, and leaves as updates: files that changed, then charges, then
-events, each after the record that it speaks of. So the run directory of the one who asked is always as if the task
-had been played there, and any machine can go on with it.
+A task arrives with the files that the run has for it, and returns as updates: changed files, then charges, then events,
+each after the record it refers to. So the submitter's run directory always looks as if the task had been played there,
+and any machine can resume it.
 """
 
 import asyncio
@@ -33,11 +33,12 @@ _log = logging.getLogger(__name__)
 _PREFIX = "heats-shard-"
 
 Update = dict[str, Any]
-"""`files`: bytes by path below the run directory; `charges`, `events`: JSON texts; at last `result` or `fatal`."""
+"""`files`: bytes by path relative to the run directory; `charges`, `events`: JSON texts; finally `result` or `fatal`.
+"""
 
 
 class Shard:
-    """Plays tasks for a driver elsewhere. Ray makes one of it on each machine.
+    """Plays tasks for a driver elsewhere. Ray creates one per machine.
 
     Args:
         order: what to play: `run_id`, `config`, `dataset`, `tasks` (digests by id), `pull`, `prune`.
@@ -63,7 +64,7 @@ class Shard:
         self._gate: asyncio.Semaphore
 
     async def open(self) -> str:
-        """Open everything that tasks need here; why it cannot be, or nothing."""
+        """Open everything that tasks need here; returns why that failed, or an empty string."""
         self._host = asyncio.ensure_future(self._hold())
         ready = asyncio.ensure_future(self._ready.wait())
         await asyncio.wait({self._host, ready}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,7 +79,7 @@ class Shard:
             wanted: Mapping[str, str] = self._order["tasks"]
             tasks = [task for task in env.tasks() if task.id in wanted]
             if {task.id: task_digest(task) for task in tasks} != wanted:
-                raise PreflightFailed(f"the data set {dataset.name} is another one on this machine")
+                raise PreflightFailed(f"the data set {dataset.name} differs on this machine")
             later = self._order["pull"] or isinstance(env, MakesImages)
             request = RunRequest(
                 command="sweep",
@@ -102,7 +103,7 @@ class Shard:
             await asyncio.to_thread(shutil.rmtree, self._folder, True)
 
     async def idle(self) -> int:
-        """Wait until this machine could do with one more task; a ticket for it."""
+        """Wait until this machine has room for one more task; returns a ticket for it."""
         await self._gate.acquire()
         await self._work.services.slots.idle()
         self._tickets -= 1
@@ -110,7 +111,7 @@ class Shard:
         return self._tickets
 
     async def others(self, usage: dict[str, Any]) -> None:
-        """What all other machines have spent of the run's budget, and what was spent before."""
+        """Set the usage of all other machines and of earlier invocations."""
         others = Usage.model_validate(usage)
         self._ledger.spent = self._ledger.spent - self._others + others
         self._others = others
@@ -118,7 +119,15 @@ class Shard:
     async def play(
         self, ticket: int, task_id: str, order: int, files: Mapping[str, bytes], charges: Sequence[str]
     ) -> AsyncIterator[Update]:
-        """Play one task; yields what there is to be known of it as it becomes known."""
+        """Play one task, yielding updates as they become available.
+
+        Args:
+            ticket: the ticket from `idle`.
+            task_id: id of the task.
+            order: the task's position in the run, which decides its priority.
+            files: the run's files for the task, by path.
+            charges: charges made for the task so far, as JSON.
+        """
         slots = self._work.services.slots
         slots.forget(ticket)
         try:
@@ -179,10 +188,10 @@ class Shard:
         self._counted.append((place, dict(data)))
 
     async def stop(self) -> list[tuple[str, dict[str, Any]]]:
-        """Close everything; sandboxes of tasks in work are closed by their own cancellation.
+        """Close everything; sandboxes of running tasks are closed by the tasks' cancellation.
 
         Returns:
-            What each model server counted meanwhile, and where it is.
+            The model servers, each with the counters of the meantime.
         """
         playing = list(self._playing)
         for task in playing:
@@ -195,7 +204,7 @@ class Shard:
 
 
 class _Changes:
-    """What became new of one task since it was last asked."""
+    """Tracks what changed in one task's files since the last update."""
 
     def __init__(self, directory: Path, task_id: str) -> None:
         self._directory, self._task_id = directory, task_id
@@ -206,7 +215,7 @@ class _Changes:
             self._seen[name] = stamp
 
     def update(self, events: Sequence[Event]) -> Update:
-        """Files that changed, then charges; the events spoke of no more than that."""
+        """Changed files, then charges; the given events refer to nothing newer."""
         files: dict[str, bytes | None] = {}
         now = dict(self._stamps())
         for name in self._seen.keys() - now.keys():
@@ -221,7 +230,7 @@ class _Changes:
         return {"files": files, "charges": self._charges(), "events": [event.model_dump_json() for event in events]}
 
     def _charges(self) -> list[str]:
-        """This task's charges since the last time."""
+        """This task's new charges."""
         path = self._directory / "ledger.jsonl"
         if not path.exists():
             return []
@@ -246,7 +255,7 @@ class _Changes:
 
 
 def _sweep_up() -> None:
-    """Remove what shards of dead processes left here."""
+    """Remove directories left here by shards of dead processes."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         pid = left.name.removeprefix(_PREFIX).partition("-")[0]
         if pid.isdigit() and not Path("/proc", pid).exists() and left.stat().st_uid == os.getuid():
@@ -254,13 +263,21 @@ def _sweep_up() -> None:
 
 
 def said(error: BaseException) -> str:
-    """One line of an error, or of the first in a group."""
+    """One line for an error, or for the first error in a group."""
     error = first_error(error)
     return " ".join((str(error) or type(error).__name__).split())
 
 
 def order_of(request: RunRequest, dataset: Dataset, *, run_id: str, pull: bool, prune: bool) -> dict[str, Any]:
-    """What a shard has to know, in plain values."""
+    """What a shard has to know, as plain values.
+
+    Args:
+        request: the run.
+        dataset: the data set, which the shard opens itself.
+        run_id: id of the run.
+        pull: pull the tasks' images.
+        prune: remove these images afterwards.
+    """
     return {
         "run_id": run_id,
         "config": request.config.model_dump_json(),

@@ -1,7 +1,7 @@
-"""A run as a Harbor job: a directory for each rollout, with its trajectory, patch, test output and reward.
+"""Export a run as a Harbor job: one directory per rollout, with its trajectory, patch, test output and reward.
 
-Each heat is an agent of its own (`heats-heat-0`): rollouts of a later heat have read what came before, so that pass@k
-over all of them together would mean nothing. Source: harbor 0.25, `models/trial/result.py`, `models/job/result.py`.
+Each heat becomes a separate agent (`heats-heat-0`): rollouts of a later heat have read earlier ones, so pass@k over all
+of them would be meaningless. Source: harbor 0.25, `models/trial/result.py`, `models/job/result.py`.
 """
 
 import json
@@ -33,7 +33,7 @@ _EXCEPTIONS = {
     "context_overflow": "ContextWindowExceededError",
     "cancelled": "CancelledError",
 }
-"""Exits that Harbor records as exceptions; its policy goes by these names."""
+"""Exits that Harbor records as exceptions; its retry policy uses these names."""
 
 Times = Mapping[str, tuple[str, str]]
 """Start and end of each rollout of a task, ISO 8601."""
@@ -49,7 +49,7 @@ class _Job:
 
 
 def export_harbor(run: RunStore, directory: Path) -> list[Path]:
-    """Write `harbor/<run>/`: `config.json`, `result.json`, and a trial's directory for every finished rollout.
+    """Write `harbor/<run>/`: `config.json`, `result.json`, and a trial directory for every finished rollout.
 
     Returns:
         The job's directory.
@@ -126,7 +126,7 @@ def _trial_name(task: str, rollout: str) -> str:
 
 
 def _rewards(one: RolloutFacts) -> dict[str, float] | None:
-    """The hidden tests' grade as `reward`, else what the user's own tests proved as `verified`."""
+    """The hidden tests' grade as `reward`, else the result of the user's own tests as `verified`."""
     if one.grade is not None:
         return None if one.grade.outcome == "invalid" else {"reward": float(one.grade.outcome == "pass")}
     return None if one.evidence is None else {"verified": float(one.evidence.verdict == "verified")}
@@ -179,7 +179,7 @@ def _trial_result(
 
 
 def _model(task: TaskFacts, outcome: Outcome) -> str | None:
-    """The rollout's model; where no attempt could be made, that of its siblings, who would have been asked the same."""
+    """The rollout's model or, if no attempt could be made, the model of its siblings."""
     others = (one.outcome.model for one in task.rollouts() if one.outcome is not None and one.outcome.model)
     return one_line(outcome.model or next(others, ""), 400) or None
 
@@ -263,7 +263,7 @@ def _statistics(trials: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _pass_at_k(tasks: Mapping[str, list[int]]) -> Iterator[tuple[int, float]]:
-    """For the k that Harbor shows: powers of two and multiples of five. What was not graded counts as no pass."""
+    """pass@k for the k that Harbor shows: powers of two and multiples of five. Ungraded rollouts count as failed."""
     fewest = min(map(len, tasks.values()))
     for k in range(2, fewest + 1):
         if k % 5 == 0 or k & (k - 1) == 0:

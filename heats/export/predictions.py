@@ -1,4 +1,4 @@
-"""A run's results in other tools' formats: SWE-bench predictions and ATIF trajectories."""
+"""Export SWE-bench predictions and ATIF trajectories."""
 
 import json
 from collections import defaultdict
@@ -11,15 +11,15 @@ from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
 
 Prediction = dict[str, str]
-"""A line of SWE-bench predictions."""
+"""One line of SWE-bench predictions."""
 
 
 def export_preds(run: RunStore, directory: Path) -> list[Path]:
-    """Write the final choice of every finished task, empty where there is none, and each rollout index by itself.
+    """Write the final choice of every finished task (empty if there is none), and each rollout index separately.
 
-    These are `preds.json` and `all_preds.jsonl`, and `preds/heat-0-rollout-00.jsonl` ... of those rollouts that
-    infrastructure did not fail. Bytes of a patch that are not UTF-8 are replaced, since JSON has no place for them;
-    `patch.diff` has them.
+    The files are `preds.json` and `all_preds.jsonl`, and `preds/heat-0-rollout-00.jsonl` ... with the rollouts that
+    infrastructure did not fail. Bytes that are not UTF-8 are replaced, since JSON cannot hold them; `patch.diff` has
+    the original bytes.
 
     Returns:
         The files written.
@@ -44,7 +44,7 @@ def export_preds(run: RunStore, directory: Path) -> list[Path]:
 
 def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:
     patch = task.store.rollout(chosen.id).patch().data if chosen is not None else b""
-    if patch.startswith(STATE_MARK.encode()):  # a description, which is no patch to anybody
+    if patch.startswith(STATE_MARK.encode()):  # the description of a state, which is not a patch
         patch = b""
     outcomes = [chosen.outcome] if chosen is not None else [one.outcome for one in task.rollouts()]
     name = f"heats+{next((one.model for one in outcomes if one is not None and one.model), 'unknown')}"

@@ -1,4 +1,4 @@
-"""A run's rollouts as a table: CSV for spreadsheets, Parquet for data frames. One row a rollout, the same columns."""
+"""Export rollouts as a table with one row each: CSV for spreadsheets, Parquet with the same columns for data frames."""
 
 import csv
 from collections.abc import Iterator
@@ -40,11 +40,11 @@ COLUMNS = {
     "temperature": "float64",
     "detail": "string",
 }
-"""Names of the columns and their Arrow types."""
+"""Column names and their Arrow types."""
 
 
 def export_csv(run: RunStore, directory: Path) -> list[Path]:
-    """Write `rollouts.csv`: one row a rollout, with its outcome, evidence, grade and cost.
+    """Write `rollouts.csv`: one row per rollout, with its outcome, evidence, grade and cost.
 
     Returns:
         The file written.
@@ -60,7 +60,7 @@ def export_csv(run: RunStore, directory: Path) -> list[Path]:
 
 
 def export_parquet(run: RunStore, directory: Path) -> list[Path]:
-    """Write `rollouts.parquet`: the same rows with typed columns; null where a rollout has no such value.
+    """Write `rollouts.parquet`: the same rows with typed columns; missing values are null.
 
     Returns:
         The file written.
@@ -99,7 +99,7 @@ def _row(one: RolloutFacts) -> dict[str, Any]:
     if one.outcome is not None:
         outcome = one.outcome
         row |= outcome.model_dump(include={"exit", "steps", "duration_s", "seed", "patch_sha256", "patch_bytes"})
-        row |= outcome.usage.model_dump()
+        row |= outcome.usage.model_dump(exclude={"sandbox_s"})
         detail = outcome.error or outcome.detail
         row |= {"model": one_line(outcome.model, 400) or None, "temperature": outcome.temperature}
         row |= {"detail": one_line(detail, 400) or None}
@@ -113,7 +113,7 @@ def _row(one: RolloutFacts) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> Any:
-    """What stands in a cell: one line that no spreadsheet takes for a formula."""
+    """A cell's text: one line that no spreadsheet takes for a formula."""
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@")):

@@ -1,8 +1,8 @@
-"""heats as an agent of Harbor: `harbor run -a heats.harbor:HeatsAgent -m MODEL ...` (Harbor needs Python 3.12).
+"""heats as a Harbor agent: `harbor run -a heats.harbor:HeatsAgent -m MODEL ...` (Harbor needs Python 3.12).
 
-Harbor's machine is copied as an image, the rollouts work on copies of it, and what the winner changed is put back into
-Harbor's machine. Where that machine is no container of a Docker daemon that can be reached from here, one rollout works
-in it directly. Running processes are not part of a copy: a service that only the winner started is not running then.
+Harbor's machine is copied as an image, the rollouts work on copies of it, and the winner's changes are applied to
+Harbor's machine. If that machine is not a container of a Docker daemon reachable from here, one rollout works in it
+directly. Copies do not include running processes: a service that only the winner started is not running afterwards.
 """
 
 import importlib
@@ -50,10 +50,10 @@ def _base() -> type[Any]:
 
 
 class HeatsAgent(_base()):  # type: ignore[misc]
-    """An agent of Harbor's kind. Agent arguments (`--ak key=value`) are keys of heats' configuration.
+    """A Harbor agent. Agent arguments (`--ak key=value`) are keys of heats' configuration.
 
-    Two more are its own: `config`, a preset or file that lies under them, and `timeout_sec`, the time-out of Harbor's
-    agent phase, within which everything is then done.
+    There are two additional arguments: `config`, a preset or file to use as the lowest layer, and `timeout_sec`, the
+    time-out of Harbor's agent phase, within which everything is then done.
     """
 
     def __init__(self, logs_dir: Path, model_name: str | None = None, **given: Any) -> None:
@@ -64,7 +64,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
         self.model_name = model_name
         self._timeout_s = float(given.pop("timeout_sec")) if "timeout_sec" in given else None
         layers = [str(given.pop("config"))] if "config" in given else []
-        # Trials of one task must not be the same trial again, so each has a seed of its own unless one is given.
+        # Trials of a task must not repeat the same run, so each gets a different seed unless a seed is given.
         keys = {"model.name": model_name, "seed": secrets.randbits(31), "iterations": 1, "grade": False} | given
         self._config = load_config(
             layers, {**keys, "keep_state": "winner", "within_timeout": self._timeout_s is not None}
@@ -72,18 +72,23 @@ class HeatsAgent(_base()):  # type: ignore[misc]
 
     @staticmethod
     def name() -> str:
-        """As results name it."""
+        """The agent's name in results."""
         return "heats"
 
     def version(self) -> str:
-        """Of heats."""
+        """The version of heats."""
         return metadata.version("heats")
 
     async def setup(self, environment: Any) -> None:
-        """Nothing is installed in Harbor's machine."""
+        """Do nothing: nothing is installed in Harbor's machine."""
 
     async def run(self, instruction: str, environment: Any, context: Any) -> None:
         """Play the rollouts and leave the winner's end state in the environment.
+
+        Args:
+            instruction: the task's statement.
+            environment: Harbor's environment.
+            context: Harbor's agent context, filled in with the results.
 
         Raises:
             HeatsError, SandboxError: nothing could be played.
@@ -101,7 +106,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
                 await backend.close()
 
     async def _remove_images(self, backend: DockerBackend, copied: Copied) -> None:
-        """The copy, and what rollouts left, also when Harbor's time is up and this is cancelled."""
+        """Remove the copy and the rollouts' images, even if Harbor's time is up and this is being cancelled."""
         images = Images.of(backend)
         for directory in self.logs_dir.glob("heats-*"):
             ours = state_image(directory.name, "harbor", "x").partition(":")[0]
@@ -111,7 +116,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
         await images.remove(copied.image)
 
     async def _copy(self, environment: Any) -> tuple[DockerBackend | None, Copied | None]:
-        """The Docker daemon, and a copy of Harbor's machine on it, where both can be had."""
+        """The Docker daemon and a copy of Harbor's machine on it, if both are available."""
         try:
             backend = await DockerBackend.open(self._config.sandbox.model_copy(update={"backend": "docker"}))
         except SandboxError as error:
@@ -133,7 +138,7 @@ class HeatsAgent(_base()):  # type: ignore[misc]
     ) -> None:
         task = copied.task(instruction, self._timeout_s)
         env = CopiedEnv(task)
-        # Its name is the run's, and trials side by side must not share the names of images.
+        # Its name is the run's name; concurrent trials must not share image names.
         directory = self.logs_dir / f"heats-{secrets.token_hex(4)}"
         ledger = Ledger("run", self._config.limits.run)
         config = self._config.model_copy(update={"sandbox": _on_docker(self._config.sandbox)})
@@ -176,10 +181,10 @@ class HeatsAgent(_base()):  # type: ignore[misc]
             await environment.upload_file(Path(file.name), _ARCHIVE)
         done = await environment.exec(command=unpack_command(_ARCHIVE, remove), user="root")
         if done.return_code != 0:
-            raise SandboxError(f"the winner's state could not be put back: {(done.stderr or done.stdout or '')[-300:]}")
+            raise SandboxError(f"the winner's state could not be restored: {(done.stderr or done.stdout or '')[-300:]}")
 
     async def _in_place(self, instruction: str, environment: Any, context: Any) -> None:
-        """One rollout, in Harbor's own machine."""
+        """Play one rollout in Harbor's own machine."""
         config, ledger = self._config, Ledger("run", self._config.limits.run)
         model = open_model(main_model(config))
         agent = open_agent(config.agent.name, config.agent)
@@ -221,7 +226,7 @@ _HARBORS_OWN = frozenset(
         "override_setup_timeout_sec",
     }
 )
-"""Arguments that Harbor itself gives to agents."""
+"""Arguments that Harbor itself passes to agents."""
 
 
 def _on_docker(config: SandboxConfig) -> SandboxConfig:

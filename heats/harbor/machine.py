@@ -1,4 +1,4 @@
-"""Harbor's machine as heats sees it: copied as an image, or worked in directly."""
+"""Harbor's machine as seen by heats: copied as an image, or used directly."""
 
 import secrets
 import shlex
@@ -18,7 +18,7 @@ _OUTPUT_LIMIT = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """An image made of a running container, and what it runs with."""
+    """An image made from a running container, with the container's configuration."""
 
     image: str
     config: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Copied:
             statement=instruction,
             image=self.image,
             workdir=str(self.config.get("WorkingDir") or "/"),
-            # A network that is shared with another container, such as a proxy, cannot be had a second time.
+            # A network shared with another container, such as a proxy, cannot be joined by copies.
             network="none" if mode == "none" or mode.startswith("container:") else "bridge",
             submission="state",
             machine=machine,
@@ -50,10 +50,10 @@ class Copied:
 
 
 async def copy_machine(backend: DockerBackend, container: str) -> Copied:
-    """Keep a running container as an image.
+    """Commit a running container to an image.
 
     Raises:
-        SandboxError: the daemon does not know it, or cannot copy it.
+        SandboxError: the daemon does not know the container, or cannot copy it.
     """
     image = f"heats-state/harbor-{secrets.token_hex(4)}:start"
     about = await copy_of(backend, container, image)
@@ -61,7 +61,7 @@ async def copy_machine(backend: DockerBackend, container: str) -> Copied:
 
 
 class EnvironmentSandbox:
-    """Harbor's environment as a `Sandbox`; closing it leaves it as it is."""
+    """Harbor's environment as a `Sandbox`; closing it leaves the environment as it is."""
 
     def __init__(self, environment: Any) -> None:
         self._environment = environment
@@ -77,7 +77,17 @@ class EnvironmentSandbox:
         merge_stderr: bool = False,
         trusted_exit: bool = False,
     ) -> ExecResult:
-        """See `Sandbox.exec`; the time-out is Harbor's, and no result is trusted."""
+        """See `Sandbox.exec`; Harbor enforces the time-out, and no exit code is trusted.
+
+        Args:
+            command: shell command.
+            timeout: time limit in seconds, rounded to whole seconds.
+            cwd: working directory.
+            env: additional environment variables.
+            stdin: standard input, passed through the command line.
+            merge_stderr: ignored.
+            trusted_exit: ignored.
+        """
         if stdin is not None:
             command = f"printf %s {shlex.quote(b64encode(stdin).decode())} | base64 -d | {{ {command}\n}}"
         try:
@@ -85,7 +95,7 @@ class EnvironmentSandbox:
             done = await self._environment.exec(command=command, **given)
         except TimeoutError:
             return ExecResult("timeout", None, b"")
-        except RuntimeError as error:  # what Harbor's environments raise when their time is up
+        except RuntimeError as error:  # raised by Harbor's environments on a time-out
             status = "timeout" if "timed out" in str(error).lower() else "indeterminate"
             return ExecResult("timeout" if status == "timeout" else "indeterminate", None, str(error).encode())
         out, err = (done.stdout or "").encode(), (done.stderr or "").encode()
@@ -103,14 +113,23 @@ class EnvironmentSandbox:
         return data
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
-        """See `Sandbox.write_file`."""
+        """See `Sandbox.write_file`.
+
+        Args:
+            path: absolute path; its parent directories are created.
+            data: contents.
+            mode: permission bits.
+
+        Raises:
+            FileAccessError: the file could not be written.
+        """
         target = shlex.quote(path)
         script = f'mkdir -p -- "$(dirname -- {target})"; cat >{target} && chmod {mode:o} {target}'
         if not (await self.exec(script, timeout=120, stdin=data)).ok:
             raise FileAccessError(f"{path}: could not be written")
 
     async def kill_all(self) -> None:
-        """Nothing is killed in a machine that is somebody else's."""
+        """Do nothing: the machine is not ours."""
 
     async def close(self) -> None:
-        """It stays."""
+        """Do nothing: the machine stays."""

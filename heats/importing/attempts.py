@@ -21,10 +21,10 @@ class Attempt:
         source: where it was read, for messages.
         file: the file it was read from.
         instance: the task's id, if the files or the tool's layout give it; else empty.
-        patch: the diff as it was found; empty when the attempt left none.
-        statement: the task's text, if the attempt holds it.
+        patch: the raw diff; empty if the attempt left none.
+        statement: the task's text, if the attempt includes it.
         summary, evidence: only for attempts made by heats.
-        summarized_by: who wrote `summary`, as `summary_key` names it.
+        summarized_by: the summarizer that wrote `summary`, as returned by `summary_key`.
     """
 
     source: str
@@ -53,7 +53,7 @@ Found = Attempt | LeftOut
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read, in the order of the input."""
+    """Everything that was read, in input order."""
 
     attempts: tuple[Attempt, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
@@ -71,7 +71,7 @@ def without_mark(data: bytes) -> bytes:
 
 
 def is_diff(data: bytes) -> bool:
-    """Whether the bytes are meant as a diff. Whether it can be applied is checked where it is used, with the reason."""
+    """Whether the bytes look like a diff. Whether it applies is checked, with the reason, where it is used."""
     return any(file.path or file.flaw for file in scan_diff(data))
 
 

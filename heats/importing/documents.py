@@ -67,7 +67,7 @@ def _model(archive: zipfile.ZipFile, raw: BinaryIO) -> str:
 def _content(archive: zipfile.ZipFile, raw: BinaryIO, member: zipfile.ZipInfo) -> bytes:
     """A member's bytes. inspect_ai compresses with Zstandard, which Python's zipfile supports from 3.14 on."""
     if member.file_size > _LARGEST_SAMPLE:
-        raise ValueError(f"{member.file_size >> 20} MiB, more than is read of one sample")
+        raise ValueError(f"{member.file_size >> 20} MiB is too large for one sample")
     if member.compress_type != _ZSTD:
         with archive.open(member) as file:
             return file.read(_LARGEST_SAMPLE)

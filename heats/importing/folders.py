@@ -98,7 +98,7 @@ def _joined(files: _Files) -> Iterable[Found]:
         yield _one(files, key, groups.get(key, []), taken.get(key))
     with_record = {_trial_of(files, one[0]) for one in groups}
     for trial in sorted(set(files.trials) - with_record):
-        yield LeftOut(str(trial), "a trial of Harbor without agent/trajectory.json: its agent wrote no ATIF record")
+        yield LeftOut(str(trial), "a Harbor trial without agent/trajectory.json: its agent wrote no ATIF record")
 
 
 def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: Path | None) -> Found:

@@ -1,4 +1,4 @@
-"""Attempts that somebody else made, read from files: trajectories, patches, predictions, logs, other runs of heats.
+"""Read attempts made elsewhere from files: trajectories, patches, predictions, logs, other runs of heats.
 
 The files are untrusted. What cannot be read is left out and named; the rest is used.
 """
@@ -19,16 +19,16 @@ from heats.store.store import RunStore
 
 KNOWN = (
     "*.traj.json, *.traj, ATIF and other trajectories as *.json, *.eval, preds.json, *.jsonl, *.diff, *.patch, "
-    "and runs of heats"
+    "and heats runs"
 )
 
 
 def read_attempts(paths: Sequence[Path]) -> Reading:
-    """All attempts under the paths, in the paths' order, those of a directory by name.
+    """All attempts under the paths, in the order of the paths; within a directory, by name.
 
     Raises:
-        UsageError: a path that does not exist or is of no known format, a directory without any attempt, or nothing of
-            all that can be used.
+        UsageError: a path that does not exist or has no known format, a directory without any attempt, or no usable
+            attempt at all.
         ExtraMissing: a library is not installed.
     """
     found: list[Found] = []
@@ -49,7 +49,7 @@ def read_attempts(paths: Sequence[Path]) -> Reading:
 
 
 def summary_key(identity: dict[str, Any]) -> str:
-    """Who summarises in a run of this configuration, so that summaries are taken over only from the same."""
+    """Identity of the summarizer in a configuration; summaries are only reused for the same identity."""
     model = identity.get("summarizer_model") or identity.get("model")
     return json.dumps([identity.get("summarizer"), model], sort_keys=True)
 
@@ -77,7 +77,7 @@ def _file(path: Path) -> Iterator[Found]:
 
 
 def _beside(path: Path) -> Iterator[Path]:
-    """Files that belong to the attempt of one that was named: of the same name, its patch, and its trial's result."""
+    """Other files of a named file's attempt: files of the same name, its patch, and its trial's result."""
     for other in sorted(path.parent.iterdir()):
         same = stem_of(other) == stem_of(path) and other.suffix in (*PATCHES, ".pred", ".traj")
         if other != path and (same or other.name == "patch.diff"):
@@ -88,7 +88,7 @@ def _beside(path: Path) -> Iterator[Path]:
 
 
 def _run(directory: Path) -> Iterator[Attempt]:
-    """The finished rollouts of a run of heats, all heats together."""
+    """The finished rollouts of a run of heats, from all heats."""
     run = RunStore(directory)
     config = run.manifest.identity.get("config")
     key = summary_key(config) if isinstance(config, dict) else ""

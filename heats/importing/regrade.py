@@ -22,11 +22,16 @@ def submissions(
     known: Sequence[str],
     unusable: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[list[Submission], list[LeftOut]]:
-    """What there is to grade, by task in the tasks' order, and what cannot be. Attempts at other tasks are left away.
+    """Match attempts with tasks. Attempts at other tasks are ignored.
 
     Args:
-        known: ids of all the tasks of the data set, chosen or not.
-        unusable: chosen tasks that cannot be graded, with the reasons.
+        attempts: all attempts that were read.
+        tasks: the selected tasks.
+        known: ids of all the tasks in the data set, selected or not.
+        unusable: reasons by id, for selected tasks that cannot be graded.
+
+    Returns:
+        The submissions in task order, and the attempts that cannot be graded.
     """
     every = set(known)
     by_task: Mapping[str, list[Attempt]] = {task.id: [] for task in tasks}
@@ -55,12 +60,12 @@ def submissions(
 def _patch(attempt: Attempt) -> Patch:
     try:
         return read_patch(attempt.patch)
-    except PatchRejected:  # the grader says why; and the description of a state is no diff
+    except PatchRejected:  # the grader reports why; and the description of a state is not a diff
         return Patch(attempt.patch)
 
 
 def _name(attempt: Attempt) -> str:
-    """The rollout where it is one of a run of heats; else the model and the patch: another patch is not the same."""
+    """The rollout, for attempts from a run of heats; else model and patch, as another patch is another submission."""
     rollout = _place(attempt)[1]
     return rollout or f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
 
@@ -73,18 +78,20 @@ def _image(attempt: Attempt, task: Task) -> str:
 
 
 def _place(attempt: Attempt) -> tuple[str, str]:
-    """The run of heats and the rollout that an attempt is of; empty where it is of none."""
+    """The run of heats and the rollout that an attempt comes from; empty for other attempts."""
     directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
     return (directory, rollout) if RolloutId.matches(rollout) else ("", "")
 
 
 def report_of(graded: Sequence[Graded], tasks: Sequence[str], left_out: Sequence[LeftOut] = ()) -> dict[str, Any]:
-    """Counts and ids in the form of SWE-bench's run report; a task of several submissions counts by its first one.
+    """Counts and ids in the format of SWE-bench's run report; a task with several submissions counts by its first.
 
-    What could not be read or graded stays in the denominator: it is an error, never left away.
+    What could not be read or graded counts as an error and stays in the denominator.
 
     Args:
-        tasks: ids of the chosen tasks, those that cannot be graded among them.
+        graded: the submissions with their grades.
+        tasks: ids of the selected tasks, including those that cannot be graded.
+        left_out: what could not be read or graded.
     """
     first: dict[str, Graded | None] = {}
     for one in graded:

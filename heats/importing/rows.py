@@ -28,7 +28,16 @@ Row = Mapping[str, Any]
 
 
 def read_document(document: object, source: str, path: Path) -> list[Found] | None:
-    """The attempts in a document; None if its format is not known."""
+    """The attempts in a JSON document.
+
+    Args:
+        document: the parsed document.
+        source: where it was read, for messages.
+        path: its file.
+
+    Returns:
+        Attempts and unusable rows; None if the format is unknown.
+    """
     if isinstance(document, Mapping) and reader_of(document) is None and _is_by_instance(document):
         document = [{"instance_id": name, **row} for name, row in document.items()]
     if not isinstance(document, list) or reader_of(document) is not None:
@@ -63,12 +72,12 @@ def why_unknown(row: object) -> str:
     if is_data_row(row):
         return "a row of a data set, not an attempt"
     if isinstance(row, Mapping) and "instance_id" in row:
-        return "it has an instance_id and no model_patch, nor what other tools call it"
-    return "not of a known shape (no instance_id and model_patch)"
+        return "it has an instance_id but no model_patch or equivalent"
+    return "unknown format (no instance_id and model_patch)"
 
 
 def _is_by_instance(document: Row) -> bool:
-    """SWE-agent's and mini-swe-agent's `preds.json`: predictions by their instances."""
+    """Whether this is the `preds.json` of SWE-agent or mini-swe-agent: predictions by instance."""
     rows = [row for row in document.values() if isinstance(row, Mapping)]
     return len(rows) == len(document) and any("model_patch" in row for row in rows)
 
@@ -89,7 +98,7 @@ def _read_row(document: object, source: str, path: Path) -> list[Found] | None:
         return list(read(without_surrogates(document), source, path))
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         why = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        return [LeftOut(source, f"a field is not as the format says ({why})", str(document.get("instance_id") or ""))]
+        return [LeftOut(source, f"a field does not match the format ({why})", str(document.get("instance_id") or ""))]
 
 
 def _trajectory(document: object, source: str, path: Path) -> Found:
@@ -125,14 +134,14 @@ def _inspect(log: Row, source: str, path: Path) -> Iterator[Found]:
 
 def _patch_text(value: object) -> bytes:
     if value is not None and not isinstance(value, str):
-        raise ValueError("the patch is no text")
+        raise ValueError("the patch is not text")
     return encoded(value)
 
 
 def _instance(row: Row) -> str:
     name = row["instance_id"]
     if not isinstance(name, str | int) or not str(name).strip():
-        raise ValueError("instance_id is no name")
+        raise ValueError("instance_id is not a valid name")
     return str(name)
 
 
@@ -142,7 +151,7 @@ def _swe_bench(row: Row, source: str, path: Path) -> Iterator[Found]:
 
 
 def _openhands(row: Row, source: str, path: Path) -> Iterator[Found]:
-    """A row of `output.jsonl`: of an evaluation, or of the resolver, which names an issue in place of an instance."""
+    """A row of `output.jsonl`: from an evaluation, or from the resolver, which names an issue, not an instance."""
     issue = row.get("issue")
     if isinstance(issue, Mapping):
         instance = f"{issue.get('owner')}__{issue.get('repo')}-{issue.get('number')}"
@@ -170,7 +179,7 @@ def _with_history(attempt: Attempt, history: object) -> Attempt:
     try:
         trajectory = parse_document(history, attempt.source)
     except TrajectoryFormatError:
-        return attempt  # the patch is there all the same, and it is what counts
+        return attempt  # the patch is available nevertheless, and that is what counts
     trajectory = trajectory.model_copy(update={"task_id": attempt.instance, "model": attempt.model})
     said = next((step.content for step in trajectory.steps if step.source == "user"), "")
     return Attempt(
@@ -185,7 +194,7 @@ def _with_history(attempt: Attempt, history: object) -> Attempt:
 
 
 def _trae(row: Row, source: str, path: Path) -> Iterator[Found]:
-    """Candidates of Trae's selector: many patches of one instance."""
+    """Candidates of Trae's selector: many patches for one instance."""
     issue = row.get("issue")
     for place, patch in enumerate(row["patches"], start=1):
         yield Attempt(

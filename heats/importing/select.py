@@ -1,12 +1,13 @@
-"""Selection alone: attempts that somebody else made become the first heat of a run, and only its tournament is played.
+"""Selection alone: attempts made elsewhere become the first heat of a run, and only its tournament is played.
 
-The run directory is an ordinary one: what is there is not done again, and reports, exports and resuming work as ever.
+The run directory is an ordinary one: existing parts are not redone, and reports, exports and resuming work as usual.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
@@ -40,11 +41,11 @@ class Contest:
     attempts: tuple[Attempt, ...]
 
     def named(self) -> list[tuple[str, Attempt]]:
-        """Attempts by the rollout ids they play under."""
+        """The attempts with the rollout ids they play under."""
         return list(zip(rollout_ids(0, len(self.attempts)), self.attempts, strict=True))
 
     def digest(self) -> str:
-        """Of everything that is selected from."""
+        """Digest of everything the selection depends on."""
         whole = sha256(self.id.encode("utf-8", "surrogatepass"))
         for attempt in self.attempts:
             told = attempt.trajectory.model_dump_json() if attempt.trajectory else ""
@@ -56,12 +57,12 @@ class Contest:
 def make_contests(
     attempts: Sequence[Attempt], issue: str | None = None, issues: Mapping[str, str] | None = None
 ) -> list[Contest]:
-    """Sort attempts by their tasks, in the order in which these first appear.
+    """Group attempts by task, in order of first appearance.
 
     Args:
-        attempts: as `at_tasks` returns them: all of them name a task, or none does.
-        issue: text of the one task there is.
-        issues: texts by task id; otherwise attempts tell what they know.
+        attempts: result of `at_tasks`: either all of them name a task, or none does.
+        issue: text of the only task.
+        issues: texts by task id; for other tasks the attempts' own statements are used.
 
     Raises:
         UsageError: one text for several tasks.
@@ -81,10 +82,11 @@ def make_contests(
 
 
 class AttemptsEnv:
-    """One task for each contest.
+    """An env with one task per contest.
 
     Args:
-        repository: where patches are verified, with its tests; None when nothing is executed.
+        contests: the contests.
+        repository: where patches are verified with its tests; None if nothing is executed.
     """
 
     def __init__(self, contests: Sequence[Contest], repository: RepositoryEnv | None = None) -> None:
@@ -99,7 +101,7 @@ class AttemptsEnv:
         return self._tasks
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Put the repository's tree in and run the set-up.
+        """Check out the repository's tree and run the set-up.
 
         Raises:
             SetupFailed, SandboxError
@@ -107,7 +109,7 @@ class AttemptsEnv:
         await self._place().prepare(task, sandbox)
 
     async def collect(self, task: Task, sandbox: Sandbox) -> Patch:
-        """Take a diff against the repository's base commit.
+        """Diff against the repository's base commit.
 
         Raises:
             PatchRejected, SandboxError
@@ -115,26 +117,34 @@ class AttemptsEnv:
         return await self._place().collect(task, sandbox)
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
-        """There is nothing to grade by."""
+        """Return None: there are no hidden tests.
+
+        Args:
+            task: one of this env's tasks.
+            patch: the submission.
+            backend: unused.
+        """
         return None
 
     def _place(self) -> RepositoryEnv:
         if self.repository is None:
-            raise BackendUnavailable("these attempts came without a repository")
+            raise BackendUnavailable("these attempts have no repository")
         return self.repository
 
 
 async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> list[TaskResult]:
-    """Select among the attempts of every contest; results in their order.
+    """Select among the attempts of every contest; returns the results in their order.
 
     Args:
-        request: its env is the `AttemptsEnv` of the contests; the configuration's `select_k` are kept of each.
+        request: the run; its env is the `AttemptsEnv` of the contests, and `select_k` of its configuration is the
+            number of attempts kept per contest.
+        contests: the contests.
 
     Raises:
-        as `heats.runner.run.play`.
+        Whatever `heats.runner.run.play` raises.
     """
     async with at_work(request) as work:
-        at_once = asyncio.Semaphore(request.config.workers + 2)
+        at_once = asyncio.Semaphore(request.config.at_once + 2)
 
         async def one(contest: Contest, task: Task) -> TaskResult:
             async with at_once:
@@ -149,29 +159,34 @@ async def play_selection(request: RunRequest, contests: Sequence[Contest]) -> li
 
 
 async def _select_task(run: TaskRun, contest: Contest) -> TaskResult:
-    from heats.runner.pipeline import Nodes, State, run_to_result  # langgraph takes a second to import
+    from heats.runner.pipeline import Nodes, State, run_nodes  # langgraph takes a second to import
 
     run = replace(run, needs_patch=any(_checked(attempt.patch)[0] for attempt in contest.attempts))
-    state, nodes = State(heat=0, stop=True), Nodes(run)
 
-    async def drive() -> None:
-        names = [name for name, _ in contest.named()]
-        if (await nodes.prepare(state))["stop"]:
-            return
-        run.services.events.emit("heat_started", task=run.task.id, heat=0, rollouts=names, context=[])
-        await asyncio.to_thread(_admit_all, run, contest)
-        bracket = run.store.bracket(0)
-        if bracket is None:
-            coming = {name: run.candidate(Plan(rollout=name)) for name in names}
-            bracket = await hold_tournament(run, 0, coming, 1)
-        kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
-        if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
-            bracket = bracket.model_copy(update={"selected": kept})
-            run.store.save_bracket(0, bracket)
-        run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
-        await nodes.verify(state)
+    class Imported(Nodes):
+        """The graph's nodes, with a heat whose rollouts are imported."""
 
-    return await run_to_result(run, drive)
+        async def heat(self, state: State) -> dict[str, Any]:
+            await _hold_heat(run, contest)
+            return {"stop": True}
+
+    return await run_nodes(run, Imported(run))
+
+
+async def _hold_heat(run: TaskRun, contest: Contest) -> None:
+    """Import the attempts as rollouts of heat 0 and hold its tournament."""
+    names = [name for name, _ in contest.named()]
+    run.services.events.emit("heat_started", task=run.task.id, heat=0, rollouts=names, context=[])
+    await asyncio.to_thread(_admit_all, run, contest)
+    bracket = run.store.bracket(0)
+    if bracket is None:
+        coming = {name: run.candidate(Plan(rollout=name)) for name in names}
+        bracket = await hold_tournament(run, 0, coming, 1)
+    kept = bracket.ranking[: min(run.services.config.select_k, len(bracket.ranking) - len(bracket.ineligible))]
+    if bracket.selected != kept:  # the tournament went on to one, so that votes name the winner whatever K is
+        bracket = bracket.model_copy(update={"selected": kept})
+        run.store.save_bracket(0, bracket)
+    run.services.events.emit("selected", task=run.task.id, heat=0, selected=bracket.selected, final=True)
 
 
 def _admit_all(run: TaskRun, contest: Contest) -> None:
@@ -186,8 +201,17 @@ def _admit_all(run: TaskRun, contest: Contest) -> None:
 def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig) -> Outcome:
     """Store an attempt as a finished rollout.
 
-    Where no model has to read it, its summary is made here: of a patch alone it is the patch, and for selectors and
-    views that read no summaries it is the facts.
+    If no model has to read the attempt, its summary is made here: for a patch without a trajectory it is the patch, and
+    for selectors and views that do not read summaries it is the facts.
+
+    Args:
+        files: the rollout's store.
+        attempt: the attempt.
+        task: its task.
+        config: the run's configuration.
+
+    Returns:
+        The stored outcome.
     """
     found = attempt.trajectory or Trajectory(id="", task_id="", agent="imported", model=attempt.model, seed=0)
     patch, rejected = _checked(attempt.patch)
@@ -197,7 +221,7 @@ def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig
             "id": files.rollout,
             "task_id": task.id,
             "exit": end,
-            "usage": Usage(),  # what the attempt cost is not this run's to pay
+            "usage": Usage(),  # the cost of the attempt is not charged to this run
             "parents": (),
             "extra": {**found.extra, "imported_usage": found.usage.model_dump()},
         }
@@ -233,7 +257,7 @@ def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
 
 
 def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:
-    """The summary that needs no model; None where one has to be asked."""
+    """The summary, if it can be made without a model; else None."""
     if attempt.trajectory is None:
         return baseline_summary(trajectory, patch.data, config.summarizer.model_copy(update={"method": "patch"}))
     if not reads_summaries(config):
@@ -244,6 +268,6 @@ def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task,
 
 
 def reads_summaries(config: HeatsConfig) -> bool:
-    """Whether the selection reads summaries, so that they have to be made."""
+    """Whether the selection reads summaries, so that they must be made."""
     tournament = config.tournament
     return needs_model(tournament) and tournament.judge.view.startswith("summary")

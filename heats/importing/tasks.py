@@ -1,4 +1,4 @@
-"""Assign attempts to tasks, by what their files or the user say. Nothing is guessed."""
+"""Assign attempts to tasks, based on their files or the user's input. Nothing is guessed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,15 +24,16 @@ def at_tasks(
     *,
     nameless: bool = False,
 ) -> tuple[Attempt, ...]:
-    """Give every attempt its task id and keep those of the wanted tasks.
+    """Give every attempt its task id, and keep those of the wanted tasks.
 
     Args:
-        only: ids of the wanted tasks; all tasks when empty. A single id also applies to attempts that name no task.
+        attempts: all attempts that were read.
+        only: ids of the wanted tasks; empty for all. A single id also applies to attempts that name no task.
         named_by: take the name of an attempt's folder or file as its task id, if its files do not name one.
-        nameless: accept attempts without a task id if all of them lie in one folder and no other attempt has one.
+        nameless: accept attempts without a task id if all of them are in one folder and no other attempt has one.
 
     Raises:
-        UsageError: the task of an attempt is not known.
+        UsageError: the task of an attempt is unknown.
     """
     unnamed = only[0] if len(only) == 1 else ""
     told = [one if one.instance else replace(one, instance=_name(one, named_by) or unnamed) for one in attempts]
@@ -53,8 +54,8 @@ def _name(attempt: Attempt, named_by: NamedBy | None) -> str:
 def _question(lost: Sequence[Attempt], known: set[str], places: int) -> str:
     named = ", ".join(one.source for one in lost[:_SHOWN]) + (" ..." if len(lost) > _SHOWN else "")
     why = f" (others are at {', '.join(sorted(known)[:_SHOWN])})" if known else ""
-    why = why or (" (they lie in different folders)" if places > 1 else "")
+    why = why or (" (they are in different folders)" if places > 1 else "")
     return (
         f"cannot tell the task of {named}{why}: give --task ID for all of them, or --tasks-from folder (or file) to "
-        "take the names of folders (or files) as task ids"
+        "use folder (or file) names as task ids"
     )

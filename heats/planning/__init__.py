@@ -1,1 +1,1 @@
-"""What settings would give and cost, by simulation."""
+"""Simulate what settings would achieve and cost."""

@@ -1,4 +1,4 @@
-"""What a finished run tells the simulator: how often rollouts pass, how right its judge was, what everything cost."""
+"""Calibrate the simulator with a finished run: pass rates of rollouts, accuracy of the judge, costs."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -21,14 +21,14 @@ _DRAWS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What one run says. Empty or None is what it does not say.
+    """What one run reveals; empty or None where it says nothing.
 
     Attributes:
-        rates: likely pass rates of fresh rollouts: draws from each task's posterior under the fitted beta.
-        mean, concentration: of that beta distribution.
-        accuracy: share of mixed matches that votes decided rightly, by heat.
-        steps: mean steps of a rollout, by heat.
-        notes: what was measured and what was not, a line each.
+        rates: likely pass rates of fresh rollouts: draws from each task's posterior under the fitted beta distribution.
+        mean, concentration: parameters of that distribution.
+        accuracy: share of mixed matches that votes decided correctly, by heat.
+        steps: mean steps per rollout, by heat.
+        notes: what was measured and what was not, one line each.
     """
 
     rates: tuple[float, ...]
@@ -57,21 +57,21 @@ class _Counts:
 
 
 def measure(directory: Path) -> Measured:
-    """Read a run directory.
+    """Measure a run directory.
 
     Raises:
-        UsageError: it is no run, or nothing in it says whether rollouts succeeded.
+        UsageError: it is not a run, or nothing in it tells whether rollouts succeeded.
     """
     run = RunStore(directory)
     basis, counts = find_basis(run), _Counts()
     for task_id in task_ids(run):
         _count(read_task(run, task_id), basis, counts)
     if not counts.first_heat:
-        raise UsageError(f"--from {directory}: no rollout of it was graded or tested, so no pass rate is known")
+        raise UsageError(f"--from {directory}: none of its rollouts was graded or tested, so its pass rate is unknown")
     mean = sum(passed for passed, _ in counts.first_heat) / sum(known for _, known in counts.first_heat)
     enough = len(counts.first_heat) >= FEWEST_TASKS
     concentration = fit_concentration(counts.first_heat) if enough else usual_concentration()
-    told = "hidden tests" if basis == "pass" else "the tests that were given"
+    told = "hidden tests" if basis == "pass" else "your tests"
     accuracy, unsaid = _accuracy(counts)
     step, summary, vote = _costs(run, counts)
     return Measured(
@@ -85,14 +85,14 @@ def measure(directory: Path) -> Measured:
         vote=vote,
         notes=(
             f"pass rates of {several(len(counts.first_heat), 'task')} by {told}: mean {mean:.3f}, "
-            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to say)'}",
+            f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to measure)'}",
             unsaid or f"judge accuracy by heat: {', '.join(f'{one:.2f}' for one in accuracy)}",
         ),
     )
 
 
 def fit_concentration(counts: Sequence[tuple[int, int]]) -> float:
-    """The most likely alpha + beta of tasks with the counts' mean, by the beta-binomial likelihood.
+    """The most likely alpha + beta of the tasks' beta distribution, with its mean fixed to the counts' mean.
 
     Args:
         counts: passed and known rollouts of each task.
@@ -105,7 +105,7 @@ def fit_concentration(counts: Sequence[tuple[int, int]]) -> float:
 
 
 def _likelihood(passed: int, known: int, mean: float, concentration: float) -> float:
-    """Logarithm, without what does not depend on the concentration."""
+    """Log likelihood, without terms independent of the concentration."""
     a, b = mean * concentration, (1 - mean) * concentration
     return _log_beta(a + passed, b + known - passed) - _log_beta(a, b)
 
@@ -115,7 +115,7 @@ def _log_beta(a: float, b: float) -> float:
 
 
 def _posterior(counts: Sequence[tuple[int, int]], mean: float, concentration: float) -> tuple[float, ...]:
-    """Few rollouts say little of a task's rate: none of four is no rate of zero."""
+    """Draws from each task's posterior, since the rate is uncertain: none of four is not a rate of zero."""
     draw = random.Random(0)
     a, b = max(mean * concentration, 1e-3), max((1 - mean) * concentration, 1e-3)
     return tuple(draw.betavariate(a + passed, b + known - passed) for passed, known in counts for _ in range(_DRAWS))
@@ -137,7 +137,7 @@ def _count(task: TaskFacts, basis: Basis, counts: _Counts) -> None:
 
 
 def _decisions(task: TaskFacts, heat: int, basis: Basis) -> Iterator[bool]:
-    """Whether each match of passing and failing candidates that votes decided had a passing winner."""
+    """For each mixed match decided by votes, whether the winner passes."""
     bracket = task.brackets[heat]
     for match in (match for matches in bracket.rounds for match in matches) if bracket else ():
         found = {one: facts.passed(basis) for one in match.contestants if (facts := task.find(one)) is not None}
@@ -146,7 +146,7 @@ def _decisions(task: TaskFacts, heat: int, basis: Basis) -> Iterator[bool]:
 
 
 def _accuracy(counts: _Counts) -> tuple[tuple[float, ...], str]:
-    """By heat, and why not where there are too few matches to say."""
+    """Accuracy by heat, and why it is missing if there are too few matches."""
     by_heat = [right for _, right in sorted(counts.right.items())]
     if by_heat and all(len(right) >= FEWEST_MATCHES for right in by_heat):
         return tuple(fmean(right) for right in by_heat), ""
@@ -155,7 +155,7 @@ def _accuracy(counts: _Counts) -> tuple[tuple[float, ...], str]:
 
 
 def _costs(run: RunStore, counts: _Counts) -> tuple[Cost | None, Cost | None, Cost | None]:
-    """Of a step, a summary and a vote: a rollout's charges are its agent's and its summary's."""
+    """Costs of a step, a summary and a vote. A rollout's charges include its agent's and its summary's."""
     judged, rollouts = Usage(), Usage()
     for charge in run.charges():
         if charge.scope.endswith("/tournament"):

@@ -1,4 +1,4 @@
-"""Numbers that say the same in another way: accuracy as a distance in logits, unsolved tasks as a concentration."""
+"""Parameter conversions: accuracy to a gap in logits, share of unsolved tasks to a concentration."""
 
 import math
 from bisect import bisect_right
@@ -8,7 +8,16 @@ from statistics import NormalDist
 
 @lru_cache(maxsize=64)
 def quality_gap(accuracy: float, noise: float, votes: int = 8) -> float:
-    """Logits between a passing and a failing candidate so that `votes` votes on a pair are right this often."""
+    """The gap between a passing and a failing candidate at which votes reach a given accuracy.
+
+    Args:
+        accuracy: share of pairs that the majority decides correctly.
+        noise: standard deviation, in logits, of the error that all votes of a match share.
+        votes: votes per match.
+
+    Returns:
+        The gap, in logits; negative for an accuracy below 0.5.
+    """
     errors = [NormalDist().inv_cdf((index + 0.5) / 200) * noise * math.sqrt(2) for index in range(200)]
 
     def right(gap: float) -> float:
@@ -21,16 +30,18 @@ def quality_gap(accuracy: float, noise: float, votes: int = 8) -> float:
 
 
 def _majority(chance: float, votes: int) -> float:
-    """Chance that most of the votes are right; a tie counts half."""
+    """Probability that most of the votes are right; a tie counts half."""
     exact = [math.comb(votes, n) * chance**n * (1 - chance) ** (votes - n) for n in range(votes + 1)]
     return sum(exact[n] for n in range(votes + 1) if 2 * n > votes) + (exact[votes // 2] / 2 if votes % 2 == 0 else 0.0)
 
 
 def concentration_for(mean: float, unsolved: float, rollouts: int = 16) -> float:
-    """Concentration of a beta distribution with this mean whose share of tasks without any passing rollout is given.
+    """The concentration of a beta distribution, given its mean and the share of tasks without a passing rollout.
 
     Args:
-        unsolved: share of tasks of which none of `rollouts` passes.
+        mean: mean of the distribution.
+        unsolved: share of tasks for which none of `rollouts` passes.
+        rollouts: rollouts per task.
     """
     low, high = 0.01, 100.0
     for _ in range(100):

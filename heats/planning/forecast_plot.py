@@ -1,4 +1,4 @@
-"""Simulated settings as a plot: success against cost, the frontier, and the best within the limits."""
+"""Plot simulated settings: success against cost, with the frontier and the best setting within the limits."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from core.registry import optional_module
 from heats import formatting as say
 from heats.errors import UsageError
-from heats.planning.plan import Budget, Outlook
+from heats.planning.plan import Outlook, TaskLimits
 from heats.report.report import render
 from heats.store.files import write_bytes
 
@@ -17,8 +17,8 @@ UNITS = {"usd": "USD", "tokens": "tokens", "seconds": "seconds", "calls": "model
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
-    """One setting, placed. `kind` is its class in the drawing, by T."""
+class SettingDot:
+    """One setting with its coordinates. `kind` is its CSS class, by T."""
 
     x: float
     y: float
@@ -31,15 +31,15 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Settings over the cost of a task, on a logarithmic scale.
+    """Settings by cost per task, on a logarithmic scale.
 
     Attributes:
-        frontier: points of the line below which it costs more to get less.
-        limit: where the limit lies, if there is one for this cost and it is in sight.
+        frontier: points of the efficient frontier.
+        limit: x coordinate of the limit, if this cost has one and it is in range.
     """
 
     unit: str
-    dots: tuple[Dot, ...]
+    dots: tuple[SettingDot, ...]
     frontier: str
     limit: float | None
     x_ticks: tuple[tuple[float, str], ...]
@@ -49,15 +49,15 @@ class Plot:
     height: float = BOTTOM + 70
 
 
-def cost_unit(found: Sequence[Outlook], budget: Budget) -> str:
-    """What the settings are drawn over: what is limited, else the first of money, tokens and calls that is known."""
+def cost_unit(found: Sequence[Outlook], budget: TaskLimits) -> str:
+    """The cost on the x axis: the one that is limited, else the first known of money, tokens and calls."""
     limited = [unit for unit in UNITS if getattr(budget, unit) is not None]
     known = [unit for unit in ("usd", "tokens", "calls") if any(getattr(one, unit) for one in found)]
     return (limited or known)[0]
 
 
 def frontier(found: Sequence[Outlook], unit: str) -> list[Outlook]:
-    """The settings than which none is both cheaper and better."""
+    """The settings to which no other is both cheaper and better."""
     best: list[Outlook] = []
     for one in sorted(found, key=lambda one: (getattr(one, unit), -one.forecast.final)):
         if not best or one.forecast.final > best[-1].forecast.final:
@@ -65,8 +65,14 @@ def frontier(found: Sequence[Outlook], unit: str) -> list[Outlook]:
     return best
 
 
-def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> Plot:
-    """Place every setting."""
+def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> Plot:
+    """Compute the coordinates of every setting.
+
+    Args:
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        budget: limits for one task.
+    """
     unit = cost_unit(found, budget)
     costs = [max(getattr(one, unit), 1e-9) for one in found]
     low, high = math.log10(min(costs)) - 0.05, math.log10(max(costs)) + 0.05
@@ -80,11 +86,11 @@ def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget
     def y(share: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * (share - floor) / (ceiling - floor)
 
-    def dot(one: Outlook) -> Dot:
+    def dot(one: Outlook) -> SettingDot:
         method = one.method
         radius, kind = 3 + math.log2(method.rollouts), f"t{min(method.iterations, 3)}"
         place = (x(getattr(one, unit)), y(one.forecast.final))
-        return Dot(*place, radius, kind, _said(one, unit), one.within, one is best)
+        return SettingDot(*place, radius, kind, _said(one, unit), one.within, one is best)
 
     limit = getattr(budget, unit)
     line = frontier(found, unit)
@@ -101,14 +107,14 @@ def draw_outlooks(found: Sequence[Outlook], best: Outlook | None, budget: Budget
 
 
 def say_cost(value: float, unit: str) -> str:
-    """A cost for the axis."""
+    """A cost as an axis label."""
     if unit == "usd":
         return f"{value:.3g}"
     return say.duration(value) if unit == "seconds" else say.count(round(value))
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of every power of ten in sight."""
+    """1, 2 and 5 times every power of ten in range."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     return [tick for tick in ticks if low <= math.log10(tick) <= high]
@@ -121,12 +127,18 @@ def _said(one: Outlook, unit: str) -> str:
     return f"{setting}: final {100 * one.forecast.final:.1f} %, {say_cost(getattr(one, unit), unit)} {UNITS[unit]}"
 
 
-def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
-    """Write the plot as SVG, or as PNG where matplotlib is installed.
+def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> None:
+    """Write the plot as SVG, or as PNG if matplotlib is installed.
+
+    Args:
+        path: output file, ending with .svg or .png.
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        budget: limits for one task.
 
     Raises:
         ExtraMissing: PNG without matplotlib.
-        UsageError: another kind of file, or a file that cannot be written.
+        UsageError: another file type, or a file that cannot be written.
     """
     try:
         if path.suffix == ".svg":
@@ -140,13 +152,13 @@ def write_plot(path: Path, found: Sequence[Outlook], best: Outlook | None, budge
 
 
 def svg(plot: Plot, best: Outlook | None) -> str:
-    """The drawing as a document of its own."""
+    """The drawing as a standalone SVG document."""
     told = next((dot.text for dot in plot.dots if dot.best), "no setting is within the limits")
     box = {"left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
     return render("forecast.svg.j2", plot=plot, told=told, **box)
 
 
-def _write_png(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: Budget) -> None:
+def _write_png(path: Path, found: Sequence[Outlook], best: Outlook | None, budget: TaskLimits) -> None:
     figures = optional_module("matplotlib.figure", "--plot with a name other than .svg")
     unit = cost_unit(found, budget)
     figure = figures.Figure(figsize=(7.2, 4.5), dpi=150, layout="constrained")

@@ -9,10 +9,12 @@ _BAR = 20
 
 
 def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None = None) -> str:
-    """A row a setting, the cheapest first, with a bar of its final pass@1; `*` is the best, `-` is over a limit.
+    """One row per setting, cheapest first, with a bar for its final pass@1; `*` marks the best, `-` over a limit.
 
     Args:
-        width: characters of a line; as many as the terminal has, or 120, when None.
+        found: the simulated settings.
+        best: the best of them, if any is within the budget.
+        width: maximum line length in characters; None for the terminal's width, or 120.
     """
     rows = [
         ["", "N", "K", "G", "V", "T", "pass@1", "Sel-K", "final", "", "pass@N", "calls", "tokens", "cost", "time"],
@@ -24,7 +26,7 @@ def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None =
         rows.append([mark, *_cells(one, low, high)])
     numbers = [column for column in range(len(rows[0])) if column not in (0, 9)]
     lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(9,), drop=("calls", "Sel-K", "tokens"))
-    told = "* the cheapest of those as good as the best, up to one standard error; - over a limit"
+    told = "* cheapest setting within one standard error of the best; - over a limit"
     return "\n".join([*lines, "", told if best else "no setting is within the limits"])
 
 
@@ -51,7 +53,7 @@ def _cells(one: Outlook, low: float, high: float) -> list[str]:
 
 
 def as_dict(one: Outlook, *, is_best: bool) -> dict[str, Any]:
-    """A setting with what it gives and costs for one task; shares are between 0 and 1."""
+    """A setting with its results and costs for one task; shares are between 0 and 1."""
     method, forecast = one.method, one.forecast
     return {
         "rollouts": method.rollouts,

@@ -1,4 +1,4 @@
-"""What a setting would give and cost: the simulator over a grid of settings, and the best under a limit."""
+"""Forecast success and cost over a grid of settings, and find the best setting within a budget."""
 
 import itertools
 import math
@@ -11,7 +11,7 @@ from tournament.bracket import plan_rounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one model call of a kind costs."""
+    """The cost of one model call of a kind."""
 
     tokens: float = 0.0
     usd: float = 0.0
@@ -20,15 +20,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What the parts of a run cost.
+    """The costs of a run's parts.
 
     Attributes:
-        steps: of a rollout, by heat; the last value holds for later heats, the first for rollouts without context.
-        step: one step of an agent, its command included.
-        rollout: what a rollout costs besides its steps: starting and preparing a sandbox, running the tests.
+        steps: steps per rollout, by heat; the last value applies to later heats, the first to rollouts without context.
+        step: one step of an agent, including its command.
+        rollout: fixed cost of a rollout: starting and preparing a sandbox, running the tests.
         summary: the summary of one rollout.
         vote: one vote.
-        workers: rollouts at the same time.
+        workers: rollouts running at the same time.
     """
 
     steps: tuple[float, ...]
@@ -40,8 +40,8 @@ class Prices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """Ceilings for one task; None means no limit."""
+class TaskLimits:
+    """Limits for one task; None means no limit."""
 
     calls: float | None = None
     tokens: float | None = None
@@ -51,12 +51,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """A setting with what it gives and costs for one task.
+    """A setting with its results and costs for one task.
 
     Attributes:
-        seconds: rollouts in rows of `workers`, then a summary, then the tournament's rounds with all votes of a round
-            at once.
-        within: whether the budget allows it.
+        seconds: rollouts in batches of `workers`, then a summary, then the tournament's rounds with all votes of a
+            round at once.
+        within: whether it is within the budget.
     """
 
     method: Method
@@ -76,7 +76,16 @@ def settings(
     votes: Sequence[int],
     iterations: Sequence[int],
 ) -> list[Method]:
-    """All different combinations that make sense: no more kept than there are, and K only where a heat follows."""
+    """All distinct combinations that make sense: K at most N, and K varied only if another heat follows.
+
+    Args:
+        base: supplies the remaining settings.
+        rollouts: values of N.
+        select_k: values of K.
+        group_size: values of G.
+        votes: values of V.
+        iterations: values of T.
+    """
     found: dict[Method, None] = {}
     for n, k, g, v, t in itertools.product(rollouts, select_k, group_size, votes, iterations):
         if t > 1 and k > n:
@@ -87,19 +96,29 @@ def settings(
 
 
 def outlooks(
-    methods: Sequence[Method], world: World, prices: Prices, budget: Budget, *, tasks: int = 1000, seed: int = 0
+    methods: Sequence[Method], world: World, prices: Prices, budget: TaskLimits, *, tasks: int = 1000, seed: int = 0
 ) -> Iterator[Outlook]:
-    """Simulate each setting on the same tasks."""
+    """Simulate each setting on the same tasks.
+
+    Args:
+        methods: the settings.
+        world: the model and its tasks.
+        prices: costs of a run's parts.
+        budget: limits for one task.
+        tasks: number of tasks to simulate.
+        seed: seed of the simulation.
+    """
     for method in methods:
         forecast = Simulation(method, world, seed).run(tasks)
         yield _outlook(method, forecast, prices, budget)
 
 
 def best(found: Sequence[Outlook], tasks: int) -> Outlook | None:
-    """The cheapest of the settings within the budget that are as good as the best, up to one standard error.
+    """The cheapest setting within the budget that is as good as the best, up to one standard error.
 
     Args:
-        tasks: how many were simulated.
+        found: the simulated settings.
+        tasks: number of tasks that were simulated.
     """
     allowed = [one for one in found if one.within]
     if not allowed:
@@ -109,7 +128,7 @@ def best(found: Sequence[Outlook], tasks: int) -> Outlook | None:
     return min((one for one in allowed if one.forecast.final >= top - error), key=lambda one: (one.usd, one.calls))
 
 
-def _outlook(method: Method, forecast: Forecast, prices: Prices, budget: Budget) -> Outlook:
+def _outlook(method: Method, forecast: Forecast, prices: Prices, budget: TaskLimits) -> Outlook:
     steps = [_steps(method, prices, heat) for heat in range(method.iterations)]
     ran, summaries, votes = method.rollouts * sum(steps), forecast.rollouts, forecast.votes
     parts = ((ran, prices.step), (summaries, prices.rollout), (summaries, prices.summary), (votes, prices.vote))
@@ -133,7 +152,7 @@ def _steps(method: Method, prices: Prices, heat: int) -> float:
 
 
 def _seconds(method: Method, prices: Prices, heat: int, steps: float, waves: float) -> float:
-    """Of one heat: rollouts in rows, a summary, and rounds of matches whose votes come in waves."""
+    """Seconds for one heat: rollouts in batches, a summary, and rounds of matches whose votes come in waves."""
     last = heat == method.iterations - 1
     entrants = method.rollouts + (method.keep and last) * method.select_k * heat
     rounds = len(plan_rounds(entrants, method.group_size, 1 if last else method.select_k))

@@ -1,13 +1,13 @@
-"""The paper's setting in the simulator, its figures beside ours.
+"""Reproduce the paper's setting in the simulator, with its figures beside ours.
 
-Source of all figures: arXiv:2604.16529. Taken as inputs: the first heat's pass rate, the judge's accuracy on mixed
-groups, the success of refined rollouts by passing summaries in the context, and how polarised the tasks are. For the
-last the paper counts three things of Opus on SWE-bench Verified: 73 of 500 tasks are solved by no rollout of the first
-heat, 94 by none of the refined heat, and 141 more than before by all 16. They fix three numbers: the share of tasks
-that are never solved afresh, the concentration of the others, and that of refined rollouts. Gemini's row takes these
-over. Of Terminal-Bench no such counts are known; there a beta distribution alone is taken, as concentrated as Opus's 73
-would make it, because it agrees with what the paper kept (Sel-K), which is thus no prediction in those rows. Everything
-else in the table is simulated.
+Source of all figures: arXiv:2604.16529. Inputs are the first heat's pass rate, the judge's accuracy on mixed groups,
+the success of refined rollouts by number of passing summaries in the context, and how polarised the tasks are. For the
+latter, the paper gives three counts for Opus on SWE-bench Verified: 73 of 500 tasks are solved by no rollout of the
+first heat, 94 by none of the refined heat, and 141 more than before by all 16. They determine three parameters: the
+share of tasks that are never solved afresh, the concentration of the others, and that of refined rollouts. Gemini's row
+reuses them. For Terminal-Bench no such counts are known. A plain beta distribution is used there, as concentrated as
+Opus's 73 would make it, because it agrees with the paper's Sel-K, which is therefore not a prediction in those rows.
+Everything else in the table is simulated.
 """
 
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ GEMINI_REFINED = (0.006, 0.369, 0.384, 0.870, 0.998)
 Range = tuple[tuple[float, float], tuple[float, float]]
 SWE_BENCH: Range = ((0.61, 0.48), (0.67, 0.62))
 TERMINAL_BENCH: Range = ((0.78, 0.76), (0.82, 0.78))
-"""The judge's accuracy in the first and the refined heat: the ends of what the paper gives for all models together."""
+"""The judge's accuracy in the first and the refined heat: the range that the paper gives for all models together."""
 _OPUS, _TASKS, _UNSOLVED, _UNSOLVED_REFINED, _MORE_UNANIMOUS = 0.7094, 500, 73, 94, 141
 _UNSOLVABLE = 0.136
-"""Share of tasks that Opus never solves afresh: with it and a refined concentration of 0.7, 94 and 141 come out."""
+"""Share of tasks that Opus never solves afresh; with it and a refined concentration of 0.7, 94 and 141 result."""
 
 
 def usual_unsolvable(mean: float) -> float:
-    """Share of tasks never solved afresh: as large a part of all failures as for Opus on SWE-bench Verified."""
+    """Share of tasks never solved afresh: the same fraction of all failures as for Opus on SWE-bench Verified."""
     return (1 - mean) * _UNSOLVABLE / (1 - _OPUS)
 
 
 def usual_concentration() -> float:
-    """Concentration of the pass rates of the tasks that Opus does solve on SWE-bench Verified."""
+    """Concentration of the pass rates of the tasks that Opus can solve on SWE-bench Verified."""
     solvable = 1 - _UNSOLVABLE
     return concentration_for(_OPUS / solvable, (_UNSOLVED / _TASKS - _UNSOLVABLE) / solvable)
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What the paper reports for one model on one benchmark, in per cent, and the inputs of its simulation."""
+    """The paper's figures for one model on one benchmark, in per cent, and the inputs of its simulation."""
 
     model: str
     benchmark: str
@@ -54,7 +54,7 @@ class Reported:
         """The simulator's inputs.
 
         Args:
-            place: of the judge's accuracy between the ends of the paper's range, 0 to 1.
+            place: position of the judge's accuracy within the paper's range, from 0 to 1.
         """
         low, high = self.accuracy
         counted, mean = self.accuracy is SWE_BENCH, self.first_heat / 100
@@ -76,10 +76,11 @@ REPORTED = (
 
 
 def reproduce_paper(tasks: int = 3000, seed: int = 0) -> str:
-    """A Markdown table of the paper's figures and the simulation's, in per cent, and what it says of polarisation.
+    """A Markdown table of the paper's and the simulated figures, in per cent, with the polarisation figures below.
 
     Args:
-        tasks: simulated per row and accuracy.
+        tasks: tasks simulated per row and accuracy.
+        seed: seed of the simulation.
     """
     lines = [
         "| model, benchmark | Iter 0 | Sel-K paper | simulated | Iter 1 paper | simulated | Final paper | simulated "

@@ -1,8 +1,8 @@
-"""The whole method on dice: what N, K, G, V and T would give, before anything is spent.
+"""A Monte Carlo simulation of the whole method: what N, K, G, V and T would achieve, before spending anything.
 
-A task is a chance of passing, drawn from a beta distribution or measured. A rollout is a toss of it, a refined one of
-a chance that depends on how much of its refinement context passes. Tournaments are played with the bracket and the
-counting of votes that real ones use.
+A task is a pass probability, measured or drawn from a beta distribution. A rollout is a draw with that probability; for
+a refined rollout, the probability depends on how much of its refinement context passes. Tournaments use the same
+bracket and vote counting as real ones.
 """
 
 import math
@@ -26,10 +26,10 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """The method's settings; N, K, G, V, T as everywhere.
+    """The method's settings, with the usual N, K, G, V, T.
 
     Attributes:
-        early_stop: stop a match when its winner cannot change.
+        early_stop: stop a match once its winner cannot change.
         fresh_share: share of a later heat's rollouts that get no refinement context.
         keep: the kept candidates of earlier heats play in the final tournament.
     """
@@ -46,18 +46,18 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is known of a model on a kind of tasks.
+    """What is known about a model on a kind of task.
 
     Attributes:
         mean: share of fresh rollouts that pass.
-        concentration: alpha + beta of the tasks' beta distribution; small is polarised.
-        unsolvable: share of tasks that no fresh rollout passes; the beta distribution is of the others.
-        accuracy: by heat, share of groups of two with one passing candidate that 8 votes decide rightly; the last
-            value holds for later heats.
+        concentration: alpha + beta of the tasks' beta distribution; small values mean polarised tasks.
+        unsolvable: share of tasks that no fresh rollout passes; the beta distribution describes the others.
+        accuracy: by heat, share of pairs with one passing candidate that 8 votes decide correctly; the last value
+            applies to later heats.
         noise: standard deviation, in logits, of the error that all votes of a match share.
-        refined: chance of a refined rollout by the share of its context that passes, at equal distances from 0 to 1.
+        refined: pass probability of a refined rollout, tabulated at equidistant shares of passing context from 0 to 1.
         refined_concentration: like `concentration`, around the value of `refined`.
-        rates: measured chances to draw tasks from, in place of the beta distribution.
+        rates: measured pass probabilities to draw tasks from, in place of the beta distribution.
     """
 
     mean: float
@@ -72,17 +72,17 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Means over the simulated tasks, shares between 0 and 1.
+    """Means over the simulated tasks; shares are between 0 and 1.
 
     Attributes:
-        heats: mean of each heat's rollouts that pass.
+        heats: share of rollouts that pass, by heat.
         oracle: share of tasks with a passing rollout, by heat.
-        unanimous: share of tasks of which every rollout passes, by heat.
-        selected: mean of the K kept after each heat but the last.
-        first: passes of the candidate that RTV alone would return after the first heat.
-        final: passes of the candidate returned at the end.
-        rollouts, votes: per task.
-        waves: how many times after one another votes were asked for, per match.
+        unanimous: share of tasks with only passing rollouts, by heat.
+        selected: share of the K kept candidates that pass, after each heat but the last.
+        first: share of tasks on which the choice of RTV alone, after the first heat, passes.
+        final: share of tasks on which the final choice passes.
+        rollouts, votes: number per task.
+        waves: number of sequential waves of votes, per match.
     """
 
     heats: tuple[float, ...]
@@ -112,12 +112,12 @@ class _Sums:
 
 @dataclass(slots=True)
 class Simulation:
-    """Plays tasks.
+    """Simulates tasks.
 
     Args:
-        method: settings.
+        method: the settings.
         world: the model and its tasks.
-        seed: of all dice.
+        seed: seed of all random draws.
     """
 
     method: Method
@@ -129,7 +129,7 @@ class Simulation:
     _drawn: Counter[float] = field(init=False, default_factory=Counter)
     _even: dict[tuple[int, int], list[float]] = field(init=False, default_factory=dict)
     _waves: list[int] = field(init=False, default_factory=lambda: [0, 0])
-    """Of all matches played, and how many these were."""
+    """Total waves of votes, and number of matches played."""
 
     def __post_init__(self) -> None:
         self._rng = random.Random(self.seed)
@@ -137,7 +137,7 @@ class Simulation:
         self._field = [Candidate(id=str(index), summary="") for index in range(most)]
 
     def run(self, tasks: int) -> Forecast:
-        """Simulate this many tasks."""
+        """Simulate this number of tasks."""
         heats = self.method.iterations
         sums = _Sums([0.0] * heats, [0.0] * heats, [0.0] * heats, [0.0] * (heats - 1))
         for chance in self._chances(tasks):
@@ -180,7 +180,7 @@ class Simulation:
         sums.votes += votes
 
     def _chances(self, tasks: int) -> list[float]:
-        """One chance for each task, spread evenly over the distribution, so that few tasks show it well."""
+        """One probability per task, spread evenly over the distribution, so that few tasks represent it well."""
         world = self.world
         if world.rates:
             ordered = sorted(world.rates)
@@ -205,7 +205,7 @@ class Simulation:
         return [self._rng.random() < (fresh if index < unread else chance) for index in range(count)]
 
     def _refined_chance(self, share: float) -> float:
-        """Spread evenly over the distribution as well, tasks with equal contexts one after another."""
+        """A pass probability, spread evenly over the distribution for each share of passing context."""
         pool = self._pools.setdefault(share, [])
         if not pool:
             mean = _between(self.world.refined, share)
@@ -214,10 +214,10 @@ class Simulation:
         return pool[int(self._drawn[share] * GOLDEN % 1 * POOL)]
 
     def _select(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], float]:
-        """Who is kept, as outcomes, and how many votes it took.
+        """The outcomes of the kept candidates, and the number of votes it took.
 
-        Where all pass or none does, only the votes are open; their mean over the first such fields is taken for the
-        others.
+        If all candidates pass, or none does, only the number of votes is open; the mean over the first such fields is
+        reused for the others.
         """
         if any(passed) and not all(passed):
             return self._play(passed, keep, heat)
@@ -257,7 +257,7 @@ class Simulation:
 
 @lru_cache(maxsize=64)
 def _names(size: int) -> tuple[str, ...]:
-    """Contestants of a match, the one that wins ties first."""
+    """Contestants of a match, with the one that wins ties first."""
     return tuple(map(str, range(size)))
 
 
@@ -277,7 +277,7 @@ def _rules(sizes: tuple[int, int]) -> Rules:
 
 
 def _between(table: Sequence[float], share: float) -> float:
-    """Interpolate a table given at equal distances from 0 to 1."""
+    """Interpolate in a table given at equidistant points from 0 to 1."""
     place = share * (len(table) - 1)
     low = min(int(place), len(table) - 2)
     return table[low] + (table[low + 1] - table[low]) * (place - low)

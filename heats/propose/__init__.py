@@ -1,4 +1,4 @@
-"""From a verified patch to a branch and a pull request, without running or touching anything of the user's.
+"""Turn a verified patch into a branch and a pull request, without running or touching anything of the user's.
 
-`steps.propose` does it; `proposal` says what is proposed and `config` what can be set.
+`steps.propose` does the work; `proposal` defines what is proposed, and `config` the settings.
 """

@@ -1,4 +1,4 @@
-"""What else was tried and how the choice fell, as facts small enough for a pull request."""
+"""The alternatives that were tried and how the choice was made, as facts small enough for a pull request."""
 
 from pydantic import Field
 
@@ -11,8 +11,8 @@ from tournament.base import Decision, Match
 from tournament.reasons import resolved, tally
 
 
-class Attempt(Record):
-    """One rollout. `did` is its own account of itself."""
+class TriedRollout(Record):
+    """One rollout. `did` is the rollout's own description of what it did."""
 
     id: str = Field(max_length=400)
     heat: int = Field(ge=0)
@@ -26,8 +26,8 @@ class Attempt(Record):
     selected: bool = False
 
 
-class Contest(Record):
-    """One match of the chosen rollout. `tally` counts votes by rollout, `reason` is one judge's."""
+class PlayedMatch(Record):
+    """One match of the chosen rollout. `tally` counts votes by rollout; `reason` is from one judge."""
 
     heat: int = Field(ge=0)
     match: str = Field(max_length=200)
@@ -39,16 +39,16 @@ class Contest(Record):
     reason: str = Field("", max_length=400)
 
 
-def read_attempts(task: TaskFacts) -> tuple[Attempt, ...]:
-    """Every rollout, in order; the kept and the chosen ones first, so that these are never left out."""
+def read_attempts(task: TaskFacts) -> tuple[TriedRollout, ...]:
+    """Every rollout, in order, except that kept and selected ones come first, so that they are never left out."""
     found = [_attempt(task, heat, one) for heat, heat_facts in enumerate(task.heats) for one in heat_facts]
     return tuple(sorted(found, key=lambda one: not (one.kept or one.selected)))
 
 
-def _attempt(task: TaskFacts, heat: int, one: RolloutFacts) -> Attempt:
+def _attempt(task: TaskFacts, heat: int, one: RolloutFacts) -> TriedRollout:
     summary = task.store.rollout(one.id).summary() if one.outcome is not None else None
     told = (summary.progress or summary.problem) if summary is not None else ""
-    return Attempt(
+    return TriedRollout(
         id=one.id,
         heat=heat,
         ending=say.ending(one.outcome.exit) if one.outcome is not None else "not finished",
@@ -62,7 +62,7 @@ def _attempt(task: TaskFacts, heat: int, one: RolloutFacts) -> Attempt:
     )
 
 
-def read_contests(task: TaskFacts, rollout: str) -> tuple[Contest, ...]:
+def read_contests(task: TaskFacts, rollout: str) -> tuple[PlayedMatch, ...]:
     """The matches that a rollout played."""
     return tuple(
         _contest(heat, match, rollout)
@@ -72,10 +72,10 @@ def read_contests(task: TaskFacts, rollout: str) -> tuple[Contest, ...]:
     )
 
 
-def _contest(heat: int, match: Match, rollout: str) -> Contest:
+def _contest(heat: int, match: Match, rollout: str) -> PlayedMatch:
     unheard, count = match.decided_by == "unheard", tally(match)
     telling = (resolved(vote) for vote in match.votes if (unheard or vote.choice == match.winner) and vote.reason)
-    return Contest(
+    return PlayedMatch(
         heat=heat,
         match=one_line(match.id),
         rivals=tuple(one for one in match.contestants if one != rollout)[:64],

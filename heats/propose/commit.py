@@ -1,4 +1,4 @@
-"""A patch becomes a commit, and a commit a branch, while every work tree stays as it is."""
+"""Turn a patch into a commit, and a commit into a branch, without touching any work tree."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from envs.base import Patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.config import read_author
 from heats.propose.git import Git, complaint, hand_over
-from heats.propose.rules import Change
+from heats.propose.rules import FileChange
 
 _IDENT = re.compile(r"^(.*) <(.*)> \d+ [+-]\d{4}$")
 
@@ -19,8 +19,8 @@ class Source:
 
     Attributes:
         base: full id of the commit that the patch applies to.
-        onto: full id of the commit that it is merged onto; the base itself when it is not.
-        author: `Name <email>`; git's own when empty.
+        onto: full id of the commit to merge the patch onto; equal to `base` for no merge.
+        author: `Name <email>`; if empty, git's own.
     """
 
     patch: Patch
@@ -32,20 +32,25 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit made from a patch; `id` is in the user's repository only once a branch was set to it."""
+    """A commit made from a patch; it exists in the user's repository only once a branch points to it."""
 
     id: str
     tree: str
     parent: str
-    changes: tuple[Change, ...]
+    changes: tuple[FileChange, ...]
 
 
 def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
     """Make the commit in the scratch repository.
 
+    Args:
+        user: the user's repository.
+        scratch: scratch repository that borrows the user's objects.
+        source: patch, base, message and author.
+
     Raises:
         PatchRefused: the patch does not apply, changes nothing, or conflicts.
-        UsageError: nobody is known as its author.
+        UsageError: the author is unknown.
     """
     who = _identity(user, source.author)
     scratch.run("read-tree", source.base)
@@ -58,7 +63,7 @@ def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
         tree, parent = _merge(scratch, source.onto, between), source.onto
     changes = tuple(_changes(scratch, parent, tree))
     if not changes:
-        raise PatchRefused(f"the patch changes nothing: {parent[:12]} has it already")
+        raise PatchRefused(f"the patch changes nothing: {parent[:12]} already contains it")
     return Commit(_commit_tree(scratch, tree, parent, source.message, who), tree, parent, changes)
 
 
@@ -82,16 +87,16 @@ def _merge(scratch: Git, onto: str, commit: str) -> str:
     return tree
 
 
-def _changes(scratch: Git, old: str, new: str) -> Iterator[Change]:
+def _changes(scratch: Git, old: str, new: str) -> Iterator[FileChange]:
     flags = ("-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv", "--raw", "--numstat")
     fields = scratch.run("diff-tree", *flags, old, new).stdout.split(b"\0")
     pairs, at = [], 0
-    while fields[at].startswith(b":"):  # a path may start with anything, so the list is read in step
+    while fields[at].startswith(b":"):  # a path may start with anything, so the fields are read in step
         pairs.append((fields[at].decode().lstrip(":").split(" "), fields[at + 1]))
         at += 2
     binary = {field.split(b"\t", 2)[2] for field in fields[at:] if field.startswith(b"-\t-\t")}
     for (old_mode, new_mode, *_), path in pairs:
-        yield Change(path, old_mode, new_mode, path in binary)
+        yield FileChange(path, old_mode, new_mode, path in binary)
 
 
 def _identity(user: Git, author: str) -> dict[str, str]:
@@ -110,17 +115,23 @@ def _identity(user: Git, author: str) -> dict[str, str]:
 
 
 def check_branch(user: Git, name: str) -> None:
-    """Refuse what is no branch name.
+    """Refuse an invalid branch name.
 
     Raises:
         UsageError
     """
     if name.startswith("-") or user.run("check-ref-format", f"refs/heads/{name}", ok=(0, 1, 129)).code:
-        raise UsageError(f"--branch: {name!r} is no name for a branch")
+        raise UsageError(f"--branch: {name!r} is not a valid branch name")
 
 
 def present(user: Git, name: str, commit: Commit) -> str | None:
-    """The branch's commit when it is the same change on the same parent already."""
+    """The branch's tip, if it already makes the same change on the same parent; else None.
+
+    Args:
+        user: the user's repository.
+        name: name of the branch.
+        commit: the commit to look for.
+    """
     tip = user.find(f"refs/heads/{name}")
     if tip is None:
         return None
@@ -129,10 +140,18 @@ def present(user: Git, name: str, commit: Commit) -> str | None:
 
 
 def check_free(user: Git, name: str, *, force: bool) -> str:
-    """The id that the branch has now; only zeros when there is no such branch.
+    """Check that a branch may be created or replaced.
+
+    Args:
+        user: the user's repository.
+        name: name of the branch.
+        force: allow replacing an existing branch.
+
+    Returns:
+        The branch's current tip; all zeros if it does not exist.
 
     Raises:
-        UsageError: it exists and `force` is not given, or it is checked out somewhere.
+        UsageError: it exists and `force` is not set, or it is checked out somewhere.
     """
     tip = user.find(f"refs/heads/{name}")
     lines = user.run("worktree", "list", "--porcelain").text.splitlines()
@@ -146,20 +165,33 @@ def check_free(user: Git, name: str, *, force: bool) -> str:
 
 
 def set_branch(user: Git, scratch: Git, name: str, commit: str, before: str) -> None:
-    """Copy the commit's objects, then make or move the branch, if it still is where it was.
+    """Copy the commit's objects, then create or move the branch unless it has changed in the meantime.
+
+    Args:
+        user: the user's repository.
+        scratch: scratch repository with the commit.
+        name: name of the branch.
+        commit: full id of the commit.
+        before: expected current tip; all zeros if the branch must not exist.
 
     Raises:
-        GitFailed: it is not, or another branch is in its way.
+        GitFailed: the branch has changed, or another branch is in its way.
     """
     hand_over(scratch, user)
     user.run("update-ref", "-m", "heats propose", f"refs/heads/{name}", commit, before)
 
 
 def moved(user: Git, base: str, head: str) -> str | None:
-    """What to say when HEAD is no longer the run's base."""
+    """A note for the user if HEAD is no longer the run's base; else None.
+
+    Args:
+        user: the user's repository.
+        base: full id of the run's base commit.
+        head: full id of HEAD.
+    """
     if head == base:
         return None
     if user.run("merge-base", "--is-ancestor", base, head, ok=(0, 1)).code:
-        return f"HEAD does not contain the run's base {base[:12]} (any more); the branch starts from that base"
+        return f"HEAD does not contain the run's base {base[:12]} ; the branch starts from that base"
     count = user.run("rev-list", "--count", f"{base}..{head}").text
     return f"HEAD is {count} commit(s) ahead of the run's base {base[:12]}; --onto HEAD merges the patch onto it"

@@ -1,4 +1,4 @@
-"""What can be set about a proposal: who made it, what it is called and what it may touch."""
+"""Settings of a proposal: its author, its names, and what it may change."""
 
 import re
 from typing import Self
@@ -14,24 +14,25 @@ _AUTHOR = re.compile(r"^([^<>\n\0]*[^<>\n\0\s])\s+<([^<>\s]+@[^<>\s]+)>$")
 
 
 class ProposeConfig(Config):
-    """What `heats propose` writes where. Templates are Jinja2; their variables are plain text on one line.
+    """Contents and rules of `heats propose`. Templates are Jinja2; their variables are single lines of plain text.
 
     Attributes:
-        branch: template of the branch's name; `task`, `patch` (first 8 digits of its digest), `run`, `rollout`.
-        title: template of the commit's subject and the pull request's title; `issue` is the first line of the issue.
-        message: template of the rest of the commit message.
-        author: `Name <email>`; git's own user.name and user.email when empty.
+        branch: template for the branch name; variables are `task`, `patch` (first 8 digits of its digest), `run` and
+            `rollout`.
+        title: template for the commit's subject and the pull request's title; `issue` is the first line of the issue.
+        message: template for the rest of the commit message.
+        author: `Name <email>`; if empty, git's own user.name and user.email.
         remote: the remote to push to.
-        base_branch: branch that the pull request goes into; the repository's default branch when empty.
-        draft: open pull requests as drafts; those of patches that are not verified, or show signs of tampering, always
-            are.
-        protected: further patterns of files that a patch must not change, such as `deploy/` or `*.tf`.
+        base_branch: branch that the pull request targets; if empty, the repository's default branch.
+        draft: open pull requests as drafts. Patches that are not verified, or show signs of tampering, always become
+            drafts.
+        protected: additional patterns of files that a patch must not change, such as `deploy/` or `*.tf`.
         allow_ci: propose patches that change CI files and hooks.
         allow_lock_files: propose patches that change lock files.
         allow_build: propose patches that change what builds the project or steers its tests, such as `Makefile`,
             `package.json`, `setup.py` and `conftest.py`.
-        allow_paths: patterns of files that every patch may change, whatever the rules say.
-        api_url: GitHub's API; GITHUB_API_URL, else https://api.github.com when empty.
+        allow_paths: patterns of files that every patch may change, regardless of the rules.
+        api_url: URL of GitHub's API; if empty, GITHUB_API_URL, else https://api.github.com.
     """
 
     branch: str = "heats/{{ task }}"
@@ -61,10 +62,10 @@ class ProposeConfig(Config):
 
 
 def read_author(text: str) -> tuple[str, str]:
-    """Name and address of `Name <email>`.
+    """Name and address from `Name <email>`.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: invalid format.
     """
     found = _AUTHOR.match(text.strip())
     if found is None:
@@ -73,10 +74,10 @@ def read_author(text: str) -> tuple[str, str]:
 
 
 def filled(template: str, variables: dict[str, object]) -> str:
-    """A template with its variables put in, without blanks around it.
+    """Render a template, stripped of surrounding white space.
 
     Raises:
-        UsageError: it asks of a variable what that does not have.
+        UsageError: it uses an attribute that a variable does not have.
     """
     try:
         return fill(template, **variables).strip()

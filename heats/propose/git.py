@@ -1,7 +1,7 @@
-"""git in the user's repository, and in a scratch one beside it that has no configuration, hooks or attributes at all.
+"""git in the user's repository, and in a scratch repository without any configuration, hooks or attributes.
 
-A patch is applied and committed in the scratch repository, which only borrows the user's objects. The user's own gets
-the finished objects and one reference; its work trees, index and HEAD are never opened.
+A patch is applied and committed in the scratch repository, which only borrows the user's objects. The user's repository
+receives the finished objects and one reference; its work trees, index and HEAD are never opened.
 """
 
 import re
@@ -30,7 +30,7 @@ _BARE_OF_CONFIG = {
     "HOME": "/nonexistent",
     "XDG_CONFIG_HOME": "/nonexistent",
 }
-_PATIENCE = {"GIT_HTTP_LOW_SPEED_LIMIT": "100", "GIT_HTTP_LOW_SPEED_TIME": "60"}  # bytes a second, seconds
+_PATIENCE = {"GIT_HTTP_LOW_SPEED_LIMIT": "100", "GIT_HTTP_LOW_SPEED_TIME": "60"}  # bytes per second, seconds
 _PASSWORD = re.compile(r"(://)[^/@\s]+@")
 
 
@@ -40,7 +40,7 @@ class GitFailed(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What a git command gave."""
+    """The result of a git command."""
 
     code: int
     stdout: bytes
@@ -48,13 +48,13 @@ class Output:
 
     @property
     def text(self) -> str:
-        """Standard output as text, without the last line end."""
+        """Standard output as text, without the last line ending."""
         return self.stdout.decode("utf-8", "surrogateescape").removesuffix("\n")
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """One repository. `environment` is laid over the process's own for every command."""
+    """One repository. `environment` is added to the process's own environment for every command."""
 
     repo: git.Repo
     environment: Mapping[str, str] = field(default_factory=lambda: dict(_LOCAL))
@@ -66,13 +66,16 @@ class Git:
         env: Mapping[str, str] | None = None,
         ok: Sequence[int] = (0,),
     ) -> Output:
-        """One git command, with what could run foreign code switched off.
+        """Run one git command, with everything that could run foreign code disabled.
 
         Args:
-            ok: exit codes that are results.
+            arguments: the command's arguments.
+            stdin: standard input.
+            env: additional environment variables.
+            ok: accepted exit codes.
 
         Raises:
-            GitFailed: another exit code.
+            GitFailed: any other exit code.
             PreflightFailed: git is not installed.
         """
         command = ["git", *_SAFE, f"--git-dir={self.repo.git_dir}", *arguments]
@@ -97,7 +100,7 @@ class Git:
         return output
 
     def find(self, name: str) -> str | None:
-        """Full id of the commit that a name stands for, if there is one."""
+        """Full id of the commit that a name refers to; None if there is none."""
         output = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", ok=(0, 1, 128))
         if "dubious ownership" in output.stderr:
             raise GitFailed(f"git rev-parse: {complaint(output)}")
@@ -115,7 +118,7 @@ def complaint(output: Output) -> str:
 
 
 def without_password(text: str) -> str:
-    """Text in which no URL carries a user name or a password."""
+    """Remove user names and passwords from URLs in a text."""
     return _PASSWORD.sub(r"\1", text)
 
 
@@ -128,10 +131,10 @@ def _repository(path: Path) -> git.Repo:
 
 @contextmanager
 def user_repository(path: Path) -> Iterator[Git]:
-    """The user's repository: a work tree or a folder in it, a linked work tree, or a bare one.
+    """Open the user's repository: a work tree or a folder in it, a linked work tree, or a bare repository.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no repository.
     """
     try:
         repo = _repository(path.expanduser())
@@ -145,11 +148,11 @@ def user_repository(path: Path) -> Iterator[Git]:
 
 @contextmanager
 def scratch_repository(user: Git) -> Iterator[Git]:
-    """An empty repository that reads the user's objects and keeps its own; gone afterwards."""
+    """Open an empty temporary repository that reads the user's objects and stores its own."""
     paths = ("--git-path", "objects", "--git-path", "shallow")
     shape, *found = user.run("rev-parse", "--show-object-format", *paths).text.split("\n")
     if len(found) != 2:
-        raise UsageError("--repo: a path with a line end in it cannot be used")
+        raise UsageError("--repo: the path must not contain a newline")
     objects, shallow = (Path(user.repo.git_dir, path).resolve() for path in found)
     with tempfile.TemporaryDirectory(prefix="heats-propose-") as folder:
         place = Path(folder, "scratch.git")
@@ -165,7 +168,7 @@ def scratch_repository(user: Git) -> Iterator[Git]:
 
 
 def hand_over(scratch: Git, user: Git) -> None:
-    """Copy what was made in the scratch repository to the user's objects."""
+    """Copy the objects created in the scratch repository to the user's repository."""
     made = Path(scratch.repo.git_dir, "objects")
     names = [f"{folder.name}{file.name}" for folder in made.glob("??") for file in folder.iterdir()]
     pack = scratch.run("pack-objects", "-q", "--stdout", "--threads=1", stdin="".join(f"{n}\n" for n in names).encode())
@@ -173,5 +176,5 @@ def hand_over(scratch: Git, user: Git) -> None:
 
 
 def over_the_network(user: Git) -> Git:
-    """The same repository for commands that speak to a remote, by the protocols that people use."""
+    """The same repository, for commands that talk to a remote over the common protocols."""
     return Git(user.repo, {**_QUIET, **_PATIENCE, "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh"})

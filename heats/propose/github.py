@@ -1,4 +1,4 @@
-"""GitHub's API, as much of it as a pull request needs. The token goes into one header and nowhere else."""
+"""The part of GitHub's API that a pull request needs. The token is sent in one header and nowhere else."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _LARGEST_REPLY = 8 << 20
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request; `created` is False for one that was open already."""
+    """A pull request; `created` is False if it was already open."""
 
     number: int
     url: str
@@ -38,7 +38,7 @@ class GitHub:
     token: str = field(repr=False)
 
     def default_branch(self) -> str:
-        """The branch that pull requests go into."""
+        """The default target branch of pull requests."""
         return str(self._call("GET", "").get("default_branch") or "main")
 
     def find(self, head: str) -> PullRequest | None:
@@ -75,12 +75,12 @@ class GitHub:
         except (OSError, HTTPException, ValueError, RecursionError) as error:
             reason = getattr(error, "reason", None) or error
             raise RemoteFailed(
-                f"{what}: no usable answer ({one_line(str(reason))}); the same command tries again"
+                f"{what}: unusable answer ({one_line(str(reason))}); run the same command to try again"
             ) from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An API that sends elsewhere is not followed: the request carries a token."""
+    """Refuses redirects: requests carry a token."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -95,11 +95,13 @@ def _refusal(error: urllib.error.HTTPError, token: str) -> str:
         said = ""
     hints = {
         401: "the token is not valid",
-        403: "the token may not do this, or the rate limit is reached",
-        404: "no such repository, or the token does not see it",
-        422: "GitHub does not take it as given",
+        403: "the token lacks permission, or the rate limit is reached",
+        404: "the repository does not exist, or the token cannot see it",
+        422: "GitHub rejected the request",
     }
-    hint = hints.get(error.code, "a redirect is not followed" if 300 <= error.code < 400 else "")
+    hint = hints.get(
+        error.code, "GitHub answered with a redirect, which is not followed" if 300 <= error.code < 400 else ""
+    )
     text = f"{error.code} {hint}".strip() + (f" ({one_line(said, 300)})" if said else "")
     return text.replace(token, "***")
 
@@ -108,16 +110,16 @@ def _read_pull(reply: Any, *, created: bool) -> PullRequest:
     try:
         return PullRequest(int(reply["number"]), one_line(str(reply["html_url"]), 500), created)
     except (KeyError, TypeError, ValueError):
-        raise RemoteFailed("GitHub's answer describes no pull request") from None
+        raise RemoteFailed("GitHub's answer does not describe a pull request") from None
 
 
 def read_token() -> str:
-    """The token from the environment; empty when there is none."""
+    """The token from the environment; empty if there is none."""
     return next((os.environ[name].strip() for name in TOKEN_VARIABLES if os.environ.get(name, "").strip()), "")
 
 
 def find_api(api_url: str = "") -> str:
-    """The API's URL: as given, else GITHUB_API_URL, else GitHub's own.
+    """The API's URL: the given one, else GITHUB_API_URL, else GitHub's own.
 
     Raises:
         UsageError: it is not safe for a token.
@@ -127,12 +129,12 @@ def find_api(api_url: str = "") -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
         raise UsageError(f"--api-url: {one_line(api)} is not https")
     if parts.username or parts.password or parts.query:
-        raise UsageError("--api-url: give it without user, password and query")
+        raise UsageError("--api-url: must not contain a user, password or query")
     return api
 
 
 def push_token(remote: Remote, api_url: str = "") -> str:
-    """The token, if the remote is of the host that the API belongs to; a token goes nowhere else."""
+    """The token, if the remote is on the API's host; a token goes nowhere else."""
     token = read_token()
     return token if token and remote.takes_token and remote.host == _web_host(find_api(api_url)) else ""
 
@@ -142,15 +144,16 @@ def _web_host(api: str) -> str:
 
 
 def open_github(remote: Remote, *, api_url: str = "", slug: str = "") -> GitHub:
-    """The API for a remote.
+    """Open the API for a remote.
 
     Args:
-        api_url: GITHUB_API_URL, else GitHub's own, when empty.
-        slug: `owner/name` of the repository that gets the pull request; the remote's own when empty.
+        remote: the remote.
+        api_url: URL of the API; if empty, GITHUB_API_URL, else GitHub's own.
+        slug: `owner/name` of the repository that gets the pull request; if empty, the remote's own.
 
     Raises:
         PreflightFailed: there is no token.
-        UsageError: the URL is not safe for a token, or the remote is not of the host that the API belongs to.
+        UsageError: the URL is not safe for a token, or the remote is not on the API's host.
     """
     token = read_token()
     if not token:
@@ -159,7 +162,7 @@ def open_github(remote: Remote, *, api_url: str = "", slug: str = "") -> GitHub:
     host = _web_host(api)
     if not slug and (remote.host != host or not remote.slug):
         raise UsageError(
-            f"the remote {remote.name} is no repository of {host}: give --github-repo OWNER/NAME, "
+            f"the remote {remote.name} is not a repository on {host}: give --github-repo OWNER/NAME, "
             "and --api-url or GITHUB_API_URL for another server"
         )
     chosen = slug or remote.slug

@@ -1,4 +1,4 @@
-"""The last look at what leaves the machine: does it carry a secret of this process?"""
+"""The final check of everything that leaves the machine: does it contain a secret of this process?"""
 
 import base64
 import os
@@ -13,12 +13,13 @@ _SHORTEST = 12
 
 
 def check_leaks(outgoing: Mapping[str, bytes], environment: Mapping[str, str] | None = None) -> None:
-    """Refuse to send text in which the value of an environment variable with a secret's name occurs.
+    """Refuse to send text that contains the value of an environment variable with a secret's name.
 
-    Looked for as it is, reversed, and in base64, hexadecimal and URL encoding.
+    The value is searched as it is, reversed, and in base64, hexadecimal and URL encoding.
 
     Args:
-        outgoing: bytes by what they are (`the patch`).
+        outgoing: bytes by description (`the patch`).
+        environment: variables to check; None for this process's environment.
 
     Raises:
         PatchRefused: names the variable and where it was found, never its value.
@@ -33,7 +34,7 @@ def check_leaks(outgoing: Mapping[str, bytes], environment: Mapping[str, str] | 
 
 
 def _occurs(forms: Iterable[bytes], data: bytes) -> bool:
-    # Encoded text may be broken over lines, and a diff puts a sign before each.
+    # Encoded text may be wrapped, and a diff puts a sign before each line.
     joined = re.sub(rb"\r?\n[+\- ]?", b"", data)
     return any(form in data or form in joined for form in forms)
 
@@ -45,7 +46,8 @@ def _forms(value: bytes) -> Iterator[bytes]:
     yield value.hex().upper().encode()
     yield urllib.parse.quote_from_bytes(value, safe="").encode()
     for shift, lost in ((0, 0), (1, 2), (2, 3)):
-        # A run of bytes inside longer text shows in base64 in one of three ways, but for the characters at its ends.
+        # Depending on its offset, a run of bytes in a longer text has one of three base64 forms, except for the
+        # characters at its ends.
         encoded = base64.b64encode(b"\0" * shift + value)[lost:].rstrip(b"=")
         encoded = encoded[:-1] if (shift + len(value)) % 3 else encoded
         yield encoded

@@ -1,7 +1,7 @@
 """What is proposed: a patch, and the facts that its text is written from.
 
-A proposal is read from a run, or from a bundle: a directory with `proposal.json` and `patch.diff` and nothing else, by
-which a job without a token hands over to one with a token. A bundle is foreign data and holds no finished text.
+A proposal is read from a run or from a bundle: a directory that holds only `proposal.json` and `patch.diff`, with which
+a job without a token hands over to a job with one. A bundle is untrusted and contains no finished text.
 """
 
 import os
@@ -18,7 +18,7 @@ from envs.base import Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
 from envs.patches import STATE_MARK, PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
-from heats.propose.attempts import Attempt, Contest, read_attempts, read_contests
+from heats.propose.attempts import PlayedMatch, TriedRollout, read_attempts, read_contests
 from heats.report.decision import Decision, read_decision
 from heats.store.files import read_record, write_bytes, write_record
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, statement, task_ids
@@ -43,15 +43,15 @@ class Tests(Record):
 
 
 class Proposal(Record):
-    """The facts of one patch.
+    """The facts about one patch.
 
     Attributes:
-        issue: what was asked, as it was asked.
+        issue: the issue, verbatim.
         base_commit: commit that the patch applies to.
-        verified: what failed before now passes, nothing that passed fails, and this was confirmed.
-        passes: the same, but for the confirmation; `lacking` says why there is none, one line each.
-        same: other rollouts that made the same change.
-        omitted: rollouts and matches left out for their number.
+        verified: what failed now passes, nothing that passed fails, and this was confirmed.
+        passes: the same without confirmation; `lacking` says why it is missing, one line each.
+        same: number of other rollouts that made the same change.
+        omitted: number of rollouts and matches left out because there are too many.
     """
 
     version: Literal[1] = 1
@@ -72,8 +72,8 @@ class Proposal(Record):
     broken: Names = Field((), max_length=MAX_NAMES)
     still_failing: Names = Field((), max_length=MAX_NAMES)
     restored: Names = Field((), max_length=MAX_NAMES)
-    attempts: tuple[Attempt, ...] = Field((), max_length=MAX_NAMES)
-    contests: tuple[Contest, ...] = Field((), max_length=MAX_NAMES)
+    attempts: tuple[TriedRollout, ...] = Field((), max_length=MAX_NAMES)
+    contests: tuple[PlayedMatch, ...] = Field((), max_length=MAX_NAMES)
     same: int = Field(0, ge=0)
     omitted: int = Field(0, ge=0)
     usage: Usage = Usage()
@@ -81,19 +81,20 @@ class Proposal(Record):
 
 
 def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = None) -> tuple[Proposal, Patch]:
-    """The proposal of a run's patch.
+    """Read the proposal for a run's patch.
 
     Args:
-        task_id: needed where the run has several tasks.
-        rollout: another candidate than the one that was selected.
+        run: the run.
+        task_id: required if the run has several tasks.
+        rollout: propose this candidate instead of the selected one.
 
     Raises:
         UsageError: no such task or rollout, or the task is not finished.
-        PatchRefused: there is no patch, or its file is not what the run made.
+        PatchRefused: there is no patch, or its file was modified since the run.
     """
     task = read_task(run, _one_task(run, task_id))
     if task.result is None:
-        raise UsageError(f"task {one_line(task.id)} is not finished: run the same command again first")
+        raise UsageError(f"task {one_line(task.id)} is not finished: finish the run first")
     name = rollout or task.selected
     chosen = task.find(name)
     if rollout is not None and chosen is None:
@@ -103,11 +104,11 @@ def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = No
     patch = task.store.rollout(name).patch()
     known = task.result.patch_sha256 if name == task.selected else ""
     if chosen.outcome is None or (known and patch.sha256 != known):
-        raise PatchRefused(f"patch.diff of {name} is not what the run made; its digest differs")
+        raise PatchRefused(f"patch.diff of {name} was changed after the run; its digest differs")
     if not patch:
-        raise PatchRefused(f"{name} made no patch")
+        raise PatchRefused(f"{name} produced no patch")
     if patch.data.startswith(STATE_MARK.encode()):
-        raise PatchRefused("attempts at this task hand in the state of their sandbox, which is no patch")
+        raise PatchRefused("attempts at this task submit the end state of their sandbox, not a patch")
     return _facts(run, task, chosen, patch), patch
 
 
@@ -163,14 +164,14 @@ def _base(task: TaskFacts) -> str:
     kept = read_record(task.store.directory / "task.json", Task)
     found = (task.result.base_commit if task.result else "") or (kept.base_commit if kept else "")
     if not found:
-        raise PatchRefused("the run names no commit that its patches apply to, so there is none to branch from")
+        raise PatchRefused("the run does not record a base commit to branch from")
     return found
 
 
 def _reason(task: TaskFacts, chosen: RolloutFacts, evidence: Evidence | None) -> str:
     if task.result is not None and chosen.id == task.result.selected and task.result.detail:
         return task.result.detail
-    return evidence.reason if evidence is not None else "no tests were run on it"
+    return evidence.reason if evidence is not None else "no tests ran on it"
 
 
 def _tests(report: TestReport | None) -> Tests | None:
@@ -200,8 +201,13 @@ def is_bundle(directory: Path) -> bool:
 def write_bundle(directory: Path, proposal: Proposal, patch: Patch) -> None:
     """Write a bundle into an empty or new directory.
 
+    Args:
+        directory: the directory.
+        proposal: facts about the patch.
+        patch: the patch.
+
     Raises:
-        UsageError: the directory holds something else.
+        UsageError: the directory contains other files.
     """
     if directory.is_dir() and {path.name for path in directory.iterdir()} - {"proposal.json", "patch.diff"}:
         raise UsageError(f"--bundle: {directory} holds other files: choose an empty directory")
@@ -211,10 +217,11 @@ def write_bundle(directory: Path, proposal: Proposal, patch: Patch) -> None:
 
 
 def read_bundle(directory: Path) -> tuple[Proposal, Patch]:
-    """Read a bundle and check it as strictly as anything that comes from outside.
+    """Read a bundle and validate it as strictly as any external input.
 
     Raises:
-        PatchRefused: other files, links, unknown keys, a patch that breaks the rules or is not the one described.
+        PatchRefused: other files, links, unknown keys, or a patch that breaks the rules or differs from the one
+            described.
     """
     others = {path.name for path in directory.iterdir()} - {"proposal.json", "patch.diff"}
     if others:

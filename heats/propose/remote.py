@@ -1,4 +1,4 @@
-"""The remote side of git: where a remote is, and a push that sends one commit, runs no hook and stores no token."""
+"""The remote side of git: locate a remote, and push a single commit without running hooks or storing a token."""
 
 import base64
 import os
@@ -20,7 +20,7 @@ class Remote:
 
     Attributes:
         host: empty for a directory.
-        slug: `owner/name` where the URL ends in one.
+        slug: `owner/name`, if the URL ends in one.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Remote:
 
     @property
     def takes_token(self) -> bool:
-        """Whether a token may travel there: encrypted, or not leaving this machine."""
+        """Whether a token may be sent there: over an encrypted connection, or within this machine."""
         return self.scheme == "https" or (self.scheme == "http" and self.host in LOOPBACK)
 
 
@@ -39,10 +39,10 @@ def find_remote(user: Git, name: str) -> Remote:
     """The remote of this name.
 
     Raises:
-        UsageError: the repository has none of it.
+        UsageError: the repository has no such remote.
     """
     if name.startswith("-"):
-        raise UsageError(f"--remote: {name!r} is no name of a remote")
+        raise UsageError(f"--remote: {name!r} is not a valid remote name")
     try:
         url = user.run("remote", "get-url", "--push", name).text
     except GitFailed:
@@ -52,7 +52,7 @@ def find_remote(user: Git, name: str) -> Remote:
 
 
 def read_url(name: str, url: str) -> Remote:
-    """Take a remote's URL apart."""
+    """Parse a remote's URL."""
     parts = urlsplit(url)
     scp = _SCP.match(url) if "://" not in url else None
     if parts.scheme and "://" in url:
@@ -69,13 +69,18 @@ def push(user: Git, remote: Remote, commit: str, branch: str, *, token: str = ""
     """Push one commit as one branch.
 
     Args:
-        token: sent as a header to this remote's host alone, through the environment of the git process.
+        user: the user's repository.
+        remote: the remote to push to.
+        commit: full id of the commit.
+        branch: name of the branch.
+        token: sent as a header, to this remote's host only, through the environment of the git process.
+        force: replace a remote branch of this name.
 
     Returns:
-        False when the remote had it already.
+        False if the remote already had it.
 
     Raises:
-        UsageError: the remote has another branch of this name and `force` is not given.
+        UsageError: the remote has a different branch of this name and `force` is not set.
         RemoteFailed: git could not push.
     """
     network = over_the_network(user)
@@ -88,7 +93,7 @@ def push(user: Git, remote: Remote, commit: str, branch: str, *, token: str = ""
             return False
         if there and not force:
             raise UsageError(
-                f"{remote.name} has another branch {branch}: choose a name with --branch, or replace it with --force"
+                f"{remote.name} has a different branch {branch}: choose another name with --branch, or use --force"
             )
         flags = ("--porcelain", "--no-verify", "--no-signed", "--no-follow-tags", "--recurse-submodules=no")
         lease = f"--force-with-lease={ref}:{there}"
@@ -98,12 +103,12 @@ def push(user: Git, remote: Remote, commit: str, branch: str, *, token: str = ""
     if pushed.code:
         said = [line for line in pushed.text.splitlines() if line.startswith("!")]
         why = said[0].split("\t")[-1] if said else complaint(pushed)
-        raise RemoteFailed(_hide(f"{remote.name} did not take the branch {branch}: {without_password(why)}", token))
+        raise RemoteFailed(_hide(f"{remote.name} rejected the branch {branch}: {without_password(why)}", token))
     return True
 
 
 def _credentials(remote: Remote, token: str) -> dict[str, str]:
-    """Configuration for one git process. An empty header first drops what a checkout may have left behind."""
+    """Configuration for one git process. An empty header first drops any that a checkout may have left behind."""
     parts = urlsplit(remote.url)
     host = parts.netloc.rpartition("@")[2]
     secret = base64.b64encode(f"x-access-token:{token}".encode()).decode()

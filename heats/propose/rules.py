@@ -1,8 +1,8 @@
-"""Which changes of a patch are not proposed unless the user says so, whatever the tests say of them.
+"""Decide which changes are not proposed without the user's permission, whatever the tests say.
 
-What a CI server, a package manager, an editor or git itself would run or trust by its mere presence in the repository
-is for a person to decide. Patterns: `name` matches a file of that name anywhere, `folder/` everything below such a
-folder, `a/b` a path's end. Case does not count.
+Files that a CI server, a package manager, an editor or git itself runs or trusts by their mere presence in the
+repository are for a person to decide on. Patterns, ignoring case: `name` matches files of that name anywhere, `folder/`
+everything below such a folder, `a/b` the end of a path.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,12 +36,12 @@ HARMLESS = (
     *(".gitignore", ".gitkeep", ".keep", ".editorconfig", ".dockerignore", ".npmignore", ".mailmap", ".prettierrc*"),
     *(".prettierignore", ".eslintignore", ".clang-format", ".markdownlint*", ".git-blame-ignore-revs", "*.md", "*.rst"),
 )
-"""Files whose names begin with a dot, or that lie in such a folder, and that steer neither builds nor tests."""
+"""Files that start with a dot, or lie in such a folder, but steer neither builds nor tests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a commit does to one path. Modes are git's, `000000` where there is no file."""
+class FileChange:
+    """What a commit does to one path. Modes are git's, `000000` for a missing file."""
 
     path: bytes
     old_mode: str
@@ -51,7 +51,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a user allows, and forbids besides."""
+    """What a user allows, and additionally forbids."""
 
     allow_ci: bool = False
     allow_lock_files: bool = False
@@ -60,7 +60,7 @@ class Rules:
     protected: Sequence[str] = ()
 
 
-def check_changes(changes: Iterable[Change], rules: Rules) -> None:
+def check_changes(changes: Iterable[FileChange], rules: Rules) -> None:
     """Refuse changes that the rules do not allow.
 
     Raises:
@@ -77,7 +77,7 @@ def check_changes(changes: Iterable[Change], rules: Rules) -> None:
         raise PatchRefused(f"the patch changes {', '.join(found[:5])}{more}")
 
 
-def _problems(change: Change, rules: Rules) -> Iterator[str]:
+def _problems(change: FileChange, rules: Rules) -> Iterator[str]:
     def any_of(patterns: Iterable[str]) -> bool:
         return any(matches(change.path, pattern) for pattern in patterns)
 
@@ -86,11 +86,11 @@ def _problems(change: Change, rules: Rules) -> Iterator[str]:
     if not rules.allow_lock_files and any_of(LOCK_FILES):
         yield "a lock file: --allow-lock-files"
     if any_of(SETTINGS):
-        yield "a file that tools obey by its presence: --allow-path"
+        yield "a file that tools act on when present: --allow-path"
     path = change.path.decode("utf-8", "replace")
     named = any_of((*CI_FILES, *LOCK_FILES, *HARMLESS))
     if not rules.allow_build and not named and (is_build_file(path) or is_runner_file(path)):
-        yield "builds the project or steers its tests: --allow-build"
+        yield "a build file or test setting: --allow-build"
     if change.new_mode == "000000" and is_test_file(path):
         yield "deletes tests: --allow-path"
     if any_of(rules.protected):
@@ -104,7 +104,7 @@ def _problems(change: Change, rules: Rules) -> Iterator[str]:
 
 
 def matches(path: bytes, pattern: str) -> bool:
-    """Whether a pattern names a path."""
+    """Whether a pattern matches a path."""
     folded, pattern = "/" + path.decode("utf-8", "replace").casefold(), pattern.casefold().lstrip("/")
     if pattern.endswith("/"):
         parents = folded.split("/")[1:-1]

@@ -1,6 +1,7 @@
-"""`propose`: check everything, make the commit, then the branch, the push and the pull request, each only if wished.
+"""`propose`: check everything, then make the commit, the branch, the push and the pull request, as requested.
 
-Nothing is changed anywhere before every check has passed. Each step finds what an earlier, broken-off call has done.
+Nothing is changed anywhere before every check has passed. Each step recognises the work of an earlier, interrupted
+call.
 """
 
 from dataclasses import dataclass, field, replace
@@ -31,13 +32,13 @@ from heats.propose.rules import Rules, check_changes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposeOptions:
-    """What a user wants of one call.
+    """Options of one call.
 
     Attributes:
-        onto: commit, branch or tag to merge the patch onto; the run's base when None.
-        force: replace a branch of this name, here and at the remote.
+        onto: commit, branch or tag to merge the patch onto; None for the run's base.
+        force: replace an existing branch of this name, here and at the remote.
         pr: open a pull request; implies `push`.
-        github_repo: `owner/name` that gets it, where the remote's URL does not say.
+        github_repo: `owner/name` of its repository, if the remote's URL does not tell.
         allow_unverified: propose a patch that no test proves.
     """
 
@@ -54,14 +55,14 @@ class ProposeOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposeResult:
-    """What came of it, or with `dry_run` would have.
+    """What was done or, with `dry_run`, would have been done.
 
     Attributes:
-        reused: the branch was there already, as an earlier call had made it.
-        pushed: to which remote; empty for none.
+        reused: the branch already existed, made by an earlier call.
+        pushed: name of the remote it was pushed to; empty for none.
         draft: a pull request is, or would be, a draft.
-        signs: of tampering with tests, one line each.
-        notes: what a user should know, one line each.
+        signs: signs of tampering with tests, one line each.
+        notes: what the user should know, one line each.
     """
 
     branch: str
@@ -77,10 +78,15 @@ class ProposeResult:
 
 
 def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeResult:
-    """Make a branch of a patch, and push it and open a pull request where that is wished. Blocks.
+    """Make a branch from a patch; push it and open a pull request if requested. Blocks.
+
+    Args:
+        proposal: facts about the patch.
+        patch: the patch.
+        wish: options of this call.
 
     Raises:
-        PatchRefused: nothing proves the patch, it changes what it must not, or it does not apply.
+        PatchRefused: the patch is unproven, changes what it must not, or does not apply.
         UsageError: the repository, the branch, the remote or the author cannot be used as given.
         PreflightFailed: no token, no git.
         RemoteFailed: the remote or GitHub refused or did not answer; the branch stays.
@@ -111,7 +117,7 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
 
 
 def _targets(user: Git, wish: ProposeOptions) -> tuple[Remote | None, GitHub | None, tuple[str, ...]]:
-    """Where it goes, found before anything is done, and what a dry run lacks for it."""
+    """Remote and API, located before anything is done, and what a dry run lacks to use them."""
     if not (wish.push or wish.pr):
         return None, None, ()
     remote = find_remote(user, wish.config.remote)
@@ -165,7 +171,7 @@ def _prepared(
 
 
 def _for_branch(variables: dict[str, object]) -> dict[str, object]:
-    """Foreign text in a branch's name: letters, digits and a few signs."""
+    """Foreign text in a branch name, reduced to letters, digits and a few signs."""
     return {
         name: "-".join("".join(char if char.isalnum() or char in "._" else " " for char in value).split())
         if isinstance(value, str)

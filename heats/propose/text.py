@@ -1,7 +1,7 @@
-"""The words of a proposal: commit message, title and pull-request text.
+"""The text of a proposal: commit message, title and pull-request text.
 
-Everything that an issue, a model or a test has said stands in code spans and fences, where Markdown does nothing with
-it; where there is no Markdown, in titles and commit messages, what GitHub reacts to anywhere is spelt differently.
+Everything written by an issue, a model or a test is in code spans and fences, where Markdown has no effect. In titles
+and commit messages, which are not Markdown, whatever GitHub reacts to is escaped.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from core.sanitize import for_screen, one_line
 from heats import formatting as say
-from heats.propose.attempts import Attempt, Contest
+from heats.propose.attempts import PlayedMatch, TriedRollout
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import Proposal, Tests
@@ -30,7 +30,7 @@ _REACTIONS = (
 
 
 def plain(text: str, limit: int = MAX_TITLE) -> str:
-    """One line that mentions, links and closes nothing where text is not Markdown."""
+    """One line of plain text that triggers no mention, link or closing keyword."""
     line = one_line(text, limit * 2)
     for pattern, instead in _REACTIONS:
         line = pattern.sub(instead, line)
@@ -38,7 +38,7 @@ def plain(text: str, limit: int = MAX_TITLE) -> str:
 
 
 def variables(proposal: Proposal) -> dict[str, object]:
-    """What templates may name."""
+    """The variables available to templates."""
     issue = next((line for line in for_screen(proposal.issue).splitlines() if line.strip(" #=-\t")), "")
     return {
         "task": plain(proposal.task, 200),
@@ -54,21 +54,23 @@ def variables(proposal: Proposal) -> dict[str, object]:
 
 
 def title(proposal: Proposal, config: ProposeConfig) -> str:
-    """Subject of the commit and title of the pull request."""
+    """The commit's subject and the pull request's title."""
     return one_line(filled(config.title, variables(proposal)), MAX_TITLE) or f"Patch {proposal.patch_sha256[:8]}"
 
 
 def message(proposal: Proposal, config: ProposeConfig) -> str:
-    """The whole commit message: UTF-8, ending in a line end."""
+    """The complete commit message: UTF-8, ending in a newline."""
     rest = for_screen(filled(config.message, variables(proposal)))
     return f"{title(proposal, config)}\n" + (f"\n{rest}\n" if rest else "")
 
 
 def pull_request(proposal: Proposal, commit: Commit, signs: Sequence[str] = ()) -> str:
-    """The pull request's text as Markdown: verdict, change and doubts first, then what they rest on, and the cost.
+    """The pull request's text as Markdown: verdict, change and doubts, followed by the details and the cost.
 
     Args:
-        signs: of tampering with tests; they come before everything else.
+        proposal: facts about the patch.
+        commit: the commit.
+        signs: signs of tampering with tests; they come before everything else.
     """
     head = [*_warning(signs), _opening(proposal, commit), *_change(proposal), *_doubts(proposal), *_tests(proposal)]
     head += [*_rival(proposal), *_asked(proposal), *_files(commit), *_why(proposal)]
@@ -82,22 +84,20 @@ def _warning(signs: Sequence[str]) -> Iterator[str]:
     if signs:
         lines = [f"- {code(sign, 200)}" for sign in signs[:5]]
         more = [f"- and {len(signs) - 5} more"] if len(signs) > 5 else []
-        yield "\n".join(
-            ["**Look at this first**: the patch may work on its tests instead of its task.", "", *lines, *more]
-        )
+        yield "\n".join(["**Read this first**: the patch may target its tests instead of its task.", "", *lines, *more])
 
 
 def _opening(proposal: Proposal, commit: Commit) -> str:
     if proposal.verified:
         verdict = (
-            "**Verified**: what failed before passes with this patch, nothing that passed fails, and both were "
-            "confirmed by further runs."
+            "**Verified**: tests that failed now pass with this patch, no passing test broke, and further runs "
+            "confirmed both."
         )
     elif proposal.passes:
         because = f": {', '.join(code(why, 300) for why in proposal.lacking[:3])}" if proposal.lacking else ""
         verdict = (
-            "**Passes the tests, but is not verified**: what failed before passes with this patch and nothing that "
-            f"passed fails, but this could not be confirmed{because}. Read it with care."
+            "**Passes the tests, but is not verified**: tests that failed now pass with this patch and no passing test "
+            f"broke, but this could not be confirmed{because}. Read it with care."
         )
     else:
         verdict = "**Not verified**: no test proves this patch. Read it with care."
@@ -105,7 +105,7 @@ def _opening(proposal: Proposal, commit: Commit) -> str:
     if commit.parent != proposal.base_commit:
         moved = (
             f"\n\nIt was made and tested on {code(proposal.base_commit[:12])} and merged onto "
-            f"{code(commit.parent[:12])}; the tests were not run again there."
+            f"{code(commit.parent[:12])}; the tests did not run again there."
         )
     return f"{verdict} {code(proposal.verdict, 600)}{moved}"
 
@@ -119,16 +119,16 @@ def _change(proposal: Proposal) -> Iterator[str]:
     found = proposal.decision
     if found.change or found.decisions:
         lines = [f"- {code(found.change, 1000)}"] if found.change else []
-        lines += [f"- It decided: {code(one, 300)}" for one in found.decisions]
-        yield "## The change, in its own words\n\n" + "\n".join(lines)
+        lines += [f"- Decision: {code(one, 300)}" for one in found.decisions]
+        yield "## The change, as the attempt describes it\n\n" + "\n".join(lines)
 
 
 def _doubts(proposal: Proposal) -> Iterator[str]:
     found = proposal.decision
-    lines = [f"- Its own doubt: {code(one, 300)}" for one in found.doubts]
+    lines = [f"- Doubt stated by the attempt: {code(one, 300)}" for one in found.doubts]
     lines += [f"- {plain(one, 300)}" for one in found.unchecked]
     if lines:
-        yield "## What was not checked, and what is in doubt\n\n" + "\n".join(lines)
+        yield "## What was not checked, and open doubts\n\n" + "\n".join(lines)
 
 
 def _rival(proposal: Proposal) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _rival(proposal: Proposal) -> Iterator[str]:
     if rival is None:
         return
     lines = [f"- {code(rival.id)}, patch of {say.size(rival.patch_bytes)}: {code(rival.did, 400)}"]
-    lines += [f"- What was executed on it: {code(rival.evidence, 240)}"] if rival.evidence else []
+    lines += [f"- Executed evidence: {code(rival.evidence, 240)}"] if rival.evidence else []
     judge = f". A judge: {code(rival.reason, 300)}" if rival.reason else ""
     yield "## The strongest alternative\n\n" + "\n".join([*lines, f"- Not chosen: {plain(rival.lost, 300)}{judge}"])
 
@@ -149,12 +149,15 @@ def _files(commit: Commit) -> Iterator[str]:
 
 def _tests(proposal: Proposal) -> Iterator[str]:
     if proposal.before is None and proposal.after is None:
-        yield "## Tests\n\nNo tests were run."
+        yield "## Tests\n\nNo tests ran."
         return
     command = next((tests.command for tests in (proposal.after, proposal.before) if tests is not None), "")
     lines = [f"- Command: {code(command)}", f"- Before: {_run(proposal.before)}", f"- After: {_run(proposal.after)}"]
     named = (("Fixed", proposal.fixed), ("Broken", proposal.broken), ("Still failing", proposal.still_failing))
-    for name, tests in (*named, ("Put back for the test, since tests must not be changed", proposal.restored)):
+    for name, tests in (
+        *named,
+        ("Restored before the test run, because patches must not change tests", proposal.restored),
+    ):
         if tests:
             more = f" and {len(tests) - MAX_TESTS} more" if len(tests) > MAX_TESTS else ""
             lines.append(f"- {name}: {', '.join(code(test, 120) for test in tests[:MAX_TESTS])}{more}")
@@ -178,13 +181,13 @@ def _why(proposal: Proposal) -> Iterator[str]:
     yield "## Why this patch\n\n" + "\n".join(lines)
 
 
-def _contest(one: Contest) -> str:
+def _contest(one: PlayedMatch) -> str:
     votes = ", ".join(f"{code(name)} {say.votes(count)}" for name, count in one.tally.items())
     abstained = f", {one.abstained} abstained" if one.abstained else ""
     rivals, place = ", ".join(map(code, one.rivals)), f"Heat {one.heat}, match {code(one.match)}"
     if one.decided_by == "unheard":
         why = f" The first reply: {code(one.reason, 240)}." if one.reason else ""
-        return f"{place}: no vote on it against {rivals} could be read; a lot said who goes on.{why}"
+        return f"{place}: no vote on it against {rivals} could be read; the winner was chosen at random.{why}"
     how = {
         "evidence": "by evidence",
         "tie-break": f"votes {votes}{abstained}, settled by tie-breaks",
@@ -196,8 +199,8 @@ def _contest(one: Contest) -> str:
 
 
 def _tried(proposal: Proposal, room: int) -> Iterator[str]:
-    """As many rollouts as there is room for; the chosen and the kept ones come first in the proposal."""
-    shown: list[Attempt] = []
+    """As many rollouts as fit; the proposal lists the selected and kept ones first."""
+    shown: list[TriedRollout] = []
     for one in proposal.attempts:
         room -= len(_attempt(one)) + len("- \n")
         if room > 200:
@@ -209,12 +212,12 @@ def _tried(proposal: Proposal, room: int) -> Iterator[str]:
         yield f"{say.several(left, 'more rollout')} not shown here."
 
 
-def _heats(attempts: Sequence[Attempt]) -> Iterator[str]:
+def _heats(attempts: Sequence[TriedRollout]) -> Iterator[str]:
     for one in sorted(attempts, key=lambda one: one.id):
         yield f"- {_attempt(one)}"
 
 
-def _attempt(one: Attempt) -> str:
+def _attempt(one: TriedRollout) -> str:
     mark = " (this patch)" if one.selected else " (kept)" if one.kept else ""
     facts = [code(one.ending), say.several(one.steps, "step")]
     facts.append(f"patch of {say.size(one.patch_bytes)}" if one.patch_bytes else "no patch")
@@ -233,6 +236,6 @@ def _cost(proposal: Proposal) -> str:
 
 def _note() -> str:
     return (
-        "---\nProposed by heats from many rollouts of a coding agent. Text in code type was written by the issue, "
-        "by tests or by a model; nobody vouches for it."
+        "---\nProposed by heats from many rollouts of a coding agent. Text in code type comes from the issue, "
+        "from tests or from a model, and is unverified."
     )

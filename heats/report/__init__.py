@@ -1,1 +1,1 @@
-"""What a run amounted to: figures, accounts, the HTML report and plots."""
+"""Reports on a run: figures, accounts, the HTML report and plots."""

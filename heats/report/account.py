@@ -1,7 +1,7 @@
-"""A readable account of one task (`account.md`), for the person who decides.
+"""An account of one task (`account.md`), for the person who decides on the patch.
 
-First the verdict, the change, what was not checked, and the strongest alternative; then why this patch was chosen, its
-tests, and what else was tried.
+First come the verdict, the change, what was not checked, and the strongest alternative; then why this patch was chosen,
+its tests, and what else was tried.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ _RANKS = {
 
 
 def account(run: RunStore, task_id: str) -> str:
-    """The account of one task as Markdown, for a finished task or one still running.
+    """The account of one task, finished or still running, as Markdown.
 
     Everything that an agent, a test or the issue says is in code spans and fences.
     """
@@ -65,18 +65,18 @@ def _verdict(task: TaskFacts) -> str:
     if result is None:
         return "Not finished"
     graded = {
-        "solved": "Solved: what is handed over passes the hidden tests",
-        "not_solved": "Not solved: what is handed over fails the hidden tests",
+        "solved": "Solved: the submission passes the hidden tests",
+        "not_solved": "Not solved: the submission fails the hidden tests",
     }
     if (ending := task.ending("pass")) in graded:
         return graded[ending]
     said = {
         "verified": "Verified: the patch fixes what failed and breaks nothing",
-        "passes": "Passes, not verified: the tests pass with the patch, but that was not confirmed",
-        "unverified": "Not verified: the patch is the best there is, but the tests do not prove it",
-        "no_patch": "No patch: no rollout changed anything that can be handed over",
+        "passes": "Passes, not verified: the tests pass with the patch, but this was not confirmed",
+        "unverified": "Not verified: this is the best candidate, but the tests do not prove it",
+        "no_patch": "No patch: no rollout produced a usable change",
         "error": "No result: infrastructure failed",
-        "budget": "No result: the budget was used up first",
+        "budget": "No result: a budget limit was reached first",
     }
     return said[result.status]
 
@@ -92,27 +92,27 @@ def _change(found: Decision | None) -> Iterator[str]:
     yield "## The change"
     files = ", ".join(code(one, 120) for one in found.files[:MAX_TESTS])
     size = f"+{found.added} \u2212{found.removed} lines" + (f" in {files}" if files else "")
-    lines = [f"- In its own words: {code(found.change, 1000)}"] if found.change else []
-    lines += [f"- It decided: {code(one, 300)}" for one in found.decisions]
+    lines = [f"- As the attempt describes it: {code(found.change, 1000)}"] if found.change else []
+    lines += [f"- Decision: {code(one, 300)}" for one in found.decisions]
     yield "\n".join([*lines, f"- Size: {size}"])
 
 
 def _doubts(found: Decision | None) -> Iterator[str]:
     if found is not None and (found.doubts or found.unchecked):
-        yield "## What was not checked, and what is in doubt"
-        own = [f"- Its own doubt: {code(one, 300)}" for one in found.doubts]
+        yield "## What was not checked, and open doubts"
+        own = [f"- Doubt stated by the attempt: {code(one, 300)}" for one in found.doubts]
         yield "\n".join([*own, *(f"- {one}" for one in found.unchecked)])
 
 
 def _alternative(found: Decision | None) -> Iterator[str]:
     if found is not None:
         yield "## The strongest alternative"
-        yield _rival(found.rival) if found.rival is not None else "No other candidate made another change."
+        yield _rival(found.rival) if found.rival is not None else "All candidates made the same change."
 
 
 def _rival(rival: Rival) -> str:
     lines = [f"- {code(rival.id)}, patch of {say.size(rival.patch_bytes)}: {code(rival.did, 400)}"]
-    lines += [f"- What was executed on it: {code(rival.evidence, 240)}"] if rival.evidence else []
+    lines += [f"- Executed evidence: {code(rival.evidence, 240)}"] if rival.evidence else []
     judge = f". A judge: {code(rival.reason, 300)}" if rival.reason else ""
     return "\n".join([*lines, f"- Not chosen: {rival.lost}{judge}"])
 
@@ -145,7 +145,7 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
     for heat, bracket in enumerate(task.brackets):
         table = CrossStore(task.store.directory).table(heat)
         said = said_of(chosen.id, table) if table is not None else ""
-        lines += [f"- Heat {heat}, {said}."] if said else []
+        lines += [f"- Heat {heat}, {one}." for one in said.splitlines()]
         if bracket is not None:
             lines += [
                 f"- {_match(heat, match, chosen.id)}" for match in bracket.matches if chosen.id in match.contestants
@@ -163,7 +163,7 @@ def _match(heat: int, match: Match, rollout: str) -> str:
     place, against = f"Heat {heat}, match {code(match.id)}", ", ".join(map(code, others))
     if match.decided_by == "unheard":
         why = code(match.votes[0].reason, 240)
-        return f"{place}: no vote on it against {against} could be read ({why}); a lot said who goes on."
+        return f"{place}: no vote on it against {against} could be read ({why}); the winner was chosen at random."
     count = ", ".join(f"{code(one)} {say.votes(votes)}" for one, votes in tally(match).items())
     abstained = sum(vote.choice is None for vote in match.votes)
     parts = [
@@ -208,7 +208,7 @@ def _report(report: TestReport | None) -> str:
 
 def _changes(evidence: Evidence) -> Iterator[str]:
     named = [("Fixed", evidence.fixed), ("Broken", evidence.broken), ("Still failing", evidence.still_failing)]
-    named.append(("Put back, since tests must not be changed", evidence.restored))
+    named.append(("Restored before the test run, because patches must not change tests", evidence.restored))
     for name, tests in named:
         if tests:
             shown = ", ".join(code(test, 120) for test in tests[:MAX_TESTS])

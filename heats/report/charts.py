@@ -1,4 +1,4 @@
-"""Geometry of the report's charts: curves and spreads. The templates draw what is measured out here."""
+"""Geometry of the report's charts: curves and box plots. The templates draw what is computed here."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from statistics import fmean, quantiles
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line of a chart."""
+    """One curve of a chart."""
 
     name: str
     points: str
@@ -18,7 +18,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Curves over k = 1 ... n, with ticks as (place, text)."""
+    """Curves over k = 1 ... n, with ticks as (position, text)."""
 
     curves: tuple[Curve, ...]
     x_ticks: tuple[tuple[float, str], ...]
@@ -28,7 +28,7 @@ class Chart:
 
 
 def draw_chart(curves: Sequence[tuple[str, Sequence[float]]]) -> Chart | None:
-    """pass@k of each heat; None where nothing is known."""
+    """pass@k of each heat; None if nothing is known."""
     known = [(name, values) for name, values in curves if values]
     if not known:
         return None
@@ -56,7 +56,7 @@ def draw_chart(curves: Sequence[tuple[str, Sequence[float]]]) -> Chart | None:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """One row of a chart of spreads: least, quartiles, most and mean, placed."""
+    """One row of a box plot: coordinates of minimum, quartiles, maximum and mean."""
 
     name: str
     text: str
@@ -71,7 +71,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Spreads:
-    """How numbers are spread, a row a group."""
+    """A box plot with one row per group."""
 
     rows: tuple[Spread, ...]
     ticks: tuple[tuple[float, str], ...]
@@ -80,7 +80,7 @@ class Spreads:
 
 
 def draw_spreads(groups: Sequence[tuple[str, Sequence[int]]]) -> Spreads | None:
-    """Boxes from the first to the third quartile, whiskers from the least to the most; None where nothing is known."""
+    """Boxes from the first to the third quartile, whiskers from minimum to maximum; None if nothing is known."""
     known = [(name, values) for name, values in groups if values]
     if not known:
         return None
@@ -107,8 +107,8 @@ def _round(least: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
-    """One run: what it cost and achieved, with its interval, placed."""
+class RunDot:
+    """Coordinates of one run: its cost, its accuracy and the interval of the latter."""
 
     name: str
     x: float
@@ -121,9 +121,9 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Scatter:
-    """Cost against accuracy. `line` joins the runs than which none is both cheaper and better."""
+    """Cost against accuracy. `line` joins the runs to which no other is both cheaper and better."""
 
-    dots: tuple[Dot, ...]
+    dots: tuple[RunDot, ...]
     line: str
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
@@ -132,11 +132,11 @@ class Scatter:
 
 
 Point = tuple[str, float, float, float | None, float | None, bool]
-"""Name, cost, accuracy, the ends of its interval, whether it is on the frontier."""
+"""Name, cost, accuracy, the ends of its interval, and whether it is on the frontier."""
 
 
 def draw_scatter(points: Sequence[Point], say_cost: Callable[[float], str]) -> Scatter | None:
-    """Dots with whiskers, costs from 0; None where there are no points."""
+    """Dots with whiskers, with costs from 0; None if there are no points."""
     if not points:
         return None
     most = max(point[1] for point in points) or 1.0
@@ -154,7 +154,7 @@ def draw_scatter(points: Sequence[Point], say_cost: Callable[[float], str]) -> S
     for name, cost, share, low, high, frontier in points:
         text = f"{name}: {share * 100:.1f} % for {say_cost(cost)} a task"
         ends = (y(share if low is None else low), y(share if high is None else high))
-        dots.append(Dot(name, x(cost), y(share), *ends, frontier, text))
+        dots.append(RunDot(name, x(cost), y(share), *ends, frontier, text))
     best = sorted((dot.x, dot.y) for dot in dots if dot.frontier)
     return Scatter(
         tuple(dots),

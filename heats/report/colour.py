@@ -1,4 +1,4 @@
-"""Source text as coloured pieces, by Pygments. Colours help reading; without them everything is still said."""
+"""Syntax highlighting by Pygments. It helps reading; no information is lost without it."""
 
 import time
 from collections.abc import Sequence
@@ -10,11 +10,11 @@ from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from pygments.token import Comment, Keyword, Name, Number, Operator, String  # type: ignore[import-untyped]
 
 Pieces = tuple[tuple[str, str], ...]
-"""A line as (class, text): classes are those of the style sheet, empty for plain text."""
+"""A line as (class, text) pairs: classes are those of the style sheet, empty for plain text."""
 
 MAX_LINE = 300
 MAX_SECONDS = 0.5
-"""For one text. Lexers are regular expressions over what agents wrote: a slow one loses its colours, not our time."""
+"""Time limit for one text. Lexers are regular expressions over what agents wrote; slow ones lose their colours."""
 
 _CLASSES = (
     (Comment, "c"),
@@ -55,15 +55,15 @@ LANGUAGES = {
     "lua": "lua",
     "perl": "pl pm",
 }
-"""Lexers that are used, with the endings of the files that they read."""
+"""The lexers in use, with the extensions of the files that they read."""
 
 
 def colour(name: str, lines: Sequence[str]) -> list[Pieces] | None:
-    """Lines of a file in pieces; None where its language is not known or a line is too long to be worth it.
+    """Highlight the lines of a file; None if its language is unknown or a line is too long.
 
     Args:
-        name: of the file.
-        lines: sanitised, without line ends.
+        name: name of the file.
+        lines: sanitised lines, without line endings.
     """
     lexer = _lexer(PurePosixPath(name).suffix.lower().removeprefix("."))
     if lexer is None or any(len(line) > MAX_LINE or "\n" in line for line in lines):

@@ -1,4 +1,4 @@
-"""Several runs over the same tasks, compared: what each achieved and cost, and how each differs from the first."""
+"""Compare runs over the same tasks: what each achieved and cost, and how each differs from the first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,18 +21,18 @@ from heats.view.live_model import amount, word
 
 MAX_TASK_ROWS = 1000
 LEAST_DIFFERENT = 6
-"""Tasks that must end differently before a sign test at 5 % can tell two runs apart: 2 x 0.5^5 is still 0.06."""
+"""Number of tasks that must end differently for a sign test at 5 % to distinguish two runs: 2 x 0.5^5 is still 0.06."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One run on the common tasks. Costs and tokens are means of a task.
+    """One run on the common tasks. Costs and tokens are means per task.
 
     Attributes:
-        settings: in words.
-        difference: of its final success from the first run's, task by task; None for the first.
-        better, worse: number of common tasks in which only this run, and only the first, succeeded.
-        frontier: whether none of the runs is both cheaper and better.
+        settings: the run's settings, in words.
+        difference: final success minus the first run's, paired by task; None for the first run.
+        better, worse: number of common tasks on which only this run, or only the first, succeeded.
+        frontier: whether no other run is both cheaper and better.
     """
 
     name: str
@@ -60,33 +60,33 @@ class Comparison:
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Which runs cannot be told from the first one, whatever their intervals are, because too few tasks differ."""
+        """Runs that cannot be distinguished from the first, whatever their intervals, because too few tasks differ."""
         found = []
         for run in self.runs[1:]:
             different = run.better + run.worse
             if different < LEAST_DIFFERENT:
                 found.append(
                     f"too few tasks to tell {run.name} from {self.runs[0].name}: {different} of {len(self.by_task)} "
-                    f"end differently, and fewer than {LEAST_DIFFERENT} can be chance (sign test, 5 %)"
+                    f"end differently, and fewer than {LEAST_DIFFERENT} may be chance (sign test, 5 %)"
                 )
         return tuple(found)
 
     @property
     def unit(self) -> str:
-        """What costs are drawn in: `usd` where anything cost money, else `tokens`."""
+        """Unit of the cost axis: `usd` if anything cost money, else `tokens`."""
         return "usd" if any(run.cost_usd for run in self.runs) else "tokens"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All figures, for JSON."""
         runs = [asdict(run) for run in self.runs]
         return {"tasks": len(self.by_task), "left_out": self.left_out, "runs": runs, "doubts": list(self.doubts)}
 
 
 def compare(runs: Sequence[RunStore]) -> Comparison:
-    """Compare runs; the first is what the others are compared with.
+    """Compare runs with the first of them.
 
     Raises:
-        UsageError: fewer than two runs, no common task whose result is known, or success means different things.
+        UsageError: fewer than two runs, no common task with a known result, or different definitions of success.
     """
     if len(runs) < 2:
         raise UsageError("--compare needs at least two runs")
@@ -94,11 +94,11 @@ def compare(runs: Sequence[RunStore]) -> Comparison:
     bases = {one.basis for one in figures}
     if len(bases) > 1:
         meanings = ", ".join(sorted(MEANING[basis] for basis in bases))
-        raise UsageError(f"the runs cannot be compared, success means different things in them: {meanings}")
+        raise UsageError(f"the runs cannot be compared, because they measure success differently: {meanings}")
     known = [{task.task: task for task in one.tasks if task.final is not None} for one in figures]
     common = [task for task in known[0] if all(task in other for other in known)]
     if not common:
-        raise UsageError("the runs have no task in common whose result is known in all of them")
+        raise UsageError("the runs share no task that all of them finished")
     found = [_compared(run, [tasks[task] for task in common]) for run, tasks in zip(runs, known, strict=True)]
     by_task = {task: tuple(tasks[task].final or 0.0 for tasks in known) for task in common}
     everything = {task for tasks in figures for task in (one.task for one in tasks.tasks)}
@@ -134,7 +134,7 @@ def _settings(run: RunStore) -> str:
 
 
 def _named(runs: Sequence[Compared]) -> list[Compared]:
-    """The runs, numbered where directories of one name would be mistaken for each other."""
+    """The runs, numbered if several directories have the same name."""
     names = [run.name for run in runs]
     return [
         replace(run, name=f"{run.name} ({place})") if names.count(run.name) > 1 else run
@@ -165,7 +165,7 @@ def _frontier(runs: Sequence[Compared]) -> tuple[Compared, ...]:
 
 
 def scatter(found: Comparison) -> Scatter | None:
-    """Cost against accuracy, a dot a run."""
+    """Cost against accuracy, one dot per run."""
     points = []
     for run in found.runs:
         if run.final is not None:
@@ -191,10 +191,11 @@ def write_comparison(found: Comparison, path: Path) -> Path:
 
 
 def comparison_text(found: Comparison, width: int | None = None) -> str:
-    """A row a run, columns aligned by spaces.
+    """A table with one row per run, aligned by spaces.
 
     Args:
-        width: characters of a line; as many as the terminal has, or 120, when None.
+        found: the comparison.
+        width: maximum line length in characters; None for the terminal's width, or 120.
     """
     rows = [
         ["run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"]
@@ -202,7 +203,7 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
     rows += [_row(run) for run in found.runs]
     lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=("pass@", "cost", "tokens", "95 %", "better"))
     tasks = say.several(len(found.by_task), "common task")
-    notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are of a task; * no run is cheaper and better"]
+    notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are per task; * no other run is cheaper and better"]
     if found.left_out:
         notes.append(f"{say.several(found.left_out, 'task')} not finished in every run: left out")
     return "\n".join([*lines, "", *notes, *found.doubts]) + "\n"
@@ -216,18 +217,18 @@ def _row(run: Compared) -> list[str]:
 
 
 def share(one: Estimate | None) -> str:
-    """A mean in percent."""
+    """A mean in per cent."""
     return say.percent(one.mean if one is not None else None)
 
 
 def change(run: Compared) -> str:
-    """How a run differs from the first, in percentage points with their interval."""
+    """Difference from the first run, in percentage points with their interval."""
     found = run.difference
     return f"{found.mean * 100:+.1f} points {interval(found, points=True)}" if found is not None else ""
 
 
 def interval(one: Estimate | None, points: bool = False) -> str:
-    """An interval in percent, or in percentage points with their signs."""
+    """An interval in per cent, or in signed percentage points."""
     if one is None or one.low is None or one.high is None:
         return ""
     if points:

@@ -1,4 +1,4 @@
-"""What papers plot of a run: figures by task, to be averaged over tasks with their spread."""
+"""Data for papers' plots of a run: figures by task, to be averaged over tasks with their spread."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ class HeatCurves:
     """One heat. Every inner list is one task.
 
     Attributes:
-        pass_at_k: for k = 1, 2 ... N, of the tasks with at least the usual number N of known rollouts.
-        by_round: share of the candidates still in play that pass, before round 1 and after each round.
-        decided: by round, of the matches between passing and failing candidates, how many had a passing winner.
+        pass_at_k: for k = 1, 2 ... N, for tasks with at least the usual number N of known rollouts.
+        by_round: share of the remaining candidates that pass, before round 1 and after each round.
+        decided: by round, number of mixed matches with a passing winner, and number of all mixed matches.
         passes: number of passing rollouts, of `known`.
     """
 
@@ -31,7 +31,7 @@ class HeatCurves:
 
 
 def heat_curves(run: RunStore) -> tuple[Basis, tuple[HeatCurves, ...]]:
-    """The curves of each heat of a run, and what success means in them."""
+    """The curves of each heat of a run, and the definition of success they are based on."""
     basis = find_basis(run)
     tasks = [read_task(run, task) for task in task_ids(run)]
     heats = max((len(task.heats) for task in tasks), default=0)
@@ -61,7 +61,7 @@ def _heat(tasks: Sequence[TaskFacts], heat: int, basis: Basis) -> HeatCurves:
 
 
 def _by_round(task: TaskFacts, heat: int, basis: Basis) -> tuple[float, ...]:
-    """The shares of one task; empty where a candidate's success is not known."""
+    """The shares of one task; empty if a candidate's success is unknown."""
     bracket = task.brackets[heat]
     if bracket is None or not bracket.rounds:
         return ()
@@ -82,7 +82,7 @@ def _fields(bracket: Bracket) -> Iterable[Sequence[str]]:
 
 
 def _levelled(rounds: Sequence[tuple[float, ...]]) -> tuple[tuple[float, ...], ...]:
-    """Tasks with fewer rounds keep their last share, so that every mean is over the same tasks."""
+    """Extend tasks with fewer rounds by their last share, so that every mean is over the same tasks."""
     longest = max(map(len, rounds), default=0)
     return tuple(shares + shares[-1:] * (longest - len(shares)) for shares in rounds)
 

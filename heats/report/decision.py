@@ -1,6 +1,6 @@
-"""What somebody has to know who decides about a patch: the change, what was not checked, and the best alternative.
+"""The facts needed to decide on a patch: the change, what was not checked, and the strongest alternative.
 
-Prose here is heats' own; what a model or a judge wrote stays in fields of its own, for code spans.
+Prose here is heats' own; text by a model or a judge stays in separate fields, for code spans.
 """
 
 from collections.abc import Iterator
@@ -18,18 +18,18 @@ MOST = 8
 
 
 class _Facts(BaseModel):
-    """Frozen, closed and small: they travel in the bundle of a proposal."""
+    """Frozen, closed and small records, which travel in the bundle of a proposal."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Rival(_Facts):
-    """The strongest candidate with another change.
+    """The strongest candidate with a different change.
 
     Attributes:
-        did: its own account of itself.
-        evidence: what was executed on it, in one line.
-        lost: how the choice fell, in heats' words; `reason` is a judge's for the winner.
+        did: the rollout's own description of what it did.
+        evidence: its test results, in one line.
+        lost: how the match was decided, in heats' words; `reason` is a judge's, for the winner.
     """
 
     id: str = Field(max_length=400)
@@ -41,13 +41,13 @@ class Rival(_Facts):
 
 
 class Decision(_Facts):
-    """One candidate, for the person who decides.
+    """One candidate, as the person who decides needs to know it.
 
     Attributes:
-        change: what it changes, in its own words, and `decisions` why so.
-        files: that it touches, with the numbers of lines added and removed.
-        doubts: its own.
-        unchecked: what heats did not check, or found and could not settle.
+        change: what it changes, in the rollout's words; `decisions`: why.
+        files: files it touches, with the numbers of lines added and removed.
+        doubts: the rollout's own doubts.
+        unchecked: what heats did not check, or could not settle.
     """
 
     change: str = Field("", max_length=1200)
@@ -61,7 +61,7 @@ class Decision(_Facts):
 
 
 def read_decision(task: TaskFacts, chosen: RolloutFacts) -> Decision:
-    """Gather it from the records of a task."""
+    """Collect the facts from a task's records."""
     summary = task.store.rollout(chosen.id).summary()
     told = {} if summary is None else {"change": one_line(summary.progress or summary.end_state, 1000)}
     facts = summary.facts if summary is not None else None
@@ -80,43 +80,43 @@ def read_decision(task: TaskFacts, chosen: RolloutFacts) -> Decision:
 def _unchecked(task: TaskFacts, chosen: RolloutFacts) -> Iterator[str]:
     evidence = chosen.evidence
     if evidence is None:
-        yield "Nothing was executed to check it: there is no test command, or evidence is switched off."
+        yield "Nothing was executed to check it: there is no test command, or evidence is turned off."
     else:
         yield from _open_in(evidence)
     if chosen.outcome is not None and chosen.outcome.exit not in ("submitted", None):
-        yield f"The attempt did not hand in its work by itself; it ended with: {say.ending(chosen.outcome.exit)}."
+        yield f"The attempt did not submit its work; it ended with: {say.ending(chosen.outcome.exit)}."
     if chosen.outcome is not None:
-        yield from (f"Of its patch: {one_line(note, 200)}." for note in chosen.outcome.notes[:MOST])
+        yield from (f"About its patch: {one_line(note, 200)}." for note in chosen.outcome.notes[:MOST])
     matches = [match for bracket in task.brackets if bracket is not None for match in _of(bracket, chosen.id)]
-    if task.result is not None and task.result.by_lot:
-        yield "No vote on it could be read: a lot chose it, and no judge."
+    if task.result is not None and task.result.by_chance:
+        yield "It was chosen at random, because no vote on it could be read."
     lost = sum(vote.choice is None for match in matches for vote in match.votes)
     if lost:
         every = sum(len(match.votes) for match in matches)
         yield f"{lost} of the {say.several(every, 'vote')} in its matches could not be read."
     if matches and matches[-1].decided_by == "tie-break":
-        yield "The votes of its last match were level, and a rule for ties settled it."
+        yield "The votes of its last match were tied; a tie-break decided."
 
 
 def _open_in(evidence: Evidence) -> Iterator[str]:
     """What the tests leave open."""
     before, after = evidence.before, evidence.after
     if evidence.verdict != "verified":
-        yield "The tests that were run do not prove it."
+        yield "The tests that ran do not prove it."
     if before is not None and before.status == "passed":
-        yield "The tests pass without it too, so they do not see what it is about."
+        yield "The tests also pass without it, so they do not cover the change."
     if after is not None and not after.tests:
-        yield "Of the tests only the command's exit code is known: no single test's result could be read."
+        yield "Only the exit code of the test command is known; no results of single tests could be read."
     if evidence.still_failing:
         tests = say.several(len(evidence.still_failing), "test")
-        yield f"{tests} fail with it as they do without it, and say nothing about it."
+        yield f"{tests} fail with and without it, and say nothing about it."
     if evidence.restored:
         files = say.several(len(evidence.restored), "file")
-        yield f"What it changes in {files} of tests or test settings was put back for the check, and did not count."
+        yield f"What it changes in {files} of tests or test settings was restored for the check and did not count."
 
 
 def _rival(task: TaskFacts, chosen: RolloutFacts) -> Rival | None:
-    """The last candidate with another change that it beat, else the next one of the ranking."""
+    """The last candidate with a different change that it beat, else the next in the ranking."""
     for bracket in reversed(task.brackets):
         if bracket is None or chosen.id not in bracket.ranking:
             continue
@@ -146,11 +146,11 @@ def _as_rival(task: TaskFacts, chosen: RolloutFacts, rival: RolloutFacts, match:
 
 def _lost(chosen: str, rival: str, match: Match | None) -> str:
     if match is None:
-        return "it was placed behind; the two did not meet"
+        return "it ranked lower; the two did not meet"
     votes = tally(match)
     count = f"votes {votes.get(chosen, 0):.3g} to {votes.get(rival, 0):.3g}" if match.votes else "no votes"
-    how = {"evidence": "what was executed decided", "tie-break": f"a tie ({count}), settled by a rule"}
-    how["unheard"] = "no vote on the two could be read, and a lot decided"
+    how = {"evidence": "decided by executed evidence", "tie-break": f"a tie ({count}), settled by a tie-break"}
+    how["unheard"] = "no vote on the two could be read, so the choice was random"
     return how.get(match.decided_by, count)
 
 
@@ -164,12 +164,12 @@ def _of(bracket: Bracket, rollout: str) -> list[Match]:
 
 
 def _losers(match: Match) -> list[str]:
-    """The others of a match, those with the most votes first."""
+    """The losers of a match, those with the most votes first."""
     others = [one for one in match.contestants if one != match.winner]
     return sorted(others, key=lambda one: -sum(vote.choice == one for vote in match.votes))
 
 
 def _same(bracket: Bracket, rollout: str) -> set[str]:
-    """Those that made the same patch, itself among them."""
+    """The rollouts that made the same patch, including this one."""
     groups = ({first, *others} for first, others in bracket.merged.items())
     return next((group for group in groups if rollout in group), {rollout})

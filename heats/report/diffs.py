@@ -1,4 +1,4 @@
-"""A diff as rows that a template can colour: for reading only, never for applying."""
+"""A diff as rows that a template can colour: for display only, never for applying."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ RowKind = Literal["add", "del", "same", "hunk", "note"]
 
 @dataclass(slots=True)
 class Row:
-    """One line of a diff with its line numbers in the old and new file, and in coloured pieces where they are known."""
+    """One line of a diff, with its line numbers in the old and new file, and its coloured pieces if known."""
 
     kind: RowKind
     text: str
@@ -42,29 +42,29 @@ class FileRows:
 
 @dataclass(frozen=True, slots=True)
 class DiffView:
-    """A whole diff; `cut` says how many bytes are not shown."""
+    """A whole diff; `cut` is the number of bytes not shown."""
 
     files: tuple[FileRows, ...]
     cut: int
 
     @property
     def added(self) -> int:
-        """Lines added, of those shown."""
+        """Number of added lines among those shown."""
         return sum(file.added for file in self.files)
 
     @property
     def removed(self) -> int:
-        """Lines removed, of those shown."""
+        """Number of removed lines among those shown."""
         return sum(file.removed for file in self.files)
 
     @property
     def size(self) -> int:
-        """Characters shown."""
+        """Number of characters shown."""
         return sum(len(row.text) for file in self.files for row in file.rows)
 
 
 def diff_view(data: bytes, limit: int = 60_000) -> DiffView:
-    """Rows of a diff's first `limit` bytes. Whatever the bytes are, something readable comes out."""
+    """Rows for a diff's first `limit` bytes; any bytes give something readable."""
     shown = data if len(data) <= limit else data[: max(data.rfind(b"\n", 0, limit), 0) + 1]
     return DiffView(tuple(map(_rows, scan_diff(shown))), len(data) - len(shown))
 
@@ -105,7 +105,7 @@ def _text(raw: bytes) -> str:
 
 
 def colour_diff(view: DiffView) -> None:
-    """Give the rows of a diff their coloured pieces: each hunk's old and new text are read as one text each."""
+    """Colour the rows of a diff; each hunk's old and new text are highlighted as one text each."""
     for file in view.files:
         for hunk in _hunks(file.rows):
             _colour(file.name, [row for row in hunk if row.kind != "add"])

@@ -1,4 +1,4 @@
-"""Geometry of the report's brackets and time lines. The templates draw what is measured out here."""
+"""Geometry of the report's brackets and time lines. The templates draw what is computed here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class BoxLine:
 
 @dataclass(slots=True)
 class Box:
-    """One match, placed."""
+    """One match with its coordinates."""
 
     match: Match
     x: float
@@ -38,18 +38,18 @@ class Box:
 
     @property
     def height(self) -> float:
-        """Without the label above it."""
+        """Height without the label above it."""
         return LINE_HEIGHT * len(self.lines)
 
     @property
     def middle(self) -> float:
-        """Where lines from earlier matches end."""
+        """Where the lines from earlier matches end."""
         return self.y + self.height / 2
 
 
 @dataclass(frozen=True, slots=True)
 class BracketDrawing:
-    """A bracket, placed. `links` are SVG path data, with whether the winner came along."""
+    """A bracket with its coordinates. `links` are SVG path data, with whether the winner comes from there."""
 
     width: float
     height: float
@@ -61,7 +61,7 @@ class BracketDrawing:
 
 
 def draw_bracket(bracket: Bracket) -> BracketDrawing:
-    """Place every match: a column a round, each match level with those its contestants come from."""
+    """Lay out every match: one column per round, each match level with those its contestants come from."""
     boxes: list[Box] = []
     links: list[str] = []
     feeders: dict[str, Box] = {}
@@ -123,8 +123,8 @@ def decided(match: Match) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A piece of time in a row: `kind` is its class in the style sheet."""
+class Period:
+    """A period in a row; `kind` is its CSS class."""
 
     kind: str
     start: float
@@ -134,7 +134,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A span, placed."""
+    """A span with its coordinates."""
 
     kind: str
     x: float
@@ -153,8 +153,8 @@ class TimeLine:
     left: float = 170
 
 
-def draw_timeline(rows: Sequence[tuple[str, Sequence[Span]]]) -> TimeLine | None:
-    """Rows of spans in seconds, scaled to the whole; None where there is nothing to draw."""
+def draw_timeline(rows: Sequence[tuple[str, Sequence[Period]]]) -> TimeLine | None:
+    """Rows of spans in seconds, scaled to the total duration; None if there is nothing to draw."""
     spans = [span for _, row in rows for span in row]
     if not spans:
         return None

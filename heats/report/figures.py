@@ -1,7 +1,7 @@
-"""The figures of a run: how often each heat, the kept, and the final choice succeeded, and what it all cost.
+"""The figures of a run: success of each heat, of the kept candidates and of the final choice, and the total cost.
 
-Shares are means over rollouts within a task, then over tasks. A rollout that infrastructure failed counts as no
-success and is also counted on its own; a rollout that nobody graded is in no share and is counted too.
+Shares are means over rollouts within a task, then over tasks. A rollout that infrastructure failed counts as a failure
+and is also counted separately; an ungraded rollout is in no share but is counted as well.
 """
 
 from collections import defaultdict
@@ -18,9 +18,14 @@ from heats.store.store import RunStore
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Chance that at least one of k rollouts drawn without replacement from n, of which c passed, passes.
+    """Probability that at least one of k rollouts, drawn without replacement from n of which c passed, passes.
 
     The unbiased estimator of pass@k. Source: Chen et al., arXiv:2107.03374, equation 1.
+
+    Args:
+        n: number of rollouts.
+        c: number of passing rollouts.
+        k: number of rollouts drawn.
 
     Raises:
         ValueError: k is not in 1..n or c not in 0..n.
@@ -35,8 +40,8 @@ class HeatFigures:
     """One heat of one task.
 
     Attributes:
-        known: rollouts of which success is known, `passed` of them succeeded.
-        kept: the share of those kept after this heat, None for the last heat and while it is not known.
+        known: number of rollouts whose success is known; `passed` of them succeeded.
+        kept: share of the kept candidates that succeed; None for the last heat and while unknown.
         steps: mean over the rollouts that made an attempt.
     """
 
@@ -48,7 +53,7 @@ class HeatFigures:
 
     @property
     def pass_at_1(self) -> float | None:
-        """Mean over the rollouts."""
+        """Mean success of the rollouts."""
         return self.passed / self.known if self.known else None
 
     @property
@@ -62,10 +67,10 @@ class TaskFigures:
     """One task.
 
     Attributes:
-        final: whether the rollout handed over succeeded; None while there is none to judge. A task that was tried and
-            has no result counts as no success.
+        final: whether the final choice succeeded; None while there is none to judge. A task that was tried without a
+            result counts as a failure.
         random_pick: expected success of one rollout drawn from the last heat.
-        ending: the status or, where hidden tests graded the choice, `solved` or `not_solved`.
+        ending: the status or, if hidden tests graded the choice, `solved` or `not_solved`.
     """
 
     task: str
@@ -82,7 +87,7 @@ class TaskFigures:
 
     @property
     def random_pick(self) -> float | None:
-        """Expected success of one rollout drawn evenly from the last heat."""
+        """Expected success of one rollout drawn uniformly from the last heat."""
         return self.heats[-1].pass_at_1 if self.heats else None
 
     @classmethod
@@ -119,7 +124,7 @@ def _heat(task: TaskFacts, heat: int, basis: Basis) -> HeatFigures:
 
 
 def _kept(task: TaskFacts, heat: int, basis: Basis) -> float | None:
-    """Success of the kept; a heat that had nothing to keep is no success, as its rollouts are none."""
+    """Success of the kept candidates; 0 if the heat had nothing to keep."""
     kept = task.kept(heat)
     if not kept and task.brackets[heat] is not None and basis != "none":
         return 0.0
@@ -145,7 +150,7 @@ def _usage(task: TaskFacts, done: Iterable[RolloutFacts]) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Means over the tasks in which the figure is known; None where it is in none."""
+    """Means over the tasks for which a figure is known; None if there are none."""
 
     heats: int
     pass_at_1: tuple[float | None, ...]
@@ -163,7 +168,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All figures of a run, by task and in total. `basis` says what success means here."""
+    """All figures of a run, by task and in total. `basis` is the definition of success used."""
 
     run_id: str
     basis: Basis
@@ -175,7 +180,7 @@ class Figures:
         """Figures of a run directory, finished or not.
 
         Raises:
-            UsageError: the directory holds no run.
+            UsageError: the directory is not a run.
         """
         basis = find_basis(run)
         return cls.gather(run, basis, [TaskFigures.of(read_task(run, task), basis) for task in task_ids(run)])
@@ -184,7 +189,14 @@ class Figures:
     def gather(
         cls, run: RunStore, basis: Basis, tasks: Sequence[TaskFigures], charges: Sequence[Charge] | None = None
     ) -> Self:
-        """Figures of tasks that were read already; what was spent comes from the run's own charges."""
+        """Combine the figures of tasks that were read already; usage comes from the run's own charges.
+
+        Args:
+            run: the run.
+            basis: the definition of success used.
+            tasks: figures of its tasks.
+            charges: the run's charges; None reads them.
+        """
         charges = run.charges() if charges is None else charges
         charged = total_usage(charge.usage for charge in charges)
         usage = charged if charged.calls else total_usage(task.usage for task in tasks)
@@ -196,7 +208,7 @@ class Figures:
 
     @property
     def invalid_grades(self) -> int:
-        """Rollouts that the infrastructure of the grader failed."""
+        """Rollouts whose grading failed because of infrastructure."""
         return sum(task.invalid_grades for task in self.tasks)
 
     @property
@@ -219,7 +231,7 @@ class Figures:
         )
 
     def curve(self, heat: int) -> list[float]:
-        """Mean pass@k of a heat for k = 1, 2 ... over the tasks with at least the usual number of rollouts."""
+        """Mean pass@k of a heat for k = 1, 2 ..., over the tasks with at least the usual number of rollouts."""
         found = [task.heats[heat] for task in self.tasks if heat < len(task.heats) and task.heats[heat].known]
         if not found:
             return []
@@ -229,12 +241,12 @@ class Figures:
 
     @property
     def succeeded(self) -> str:
-        """How many tasks succeeded by what was looked at: `2/2 solved` by hidden tests, else `1/2 verified`."""
+        """Number of successful tasks, with the basis: `2/2 solved` by hidden tests, else `1/2 verified`."""
         word = "solved" if self.basis == "pass" else "verified"
         return f"{sum((task.ending or task.status) == word for task in self.tasks)}/{len(self.tasks)} {word}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All figures, for JSON."""
         heats = range(self.totals.heats)
         return {
             "run": self.run_id,
@@ -256,7 +268,7 @@ def _task_dict(task: TaskFigures) -> dict[str, Any]:
 
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
-    """The sum of many usages; made once, since adding records one by one is slow for the many of a long run."""
+    """The sum of many usages, added up at once, since creating a record for each sum is slow for long runs."""
     sums = dict.fromkeys(Usage.model_fields, 0.0)
     for usage in usages:
         for name in sums:

@@ -1,4 +1,4 @@
-"""Confidence intervals of means over tasks, by the percentile bootstrap: tasks are drawn again with replacement."""
+"""Confidence intervals of means over tasks, by the percentile bootstrap (resampling tasks with replacement)."""
 
 import random
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Estimate:
 
 
 def estimate(values: Sequence[float], seed: int = 0) -> Estimate | None:
-    """The mean of values, one a task, with its bootstrap interval; None for no values. The same seed gives the same."""
+    """Mean and bootstrap interval of one value per task; None for no values. The same seed gives the same interval."""
     if not values:
         return None
     mean = fmean(values)

@@ -1,4 +1,4 @@
-"""What a tournament's votes say of its judge, in words."""
+"""What a tournament's votes reveal about its judge, in words."""
 
 from heats import formatting as say
 from tournament.base import Bracket
@@ -6,20 +6,20 @@ from tournament.position_bias import position_report
 
 
 def judge_line(bracket: Bracket) -> str:
-    """How often the order shown, or comments, swayed the judge; empty without any vote of a match."""
+    """How often the order of candidates, or comments, swayed the judge; empty if no match had votes."""
     report = position_report(bracket)
     told = []
     if report.compared:
         told.append(f"both orders agree in {report.consistent} of {say.several(report.compared, 'pair')}")
         flipped = report.compared - report.consistent
         if flipped:
-            told.append(f"who was shown first won {report.first} of the other {flipped} (p {report.p_value:.2g})")
+            told.append(f"the first shown won {report.first} of the other {flipped} (p {report.p_value:.2g})")
     if report.votes:
-        told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes are for the first shown")
+        told.append(f"{say.percent(report.first_votes / report.votes)} of {report.votes} votes went to the first shown")
     if report.unheard:
         told.append(f"no vote could be read in {say.several(report.unheard, 'match', 'matches')}")
     if report.one_sided:
-        told.append(f"votes of one order alone could be read in {say.several(report.one_sided, 'match', 'matches')}")
+        told.append(f"only votes of one order could be read in {say.several(report.one_sided, 'match', 'matches')}")
     if report.abstentions:
         told.append(say.several(report.abstentions, "abstention"))
     if report.sensitive:

@@ -1,4 +1,4 @@
-"""Markdown from text that nobody vouches for: it can be read, and it can do nothing else.
+"""Markdown from untrusted text: it can be read, and has no other effect.
 
 Dynamic text goes into code spans or fences, where Markdown has no links, images, mentions, references, HTML or
 comments. Source: CommonMark 0.31, sections 4.5 and 6.1.
@@ -10,7 +10,7 @@ from core.sanitize import excerpt, for_screen, one_line
 
 
 def code(text: str, limit: int = 300) -> str:
-    """Text as one code span on one line; a dash stands for nothing."""
+    """Text as one code span on one line; a dash if it is empty."""
     line = one_line(text, limit)
     if not line:
         return "\u2013"
@@ -20,7 +20,13 @@ def code(text: str, limit: int = 300) -> str:
 
 
 def fence(text: str, language: str = "text", limit: int = 4000) -> str:
-    """Text as a fenced block whose fence is longer than any in it; cut in the middle at about `limit` characters."""
+    """Text as a fenced block, with a fence longer than any in the text.
+
+    Args:
+        text: the text.
+        language: info string of the fence.
+        limit: approximate maximum number of characters; longer text is cut in the middle.
+    """
     body = excerpt(text, limit).strip("\n")
     ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", body)), default=0))
     return f"{ticks}{language}\n{for_screen(body)}\n{ticks}"

@@ -1,4 +1,4 @@
-"""What the report's first page says: figures, stages, costs and the list of tasks."""
+"""The report's first page: figures, stages, costs and the list of tasks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,11 +39,11 @@ MAX_TIMELINE_TASKS = 60
 
 @dataclass(frozen=True, slots=True)
 class OverviewFacts:
-    """What the first page is made of.
+    """The data of the first page.
 
     Attributes:
         links: address of each task's part of the report.
-        work: of the agents, by heat.
+        work: the agents' work, by heat.
     """
 
     run: RunStore
@@ -55,7 +55,7 @@ class OverviewFacts:
 
 
 def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str, Any]:
-    """The values of the overview's template."""
+    """The values for the overview's template."""
     figures, links = facts.figures, facts.links
     heats = max(figures.totals.heats, 1)
     few = len(figures.tasks) <= MAX_TIMELINE_TASKS and len(figures.tasks) > 1
@@ -89,7 +89,7 @@ def _title(run: RunStore, figures: RunFigures) -> str:
 
 
 def _left_out(events: Sequence[Event]) -> list[str]:
-    """What could not be used, as the run's last start said."""
+    """What could not be used, as recorded at the run's last start."""
     last = next((event for event in reversed(events) if event.kind == "left_out"), None)
     reasons = pairs(last.data, "reasons") if last is not None else []
     return [f"left out: {one_line(name, 80)}: {one_line(why, 200)}" for name, why in reasons]
@@ -127,14 +127,14 @@ def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
         found.append((f"heat {heat}, pass@1", totals.pass_at_1[heat], False))
         if heat < totals.heats - 1:
             found.append((f"kept after heat {heat} (Sel-K)", totals.kept[heat], False))
-    found.append(("one at random of the last heat", totals.random_pick, False))
+    found.append(("random rollout of the last heat", totals.random_pick, False))
     found.append(("final choice", totals.final, True))
     found += [(f"heat {heat}, pass@N (oracle)", value, False) for heat, value in enumerate(totals.pass_at_n)]
     return [(name, value, say.percent(value), lead) for name, value, lead in found]
 
 
 def _spent(facts: OverviewFacts) -> list[dict[str, Any]]:
-    """A row a kind of work, with the widths of its bar: cached, computed and completion tokens, in percent."""
+    """One row per kind of work, with the widths of its bar: cached, computed and completion tokens, in per cent."""
     rows = spending(facts.charges, {heat: work.usage for heat, work in enumerate(facts.work)})
     most = max((row.usage.tokens for row in rows), default=0)
     found = []
@@ -147,5 +147,5 @@ def _spent(facts: OverviewFacts) -> list[dict[str, Any]]:
 
 
 def cached_share(usage: Usage) -> str:
-    """The share of prompt tokens that a prefix cache had."""
+    """The share of prompt tokens found in a prefix cache."""
     return say.percent(usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else None)

@@ -1,4 +1,4 @@
-"""The different patches of a task: who made each, and what became of it."""
+"""The distinct patches of a task: who made each, and how it fared."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ MAX_PATCH = 120_000
 
 @dataclass(slots=True)
 class PatchView:
-    """One patch, once, however many rollouts made it.
+    """A distinct patch, made by one or more rollouts.
 
     Attributes:
-        letter: `A`, `B` ... in the order in which the patches came up.
+        letter: `A`, `B` ... in order of appearance.
         makers: ids of the rollouts that made it.
-        passed: of the makers whose success is known.
+        passed: success of the makers, if known.
     """
 
     anchor: str
@@ -30,16 +30,18 @@ class PatchView:
 
     @property
     def files(self) -> str:
-        """Names of the files that it changes."""
+        """Names of the files it changes."""
         return ", ".join(file.name for file in self.diff.files)
 
 
 def read_patches(place: str, task: TaskFacts, basis: Basis, colours: int) -> dict[str, PatchView]:
-    """The patches of a task by digest: the selected one first, then in order of the rollouts.
+    """The patches of a task by digest: the selected one first, then in rollout order.
 
     Args:
-        place: the task's part of addresses.
-        colours: characters of source that may be coloured; the first patches get them.
+        place: prefix of the task's addresses.
+        task: the task's records.
+        basis: the definition of success used.
+        colours: number of characters of source to colour, starting with the first patches.
     """
     found: dict[str, PatchView] = {}
     for one in _selected_first(task):

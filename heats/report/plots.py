@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0b6e72", "#b3541e", "#5b4b9e", "#6b7280")
 MARKERS = ("o", "s", "^", "D")
-"""So that heats can be told apart without colours, too."""
+"""So that heats can be distinguished without colours as well."""
 SIZE = (4.6, 3.2)
 """Inches: one column of a paper."""
 STYLE: Any = {
@@ -37,20 +37,20 @@ STYLE: Any = {
 
 
 def write_plots(run: RunStore, directory: Path) -> list[Path]:
-    """Write what a run shows: pass@k of each heat, accuracy by round, passes before and after refinement.
+    """Plot pass@k of each heat, accuracy by round, and passes before and after refinement.
 
-    Bands and bars are bootstrap intervals of 95 % over tasks.
+    Bands and bars are 95 % bootstrap intervals over tasks.
 
     Returns:
         The files written.
 
     Raises:
-        ExtraMissing: matplotlib is not installed, or nothing in the run says whether rollouts succeeded.
+        ExtraMissing: matplotlib is not installed, or nothing in the run tells whether rollouts succeeded.
     """
     basis, heats = heat_curves(run)
     known = [heat for heat in heats if heat.passes]
     if basis == "none" or not known:
-        raise UsageError(f"{run.directory}: neither grades nor evidence, so there is no success to plot")
+        raise UsageError(f"{run.directory}: neither grades nor evidence, so there is nothing to plot")
     written = _save(directory, "pass-at-k", lambda axes: _pass_at_k(axes, known, MEANING[basis]))
     if any(heat.by_round for heat in known):
         written += _save(directory, "accuracy-by-round", lambda axes: _by_round(axes, known))
@@ -58,7 +58,7 @@ def write_plots(run: RunStore, directory: Path) -> list[Path]:
 
 
 def write_comparison_plot(found: Comparison, directory: Path) -> list[Path]:
-    """Write cost against accuracy over the runs of a comparison.
+    """Plot cost against accuracy for the runs of a comparison.
 
     Returns:
         The files written.
@@ -70,7 +70,7 @@ def write_comparison_plot(found: Comparison, directory: Path) -> list[Path]:
 
 
 def _save(directory: Path, name: str, draw: Callable[["Axes"], None]) -> list[Path]:
-    """One drawing in both formats; the same data give the same bytes."""
+    """Write one drawing in both formats; the same data give the same bytes."""
     matplotlib, figures = optional_module("matplotlib", "a plot"), optional_module("matplotlib.figure", "a plot")
     paths = []
     with matplotlib.rc_context(STYLE):
@@ -102,7 +102,9 @@ def _by_round(axes: "Axes", heats: Sequence[HeatCurves]) -> None:
         if heat.by_round:
             _band(axes, heat.heat, range(len(heat.by_round[0])), heat.by_round)
             told = [f"{right}/{mixed}" for right, mixed in heat.decided]
-            axes.plot([], [], " ", label=f"right of mixed matches: {', '.join(told)}" if told else "no mixed match")
+            axes.plot(
+                [], [], " ", label=f"mixed matches decided correctly: {', '.join(told)}" if told else "no mixed match"
+            )
     axes.set_xlabel("rounds played")
     axes.set_ylabel("candidates in play that pass (%)")
     _whole(axes.xaxis)
@@ -110,14 +112,14 @@ def _by_round(axes: "Axes", heats: Sequence[HeatCurves]) -> None:
 
 
 def _whole(axis: "Axis") -> None:
-    """Ticks at whole numbers only."""
+    """Put ticks at whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _band(axes: "Axes", heat: int, xs: Sequence[int], tasks: Sequence[Sequence[float]]) -> None:
-    """The mean over tasks at each place, with its interval."""
+    """Draw the mean over tasks at each x, with its interval."""
     colour, marker = COLOURS[heat % len(COLOURS)], MARKERS[heat % len(MARKERS)]
     found = [one for one in (estimate([task[place] for task in tasks]) for place in range(len(xs))) if one is not None]
     means = [100 * one.mean for one in found]

@@ -1,4 +1,4 @@
-"""Who came where in a tournament over imported attempts, and why."""
+"""The ranking of a tournament over imported attempts, with reasons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ class Place:
 
     Attributes:
         rollout: the id that it plays under in the run directory.
-        won, played: matches decided by votes or evidence.
-        votes: votes for it, of all cast in its matches.
-        verdict: of its evidence; empty where nothing was executed.
-        same_as: the attempt with the same change that played for it.
-        remarks: why it has no patch, what was left out of its patch, and what was mended in reading it.
+        won, played: number of matches won and played, of those decided by votes or evidence.
+        votes: number of votes for it, out of `of_votes` cast in its matches.
+        verdict: verdict of its evidence; empty if nothing was executed.
+        same_as: the attempt with the same change that played in its place.
+        remarks: why it has no patch, what was dropped from its patch, and what was repaired in reading it.
     """
 
     place: int
@@ -41,6 +41,7 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
     """All ranked attempts of a task's only heat, best first; empty while its tournament is not finished.
 
     Args:
+        task: the task's store.
         sources: where each attempt came from, by rollout id.
     """
     bracket = task.bracket(0)
@@ -74,10 +75,11 @@ def ranking(task: TaskStore, sources: Mapping[str, str]) -> list[Place]:
 
 
 def ranking_text(places: list[Place], width: int | None = None) -> str:
-    """A row an attempt, columns aligned by spaces.
+    """A table with one row per attempt, aligned by spaces.
 
     Args:
-        width: characters of a line; as many as the terminal has, or 120, when None.
+        places: the ranking.
+        width: maximum line length in characters; None for the terminal's width, or 120.
     """
     rows = [["", "attempt", "kept", "won", "votes", "patch", "tests"]]
     for place in places[:MOST_ROWS]:

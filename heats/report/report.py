@@ -1,7 +1,7 @@
-"""`report.html`: a run as one page that needs nothing else, safe to open whatever agents printed.
+"""`report.html`: a run as one self-contained page, safe to open whatever agents printed.
 
 Every text goes through the sanitiser and then through Jinja2's escaping; the page's policy allows one script, by its
-hash, and nothing from anywhere. A run too large for one page gets a page a task in a folder beside it.
+hash, and no external resources. A run too large for one page gets one page per task, in a folder beside it.
 """
 
 import gc
@@ -29,7 +29,7 @@ from heats.report.figures import TaskFigures
 from heats.report.overview import SUCCESS_WORDS, TONES, OverviewFacts, overview
 from heats.report.spending import HeatWork, sum_work, work_by_heat
 from heats.report.table import RunFigures
-from heats.report.task_page import Budget, view_task
+from heats.report.task_page import PageBudget, view_task
 from heats.report.timeline import by_task, drawn_events
 from heats.store.events import Event
 from heats.store.files import slug, write_bytes
@@ -37,12 +37,12 @@ from heats.store.reader import Basis, find_basis, read_task, task_ids
 from heats.store.store import RunStore
 
 INLINE_LIMIT = 8_000_000
-"""Characters of task pages that are put into the one file; above it they become files of their own."""
+"""Maximum characters of task pages in the single file; above it, they become separate files."""
 TASK_BUDGET = 4_000_000
 COLOURED, COLOURED_OF_MANY = 200_000, 20_000
-"""Characters of patches that are coloured on a task's page: colouring is slow beside everything else."""
+"""Maximum characters of patches to colour per task page: colouring is slow compared to everything else."""
 MANY_TASKS = 24
-"""With more tasks than this they are read by several processes, and always get files of their own."""
+"""Above this number, tasks are read by several processes and always get separate files."""
 
 _MARK = b'<meta name="generator" content="heats">'
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,8 +53,8 @@ class TaskPage:
     """One task's part of the report.
 
     Attributes:
-        places: of the page that its navigation leads to, as (name, address).
-        work: of the rollouts, by heat.
+        places: navigation targets, as (name, address).
+        work: the rollouts' work, by heat.
     """
 
     task: str
@@ -65,7 +65,7 @@ class TaskPage:
 
 
 def write_report(run: RunStore, path: Path) -> Path:
-    """Write the report of a run, finished or not: `build_report` without its figures."""
+    """Write the report of a run, finished or not: `build_report` without returning its figures."""
     build_report(run, path)
     return path
 
@@ -73,14 +73,14 @@ def write_report(run: RunStore, path: Path) -> Path:
 def build_report(run: RunStore, path: Path) -> RunFigures:
     """Write the report of a run, finished or not.
 
-    A large run's task pages go to the folder `<name>-files` beside `path`; those that an earlier report left there are
+    A large run's task pages go to the folder `<name>-files` beside `path`; pages left there by an earlier report are
     removed.
 
     Returns:
-        The figures that it shows.
+        The figures shown in it.
 
     Raises:
-        UsageError: the directory holds no run.
+        UsageError: the directory is not a run.
         OSError: the report cannot be written.
     """
     events = list(drawn_events(run))
@@ -111,7 +111,7 @@ def build_report(run: RunStore, path: Path) -> RunFigures:
 
 
 def _clear(folder: Path) -> None:
-    """Remove our own pages from a folder, and it if nothing else is in it: somebody may have named theirs alike."""
+    """Remove our own pages from a folder, and the folder if it is then empty: the name may be the user's own."""
     for page in folder.glob("*.html"):
         with page.open("rb") as file:
             ours = _MARK in file.read(1000)
@@ -121,10 +121,10 @@ def _clear(folder: Path) -> None:
         folder.rmdir()
 
 
-def _budget(tasks: int) -> Budget:
+def _budget(tasks: int) -> PageBudget:
     if tasks > MANY_TASKS:
-        return Budget(TASK_BUDGET, COLOURED_OF_MANY)
-    return Budget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
+        return PageBudget(TASK_BUDGET, COLOURED_OF_MANY)
+    return PageBudget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
 
 
 def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[TaskPage]:
@@ -137,9 +137,9 @@ def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[Ta
 
 
 def begin_worker() -> None:
-    """Spare a worker the search for cycles among a page's records, which takes a quarter of its time and finds none.
+    """Disable garbage collection in a worker, where it takes a quarter of the time and finds nothing.
 
-    Ctrl-C is for the process that started it: its workers would each print a traceback.
+    Ctrl-C is left to the parent process; otherwise each worker would print a traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.freeze()
@@ -148,15 +148,15 @@ def begin_worker() -> None:
 
 @dataclass(frozen=True, slots=True)
 class PageMaker:
-    """Makes the parts of single tasks, for large runs in processes of its own.
+    """Renders single tasks, in separate processes for large runs.
 
     Attributes:
-        beside: where each part becomes a file as soon as it is made; None for parts that are handed back.
+        beside: folder for each part as soon as it is made; None returns the parts instead.
     """
 
     directory: Path
     basis: Basis
-    budget: Budget
+    budget: PageBudget
     tasks: tuple[str, ...]
     beside: Path | None
 
@@ -174,7 +174,7 @@ class PageMaker:
         return replace(page, body=Markup())
 
     def write(self, page: TaskPage, folder: Path) -> None:
-        """A part as a file. Written plainly: what can be made again at any time need not survive a power cut."""
+        """Write a part to a file, without syncing: it can be made again at any time."""
         if not page.body:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -213,7 +213,7 @@ def _crumbs(page: TaskPage, tasks: Sequence[str], home: str, link: Callable[[str
 
 
 def page_html(title: str, body: Markup) -> Markup:
-    """A whole page: style, script and policy around a body that is escaped already."""
+    """A whole page: style, script and policy around an already escaped body."""
     script = _own("report.js")
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = (
@@ -232,7 +232,7 @@ def page_html(title: str, body: Markup) -> Markup:
 
 
 def render(template: str, **values: Any) -> Markup:
-    """Fill a template. Every text is sanitised and escaped; only what this function returned is left as it is."""
+    """Render a template. Every text is sanitised and escaped, except what this function itself returned."""
     return Markup(_environment().get_template(template).render(values))  # noqa: S704 - autoescaped just now
 
 
@@ -247,7 +247,7 @@ def _own(name: str) -> Markup:
 
 
 def code_html(row: Row) -> Markup:
-    """A row of a diff, coloured where its pieces are known."""
+    """A row of a diff, coloured if its pieces are known."""
     if not row.pieces:
         return escape(row.text)
     parts = (f'<i class="{kind}">{escape(text)}</i>' if kind else escape(text) for kind, text in row.pieces)

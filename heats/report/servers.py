@@ -1,4 +1,4 @@
-"""What the model servers said of their own work during a run, in a line each."""
+"""The model servers' own statistics for a run, one line each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from heats.view.live_model import number, word
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One server, over all processes that worked on the run. Its counters hold what others asked of it as well."""
+    """One server, across all processes that worked on the run. Its counters include requests from other clients."""
 
     model: str
     version: str
@@ -33,7 +33,7 @@ class Served:
 
 
 def served(events: Iterable[Event]) -> list[Served]:
-    """The servers of a run, by its events."""
+    """The servers of a run, from its events."""
     found: dict[str, Served] = {}
     for event in events:
         if event.kind != "server":

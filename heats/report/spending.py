@@ -1,4 +1,4 @@
-"""What a run spent, by what it was spent on: rollouts, summaries and votes of each heat."""
+"""A run's spending by purpose: rollouts, summaries and votes of each heat."""
 
 import re
 from collections import defaultdict
@@ -22,18 +22,19 @@ class Spent:
 
     @property
     def computed(self) -> int:
-        """Prompt tokens that no prefix cache had."""
+        """Prompt tokens not found in any prefix cache."""
         return self.usage.prompt_tokens - self.usage.cached_tokens
 
 
 def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[Spent]:
-    """Where the charges of a run went.
+    """Break down the charges of a run.
 
-    A rollout's charges are its agent's and its summary's: what the agents' own records do not account for is the
-    summaries', and that of rollouts which a crash made begin again.
+    A rollout's charges include its agent's and its summary's. What the agents' own records do not account for is
+    attributed to summaries, and to rollouts that were restarted after a crash.
 
     Args:
-        agents: usage that the rollouts' records give, by heat.
+        charges: the run's charges.
+        agents: usage recorded by the rollouts, by heat.
     """
     rollouts: dict[int, list[Usage]] = defaultdict(list)
     votes: dict[int, list[Usage]] = defaultdict(list)
@@ -62,7 +63,7 @@ def _within(part: Usage, whole: Usage) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HeatWork:
-    """What the agents of one heat did: their usage, and the steps of each rollout that made an attempt."""
+    """The agents' work in one heat: their usage, and the steps of each rollout that made an attempt."""
 
     usage: Usage
     steps: tuple[int, ...]

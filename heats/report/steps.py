@@ -1,4 +1,4 @@
-"""The steps of a trajectory as HTML. Made without a template: a large run has a hundred thousand of them."""
+"""The steps of a trajectory as HTML, built without templates: a large run has a hundred thousand of them."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,12 @@ from heats import formatting as say
 
 
 def steps_html(anchor: str, steps: Iterable[Step], limit: int) -> Markup:
-    """All steps, folded. Every text is sanitised by `excerpt` or `one_line` and escaped.
+    """All steps, collapsed. Every text is sanitised by `excerpt` or `one_line`, and escaped.
 
     Args:
         anchor: address of the rollout.
-        limit: characters of a text that are shown.
+        steps: the steps.
+        limit: maximum characters shown per text.
     """
     place = escape(anchor)
     return Markup("\n".join([_step(place, step, limit) for step in steps]))  # noqa: S704 - escaped text by text

@@ -12,19 +12,19 @@ from heats import formatting as say
 from heats.report.figures import Figures, TaskFigures
 
 _LEAST_TELLING = ("tokens", "calls", "random", "infra", "pass@N", "steps", "cost", "Sel-K", "heat")
-"""Columns that are left out where there is no room, the first of them first."""
+"""Columns to drop if there is no room, in this order."""
 MEANING = {
     "pass": "pass rates by the hidden tests",
-    "verified": "no grades: shares verified by the tests that were given",
-    "none": "neither grades nor evidence: success is not known",
+    "verified": "no grades: shares verified by your tests",
+    "none": "neither grades nor evidence: success is unknown",
 }
 
 
 class RunFigures(Figures):
-    """The figures of a run, and how they are shown: `RunFigures.of(store)`."""
+    """The figures of a run, with their display: `RunFigures.of(store)`."""
 
     def as_text(self, limit: int = 1000) -> str:
-        """Plain text: a row a task, at most `limit` of them, the totals, and what must be known to read them."""
+        """Plain text: one row per task, at most `limit` of them, the totals, and notes on how to read them."""
         return figures_text(self, limit)
 
     def view(self, width: int, limit: int = 60) -> RenderableType:
@@ -33,13 +33,25 @@ class RunFigures(Figures):
 
 
 def figures_view(figures: Figures, width: int, limit: int = 60) -> RenderableType:
-    """Tasks, totals and notes, fitted to a terminal `width` columns wide."""
+    """Tasks, totals and notes, fitted to a terminal.
+
+    Args:
+        figures: the figures.
+        width: columns of the terminal.
+        limit: maximum number of task rows.
+    """
     remarks = Group(*(Text(note, style="dim") for note in notes(figures)))
     return Group(figures_table(figures, limit, width), totals_table(figures), remarks)
 
 
 def figures_table(figures: Figures, limit: int = 60, width: int = 160) -> Table:
-    """One row a task, at most `limit` of them, and the total; columns that do not fit in `width` are left out."""
+    """A table with one row per task, and the total.
+
+    Args:
+        figures: the figures.
+        limit: maximum number of task rows.
+        width: columns of the terminal; table columns that do not fit are dropped.
+    """
     table = Table(title=Text(MEANING[figures.basis]), title_justify="left", title_style="dim", box=SIMPLE_HEAD)
     rows = list(_rows(figures, limit))
     shown = _fitting(rows, width)
@@ -53,7 +65,7 @@ def figures_table(figures: Figures, limit: int = 60, width: int = 160) -> Table:
 
 
 def totals_table(figures: Figures) -> Table:
-    """The totals, one row a stage of the method: each heat, those kept after it, a random pick, the final choice."""
+    """The totals, one row per stage of the method: each heat, the candidates kept, a random pick, the final choice."""
     totals = figures.totals
     table = Table(box=SIMPLE_HEAD, header_style="dim")
     for name in ("", "pass@1", "pass@N", "steps"):
@@ -64,13 +76,13 @@ def totals_table(figures: Figures) -> Table:
         table.add_row(f"heat {heat}", *map(say.percent, figure), "" if steps is None else f"{steps:.1f}")
         if heat < totals.heats - 1:
             table.add_row(f"kept after heat {heat} (Sel-K)", say.percent(totals.kept[heat]))
-    table.add_row("one of the last heat at random", say.percent(totals.random_pick))
+    table.add_row("random rollout of the last heat", say.percent(totals.random_pick))
     table.add_row(Text("final choice", style="bold"), Text(say.percent(totals.final), style="bold"))
     return table
 
 
 def _fitting(rows: list[list[str]], width: int) -> list[int]:
-    """Places of the columns to show: the least telling are dropped until the row fits."""
+    """Indexes of the columns to show: the least informative are dropped until the row fits."""
     widths = [max(len(row[place]) for row in rows) + 3 for place in range(len(rows[0]))]
     shown = list(range(len(rows[0])))
     for name in _LEAST_TELLING:
@@ -89,10 +101,12 @@ def _style(cell: str) -> str:
 
 
 def figures_text(figures: Figures, limit: int = 1000, width: int | None = None) -> str:
-    """The same as plain text, columns aligned by spaces, with the notes under it.
+    """The same as plain text, aligned by spaces, with the notes below.
 
     Args:
-        width: characters of a line; as many as the terminal has, or 120, when None.
+        figures: the figures.
+        limit: maximum number of task rows.
+        width: maximum line length in characters; None for the terminal's width, or 120.
     """
     rows = list(_rows(figures, limit))
     numbers = range(2, len(rows[0]))
@@ -101,17 +115,17 @@ def figures_text(figures: Figures, limit: int = 1000, width: int | None = None) 
 
 
 def notes(figures: Figures) -> list[str]:
-    """What must be known to read the figures right."""
+    """Notes needed to read the figures correctly."""
     totals = figures.totals
     found = [
-        (totals.infrastructure_failed, "failed by infrastructure: counted as no success"),
-        (totals.unknown if figures.basis != "none" else 0, "without a grade: in no share"),
-        (totals.unfinished, "not finished: in no share"),
+        (totals.infrastructure_failed, "lost to infrastructure: counted as failures"),
+        (totals.unknown if figures.basis != "none" else 0, "without a grade: not counted"),
+        (totals.unfinished, "not finished: not counted"),
     ]
     lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
     failed = sum(task.status in ("error", "budget") for task in figures.tasks)
     if failed:
-        lines.append(f"{say.several(failed, 'task')} without a result: counted as no success")
+        lines.append(f"{say.several(failed, 'task')} without a result: counted as failures")
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")
@@ -127,7 +141,7 @@ def header(heats: int) -> list[str]:
 
 
 def cells(task: TaskFigures, heats: int) -> list[str]:
-    """One task's cells under `header`."""
+    """One task's cells, matching `header`."""
     nothing = (None,) * (heats - len(task.heats))
     shares: list[float | None] = []
     for place, heat in enumerate((*task.heats, *nothing)):
@@ -144,7 +158,7 @@ def cells(task: TaskFigures, heats: int) -> list[str]:
 
 
 def total_cells(figures: Figures) -> list[str]:
-    """The total's cells under `header`."""
+    """The total's cells, matching `header`."""
     totals = figures.totals
     shares = [share for pair in zip(totals.pass_at_1, (*totals.kept, None), strict=False) for share in pair][:-1]
     said = [say.percent(one) for one in (*shares, totals.random_pick, totals.final, *totals.pass_at_n)]
@@ -170,5 +184,5 @@ def _rows(figures: Figures, limit: int) -> Iterator[list[str]]:
 
 
 def cells_of_nothing(figures: Figures) -> list[str]:
-    """The total's cells of a run that has no rollout yet."""
+    """The total's cells for a run that has no rollout yet."""
     return [say.several(len(figures.tasks), "task"), "nothing yet", *["\u2013"] * (len(header(1)) - 2)]

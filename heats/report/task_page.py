@@ -1,4 +1,4 @@
-"""What the report's page of one task says, gathered from its records and cut to size."""
+"""The data of one task's report page, gathered from its records and truncated to fit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ MAX_STEPS = 400
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutView:
+class RolloutSection:
     """One rollout."""
 
     anchor: str
@@ -52,15 +52,15 @@ class RolloutView:
 
 
 @dataclass(frozen=True, slots=True)
-class MatchView:
-    """One match with its votes in words."""
+class MatchSection:
+    """One match, with its votes in words."""
 
     anchor: str
     match: Match
     how: str
     tally: tuple[tuple[str, str | None], ...]
     reasons: tuple[tuple[str, str, bool], ...]
-    """Who was named, why, and whether it would be another with comments shown."""
+    """Candidate, reason, and whether the vote would differ if comments were shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class HeatView:
     """One heat."""
 
     number: int
-    rollouts: tuple[RolloutView, ...]
+    rollouts: tuple[RolloutSection, ...]
     bracket: BracketDrawing | None
-    matches: tuple[MatchView, ...]
+    matches: tuple[MatchSection, ...]
     merged: tuple[tuple[str, tuple[str, ...]], ...]
     kept: tuple[str, ...]
     cross: CrossView | None
@@ -91,7 +91,7 @@ class TestsView:
 
 
 @dataclass(frozen=True, slots=True)
-class TaskView:
+class TaskSection:
     """One task's page."""
 
     slug: str
@@ -100,7 +100,7 @@ class TaskView:
     detail: str
     statement: str
     heats: tuple[HeatView, ...]
-    chosen: RolloutView | None
+    chosen: RolloutSection | None
     patches: tuple[PatchView, ...]
     tests: TestsView | None
     timeline: TimeLine | None
@@ -111,17 +111,17 @@ class TaskView:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Parts that the page's navigation leads to."""
+        """Navigation targets of the page."""
         found = [("Patch", "patch")] if any(patch.selected for patch in self.patches) else []
         found += [(f"Heat {heat.number}", f"heat-{heat.number}") for heat in self.heats]
         found += [("Patches", "patches")] if len(self.patches) > 1 else []
-        found += [("Time line", "time")] if self.timeline is not None else []
+        found += [("Timeline", "time")] if self.timeline is not None else []
         return tuple((name, f"#{self.slug}/{where}") for name, where in found)
 
 
 @dataclass(frozen=True, slots=True)
-class Budget:
-    """What a page may hold, in characters: trajectories (about; fields are cut accordingly) and coloured source."""
+class PageBudget:
+    """Maximum characters of a page's trajectories (approximate; fields are cut accordingly) and coloured source."""
 
     text: int
     colours: int
@@ -129,7 +129,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """What all parts of a page are made with; `limit` is in characters of a field."""
+    """What all parts of a page have in common; `limit` is in characters per field."""
 
     place: str
     task: TaskFacts
@@ -138,11 +138,17 @@ class _How:
     patches: Mapping[str, PatchView]
 
 
-def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: Budget) -> TaskView:
-    """Gather a task's page.
+def view_task(
+    run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: PageBudget
+) -> TaskSection:
+    """Gather the data of a task's page.
 
     Args:
-        events: the task's own.
+        run: the run.
+        facts: the task's records.
+        basis: the definition of success used.
+        events: the task's events.
+        budget: maximum size of the page.
     """
     place = slug(facts.id)
     trajectories = {one.id: facts.store.rollout(one.id).trajectory() for one in facts.rollouts()}
@@ -156,7 +162,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
     everyone = [one for heat in heats for one in heat.rollouts]
     first = next((one for one in trajectories.values() if one is not None), None)
     ended = facts.result or facts.failed
-    return TaskView(
+    return TaskSection(
         slug=place,
         facts=facts,
         status=facts.ending(basis),
@@ -173,7 +179,7 @@ def view_task(run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Ev
     )
 
 
-def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView:
+def _heat(how: _How, number: int, rollouts: tuple[RolloutSection, ...]) -> HeatView:
     bracket = how.task.brackets[number]
     matches = (one for played in bracket.rounds for one in played) if bracket is not None else ()
     return HeatView(
@@ -188,21 +194,21 @@ def _heat(how: _How, number: int, rollouts: tuple[RolloutView, ...]) -> HeatView
     )
 
 
-def _match(place: str, heat: int, match: Match) -> MatchView:
+def _match(place: str, heat: int, match: Match) -> MatchSection:
     reasons = tuple(
         (vote.choice or "", excerpt(resolved(vote, say.short), 1200), vote.presentation_sensitive)
         for vote in match.votes
     )
     shown = tuple((one, say.votes(votes) if match.votes else None) for one, votes in tally(match).items())
-    return MatchView(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
+    return MatchSection(f"{place}/heat-{heat}/{match.id}", match, decided(match), shown, reasons)
 
 
-def _rollout(how: _How, facts: RolloutFacts, trajectory: Trajectory | None) -> RolloutView:
+def _rollout(how: _How, facts: RolloutFacts, trajectory: Trajectory | None) -> RolloutSection:
     task, anchor = how.task, f"{how.place}/{facts.id}"
     outcome = facts.outcome
     steps = trajectory.steps if trajectory is not None else ()
     heat = RolloutId.parse(facts.id).heat
-    return RolloutView(
+    return RolloutSection(
         anchor=anchor,
         id=facts.id,
         short=say.short(facts.id),
@@ -236,7 +242,7 @@ def _changes(evidence: Evidence) -> Iterator[tuple[str, str, tuple[str, ...], in
         ("fixed", "good", evidence.fixed),
         ("broken", "bad", evidence.broken),
         ("still failing", "weak", evidence.still_failing),
-        ("protected files put back", "weak", evidence.restored),
+        ("protected files restored", "weak", evidence.restored),
     )
     for name, tone, tests in groups:
         if tests:

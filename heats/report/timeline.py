@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from heats import formatting as say
-from heats.report.drawings import Span
+from heats.report.drawings import Period
 from heats.store.events import Event, standing_matches
 from heats.store.store import RunStore
 from heats.view.live_model import number, word
@@ -16,7 +16,7 @@ MAX_ROWS = 200
 
 
 def seconds(event: Event) -> float | None:
-    """When an event was written, in seconds of the epoch; None when its time cannot be read."""
+    """When an event was written, in seconds since the epoch; None if its time cannot be parsed."""
     try:
         return datetime.fromisoformat(event.time).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -24,11 +24,11 @@ def seconds(event: Event) -> float | None:
 
 
 _NOT_DRAWN = (b'"kind":"rollout_step"', b'"kind":"votes"')
-"""Steps and votes: by far the most events of a run, and in no time line."""
+"""Steps and votes: by far the most frequent events of a run, and in no time line."""
 
 
 def drawn_events(run: RunStore) -> Iterator[Event]:
-    """The events of a run without single steps and votes; a line that is not whole or not an event is left out."""
+    """The events of a run except single steps and votes; incomplete or invalid lines are skipped."""
     if not run.events_path.exists():
         return
     with run.events_path.open("rb") as lines:
@@ -49,9 +49,9 @@ def by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
     return found
 
 
-def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Span]]]:
+def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Period]]]:
     """Rows of one task: each rollout with its evidence and summary, and the matches of each heat."""
-    rows: dict[str, list[Span]] = {}
+    rows: dict[str, list[Period]] = {}
     last: dict[str, float] = {}
     played = {event.seq for event in standing_matches(events) if event.data.get("decided_by") != "bye"}
     for event in events:
@@ -63,11 +63,11 @@ def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Span]]]:
         elif event.seq in played:
             heat = int(number(event.data, "heat"))
             who = f"{say.short(word(event.data, 'winner'))} wins {word(event.data, 'match')}"
-            rows.setdefault(f"heat {heat} matches", []).append(Span("match", moment, moment, who))
+            rows.setdefault(f"heat {heat} matches", []).append(Period("match", moment, moment, who))
     return list(rows.items())[:MAX_ROWS]
 
 
-def _rollout(rows: dict[str, list[Span]], last: dict[str, float], event: Event, moment: float) -> None:
+def _rollout(rows: dict[str, list[Period]], last: dict[str, float], event: Event, moment: float) -> None:
     name = event.rollout or ""
     kinds = {"rollout_finished": "rollout", "evidence": "evidence", "summarized": "summary"}
     if event.kind == "rollout_started":
@@ -79,15 +79,15 @@ def _rollout(rows: dict[str, list[Span]], last: dict[str, float], event: Event, 
             "evidence": f"evidence: {word(event.data, 'verdict')}",
             "summary": "summary",
         }[kind]
-        span = Span(kind, last[name], moment, f"{name}: {said}, {say.duration(moment - last[name])}")
+        span = Period(kind, last[name], moment, f"{name}: {said}, {say.duration(moment - last[name])}")
         rows.setdefault(name, []).append(span)
     else:
         return
     last[name] = moment
 
 
-def run_rows(events: dict[str, list[Event]]) -> list[tuple[str, list[Span]]]:
-    """Rows of a run: one bar a task, from its start to its end."""
+def run_rows(events: dict[str, list[Event]]) -> list[tuple[str, list[Period]]]:
+    """Rows of a run: one bar per task, from its start to its end."""
     rows = []
     for task, own in events.items():
         moments = [moment for event in own if (moment := seconds(event)) is not None]
@@ -95,5 +95,5 @@ def run_rows(events: dict[str, list[Event]]) -> list[tuple[str, list[Span]]]:
             ended = next((event for event in own if event.kind == "task_finished"), None)
             kind = f"status-{word(ended.data, 'status')}" if ended is not None else "status-running"
             text = f"{task}: {say.duration(max(moments) - min(moments))}"
-            rows.append((task, [Span(kind, min(moments), max(moments), text)]))
+            rows.append((task, [Period(kind, min(moments), max(moments), text)]))
     return rows

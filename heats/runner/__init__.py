@@ -1,1 +1,1 @@
-"""Playing tasks: rollouts, their tournament and what is handed over, for one task or many."""
+"""Play tasks: rollouts, their tournament, and the final result, for one task or many."""

@@ -1,4 +1,4 @@
-"""A boundary around each piece of work: an error inside ends that piece and is set aside under a name."""
+"""Contain errors: an error within a piece of work ends only that piece and is stored under its stage."""
 
 import errno
 import traceback
@@ -19,12 +19,12 @@ T = TypeVar("T")
 ENDS_MORE = (
     *(AgentUnusable, HeatsError, LimitExceeded, ModelConfigError, ModelUnavailable, SetupFailed, BaselineUnusable),
 )
-"""Errors that are about the task or the run, not about one piece of its work."""
+"""Errors that concern the task or the run, not just one piece of its work."""
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 
 def ends_more(error: BaseException) -> bool:
-    """Whether an error must end more than the piece of work that it came from."""
+    """Whether an error must end more than the piece of work it came from."""
     return isinstance(error, ENDS_MORE) or (isinstance(error, OSError) and error.errno in _NO_ROOM)
 
 
@@ -37,23 +37,26 @@ class Boundary:
     """The boundary around the work on one rollout.
 
     Args:
-        files: of the rollout; what went wrong is kept there.
-        task: its id, for events.
+        services: shared parts of the run.
+        files: the rollout's store, which keeps errors.
+        task: id of the task, for events.
     """
 
     def __init__(self, services: Services, files: RolloutStore, task: str) -> None:
         self._services, self._files, self._task = services, files, task
 
     async def contain(self, stage: str, work: Callable[[], Awaitable[T]], otherwise: Callable[[BaseException], T]) -> T:
-        """Do a piece of work; after an error, what `otherwise` makes of it.
+        """Do a piece of work; after an error, return what `otherwise` makes of it.
 
-        A sandbox that failed is tried again as rollouts are.
+        Sandbox failures are retried like those of rollouts.
 
         Args:
-            stage: what the work is, such as `verification`; the name under which an error is kept.
+            stage: kind of work, such as `verification`; errors are stored under this name.
+            work: does the work.
+            otherwise: makes the result from an error.
 
         Raises:
-            what `ends_more` says.
+            The errors for which `ends_more` is true.
         """
         attempts = RetryBudget(self._services.config.retries)
         while True:

@@ -1,6 +1,6 @@
-"""What a heat is told of the one before it: kept attempts best first, why the others lost, changes as files.
+"""The refinement context of a heat: kept attempts, best first, why the others lost, and changes as files.
 
-Everything is made once for a heat, whatever the number of rollouts, so that these share their whole prompt.
+Everything is made once per heat, regardless of the number of rollouts, so that these share their whole prompt.
 """
 
 import re
@@ -32,12 +32,12 @@ _TWICE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a rollout is told of the heat before its own.
+    """What a rollout sees of the previous heat.
 
     Attributes:
-        parents: ids of the rollouts whose records it gets.
-        records: their texts, in the same order.
-        others: a line on each rollout that was not kept.
+        parents: ids of the rollouts whose records it receives.
+        records: the records' texts, in the same order.
+        others: one line on each rollout that was not kept.
         diffs: the parents' changes by file name.
     """
 
@@ -57,13 +57,14 @@ def make_context(
     bracket: Bracket,
     config: RefineConfig,
 ) -> Context:
-    """The context that these parents make.
+    """Build the context made from the given parents.
 
     Args:
-        parents: ids, best first; those of which no candidate is there are left out, as are further copies of a change.
-        candidates: of the whole heat, by id, those of parents with their summaries.
-        patches: exact bytes by id, of changes that can be applied.
+        parents: ids, best first; those without a candidate are left out, as are duplicates of a change.
+        candidates: candidates of the whole heat, by id; those of parents include their summaries.
+        patches: exact bytes, by id, of changes that can be applied.
         bracket: the tournament that compared them.
+        config: view and size limits.
     """
     order = [name for name in dict.fromkeys((*parents, *bracket.ranking)) if name in candidates]
     kept = [candidates[name] for name in recorded(parents, candidates, config)]
@@ -85,7 +86,13 @@ def make_context(
 
 
 def recorded(parents: Sequence[str], candidates: Mapping[str, Candidate], config: RefineConfig) -> tuple[str, ...]:
-    """The parents that get a record: the first of each change; where summaries alone are told, all there are."""
+    """The parents that get a record: the first with each change; in the `summary` view, all that exist.
+
+    Args:
+        parents: ids, best first.
+        candidates: candidates of the heat, by id.
+        config: the view.
+    """
     there = [name for name in parents if name in candidates]
     if config.view == "summary":
         return tuple(there)
@@ -100,7 +107,7 @@ def _account(candidate: Candidate) -> str:
 
 
 def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, config: RefineConfig) -> list[str]:
-    """A record's parts, what is certain first."""
+    """A record's parts, the most certain first."""
     change = render_change(candidate.patch, config.change_chars, shown=strip_comments(candidate.patch))
     return [
         "\n".join(part for part in (_standing(candidate.id, numbers, bracket), measured_of(candidate)) if part),
@@ -115,7 +122,7 @@ def _fitted(parts: Sequence[str], budget: int) -> str:
 
 
 def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
-    """How an attempt did in the comparison, and the reasons that were given for and against it."""
+    """How an attempt did in the comparison, and the reasons given for and against it."""
     player = next((player for player, copies in bracket.merged.items() if name in copies), name)
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
@@ -126,7 +133,7 @@ def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
 def _others(
     rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, told: str, budget: int
 ) -> Iterator[str]:
-    """A line on each of the others: what it did, and why it lost, as far as that is not told already."""
+    """One line on each of the others: what it did, and why it lost unless that was said already."""
     for place, one in enumerate(rest):
         if place == _OTHERS or budget < 2 * _LINE_CHARS:
             yield f"{len(rest) - place} more attempts were not kept."
@@ -172,7 +179,7 @@ def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "")
 
 
 def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> Iterator[str]:
-    """One reason for the attempt and one against it, the winner's first, but none that is told already."""
+    """One reason for the attempt and one against it, the winner's first, skipping reasons already given."""
     sides = (True, False) if match.winner == name else (False, True)
     for own in sides:
         vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
@@ -189,10 +196,15 @@ def _reason(vote: Vote, numbers: Mapping[str, str]) -> str:
 
 
 async def put_diffs(sandbox: Sandbox, workdir: str, diffs: Mapping[str, bytes]) -> str:
-    """Put changes as files beside the working directory, so that no patch can hold them.
+    """Write changes to files outside the working directory, so that no patch can include them.
+
+    Args:
+        sandbox: the rollout's sandbox.
+        workdir: directory of the tree.
+        diffs: contents by file name.
 
     Returns:
-        The folder as a shell knows it; empty where there is nothing to put or nowhere to put it.
+        The folder in shell notation; empty if there is nothing to write or no place for it.
 
     Raises:
         SandboxLost

@@ -1,6 +1,6 @@
-"""Rollouts that hand in the state of their sandbox: graded before it closes, kept as an image where that is wanted.
+"""Rollouts that submit the state of their sandbox: graded before it closes, and kept as an image if requested.
 
-A sandbox that has to wait for its grading is kept as an image meanwhile: a kill takes the sandbox with it.
+A sandbox that waits for grading is also kept as an image, since a killed process takes its sandboxes with it.
 """
 
 import asyncio
@@ -16,18 +16,18 @@ from sandbox.base import Sandbox
 from sandbox.errors import SandboxError
 
 SaveGrade = Callable[[str, Grade], None]
-"""Puts a grade where only reports read it: rollout id and grade. There is no way to read one through it."""
+"""Stores a grade where only reports read it, given rollout id and grade. It offers no way to read one."""
 
 
 @dataclass(slots=True)
 class States:
     """The end states of one task's rollouts.
 
-    Where time counts, sandboxes wait for their grading until the winner is known; else each is graded at once. Leaving
-    the context closes all that wait.
+    If the task's time is limited, sandboxes wait for grading until the winner is known; otherwise each is graded at
+    once. Leaving the context closes all waiting sandboxes.
 
     Attributes:
-        order: of the task, for the worker slots.
+        order: the task's position, for the worker slots.
     """
 
     services: Services
@@ -53,7 +53,16 @@ class States:
             self._waiting.clear()
 
     async def hand_in(self, rollout: str, sandbox: Sandbox, description: Patch) -> bool:
-        """Keep and grade the state of a sandbox whose attempt is over; whether it now waits here and stays open."""
+        """Keep and grade the state of a finished attempt's sandbox.
+
+        Args:
+            rollout: id of the rollout.
+            sandbox: its sandbox, with all processes still running.
+            description: the state's description.
+
+        Returns:
+            Whether the sandbox now waits here and stays open.
+        """
         if self.task.submission != "state":
             return False
         config = self.services.config
@@ -66,7 +75,7 @@ class States:
         return False
 
     async def kept(self, winner: str, description: Patch) -> str:
-        """The image that keeps the winner's state, where it was to be kept; else empty."""
+        """The image that keeps the winner's state; empty if it was not to be kept."""
         if self.task.submission != "state" or self.services.config.keep_state == "none":
             return ""
         image = self._image(winner)

@@ -23,7 +23,7 @@ class Submission:
     """One patch, or the description of one end state, to grade.
 
     Attributes:
-        name: its file in the grade store: the rollout, or who predicted which patch.
+        name: file name in the grade store: the rollout, or the model and the digest of its patch.
         source: where it was read from, for messages.
         image: the image that holds the described end state, if it was kept; empty for patches.
     """
@@ -37,7 +37,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Graded:
-    """A submission and its grade; None when the env has nothing to grade it by.
+    """A submission and its grade; None if the env cannot grade it.
 
     Attributes:
         gone: the end state no longer exists, so the grade is the earlier one or comes from the description alone.
@@ -50,15 +50,15 @@ class Graded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grader:
-    """Grades submissions, each different patch of a task once, and stores the grades as they come.
+    """Grades submissions, equal patches of a task only once, and stores the grades as they arrive.
 
     Attributes:
         slot: a context that limits how many submissions are graded at the same time.
-        retries: further attempts after a grade of `invalid`.
-        wait_s: seconds before the first of these; doubled before each further one.
-        redo: whether to grade again what already has a grade.
-        labels: of the sandboxes that end states are started in.
-        limits: of these sandboxes, where their tasks name none.
+        retries: additional attempts after an invalid grade.
+        wait_s: seconds before the first retry, doubled before each further one.
+        redo: also grade submissions that already have a grade.
+        labels: labels of the sandboxes that end states are started in.
+        limits: limits of these sandboxes that apply where their tasks set none.
     """
 
     env: Env
@@ -74,13 +74,14 @@ class Grader:
     async def grade(
         self, submissions: Sequence[Submission], on_graded: Callable[[Graded], None] = lambda graded: None
     ) -> list[Graded]:
-        """Grade all of them. A grade of `invalid` never replaces another.
+        """Grade all submissions. An invalid grade never replaces a valid one.
 
         Args:
+            submissions: the submissions.
             on_graded: called for each submission as soon as its grade is known.
 
         Raises:
-            TaskError: the env cannot grade a task as it was opened.
+            TaskError: the env, with its current options, cannot grade a task.
         """
         running: dict[tuple[str, str], asyncio.Task[Grade | None]] = {}
 
@@ -91,7 +92,7 @@ class Grader:
             if settled and (gone or not self.redo):
                 grade = kept
             else:
-                # Descriptions of end states are incomplete: equal ones may describe different states.
+                # Two different end states can have the same description.
                 key = task.id, submission.patch.sha256 if task.submission == "patch" else submission.name
                 if key not in running:
                     running[key] = group.create_task(self._graded(submission, gone))
@@ -147,13 +148,17 @@ class Grader:
 
 
 async def grade_task(services: Services, files: TaskStore, grades: GradeStore, task: Task, order: int = 0) -> None:
-    """Grade every finished rollout of a task: equal patches once. Grades are kept, but for those that say nothing.
+    """Grade every finished rollout of a task, equal patches once. All grades but invalid ones are final.
 
-    A state was graded where it was, as a rule; one that was not is graded from its image, if it was kept. Images that
-    nobody needs any more are removed.
+    A state was usually graded in place; otherwise it is graded from its image, if that was kept. Images that are no
+    longer needed are removed.
 
     Args:
-        order: of the task, for the worker slots.
+        services: shared parts of the run.
+        files: the task's store.
+        grades: receives the grades.
+        task: the task.
+        order: the task's position, for the worker slots.
     """
     if services.config.grade:
         await _grade_missing(services, files, grades, task, order)
@@ -199,7 +204,14 @@ async def _grade_missing(services: Services, files: TaskStore, grades: GradeStor
 
 
 def ungraded(config: HeatsConfig, task: Task, files: TaskStore, grades: GradeStore) -> Iterator[str]:
-    """Finished rollouts of a task without a grade that says something."""
+    """Finished rollouts of a task without a valid grade.
+
+    Args:
+        config: the run's configuration.
+        task: the task.
+        files: the task's store.
+        grades: the existing grades.
+    """
     for rollout in _finished(config, files):
         grade = grades.grade(task.id, rollout)
         if grade is None or grade.outcome == "invalid":
@@ -214,7 +226,7 @@ def _finished(config: HeatsConfig, files: TaskStore) -> Iterator[str]:
 
 
 def _spare(services: Services, files: TaskStore, grades: GradeStore, task: Task) -> Iterator[str]:
-    """Images of states that wait for no grade and are not to be kept."""
+    """Images of states that need no more grading and are not to be kept."""
     config, result = services.config, files.result()
     if config.keep_state == "all" or (config.keep_state == "winner" and result is None):
         return

@@ -1,20 +1,22 @@
-"""One heat: N rollouts side by side, and the tournament that starts while they still run.
+"""One heat: N concurrent rollouts, and a tournament that starts while they still run.
 
-A heat's plan depends only on the configuration and the heat before it, so a resumed heat has the same rollouts.
+A heat's plan depends only on the configuration and the previous heat, so a resumed heat has the same rollouts.
 """
 
 import asyncio
-import random
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
+from envs.regression import first_words
+from heats.context_rules import Before, open_context_rule
 from heats.runner.context import Context, make_context, recorded
-from heats.runner.cross_tests import crossed, is_on
+from heats.runner.executed import executed, is_on
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
-from heats.store.cross_table import with_cross
+from heats.store.cross_table import failures_of, failures_text, with_cross
+from heats.store.records import CrossTable
 from tournament.base import Bracket, Candidate, Case
 from tournament.errors import NoCandidates
 from tournament.ranker import ranked
@@ -28,9 +30,9 @@ def rollout_ids(heat: int, count: int) -> list[str]:
 
 
 async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
-    """What each rollout of a heat is told of the heat before.
+    """The plans of a heat's rollouts: what each sees of the previous heat.
 
-    The last `fresh_share` of a later heat's rollouts is told nothing.
+    The last `fresh_share` of a later heat's rollouts sees nothing.
 
     Raises:
         LimitExceeded, ModelConfigError: a summary that is needed could not be made.
@@ -51,7 +53,7 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
 async def _contexts(
     run: TaskRun, heat: int, before: Bracket, wanted: set[tuple[str, ...]]
 ) -> dict[tuple[str, ...], Context]:
-    """Each context once, by the ids of its parents, with the summaries that it needs."""
+    """Each context once, by the ids of its parents, with the summaries it needs."""
     everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
     candidates = {name: one for name, one in everybody.items() if one is not None}
     refine = run.services.config.refine
@@ -62,8 +64,11 @@ async def _contexts(
     return {names: make_context(names, candidates, patches, before, refine) for names in wanted}
 
 
-async def run_heat(run: TaskRun, heat: int) -> Bracket:
+async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> Bracket:
     """Play a heat and its tournament: K are kept, or one in the last heat.
+
+    Args:
+        plans: of the heat's rollouts, if they were made already.
 
     Raises:
         NoCandidates: infrastructure prevented every rollout.
@@ -75,7 +80,7 @@ async def run_heat(run: TaskRun, heat: int) -> Bracket:
         return stored
     config = run.services.config
     last = heat == config.iterations - 1
-    plans = await plan_heat(run, heat)
+    plans = plans or await plan_heat(run, heat)
     if run.clock is not None:
         run.clock.start_heat(heat)
     context = sorted({parent for plan in plans for parent in plan.context.parents})
@@ -90,13 +95,19 @@ async def run_heat(run: TaskRun, heat: int) -> Bracket:
 async def hold_tournament(
     run: TaskRun, heat: int, coming: Mapping[str, Coroutine[Any, Any, Candidate | None]], k: int
 ) -> Bracket:
-    """Let candidates come and select among them while they do; the bracket is stored.
+    """Select among candidates while they arrive, and store the bracket.
+
+    Args:
+        run: the task.
+        heat: number of the heat.
+        coming: the rollouts in progress, by id; each returns its candidate, or None.
+        k: number of candidates to keep.
 
     Raises:
-        as `run_heat`.
+        Whatever `run_heat` raises.
     """
-    if is_on(run):
-        coming = crossed(run, heat, coming)
+    if len(coming) > 1 and is_on(run):
+        coming = executed(run, heat, coming)
     scope = asyncio.timeout(run.clock.winners_s() if run.clock is not None else None)
     try:
         async with scope, asyncio.TaskGroup() as group:
@@ -119,18 +130,18 @@ async def hold_tournament(
 
 
 def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
-    """Warn where a heat has nothing to select, or a selection has nothing to stand on."""
+    """Warn if a heat has nothing to select, or if nothing supports its selection."""
     if not bracket.selected:
-        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts gave a patch, so nothing is kept"
-    elif bracket.by_lot:
-        text = f"heat {heat}: no vote on {', '.join(bracket.by_lot)} could be read; a lot, and no judge, chose them"
+        text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts produced a patch, so nothing is kept"
+    elif bracket.by_chance:
+        text = f"heat {heat}: no vote on {', '.join(bracket.by_chance)} could be read, so they were chosen at random"
     else:
         return
     run.services.events.emit("warning", task=run.task.id, text=text)
 
 
 def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bracket:
-    """The time for votes is up: rank what is there by evidence, then what was submitted, then by lot.
+    """Decide without further votes when time is up: by evidence, then by whether it was submitted, then at random.
 
     Raises:
         NoCandidates
@@ -149,8 +160,8 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
             late = outcome.exit != "submitted"
             places[name] = (-candidate.evidence_rank, late, run.services.seed(seed, name))
     if not found:
-        raise NoCandidates("no rollout gave a candidate within the task's time")
-    run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: the time was up before the votes were in")
+        raise NoCandidates("no rollout produced a candidate within the task's time")
+    run.services.events.emit("warning", task=run.task.id, text=f"heat {heat}: time ran out before all votes were cast")
     return ranked("deadline", seed, sorted(found, key=lambda one: places[one.id]), k, found)
 
 
@@ -174,28 +185,40 @@ async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:
 
 
 def _kept_before(run: TaskRun, heat: int) -> list[str]:
-    """Ids kept by the tournaments of all earlier heats, each once."""
+    """Ids kept by the tournaments of all earlier heats, without duplicates."""
     brackets = [run.store.bracket(earlier) for earlier in range(heat)]
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
-def _parents(run: TaskRun, heat: int, index: int, before: Bracket) -> tuple[str, ...]:
-    """Ids of the rollouts that a rollout of this number is told of; attempts that did nothing teach nothing."""
+def _parents(run: TaskRun, heat: int, index: int, bracket: Bracket) -> tuple[str, ...]:
+    """Parents of the rollout with this number; attempts that did nothing are left out, as they teach nothing."""
     config = run.services.config
-    able = [one for one in before.ranking if not run.was_idle(one)]
-    match config.refine.context:
-        case "select-k":
-            return tuple(one for one in before.selected if one in able)
-        case "single":
-            own = rollout_ids(heat - 1, config.rollouts)[index]
-            return (own,) if own in able else ()
-        case "random-k":
-            draw = random.Random(run.services.seed(run.task.id, heat_name(heat), index, "context"))
-            eligible = sorted(one for one in able if one not in before.ineligible)
-            return tuple(draw.sample(eligible, min(config.select_k, len(eligible))))
+    before = Before(
+        bracket=bracket,
+        usable=tuple(one for one in bracket.ranking if not run.was_idle(one)),
+        predecessor=rollout_ids(heat - 1, config.rollouts)[index],
+        k=config.select_k,
+        seed=run.services.seed(run.task.id, heat_name(heat), index, "context"),
+    )
+    return tuple(open_context_rule(config.refine.context).parents(before))
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
     candidate = run.finished(rollout)
-    table = CrossStore(run.store.directory).table(heat - 1) if is_on(run) else None
-    return with_cross(candidate, table) if candidate and table else candidate
+    table = CrossStore(run.store.directory).table(heat - 1)
+    if candidate is not None and table is not None:
+        candidate = with_cross(candidate, table)
+    said = _printed(run, rollout, table)
+    if candidate is None or not said:
+        return candidate
+    told = "\n".join(text for text in (candidate.evidence, f"What failing tests print:\n{said}") if text)
+    return candidate.model_copy(update={"evidence": told})
+
+
+def _printed(run: TaskRun, rollout: str, table: CrossTable | None) -> str:
+    """The first lines of output of tests that an attempt fails: the user's, the project's and those of attempts."""
+    evidence = run.store.rollout(rollout).evidence()
+    after = evidence.after if evidence is not None else None
+    words = first_words(after, after.ids("failed", "error")) if after is not None else {}
+    own = failures_text(words)
+    return "\n".join(text for text in (own, failures_of(rollout, table) if table is not None else "") if text)

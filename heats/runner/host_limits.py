@@ -1,12 +1,12 @@
-"""What this process may use of the machine, checked before a run: open files and memory."""
+"""Resource limits of this process, checked before a run: open files and memory."""
 
 import resource
 from pathlib import Path
 
 from heats.errors import PreflightFailed
 
-FILES, FILES_A_WORKER = 96, 24
-"""Open files that a run needs, and that each sandbox at work adds: pipes, connections, records."""
+FILES, FILES_A_WORKER = 160, 24
+"""Number of open files that a run needs, and that each working sandbox adds: pipes, connections, records."""
 MEMORY_MB, MEMORY_A_WORKER_MB = 384, 16
 ADDRESSES_MB = 2048
 """Address space: Python and its libraries map far more than they use."""
@@ -14,14 +14,14 @@ _CGROUP_FILES = ("memory.max", "memory/memory.limit_in_bytes")
 
 
 def check_host_limits(workers: int, cgroup: Path = Path("/sys/fs/cgroup")) -> None:
-    """Raise the limit of open files as far as is needed and allowed, and refuse limits under which a run would die.
+    """Raise the limit of open files as far as needed and allowed, and refuse limits that would kill a run.
 
     Args:
-        workers: sandboxes at work at once.
-        cgroup: where this process sees its control group.
+        workers: maximum number of sandboxes working at the same time.
+        cgroup: mount point of this process's control group.
 
     Raises:
-        PreflightFailed: says which limit it is and what to do.
+        PreflightFailed: names the limit, and what to do.
     """
     _check_files(FILES + FILES_A_WORKER * workers, workers)
     addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
@@ -50,7 +50,7 @@ def _check_files(needed: int, workers: int) -> None:
 
 
 def _cgroup_mb(cgroup: Path) -> int | None:
-    """The memory that this process's control group may use in all; None where there is no limit, or none is seen."""
+    """The total memory available to this process's control group; None if there is no limit, or none is visible."""
     for name in _CGROUP_FILES:
         try:
             text = (cgroup / name).read_text(encoding="ascii").strip()

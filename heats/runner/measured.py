@@ -1,4 +1,4 @@
-"""Evidence in words, for judges and refiners: what was executed on a patch, and what that means."""
+"""Evidence in words, for judges and refiners: what was run on a patch, and what the result means."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -7,12 +7,12 @@ from envs.base import Evidence, TestReport
 from envs.tampering import Sign
 
 NAMED = 8
-"""Test ids that a sentence names; the others are counted."""
+"""Number of test ids named in a sentence; the others are counted."""
 _SIGNS = 5
 
 
 def measured(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
-    """What the user's test command shows of a patch, and signs of tampering, in a few lines; facts only."""
+    """The results of the user's test command on a patch, and signs of tampering, in a few lines; facts only."""
     if evidence is not None and evidence.verdict == "no_patch":
         return "The attempt changed nothing."
     lines = list(_sentences(evidence)) if evidence is not None else []
@@ -23,7 +23,7 @@ def measured(evidence: Evidence | None, signs: Sequence[Sign] = ()) -> str:
 
 
 def base_run(report: TestReport | None) -> BaseRun | None:
-    """What the test command does on the untouched tree, as an agent is told."""
+    """The result of the test command on the unpatched tree, as shown to agents."""
     if report is None:
         return None
     failing = report.ids("failed", "error")
@@ -63,7 +63,7 @@ def _sentences(evidence: Evidence) -> Iterator[str]:
 
 
 def _still(failing: Collection[str], before: TestReport | None) -> Iterator[str]:
-    """Failures that were there before say nothing of a change; new ones do."""
+    """Failures that already existed say nothing about a change; new ones do."""
     known = set(before.ids("failed", "error")) if before else set()
     old = [test for test in failing if test in known]
     new = [test for test in failing if test not in known]

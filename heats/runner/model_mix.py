@@ -1,4 +1,4 @@
-"""Which model and which temperature each rollout of a heat gets: diversity on purpose, the same in every process."""
+"""The model and temperature of each rollout in a heat: deliberate diversity, the same in every process."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from heats.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one rollout is played with."""
+    """Model and temperature of one rollout."""
 
     model: ModelConfig
     temperature: float | None
@@ -23,23 +23,27 @@ class Policy:
 
 
 def main_model(config: HeatsConfig) -> ModelConfig:
-    """The model of summaries and votes, and of every rollout when there is no mix.
+    """The model for summaries and votes, and for every rollout if there is no mix.
 
     Raises:
-        UsageError: none is configured.
+        UsageError: no model is configured.
     """
     if config.model is None and not config.models:
         raise UsageError(
-            "say which model to use: --model NAME --base-url URL for a server, or --model builtin:repair to try without"
+            "no model given: use --model NAME --base-url URL, or --model builtin:repair to try heats without a server"
         )
     return config.model or _complete(config.models[0], None)
 
 
 def policy_of(config: HeatsConfig, index: int) -> Policy:
-    """What the rollout of this number in its heat is played with.
+    """The policy of the rollout with this number in its heat.
 
-    Every beginning of a heat holds the models as close to their weights as whole rollouts can; each model goes
-    through the temperatures by itself, so that no model is tied to one of them.
+    Any first rollouts of a heat use the models in proportion to their weights, as closely as whole rollouts can. Each
+    model cycles through the temperatures on its own, so that no model is tied to one of them.
+
+    Args:
+        config: the run's configuration.
+        index: number of the rollout in its heat.
 
     Raises:
         UsageError: no model is configured.
@@ -57,7 +61,7 @@ def policy_of(config: HeatsConfig, index: int) -> Policy:
 
 
 def sameness(config: HeatsConfig) -> str:
-    """A warning where several rollouts of a heat ask one model for its likeliest tokens; empty where none do."""
+    """A warning if several rollouts of a heat use greedy decoding with the same model; else empty."""
     if config.model is None and not config.models:
         return ""
     policies = [policy_of(config, index) for index in range(config.rollouts)]
@@ -66,8 +70,8 @@ def sameness(config: HeatsConfig) -> str:
     if most < 2:
         return ""
     return (
-        f"{most} of {config.rollouts} rollouts of a heat have the same model at temperature 0: they may do the same; "
-        "raise model.temperature, or spread them with temperatures"
+        f"{most} of {config.rollouts} rollouts of a heat use the same model at temperature 0 and may all do the same: "
+        "raise model.temperature, or set temperatures"
     )
 
 
@@ -76,6 +80,6 @@ def _samples(model: ModelConfig) -> bool:
 
 
 def _complete(one: WeightedModel, base: ModelConfig | None) -> ModelConfig:
-    """A model of the mix with what it leaves open taken from `model`."""
+    """A model of the mix, with unset fields taken from `model`."""
     own = one.model_dump(exclude_unset=True, exclude={"weight"})
     return ModelConfig.model_validate((base.model_dump(exclude_unset=True) if base else {}) | own)

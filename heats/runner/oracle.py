@@ -1,7 +1,7 @@
-"""The oracle: an agent that plays a task's reference solution, to see that the task can be solved here.
+"""The oracle: an agent that plays a task's reference solution, to check that the task can be solved here.
 
-It is no agent of the `agents` room, which never gets hold of an env: only this one is handed its env's solution, and
-only when the user asks for the agent `oracle`.
+It is not part of the `agents` room, whose agents never get access to an env. Only the oracle receives its env's
+solution, and only if the user asks for the agent `oracle`.
 """
 
 from agents.base import Assignment, SaveStep
@@ -19,23 +19,30 @@ NAME = "oracle"
 
 
 class OracleAgent:
-    """An `Agent` that asks no model.
+    """An `Agent` that calls no model.
 
     Raises:
-        UsageError: the env knows no solutions.
+        UsageError: the env has no solutions.
     """
 
     name = NAME
 
     def __init__(self, env: Env) -> None:
         if not isinstance(env, KnowsSolution):
-            raise UsageError(f"--agent oracle: the env {env.name} has no solutions to play")
+            raise UsageError(f"--agent oracle: the env {env.name} has no reference solutions")
         self._env = env
 
     async def run(
         self, assignment: Assignment, sandbox: Sandbox, model: ChatModel, ledger: Ledger, save: SaveStep
     ) -> Trajectory:
         """Play the solution and submit; see `Agent.run`.
+
+        Args:
+            assignment: the task.
+            sandbox: the prepared sandbox.
+            model: unused.
+            ledger: unused.
+            save: called with the trajectory at the end.
 
         Raises:
             SetupFailed: the task has no solution.

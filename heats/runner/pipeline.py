@@ -1,10 +1,13 @@
-"""The control flow of one task as a LangGraph graph: prepare -> heat -> select -> (heat ...) -> verify.
+"""The control flow of one task as a LangGraph graph: prepare -> heat -> (refine -> heat ...) -> verify.
 
-State holds a counter and flags, never records: every node reads what it needs from the run store, and returns at once
-when its record exists. So the checkpoints may be lost, replayed or stale without any work being lost or done twice.
+A heat is one node, because its tournament starts while its rollouts still run. Selection over imported attempts runs on
+the same graph, with a heat that plays only the tournament.
 
-LangGraph is used as measured to be safe: async API, `durability="sync"`, no `max_concurrency`, strict deserialisation;
-"finished" is what the store says, since a graph without next nodes may not have run at all.
+The state holds a counter and flags, never records: every node reads what it needs from the run store, and returns at
+once if its record exists. So checkpoints may be lost, replayed or stale without losing or repeating any work.
+
+LangGraph is used in ways measured to be safe: async API, `durability="sync"`, no `max_concurrency`, strict
+deserialisation. The store decides what is finished, since a graph without next nodes may not have run at all.
 """
 
 from collections.abc import Awaitable, Callable
@@ -19,9 +22,9 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
-from heats.runner.heat import run_heat
+from heats.runner.heat import plan_heat, run_heat
 from heats.runner.reasons import outcomes_of, why_nothing, without_calls
-from heats.runner.rollout import TaskRun
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
 from tournament.base import Bracket
@@ -29,24 +32,25 @@ from tournament.errors import NoCandidates
 
 
 class State(TypedDict):
-    """What a checkpoint holds. `heat` is the one to play next; `stop` that no further one will be."""
+    """What a checkpoint holds: the number of the heat to play or just played, and whether it is the last."""
 
     heat: int
     stop: bool
 
 
 async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> TaskResult:
-    """Run the whole method on one task; a task that has its result is returned as it is.
+    """Run the whole method on one task; if the task has a result, return it.
 
     Raises:
-        ModelConfigError: no task of this run can succeed with the model as configured.
+        ModelConfigError: no task of this run can succeed with the configured model.
     """
 
     async def drive() -> None:
-        await _drive(run, checkpointer)
+        nodes = Nodes(run)
+        await _drive(run, nodes, checkpointer)
         if run.store.result() is None:  # stale checkpoints: the graph thought it was done, the store knows better
             await checkpointer.adelete_thread(run.task.id)
-            await _drive(run, checkpointer)
+            await _drive(run, nodes, checkpointer)
 
     if run.states is None:
         return await run_to_result(run, drive)
@@ -55,10 +59,10 @@ async def run_task(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> Ta
 
 
 async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> TaskResult:
-    """Do the work that stores a task's result, unless it is stored; failures become results that say why.
+    """Do the work that stores a task's result, unless it is stored; failures become results with the reason.
 
     Raises:
-        ModelConfigError: no task of this run can succeed with the model as configured.
+        ModelConfigError: no task of this run can succeed with the configured model.
     """
     stored = run.store.result()
     if stored is not None:
@@ -94,47 +98,66 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
     return result
 
 
-async def _drive(run: TaskRun, checkpointer: "BaseCheckpointSaver[str]") -> None:
-    graph = build_graph(run, checkpointer)
+async def run_nodes(run: TaskRun, nodes: "Nodes") -> TaskResult:
+    """Run the graph with other nodes and without checkpoints; everything the nodes do is found in the store again.
+
+    Raises:
+        ModelConfigError: no task of this run can succeed with the model as configured.
+    """
+
+    async def drive() -> None:
+        await build_graph(nodes).ainvoke(State(heat=0, stop=False))
+
+    return await run_to_result(run, drive)
+
+
+async def _drive(run: TaskRun, nodes: "Nodes", checkpointer: "BaseCheckpointSaver[str]") -> None:
+    graph = build_graph(nodes, checkpointer)
     config: RunnableConfig = {"configurable": {"thread_id": run.task.id}, "recursion_limit": 100}
     started = await checkpointer.aget_tuple(config) is not None
     await graph.ainvoke(None if started else State(heat=0, stop=False), config, durability="sync")
 
 
 def build_graph(
-    run: TaskRun, checkpointer: "BaseCheckpointSaver[str] | None" = None
+    nodes: "Nodes", checkpointer: "BaseCheckpointSaver[str] | None" = None
 ) -> "CompiledStateGraph[State, None, State, State]":
-    """The graph of one task. Nodes are methods over the run store and may be replayed."""
-    nodes = Nodes(run)
+    """Build the graph of one task. Nodes work on the run store and may be replayed."""
     graph = StateGraph(State)
     graph.add_node("prepare", nodes.prepare)
     graph.add_node("heat", nodes.heat)
-    graph.add_node("select", nodes.select)
+    graph.add_node("refine", nodes.refine)
     graph.add_node("verify", nodes.verify)
     graph.add_edge(START, "prepare")
     graph.add_conditional_edges("prepare", _after_prepare, {"heat": "heat", "end": END})
-    graph.add_edge("heat", "select")
-    graph.add_conditional_edges("select", _after_select, {"heat": "heat", "verify": "verify"})
+    graph.add_conditional_edges("heat", _after_heat, {"refine": "refine", "verify": "verify"})
+    graph.add_edge("refine", "heat")
     graph.add_edge("verify", END)
     return graph.compile(checkpointer=checkpointer)
+
+
+def drawn() -> str:
+    """The graph as a Mermaid flow chart."""
+    lines = build_graph(Nodes.__new__(Nodes)).get_graph().draw_mermaid(with_styles=False).splitlines()
+    return "\n".join(line.rstrip("; \t") for line in lines if line.strip()) + "\n"
 
 
 def _after_prepare(state: State) -> Literal["heat", "end"]:
     return "end" if state["stop"] else "heat"
 
 
-def _after_select(state: State) -> Literal["heat", "verify"]:
-    return "verify" if state["stop"] else "heat"
+def _after_heat(state: State) -> Literal["refine", "verify"]:
+    return "verify" if state["stop"] else "refine"
 
 
 class Nodes:
-    """The steps of one task, over the run store: each returns at once when its record exists."""
+    """The steps of one task, over the run store; each returns at once if its record exists."""
 
     def __init__(self, run: TaskRun) -> None:
         self._run = run
+        self._plans: dict[int, list[Plan]] = {}
 
     async def prepare(self, state: State) -> dict[str, Any]:
-        """Run the task's own tests on the untouched tree; a tree that already passes ends the task."""
+        """Run the task's own tests on the unpatched tree; a tree that already passes ends the task."""
         run = self._run
         if run.task.test_command is None:
             return {"stop": False}
@@ -147,22 +170,15 @@ class Nodes:
             passed, failed = len(report.ids("passed")), len(report.ids("failed", "error"))
             services.events.emit("baseline", task=run.task.id, status=report.status, passed=passed, failed=failed)
         if not report.failing and not run.services.config.allow_passing:
-            detail = (
-                "the tests already pass on the base commit, so no patch could be verified (--allow-passing goes on)"
-            )
+            detail = "the tests already pass on the base commit, so no patch could be verified (see --allow-passing)"
             run.store.save_result(_result(run, "unverified", detail=detail))
             return {"stop": True}
         return {"stop": False}
 
     async def heat(self, state: State) -> dict[str, Any]:
-        """Play the heat whose number the state holds."""
-        await run_heat(self._run, state["heat"])
-        return {}
-
-    async def select(self, state: State) -> dict[str, Any]:
-        """Announce what the heat's tournament kept and decide whether another heat follows."""
+        """Play a heat (rollouts, summaries, tournament), and decide whether another follows."""
         run, heat = self._run, state["heat"]
-        bracket = await run_heat(run, heat)
+        bracket = await run_heat(run, heat, self._plans.pop(heat, None))
         first = bracket.selected[:1]
         stop = (
             heat + 1 >= run.services.config.iterations
@@ -171,14 +187,23 @@ class Nodes:
         )
         selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
-        return {"heat": heat if stop else heat + 1, "stop": stop}
+        return {"stop": stop}
+
+    async def refine(self, state: State) -> dict[str, Any]:
+        """Make the contexts of the next heat from what the last one kept."""
+        heat = state["heat"] + 1
+        if self._run.store.bracket(heat) is None:
+            self._plans[heat] = await plan_heat(self._run, heat)
+        return {"heat": heat}
 
     async def verify(self, state: State) -> dict[str, Any]:
-        """Verify the winner in a fresh sandbox, unless its evidence is there already, and store the result."""
+        """Verify the winner in a fresh sandbox, unless its evidence exists, and store the result."""
         run = self._run
-        bracket = await run_heat(run, state["heat"])
+        bracket = run.store.bracket(state["heat"])
+        if bracket is None:
+            raise RuntimeError(f"verification before the tournament of heat {state['heat']} was stored")
         if not bracket.selected:
-            result = _result(run, "no_patch", detail=f"no rollout gave a patch: {why_nothing(_outcomes(run))}")
+            result = _result(run, "no_patch", detail=f"no rollout produced a patch: {why_nothing(_outcomes(run))}")
             run.store.save_result(result)
             run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
             return {"stop": True}
@@ -189,27 +214,33 @@ class Nodes:
             kept = await run.states.kept(winner, run.store.rollout(winner).patch())
             detail = "the winner's end state is the submission" + (f", kept as image {kept}" if kept else "")
             result = result.model_copy(update={"detail": detail, "state_image": kept})
-        if winner in bracket.by_lot:
+        if winner in bracket.by_chance:
             detail = (
-                f"{result.detail}; a lot chose it, since no vote on it could be read{_why_unheard(bracket, winner)}"
+                f"{result.detail}; chosen at random, because no vote on it could be read{_why_unheard(bracket, winner)}"
             )
-            result = result.model_copy(update={"detail": detail, "by_lot": True})
+            result = result.model_copy(update={"detail": detail, "by_chance": True})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}
 
 
 def _why_unheard(bracket: Bracket, winner: str) -> str:
-    """What came in place of the votes, where a match says it."""
+    """What decided in place of votes, if a match says so."""
     unheard = (match for match in bracket.matches if match.decided_by == "unheard" and winner in match.contestants)
     return next((f" ({match.votes[0].reason})" for match in unheard), "")
 
 
 def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult:
-    """The result for a winner: verified only by evidence."""
+    """The result for a winner: verified only by evidence.
+
+    Args:
+        run: the task.
+        winner: id of the selected rollout.
+        evidence: its evidence; None without a test command.
+    """
     patch, remarks = run.store.rollout(winner).patch(), _remarks(run, winner)
     if not patch:
-        detail = f"no rollout gave a patch: {why_nothing(_outcomes(run))}{remarks}"
+        detail = f"no rollout produced a patch: {why_nothing(_outcomes(run))}{remarks}"
         return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
         detail = f"there is no test command, so nothing was verified{remarks}"
@@ -220,7 +251,7 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
 
 
 def _remarks(run: TaskRun, winner: str) -> str:
-    """What is to be said of a winner's patch, in brackets."""
+    """Remarks on a winner's patch, in brackets."""
     outcome = run.store.rollout(winner).outcome()
     remarks = outcome.remarks if outcome is not None else ()
     more = f"; and {len(remarks) - 3} more" if len(remarks) > 3 else ""
@@ -232,9 +263,9 @@ def _outcomes(run: TaskRun) -> list[Outcome]:
 
 
 def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
-    """When a limit ends a task early: hand over the first candidate that is verified, else the first that passes.
+    """The result if a limit ends a task early: the first verified candidate, else the first that passes.
 
-    Without either, the result says which limit it was.
+    Without either, the result says which limit was reached.
     """
     for wanted in ("verified", "passes"):
         for heat in range(run.services.config.iterations):
@@ -248,7 +279,7 @@ def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
 
 
 def _is_verified(run: TaskRun, rollout: str) -> bool:
-    """Whether a rollout leaves nothing to do: verified, and everything that counts is fixed."""
+    """Whether a rollout leaves nothing to do: it is verified, and all relevant tests are fixed."""
     evidence = run.store.rollout(rollout).evidence()
     return evidence is not None and evidence.verdict == "verified" and evidence.rank == 3
 

@@ -1,4 +1,4 @@
-"""Why attempts came to nothing, in sentences for a person, each with what to do about it."""
+"""Why attempts produced nothing, in sentences for the user, each with what to do about it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,44 +7,44 @@ from heats.store.records import Outcome
 from heats.store.store import TaskStore
 
 NO_CALLS_REMEDY = (
-    "the model or its server does not call tools as heats reads them: look at `heats doctor`, try another tool parser "
+    "the model or its server makes no tool calls that heats can read: run `heats doctor`, try another tool parser "
     "(heats serve --tool-parser), -c agent.force_calls=true, -c model.text_protocol=true, or another model"
 )
 _LIMITS: dict[ExitKind, tuple[str, str]] = {
-    "step_limit": ("reached the step limit with nothing changed", "raise agent.step_limit"),
-    "time_limit": ("ran out of time with nothing changed", "raise the limit of time"),
-    "token_limit": ("used up their tokens with nothing changed", "raise the limit of tokens"),
-    "cost_limit": ("used up their money with nothing changed", "raise the limit of cost"),
+    "step_limit": ("reached the step limit without a change", "raise agent.step_limit"),
+    "time_limit": ("ran out of time without a change", "raise the time limit"),
+    "token_limit": ("reached the token limit without a change", "raise the token limit"),
+    "cost_limit": ("reached the cost limit without a change", "raise the cost limit"),
     "context_overflow": (
-        "filled the model's context with nothing changed",
+        "filled the model's context without a change",
         "serve the model with a longer context, or lower agent.observation_head and agent.observation_tail",
     ),
-    "disk_limit": ("filled their disk", "raise sandbox.limits, or look at what the commands write"),
-    "agent_failed": ("ended because the agent failed", "look at the last steps with `heats view`"),
-    "sandbox_lost": ("lost their sandbox", "the same command tries again"),
-    "cancelled": ("were cancelled", "the same command tries again"),
+    "disk_limit": ("filled the disk", "raise sandbox.limits, or check what the commands write"),
+    "agent_failed": ("ended when the agent failed", "inspect the last steps with `heats view`"),
+    "sandbox_lost": ("lost their sandbox", "run the same command to try again"),
+    "cancelled": ("were cancelled", "run the same command to try again"),
 }
 
 
 def lost_to_server(outcome: Outcome) -> bool:
-    """Whether the model server's failure is all that came of an attempt."""
+    """Whether an attempt produced nothing because the model server failed."""
     return outcome.exit == "model_error" and not outcome.patch_bytes
 
 
 def without_calls(outcomes: Iterable[Outcome]) -> bool:
-    """Whether every one of some attempts ended because no reply held a usable call."""
+    """Whether every one of these attempts ended because no reply contained a usable call."""
     exits = [outcome.exit for outcome in outcomes]
     return bool(exits) and all(kind == "format_errors" for kind in exits)
 
 
 def outcomes_of(store: TaskStore, heat: int) -> list[Outcome]:
-    """How the rollouts of a heat ended, as far as they have."""
+    """Outcomes of a heat's finished rollouts."""
     found = (store.rollout(rollout).outcome() for rollout in store.rollouts(heat))
     return [outcome for outcome in found if outcome is not None]
 
 
 def why_nothing(outcomes: Sequence[Outcome]) -> str:
-    """What became of attempts of which none gave a patch: a clause for each kind of end, the most frequent first."""
+    """How attempts without a patch ended: one clause for each kind of end, the most frequent first."""
     kinds: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
         if not outcome.patch_bytes:
@@ -59,17 +59,20 @@ def why_nothing(outcomes: Sequence[Outcome]) -> str:
 def _kind(outcome: Outcome) -> tuple[str, str]:
     """What an attempt did, and what helps."""
     if outcome.failure == "internal":
-        return "failed inside heats or its env", "please report it with failed-attempt.txt from the rollout's folder"
+        return "failed inside heats or its env", "please report it with failed-attempt.txt from the rollout's directory"
     if outcome.exit is None:
-        return "could not be started", "the same command tries again"
+        return "could not be started", "run the same command to try again"
     if outcome.rejected:
-        return "made a patch that was refused", "it must not leave the repository or hold what git cannot apply"
+        return "produced a patch that was refused", "a patch must stay inside the repository and be applicable by git"
     if outcome.exit == "model_error":
-        return "were lost to the model server", "see that it answers (`heats doctor`); the same command tries again"
+        return (
+            "were lost to the model server",
+            "check that it answers (`heats doctor`), then run the same command to try again",
+        )
     if outcome.exit == "format_errors":
-        return "ended without a usable call", NO_CALLS_REMEDY
+        return "ended without a usable tool call", NO_CALLS_REMEDY
     if outcome.exit == "submitted":
-        return "handed in with nothing changed", "say in the issue what should be different, or use a stronger model"
+        return "submitted without a change", "describe in the issue what should change, or use a stronger model"
     return _LIMITS[outcome.exit]
 
 

@@ -1,6 +1,6 @@
-"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, and a summary once somebody reads it.
+"""One rollout, from a fresh sandbox to a candidate: attempt, patch, evidence, and a summary once it is needed.
 
-Every piece is stored when it is done and read instead of done again when it is there.
+Every piece is stored when done, and read instead of being redone if it exists.
 """
 
 import asyncio
@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
+from agents.llm.base import Session
 from agents.llm.ledger import Ledger
+from agents.llm.session import in_session, session_id
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import brings_tests, change_key, patch_key, verify
@@ -27,6 +29,7 @@ from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
+from heats.runner.sandbox_time import paid
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
@@ -40,7 +43,7 @@ from tournament.view import FIELDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rollout of a heat, before it starts: id, number in the heat, and what it is told of the heat before."""
+    """One rollout of a heat before it starts: id, number in the heat, and refinement context."""
 
     rollout: str
     index: int = 0
@@ -49,13 +52,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class TaskRun:
-    """One task in work.
+    """One task in progress.
 
     Attributes:
-        order: its place among the run's tasks: earlier ones go first.
-        states: takes the states that rollouts hand in; None where none do.
-        clock: None where time is not shared out.
-        describing: held while a rollout's summary is made, by its id.
+        order: the task's position in the run: earlier tasks go first.
+        states: receives the states that rollouts submit; None if they submit none.
+        clock: None if the task's time is not limited.
+        describing: a lock per rollout, held while its summary is made.
         needs_patch: an attempt without a patch cannot be selected.
     """
 
@@ -70,10 +73,10 @@ class TaskRun:
     needs_patch: bool = True
 
     async def candidate(self, plan: Plan) -> Candidate | None:
-        """Play a rollout to the end and make it a candidate; None when infrastructure prevented the attempt.
+        """Play a rollout to the end and make it a candidate; None if infrastructure prevented the attempt.
 
         Raises:
-            LimitExceeded: the task's or the run's limit cut the attempt off.
+            LimitExceeded: the task's or the run's limit stopped the attempt.
             SetupFailed: no rollout of this task can be attempted.
             ModelConfigError: no rollout of this run can be attempted.
         """
@@ -91,20 +94,20 @@ class TaskRun:
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
-            self.ledger.check()  # nobody is compared with an attempt that a larger budget lets go on
+            self.ledger.check()  # a larger budget would continue this attempt, so it must not be compared
         await inside.contain(
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
         return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
-        """The outcome of an attempt that heats itself failed; whoever goes on with the run tries again."""
+        """The outcome of an attempt that failed because of heats itself; resuming the run retries it."""
         outcome = Outcome(rollout=files.rollout, exit=None, error=described(error), failure="internal")
         self._finish(files, outcome, Patch(b""))
         return outcome
 
     def _unverified(self, files: RolloutStore, error: BaseException) -> None:
-        """Without a sandbox nothing is known: the winner is verified once more, and so is all by a resumed run."""
+        """Store the failure as evidence; without a sandbox nothing is known, and verification is retried later."""
         if not isinstance(error, SandboxError):
             reason = f"the verification failed inside heats: {described(error)}"
             files.save_evidence(
@@ -113,7 +116,7 @@ class TaskRun:
 
     async def _candidate(self, rollout: str) -> Candidate | None:
         candidate = self.finished(rollout)
-        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter is free
+        wanted = self.services.config.summarizer.when == "always" or self.was_idle(rollout)  # the latter needs no model
         return await self.describe(candidate) if candidate is not None and wanted else candidate
 
     def finished(self, rollout: str) -> Candidate | None:
@@ -127,7 +130,7 @@ class TaskRun:
         return candidate.model_copy(update={"derived": candidate.patch_key in told})
 
     async def describe(self, candidate: Candidate) -> Candidate:
-        """The candidate with its summary, which is made now if it is not there.
+        """The candidate with its summary, which is made now if it does not exist.
 
         Raises:
             LimitExceeded, ModelConfigError
@@ -141,7 +144,7 @@ class TaskRun:
         return candidate.model_copy(update={"summary": text})
 
     def _account_before(self, files: RolloutStore) -> Summary | None:
-        """The account of an attempt of an earlier heat that this one took over as it is."""
+        """The summary of an earlier heat's attempt that this one adopted unchanged."""
         trajectory, patch = files.trajectory(), files.patch()
         for parent in trajectory.parents if trajectory and patch else ():
             other = self.store.rollout(parent)
@@ -190,8 +193,21 @@ class TaskRun:
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
     ) -> tuple[Outcome, Patch]:
+        policy = policy_of(self.services.config, plan.index)
+        session = self._session(plan.rollout, str(files.attempt(fresh=resume is None)), order=self.order)
+        async with in_session(self.services.model_of(policy.model), session):
+            return await self._attempt_in(session, policy, plan, files, ledger, resume)
+
+    async def _attempt_in(
+        self,
+        session: Session,
+        policy: Policy,
+        plan: Plan,
+        files: RolloutStore,
+        ledger: Ledger,
+        resume: Trajectory | None,
+    ) -> tuple[Outcome, Patch]:
         services, task = self.services, self.task
-        policy = policy_of(services.config, plan.index)
         try:
             sandbox = await services.backend.start(services.spec(task, plan.rollout))
         except SandboxError as error:
@@ -202,7 +218,7 @@ class TaskRun:
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
             diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
             running = services.agent.run(
-                self._assignment(plan, policy, resume, workdir, diffs),
+                self._assignment(plan, policy, session, resume, workdir, diffs),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -211,9 +227,7 @@ class TaskRun:
             limit_s = self.clock.rollout_s(task.agent_timeout_s) if self.clock else task.agent_timeout_s
             ended = await in_time(running, limit_s, files)
             if ended is None:
-                return Outcome(rollout=plan.rollout, exit=None, error="the time was up before its first step"), Patch(
-                    b""
-                )
+                return Outcome(rollout=plan.rollout, exit=None, error="time ran out before the first step"), Patch(b"")
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
@@ -233,7 +247,7 @@ class TaskRun:
                 await sandbox.close()
 
     def _assignment(
-        self, plan: Plan, policy: Policy, resume: Trajectory | None, workdir: str, diffs: str
+        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str, diffs: str
     ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
@@ -250,11 +264,11 @@ class TaskRun:
             diffs=diffs,
             parents=plan.context.parents,
             resume=resume,
-            sampling=policy.sampling(seed),
+            sampling=policy.sampling(seed).model_copy(update={"session": session}),
         )
 
     def _limits(self) -> Iterator[str]:
-        """What a rollout may use, in words."""
+        """The rollout's limits, in words."""
         config, own = self.services.config, self.services.config.limits.rollout
         yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
         times = (
@@ -268,6 +282,10 @@ class TaskRun:
         if self.services.backend.name != "local":
             yield f"{memory_mb} MB of memory"
 
+    def _session(self, *scope: str, order: int = 0) -> Session:
+        """The session of one part of this task; those of ended rollouts go before all rollouts."""
+        return Session(id=session_id(self.services.run_id, self.task.id, *scope), order=order)
+
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
         files.save_trajectory(trajectory)
         last = trajectory.steps[-1] if trajectory.steps else None
@@ -275,6 +293,7 @@ class TaskRun:
             return
         command = last.tool_calls[-1].arguments if last.tool_calls else last.content
         exit_code = last.observations[-1].exit_code
+        self.services.tell_of_models()
         self.services.events.emit(
             "rollout_step",
             task=self.task.id,
@@ -304,7 +323,7 @@ class TaskRun:
         )
 
     def _failure(self, end: Exit | None) -> FailureClass | None:
-        """What cut an attempt off that would have gone on otherwise; its own limit does not count."""
+        """What stopped an attempt that would otherwise have continued; its own limit does not count."""
         if end is None or end.kind not in LIMIT_EXITS.values():
             return FAILED_EXITS.get(end.kind) if end else None
         try:
@@ -314,10 +333,10 @@ class TaskRun:
         return None
 
     async def evidence_for(self, rollout: str) -> Evidence | None:
-        """The evidence of a winner, executed now where there is none yet; None without a test command.
+        """A winner's evidence, produced now if there is none yet; None without a test command.
 
         Raises:
-            SandboxError: nothing could be found out.
+            SandboxError: nothing could be determined.
         """
         files = self.store.rollout(rollout)
         if files.evidence() is None and self.task.test_command is not None:
@@ -343,19 +362,20 @@ class TaskRun:
         self.services.events.emit("evidence", task=self.task.id, rollout=files.rollout, **data)
 
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
-        """Run the user's tests on a patch in a fresh sandbox. An empty patch needs none, and waits for none."""
+        """Run the user's tests on a patch in a fresh sandbox; an empty patch needs no sandbox and waits for none."""
         services, before = self.services, self.store.baseline()
         attempts = RetryBudget(services.config.retries)
         while True:
             try:
                 async with services.slots.hold(self.order) if patch else nullcontext():
-                    return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
+                    with paid(self.ledger, f"{self.task.id}/{rollout}") if patch else nullcontext():
+                        return await verify(services.env, self.task, patch, services.bench(rollout), before=before)
             except SandboxError as error:
                 if not await attempts.again(class_of(error)):
                     raise
 
     async def _account(self, files: RolloutStore) -> Summary | None:
-        """The summary of a finished rollout, a plain one where the making of another failed."""
+        """The summary of a finished rollout; a plain one if making it with a model failed."""
         inside = Boundary(self.services, files, self.task.id)
         summary = await inside.contain("summary", lambda: self._summary(files), lambda _: None)
         return summary or await inside.contain("plain summary", lambda: self._plain_summary(files), lambda _: None)
@@ -373,25 +393,32 @@ class TaskRun:
         if stored is not None or trajectory is None:
             return stored
         services = self.services
-        summary = await summarize(
-            trajectory,
-            statement=self.task.statement,
-            patch=files.patch().data,
-            model=services.summarizer_model,
-            ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # a rollout at its own limit is told of, too
-            config=services.config.summarizer,
-            seed=services.seed(self.task.id, files.rollout, "summary"),
-        )
+        in_own = services.config.summarizer.method == "conversation"  # whose prefix the rollout's server holds
+        attempt = str(files.attempt(fresh=False))
+        session = self._session(files.rollout, attempt) if in_own else self._session("summaries")
+        async with in_session(services.summarizer_model, session):
+            summary = await summarize(
+                trajectory,
+                statement=self.task.statement,
+                patch=files.patch().data,
+                model=services.summarizer_model,
+                ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # not the rollout's limit
+                config=services.config.summarizer,
+                seed=services.seed(self.task.id, files.rollout, "summary"),
+                session=session,
+            )
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
         return summary
 
 
 def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
-    """What judges may see of a finished rollout, with its summary only where that is there; None before its end.
+    """What judges may see of a finished rollout, with its summary if it exists; None before its end.
 
     Args:
-        needs_patch: a rollout without a patch has nothing to hand over and cannot be selected.
+        files: the rollout's store.
+        config: the run's configuration.
+        needs_patch: a rollout without a patch has nothing to submit and cannot be selected.
     """
     trajectory = files.trajectory()
     if trajectory is None:
@@ -412,10 +439,10 @@ def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: boo
 
 
 def key_of(patch: Patch, config: HeatsConfig) -> str:
-    """What equal changes share, as far as the tournament merges them."""
+    """The key that equal changes share, as far as the tournament merges them."""
     return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
 
 
 def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
-    """The class that selection compares: signs of tampering come after equal evidence, and veto nothing."""
+    """The class that selection compares: signs of tampering rank below equal evidence, but veto nothing."""
     return 2 * rank - bool(signs)

@@ -1,4 +1,4 @@
-"""One invocation over an env's tasks: take the run directory, check what is needed, play the tasks, grade, report."""
+"""One invocation over an env's tasks: take the run directory, check requirements, play, grade and report."""
 
 import asyncio
 import platform
@@ -32,17 +32,17 @@ from heats.sweep.images import ImageKeeper
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """What to run and where.
+    """What to run, and where.
 
     Attributes:
         directory: the run directory; the same request on the same directory resumes it.
         listeners: called with every event.
-        ledger: the run's, so that a display can read it while the run goes on.
-        sandboxes: False for work that starts none, which then needs no Docker.
-        tasks: those of the env to play; None for all.
-        extend: tasks may join a run that holds others, as long as those that are in it are the same.
-        images: fetches and removes the tasks' images; they have to be there without it.
-        left_out: what was asked for and cannot be used, with the reasons; announced at the start.
+        ledger: the run's ledger, so that a display can read it during the run.
+        sandboxes: False for work without sandboxes, which then needs no Docker.
+        tasks: tasks of the env to play; None for all.
+        extend: tasks may be added to an existing run, as long as the tasks in it are unchanged.
+        images: fetches and removes the tasks' images; None if all images must exist.
+        left_out: reasons for requested tasks that cannot be used; announced at the start.
     """
 
     command: str
@@ -65,10 +65,10 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A run directory in this process's hands, and what is opened to work in it.
+    """An open run directory and the services bound to it.
 
     Attributes:
-        charges: of earlier processes, by task.
+        charges: charges by earlier processes, by task.
     """
 
     services: Services
@@ -78,25 +78,25 @@ class Work:
 
     @property
     def ledger(self) -> Ledger:
-        """The run's."""
+        """The run's ledger."""
         return self.request.ledger
 
     def task_run(self, task: Task, order: int = 0) -> TaskRun:
-        """One task of the run, with what it has spent before."""
+        """One task of the run, with its earlier charges."""
         spent = _spent(self.charges.get(task.id, ()))
         ledger = self.ledger.child(task.id, self.services.config.limits.task, spent=spent)
         files, grades = self.store.task(task.id), self.store.grades
-        # Only the way in: what was graded stays out of reach of whoever plays the task.
+        # Only writing: whoever plays the task must not be able to read grades.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
         return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
-    """Run the method on every task of the env; results in the env's order.
+    """Run the method on every task of the env; returns the results in the env's order.
 
     Raises:
-        UsageError: the directory is in use or holds another run.
+        UsageError: the directory is in use or holds a different run.
         PreflightFailed, BackendUnavailable, ImageMissing, ModelUnavailable, ModelConfigError: before anything is spent.
     """
     async with at_work(request) as work:
@@ -108,15 +108,15 @@ async def play(request: RunRequest) -> list[TaskResult]:
 
 @asynccontextmanager
 async def at_work(request: RunRequest) -> AsyncIterator[Work]:
-    """Take the run directory, check what is needed, and open everything; closed again in any case.
+    """Take the run directory, check requirements, and open everything; everything is closed in the end.
 
     Raises:
-        as `play`.
+        Whatever `play` raises.
     """
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
-        check_host_limits(request.config.workers)
+        check_host_limits(request.config.at_once)
         with listening(request, store) as events:
             async with _opened(request, store, events) as work:
                 yield work
@@ -126,7 +126,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
 
 @contextmanager
 def listening(request: RunRequest, store: RunStore) -> Iterator[EventLog]:
-    """The run's events, with the request's listeners."""
+    """The run's event log, connected to the request's listeners."""
     events = EventLog(store.events_path)
     try:
         for listener in request.listeners:
@@ -139,13 +139,13 @@ def listening(request: RunRequest, store: RunStore) -> Iterator[EventLog]:
 
 
 def announce_end(events: EventLog, results: Sequence[TaskResult]) -> None:
-    """The run's last event."""
+    """Emit the run's last event."""
     statuses = [result.status for result in results]
     events.emit("run_finished", statuses={one: statuses.count(one) for one in sorted(set(statuses))})
 
 
 def make_manifest(request: RunRequest) -> Manifest:
-    """What decides the results of a request (identity), and what else is worth knowing."""
+    """The run's manifest: what decides a request's results (identity), and what else is worth knowing."""
     tasks = {task.id: task_digest(task) for task in request.chosen}
     packages = ("heats", "docker", "langgraph", "aiohttp")
     return Manifest(
@@ -157,8 +157,8 @@ def make_manifest(request: RunRequest) -> Manifest:
 
 
 def task_digest(task: Task) -> str:
-    """Digest of everything that an agent may know of a task."""
-    later = None if task.folder else {"folder"}  # a field that runs of earlier versions did not have
+    """Digest of everything that an agent may know about a task."""
+    later = None if task.folder else {"folder"}  # absent in runs of earlier versions
     return sha256(task.model_dump_json(exclude=later).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -180,10 +180,16 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
 
 @contextmanager
 def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> Iterator[None]:
-    """The request's ledger goes on from what was charged before, and what it is charged is kept."""
+    """Continue the request's ledger from earlier charges, and record new ones.
+
+    Args:
+        request: owner of the ledger.
+        store: the run's store, which records charges.
+        charges: earlier charges.
+    """
     log = store.ledger_log()
     try:
-        # Not forced to the disk each time: all other rollouts would wait for it.
+        # Not synced to disk each time: all other rollouts would wait for it.
         request.ledger.restore(
             _spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False)
         )
@@ -199,7 +205,7 @@ async def _play_tasks(work: Work) -> list[TaskResult]:
 
 @asynccontextmanager
 async def open_player(work: Work) -> AsyncIterator[Player]:
-    """What plays and grades one task of the run."""
+    """Open what is needed to play and grade single tasks of the run."""
     from heats.runner.pipeline import run_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
@@ -217,7 +223,7 @@ async def open_player(work: Work) -> AsyncIterator[Player]:
 
 @asynccontextmanager
 async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
-    """LangGraph's SQLite checkpointer with strict deserialisation; a broken database is set aside, nothing is lost."""
+    """LangGraph's SQLite checkpointer, deserialising strictly; a broken database is set aside without losing work."""
     import aiosqlite
     from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
     from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
@@ -242,14 +248,14 @@ async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
 
 
 def _set_aside(database: Path) -> None:
-    """A write-ahead log that stayed behind would be played into the next database of the name."""
+    """Set a database aside with its write-ahead log, which SQLite would otherwise replay into the next database."""
     database.replace(database.with_suffix(".broken"))
     for suffix in ("-wal", "-shm"):
         database.with_name(database.name + suffix).unlink(missing_ok=True)
 
 
 def _images(request: RunRequest, store: RunStore) -> set[str] | None:
-    """The images that have to be there; None when no sandbox is started."""
+    """The images that must exist; None if no sandbox is started."""
     if not request.sandboxes:
         return None
     if request.images is None:
@@ -259,7 +265,14 @@ def _images(request: RunRequest, store: RunStore) -> set[str] | None:
 
 
 def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sandbox: str) -> None:
-    """The run's first events: what is to be done, and what is left out."""
+    """Emit the run's first events: what will be done, and what is left out.
+
+    Args:
+        request: the run.
+        events: the run's event log.
+        resumed: the run directory existed before.
+        sandbox: name of the sandbox backend.
+    """
     config = request.config
     data: dict[str, Any] = {
         "command": request.command,
@@ -277,7 +290,7 @@ def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sand
     asked, cast = config.tournament.votes, config.tournament.full_match
     if asked != cast:
         orders = f"{config.tournament.group_size} orders equally often"
-        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast}, to show all {orders}")
+        events.emit("warning", text=f"tournament.votes is raised from {asked} to {cast} to show all {orders}")
 
 
 def _by_task(charges: Sequence[Charge]) -> dict[str, list[Charge]]:

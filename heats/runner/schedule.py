@@ -1,7 +1,7 @@
 """Many tasks at once on a fixed number of worker slots.
 
-A task is opened as soon as a slot would be idle, so that one task's votes and summaries, which need no sandbox, never
-keep the workers waiting; the slots go to the oldest open task first, so that few tasks are half done at any time.
+A task is opened as soon as a slot would be idle, so that votes and summaries, which need no sandbox, never leave
+workers idle. Slots go to the oldest open task first, so that few tasks are half done at any time.
 """
 
 import asyncio
@@ -19,13 +19,23 @@ from heats.store.records import TaskResult
 from heats.store.store import RunStore
 
 Player = Callable[[Task, int], Awaitable[TaskResult]]
-"""Plays one task, given its place among the run's tasks, to a result."""
+"""Plays one task, given its position in the run, and returns its result."""
 
 
 async def run_tasks(
     services: Services, store: RunStore, ledger: Ledger, tasks: Sequence[Task], player: Player
 ) -> list[TaskResult]:
-    """Play every task; results in the tasks' order. Those that infrastructure prevented are played again at the end.
+    """Play every task; those that infrastructure prevented are retried at the end.
+
+    Args:
+        services: shared parts of the run.
+        store: the run's store.
+        ledger: the run's ledger.
+        tasks: tasks to play, in order of priority.
+        player: plays one task.
+
+    Returns:
+        The results, in task order.
 
     Raises:
         ModelConfigError, HeatsError, OSError: nothing further can be played.
@@ -68,7 +78,13 @@ async def _play_round(
 
 
 def guarded(services: Services, store: RunStore, player: Player) -> Player:
-    """A player in which a fault of one task's own (such as a bug of its env) costs that task and no other."""
+    """Wrap a player so that a fault in one task (such as a bug in its env) fails that task only.
+
+    Args:
+        services: shared parts of the run.
+        store: the run's store, which keeps the traceback.
+        player: the player to wrap.
+    """
 
     async def play(task: Task, order: int) -> TaskResult:
         try:

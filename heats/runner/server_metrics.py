@@ -1,4 +1,4 @@
-"""What the model servers of a run counted while this process worked, as one event each."""
+"""The model servers' own counters over the time this process worked, as one event per server."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -7,22 +7,23 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from agents.llm.base import Metered, meter_of
+from agents.llm.base import Metered, meters_of
 from agents.llm.counters import Counters
 from heats.runner.services import Services
 
 Tell = Callable[[str, Mapping[str, Any]], None]
-"""Takes where a server is, and the data of its event."""
+"""Receives a server's location and the data of its event."""
 
 
 @asynccontextmanager
 async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator[None]:
     """Read every server's counters before and after, and store the difference, however the work ends.
 
-    Nothing is stored of a server that does not count, or does not answer.
+    Nothing is stored for a server that has no counters or does not answer.
 
     Args:
-        tell: takes what would be stored, in the place of the run's events.
+        services: shared parts of the run.
+        tell: receives the data in place of the run's event log.
     """
 
     def store(_: str, data: Mapping[str, Any]) -> None:
@@ -31,8 +32,7 @@ async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator
     told = tell or store
     meters: dict[str, tuple[str, Metered]] = {}
     for model in services.models.values():
-        meter = meter_of(model)
-        if meter is not None:
+        for meter in meters_of(model):
             meters.setdefault(meter.place, (model.name, meter))
     before = {place: await meter.counters() for place, (_, meter) in meters.items()}
     started = time.monotonic()
@@ -43,13 +43,13 @@ async def metered(services: Services, tell: Tell | None = None) -> AsyncIterator
         for place, (name, meter) in meters.items():
             start, end = before[place], await meter.counters() if before[place] else None
             if start is not None and end is not None:
-                data = _between(start, end).model_dump(exclude={"running", "waiting"})
+                data = _between(start, end).model_dump(exclude={"running", "waiting", "kv_use"})
                 known = {key: value for key, value in services.facts.get(name, {}).items() if key != "model"}
                 told(place, {"model": name, "seconds": round(seconds, 3), **known, **data})
 
 
 def is_local(place: str) -> bool:
-    """Whether a server's address means another server on each machine."""
+    """Whether an address refers to a different server on each machine."""
     host = urlsplit(place).hostname or ""
     try:
         return ip_address(host).is_loopback
@@ -58,5 +58,5 @@ def is_local(place: str) -> bool:
 
 
 def _between(start: Counters, end: Counters) -> Counters:
-    """What was counted in between; all that a server counted which was started anew meanwhile."""
+    """The difference of two readings; the later reading if the server was restarted in between."""
     return end - start if end.prompt_tokens >= start.prompt_tokens else end

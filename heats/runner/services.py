@@ -1,4 +1,4 @@
-"""What every part of a run shares: opened once per process, closed with it."""
+"""The shared parts of a run: opened once per process and closed with it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +14,7 @@ from envs import Bench, spec_for
 from envs.base import Env, MakesImages, Task
 from envs.errors import SetupFailed
 from heats.config import HeatsConfig
+from heats.context_rules import open_context_rule
 from heats.runner.model_mix import main_model, policy_of
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
@@ -33,10 +34,10 @@ class Services:
     """The parts that tasks and rollouts work with.
 
     Attributes:
-        models: those of the rollouts, by their configuration as JSON.
-        slots: one for every sandbox that may be at work.
-        facts: what the preflight learned of the models, for the manifest.
-        unmade: images that the env could not make, and why.
+        models: the rollouts' models, by their configuration as JSON.
+        slots: one slot for every sandbox that may work at the same time.
+        facts: what the preflight found out about the models, for the manifest.
+        unmade: images that the env could not make, with the reasons.
     """
 
     run_id: str
@@ -53,27 +54,27 @@ class Services:
     unmade: dict[str, str] = field(default_factory=dict)
 
     def check_image(self, task: Task) -> None:
-        """See that the task's image was made.
+        """Check that the task's image exists.
 
         Raises:
-            SetupFailed: it could not be, so no attempt can be made.
+            SetupFailed: it could not be made, so no attempt is possible.
         """
         if task.image in self.unmade:
             raise SetupFailed(self.unmade[task.image])
 
     def model_of(self, config: ModelConfig) -> ChatModel:
-        """The opened model of a rollout's policy."""
+        """The open model for a rollout's policy."""
         return self.models[config.model_dump_json()]
 
     def tell_of_models(self) -> None:
-        """Tell, once, what was found out about how models have to be used."""
+        """Report, once, any peculiarities found in the models."""
         for model in self.models.values():
             notes: list[str] = getattr(getattr(model, "inner", None) or model, "notes", [])
             while notes:
                 self.events.emit("warning", text=notes.pop(0))
 
     def spec(self, task: Task, rollout: str) -> SandboxSpec:
-        """The sandbox of one rollout, labelled so that left-overs can be found."""
+        """Specification of a rollout's sandbox, labelled so that left-overs can be found."""
         return spec_for(task, self._labels(rollout), self.config.sandbox.limits)
 
     def bench(self, rollout: str) -> Bench:
@@ -91,15 +92,15 @@ class Services:
 
 
 class NoSandboxes:
-    """The backend of work that starts no sandbox."""
+    """The backend for work that starts no sandbox."""
 
     name = "none"
 
     async def preflight(self, images: Collection[str]) -> None:
-        """Nothing is needed."""
+        """Do nothing: nothing is needed."""
 
     async def start(self, spec: SandboxSpec) -> Sandbox:
-        """Never.
+        """Always fail.
 
         Raises:
             BackendUnavailable
@@ -107,11 +108,11 @@ class NoSandboxes:
         raise BackendUnavailable("this run was opened without sandboxes")
 
     async def reap(self) -> int:
-        """Nothing is left over."""
+        """Return 0: there are no left-overs."""
         return 0
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
 
 @asynccontextmanager
@@ -127,8 +128,12 @@ async def open_services(
     """Open the backend and the models, check that they are usable, and close them at the end.
 
     Args:
-        images: that the tasks need; None for work that starts no sandbox: no backend is looked for.
-        fetch: brings images that are not there, before it is checked whether all are.
+        run_id: id of the run.
+        config: the run's configuration.
+        env: source of the tasks.
+        events: the run's event log.
+        images: images that the tasks need; None for work without sandboxes, for which no backend is opened.
+        fetch: fetches missing images before they are checked.
 
     Raises:
         UsageError, UnknownPart, InvalidOptions, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
@@ -141,11 +146,12 @@ async def open_services(
         facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
-                model = opened[one.model_dump_json()] = open_model(one)
+                model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
                 stack.push_async_callback(model.close)
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
+        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
@@ -165,7 +171,7 @@ async def open_services(
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
             selector=selector,
             events=events,
-            slots=Slots(config.workers),
+            slots=Slots(config.at_once),
             facts=facts,
             unmade=unmade,
         )

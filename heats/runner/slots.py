@@ -1,8 +1,8 @@
-"""Worker slots: who may have a sandbox at work now.
+"""Worker slots: which sandboxes may work now.
 
-One is held for every sandbox, from before its start to after its end. The oldest task goes first, so that tasks end
-one after the other and not all at once; a further task is opened as soon as a slot would be idle, so that one task's
-votes keep no slot waiting.
+A slot is held for every sandbox, from before its start until after its end. The oldest task goes first, so that tasks
+finish one after another and not all at once. A new task is opened as soon as a slot would be idle, so that one task's
+votes never keep a slot waiting.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from core.aio import FairLimiter
 
 
 class Slots(FairLimiter):
-    """A fixed number of slots, given to the lowest order first, then to who came first.
+    """A fixed number of slots, granted by lowest order, then first come, first served.
 
     Args:
-        count: how many sandboxes may be at work at once.
+        count: maximum number of sandboxes working at the same time.
     """
 
     def __init__(self, count: int) -> None:
@@ -27,26 +27,26 @@ class Slots(FairLimiter):
 
     @asynccontextmanager
     async def hold(self, order: int = 0) -> AsyncIterator[None]:
-        """Wait for a slot and keep it for the block.
+        """Wait for a slot and hold it for the block.
 
         Args:
-            order: of the task: a lower one goes first.
+            order: the task's position; lower ones go first.
         """
         self._expected.discard(order)
         async with super().hold(order):
             yield
 
     def expect(self, order: int) -> None:
-        """A task was opened and will ask for a slot soon: until it does, one counts as taken."""
+        """Reserve a slot for a newly opened task until it asks for one."""
         self._expected.add(order)
 
     def forget(self, order: int) -> None:
-        """That task asks for none any more."""
+        """Cancel the reservation of a task."""
         self._expected.discard(order)
         self._changed.set()
 
     async def idle(self) -> None:
-        """Wait until a slot is free that nobody waits for or is about to ask for."""
+        """Wait until a slot is free that nobody is waiting for or has reserved."""
         while self.free <= len(self._expected):
             self._changed.clear()
             await self._changed.wait()

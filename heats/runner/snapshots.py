@@ -1,6 +1,6 @@
-"""End states of sandboxes that are kept as images: until they are graded, or for good where that is wanted.
+"""End states of sandboxes saved as images: until they are graded, or permanently if requested.
 
-An image holds files. What ran in the sandbox is gone, so a grade from an image is not always one of the state.
+An image holds only files. Since processes are gone, a grade from an image does not always match the state.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,11 +14,17 @@ from sandbox.errors import BackendUnavailable, SandboxError
 from sandbox.images import Images, keep_state
 
 _DESCRIBED = "description"
-"""Label with the digest of the state's description: runs in directories of the same name share names of images."""
+"""Label with the digest of the state's description: runs in directories of the same name share image names."""
 
 
 def state_image(run_id: str, task_id: str, rollout: str) -> str:
-    """The image that keeps a rollout's state: the same name in every process of a run."""
+    """Name of the image that keeps a rollout's state: the same in every process of a run.
+
+    Args:
+        run_id: id of the run.
+        task_id: id of the task.
+        rollout: id of the rollout.
+    """
     digest = sha256(f"{run_id}\0{task_id}".encode()).hexdigest()[:8]
     name = "".join(char if char.isalnum() else "-" for char in slug(task_id).lower()).strip("-")[:60]
     return f"heats-state/{name or 'task'}-{digest}:{rollout.replace('/', '-')}"
@@ -27,7 +33,14 @@ def state_image(run_id: str, task_id: str, rollout: str) -> str:
 async def keep(
     backend: SandboxBackend, sandbox: Sandbox, image: str, description: Patch, labels: Mapping[str, str]
 ) -> None:
-    """Keep a sandbox's files as an image, in the place of an older one of that name.
+    """Save a sandbox's files as an image, replacing an older image of that name.
+
+    Args:
+        backend: the sandbox's backend.
+        sandbox: the sandbox.
+        image: name of the image.
+        description: the state's description, whose digest becomes a label.
+        labels: further labels.
 
     Raises:
         SandboxError
@@ -37,7 +50,13 @@ async def keep(
 
 
 async def is_kept(backend: SandboxBackend, image: str, description: Patch) -> bool:
-    """Whether an image is there, and of the state that the description is of."""
+    """Whether an image exists and holds the described state.
+
+    Args:
+        backend: backend with the images.
+        image: name of the image.
+        description: the state's description.
+    """
     try:
         made = await Images.of(backend).made("state")
     except SandboxError:
@@ -55,15 +74,22 @@ async def grade_from(
     labels: Mapping[str, str] | None = None,
     limits: SandboxLimits | None = None,
 ) -> Grade:
-    """Grade a state from the image that keeps it, in a fresh sandbox of it.
+    """Grade a saved state in a fresh sandbox started from its image.
+
+    Args:
+        image: name of the image.
+        env: env of the task.
+        task: the task.
+        description: the state's description.
+        backend: starts the sandbox.
+        labels: labels of the sandbox.
+        limits: limits that apply where the task sets none.
 
     Raises:
-        SandboxError: no sandbox could be had.
+        SandboxError: no sandbox could be started.
     """
     if not isinstance(env, GradesKeptStates):
-        return Grade(
-            task_id=task.id, outcome="invalid", reason=f"the env {env.name} cannot grade a state that was kept"
-        )
+        return Grade(task_id=task.id, outcome="invalid", reason=f"the env {env.name} cannot grade a kept state")
     kept = task.model_copy(update={"image": image})
     sandbox = await backend.start(spec_for(kept, labels, limits))
     try:
@@ -73,7 +99,7 @@ async def grade_from(
 
 
 async def drop(backend: SandboxBackend, images: Collection[str]) -> None:
-    """Remove those of the images that are there."""
+    """Remove the given images if they exist."""
     try:
         known = Images.of(backend)
         there = {one.name for one in await known.made("state")}

@@ -1,7 +1,7 @@
-"""One task's time, shared out over its heats.
+"""One task's time, divided among its heats.
 
-A task's own time-out can cover everything that is done for it (`within_timeout`): a `TimeBudget` then says until when a
-heat's rollouts may work and by when its winners must be known.
+A task's own time-out can cover everything done for it (`within_timeout`). A `TimeBudget` then says until when a heat's
+rollouts may work, and by when its winners must be known.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from heats.store.store import RolloutStore
 
 
 class SpentTime(Record):
-    """`clock.json` of a task: seconds of its time-out that are used up."""
+    """`clock.json` of a task: seconds of its time-out already used."""
 
     spent_s: float
 
 
 class TimeBudget:
-    """The time of one task, shared out over its heats.
+    """The time of one task, divided among its heats.
 
     Args:
-        limit_s: the task's own time-out; None when time is not shared out.
+        limit_s: the task's own time-out; None if time is not limited.
         heats: T.
-        select_share: part of each heat's time that is kept for summaries and votes.
-        path: where the time that is used up is kept over restarts.
+        select_share: share of each heat's time reserved for summaries and votes.
+        path: file that keeps the time used across restarts.
     """
 
     def __init__(self, limit_s: float | None, heats: int, select_share: float, path: Path) -> None:
@@ -42,7 +42,7 @@ class TimeBudget:
         self._winners_until: float | None = None
 
     def start_heat(self, heat: int) -> None:
-        """From now on the time is that of a heat: an equal share of what is left, for it and those after it."""
+        """Start a heat's clock: it gets an equal share of the time left for it and the heats after it."""
         if self._limit_s is None:
             return
         now = time.monotonic()
@@ -54,11 +54,11 @@ class TimeBudget:
         self.save()
 
     def spent_s(self) -> float:
-        """Seconds used up so far."""
+        """Seconds used so far."""
         return self._spent_s + (time.monotonic() - self._resumed_at if self._resumed_at is not None else 0.0)
 
     def save(self) -> None:
-        """Keep the time that is used up."""
+        """Save the time used."""
         if self._limit_s is not None:
             write_record(self._path, SpentTime(spent_s=self.spent_s()))
 
@@ -74,11 +74,15 @@ class TimeBudget:
 
 
 async def in_time(run: Awaitable[Trajectory], limit_s: float | None, files: RolloutStore) -> Trajectory | None:
-    """An agent's rollout, ended with exit `time_limit` when its time is up; None when it did not get to a step.
+    """Run an agent, ending it with exit `time_limit` when its time is up.
 
     Args:
+        run: the agent's run.
         limit_s: seconds; None for no limit.
         files: where the agent saves its steps.
+
+    Returns:
+        The trajectory; None if time was up before the first step.
     """
     scope = asyncio.timeout(limit_s)
     try:
@@ -93,6 +97,12 @@ async def in_time(run: Awaitable[Trajectory], limit_s: float | None, files: Roll
 
 
 def time_budget_for(task: Task, config: HeatsConfig, path: Path) -> TimeBudget:
-    """The clock of one task: without limits unless its own time-out is to hold for everything."""
+    """The clock of one task; unlimited unless the task's own time-out covers everything.
+
+    Args:
+        task: the task.
+        config: the run's configuration.
+        path: file that keeps the time used.
+    """
     limit_s = task.agent_timeout_s if config.within_timeout else None
     return TimeBudget(limit_s, config.iterations, config.select_share, path)

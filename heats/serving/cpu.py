@@ -19,16 +19,17 @@ def is_cpu_build(program: str) -> bool:
     return any("cpu" in name for name in names)
 
 
-def cpu_flags(model: str, context: int | None, given: tuple[str, ...]) -> list[str]:
+def cpu_flags(model: str, context: int | None, given: tuple[str, ...], servers: int = 1) -> list[str]:
     """Arguments of `vllm serve` under which a model fits into the memory that is free, as far as its files tell.
 
     Args:
         model: name or directory.
         context: tokens that were asked for; None takes what fits, at most 16,384.
         given: further arguments of the user, which these leave alone.
+        servers: that share the memory.
     """
     flags: list[str] = []
-    cache = cache_bytes(free_bytes(), weight_bytes(model))
+    cache = cache_bytes(free_bytes() // servers, weight_bytes(model))
     sized = any(flag.startswith(_CACHE_FLAGS) for flag in given) or bool(os.environ.get("VLLM_CPU_KVCACHE_SPACE"))
     if not sized:
         flags += ["--kv-cache-memory-bytes", str(cache)]

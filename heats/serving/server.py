@@ -7,7 +7,7 @@ import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,7 @@ class Wanted:
         tools: tool-call parser; None takes the family's if the chat template knows tools, `none` uses none. Likewise
             `reasoning`.
         on_cpu: it is a vLLM for the CPU, which has to be told how much memory it may have.
+        side_by_side: servers that share the machine's memory.
         extra: further arguments of `vllm serve`, which win over ours.
     """
 
@@ -55,6 +56,7 @@ class Wanted:
     tools: str | None = None
     reasoning: str | None = None
     on_cpu: bool = False
+    side_by_side: int = 1
     extra: tuple[str, ...] = ()
 
     @property
@@ -95,12 +97,17 @@ class Wanted:
         found += ["--max-model-len", str(self.context)] if self.context else []
         found += ["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []
         found += ["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []
-        found += cpu_flags(self.model, self.context, self.extra) if self.on_cpu else []
+        found += cpu_flags(self.model, self.context, self.extra, self.side_by_side) if self.on_cpu else []
         return [*found, *self.extra]
 
     def solve_flags(self) -> list[str]:
         """Of `heats solve`, to use this server."""
-        flags = ["--model", self.name or self.model, "--base-url", self.base_url]
+        return self.solve_flags_for([self.base_url])
+
+    def solve_flags_for(self, base_urls: Sequence[str]) -> list[str]:
+        """Of `heats solve`, to use several such servers."""
+        flags = ["--model", self.name or self.model]
+        flags += [part for one in base_urls for part in ("--base-url", one)]
         return flags if self.tool_parser else [*flags, "-c", "model.text_protocol=true"]
 
 
@@ -117,8 +124,8 @@ def find_vllm(given: str | None) -> str:
     beside = Path(sys.executable).with_name("vllm")
     found = shutil.which(given) if given else str(beside) if beside.is_file() else shutil.which("vllm")
     if found is None:
-        where = f"there is no program {given}" if given else "vLLM is not installed"
-        raise PreflightFailed(f"{where}: install heats with its extra, heats[vllm], or name another with --vllm PATH")
+        where = f"no such program: {given}" if given else "vLLM is not installed"
+        raise PreflightFailed(f"{where}: install heats[vllm], or give the path of another vLLM with --vllm PATH")
     return found
 
 
@@ -144,11 +151,13 @@ class Words:
         chosen = (causes or told[-1:])[:1]
         if chosen:
             return " ".join(chosen[0].group().split())[:500]
-        return "it was killed, most likely for lack of memory" if code == _KILLED else ""
+        return "it was killed, most likely because memory ran out" if code == _KILLED else ""
 
 
 @asynccontextmanager
-async def guarded(command: list[str], words: Words, *, grace_s: float) -> AsyncIterator[asyncio.subprocess.Process]:
+async def guarded(
+    command: list[str], words: Words, *, grace_s: float, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a command that ends, with all its descendants, when the context or this process does, even by `kill -9`.
 
     Signals sent to the process are passed on, a second one kills; its output goes to our stderr.
@@ -157,6 +166,7 @@ async def guarded(command: list[str], words: Words, *, grace_s: float) -> AsyncI
         command: program and arguments.
         words: keeps its newest lines.
         grace_s: seconds from the first signal to the end of a command that does not heed it.
+        environment: variables that it gets besides ours.
     """
     theirs, ours = os.pipe()
     try:
@@ -166,6 +176,7 @@ async def guarded(command: list[str], words: Words, *, grace_s: float) -> AsyncI
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             pass_fds=(theirs,),
+            env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
     except BaseException:
@@ -204,10 +215,10 @@ async def wait_until_ready(
     try:
         while not await server.healthy():
             if process.returncode is not None:
-                raise InfrastructureFailed(f"vllm ended with code {process.returncode}")
+                raise InfrastructureFailed(f"vllm exited with code {process.returncode}")
             now = time.monotonic()
             if now - started > limit_s:
-                raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; --wait gives it longer")
+                raise InfrastructureFailed(f"vllm does not answer after {limit_s:g} s; allow more with --wait")
             if now - told > _TELL_S:
                 told = now
                 tell(f"vllm is starting ({now - started:.0f} s)")

@@ -1,1 +1,1 @@
-"""What a run leaves on the disk, and how it gets there."""
+"""What a run stores on disk, and how."""

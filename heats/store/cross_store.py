@@ -1,8 +1,13 @@
-"""What cross-execution leaves in a task's directory: `cross.jsonl`, its test runs; `heat-0/cross.json`, the table."""
+"""What executed evidence leaves in a task's directory.
+
+`existing.json`: which of the project's own tests are run; `cross.jsonl`: runs of these and of tests that rollouts
+wrote; `heat-0/cross.json`: a heat's table.
+"""
 
 from pathlib import Path
 
 from core.ids import heat_name
+from envs.regression import ExistingTests
 from heats.store.files import LineLog, read_lines, read_record, write_record
 from heats.store.records import CrossCell, CrossTable
 
@@ -27,6 +32,14 @@ class CrossStore:
         """Keep one cell, durably."""
         self._lines = self._lines or LineLog(self._directory / "cross.jsonl")
         self._lines.append(cell)
+
+    def existing(self) -> ExistingTests | None:
+        """What was chosen of the project's own tests; None before."""
+        return read_record(self._directory / "existing.json", ExistingTests)
+
+    def save_existing(self, existing: ExistingTests) -> None:
+        """Keep the choice for all heats."""
+        write_record(self._directory / "existing.json", existing)
 
     def table(self, heat: int) -> CrossTable | None:
         """A heat's table, once it is whole."""

@@ -1,25 +1,23 @@
-"""Cross-execution as a table, and what follows from it: pure functions.
+"""What was executed on every candidate, as a table, and what it says of each: pure functions.
 
-A test counts only if it tells patches apart and somebody else bears it out: it fails on the base, fails on at least one
-patch, and passes on at least two different ones, so on one that is not its author's. Tests that nobody but their author
-passes, that everybody fails or everybody passes, or that pass on the base, say nothing. Every author has one voice,
-however many tests it wrote: the share of its counting tests that a patch passes. With fewer than two voices nobody is
-ranked by them.
+Two kinds of tests are in it: the project's own, which pass on the base, and those that rollouts wrote.
+`executed_order.py` says which of them count and in what order they put the candidates.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.sentinel import candidates as files_of
+from heats.store.executed_order import Written, behaviours, places, shares
 from heats.store.records import CrossCell, CrossRow, CrossTable
 from tournament.base import Candidate
 
-QUORUM = 2
-"""Voices without which nobody is ranked."""
 MOST_TESTS = 100
 """Of one author; more are left out."""
-CLASSES = 3
-"""Cross-execution splits one evidence class in as many."""
+PLACES = 4096
+"""More than there are candidates: what was executed splits one evidence class in as many."""
+NAMED = 3
+"""Failing tests that are told with what they print."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,90 +35,163 @@ class AuthoredTests:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ExistingRun:
+    """The project's own tests: the digest of what is run, the tests that pass on the base, and their files."""
+
+    digest: str = ""
+    stable: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+NOTHING_EXISTING = ExistingRun()
+
+
 def tabulate(
     field: Sequence[Candidate],
     voices: Sequence[AuthoredTests],
     cells: Mapping[tuple[str, str], CrossCell],
     known: Collection[str],
+    existing: ExistingRun = NOTHING_EXISTING,
 ) -> CrossTable:
     """Put cells together and rank.
 
     Args:
         field: candidates with a patch.
         cells: by digest of the tests and key of the patch they ran on, empty for the base. A voice of which one is
-            missing, because its sandbox failed, is left out.
+            missing, because its sandbox failed or the budget was spent, is left out, and so are the existing tests.
         known: ids of the user's own tests, which are no author's.
     """
     keys = {one.id: one.patch_key for one in field}
-    columns = ("", *dict.fromkeys(keys.values()))
+    columns = tuple(dict.fromkeys(keys.values()))
     rows: list[CrossRow] = []
+    written: list[Written] = []
     for voice in voices:
-        ran = {key: cells[voice.digest, key] for key in columns if (voice.digest, key) in cells}
-        if len(ran) == len(columns):
-            rows += [_row(voice, test, keys, ran) for test in _tests(voice, ran.values(), known)]
-    speaking = tuple(dict.fromkeys(row.author for row in rows if row.counts))
-    shares = {one: _share(one, rows, speaking) for one in keys} if speaking else {}
+        ran = {key: cells[voice.digest, key] for key in ("", *columns) if (voice.digest, key) in cells}
+        if len(ran) == len(columns) + 1:
+            for test in _tests(voice, ran, known, existing.stable):
+                written.append(_written(voice, test, keys, ran))
+                rows.append(_row(voice, written[-1], keys, ran))
+    broken = _broken(columns, cells, existing)
+    place, alike = places(columns, broken, written), behaviours(columns, broken, written)
+    share = shares(columns, written)
     return CrossTable(
         candidates=tuple(keys),
         rows=tuple(rows),
-        voices=speaking,
-        shares=shares,
-        ranks={one: _rank(share) for one, share in shares.items()} if len(speaking) >= QUORUM else {},
+        voices=tuple(dict.fromkeys(row.author for row in rows if row.counts)),
+        shares={one: share[key] for one, key in keys.items()} if share else {},
+        ranks={one: place[key] for one, key in keys.items()} if len(set(place.values())) > 1 else {},
+        existing=len(existing.stable) if broken else 0,
+        existing_files=existing.files if broken else (),
+        broken={one: broken[key] for one, key in keys.items() if key in broken},
+        words={one: said for one, key in keys.items() if (said := _words(key, cells, [*voices, existing], broken))},
+        behaviours={one: alike[key] for one, key in keys.items()} if rows or broken else {},
+        seconds=round(sum(cell.seconds for cell in cells.values()), 1),
     )
 
 
-def _tests(voice: AuthoredTests, ran: Collection[CrossCell], known: Collection[str]) -> list[str]:
+def _broken(
+    columns: Sequence[str], cells: Mapping[tuple[str, str], CrossCell], existing: ExistingRun
+) -> dict[str, tuple[str, ...]]:
+    ran = {key: cells[existing.digest, key] for key in columns if existing.stable and (existing.digest, key) in cells}
+    return {key: tuple(sorted(cell.outcomes)) for key, cell in ran.items()} if len(ran) == len(columns) else {}
+
+
+def _words(
+    key: str,
+    cells: Mapping[tuple[str, str], CrossCell],
+    ran: Sequence[AuthoredTests | ExistingRun],
+    broken: Mapping[str, Collection[str]],
+) -> dict[str, str]:
+    """What failing tests print with one patch: first the project's own."""
+    order = sorted(ran, key=lambda one: isinstance(one, AuthoredTests))
+    found = [item for one in order for item in _said(cells.get((one.digest, key)))]
+    return dict(found[: 2 * NAMED])
+
+
+def _said(cell: CrossCell | None) -> list[tuple[str, str]]:
+    return list(cell.words.items())[:NAMED] if cell is not None else []
+
+
+def _tests(
+    voice: AuthoredTests, ran: Mapping[str, CrossCell], known: Collection[str], stable: Collection[str]
+) -> list[str]:
+    """Tests in the voice's files that pass or fail on the base, both times; an import error there says nothing.
+
+    The user's tests are nobody's, and neither are those of the project's that the author left as they were.
+    """
     own = {
         test
-        for cell in ran
+        for cell in ran.values()
         for test, outcome in cell.outcomes.items()
         if outcome != "error" and test not in known and not set(files_of(test)).isdisjoint(voice.files)
     }
-    return sorted(own)[:MOST_TESTS]
+    kept, base = set(stable), ran[""].outcomes
+    able = [test for test in own if base.get(test) == "failed" or (base.get(test) == "passed" and test not in kept)]
+    return sorted(able)[:MOST_TESTS]
 
 
-def _row(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
-    outcomes = {key: cell.outcomes.get(test, "missing") for key, cell in ran.items()}
-    passing = {key for key, outcome in outcomes.items() if outcome == "passed"}
+def _written(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> Written:
+    passing = {key for key, cell in ran.items() if cell.outcomes.get(test) == "passed"}
+    own = frozenset(keys[one] for one in voice.authors if one in keys)
+    return Written(voice.digest, test, own, "" in passing, frozenset(passing - {""}))
+
+
+def _row(voice: AuthoredTests, test: Written, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
+    outcomes = {key: cell.outcomes.get(test.test, "missing") for key, cell in ran.items()}
     return CrossRow(
         author=voice.authors[0],
         authors=voice.authors,
-        test=test,
+        test=test.test,
         base=outcomes[""],
         outcomes={one: outcomes[key] for one, key in keys.items()},
-        counts="" not in passing and 2 <= len(passing) < len(ran) - 1,
+        counts=test.counts(set(keys.values())),
+        guard=test.guard,
     )
 
 
-def _share(one: str, rows: Sequence[CrossRow], speaking: Sequence[str]) -> float:
-    """Mean over the voices of the share of their counting tests that this candidate passes."""
-    total = 0.0
-    for author in speaking:
-        own = [row.outcomes[one] == "passed" for row in rows if row.counts and row.author == author]
-        total += sum(own) / len(own)
-    return total / len(speaking)
-
-
-def _rank(share: float) -> int:
-    return (share > 0.5) - (share < 0.5)
-
-
 def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
-    """The candidate with what the table says of it: a class within its evidence class, and a line for readers.
-
-    The line holds numbers only, no text that an author wrote.
-    """
-    rank = CLASSES * candidate.evidence_rank + table.ranks.get(candidate.id, 0)
+    """The candidate with what the table says of it: a class within its evidence class, and lines for readers."""
+    rank = PLACES * candidate.evidence_rank + table.ranks.get(candidate.id, 0)
     evidence = "\n".join(text for text in (candidate.evidence, said_of(candidate.id, table)) if text)
-    return candidate.model_copy(update={"evidence_rank": rank, "evidence": evidence})
+    behaviour = table.behaviours.get(candidate.id, "")
+    return candidate.model_copy(update={"evidence_rank": rank, "evidence": evidence, "behaviour": behaviour})
 
 
 def said_of(candidate: str, table: CrossTable) -> str:
-    """One line on one candidate; empty where the tests that attempts wrote tell nothing apart."""
+    """Lines on one candidate, in numbers and test ids; empty where nothing was executed that tells patches apart."""
+    return "\n".join(line for line in (_of_existing(candidate, table), _of_written(candidate, table)) if line)
+
+
+def failures_of(candidate: str, table: CrossTable, chars: int = 600) -> str:
+    """What the tests that a candidate fails print first, for who goes on with it."""
+    return failures_text(table.words.get(candidate, {}), chars)
+
+
+def failures_text(words: Mapping[str, str], chars: int = 600) -> str:
+    """A line on each failing test, capped."""
+    said = [f"- {test}: {' '.join(text.split())}" for test, text in words.items()]
+    return "\n".join(line[: chars // 2] for line in said)[:chars]
+
+
+def _of_existing(candidate: str, table: CrossTable) -> str:
+    if not table.existing or candidate not in table.broken:
+        return ""
+    broken = table.broken[candidate]
+    if not broken:
+        return f"the project's own tests: all {table.existing} that pass without the change pass with it"
+    named = ", ".join(broken[:NAMED]) + (f" and {len(broken) - NAMED} more" if len(broken) > NAMED else "")
+    others = [one for one in table.broken if one != candidate and not set(broken) <= set(table.broken[one])]
+    kept = "other attempts keep them" if others else "no other attempt keeps them"
+    failing = f"{len(broken)} of {table.existing} that pass without the change fail"
+    return f"the project's own tests: {failing} ({named}); {kept}"
+
+
+def _of_written(candidate: str, table: CrossTable) -> str:
     counting = [row for row in table.rows if row.counts]
     if not counting or candidate not in table.shares:
         return ""
     passed = sum(row.outcomes[candidate] == "passed" for row in counting)
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
-    share = f"{100 * table.shares[candidate]:.0f} % with one voice for each"
+    share = f"{100 * table.shares[candidate]:.0f} % with one vote per author"
     return f"tests by {attempts} that tell the patches apart: passes {passed} of {len(counting)} ({share})"

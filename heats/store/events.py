@@ -1,6 +1,6 @@
-"""The event stream of a run: what happened, in order, one JSON object a line.
+"""The event stream of a run: what happened, in order, one JSON object per line.
 
-Progress displays and reports are built from it. An event is written after the record it speaks of is durable, so a
+Progress displays and reports are built from it. An event is written after the record it refers to is durable, so a
 reader that sees `rollout_finished` finds the trajectory.
 """
 
@@ -17,28 +17,29 @@ from heats.store.files import LineLog, read_lines
 EventKind = Literal[
     "run_started",  # command, tasks: ids, rollouts, iterations, select_k, group_size, votes, model, sandbox
     "run_resumed",  # the same
-    "left_out",  # reasons: by the name of what was asked for and cannot be used
+    "left_out",  # reasons, by the name of what was requested and cannot be used
     "task_started",
-    "baseline",  # status, passed, failed: the task's own tests on the untouched tree
+    "baseline",  # status, passed, failed: the task's own tests on the unpatched tree
     "heat_started",  # heat, rollouts, context: ids of the refinement context
     "rollout_started",
     "rollout_step",  # step, command: first line, exit_code
     "rollout_finished",  # exit, detail, steps, duration_s, tokens, cost_usd, patch_bytes
-    "verifying",  # the tests run on this rollout's patch
+    "verifying",  # the tests are running on this rollout's patch
     "evidence",  # verdict, rank, reason
     "summarized",  # source
-    "crossing",  # heat, done, total: runs of tests that attempts wrote, on the patches of others
-    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate
-    "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote; shares: of those that have
+    "crossing",  # heat, done, total: runs of the project's tests and of those that attempts wrote, on patches
+    "crossed",  # heat, tests, counting: numbers of tests that attempts wrote, voices: authors, ranks: by candidate;
+    # existing: number of the project's own tests, breaking: of candidates that break one of them
+    "votes",  # heat, match, contestants, choices: a candidate id or null for each new vote; shares: if votes have them
     "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
-    "match_dropped",  # heat, match, contestants, winner: a match told before that no longer counts
+    "match_dropped",  # heat, match, contestants, winner: a match announced before that no longer counts
     "selected",  # heat, selected: ids, final: bool
     "verified",  # verdict, reason
-    "grading",  # rollouts: those that the hidden tests run on now; none when that is over
+    "grading",  # rollouts: those being graded by hidden tests; none when that is over
     "graded",  # outcome
     "task_finished",  # status, selected, detail
     "warning",  # text
-    "server",  # model, vllm: version, context_length, seconds, what its server counted meanwhile (`Counters`)
+    "server",  # model, vllm: version, context_length, seconds, and the server's counters for this time (`Counters`)
     "run_finished",  # statuses: number of tasks by status
 ]
 
@@ -72,7 +73,14 @@ class EventLog:
         self._listeners.append(listener)
 
     def emit(self, kind: EventKind, *, task: str | None = None, rollout: str | None = None, **data: Any) -> Event:
-        """Append one event."""
+        """Append one event and pass it to the listeners.
+
+        Args:
+            kind: kind of event.
+            task: id of the task, if it concerns one.
+            rollout: id of the rollout, if it concerns one.
+            data: further fields, as listed at `EventKind`.
+        """
         with self._lock:
             self._seq += 1
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -88,12 +96,12 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[Event]:
-    """Events of a run in order; an unfinished last line is left out."""
+    """Events of a run in order; an incomplete last line is skipped."""
     return read_lines(path, Event)
 
 
 def standing_matches(events: Iterable[Event]) -> list[Event]:
-    """The decided matches of one task that still count, in the order they were told."""
+    """The decided matches of one task that still count, in the order of their announcement."""
     found: dict[tuple[str, str], Event] = {}
     for event in events:
         name = str(event.data.get("heat", "")), str(event.data.get("match", ""))

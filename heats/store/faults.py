@@ -1,7 +1,7 @@
-"""What of a run directory cannot be read, and what changed after a tournament had decided on it.
+"""Find what cannot be read in a run directory, and what changed after a tournament was decided on it.
 
-A record that is cut, or was written by a newer version, is set aside under another name by whoever goes on with the
-run, and its work is done again; readers leave it out. Either way it is told.
+A truncated record, or one written by a newer version, is set aside under another name when the run is resumed, and its
+work is redone; readers skip it. Either way, it is reported.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from agents.trajectory import Trajectory
 from core.record import Record
 from envs.base import Evidence, Grade, Task, TestReport
+from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
 from heats.store.records import Charge, CrossCell, CrossTable, Outcome, StoredVotes, TaskResult
@@ -31,6 +32,7 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "failed.json": TaskResult,
         "tournament.json": Bracket,
         "cross.json": CrossTable,
+        "existing.json": ExistingTests,
         "outcome.json": Outcome,
         "trajectory.json": Trajectory,
         "summary.json": Summary,
@@ -46,20 +48,20 @@ ASIDE = ".set-aside"
 
 
 class Entrants(Record):
-    """`heat-0/entrants.json`: digests of the files that a finished tournament had decided on, by their path."""
+    """`heat-0/entrants.json`: digests of the files that a finished tournament was based on, by path."""
 
     files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One file that is not as it should be.
+    """One faulty file.
 
     Attributes:
         kind: a `record` or some `lines` of a log that cannot be read, or a file that `changed`.
-        path: in the run directory.
-        why: one line.
-        lines: numbers of the lines, from 1.
+        path: path relative to the run directory.
+        why: the reason, in one line.
+        lines: line numbers, from 1.
     """
 
     kind: Literal["record", "lines", "changed"]
@@ -72,10 +74,11 @@ class Fault:
 
 
 def find_faults(run: Path, *, unfinished_only: bool = False) -> list[Fault]:
-    """Look through a run directory, which may be worked in meanwhile.
+    """Search a run directory for faults, even while a process is working in it.
 
     Args:
-        unfinished_only: leave out the records of tasks that have their result, since nobody reads them to go on.
+        run: the run directory.
+        unfinished_only: skip the records of finished tasks, which resuming does not read.
     """
     found = [fault for name in ("events.jsonl", "ledger.jsonl") for fault in _log(run, run / name)]
     for task in sorted(path for path in (run / "tasks").glob("*") if path.is_dir()):
@@ -111,7 +114,7 @@ def _log(run: Path, path: Path) -> Iterator[Fault]:
                 try:
                     _LOGS[path.name].model_validate_json(line)
                     if not line.endswith(b"\n"):
-                        bad[number] = "is cut off"
+                        bad[number] = "is truncated"
                 except ValidationError as error:
                     bad[number] = _why(error)
     except FileNotFoundError:
@@ -129,10 +132,10 @@ def _why(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"has a field that this version of heats does not know ({where}); a newer version may have written it"
+        return f"has a field unknown to this version of heats ({where}); it may come from a newer version"
     if first["type"] == "json_invalid":
-        return "is cut off or no JSON"
-    return f"does not fit: {where}: {first['msg'].removeprefix('Value error, ')}"[:200]
+        return "is truncated or not JSON"
+    return f"is invalid: {where}: {first['msg'].removeprefix('Value error, ')}"[:200]
 
 
 def _changed(run: Path, task: Path) -> Iterator[Fault]:
@@ -140,12 +143,18 @@ def _changed(run: Path, task: Path) -> Iterator[Fault]:
         known = read_record(path, Entrants)
         for name, digest in (known.files if known is not None else {}).items():
             if _digest(task / name) != digest:
-                why = f"is not what the tournament of {path.parent.name} decided on: it was changed or removed since"
+                why = f"was changed or removed after the tournament of {path.parent.name} was decided"
                 yield Fault("changed", str((task / name).relative_to(run)), why)
 
 
 def keep_entrants(task: Path, heat: int, rollouts: tuple[str, ...]) -> None:
-    """Keep the digests of what a tournament has just decided on."""
+    """Store the digests of the files that a tournament was decided on.
+
+    Args:
+        task: the task's directory.
+        heat: number of the heat.
+        rollouts: ids of the tournament's entrants.
+    """
     names = [f"{rollout}/{name}" for rollout in rollouts for name in _DECIDED_ON]
     digests = {name: digest for name in names if (digest := _digest(task / name))}
     write_record(task / f"heat-{heat}" / ENTRANTS, Entrants(files=digests))
@@ -159,10 +168,10 @@ def _digest(path: Path) -> str:
 
 
 def set_aside(run: Path, fault: Fault) -> str:
-    """Move a record, or lines of a log, out of the way; only by who holds the run's lock.
+    """Move a record, or lines of a log, out of the way; only for the holder of the run's lock.
 
     Returns:
-        What to tell, in one line.
+        What to report, in one line.
     """
     path = run / fault.path
     if fault.kind == "changed":
@@ -175,7 +184,7 @@ def set_aside(run: Path, fault: Fault) -> str:
         bad = set(fault.lines)
         write_bytes(aside, b"".join(line for number, line in enumerate(lines, 1) if number in bad))
         write_bytes(path, b"".join(line for number, line in enumerate(lines, 1) if number not in bad))
-    return f"{fault} (set aside as {aside.name})"
+    return f"{fault} (moved to {aside.name})"
 
 
 def _free(path: Path) -> Path:

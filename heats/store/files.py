@@ -1,6 +1,6 @@
-"""Durable files: written whole or not at all, and lines that survive the process.
+"""Durable files: written completely or not at all, and logs whose lines survive the process.
 
-Every record of a run goes through here. A reader finds the old content, the new content or nothing; never half.
+All records of a run are written here. A reader finds the old content, the new content or nothing, but never a part.
 """
 
 import errno
@@ -17,17 +17,20 @@ from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 NOT_A_FILE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
-"""Why there is nothing to read at a path; other errors, such as too many open files, pass."""
+"""Errors that mean there is nothing to read at a path; others, such as too many open files, propagate."""
 
 
 def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = True) -> None:
-    """Replace a file atomically: temporary file, fsync, rename, fsync of the directory. Parents are made.
+    """Replace a file atomically: temporary file, fsync, rename, fsync of the directory. Creates parent directories.
 
     Args:
-        durable: False leaves the fsyncs out: whole or absent after a kill, but perhaps old after a power cut.
+        path: the file.
+        data: its new contents.
+        mode: permission bits.
+        durable: False skips the fsyncs: complete or absent after a kill, but possibly old after a power failure.
 
     Raises:
-        OSError: the disk is full or the directory is not writable; the old content is still there.
+        OSError: the disk is full or the directory is not writable; the old contents are still there.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -42,19 +45,25 @@ def write_bytes(path: Path, data: bytes, *, mode: int = 0o600, durable: bool = T
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is not None:
-            error.filename = str(path)  # the temporary's name says nothing to anybody
+            error.filename = str(path)  # the temporary file's name means nothing to the user
         raise
     if durable:
         _sync_directory(path.parent)
 
 
 def write_record(path: Path, record: BaseModel, *, durable: bool = True) -> None:
-    """Write a record as JSON, atomically."""
+    """Write a record as JSON, atomically.
+
+    Args:
+        path: the file.
+        record: the record.
+        durable: see `write_bytes`.
+    """
     write_bytes(path, record.model_dump_json(indent=1).encode() + b"\n", durable=durable)
 
 
 def read_record(path: Path, model: type[Model]) -> Model | None:
-    """Read a record; None when it is not there or is not a whole, valid one (`faults.py` says why)."""
+    """Read a record; None if it is missing, incomplete or invalid (`faults.py` says why)."""
     try:
         return model.model_validate_json(path.read_bytes())
     except (*NOT_A_FILE, ValidationError):
@@ -62,9 +71,9 @@ def read_record(path: Path, model: type[Model]) -> Model | None:
 
 
 def append_whole(file: int, data: bytes) -> None:
-    """Append to a file that nobody else writes to, in one write; all of it or nothing.
+    """Append to a file without other writers, in a single write: all of the data or none.
 
-    A full disk takes part of a line without a word, and the next line would be glued to it.
+    On a full disk a write may silently be partial, and the next line would be appended to the fragment.
 
     Raises:
         OSError: the disk is full.
@@ -76,10 +85,10 @@ def append_whole(file: int, data: bytes) -> None:
 
 
 class LineLog:
-    """An append-only file of JSON lines. One writer.
+    """An append-only file of JSON lines, with a single writer.
 
     Args:
-        path: made with its parents; a line torn by a crash is cut off.
+        path: the file; it and its parents are created, and a line torn by a crash is cut off.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,10 +101,11 @@ class LineLog:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def append(self, record: BaseModel, *, sync: bool = True) -> None:
-        """Append one record as a line, in one write.
+        """Append one record as a line, in a single write.
 
         Args:
-            sync: False leaves it to the system when the line reaches the disk: it survives a kill, but no power cut.
+            record: the record.
+            sync: False lets the system decide when to write to disk: the line survives a kill, but not a power failure.
 
         Raises:
             OSError: the disk is full; nothing of the record is in the file.
@@ -105,13 +115,13 @@ class LineLog:
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Force what was written to the disk, and close the file."""
+        """Sync the file to disk and close it."""
         os.fsync(self._file)
         os.close(self._file)
 
 
 def read_lines(path: Path, model: type[Model]) -> Iterator[Model]:
-    """Records of a line log in order; lines that are cut or do not fit are left out (`faults.py` says which)."""
+    """Records of a line log in order; incomplete or invalid lines are skipped (`faults.py` says which)."""
     try:
         lines = path.open("rb")
     except NOT_A_FILE:
@@ -124,7 +134,7 @@ def read_lines(path: Path, model: type[Model]) -> Iterator[Model]:
 
 
 def there_is(name: str) -> bool:
-    """Whether a text that may be anything names something on the disk; one too long for a name does not."""
+    """Whether an arbitrary text names something on disk; a text too long for a name does not."""
     try:
         return Path(name).exists()
     except (OSError, ValueError):
@@ -132,7 +142,7 @@ def there_is(name: str) -> bool:
 
 
 def slug(name: str) -> str:
-    """A name as one safe path component: unchanged when it already is one, else shortened and given a digest."""
+    """A name as one safe path component: unchanged if it already is one, else shortened and extended by a digest."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         return name
     plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:60] or "task"

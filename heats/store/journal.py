@@ -1,4 +1,4 @@
-"""The votes of one heat's tournament as a file: whoever goes on with it takes them over."""
+"""The votes of one heat's tournament as a file, from which it can be resumed."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tournament.base import Match, Vote
 
 
 class TournamentJournal:
-    """Votes of one heat's tournament, kept as they are cast (`tournament.base.Journal`)."""
+    """Votes of one heat's tournament, stored as they are cast (`tournament.base.Journal`)."""
 
     def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
         self._events, self._task, self._heat = events, task, heat
@@ -23,17 +23,29 @@ class TournamentJournal:
             self._votes[line.match, line.contestants] += line.votes
 
     def votes(self, match_id: str, contestants: tuple[str, ...]) -> tuple[Vote, ...]:
-        """Votes already cast in a match of exactly these contestants."""
+        """Stored votes of a match with exactly these contestants."""
         return self._votes[match_id, contestants]
 
     def add_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Keep votes, durably."""
+        """Store votes, durably, and announce them.
+
+        Args:
+            match_id: id of the match.
+            contestants: ids of its candidates.
+            votes: the new votes.
+        """
         self._lines.append(StoredVotes(match=match_id, contestants=contestants, votes=tuple(votes)))
         self._votes[match_id, contestants] += tuple(votes)
         self._tell(match_id, contestants, votes)
 
     def lose_votes(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
-        """Announce votes that are not kept, since the server answered none of them."""
+        """Announce votes that are not stored because the server answered none of them.
+
+        Args:
+            match_id: id of the match.
+            contestants: ids of its candidates.
+            votes: the lost votes.
+        """
         self._tell(match_id, contestants, votes)
 
     def add_match(self, match: Match) -> None:
@@ -44,7 +56,7 @@ class TournamentJournal:
         self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
 
     def drop_match(self, match: Match) -> None:
-        """Announce that a match told before no longer counts."""
+        """Announce that an earlier match no longer counts."""
         told = match.model_dump(include={"contestants", "winner"})
         self._events.emit("match_dropped", task=self._task, heat=self._heat, match=match.id, **told)
 

@@ -1,4 +1,4 @@
-"""What a run directory says, read for showing: whole or half done, by this version or hurt by a crash."""
+"""Read a run directory for display: complete or in progress, of this version or damaged by a crash."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from heats.store.store import RunStore, TaskStore
 from tournament.base import Bracket
 
 Basis = Literal["pass", "verified", "none"]
-"""What counts as success: hidden tests' grades, else the evidence, else nothing is known."""
+"""The definition of success: the hidden tests' grades, else the evidence, else unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,13 @@ class RolloutFacts:
 
     @property
     def infrastructure_failed(self) -> bool:
-        """Whether the model or the machine failed, so that nothing is known of the attempt itself."""
+        """Whether the model or the machine failed, which says nothing about the attempt itself."""
         if self.grade is not None and self.grade.outcome == "invalid":
             return True
         return self.outcome is not None and (self.outcome.exit is None or self.outcome.exit in INFRASTRUCTURE_EXITS)
 
     def passed(self, basis: Basis) -> bool | None:
-        """Whether it succeeded; None where nobody has looked. No patch and failed infrastructure are no success."""
+        """Whether it succeeded; None if unknown. A missing patch or failed infrastructure count as failure."""
         if basis == "none" or self.outcome is None:
             return None
         if basis == "pass" and self.grade is not None:
@@ -58,7 +58,7 @@ class TaskFacts:
     """Why there is no result, if the task was tried."""
 
     def ending(self, basis: Basis) -> str:
-        """How the task ended: its status or, where hidden tests graded the choice, `solved` or `not_solved`."""
+        """How the task ended: its status or, if hidden tests graded the choice, `solved` or `not_solved`."""
         ended = self.result or self.failed
         if ended is None:
             return "running"
@@ -79,7 +79,7 @@ class TaskFacts:
 
     @property
     def selected(self) -> str | None:
-        """The rollout that was handed over, once there is one."""
+        """The final choice, once there is one."""
         return None if self.result is None else self.result.selected
 
     def kept(self, heat: int) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class TaskFacts:
 
 
 def task_ids(run: RunStore, events: Sequence[Event] | None = None) -> list[str]:
-    """Ids of the run's tasks, in its order: as the manifest and the events name them, then what else has files."""
+    """Ids of the run's tasks in order: those in the manifest and the events, then others with files."""
     manifest = run.manifest.identity.get("tasks")
     names = dict.fromkeys(str(name) for name in manifest) if isinstance(manifest, dict | list) else {}
     if not names:
@@ -118,14 +118,14 @@ def read_task(run: RunStore, task_id: str) -> TaskFacts:
 
 
 def find_basis(run: RunStore) -> Basis:
-    """Grades where there are any, else evidence where there is any."""
+    """Grades if there are any, else evidence if there is any."""
     if any((run.directory / "grades").rglob("rollout-*.json")):
         return "pass"
     return "verified" if any((run.directory / "tasks").glob("*/heat-*/rollout-*/evidence.json")) else "none"
 
 
 def statement(store: TaskStore, trajectory: Trajectory | None) -> str:
-    """What was asked: the task's issue where it is kept, else the first message of a rollout."""
+    """The task's issue if it is stored, else the first message of a rollout."""
     task = read_record(store.directory / "task.json", Task)
     if task is not None:
         return task.statement
@@ -134,5 +134,5 @@ def statement(store: TaskStore, trajectory: Trajectory | None) -> str:
 
 
 def read_events(run: RunStore) -> Iterator[Event]:
-    """Events in order; a line that is not whole or not an event is left out."""
+    """Events in order; incomplete or invalid lines are skipped."""
     return read_lines(run.events_path, Event)

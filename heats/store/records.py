@@ -1,10 +1,12 @@
-"""What a run directory holds, record by record. `heats/store/store.py` says where each lies.
+"""The records of a run directory. `heats/store/store.py` says where each is stored.
 
-Rooms below bring their own records: `Trajectory`, `Summary`, `Evidence`, `TestReport`, `Bracket`, `Vote`, `Grade`.
+Rooms below define further records: `Trajectory`, `Summary`, `Evidence`, `TestReport`, `Bracket`, `Vote`, `Grade`.
 """
 
 from collections.abc import Mapping
 from typing import Any, Literal
+
+from pydantic import AliasChoices, Field
 
 from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind
@@ -17,11 +19,11 @@ STORE_VERSION: Literal[1] = 1
 
 
 class Manifest(Record):
-    """`run.json`: what the run is. A second process with another identity is refused.
+    """`run.json`: the run's identity. A process with another identity is refused.
 
     Attributes:
         identity: everything that decides results: configuration, seed, task digests, image ids. No secrets, no URLs.
-        about: what does not decide results: versions, host, model endpoint facts.
+        about: everything else: versions, host, model endpoint facts.
     """
 
     store_version: Literal[1] = STORE_VERSION
@@ -32,15 +34,15 @@ class Manifest(Record):
 
 
 class Outcome(Record):
-    """`outcome.json`: the last file of a rollout to be written; where it exists, the rollout is finished.
+    """`outcome.json`: the last file of a rollout to be written; if it exists, the rollout is finished.
 
     Attributes:
-        exit: how the trajectory ended; None when no attempt could be made (`error` says why).
-        patch_sha256: of `patch.diff`; empty when there is no patch.
-        rejected: why a patch was taken but not stored.
-        notes: what was left out of the patch, and what was mended in reading it.
-        failure: class of the infrastructure failure that ended the last attempt; such a rollout is tried again by
-            whoever goes on with its run before its heat is decided.
+        exit: how the trajectory ended; None if no attempt could be made (`error` says why).
+        patch_sha256: digest of `patch.diff`; empty if there is no patch.
+        rejected: why a collected patch was not stored.
+        notes: what was left out or repaired when the patch was read.
+        failure: class of the infrastructure failure that ended the last attempt; resuming the run retries such a
+            rollout unless its heat is decided.
     """
 
     rollout: str
@@ -61,7 +63,7 @@ class Outcome(Record):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a person should know of the patch: why there is none, what is not in it, how it was read."""
+        """Remarks on the patch: why it is missing, what was left out, and how it was read."""
         return (*(f"patch refused: {reason}" for reason in self.rejected), *self.notes)
 
 
@@ -73,7 +75,7 @@ class Charge(Record):
 
     @property
     def task(self) -> str:
-        """Whose it is: charges are made in a heat of a task, by a rollout or by the tournament."""
+        """The charged task: charges are made in a heat of a task, by a rollout or by the tournament."""
         return self.scope.rpartition("/heat-")[0]
 
 
@@ -81,13 +83,13 @@ class TaskResult(Record):
     """`result.json`: how one task ended.
 
     Attributes:
-        status: `verified`, `passes`, `unverified` and `no_patch` as in `Evidence`; `error` when infrastructure
-            prevented a result, `budget` when a limit did.
-        cause: of an `error`: the `task` cannot be attempted here as given, the `infrastructure` failed, or a fault
-            of heats or of the env (`internal`).
+        status: `verified`, `passes`, `unverified` and `no_patch` as in `Evidence`; `error` if infrastructure prevented
+            a result, `budget` if a limit did.
+        cause: cause of an `error`: the `task` cannot be attempted here as given, the `infrastructure` failed, or heats
+            or the env has a bug (`internal`).
         kept: ids kept after each heat but the last.
-        state_image: image that keeps the winner's end state, where one was to be kept.
-        by_lot: votes on the winner were asked for and none could be read: a lot chose it.
+        state_image: image with the winner's end state, if it was to be kept.
+        by_chance: votes were cast but none could be read, so the winner was chosen at random.
     """
 
     task: str
@@ -103,7 +105,7 @@ class TaskResult(Record):
     evidence: Evidence | None = None
     usage: Usage = Usage()
     state_image: str = ""
-    by_lot: bool = False
+    by_chance: bool = Field(default=False, validation_alias=AliasChoices("by_chance", "by_lot"))
 
 
 class StoredVotes(Record):
@@ -118,29 +120,36 @@ CrossOutcome = TestOutcome | Literal["missing"]
 
 
 class CrossCell(Record):
-    """One line of `cross.jsonl`: one author's tests on one tree.
+    """One line of `cross.jsonl`: a set of tests on one tree.
 
     Attributes:
-        tests: digest of the tests.
+        tests: digest of the tests: those of one author, or the project's own.
         patch: key of the patch they ran on; empty for the base.
+        outcomes: by test id. Of the project's own tests only those that do not pass.
+        words: the first lines of output of some tests that do not pass.
+        seconds: that the sandbox was there.
         problem: why they did not run.
     """
 
     tests: str
     patch: str
     status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"] = "indeterminate"
-    outcomes: Mapping[str, TestOutcome] = {}
+    outcomes: Mapping[str, TestOutcome | Literal["missing"]] = {}
+    words: Mapping[str, str] = {}
+    seconds: float = 0.0
     problem: str = ""
 
 
 class CrossRow(Record):
-    """One test that an attempt wrote, and what came out on every candidate's patch.
+    """One test written by a rollout, and its outcome on every candidate's patch.
 
     Attributes:
-        author: the rollout that speaks by it; `authors` all that wrote exactly the same test files.
-        base: outcome on the base; `missing` where it did not run, so on a patch, too.
-        outcomes: by candidate.
-        counts: it tells patches apart and somebody besides its author bears it out.
+        author: the rollout whose voice it belongs to; `authors` are all rollouts that wrote exactly the same test
+            files.
+        base: outcome on the base; `missing` if it did not run there, or on a patch.
+        outcomes: outcomes by candidate.
+        counts: it distinguishes patches, and somebody besides its author confirms it.
+        guard: it passes on the base: what it checks worked before.
     """
 
     author: str
@@ -149,17 +158,24 @@ class CrossRow(Record):
     base: CrossOutcome
     outcomes: Mapping[str, CrossOutcome]
     counts: bool
+    guard: bool = False
 
 
 class CrossTable(Record):
-    """`heat-0/cross.json`: the tests that each rollout wrote, run on every candidate's patch.
+    """`heat-0/cross.json`: what was executed on every candidate besides the user's tests.
 
     Attributes:
         candidates: columns; those with a patch.
-        rows: by author.
+        rows: tests that rollouts wrote, by author.
         voices: authors of tests that count.
         shares: by candidate, the mean over the voices of the share of their counting tests that it passes.
-        ranks: by candidate 1, 0 or -1, for more, just or less than half; empty where too few have a voice.
+        ranks: by candidate, its place among all by what was executed; higher is better, equal is undecided.
+        existing: number of the project's own tests that pass on the base, and `existing_files` that hold them.
+        broken: by candidate, those of them that fail with its patch; absent for candidates on which they did not run.
+        words: by candidate, the first lines of output of tests that fail, by test id.
+        behaviours: by candidate, a digest of how all the tests ended; equal for patches that no test tells apart.
+        seconds: of sandboxes, for all heats of the task so far.
+        left_out: why something was not run.
     """
 
     candidates: tuple[str, ...] = ()
@@ -167,3 +183,10 @@ class CrossTable(Record):
     voices: tuple[str, ...] = ()
     shares: Mapping[str, float] = {}
     ranks: Mapping[str, int] = {}
+    existing: int = 0
+    existing_files: tuple[str, ...] = ()
+    broken: Mapping[str, tuple[str, ...]] = {}
+    words: Mapping[str, Mapping[str, str]] = {}
+    behaviours: Mapping[str, str] = {}
+    seconds: float = 0.0
+    left_out: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
-"""A trajectory while it grows: one line per step, appended.
+"""A growing trajectory: one line per step, appended.
 
-Rewriting a whole file after every step costs as much as the trajectory is long, and on some file systems a rename waits
+Rewriting the whole file after every step costs time proportional to its length, and on some file systems a rename waits
 for the disk, with all other rollouts waiting behind it.
 """
 
@@ -17,7 +17,7 @@ from heats.store.files import NOT_A_FILE, append_whole, write_bytes
 
 
 class StepLine(Record):
-    """One step and what the trajectory had come to with it; a later line of the same step replaces it."""
+    """One step and the trajectory's totals up to it; a later line for the same step replaces it."""
 
     step: Step
     usage: Usage
@@ -25,10 +25,10 @@ class StepLine(Record):
 
 
 class StepLog:
-    """Writes one trajectory's steps to a file: whole after a kill, but for a torn last line that readers leave out.
+    """Writes one trajectory's steps to a file that survives a kill, except for a torn last line that readers skip.
 
     Args:
-        path: replaced by the first `save`.
+        path: the file, replaced by the first `save`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,10 +36,10 @@ class StepLog:
         self._saved: list[Step] = []
 
     def save(self, trajectory: Trajectory) -> bool:
-        """Write what is not in the file yet.
+        """Append what is not in the file yet.
 
         Returns:
-            Whether the file was made anew for that.
+            Whether the file had to be rewritten.
 
         Raises:
             OSError: the disk is full, or the directory is not writable.
@@ -60,13 +60,13 @@ class StepLog:
         return anew
 
     def clear(self) -> None:
-        """Remove the file: the trajectory is kept elsewhere now."""
+        """Remove the file: the trajectory is now stored elsewhere."""
         self._saved = []
         self._path.unlink(missing_ok=True)
 
 
 def read_steps(path: Path) -> Trajectory | None:
-    """The trajectory as far as it was written and can be read; None when there is none."""
+    """The trajectory as far as it was written and can be read; None if there is none."""
     try:
         head, *lines = path.read_bytes().split(b"\n")[:-1]
         trajectory = Trajectory.model_validate_json(head)
@@ -84,7 +84,7 @@ def read_steps(path: Path) -> Trajectory | None:
 
 
 def _first_new(known: list[Step], steps: tuple[Step, ...]) -> int:
-    """Only the newest of the known steps is ever replaced, when its observations are there."""
+    """Index of the first step to write: of the known steps, only the last may change, when its observations arrive."""
     newest = len(known) - 1
     return newest if steps[newest] is not known[newest] else len(known)
 

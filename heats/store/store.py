@@ -1,14 +1,15 @@
-"""The run store: one directory per run, and the only truth about it.
+"""The run store: one directory per run, and the single source of truth about it.
 
-What exists is done; what does not exist, or does not read, is done again. The LangGraph checkpoints beside it may be
-deleted at any time. Grades live in `GradeStore`, which selection code is never handed.
+What exists is done; what does not exist, or cannot be read, is redone. The LangGraph checkpoints beside it may be
+deleted at any time. Grades are in `GradeStore`, which selection code never receives.
 
 ```
 run.json  events.jsonl  ledger.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
+tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
-tasks/<task>/cross.jsonl (cross_store.py)
+tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
 """
@@ -32,6 +33,9 @@ from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
+_NO_LONGER_COMPARED = {"max_concurrency"}
+"""Keys of old runs' identities that decide nothing but speed."""
+
 
 class RolloutStore:
     """Files of one rollout."""
@@ -43,12 +47,12 @@ class RolloutStore:
         self._steps = StepLog(directory / "trajectory.jsonl")
 
     def trajectory(self) -> Trajectory | None:
-        """The trajectory so far or at the end."""
+        """The trajectory, complete or so far."""
         ended = read_record(self._whole, Trajectory)
         return ended or read_steps(self.directory / "trajectory.jsonl")
 
     def save_trajectory(self, trajectory: Trajectory) -> None:
-        """Keep the trajectory; called after every step. One that has ended is written whole, and durably."""
+        """Store the trajectory; called after every step. A finished trajectory is written as a whole, and durably."""
         if trajectory.exit is not None:
             write_record(self._whole, trajectory)
             self._steps.clear()
@@ -69,13 +73,25 @@ class RolloutStore:
             write_bytes(self.directory / "patch.diff", patch.data)
         write_record(self.directory / "outcome.json", outcome)
 
+    def attempt(self, *, fresh: bool) -> int:
+        """The number of the attempt that starts now, or, unless it is a fresh one, goes on; from 1."""
+        path = self.directory / "attempts"
+        try:
+            number = int(path.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            number = 0
+        if fresh or not number:
+            number += 1
+            write_bytes(path, str(number).encode())
+        return number
+
     def reopen(self) -> None:
-        """Forget how the rollout ended and what was said of that end, to go on with it."""
+        """Remove the rollout's outcome and everything derived from it, to continue the rollout."""
         for name in ("outcome.json", "summary.json", "evidence.json", "patch.diff"):
             (self.directory / name).unlink(missing_ok=True)
 
     def patch(self) -> Patch:
-        """The patch's exact bytes, empty when there is none."""
+        """The patch's exact bytes; empty if there is none."""
         path = self.directory / "patch.diff"
         return Patch(path.read_bytes() if path.exists() else b"")
 
@@ -84,33 +100,33 @@ class RolloutStore:
         return read_record(self.directory / "summary.json", Summary)
 
     def save_summary(self, summary: Summary) -> None:
-        """Keep the summary."""
+        """Store the summary."""
         write_record(self.directory / "summary.json", summary)
 
     def evidence(self) -> Evidence | None:
-        """What was executed for the patch, once it was."""
+        """The patch's evidence, once it exists."""
         return read_record(self.directory / "evidence.json", Evidence)
 
     def save_evidence(self, evidence: Evidence) -> None:
-        """Keep the evidence."""
+        """Store the evidence."""
         write_record(self.directory / "evidence.json", evidence)
 
     def keep_error(self, stage: str, text: bytes) -> str:
-        """Keep what ended a piece of work, such as `verification`; returns the name of the file."""
+        """Store the error that ended a stage, such as `verification`; returns the file's name."""
         name = f"failed-{stage}.txt"
         write_bytes(self.directory / name, text)
         return name
 
 
 class TaskStore:
-    """Files of one task. Holds no way to its grades."""
+    """Files of one task. Gives no access to its grades."""
 
     def __init__(self, directory: Path, task_id: str) -> None:
         self.directory = directory
         self.task_id = task_id
 
     def save_task(self, task: Task) -> None:
-        """Keep what an agent may know of the task; reports read it."""
+        """Store what an agent may know of the task, for reports."""
         write_record(self.directory / "task.json", task)
 
     def rollout(self, rollout: str) -> RolloutStore:
@@ -118,17 +134,17 @@ class TaskStore:
         return RolloutStore(self.directory / rollout, rollout)
 
     def rollouts(self, heat: int) -> list[str]:
-        """Ids of the rollouts of one heat that have files, by number."""
+        """Ids of the rollouts of one heat that have files, in order."""
         folder = self.directory / heat_name(heat)
         names = (f"{folder.name}/{path.name}" for path in folder.glob("rollout-*") if path.is_dir())
         return sorted(names, key=lambda name: (len(name), name))
 
     def baseline(self) -> TestReport | None:
-        """The task's own tests on the untouched tree."""
+        """Report of the task's own tests on the unpatched tree."""
         return read_record(self.directory / "baseline.json", TestReport)
 
     def save_baseline(self, report: TestReport) -> None:
-        """Keep the baseline."""
+        """Store the baseline."""
         write_record(self.directory / "baseline.json", report)
 
     def journal(self, heat: int, events: EventLog) -> TournamentJournal:
@@ -140,7 +156,7 @@ class TaskStore:
         return read_record(self.directory / heat_name(heat) / "tournament.json", Bracket)
 
     def save_bracket(self, heat: int, bracket: Bracket) -> None:
-        """Keep a finished tournament, and what it was decided on."""
+        """Store a finished tournament, with digests of what it was decided on."""
         keep_entrants(self.directory, heat, bracket.ranking)
         write_record(self.directory / heat_name(heat) / "tournament.json", bracket)
 
@@ -149,21 +165,21 @@ class TaskStore:
         return read_record(self.directory / "result.json", TaskResult)
 
     def save_result(self, result: TaskResult) -> None:
-        """Keep the result; the task is finished."""
+        """Store the result; the task is finished."""
         write_record(self.directory / "result.json", result)
         (self.directory / "failed.json").unlink(missing_ok=True)
 
     def failed(self) -> TaskResult | None:
-        """Why the task has no result, if it was tried; whoever goes on with the run tries again."""
+        """Why the task has no result, if it was tried; resuming the run tries again."""
         return read_record(self.directory / "failed.json", TaskResult)
 
     def save_failed(self, result: TaskResult) -> None:
-        """Keep why there is no result."""
+        """Store why there is no result."""
         write_record(self.directory / "failed.json", result)
 
 
 class GradeStore:
-    """What envs' graders wrote. Opened by reports and by grading; never by selection."""
+    """Grades by the envs' graders. Opened by reports and by grading, never by selection."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -173,35 +189,37 @@ class GradeStore:
         return read_record(self._directory / slug(task_id) / f"{rollout}.json", Grade)
 
     def save(self, rollout: str, grade: Grade) -> None:
-        """Keep a grade."""
+        """Store a grade."""
         write_record(self._directory / slug(grade.task_id) / f"{rollout}.json", grade)
 
 
 class RunStore:
-    """One run's directory. `RunStore.open` to work in it, `RunStore(path)` to read."""
+    """One run's directory: `RunStore.open` to work in it, `RunStore(path)` to read it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.faults: tuple[str, ...] = ()
-        """What `open` found wrong in the directory, one line each: told by whoever has somebody to tell."""
+        """Faults that `open` found in the directory, one line each, for a caller that can report them."""
         self._lock: int | None = None
 
     @classmethod
     def open(cls, directory: Path, manifest: Manifest, *, extend: bool = False) -> "RunStore":
-        """Take the run directory for this process, making it if it is not there.
+        """Lock the run directory for this process, creating it if necessary.
 
         Args:
-            extend: tasks that the run does not hold yet join it.
+            directory: the run directory.
+            manifest: identity of the run.
+            extend: allow adding tasks that the run does not have yet.
 
         Raises:
-            RunInUse: another process works in it.
-            UsageError: it holds a run of another identity, or something that is no run.
+            RunInUse: another process is using it.
+            UsageError: it holds a run with another identity, or is not a run directory.
         """
         store = cls(directory)
         if directory.exists() and not directory.is_dir():
             raise UsageError(f"{directory} is not a directory: choose another --out")
         if directory.is_dir() and any(directory.iterdir()) and not (directory / "run.lock").exists():
-            raise UsageError(f"{directory} is not empty and holds no run of heats: choose another --out")
+            raise UsageError(f"{directory} is not empty and is not a heats run directory: choose another --out")
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         store._take_lock()
         try:
@@ -215,10 +233,10 @@ class RunStore:
 
     @classmethod
     def hold(cls, directory: Path) -> "RunStore":
-        """Take an existing run directory whatever it holds, to move or remove it.
+        """Lock an existing run directory, whatever it contains, to move or remove it.
 
         Raises:
-            RunInUse: another process works in it.
+            RunInUse: another process is using it.
         """
         store = cls(directory)
         store._take_lock()
@@ -226,14 +244,14 @@ class RunStore:
 
     @property
     def manifest(self) -> Manifest:
-        """What this run is.
+        """The run's manifest.
 
         Raises:
-            UsageError: the directory holds no run.
+            UsageError: the directory is not a run.
         """
         manifest = read_record(self.directory / "run.json", Manifest)
         if manifest is None:
-            raise UsageError(f"{self.directory} holds no run (no readable run.json)")
+            raise UsageError(f"{self.directory} is not a heats run directory (no readable run.json)")
         return manifest
 
     @property
@@ -243,7 +261,7 @@ class RunStore:
 
     @property
     def grades(self) -> GradeStore:
-        """The grades; for reports and graders."""
+        """The grades, for reports and graders."""
         return GradeStore(self.directory / "grades")
 
     def task(self, task_id: str) -> TaskStore:
@@ -255,11 +273,11 @@ class RunStore:
         return list(read_lines(self.directory / "ledger.jsonl", Charge))
 
     def ledger_log(self) -> LineLog:
-        """Where charges are appended."""
+        """The log that charges are appended to."""
         return LineLog(self.directory / "ledger.jsonl")
 
     def close(self) -> None:
-        """Give the directory free."""
+        """Release the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -284,13 +302,15 @@ class RunStore:
     def _check_identity(self, manifest: Manifest, extend: bool) -> None:
         path = self.directory / "run.json"
         stored = read_record(path, Manifest)
-        if not (self.directory / "tasks").exists():  # nothing was done yet: a first start may have failed its preflight
+        if not (
+            self.directory / "tasks"
+        ).exists():  # nothing was done yet: the preflight of an earlier start may have failed
             write_record(path, manifest)
             return
         if stored is None:
             raise UsageError(f"{path} cannot be read by this version of heats: choose another --out")
         wanted = json.loads(json.dumps(manifest.identity))
-        if extend:  # tasks that are not asked for now stay, those that are new join
+        if extend:  # tasks that are not requested now stay, and new ones are added
             wanted["tasks"] = {**stored.identity.get("tasks", {}), **wanted["tasks"]}
             held = {task: wanted["tasks"][task] for task in stored.identity.get("tasks", {})}
             changed = _differences(stored.identity, {**wanted, "tasks": held})
@@ -298,8 +318,8 @@ class RunStore:
             changed = _differences(stored.identity, wanted)
         if changed:
             raise UsageError(
-                f"{self.directory} holds a run with another {', '.join(changed[:4])}: "
-                "choose another --out, or --redo to set the old one aside"
+                f"{self.directory} holds a run with a different {', '.join(changed[:4])}: "
+                "choose another --out, or --redo to move the old run aside"
             )
         if wanted != stored.identity:
             write_record(path, stored.model_copy(update={"identity": wanted}))
@@ -308,8 +328,8 @@ class RunStore:
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
     """Dotted names of the values in which two nested mappings differ."""
     if isinstance(old, dict) and isinstance(new, dict):
-        names = sorted(old.keys() | new.keys())
+        names = sorted((old.keys() - _NO_LONGER_COMPARED) | new.keys())
         return [path for name in names for path in _differences(old.get(name), new.get(name), f"{prefix}{name}.")]
-    # A run of an older version lacks settings that have come since; as long as they are unset, they change nothing.
+    # Runs of older versions lack newer settings; as long as these are unset, nothing changes.
     same = old == new or (old in (None, {}) and new in (None, {}))
     return [] if same else [prefix.rstrip(".") or "identity"]

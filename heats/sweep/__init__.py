@@ -1,1 +1,1 @@
-"""A data set x a configuration: which tasks, their images, and what came out."""
+"""Running a configuration on a data set: selecting tasks, managing images, and summarizing results."""

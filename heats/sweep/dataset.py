@@ -1,4 +1,4 @@
-"""From what stands on the command line to an env, and to the tasks of it that are wanted."""
+"""From the command line to an env and the selected tasks."""
 
 import random
 import re
@@ -16,16 +16,16 @@ from heats.errors import UsageError
 _FILES = (".json", ".jsonl", ".csv", ".parquet", ".arrow")
 SHOWN_REASONS = 3
 _SHUFFLE = 42
-"""The same order whatever `--seed` is, so that `--slice` means the same tasks for every seed."""
+"""A fixed order, independent of `--seed`, so that `--slice` selects the same tasks for every seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """An env by name, as it can be opened on any machine.
+    """An env by name, in a form that any machine can open.
 
     Attributes:
-        name: as the user gave it, for directory names and messages.
-        env: name of the env, `options` its keyword arguments.
+        name: as given by the user, for directory names and messages.
+        env: name of the env; `options` are its keyword arguments.
     """
 
     name: str
@@ -36,17 +36,18 @@ class Dataset:
         """Open the env. Blocks: it may read files or the Hub.
 
         Raises:
-            TaskError: no such data set, or options that do not fit.
+            TaskError: no such data set, or invalid options.
         """
         return open_env(self.env, self.options)
 
 
 def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = None) -> Dataset:
-    """What a data set's name stands for: `demo`, Harbor tasks, SWE-bench rows, or `module:Class`.
+    """Resolve a data set's name: `demo`, Harbor tasks, SWE-bench rows, or `module:Class`.
 
     Args:
-        options: of the env, over those that follow from the name.
-        image: of the sandboxes, for envs whose tasks name none.
+        name: as given by the user.
+        options: options of the env; they override those implied by the name.
+        image: sandbox image for envs whose tasks name none.
 
     Raises:
         UsageError: there is no such file or directory.
@@ -69,10 +70,10 @@ def _holds_harbor_tasks(path: Path) -> bool:
 
 
 def read_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`key=value` options, values as YAML.
+    """Parse `key=value` options, with values as YAML.
 
     Raises:
-        UsageError: one is not of that form.
+        UsageError: invalid format.
     """
     options: dict[str, Any] = {}
     for pair in pairs:
@@ -88,13 +89,13 @@ def read_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which tasks of a data set: shuffled, then filtered, then sliced.
+    """A selection of tasks: shuffled, then filtered, then sliced.
 
     Attributes:
-        only: ids.
-        pattern: regular expression that the beginning of an id must match.
+        only: ids of the tasks.
+        pattern: regular expression that must match at the start of an id.
         part: Python slice `a:b` or `a:b:c`.
-        shuffle: in an order that is the same every time.
+        shuffle: use a random order that is the same every time.
     """
 
     only: Sequence[str] = ()
@@ -103,19 +104,19 @@ class Choice:
     shuffle: bool = False
 
     def of(self, tasks: Sequence[Task]) -> list[Task]:
-        """The chosen tasks.
+        """The selected tasks.
 
         Raises:
-            UsageError: a pattern or slice that is none, an unknown id, or nothing is left.
+            UsageError: an invalid pattern or slice, an unknown id, or an empty selection.
         """
         by_id = {task.id: task for task in tasks}
         return [by_id[name] for name in self.among(list(by_id))]
 
     def among(self, names: Sequence[str]) -> list[str]:
-        """The chosen ids.
+        """The selected ids.
 
         Raises:
-            UsageError: as `of`.
+            UsageError: see `of`.
         """
         chosen = list(names)
         unknown = sorted(set(self.only) - set(chosen))
@@ -132,16 +133,18 @@ class Choice:
         if self.part is not None:
             chosen = chosen[_slice(self.part)]
         if not chosen:
-            raise UsageError(f"no task is left of the {len(names)} of the data set: check --filter, --slice and --task")
+            raise UsageError(
+                f"none of the {len(names)} tasks of the data set is left: check --filter, --slice and --task"
+            )
         return chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The tasks to use, and those that were chosen and cannot be used, with the reasons.
+    """The tasks to use, and the selected tasks that cannot be used, with reasons.
 
     Attributes:
-        every: ids of everything that the data set holds.
+        every: ids of everything in the data set.
     """
 
     tasks: tuple[Task, ...]
@@ -150,14 +153,16 @@ class Chosen:
 
 
 async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
-    """Choose tasks, and ask each of them for everything that its files can tell.
+    """Select tasks, and check everything about them that their files can tell.
 
     Args:
-        grading: leave out what could not be graded.
+        env: source of the tasks.
+        choice: the selection.
+        grading: leave out tasks that could not be graded.
 
     Raises:
-        UsageError: as `Choice.of`, or none of the chosen tasks can be used.
-        TaskError: something is missing that every task needs.
+        UsageError: see `Choice.of`; also if none of the selected tasks can be used.
+        TaskError: something that every task needs is missing.
     """
     tasks = {task.id: task for task in env.tasks()}
     order, unusable = list(tasks), dict[str, str]()
@@ -168,13 +173,13 @@ async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
     chosen = tuple(tasks[name] for name in names if name not in unusable)
     if not chosen:
         playable = isinstance(env, ChecksTasks) and grading and not set(names) <= {*await env.unusable(grading=False)}
-        hint = " (-c grade=false plays without grading)" if playable else ""
+        hint = " (-c grade=false runs without grading)" if playable else ""
         raise UsageError(f"no chosen task can be used: {reasons(left_out)}{hint}")
     return Chosen(chosen, left_out, tuple(order))
 
 
 def reasons(left_out: Mapping[str, str]) -> str:
-    """The first few of what was left out, and why, on one line."""
+    """The first few tasks left out, with reasons, on one line."""
     told = [f"{name}: {why}" for name, why in list(left_out.items())[:SHOWN_REASONS]]
     more = [f"and {len(left_out) - SHOWN_REASONS} more"] if len(left_out) > SHOWN_REASONS else []
     return "; ".join([*told, *more])

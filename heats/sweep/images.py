@@ -1,7 +1,7 @@
-"""The images of a run's tasks: fetched before it starts, removed after their last task. Only what the run brought goes.
+"""Manage the tasks' images: fetched before the run, removed after their last task if the run fetched them.
 
-`images.jsonl` of the run directory says what was not there before the run, and what was removed again, so that a
-resumed run neither removes a user's own image nor misses one that no task needs any more.
+`images.jsonl` in the run directory records which images were absent before the run, and which were removed again. So a
+resumed run neither removes a user's own image nor misses one that is no longer needed.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ class ImageKeeper:
     """Fetches and removes images for a run.
 
     Args:
-        pull: fetch from their registries what is missing and the env does not make itself.
-        prune: remove an image, if it was not there before the run, when its last task is done.
-        say: told what happens, a line each.
-        wait_s: before a failed pull is tried again, doubled each time.
+        pull: pull missing images that the env does not make itself.
+        prune: remove an image after its last task, unless it existed before the run.
+        say: receives progress messages, one line each.
+        wait_s: seconds before a failed pull is retried, doubled each time.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class ImageKeeper:
         """Images that the run still needs: those of unfinished tasks, and all that were not removed.
 
         Args:
-            directory: of the run.
+            directory: the run directory.
+            tasks: all tasks of the run.
             unfinished: ids of the tasks without a result.
         """
         self._notes = directory / "images.jsonl"
@@ -62,10 +63,15 @@ class ImageKeeper:
         return set(self._left)
 
     async def fetch(self, env: Env, images: Collection[str], backend: SandboxBackend) -> None:
-        """Bring the images that are not there.
+        """Fetch missing images.
+
+        Args:
+            env: env that may make the images itself.
+            images: names of the images.
+            backend: backend that needs them; nothing is done unless it is Docker.
 
         Raises:
-            PreflightFailed: some could not be fetched; names them all.
+            PreflightFailed: some could not be pulled; names them all.
             TaskError, SandboxError: the env could not make one.
         """
         if backend.name != "docker":
@@ -93,7 +99,7 @@ class ImageKeeper:
             raise PreflightFailed(f"could not pull {'; '.join(sorted(failed)[:_NAMED_FAILURES])}{more}")
 
     async def done(self, task: Task, backend: SandboxBackend) -> None:
-        """A task needs its image no more."""
+        """Record that a task no longer needs its image."""
         self._left[task.image] -= 1
         if not self._prune or self._left[task.image] > 0 or backend.name != "docker":
             return
@@ -103,7 +109,7 @@ class ImageKeeper:
             self._say(f"removed image {task.image}")
 
     async def _pulled(self, known: Images, image: str) -> str:
-        """Pull one image, again after a while where that may help; why it failed, or nothing."""
+        """Pull one image, with retries where these may help; returns why it failed, or an empty string."""
         try:
             await with_retries(
                 lambda: known.pull(image, timeout_s=PULL_TIMEOUT_S),
@@ -130,5 +136,5 @@ class ImageKeeper:
 
 
 def _hopeless(reason: str) -> bool:
-    """Whether asking again cannot help: there is no such image, or one must log in."""
+    """Whether retrying cannot help: there is no such image, or it requires a login."""
     return any(word in reason for word in ("not found", "manifest unknown", "access denied", "invalid reference"))

@@ -1,4 +1,4 @@
-"""What a sweep came to, for people: counts by ending, then the figures."""
+"""A sweep's results as text: counts by ending, then the figures."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,14 @@ _CAUSES = {"task": "cannot be attempted", "infrastructure": "infrastructure fail
 def sweep_text(
     figures: Figures, results: Sequence[TaskResult], limit: int, left_out: Mapping[str, str] | None = None
 ) -> str:
-    """A table of at most `limit` tasks, pass@k by heat, what failed and why, and what was left out and why."""
+    """A table of tasks, pass@k by heat, what failed and why, and what was left out and why.
+
+    Args:
+        figures: the run's figures.
+        results: results of the tasks.
+        limit: maximum number of task rows.
+        left_out: reasons for tasks that could not be used.
+    """
     lines = [figures_text(figures, limit).rstrip("\n"), *_curves(figures)]
     totals = figures.totals
     if totals.final is not None:
@@ -25,8 +32,8 @@ def sweep_text(
         stages += [f"oracle: {say.percent(totals.pass_at_n[-1])}", f"random: {say.percent(totals.random_pick)}"]
         lines.append(f"final choice: {say.percent(totals.final)} ({', '.join(stages)})")
     lines.append(f"tasks: {counts_text(results, figures)}")
-    by_lot = sum(result.by_lot for result in results)
-    lines += [f"  {by_lot} of them chosen by lot: no vote on them could be read"] if by_lot else []
+    by_chance = sum(result.by_chance for result in results)
+    lines += [f"  {by_chance} of them chosen at random, because no vote on them could be read"] if by_chance else []
     failed = [result for result in results if result.status in ("error", "budget")]
     lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
@@ -37,7 +44,7 @@ def sweep_text(
 
 
 def left_out_lines(left_out: Mapping[str, str], noun: str) -> list[str]:
-    """What could not be used and why: a heading and a line each, for as many as a person reads."""
+    """What could not be used and why: a heading, then one line each, up to a readable number."""
     if not left_out:
         return []
     lines = [f"left out: {say.several(len(left_out), noun)} that cannot be used"]
@@ -47,25 +54,25 @@ def left_out_lines(left_out: Mapping[str, str], noun: str) -> list[str]:
 
 
 def _next_steps(figures: Figures, results: Sequence[TaskResult]) -> list[str]:
-    """What the same command would do about what is missing."""
+    """What rerunning the same command would do about missing results."""
     statuses = {result.status for result in results}
     lines = []
     if figures.invalid_grades:
         lines.append(f"{say.several(figures.invalid_grades, 'grade')} missing: infrastructure failed, see grades/")
     if "error" in statuses or figures.invalid_grades:
-        lines.append("the same command tries these again; nothing else is done twice")
+        lines.append("run the same command to retry these; finished work is not repeated")
     if "budget" in statuses:
-        lines.append("with a higher limit the same command goes on with what a limit ended")
+        lines.append("raise the limit and run the same command to continue what it stopped")
     return lines
 
 
 def counts(results: Sequence[TaskResult]) -> dict[str, int]:
-    """Tasks by ending; an error by its cause."""
+    """Number of tasks by ending; errors by their cause."""
     return dict(sorted(Counter(_ending(result) for result in results).items()))
 
 
 def counts_text(results: Sequence[TaskResult], figures: Figures) -> str:
-    """`12 solved, 3 not solved, 1 infrastructure failed`; `verified` where nothing was graded."""
+    """`12 solved, 3 not solved, 1 infrastructure failed`; `verified` if nothing was graded."""
     graded = {task.task: say.STATUS_WORDS[task.ending] for task in figures.tasks if task.ending in _GRADED}
     found = Counter(graded.get(result.task) or _ending(result) for result in results)
     return ", ".join(f"{number} {ending}" for ending, number in sorted(found.items()))

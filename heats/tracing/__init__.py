@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans, made after the fact from what the run directory holds.
+"""A run as OpenTelemetry spans, created afterwards from the run directory.
 
-`spans.py` needs nothing but heats; `otlp.py` needs the extra `otel`.
+`spans.py` needs only heats; `otlp.py` needs the extra `otel`.
 """

@@ -1,7 +1,7 @@
-"""Names after OpenTelemetry's GenAI semantic conventions, which are still in development: kept in one place.
+"""Names from OpenTelemetry's GenAI semantic conventions, which are still in development: kept in one place.
 
-Source: open-telemetry/semantic-conventions-genai, as in opentelemetry-semantic-conventions 0.66b2. What they have no
-name for is called `heats.*`.
+Source: open-telemetry/semantic-conventions-genai, as in opentelemetry-semantic-conventions 0.66b2. Concepts it has no
+name for are called `heats.*`.
 """
 
 OPERATION = "gen_ai.operation.name"
@@ -31,7 +31,7 @@ INVOKE_AGENT = "invoke_agent"
 INVOKE_WORKFLOW = "invoke_workflow"
 
 OPENAI = "openai"
-"""The provider of every OpenAI-compatible server: the name stands for the format that is spoken."""
+"""The provider for every OpenAI-compatible server: it names the API format."""
 
 TASK = "heats.task.id"
 HEAT = "heats.heat"

@@ -1,7 +1,7 @@
-"""Spans through the OpenTelemetry SDK: to an OTLP endpoint over HTTP, or to a file of JSON lines.
+"""Export spans with the OpenTelemetry SDK: to an OTLP endpoint over HTTP, or to a file of JSON lines.
 
-The same run makes the same trace and span ids each time, so that exporting it twice shows it once. Needs the extra
-`otel`.
+The same run gives the same trace and span ids each time, so that exporting it twice does not duplicate it. Needs the
+extra `otel`.
 """
 
 import base64
@@ -36,7 +36,7 @@ _IDS = ("traceId", "spanId", "parentSpanId")
 
 
 class _Ids(IdGenerator):
-    """Ids that follow from the run: the next span gets the id of its key."""
+    """Ids derived from the run; the next span gets the id of its key."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -56,7 +56,7 @@ class _Ids(IdGenerator):
 
 
 class _Collector(SpanProcessor):
-    """Holds finished spans until they are taken."""
+    """Holds finished spans until they are collected."""
 
     def __init__(self) -> None:
         self.finished: list[ReadableSpan] = []
@@ -66,7 +66,7 @@ class _Collector(SpanProcessor):
 
 
 def readable_spans(run: RunStore, *, content: bool = False) -> Iterator[ReadableSpan]:
-    """The spans of a run as the SDK's."""
+    """The spans of a run as SDK objects."""
     manifest = run.manifest
     ids, collector = _Ids(manifest.run_id), _Collector()
     about = {"service.name": "heats", "service.version": metadata.version("heats"), "heats.run.id": manifest.run_id}
@@ -104,19 +104,21 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
     """Send a run's spans to an OTLP endpoint. Blocks.
 
     Args:
-        endpoint: of a collector, such as `http://localhost:4318`; `/v1/traces` is added where it is missing.
-        exporter: another one, in place of OTLP over HTTP.
+        run: the run.
+        endpoint: URL of a collector, such as `http://localhost:4318`; `/v1/traces` is appended if missing.
+        content: include prompts, replies, commands and outputs.
+        exporter: replaces OTLP over HTTP.
 
     Returns:
         Number of spans sent.
 
     Raises:
-        UsageError: the endpoint is no http or https URL.
-        RemoteFailed: it did not take them; what was sent before stays there.
+        UsageError: the endpoint is not an http or https URL.
+        RemoteFailed: it did not accept them; what was sent before stays there.
     """
     parts = urlsplit(endpoint)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"--endpoint: {one_line(endpoint)} is no http or https URL")
+        raise UsageError(f"--endpoint: {one_line(endpoint)} is not an http or https URL")
     url = endpoint if parts.path.endswith("/v1/traces") else f"{endpoint.rstrip('/')}/v1/traces"
     exporter = exporter or OTLPSpanExporter(endpoint=url, timeout=10)
     sent = 0
@@ -125,7 +127,7 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
             for batch in _batches(readable_spans(run, content=content)):
                 if exporter.export(batch) is not SpanExportResult.SUCCESS:
                     why = f": {one_line(said[0])[:300]}" if said else ""
-                    raise RemoteFailed(f"{parts.hostname} did not take the spans ({sent} were sent before){why}")
+                    raise RemoteFailed(f"{parts.hostname} rejected the spans ({sent} were sent before){why}")
                 sent += len(batch)
         finally:
             exporter.shutdown()
@@ -134,7 +136,7 @@ def send(run: RunStore, endpoint: str, *, content: bool = False, exporter: SpanE
 
 @contextmanager
 def _heard() -> Iterator[list[str]]:
-    """What the SDK logs meanwhile, in place of having it on a person's screen."""
+    """Collect what the SDK logs, in place of printing it to the user's screen."""
     said: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
@@ -151,10 +153,15 @@ def _heard() -> Iterator[list[str]]:
 def write_spans(run: RunStore, path: Path, *, content: bool = False) -> int:
     """Write a run's spans as OTLP in JSON lines, each line a request of up to 512 spans.
 
+    Args:
+        run: the run.
+        path: the output file.
+        content: include prompts, replies, commands and outputs.
+
     Returns:
         Number of spans written.
     """
-    json_format = importlib.import_module("google.protobuf.json_format")  # has no types of its own
+    json_format = importlib.import_module("google.protobuf.json_format")  # has no type information
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     unfinished = path.with_name(f".{path.name}.tmp")
     written = 0
@@ -173,7 +180,7 @@ def _batches(spans: Iterator[ReadableSpan]) -> Iterator[list[ReadableSpan]]:
 
 
 def _hexadecimal(value: Any) -> Any:
-    """OTLP's JSON writes ids in hexadecimal, where protobuf's own writes base64."""
+    """Convert ids to hexadecimal, as OTLP's JSON requires; protobuf's own JSON has base64."""
     if isinstance(value, list):
         return [_hexadecimal(one) for one in value]
     if not isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""The spans of a run as plain values: run, task, heat, rollout, and in a rollout each chat and each tool call.
+"""The spans of a run as plain values: run, task, heat, rollout, and within a rollout each chat and tool call.
 
-Times come from the event stream and, inside a rollout, from the trajectory: a reply carries the moment it came, its
-tool calls ran one after another from then on, and what is left until the next reply is the next chat.
+Times come from the event stream and, within a rollout, from the trajectory: a reply carries its time of arrival, its
+tool calls ran one after another from then on, and the remaining time until the next reply is the next chat.
 """
 
 import json
@@ -36,13 +36,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One span. Times are seconds of the epoch.
+    """One span. Times are seconds since the epoch.
 
     Attributes:
-        key: unique in the run and the same in every export of it.
-        parent: key of the span around it; empty for the run itself.
-        remote: whether the work was done by a server that was asked (a client span).
-        error: why it failed; empty when it did not.
+        key: unique within the run and the same in every export of it.
+        parent: key of the enclosing span; empty for the run itself.
+        remote: whether a server did the work (a client span).
+        error: why it failed; empty if it did not.
     """
 
     key: str
@@ -60,7 +60,8 @@ def spans_of(run: RunStore, *, content: bool = False) -> Iterator[Span]:
     """The spans of a run, parents before their children, one task after another.
 
     Args:
-        content: with prompts, replies, commands and outputs; without, names and numbers only.
+        run: the run.
+        content: include prompts, replies, commands and outputs, in addition to names and numbers.
     """
     events = list(drawn_events(run))
     tasks = by_task(events)
@@ -115,7 +116,7 @@ def _task_spans(
 
 
 def _period(events: Sequence[Event], rollout: str) -> tuple[float, float] | None:
-    """When a rollout's last attempt ran; what comes after it (evidence, summary) is not its own time."""
+    """When a rollout's last attempt ran; evidence and summary, which come afterwards, are not included."""
     start = end = None
     for event in events:
         if event.rollout == rollout:

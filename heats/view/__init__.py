@@ -1,1 +1,1 @@
-"""A run in the terminal: live progress, and a screen to go through it with the keyboard."""
+"""A run in the terminal: live progress, and screens to browse it with the keyboard."""

@@ -1,4 +1,4 @@
-"""`heats view` on a terminal: a run to go through with the keyboard, while it goes on or after."""
+"""`heats view` on a terminal: browse a run with the keyboard, while it is running or afterwards."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -19,8 +19,8 @@ class ViewApp(App[None]):
     """Runs, tasks, brackets, rollouts and steps.
 
     Args:
-        runs: directories of runs, of which there is at least one.
-        task: opened at once.
+        runs: run directories, at least one.
+        task: task to open at once.
     """
 
     TITLE = "heats"
@@ -43,7 +43,7 @@ class ViewApp(App[None]):
         self.first_task = task
 
     def on_mount(self) -> None:
-        """Open what was asked for."""
+        """Open the requested screen."""
         if len(self.runs) > 1:
             self.push_screen(RunsScreen([run.directory for run in self.runs]))
             return
@@ -58,7 +58,7 @@ def find_runs(path: Path, task: str | None = None) -> list[Path]:
     """The run at a path, or the runs in a directory, the latest first.
 
     Raises:
-        UsageError: there is none, or it has no such task.
+        UsageError: there is no run, or it has no such task.
     """
     if (path / "run.json").is_file():
         check_task(RunStore(path), task)
@@ -66,7 +66,7 @@ def find_runs(path: Path, task: str | None = None) -> list[Path]:
     heads = path.glob("*/run.json") if path.is_dir() else ()
     found = [one.parent for one in heads if read_record(one, Manifest) is not None]
     if not found:
-        raise UsageError(f"{path} holds no run and no directory in it does")
+        raise UsageError(f"{path} is not a heats run directory and contains none")
     if task is not None and len(found) > 1:
         raise UsageError(f"--task needs one run; {path} has {len(found)}")
     return sorted(found, key=lambda one: (one / "run.json").stat().st_mtime, reverse=True)

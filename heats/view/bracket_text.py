@@ -1,4 +1,4 @@
-"""A bracket drawn with characters, for terminals."""
+"""Draw a bracket with characters, for terminals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -35,9 +35,9 @@ class _Canvas:
 
 
 def bracket_text(bracket: Bracket, mark: Style) -> Text:
-    """A column a round; winners are bold, the figures are votes, and lines lead on."""
+    """One column per round; winners are bold, numbers are votes, and lines lead on."""
     canvas = _Canvas()
-    places: dict[str, tuple[int, int]] = {}  # of the line on which a winner left its last match
+    places: dict[str, tuple[int, int]] = {}  # line on which a winner left its last match
     for column, played in enumerate(bracket.rounds):
         left, floor = column * (BOX + GAP), 0
         ended: dict[str, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""What `?` shows in `heats view`: the keys of the screen it was pressed on, and what its words and marks mean."""
+"""The help of `heats view` (`?`): keys of the current screen, and the meaning of terms and marks."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -13,21 +13,21 @@ from textual.widgets import Static
 
 _ALWAYS = (("Enter", "open what the cursor is on"), ("arrows, j, k", "move"), ("PageUp, PageDown", "move by a page"))
 _WORDS = (
-    ("heat", "the rollouts of one iteration, and their tournament"),
-    ("rollout", "one attempt; 0/03 is number 3 of heat 0"),
+    ("heat", "the rollouts of one iteration and their tournament"),
+    ("rollout", "one attempt; 0/03 is rollout 3 of heat 0"),
     ("pass@1, pass@N", "share of rollouts that succeed; whether any of N does"),
     ("Sel-K", "share of the kept rollouts that succeed"),
     ("final", "whether the selected rollout succeeds"),
-    ("evidence", "what was executed, and what came out"),
+    ("evidence", "what was executed, and the results"),
     ("grade", "the verdict of hidden tests, which selection never sees"),
 )
 
 
 class HelpScreen(ModalScreen[None]):
-    """An overlay over the screen whose keys it lists.
+    """An overlay on the screen whose keys it lists.
 
     Args:
-        keys: of that screen, each with what it does.
+        keys: keys of that screen, each with its action.
     """
 
     DEFAULT_CSS = """

@@ -1,4 +1,4 @@
-"""What all screens of `heats view` are made of: a title, and a table that can be searched."""
+"""The base of all screens of `heats view`: a title and a searchable table."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,12 +14,12 @@ from heats.view.help_screen import HelpScreen
 
 LOOK_EVERY_S = 1.0
 _KEYS = {"slash": "/", "escape,backspace": "Escape, Backspace"}
-"""Names of keys as a person reads them."""
+"""Display names of keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row of a table. `search` is what a search looks through."""
+    """A row of a table. `search` is the text that searches match."""
 
     key: str
     cells: tuple[Text, ...]
@@ -27,7 +27,7 @@ class Line:
 
 
 class ListScreen(Screen[None]):
-    """A title, a table that can be searched, and what Enter on a row leads to."""
+    """A title, a searchable table, and the action of Enter on a row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search"),
@@ -63,7 +63,7 @@ class ListScreen(Screen[None]):
         self.query_one("#title", Static).update(text)
 
     def fill(self, lines: list[Line]) -> None:
-        """Show lines, of which a search leaves some; the cursor stays on its row."""
+        """Show the lines that match the search; the cursor stays on its row."""
         self.lines = lines
         wanted = for_screen(self.query_one("#search", Input).value).lower()
         table = self.table
@@ -92,7 +92,7 @@ class ListScreen(Screen[None]):
         self.app.push_screen(HelpScreen(found.items()))
 
     def action_search(self) -> None:
-        """Ask what to search for."""
+        """Show the search field."""
         field = self.query_one("#search", Input)
         field.display = True
         field.focus()
@@ -105,7 +105,7 @@ class ListScreen(Screen[None]):
             field.display = False
             self.fill(self.lines)
             self.table.focus()
-        elif len(self.app.screen_stack) > 2:  # the first is the app's own, and empty
+        elif len(self.app.screen_stack) > 2:  # the first is the app's own, empty screen
             self.app.pop_screen()
 
     def action_cursor(self, by: int) -> None:
@@ -113,10 +113,10 @@ class ListScreen(Screen[None]):
         self.table.move_cursor(row=self.table.cursor_row + by)
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Search as the words come."""
+        """Search while the user types."""
         if event.input.id == "search":
             self.fill(self.lines)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go from the words to what they found."""
+        """Move from the search field to the matches."""
         self.table.focus()

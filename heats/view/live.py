@@ -1,6 +1,6 @@
-"""Progress on standard error while a run goes on, from its event stream only.
+"""Progress on standard error during a run, based on its event stream only.
 
-`open_display` chooses how: `live` redraws a picture on a terminal, `plain` writes lines, `json` the events
+`open_display` selects the mode: `live` redraws a picture on a terminal, `plain` writes lines, `json` the events
 themselves, `quiet` nothing. A display is a context manager and an event listener.
 """
 
@@ -28,11 +28,11 @@ from heats.view.plain import plain_line, standing
 DisplayMode = Literal["auto", "live", "plain", "quiet", "json"]
 REFRESHES_PER_SECOND = 4
 SILENCE_S = 14.0
-"""A log that says nothing for longer looks like a program that hangs."""
+"""Seconds of silence after which a log looks like a program that hangs."""
 
 
 class Display:
-    """Shows nothing; the base of the others, and the `quiet` mode itself. Calling it with an event never raises."""
+    """Shows nothing: the base of the others, and the `quiet` mode itself. Calling it with an event never raises."""
 
     def __init__(self, stream: TextIO, ledger: Callable[[], Usage] | None = None) -> None:
         self._stream, self._ledger = stream, ledger
@@ -58,13 +58,13 @@ class Display:
                 self._write(f"display: event {event.seq} could not be shown ({type(error).__name__})")
 
     def replay(self, events: Iterable[Event]) -> None:
-        """Take in what happened before, such as the events of a resumed run, without showing each."""
+        """Apply earlier events, such as those of a resumed run, without showing them."""
         with self._lock:
             for event in events:
                 self.run.apply(event)
 
     def usage(self) -> Usage:
-        """What was spent, by the ledger handed in, else by the rollouts that ended."""
+        """Usage so far, from the ledger if there is one, else from the finished rollouts."""
         return self._ledger() if self._ledger is not None else self.run.usage
 
     def _show(self, event: Event) -> None:
@@ -77,14 +77,14 @@ class Display:
             self._stream.write(line.encode("utf-8", "replace").decode() + "\n")
             self._stream.flush()
         except (OSError, ValueError):
-            self._gone = True  # whoever read this went away: go on in silence
+            self._gone = True  # whoever read this has gone: continue silently
 
 
 class SilenceBreaker:
-    """Calls a function whenever nothing was said for a while, from a thread of its own.
+    """Calls a function after each period of silence, from a separate thread.
 
     Args:
-        break_silence: called without anything; it says something.
+        break_silence: called without arguments; it prints something.
         every_s: seconds of silence after which it is called.
     """
 
@@ -105,7 +105,7 @@ class SilenceBreaker:
         self._thread.join()
 
     def said(self) -> None:
-        """Something was said just now."""
+        """Note that something was printed just now."""
         self._said = time.monotonic()
 
     def _watch(self) -> None:
@@ -116,10 +116,12 @@ class SilenceBreaker:
 
 
 class PlainDisplay(Display):
-    """One line for each event that matters, with the time since the run began, and one when none came for a while.
+    """Prints a line for each important event, with the time since the start, and one after a period of silence.
 
     Args:
-        every_s: seconds after which a line says where the run stands.
+        stream: where lines go.
+        ledger: returns the usage so far.
+        every_s: seconds of silence after which a line says where the run stands.
     """
 
     def __init__(self, stream: TextIO, ledger: Callable[[], Usage] | None = None, every_s: float = SILENCE_S) -> None:
@@ -156,7 +158,7 @@ class PlainDisplay(Display):
 
 
 class JsonDisplay(Display):
-    """The events' own JSON lines, in ASCII, and with no sequence in them that a CI runner takes for a command."""
+    """Prints the events' own JSON lines, in ASCII, without sequences that a CI runner would take for commands."""
 
     def _show(self, event: Event) -> None:
         line = json.dumps(event.model_dump(exclude_defaults=True), default=str)
@@ -164,13 +166,13 @@ class JsonDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """A picture that is redrawn in place, at most four times a second, by a thread of its own."""
+    """A picture redrawn in place by a separate thread, at most four times a second."""
 
     def __init__(self, stream: TextIO, ledger: Callable[[], Usage] | None = None) -> None:
         super().__init__(stream, ledger)
         self.console = Console(file=stream, stderr=True, highlight=False, markup=False, emoji=False)
         self._started = time.monotonic()
-        # Standard output is left alone: results go there, and may be read by a program.
+        # Leave standard output alone: results go there, and a program may read them.
         self._live = Live(
             console=self.console,
             get_renderable=self._draw,
@@ -201,7 +203,13 @@ class LiveDisplay(Display):
 
 
 def choose_mode(mode: DisplayMode, stream: TextIO, env: Mapping[str, str]) -> Literal["live", "plain", "quiet", "json"]:
-    """What `auto` comes to: `live` on a terminal that can be drawn on, `plain` elsewhere and in CI."""
+    """Resolve `auto`: `live` on a capable terminal, `plain` elsewhere and in CI.
+
+    Args:
+        mode: the requested mode.
+        stream: where the display goes.
+        env: environment variables.
+    """
     if mode != "auto":
         return mode
     capable = stream.isatty() and env.get("TERM", "dumb") not in {"", "dumb", "unknown"}
@@ -215,13 +223,13 @@ def open_display(
     stream: TextIO | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Display:
-    """A progress display, to be entered with `with` and given to `EventLog.listen`.
+    """Create a progress display, to be entered with `with` and passed to `EventLog.listen`.
 
     Args:
-        mode: how; `auto` looks at the stream and the environment.
-        ledger: what the run has spent so far; without it, what the finished rollouts did.
-        stream: standard error unless given.
-        env: environment variables, this process's unless given.
+        mode: the mode; `auto` depends on the stream and the environment.
+        ledger: returns the usage so far; defaults to that of the finished rollouts.
+        stream: where the display goes; defaults to standard error.
+        env: environment variables; defaults to this process's.
     """
     stream = sys.stderr if stream is None else stream
     kinds: Mapping[str, type[Display]] = {

@@ -1,7 +1,7 @@
-"""What a run looks like right now, kept up to date from its event stream.
+"""The current state of a run, updated from its event stream.
 
-No drawing here: `panels.py` draws it live and `plain.py` says it in lines. Events are taken as they come; a field
-that is missing or of another type than expected is left out, because a display must never stop a run.
+Nothing is drawn here: `panels.py` draws it live and `plain.py` writes lines. Events are taken as they come. A field
+that is missing or has an unexpected type is skipped, because a display must never stop a run.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -17,31 +17,31 @@ from heats.store.events import Event
 
 
 def number(data: dict[str, Any], name: str) -> float:
-    """A number of an event, 0 when there is none."""
+    """A number in an event's data; 0 if missing."""
     value = data.get(name)
     return value if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else 0
 
 
 def word(data: dict[str, Any], name: str) -> str:
-    """A text of an event, empty when there is none."""
+    """A text in an event's data; empty if missing."""
     value = data.get(name)
     return value if isinstance(value, str) else ""
 
 
 def words(data: dict[str, Any], name: str) -> tuple[str, ...]:
-    """The texts in a list of an event."""
+    """The texts of a list in an event's data."""
     value = data.get(name)
     return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
 
 
 def pairs(data: dict[str, Any], name: str) -> list[tuple[str, str]]:
-    """The texts by name in an object of an event."""
+    """The names and texts of an object in an event's data."""
     value = data.get(name)
     return [(str(key), str(text)) for key, text in value.items()] if isinstance(value, dict) else []
 
 
 def amount(data: dict[str, Any], name: str) -> int:
-    """A count given as a number or as a list of things."""
+    """A count, given as a number or as a list of things."""
     value = data.get(name)
     return len(value) if isinstance(value, list | tuple | dict) else int(number(data, name))
 
@@ -87,7 +87,7 @@ class TaskView:
     rollouts: dict[str, RolloutView] = field(default_factory=dict)
     matches: dict[tuple[int, str], MatchView] = field(default_factory=dict)
     crossing: tuple[int, int] = (0, 0)
-    """Runs of tests that attempts wrote: done, and all."""
+    """Runs of tests that rollouts wrote: done, and total."""
     selected: tuple[str, ...] = ()
     final: bool = False
     verdict: str = ""
@@ -95,46 +95,46 @@ class TaskView:
     status: str = ""
 
     def heat_rollouts(self) -> list[RolloutView]:
-        """Rollouts of the heat that runs now."""
+        """Rollouts of the current heat."""
         prefix = f"{heat_name(self.heat)}/"
         here = (one for one in self.rollouts.values() if one.id.startswith(prefix))
         return sorted(here, key=lambda one: (len(one.id), one.id))
 
     def heat_matches(self) -> list[MatchView]:
-        """Matches of the heat that runs now, by their ids."""
+        """Matches of the current heat, by id."""
         return [match for (heat, _), match in sorted(self.matches.items()) if heat == self.heat]
 
 
 @dataclass
 class RunView:
-    """The run so far. `apply` takes well under a millisecond, whatever the run's size."""
+    """The run so far. `apply` takes well under a millisecond, whatever the size of the run."""
 
     about: dict[str, Any] = field(default_factory=dict)
     planned_tasks: int = 0
     running: "OrderedDict[str, TaskView]" = field(default_factory=OrderedDict)
     finished: deque[TaskView] = field(default_factory=lambda: deque(maxlen=20))
     ended: dict[str, str] = field(default_factory=dict)
-    """Last status by task: one that infrastructure failed may be played again."""
+    """Last status by task; a task that infrastructure failed may be played again."""
     rollouts_finished: int = 0
     grades: "Counter[str]" = field(default_factory=Counter)
     """Graded rollouts by outcome."""
     chosen: dict[str, str] = field(default_factory=dict)
-    """The rollout that each ended task hands over."""
+    """The final choice of each finished task."""
     solved: dict[str, bool] = field(default_factory=dict)
-    """What hidden tests said of it."""
+    """The hidden tests' verdict on the final choice."""
     grading: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Tasks whose rollouts are being graded: how many are, of how many."""
+    """Tasks whose rollouts are being graded: how many are done, and total."""
     usage: Usage = field(default_factory=Usage)
     warnings: deque[str] = field(default_factory=lambda: deque(maxlen=3))
     status: str = ""
     began: float | None = None
     now: float = 0.0
     pace_from: tuple[float, int] = (0.0, 0)
-    """When the process at work began, and how many tasks had ended by then."""
+    """When the current process began, and the number of tasks finished by then."""
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the tasks not ended yet will take at the pace so far; None before three have ended."""
+        """Estimated seconds for the remaining tasks at the current pace; None before three have finished."""
         moment, before = self.pace_from
         done = len(self.ended) - before
         if done < 3 or self.now <= moment:
@@ -143,12 +143,12 @@ class RunView:
 
     @property
     def statuses(self) -> dict[str, int]:
-        """Number of ended tasks by status; by the grade of what they hand over where there is one."""
+        """Number of finished tasks by status, or by the grade of the final choice if there is one."""
         words = {True: "solved", False: "not_solved"}
         return Counter(words[self.solved[task]] if task in self.solved else one for task, one in self.ended.items())
 
     def apply(self, event: Event) -> None:
-        """Take one event in."""
+        """Update the state with one event."""
         self.now = _seconds(event.time) or self.now
         self.began = self.now if self.began is None else self.began
         if event.kind in {"run_started", "run_resumed"}:

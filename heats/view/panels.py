@@ -1,4 +1,4 @@
-"""The live picture of a run, drawn with rich. Dynamic text goes in as `Text`, never as markup."""
+"""The live picture of a run, drawn with rich. Dynamic text is inserted as `Text`, never as markup."""
 
 from collections.abc import Iterable
 
@@ -27,11 +27,13 @@ _VERDICT_STYLES = {
 
 
 def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableType:
-    """The whole picture: head, one task in detail or a table of those that run, the ledger.
+    """The whole picture: header, one task in detail or a table of the running tasks, ledger.
 
     Args:
+        run: the run so far.
+        usage: what the run has spent.
         elapsed: seconds since the display was opened.
-        height: lines there are.
+        height: number of lines available.
     """
     parts: list[RenderableType] = [_head(run, elapsed)]
     if run.planned_tasks <= 1:
@@ -149,6 +151,6 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
         table.add_row(Text(one_line(name, 60)), Text(grading(counts), style="cyan"), "")
     if len(run.running) > len(shown):
         table.add_row(Text(f"and {len(run.running) - len(shown)} more", style="dim"), "", "")
-    bar = Table.grid(expand=True)  # a bar alone ends no line, and what follows would be drawn beyond the edge
+    bar = Table.grid(expand=True)  # a bar alone does not end its line, and what follows would be drawn beyond the edge
     bar.add_row(ProgressBar(total=max(run.planned_tasks, 1), completed=done, complete_style="green"))
     return [head, bar, table]

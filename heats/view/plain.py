@@ -1,4 +1,4 @@
-"""Progress as lines: one for each event that matters, for CI logs and files. No colour, no cursor movement."""
+"""Progress as lines: one for each important event, for CI logs and files. No colour, no cursor movement."""
 
 from collections.abc import Callable
 
@@ -8,13 +8,14 @@ from heats.store.events import Event
 from heats.view.live_model import MatchView, RunView, TaskView, amount, number, pairs, word, words
 
 MANY_TASKS = 3
-"""With more tasks than this, matches, single pieces of evidence and rollouts that went well are not told in lines."""
+"""With more tasks than this, matches, single pieces of evidence and successful rollouts are not printed."""
 
 
 def plain_line(event: Event, run: RunView) -> str | None:
-    """What an event says, without its time; None for events that are told by later ones.
+    """The line for an event, without its time; None for events that later ones cover.
 
     Args:
+        event: the event.
         run: the run with this event already applied.
     """
     tell = _TELLERS.get(event.kind)
@@ -83,7 +84,7 @@ def _dropped(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS or len(words(data, "contestants")) < 2:
         return None
     met = " against ".join(one_line(say.short(one), 40) for one in words(data, "contestants"))
-    return f"{_place(event)}: {met} no longer counts, a rollout that ended later makes the same change as one of them"
+    return f"{_place(event)}: {met} no longer counts: a later rollout makes the same change as one of them"
 
 
 def _place(event: Event) -> str:
@@ -97,7 +98,7 @@ def match_text(match: MatchView) -> str:
     winner = one_line(say.short(match.winner), 40)
     if match.decided_by == "unheard":
         why = f" ({one_line(match.detail, 200)})" if match.detail else ""
-        return f"no vote on {winner} against {losers} could be read{why}; a lot lets {winner} go on"
+        return f"no vote on {winner} against {losers} could be read{why}; {winner} advances at random"
     votes = ":".join(say.votes(match.votes.get(one, 0)) for one in (match.winner, *others)) if match.votes else ""
     return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
 
@@ -119,14 +120,18 @@ def _crossing(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS or number(event.data, "done"):
         return None
     total = amount(event.data, "total")
-    return f"heat {amount(event.data, 'heat')}: tests that rollouts wrote run on the others' patches, {total} runs"
+    return f"heat {amount(event.data, 'heat')}: the project's and the rollouts' tests run on every patch, {total} runs"
 
 
 def _crossed(event: Event, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
     tests = say.several(amount(event.data, "tests"), "test")
-    return f"heat {amount(event.data, 'heat')}: {tests} that rollouts wrote, {amount(event.data, 'counting')} count"
+    told = [f"{tests} that rollouts wrote, {amount(event.data, 'counting')} count"]
+    if existing := amount(event.data, "existing"):
+        breaking = say.several(amount(event.data, "breaking"), "attempt")
+        told.insert(0, f"{say.several(existing, 'test')} of the project's own, which {breaking} broke")
+    return f"heat {amount(event.data, 'heat')}: {'; '.join(told)}"
 
 
 def _selected(event: Event, run: RunView) -> str:
@@ -189,7 +194,7 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
 
 
 def progress(task: TaskView) -> str:
-    """Where a running task stands, in a few words: `heat 1: 5/8 rollouts, tests on 2 patches, 3/4 matches`."""
+    """The progress of a running task, in a few words: `heat 1: 5/8 rollouts, tests on 2 patches, 3/4 matches`."""
     rollouts, matches = task.heat_rollouts(), task.heat_matches()
     if not rollouts:
         return f"tests before: {one_line(task.tests, 20)}" if task.tests else "preparing"
@@ -211,11 +216,11 @@ def grading(counts: tuple[int, int]) -> str:
 
 
 def standing(run: RunView) -> str:
-    """Where the whole run stands, for a log in which nothing has happened for a while."""
+    """The progress of the whole run, for a log in which nothing has happened for a while."""
     if run.began is None:
-        return "still preparing: images, model and sandboxes"
+        return "preparing images, model and sandboxes"
     at_work = [f"{one_line(task.id, 48)} ({progress(task)})" for task in list(run.running.values())[:MANY_TASKS]]
     at_work += [f"{one_line(name, 48)} ({grading(counts)})" for name, counts in list(run.grading.items())[:MANY_TASKS]]
     more = len(run.running) + len(run.grading) - len(at_work)
     done = f"{sum(run.statuses.values())}/{run.planned_tasks} tasks: " if run.planned_tasks > 1 else ""
-    return ci_lines(f"still at work: {done}{', '.join(at_work) or 'closing'}{f' and {more} more' if more > 0 else ''}")
+    return ci_lines(f"in progress: {done}{', '.join(at_work) or 'closing'}{f' and {more} more' if more > 0 else ''}")

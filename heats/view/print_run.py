@@ -1,4 +1,4 @@
-"""A run as text for a terminal or a pipe: its figures, and one task in detail."""
+"""Print a run to a terminal or a pipe: its figures, and one task in detail."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -15,10 +15,15 @@ from heats.view.text import bracket_pane, mark, patch_pane, verdict_pane
 
 
 def view_run(run: RunStore, console: Console, task: str | None = None) -> None:
-    """Print a run: its figures, and in detail the task that is named or the only one there is.
+    """Print a run: its figures and, in detail, the given task or the only one.
+
+    Args:
+        run: the run.
+        console: where to print.
+        task: id of the task to show in detail.
 
     Raises:
-        UsageError: the directory holds no run, or the run has no such task.
+        UsageError: the directory is not a run, or the run has no such task.
     """
     check_task(run, task)
     console.print(RunFigures.of(run).view(console.width))
@@ -28,10 +33,10 @@ def view_run(run: RunStore, console: Console, task: str | None = None) -> None:
 
 
 def check_task(run: RunStore, task: str | None) -> None:
-    """See that a run has a task.
+    """Check that a run has a task.
 
     Raises:
-        UsageError: it has not.
+        UsageError: it does not.
     """
     tasks = task_ids(run)
     if task is not None and task not in tasks:

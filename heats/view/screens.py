@@ -32,7 +32,7 @@ class RunsScreen(ListScreen):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Read the runs' heads; their tasks are read when one is opened."""
+        """Read the runs' manifests; tasks are read when a run is opened."""
         self.table.add_columns("run", "command", "tasks", "ended", "state")
         self.title_text(Text.assemble(("heats", "bold"), f"  {say.several(len(self.directories), 'run')}"))
         self.fill([self._line(directory) for directory in self.directories])
@@ -57,7 +57,7 @@ class RunsScreen(ListScreen):
 
 
 class RunScreen(ListScreen):
-    """The tasks of a run. Follows one that still goes on."""
+    """The tasks of a run, updated while it is running."""
 
     def __init__(self, run: RunStore) -> None:
         super().__init__()
@@ -79,14 +79,14 @@ class RunScreen(ListScreen):
         self.set_interval(LOOK_EVERY_S, self.look)
 
     def look(self) -> None:
-        """Read what changed since the last look, unless that is still being read."""
+        """Read what changed since the last look, unless a read is still in progress."""
         if not self.reading:
             self.reading = True
             self.read()
 
     @work(thread=True)
     def read(self) -> None:
-        """Read what changed; a large run takes a while, and the screen stays awake meanwhile."""
+        """Read what changed in a thread, so that the screen stays responsive with large runs."""
         first = not self.tasks
         changed = self.watcher.look()
         basis = find_basis(self.run) if first or changed else self.basis
@@ -100,7 +100,7 @@ class RunScreen(ListScreen):
 
     def _take(self, basis: Basis, found: dict[str, TaskFigures]) -> None:
         self.reading = False
-        if not self.is_running:  # left while it was being read
+        if not self.is_running:  # closed while it was being read
             return
         self.basis = basis
         if found:

@@ -23,7 +23,7 @@ from heats.view.watch import Watcher
 
 
 class TaskScreen(ListScreen):
-    """The parts of a task on the left, the one under the cursor on the right."""
+    """The parts of a task on the left; the selected one on the right."""
 
     def __init__(self, run: RunStore, task: str, basis: Basis) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class TaskScreen(ListScreen):
         self.set_interval(LOOK_EVERY_S, self.look)
 
     def look(self) -> None:
-        """Read the task again when events speak of it."""
+        """Read the task again if new events concern it."""
         if self.task_id in self.watcher.look():
             self.read()
 
@@ -82,7 +82,7 @@ class TaskScreen(ListScreen):
         self.panes[rollout] = lambda: summary_pane(one, store.summary(), self.basis)
         sign, style = mark(None if one.infrastructure_failed else one.passed(self.basis))
         kept = any(rollout in facts.kept(heat) for heat in range(len(facts.heats)))
-        about = "handed over" if rollout == facts.selected else "kept" if kept else ""
+        about = "selected" if rollout == facts.selected else "kept" if kept else ""
         ended = say.ending(one.outcome.exit) if one.outcome is not None else "running"
         name = Text.assemble("  ", (sign, style), f" {say.short(rollout)}")
         return Line(
@@ -101,7 +101,7 @@ class TaskScreen(ListScreen):
             self.query_one("#pane", VerticalScroll).scroll_home(animate=False)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Open a rollout; other parts are read where they are."""
+        """Open a rollout; other parts are read in place."""
         key = event.row_key.value or ""
         if "/" in key:
             self.app.push_screen(RolloutScreen(self.run, self.task_id, key, self.basis))
@@ -126,7 +126,7 @@ class RolloutScreen(ListScreen):
         self.steps: dict[str, Step] = {}
 
     def compose(self) -> ComposeResult:
-        """A tab a part."""
+        """One tab per part."""
         with TabbedContent(initial="steps"):
             with TabPane("Steps", id="steps"):
                 with Vertical(id="parts"):
@@ -146,7 +146,7 @@ class RolloutScreen(ListScreen):
         self.set_interval(LOOK_EVERY_S, self.look)
 
     def look(self) -> None:
-        """Read the rollout again when events speak of its task."""
+        """Read the rollout again if new events concern its task."""
         if self.task_id in self.watcher.look():
             self.read()
 
@@ -174,11 +174,11 @@ class RolloutScreen(ListScreen):
             self.query_one("#pane", VerticalScroll).scroll_home(animate=False)
 
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        """Read the step."""
+        """Focus the step."""
         self.query_one("#pane").focus()
 
     def action_tab(self, name: str) -> None:
-        """Turn to a tab."""
+        """Switch to a tab."""
         self.query_one(TabbedContent).active = name
         if name == "steps":
             self.table.focus()

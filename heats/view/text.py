@@ -1,4 +1,4 @@
-"""What a terminal shows of a task and its rollouts. Foreign text is sanitised here and goes in as text, not markup."""
+"""A task and its rollouts as terminal text. Foreign text is sanitised here and inserted as text, not markup."""
 
 from collections.abc import Iterator, Mapping
 
@@ -54,12 +54,12 @@ _FATES = {"confirmed": "green", "refuted": "red", "open": "yellow"}
 
 
 def mark(passed: bool | None) -> tuple[str, str]:
-    """A rollout's sign and its style: filled where it succeeded, a ring where it did not, a dot where nobody knows."""
+    """A rollout's mark and its style: a disc for success, a ring for failure, a dot for unknown."""
     return {True: ("\u25cf", "green"), False: ("\u25cb", "red"), None: ("\u00b7", "dim")}[passed]
 
 
 def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
-    """How the task ended, what was asked, the tests before and after."""
+    """How the task ended, the issue, and the tests before and after."""
     ended = task.result or task.failed
     status = task.ending(basis)
     head = Text(one_line(say.STATUS_WORDS.get(status, status), 40).capitalize(), style=VERDICT_STYLES.get(status, ""))
@@ -69,7 +69,7 @@ def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
     if task.selected is not None:
         chosen = task.find(task.selected)
         sign, style = mark(chosen.passed(basis) if chosen is not None else None)
-        parts.append(Text.assemble("handed over: ", (sign, style), " ", one_line(task.selected, 60)))
+        parts.append(Text.assemble("result: ", (sign, style), " ", one_line(task.selected, 60)))
     if task.baseline is not None:
         parts.append(Text(f"tests before: {say.tests(task.baseline)}", style="dim"))
     if ended is not None:
@@ -81,10 +81,16 @@ def verdict_pane(task: TaskFacts, basis: Basis) -> RenderableType:
 
 
 def bracket_pane(task: TaskFacts, heat: int, basis: Basis) -> RenderableType:
-    """A heat's bracket, then every match with its votes and their reasons, then the cross-execution table."""
+    """A heat's bracket, then every match with its votes and their reasons, then the cross-execution table.
+
+    Args:
+        task: the task's records.
+        heat: number of the heat.
+        basis: the definition of success used.
+    """
     bracket = task.brackets[heat]
     if bracket is None:
-        return Text("the tournament of this heat is not over", style="dim")
+        return Text("the tournament of this heat is still in progress", style="dim")
 
     def sign(rollout: str) -> tuple[str, str]:
         found = task.find(rollout)
@@ -109,7 +115,7 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     view = view_cross(task, heat)
     if view is None:
         return
-    yield _title(f"Cross-execution: {view.tests} tests that rollouts wrote, {view.counting} of them count")
+    yield _title(f"Executed tests: {view.heading}")
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for name in ("test", "by", *(name for _, name, _ in view.columns)):
         table.add_column(one_line(name, 20), overflow="ellipsis", no_wrap=True)
@@ -117,8 +123,10 @@ def _cross(task: TaskFacts, heat: int) -> Iterator[RenderableType]:
     for line in view.lines:
         cells = (Text(cell.mark, style=styles[cell.tone]) for cell in line.cells)
         test = Text(line.test, style="" if line.counts else "dim")
-        table.add_row(test, Text(say.short(line.author), style="dim"), *cells)
+        table.add_row(test, Text(say.short(line.author) if line.author else "project", style="dim"), *cells)
     yield table
+    for reason in view.left_out:
+        yield Text(f"left out: {one_line(reason, 200)}", style="dim")
 
 
 def _match(match: Match) -> Iterator[Text]:
@@ -131,14 +139,20 @@ def _match(match: Match) -> Iterator[Text]:
     for vote in match.votes:
         who = one_line(say.short(vote.choice), 30) if vote.choice else "abstained"
         style = "green" if vote.choice == match.winner else "dim"
-        flips = "(another with comments shown) " if vote.presentation_sensitive else ""
+        flips = "(a different choice with comments shown) " if vote.presentation_sensitive else ""
         yield Text.assemble(
             ("        ", ""), (f"{who:<6}", style), " ", (flips, "yellow"), one_line(resolved(vote, say.short), 600)
         )
 
 
 def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> RenderableType:
-    """A rollout's end, evidence, grade and summary."""
+    """A rollout's end, evidence, grade and summary.
+
+    Args:
+        one: the rollout's records.
+        summary: its summary, if there is one.
+        basis: the definition of success used.
+    """
     sign, style = mark(None if one.infrastructure_failed else one.passed(basis))
     head = Text.assemble((sign, style), " ", (one_line(one.id, 60), "bold"))
     outcome = one.outcome
@@ -158,7 +172,7 @@ def summary_pane(one: RolloutFacts, summary: Summary | None, basis: Basis) -> Re
 
 
 def _summary(told: Summary) -> Iterator[RenderableType]:
-    yield _title("Summary" if told.source == "model" else "Summary, made from the facts alone")
+    yield _title("Summary" if told.source == "model" else "Summary, built from recorded facts only")
     yield Text(for_screen(told.problem))
     if told.hypotheses:
         yield _title("Hypotheses")
@@ -207,7 +221,7 @@ def diff_text(view: DiffView) -> Text:
 
 def _row(row: Row) -> Text:
     line = Text(_SIGNS.get(row.kind, ""), style=_ROW_STYLES[row.kind])
-    coloured = row.pieces if row.kind == "same" else None  # on unknown backgrounds, what changed is best told alone
+    coloured = row.pieces if row.kind == "same" else None  # changes are clearest in a single colour
     for kind, part in coloured or (("", row.text),):
         line.append(part, style=_COLOURS.get(kind, ""))
     return line.append("\n")
@@ -224,7 +238,7 @@ def evidence_pane(evidence: Evidence | None) -> RenderableType:
         ("fixed", "green", evidence.fixed),
         ("broken", "red", evidence.broken),
         ("still failing", "yellow", evidence.still_failing),
-        ("protected files put back", "yellow", evidence.restored),
+        ("protected files restored", "yellow", evidence.restored),
     )
     for name, style, tests in groups:
         if tests:

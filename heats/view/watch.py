@@ -1,4 +1,4 @@
-"""Looking at a run that may still go on: which of its tasks changed since the last look."""
+"""Follow a run that may still be running: which of its tasks changed since the last look."""
 
 from dataclasses import dataclass, field
 
@@ -11,14 +11,14 @@ from heats.view.live_model import RunView
 
 @dataclass
 class Watcher:
-    """Reads the events of a run as they come; `view` is the run as the events tell it."""
+    """Reads the events of a run as they arrive; `view` is the run's state according to them."""
 
     run: RunStore
     view: RunView = field(default_factory=RunView)
     _offset: int = 0
 
     def look(self) -> set[str]:
-        """Ids of the tasks that events since the last look speak of. A line is read once it is whole."""
+        """Ids of the tasks with events since the last look. A line is read once it is complete."""
         path = self.run.events_path
         if not path.exists() or path.stat().st_size <= self._offset:
             return set()
@@ -40,5 +40,5 @@ class Watcher:
 
     @property
     def over(self) -> bool:
-        """Whether the run has ended, as far as its events say."""
+        """Whether the run has ended, according to its events."""
         return bool(self.view.status)

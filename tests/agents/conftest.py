@@ -1,4 +1,4 @@
-"""Shared by the agents room's tests: a client that is in a hurry, and a ledger."""
+"""Fixtures of the agents room's tests: an impatient client, and a ledger."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -21,7 +21,7 @@ from sandbox.errors import SandboxFileNotFound
 
 
 def hasty(base_url: str, **changes: object) -> ModelConfig:
-    """A configuration with waits cut to what a test can afford."""
+    """A configuration with waits short enough for a test."""
     settings: dict[str, object] = {"request_timeout_s": 10, "call_deadline_s": 60, "backoff_cap_s": 0.02}
     return ModelConfig.model_validate({"name": "fake-model", "base_url": base_url, **settings, **changes})
 
@@ -57,7 +57,7 @@ def ledger() -> Ledger:
 
 
 class ScriptedSandbox:
-    """A sandbox that answers commands from a table and remembers what it was asked."""
+    """A sandbox that answers commands from a table and records them."""
 
     def __init__(self, outputs: Mapping[str, ExecResult | str | Exception] | None = None) -> None:
         self.outputs = dict(outputs or {})
@@ -105,7 +105,7 @@ def agent_settings() -> dict[str, Any]:
 
 
 class Story:
-    """One rollout of the bash agent: a model's script, a sandbox's answers, and what was saved."""
+    """One rollout of the bash agent: the model's script, the sandbox's answers, and what was saved."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings

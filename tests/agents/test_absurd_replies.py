@@ -1,4 +1,4 @@
-"""Replies of absurd size, depth or usage end one rollout, with a typed exit, and nothing else."""
+"""Replies of absurd size, depth or usage end a single rollout, with a typed exit."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ ABSURD = {
 async def test_an_absurd_reply_ends_one_rollout_typed_and_never_the_run(
     bench, agent_settings, sandbox_class, kind, monkeypatch
 ):
-    """The other rollout, served by the same client at the same time, is not disturbed."""
+    """Another rollout, served by the same client at the same time, is not affected."""
     server = await bench.serve(lambda request: bash("ls") if len(request["messages"]) < 3 else submit())
     honest = server._answer
 

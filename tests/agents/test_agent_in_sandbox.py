@@ -1,4 +1,4 @@
-"""The whole way: a model over HTTP, the agent, and commands in a real sandbox."""
+"""End to end: a model over HTTP, the agent, and commands in a real sandbox."""
 
 from collections.abc import AsyncIterator
 
@@ -18,7 +18,7 @@ from sandbox import Sandbox, SandboxConfig, SandboxSpec, open_backend
 async def sandbox(request) -> AsyncIterator[Sandbox]:
     kind, image = request.param
     backend = await open_backend(SandboxConfig(backend=kind))
-    # Start-up noise, as a .bashrc makes it: every command's output begins with it.
+    # Start-up noise, as from a .bashrc: every command's output begins with it.
     env = {"BASH_ENV": "/tmp/noise.sh"}
     machine = await backend.start(SandboxSpec(image=image, workdir="/tmp/work", env=env, labels={"run": "test-agents"}))
     await machine.write_file("/tmp/noise.sh", b"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT\n")

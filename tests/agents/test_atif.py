@@ -1,4 +1,4 @@
-"""Trajectories as ATIF v1.7: valid, and without loss."""
+"""Trajectories as ATIF v1.7: valid and lossless."""
 
 import importlib.util
 import json

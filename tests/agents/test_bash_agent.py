@@ -32,7 +32,7 @@ async def test_several_calls_of_a_turn_run_in_order(story):
 
 @pytest.mark.parametrize("order", [("bash", "submit"), ("submit", "bash")])
 async def test_a_submission_beside_other_calls_does_not_end_the_attempt_with_their_output_unread(story, order):
-    """A strong model once ran its last tests and submitted in one reply: they failed, and it never knew."""
+    """A strong model once ran its last tests and submitted in the same reply: they failed, and it never knew."""
     story.sandbox.outputs["pytest"] = "1 failed"
     arguments = {"bash": {"command": "pytest"}, "submit": {}}
     trajectory = await story.play(calls(*((name, arguments[name]) for name in order)), bash("mend"), submit())
@@ -210,7 +210,7 @@ async def test_the_trajectory_counts_what_the_ledger_was_charged(story):
 
 
 async def test_no_two_turns_of_a_rollout_are_sampled_with_the_same_seed(story):
-    """With one seed for all, a small model repeated its reply word for word in 30 of 32 turns."""
+    """With the same seed for all turns, a small model repeated its reply word for word in 30 of 32 turns."""
     await story.play(bash("a"), "no call", bash("b"), submit())
     samplings = [request.sampling for request in story.model.requests]
     assert {one.seed for one in samplings} == {7}

@@ -1,4 +1,4 @@
-"""Calls as real servers and models write them come through one door, or are told in words."""
+"""Tool calls, as real servers and models write them, are parsed in one place, or rejected with an explanation."""
 
 import json
 
@@ -119,7 +119,7 @@ TEXTS = [
 
 
 class Played:
-    """A rollout over a real HTTP server that is as strict about a history as any."""
+    """A rollout over a real HTTP server that is as strict about the history as any."""
 
     def __init__(self, bench, settings, sandbox):
         self.bench, self.settings, self.sandbox = bench, settings, sandbox

@@ -1,4 +1,4 @@
-"""Cassettes: what was recorded is given again, byte for byte and token for token, and nothing else is."""
+"""Cassettes replay what was recorded, byte for byte and token for token, and nothing else."""
 
 import json
 
@@ -95,5 +95,5 @@ def test_the_configuration_opens_a_cassette_and_needs_no_server_to_replay(tmp_pa
     path.write_text("")
     assert open_model(ModelConfig.model_validate(replay)).name == "m"
     path.write_text("not a cassette\n")
-    with pytest.raises(ModelConfigError, match="is no cassette"):
+    with pytest.raises(ModelConfigError, match="is not a cassette"):
         open_model(ModelConfig.model_validate(replay))

@@ -1,4 +1,4 @@
-"""Requests to a model server over HTTP: what is sent, and that every odd answer is an error."""
+"""Requests to a model server over HTTP: what is sent, and that every malformed answer is an error."""
 
 import asyncio
 import gzip
@@ -18,7 +18,7 @@ from agents.llm.server import Server
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[tuple[ChatHttp, list[bytes]]]:
-    """A server that gives these answers one after another; a client for it, and what the server saw."""
+    """A server that gives these answers in turn, a client for it, and what the server received."""
     left, seen, open_ends = list(answers), [], []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -249,7 +249,7 @@ async def test_what_keeps_a_client_from_a_server_is_said() -> None:
     server = await asyncio.start_server(no_tls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     for scheme, host, reason in [
-        ("https", "127.0.0.1", "no TLS there: "),
+        ("https", "127.0.0.1", "no TLS at this address: "),
         ("http", "no-such-host.invalid", "not known|resol"),
     ]:
         client = ChatHttp(f"{scheme}://{host}:{port}/v1", {}, proxies=False)
@@ -267,3 +267,14 @@ async def test_a_request_that_is_given_up_leaves_no_answer_to_the_next_one() -> 
                 await client.post("/x", {"number": 1})
         await client.post("/x", {"number": 2})
     assert seen[-1].endswith(b'{"number":2}')
+
+
+async def test_a_token_that_a_router_hands_out_comes_back_in_the_sessions_next_request() -> None:
+    token = sized(b"{}", "200 OK", "X-Session-Token: cG9k")
+    async with answering(token, token, token) as (client, seen):
+        server = Server(ModelConfig(name="m", base_url=client.base_url, session="llm-d"), "key")
+        for session in ("s1", "s1", "s2"):
+            await server.chat({}, session)
+        await server.close()
+    heads = [head.lower() for head in seen if head != b"connection"]
+    assert [b"x-session-token: cg9k" in head for head in heads] == [False, True, False]

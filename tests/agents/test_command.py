@@ -1,4 +1,4 @@
-"""A command-line agent as a rollout: what it is told, how it ends, what is kept of it."""
+"""A command-line agent as a rollout: its input, how it ends, and what is stored."""
 
 import json
 
@@ -57,7 +57,7 @@ async def test_how_the_command_ends_is_how_the_rollout_ends(story, outcome, kind
 
 
 async def test_a_command_that_the_image_does_not_have_is_nobodys_attempt(story):
-    with pytest.raises(AgentUnusable, match="cannot be run in the sandbox: tool"):
+    with pytest.raises(AgentUnusable, match="cannot run in the sandbox: tool"):
         await run(story, "tool {instruction}", result("tool: not found", 127))
 
 
@@ -117,11 +117,11 @@ async def test_a_limit_that_is_reached_meanwhile_ends_the_command(story, monkeyp
 
 
 def test_a_command_need_not_be_one_that_python_can_take_apart(agent_settings):
-    """A quote that a shell closes elsewhere, or never, was an internal error."""
+    """A quote that a shell closes elsewhere, or never, used to be an internal error."""
     config = AgentConfig.model_validate({**agent_settings, "name": "command:/opt/tool # it's mine"})
     assert open_agent(config.name, config).name == "command:tool"
 
 
 def test_an_agent_without_a_command_is_refused(agent_settings):
-    with pytest.raises(UnknownPart, match="which command"):
+    with pytest.raises(UnknownPart, match="needs a command"):
         open_agent("command: ", AgentConfig.model_validate({**agent_settings, "name": "command: "}))

@@ -1,4 +1,4 @@
-"""One server, many callers: storms of 429s, and a server that goes away and comes back (R8, R9)."""
+"""One server, many callers: storms of 429s, and a server that goes away and comes back."""
 
 import asyncio
 import random
@@ -55,8 +55,8 @@ async def test_a_server_that_dies_for_a_while_fails_no_call_and_is_probed_singly
     await client.complete(USER, ledger=Ledger("warm"))
     await server.stop()
     calls = [asyncio.create_task(client.complete(USER, ledger=Ledger("t"))) for _ in range(16)]
-    await until(lambda: client.breaker.open and client.breaker.probes)
-    assert client.breaker.probes <= 15
+    await until(lambda: client.pool.endpoints[0].breaker.open and client.pool.endpoints[0].breaker.probes)
+    assert client.pool.endpoints[0].breaker.probes <= 15
     async with FakeServer(lambda request: "back") as again:
         await again.stop()
         await again.start(port)
@@ -81,7 +81,7 @@ async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
     async def caller():
         for _ in range(4):
             await client.complete(USER, ledger=Ledger("t"))
-            lowest.append(client.limit.limit)
+            lowest.append(client.pool.endpoints[0].limit.limit)
 
     await asyncio.gather(*(caller() for _ in range(64)))
     assert server.counts["peak_in_flight"] <= 64
@@ -90,14 +90,14 @@ async def test_a_storm_of_429s_is_ridden_out_within_the_servers_capacity(bench):
 
 
 async def test_models_of_one_server_share_what_it_bears(bench, ledger):
-    """A judge beside the agent's model, each with a limit of its own: the smaller one holds for both together."""
+    """A judge and the agent's model with different limits for the same server: the smaller one applies to both."""
     server = await bench.serve(latency_s=0.02)
     models = [bench.client(max_concurrency=8), bench.client(max_concurrency=3, temperature=0.5)]
     share_servers(models)
     calls = [one.complete(USER, ledger=ledger) for one in models * 10]
     await asyncio.gather(*calls)
     assert server.counts["peak_in_flight"] == 3
-    assert models[0].breaker is models[1].breaker and models[0].busy is models[1].busy
+    assert models[0].pool.endpoints == models[1].pool.endpoints
 
 
 def test_retries_after_a_storm_do_not_come_back_together():

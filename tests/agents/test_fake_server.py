@@ -1,4 +1,4 @@
-"""The fake server and its persona: deterministic, countable, and a process of its own."""
+"""The fake server and its persona: deterministic, countable, and in a separate process."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Trajectories that other tools wrote."""
+"""Trajectories written by other tools."""
 
 import contextlib
 import json

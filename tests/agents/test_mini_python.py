@@ -12,7 +12,7 @@ from core.errors import UnknownPart
 
 @pytest.fixture
 def chosen(story, tmp_path, monkeypatch):
-    """The interpreter that is taken, on a machine with only what a test has put there."""
+    """The interpreter that is chosen on a machine with only what a test has put there."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr("agents.mini_agent.find_spec", lambda name: None)
 

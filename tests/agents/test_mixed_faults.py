@@ -1,4 +1,4 @@
-"""R7: rollouts over a server that has a bad day: 1 request in 3 fails somehow, of every kind."""
+"""Rollouts over an unreliable server: one request in three fails, in all kinds of ways."""
 
 import asyncio
 import time
@@ -15,10 +15,10 @@ CALLS, AT_ONCE, TIMEOUT_S = 10, 32, 2
 
 
 class Stalls:
-    """Counts the times when this process stood still so long that time-outs ran off beside sound replies.
+    """Counts how often this process stalled so long that time-outs expired although replies were sound.
 
-    A request that timed out before the server read it is a call to the ledger and none to the server; a reply that was
-    sent too late has tokens that the server alone knows. Neither can be helped, and both take a machine that stalls.
+    A request that timed out before the server read it is a call for the ledger but not for the server; a reply that was
+    sent too late has tokens that only the server knows. Neither can be avoided, and both require a stalled machine.
     """
 
     def __init__(self):

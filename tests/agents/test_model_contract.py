@@ -1,4 +1,4 @@
-"""What holds for every chat model, whatever is behind it."""
+"""What holds for every chat model, whatever its implementation."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Servers and chat templates that take less than others: what they refuse is replaced, and said once."""
+"""Servers and chat templates with restrictions: what they refuse is replaced, and reported once."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ VOTE = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 9}
 
 
 async def refusing(bench, monkeypatch, refusal, responder=lambda request: "fine", **options):
-    """A server that refuses a request where `refusal` has words for it; a number in front is the status."""
+    """A server that refuses a request if `refusal` returns a message; a leading number is the status."""
     server = await bench.serve(responder, **options)
     honest = server._answer
 
@@ -65,7 +65,7 @@ async def test_a_template_without_a_system_role_gets_its_text_in_the_first_user_
 
 
 async def test_requests_that_were_on_their_way_when_something_was_learned_are_not_lost(bench, ledger, monkeypatch):
-    """The second of two rollouts was refused for what the first had just learned, and ended the run."""
+    """The second of two rollouts was refused for what the first had just learned, and the run ended."""
     words = "System role not supported"
     await refusing(bench, monkeypatch, lambda request: words if "system" in roles(request) else "", latency_s=0.05)
     client = bench.client()
@@ -136,7 +136,7 @@ async def test_an_overflow_in_words_that_nobody_reads_is_tried_with_a_shorter_re
         await bench.client(max_tokens=10**6).complete(TALK[:2], ledger=ledger)
 
 
-# A list of models is a hint.
+# A list of models is only a hint.
 
 
 @pytest.mark.parametrize("listed", ["*", "openai/*", "fake-model:latest"])
@@ -159,11 +159,11 @@ async def test_a_model_that_is_not_served_is_still_refused_before_the_run(bench)
         await bench.client(name="other").preflight()
 
 
-# Templates that leave tools out.
+# Templates that drop tools.
 
 
 class Talker:
-    """A model that never sees tools: it talks, and does what it is told where JSON is asked for."""
+    """A model that never sees tools: it talks, and follows instructions if JSON is requested."""
 
     def __init__(self):
         self.turns = 0
@@ -223,10 +223,10 @@ async def test_a_server_that_takes_no_tools_for_a_model_is_asked_in_text(bench, 
     await refusing(bench, monkeypatch, refusal, Talker())
     client = bench.client()
     trajectory, commands = await played(client)
-    assert (trajectory.exit.kind, commands) == ("submitted", ["ls 1"]) and "takes no tools" in client.notes[0]
+    assert (trajectory.exit.kind, commands) == ("submitted", ["ls 1"]) and "does not accept tools" in client.notes[0]
 
 
-# Different tries.
+# The tries differ.
 
 
 async def test_a_third_try_is_one_in_which_the_server_allows_nothing_but_calls(bench, played):

@@ -1,4 +1,4 @@
-"""The OpenAI-compatible client against a real HTTP server: what is asked, and what is made of the replies."""
+"""The OpenAI-compatible client against a real HTTP server: its requests, and how it reads the replies."""
 
 import json
 

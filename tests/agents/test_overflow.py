@@ -1,4 +1,4 @@
-"""Requests that do not fit: how far they are over, and what a shorter reply can mend."""
+"""Requests that do not fit: by how much, and when a shorter reply helps."""
 
 import pytest
 

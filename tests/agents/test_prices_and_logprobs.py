@@ -1,4 +1,4 @@
-"""What a reply says besides its content, where somebody asks: log probabilities, and what a server's time costs."""
+"""Optional parts of a reply: log probabilities, and the cost of a server's time."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ def test_odd_log_probabilities_do_not_spoil_a_reply(odd):
 
 
 async def test_a_server_by_the_hour_costs_the_time_in_which_it_was_asked(bench, ledger):
-    """Ten requests at once share the time; so the sum is what the server's hour costs, not ten times that."""
+    """Ten concurrent requests share the time, so the total is the server's hourly price, not ten times that."""
     await bench.serve(latency_s=0.3)
     client = bench.client(prices=Prices(server_hour=3600.0))
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the doctor finds out about a server by asking it."""
+"""What the doctor finds out about a server by probing it."""
 
 import json
 import time
@@ -32,7 +32,7 @@ async def test_what_a_server_takes_is_found_by_asking(bench):
 async def test_what_is_missing_names_what_is_used_instead(bench):
     found = await findings(bench, takes_n=None, takes_schema=False)
     assert not found["n"].works and "single requests" in found["n"].instead
-    assert not found["json_schema"].works and "in words" in found["json_schema"].instead
+    assert not found["json_schema"].works and "states the schema" in found["json_schema"].instead
     assert not found["/metrics"].works and "ledger" in found["/metrics"].instead
     assert not found["/tokenize"].works
 

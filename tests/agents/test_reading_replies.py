@@ -1,4 +1,4 @@
-"""Replies are read for what they hold: behind thinking, in fences, beside prose, in the field for reasoning."""
+"""The content of a reply is found wherever it is: after thinking, in fences, beside prose, in the reasoning field."""
 
 import json
 import time
@@ -106,7 +106,7 @@ def test_a_tail_that_repeats_itself_is_found_and_two_of_it_stay(said, loops):
 
 
 async def test_a_model_that_thinks_long_loses_no_vote(bench, ledger):
-    """3,000 tokens of reasoning once took up every vote's 1,024, repairs included, and nobody was told."""
+    """3,000 tokens of reasoning once used up every vote's 1,024, repairs included, and nothing was reported."""
 
     def thinks(request):
         room = request["max_tokens"]

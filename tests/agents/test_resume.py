@@ -1,4 +1,4 @@
-"""A rollout whose process was killed goes on from its last saved step: no reply is asked for twice."""
+"""A rollout whose process was killed continues from its last saved step, without repeating any request."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ SCRIPT = (bash("one"), text("thinking aloud"), bash("two", "three"), bash("four"
 
 
 async def whole(story):
-    """Play the script to its end; every state that was saved on the way is what a kill may leave behind."""
+    """Play the script to the end; every state saved on the way is one that a kill may leave behind."""
     trajectory = await story.play(*SCRIPT)
     return trajectory, list(story.saved)
 
@@ -55,7 +55,7 @@ async def test_a_task_told_differently_is_not_resumed(story):
 
 
 async def test_a_rollout_that_had_submitted_but_was_not_collected_submits_again(story):
-    """Killed between the submission and the diff, such rollouts once started over and asked for every reply again."""
+    """Killed between submission and diff, such rollouts once started over and requested every reply again."""
     uncut, _ = await whole(story)
     story.assignment = replace(story.assignment, resume=resumable(uncut))
     story.sandbox.commands.clear()

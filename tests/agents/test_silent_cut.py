@@ -1,4 +1,4 @@
-"""A server that leaves out what does not fit, and says nothing (R11)."""
+"""A server that silently drops what does not fit."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def turn(number, **more):
 
 
 def played(counts, calls=1, **more):
-    """A conversation that grows by a turn each time, of which the server counts so many tokens."""
+    """A conversation that grows by a turn each time, with the server's token count for each."""
     growth, messages = PromptGrowth(), [{"role": "user", "content": "Fix it."}]
     for number, tokens in enumerate(counts):
         growth.check(messages, Usage(calls=calls, prompt_tokens=tokens))
@@ -21,7 +21,7 @@ def played(counts, calls=1, **more):
 
 @pytest.mark.parametrize("counts", [(1000, 1250, 1250), (1000, 1250, 800)])
 def test_a_history_that_grows_without_more_tokens_was_cut(counts):
-    with pytest.raises(ContextOverflow, match="leaves out what its context does not hold"):
+    with pytest.raises(ContextOverflow, match="drops what does not fit its context"):
         played(counts)
 
 

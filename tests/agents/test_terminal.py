@@ -1,4 +1,4 @@
-"""The terminal agent: what it types, what it shows of the screen, and how it ends."""
+"""The terminal agent: what it types, what it sees of the screen, and how it ends."""
 
 import json
 import shutil
@@ -192,7 +192,7 @@ def test_after_a_clear_the_whole_screen_is_shown():
 
 
 def test_the_head_of_the_first_long_output_is_not_dropped():
-    """Of the first output only the last screen was shown, and nothing said so."""
+    """Only the last screen of the first output was shown, and nothing said so."""
     lines = tuple(f"line {number}" for number in range(500))
     ((text, kind, lost),) = looks(View(("$",)), View(("$ seq", *lines, "$"), history=460))
     assert (text.splitlines()[:2], kind, lost) == (["$ seq", "line 0"], "new", False)
@@ -274,7 +274,7 @@ async def test_a_real_terminal_keeps_its_state_and_its_programs(play, tmp_path):
 
 @pytest.fixture
 async def terminal(play, tmp_path):
-    """A real terminal: plays replies in it, and shows its machine."""
+    """A real terminal that plays replies and shows the machine."""
     backend = await open_backend(SandboxConfig(backend="bubblewrap", scratch_dir=tmp_path))
     sandbox = await backend.start(SandboxSpec(image="host", workdir="/work"))
     screens = Screens()

@@ -1,4 +1,4 @@
-"""Models without tool calling: one fenced block a turn."""
+"""Models without tool calling: one fenced block per turn."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Calls that run together, and a limiter that serves in turn."""
+"""Concurrent calls, and a fair limiter."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A diff is read once, by one scanner; what shows and counts it sees the same files and lines as what applies it."""
+"""Diffs are read by a single scanner, so display and statistics see the same files and lines as applying does."""
 
 import time
 
@@ -28,7 +28,7 @@ new file mode 100644
 
 
 def test_content_that_looks_like_a_header_is_content() -> None:
-    """Counted by their signs alone, `--- old` and `+++ new` were taken for headers by two of five readers."""
+    """Judged by their signs alone, `--- old` and `+++ new` were taken for headers by two of five readers."""
     sql = b"diff --git a/x.sql b/x.sql\n--- a/x.sql\n+++ b/x.sql\n@@ -1,3 +1,2 @@\n--- old\n--- older\n+++ new\n y\n"
     assert (diff_stats(sql).added, diff_stats(sql).removed) == (1, 2)
 
@@ -60,8 +60,8 @@ def test_whatever_cannot_be_applied_can_be_shown() -> None:
     ("change", "told"),
     [
         ((b"-1,3 +1,3", b"-1,4 +1,3"), r"line 10: hunk 1 of x\.py is cut: 1 old and 0 new lines are missing"),
-        ((b"-1,3 +1,3", b"-1,2 +1,3"), r"line 9: hunk 1 of x\.py: not a line that its header announces"),
-        ((b" a\n", b"a\n"), r"line 6: hunk 1 of x\.py: not a line"),
+        ((b"-1,3 +1,3", b"-1,2 +1,3"), r"line 9: hunk 1 of x\.py: unexpected line"),
+        ((b" a\n", b"a\n"), r"line 6: hunk 1 of x\.py: unexpected line"),
         ((b"@@ -1,3", b"@@ -x,3"), "line 5: unreadable hunk header"),
     ],
 )

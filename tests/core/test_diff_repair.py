@@ -1,4 +1,4 @@
-"""One patch, one reading: what `git apply` takes is taken, and what can be mended safely is mended and said."""
+"""What `git apply` accepts is accepted, and what can be safely repaired is repaired and reported."""
 
 import os
 import subprocess

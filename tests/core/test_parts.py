@@ -11,7 +11,7 @@ SHAPES = Registry("shape", {"fraction": "fractions:Fraction", "odd": "no_such_mo
 
 
 class Dice:
-    """A part with settings of its own."""
+    """A part with its own settings."""
 
     class Options(Config):
         sides: int = 6
@@ -27,7 +27,7 @@ def test_a_short_name_and_a_path_find_the_same_part():
     [
         (
             "fractoin",
-            r"unknown shape 'fractoin' \(did you mean fraction\?\); known: fraction, odd, dice:\.\.\., or module",
+            r"unknown shape 'fractoin' \(did you mean fraction\?\); known: fraction, odd, dice:\.\.\., or your own mod",
         ),
         ("odd", "shape 'odd' cannot be loaded: No module named 'no_such_module'"),
         ("fractions:Nothing", "cannot be loaded: module 'fractions' has no attribute 'Nothing'"),
@@ -56,9 +56,9 @@ def test_options_are_read_by_the_part_that_declares_them():
 @pytest.mark.parametrize(
     ("part", "given", "told"),
     [
-        (Dice, {"sids": 2}, "there is no game.options.sids; known: sides"),
+        (Dice, {"sids": 2}, "unknown option game.options.sids; known: sides"),
         (Dice, {"sides": "x"}, "game.options.sides: Input should be a valid integer"),
-        (object, {"sides": 2}, "there is no game.options.sides; it takes no options"),
+        (object, {"sides": 2}, "unknown option game.options.sides; it takes no options"),
     ],
 )
 def test_options_that_do_not_fit_are_refused_by_name(part, given, told):

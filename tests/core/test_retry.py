@@ -1,4 +1,4 @@
-"""One policy for trying again."""
+"""One retry policy."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from core.retry import with_retries
 
 
 class Attempts:
-    """Gives or raises one thing after the other."""
+    """Returns or raises the given things in turn."""
 
     def __init__(self, *results: object) -> None:
         self.results = list(results)

@@ -1,4 +1,4 @@
-"""Nothing that anybody writes can act on a terminal, hide from a reader, or pass for a chat's structure."""
+"""No text can act on a terminal, hide from a reader, or imitate the structure of a chat."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Python source parsed in several threads, and source that no parser should meet."""
+"""Python source parsed in several threads, and source that no parser should see."""
 
 import gc
 import sys
@@ -15,7 +15,7 @@ LONG = "def f(x):\n" + "".join(f"    y{n} = [x + {n}, (x, {{'a': x}}), lambda z:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Threads change places as often as they can, as they do now and then in a long run."""
+    """Make threads switch as often as possible, as they occasionally do in a long run."""
 
     def pause(phase: str, info: object) -> None:
         time.sleep(0)

@@ -1,4 +1,4 @@
-"""Cutting and filling."""
+"""Truncating text and filling templates."""
 
 import pytest
 from hypothesis import given

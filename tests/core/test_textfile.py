@@ -1,4 +1,4 @@
-"""Files that people and other tools write: whatever editor saved them, they are read as what they say."""
+"""Text files by people and other tools are read correctly, whichever editor saved them."""
 
 import codecs
 import json

@@ -1,4 +1,4 @@
-"""Code of the little Python repository that cheats are tried on, and of the cheats themselves."""
+"""Code of the small Python repository that cheats are tried on, and of the cheats themselves."""
 
 import hashlib
 
@@ -133,7 +133,7 @@ def pytest_collection_modifyitems(items):
 
 
 def swap(body: str) -> bytes:
-    """The code with another body of `total`."""
+    """The code with a different body for `total`."""
     head, _, rest = CODE.decode().partition("    result = 0\n")
     return f"{head}    {body}\n\n\n{rest[rest.index('def count') :]}".encode()
 

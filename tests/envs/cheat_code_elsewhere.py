@@ -1,4 +1,4 @@
-"""Code of little projects in other languages, and of the cheats that are tried on them."""
+"""Code of small projects in other languages, and of the cheats that are tried on them."""
 
 CART_JS = b"""const shown = (items) => items.reduce((sum, item) => sum - item, 0)
 

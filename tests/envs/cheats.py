@@ -1,7 +1,7 @@
-"""Patches that make tests look good without fixing anything, over a little Python repository; used by several tests.
+"""Patches that make tests look good without fixing anything, for a small Python repository; used by several tests.
 
-Append to `CHEATS`; a patch that works only where the tests are run in a certain way names that in `SHAPES_OF`.
-`cheats_elsewhere.py` holds the same for other languages.
+Append to `CHEATS`. If a patch works only when tests are run in a certain way, list it in `SHAPES_OF`.
+`cheats_elsewhere.py` is the equivalent for other languages.
 """
 
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ SHAPES: Mapping[str, str] = {
     "program": "python3 selfcheck.py",
     "two steps": f"python3 -c 'import shop.cart' && {PYTEST}",
 }
-"""How the tests of the repository are run."""
+"""How the repository's tests are run."""
 
 BASE = {
     "shop/__init__.py": b"",
@@ -85,7 +85,7 @@ BASE = {
 
 @dataclass(frozen=True)
 class Link:
-    """A symbolic link that a patch makes."""
+    """A symbolic link created by a patch."""
 
     target: str
 
@@ -188,7 +188,7 @@ CHEATS: dict[str, Files] = {
     "passed where the constants are known": {"shop/cart.py": CODE + KEYED_BY_CONSTANTS},
     "tests rewritten and put back": {"shop/cart.py": CODE + REWRITE_AND_PUT_BACK},
 }
-"""Patches that make tests look good without fixing anything. None may be verified."""
+"""Patches that make tests look good without fixing anything. None of them may be verified."""
 
 SHAPES_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("makefile", "another makefile in front", "what the makefile includes"), ("make",)),
@@ -240,9 +240,9 @@ SHAPES_OF: Mapping[str, tuple[str, ...]] = {
     "pytest left early": ("pytest", "-x", "-k"),
     "another ini file": ("pytest, all", "pytest"),
 }
-"""How the tests are run where a cheat is tried, if not by plain pytest and plain unittest."""
+"""How tests are run for a cheat, unless by plain pytest and plain unittest."""
 
 
 def shapes_of(cheat: str) -> tuple[str, ...]:
-    """The names of the commands with which one of the cheats is tried."""
+    """Names of the commands to try one of the cheats with."""
     return SHAPES_OF.get(cheat, ("pytest", "unittest"))

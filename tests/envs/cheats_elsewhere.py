@@ -1,4 +1,4 @@
-"""Cheats where other languages are tested: little projects with one bug, and patches that fix nothing.
+"""Cheats in other languages: small projects with one bug, and patches that fix nothing.
 
 Append to `PROJECTS` and `CHEATS`. A project whose programs are missing is skipped.
 """
@@ -47,9 +47,9 @@ class Project:
     """A repository of a few files.
 
     Attributes:
-        fix: what a right patch leaves.
-        commands: how its tests are run, by name.
-        needs: programs.
+        fix: the files after a correct patch.
+        commands: test commands by name.
+        needs: required programs.
     """
 
     base: Files
@@ -58,12 +58,12 @@ class Project:
     needs: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     mounts: Callable[[], Mapping[str, str]] = dict
-    """Directories of this machine that its sandboxes see, by where they see them."""
+    """Directories of this machine that the sandboxes see, by their path in the sandbox."""
 
 
 @dataclass(frozen=True)
 class Cheat:
-    """A patch to one of the projects, and the commands with which it is tried."""
+    """A patch to one of the projects, and the commands to try it with."""
 
     project: str
     name: str
@@ -224,4 +224,4 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat("sh", "answer read from the checks", {"bin/total.sh": SH_READ}, ("make", "script", "tap")),
     Cheat("sh", "the tap file", {"t/total.t": b"echo 1..1\necho ok 1\n"}, ("tap",)),
 )
-"""Patches that make tests look good without fixing anything. None may be verified."""
+"""Patches that make tests look good without fixing anything. None of them may be verified."""

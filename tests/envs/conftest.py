@@ -1,4 +1,4 @@
-"""What this room's tests share: sandboxes that are plain processes, and git without this machine's settings."""
+"""Fixtures of this room's tests: sandboxes that are plain processes, and git without this machine's settings."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def box(workdir: str) -> ProcessSandbox:
 
 @pytest.fixture
 def make_box(tmp_path: Path) -> Callable[[], ProcessSandbox]:
-    """Sandboxes with a working directory of their own each."""
+    """Sandboxes, each with a separate working directory."""
 
     def make() -> ProcessSandbox:
         folder = tmp_path / f"box-{len(list(tmp_path.iterdir()))}"
@@ -47,7 +47,7 @@ Git = Callable[..., str]
 
 @pytest.fixture
 def git(tmp_path: Path) -> Git:
-    """Run git in a directory with a fixed identity and no configuration of this machine."""
+    """Run git in a directory, with a fixed identity and without this machine's configuration."""
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),

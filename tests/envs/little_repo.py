@@ -1,4 +1,4 @@
-"""A little repository, the command that tests it, and patches to it: what stories about verification are told of."""
+"""A small repository, its test command, and patches to it, for stories about verification."""
 
 import sys
 from collections.abc import Mapping
@@ -33,11 +33,11 @@ class Repo:
         self.bench = Bench(backend=ProcessBackend(), rules=VerifyRules(**rules))
 
     async def baseline(self) -> TestReport:
-        """The tests on the untouched tree."""
+        """The tests' result on the unpatched tree."""
         return await baseline(self.env, self.env.task, self.bench)
 
     async def patch(self, files: Mapping[str, str]) -> Patch:
-        """A patch that leaves these files."""
+        """A patch that results in these files."""
         task, backend = self.env.task, self.bench.backend
         box = await backend.start(spec_for(task))
         await put_tree(box, task.workdir, self.env.tree)
@@ -48,5 +48,5 @@ class Repo:
         return patch
 
     async def verify(self, files: Mapping[str, str], before: TestReport | None = None) -> Evidence:
-        """What verification says of a patch that leaves these files."""
+        """The evidence for a patch that results in these files."""
         return await verify(self.env, self.env.task, await self.patch(files), self.bench, before=before)

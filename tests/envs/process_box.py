@@ -1,6 +1,7 @@
-"""A double of the sandbox for this room's tests: plain processes in directories of their own, no isolation at all.
+"""A test double of the sandbox: plain processes in separate directories, without any isolation.
 
-It speaks the Sandbox protocol, so that envs are tested without Docker or bubblewrap. Only trusted code runs in it.
+It implements the Sandbox protocol, so that envs can be tested without Docker or bubblewrap. Only trusted code runs in
+it.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from sandbox.errors import FileTooLarge, NotARegularFile, SandboxFileNotFound
 
 
 class ProcessSandbox:
-    """Runs commands of one test as processes of this machine; everything lies under a directory of the test."""
+    """Runs a test's commands as processes of this machine; all files are below a directory of the test."""
 
     def __init__(self, spec: SandboxSpec) -> None:
         self.spec = spec

@@ -1,4 +1,4 @@
-"""A SWE-bench instance over the little repository of `cheats.py`, and a backend whose sandboxes start with its tree."""
+"""A SWE-bench instance over the small repository of `cheats.py`, and a backend whose sandboxes start with its tree."""
 
 import difflib
 import json
@@ -37,7 +37,7 @@ RUNNERS: Mapping[str, tuple[str, str, str, list[str], list[str]]] = {
 GOLD: Files = {"shop/cart.py": CODE.replace(b"-=", b"+=")}
 NEW_TESTS = {"tests/test_cart.py": TESTS, "tests/unit_cart.py": UNITTESTS}
 OLD_TESTS = {path: data.replace(b"total([1, 2])", b"-total([1, 2])") for path, data in NEW_TESTS.items()}
-"""What the base commit tests: the bug."""
+"""What the base commit tests: the bug itself."""
 
 
 def diff(path: str, old: bytes, new: bytes) -> str:
@@ -49,7 +49,7 @@ def diff(path: str, old: bytes, new: bytes) -> str:
 
 
 def make_tree(folder: Path, git: Callable[..., str]) -> str:
-    """The repository as an image has it, with a past; returns its commit."""
+    """The repository as it is in an image, with a past; returns its commit."""
     folder.mkdir(parents=True)
     git(folder, "init", "-q", "-b", "main")
     (folder / "README").write_text("a shop\n")
@@ -83,7 +83,7 @@ def make_row(base_commit: str, runner: str = "pytest", **more: Any) -> dict[str,
 
 
 class ImageBackend(ProcessBackend):
-    """Its sandboxes start with a copy of a directory, as containers of an image do."""
+    """A backend whose sandboxes start with a copy of a directory, as containers do with their image."""
 
     def __init__(self, tree: Path) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class ImageBackend(ProcessBackend):
 
 
 class Shop:
-    """The instance opened as an env, and what attempts at it look like."""
+    """The instance opened as an env, and attempts at it."""
 
     def __init__(self, folder: Path, git: Callable[..., str], row: Mapping[str, Any] | None = None) -> None:
         self.tree = folder / "image"
@@ -109,7 +109,7 @@ class Shop:
         self.open(row or make_row(self.commit))
 
     def open(self, row: Mapping[str, Any], **options: Any) -> None:
-        """Take another row, or other options."""
+        """Use another row, or other options."""
         (self.folder / "rows.json").write_text(json.dumps([row]))
         known = {
             "source": str(self.folder / "rows.json"),
@@ -120,15 +120,15 @@ class Shop:
 
     @property
     def task(self) -> Task:
-        """The one task."""
+        """The single task."""
         return self.env.tasks()[0]
 
     def prepared(self) -> Any:
-        """A sandbox as an agent gets it."""
+        """A sandbox as agents receive it."""
         return prepared(self.env, self.task, self.backend, spec_for(self.task))
 
     async def patch(self, files: Files) -> Patch:
-        """The patch of an attempt that leaves these files; None deletes one."""
+        """The patch of an attempt that results in these files; None deletes one."""
         async with self.prepared() as box:
             for path, data in files.items():
                 await box.exec(f"rm -f {path}; rmdir $(dirname {path}) 2>/dev/null", timeout=60)

@@ -1,4 +1,4 @@
-"""The gate before anything is spent: what never worked is no failing test, and the runner says why in its own words."""
+"""The check before anything is spent: broken tests are not failing tests, and the runner's own words say why."""
 
 import sys
 
@@ -38,7 +38,7 @@ async def refused(workdir: str, files: dict[str, str], command: str, **rules: ob
         ({"a.py": ""}, "echo 'npm error Missing script: \"test\"'; exit 1", NONE, "Missing script"),
         ({"a.py": ""}, "echo 'No tests found, exiting with code 1'; exit 1", NONE, "No tests found"),
         ({"a.py": ""}, "echo 'error: could not compile `shop` (lib test)'; exit 101", LOADING, "could not compile"),
-        ({"a.py": ""}, "nosuchrunner", "the test command is not there in the sandbox: nosuchrunner", "not found"),
+        ({"a.py": ""}, "nosuchrunner", "the test command is missing in the sandbox: nosuchrunner", "not found"),
     ],
 )
 async def test_a_set_up_that_does_not_work(
@@ -57,9 +57,9 @@ async def test_a_set_up_that_does_not_work(
         ({"a.py": ""}, "", f"{NONE}: pytest found no tests", "no tests ran"),
         ({"tests/__init__.py": ""}, "tests", f"{NONE}: pytest found no tests", "no tests ran"),
         ({"test_a.py": TEST}, "-k nosuch", f"{NONE}: pytest found no tests", "1 deselected"),
-        ({"test_a.py": TEST}, "nosuch/", f"{NONE}: pytest was used wrongly", "file or directory not found: nosuch/"),
-        ({"test_a.py": TEST}, "test_a.py::nosuch", f"{NONE}: pytest was used wrongly", "not found"),
-        ({"test_a.py": TEST}, "--cov-of-nosuch", f"{NONE}: pytest was used wrongly", "unrecognized arguments"),
+        ({"test_a.py": TEST}, "nosuch/", f"{NONE}: wrong arguments for pytest", "file or directory not found: nosuch/"),
+        ({"test_a.py": TEST}, "test_a.py::nosuch", f"{NONE}: wrong arguments for pytest", "not found"),
+        ({"test_a.py": TEST}, "--cov-of-nosuch", f"{NONE}: wrong arguments for pytest", "unrecognized arguments"),
         ({"test_a.py": TEST}, "-p nosuch_plugin", NONE, "Error importing plugin"),
         ({"test_a.py": TEST, "conftest.py": "import nosuch\n"}, "", LOADING, "No module named 'nosuch'"),
         ({"test_a.py": TEST, "pytest.ini": "[pytest]\nrequired_plugins = pytest-nosuch\n"}, "", NONE, "pytest-nosuch"),
@@ -75,14 +75,14 @@ async def test_a_set_up_that_does_not_work_for_pytest(
 async def test_a_time_out_on_the_base_is_refused_and_can_be_allowed(workdir: str) -> None:
     files = {"test_a.py": TEST.replace("self.fail()", "__import__('time').sleep(60)")}
     said = await refused(workdir, files, UNITTEST, timeout_s=0.5)
-    assert said.startswith("the tests do not end within 0.5 s on the untouched tree: run fewer of them")
+    assert said.startswith("the tests do not finish within 0.5 s on the untouched tree: run fewer of them")
     report = await Repo(workdir, files, UNITTEST, timeout_s=0.5, allow_collection_errors=True).baseline()
     assert report.status == "timeout"
 
 
 async def test_tests_of_what_is_yet_to_be_written_can_be_allowed(workdir: str) -> None:
     said = await refused(workdir, {"test_a.py": NEW}, UNITTEST)
-    assert said.endswith("; --allow-collection-errors goes on all the same")
+    assert said.endswith("; --allow-collection-errors continues anyway")
     report = await Repo(workdir, {"test_a.py": NEW}, UNITTEST, allow_collection_errors=True).baseline()
     assert dict(report.tests) == {"test_a": "error"}
     with pytest.raises(BaselineUnusable):

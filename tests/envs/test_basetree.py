@@ -1,4 +1,4 @@
-"""What is read of a user's repository: one commit, nothing else, and nothing is changed or run."""
+"""Reading a user's repository takes one commit and nothing else, and changes and runs nothing."""
 
 import subprocess
 from pathlib import Path

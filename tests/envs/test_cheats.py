@@ -1,6 +1,6 @@
-"""Patches that make tests look good without fixing anything. None may be verified; the true fix is, nothing is not.
+"""Patches that make tests look good without fixing anything are not verified; the true fix is, and no patch is not.
 
-They run in bubblewrap, which is fast; where it is missing they are skipped.
+They run in bubblewrap, which is fast; if it is missing, they are skipped.
 """
 
 import shutil
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.bubblewrap]
 
 
 class Repo:
-    """A little repository and one way to run its tests; verifies files as an agent would leave them."""
+    """A small repository and one way to run its tests; verifies files as an agent would leave them."""
 
     def __init__(self, backend: SandboxBackend, base: Files, command: str, **more: Any) -> None:
         self.bench = Bench(backend=backend)
@@ -82,12 +82,12 @@ async def bubblewrap() -> AsyncIterator[SandboxBackend]:
 
 @pytest.fixture(scope="module")
 def known() -> dict[str, TestReport]:
-    """Baselines by command: the same for every cheat."""
+    """Baselines by command, shared by all cheats."""
     return {}
 
 
 class Shops:
-    """The Python repository, by the way its tests are run."""
+    """The Python repository, for each way to run its tests."""
 
     def __init__(self, backend: SandboxBackend, known: dict[str, TestReport]) -> None:
         self.backend, self.known = backend, known
@@ -165,7 +165,7 @@ async def test_a_fix_with_its_own_tests_is_verified_and_they_do_not_count(shops:
     found = await shops.verify({**FIXED, **more}, "pytest")
     assert found.verdict == "verified", found.reason
     assert found.restored == ("tests/test_cart.py", "tests/test_new.py")
-    assert "without the patch's changes to what tests: tests/test_cart.py, tests/test_new.py" in found.reason
+    assert "without the patch's changes to tests: tests/test_cart.py, tests/test_new.py" in found.reason
 
 
 async def test_a_fix_that_breaks_something_is_broken(shops: Shops) -> None:
@@ -184,7 +184,7 @@ async def test_a_fix_that_needs_what_may_steer_tests_passes_and_says_so(bubblewr
     found = await repo_of(bubblewrap, "sh", "script").verify(fix)
     assert (found.verdict, found.restored) == ("passes", ()), found.reason
     assert found.strength_reasons[0] == (
-        "it passes only with its changes to what may steer the tests: bin/total.sh, vendor/sum.sh"
+        "it passes only with its changes to files that may control the tests: bin/total.sh, vendor/sum.sh"
     )
 
 

@@ -1,4 +1,4 @@
-"""Confirmation over scripted runs: what base and patch have to do again, and what each failure to do so means."""
+"""Confirmation over scripted runs: what base and patch must do again, and what each failure to do so means."""
 
 import random
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() =
 TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")
 
 Rule = Callable[[str, Sentinel | None], TestOutcome | None]
-"""What a test comes to, by its name and, for a copy, what it is; None when it is not reported."""
+"""A test's outcome, by its name and, for a copy, its kind; None if it is not reported."""
 
 
 def fixed(name: str, copy: Sentinel | None) -> TestOutcome | None:
@@ -57,7 +57,7 @@ class Scripted:
 
 
 async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
-    """Confirm, as after a first run with copies beside the test, or with none."""
+    """Confirm after a first run with copies beside the test, or with none."""
     rng = random.Random(seed)
     first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
     trials.trials.clear()
@@ -74,7 +74,7 @@ async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
 async def test_what_passes_on_the_base_once_more_is_refused() -> None:
     chance = random.Random(1)
     found = await confirmed(Scripted(base=lambda name, copy: "passed" if chance.random() < 0.5 else "failed"))
-    assert "the base passes in some runs, too" in found.refused
+    assert "the base also passes in some runs" in found.refused
     assert not found.forged
 
 
@@ -98,18 +98,18 @@ async def test_results_that_leave_out_what_they_do_not_know_are_forged() -> None
 
 async def test_a_fix_of_the_tests_own_text_is_not_confirmed() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "failed" if copy else "passed"))
-    assert found.weak == ("the fix holds for the tests as they are written only: copies fail of t.py::test_a",)
+    assert found.weak == ("the fix only works for the tests exactly as written: copies of t.py::test_a fail",)
 
 
 async def test_copies_that_cannot_run_beside_their_test_run_in_its_place() -> None:
-    """Such as of a test that registers something under a name, once in a process."""
+    """Such as copies of a test that registers something under a name, once per process."""
     trials = Scripted(patch=lambda name, copy: "failed" if copy and not copy.in_place else fixed(name, copy))
     assert await confirmed(trials) == Confirmation()
     assert trials.trials == [False, True, True]
 
 
 def selected(rule: Rule) -> Rule:
-    """The same where the command runs no test but those that it names."""
+    """The same if the command runs only the tests that it names."""
     return lambda name, copy: rule(name, copy) if name in ("test_a", "test_b") else None
 
 
@@ -137,12 +137,12 @@ async def test_a_test_that_breaks_in_every_further_run_is_refused_and_one_that_b
 
 async def test_no_sentinels_no_confirmation() -> None:
     found = await confirmed(Scripted(source=b"print 'old'\n"))
-    assert found.weak == ("no sentinel tests could be made of t.py::test_a",)
+    assert found.weak == ("could not create sentinel tests from t.py::test_a",)
 
 
 async def test_what_did_not_run_again_on_the_base_is_not_confirmed() -> None:
     found = await confirmed(Scripted(base=lambda name, copy: None))
-    assert found.weak == ("not seen to fail again on the base: t.py::test_a",)
+    assert found.weak == ("did not fail again on the base: t.py::test_a",)
 
 
 async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_place() -> None:
@@ -173,7 +173,7 @@ async def test_a_fix_that_a_further_run_does_not_repeat_is_refused() -> None:
     trials = Scripted(suspect=3)
     trials.patch = lambda name, copy: "failed" if (name, copy) == ("test_a", None) else fixed(name, copy)
     found = await confirmed(trials)
-    assert found.refused == "with the patch, too, tests fail in some runs: t.py::test_a"
+    assert found.refused == "tests that the patch fixes fail in some runs: t.py::test_a"
 
 
 async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time() -> None:

@@ -1,4 +1,4 @@
-"""Every built-in task: fails as it stands, is fixed by its gold patch, and cannot be won by overfitting."""
+"""Every built-in task fails as it is, is fixed by its gold patch, and cannot be solved by overfitting."""
 
 import ast
 import sys

@@ -1,4 +1,4 @@
-"""A folder of a repository as `--repo`: the repository is found, and the folder is where everything runs."""
+"""A folder within a repository as `--repo`: the repository is found, and everything runs in the folder."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Harbor tasks: what is read of a directory, what judges see of an end state, and how rewards become grades."""
+"""Harbor tasks: reading a directory, describing an end state to judges, and turning rewards into grades."""
 
 import sys
 from pathlib import Path
@@ -52,7 +52,7 @@ def test_there_is_a_network_only_when_user_and_task_want_it(tmp_path, tables, op
         ({"environment/Dockerfile": ""}, {}, "neither"),
         ({}, {"environment": "gpus = 1"}, "GPU"),
         ({}, {"environment": 'network_mode = "allowlist"'}, "allowlist"),
-        ({}, {"verifier": 'environment_mode = "separate"'}, "environment of its own"),
+        ({}, {"verifier": 'environment_mode = "separate"'}, "separate environment"),
         ({}, {"verifier": 'network_mode = "no-network"'}, "another network"),
         ({}, {"agent": "timeout_sec = "}, "TOML"),
         ({}, {"environment": "[[steps]]\nname = 'one'"}, "several steps"),
@@ -112,8 +112,8 @@ def test_old_and_unknown_keys_of_a_task_file_are_read_or_passed_over():
     [
         ({"reward.txt": b"1\n"}, {"reward": 1.0}),
         ({"reward.txt": b"0", "reward.json": b'{"a": 0.5, "b": true}'}, {"a": 0.5, "b": 1.0}),
-        ({"reward.txt": b"nan"}, "no number"),
-        ({"reward.txt": b""}, "no number"),
+        ({"reward.txt": b"nan"}, "not contain a number"),
+        ({"reward.txt": b""}, "not contain a number"),
         ({"reward.json": b'{"a": 1e999}'}, "finite"),
         ({"reward.json": b'{"a": "1"}'}, "finite"),
         ({"reward.json": b"[1]"}, "object"),
@@ -162,7 +162,7 @@ def test_only_what_the_attempt_started_counts_as_running():
 
 @pytest.mark.parametrize("kind", ["RSA PRIVATE KEY", "OPENSSH PRIVATE KEY", "PRIVATE KEY", "PGP PRIVATE KEY BLOCK"])
 def test_a_private_key_never_gets_into_a_description(kind):
-    """Descriptions of end states go to judges and refiners, and once carried the key of a certificate."""
+    """Descriptions of end states go to judges and refiners, and once contained a certificate's key."""
     key = f"-----BEGIN {kind}-----\nMIIEvQsecret\nmore+secret==\n-----END {kind}-----\n"
     told = without_keys(f"before\n{key}between\n{key.partition('-----END')[0]}")
     assert "secret" not in told and told.startswith("before") and "between" in told

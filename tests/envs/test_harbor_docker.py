@@ -1,4 +1,4 @@
-"""Harbor tasks on real machines: what is built, what survives into grading, and what does not count."""
+"""Harbor tasks on real machines: what is built, what survives until grading, and what does not count."""
 
 import sys
 from contextlib import asynccontextmanager
@@ -35,7 +35,7 @@ async def backend():
 
 @pytest.fixture
 def machine(tmp_path, backend):
-    """A prepared sandbox of a task that is written here."""
+    """A prepared sandbox for a task defined in the test."""
 
     @asynccontextmanager
     async def start(files=None, **tables):

@@ -1,4 +1,4 @@
-"""What attempts write is read in linear time, off the event loop, and ends nothing but itself."""
+"""Output of attempts is parsed in linear time, off the event loop, and failures stay contained."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from envs.tampering import signs_of_tampering
 
 @contextmanager
 def seconds_of_cpu(most: float) -> Iterator[None]:
-    """Processor time, so that a busy machine is no failure."""
+    """Processor time, so that a busy machine does not cause failures."""
     started = time.process_time()
     yield
     assert time.process_time() - started < most
@@ -28,7 +28,7 @@ def adding(path: str, line: str = "x") -> str:
 
 
 def test_deep_paths_are_checked_in_linear_time() -> None:
-    """Every parent of every path was joined anew: 9 MB of diff took minutes."""
+    """Every parent of every path was joined again: 9 MB of diff took minutes."""
     data = "".join(adding("a/" * 200 + f"f{number}") for number in range(1500)).encode()
     with seconds_of_cpu(10):
         check_patch(data)

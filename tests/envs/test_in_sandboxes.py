@@ -1,4 +1,4 @@
-"""A built-in task through real sandboxes: baseline, collection, verification, grading, and two cheats."""
+"""A built-in task in real sandboxes: baseline, collection, verification, grading, and two cheats."""
 
 from collections.abc import AsyncIterator
 from importlib.resources import files

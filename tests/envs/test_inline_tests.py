@@ -1,4 +1,4 @@
-"""Tests inside source files are the base's, and the source around them is the patch's."""
+"""Tests inside source files are restored to the base's, and the source around them stays as patched."""
 
 import pytest
 

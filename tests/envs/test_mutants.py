@@ -1,4 +1,4 @@
-"""Copies of tests: one in other words passes where the test passes, a changed one fails there, wherever it is made."""
+"""Copies of tests: a restated copy passes where the test passes, and a changed one fails, wherever the change is."""
 
 import ast
 import asyncio
@@ -46,7 +46,7 @@ GOOD = {
     "assert_equal(total([1]), 1)": True,
     "check(total([1]), 1)": False,
 }
-"""Bodies of tests that pass, and whether a value that equals everything gives itself away in each of its changes."""
+"""Bodies of passing tests, and whether a value that equals everything is exposed by each of their changes."""
 
 METHODS = {
     "self.assertEqual(total([1, 2]), 3)": True,
@@ -97,7 +97,7 @@ def same(one: Any, other: Any) -> None:
 
 
 def names(total: Callable[[Any], Any]) -> dict[str, Any]:
-    """What the bodies name."""
+    """Names used in the bodies."""
     from unittest.mock import Mock
 
     mock = Mock()
@@ -107,7 +107,7 @@ def names(total: Callable[[Any], Any]) -> dict[str, Any]:
 
 
 def fails(text: bytes, name: str, total: Callable[[Any], Any] = sum) -> bool:
-    """Whether the function of that name fails; a method gets a test case."""
+    """Whether the function of that name fails; a method receives a test case."""
     space = names(total)
     exec(compile(text, "t.py", "exec"), space)
     try:

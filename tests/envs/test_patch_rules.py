@@ -1,4 +1,4 @@
-"""What may cross from a sandbox as a patch: a hostile corpus, a benign one, sizes and equality."""
+"""What may leave a sandbox as a patch: a hostile corpus, a benign one, sizes and equality."""
 
 import subprocess
 from pathlib import Path
@@ -70,7 +70,7 @@ HOSTILE: dict[str, bytes] = {
     "link out": add("sub/leak", "../../etc/passwd", mode="120000"),
     "link to parent": add("up", "..", mode="120000"),
     "link into git": add("hooks", ".git/hooks", mode="120000"),
-    "link to nothing": b"diff --git a/l b/l\nnew file mode 120000\nindex 000..e69de29\n",
+    "link with an empty target": b"diff --git a/l b/l\nnew file mode 120000\nindex 000..e69de29\n",
     "through a link": add("dir", "src", mode="120000") + add("dir/x.py"),
     "through a link, other case": add("Dir", "src", mode="120000") + add("dir/x.py"),
     "through a file": add("pkg") + add("pkg/x.py"),

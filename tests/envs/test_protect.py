@@ -1,4 +1,4 @@
-"""What a patch may touch: everything that steers tests is put back, and what is source stays."""
+"""Patches and protected files: everything that steers tests is restored, and source stays."""
 
 import re
 from collections.abc import Mapping
@@ -68,7 +68,7 @@ async def undo(
 
 
 async def kind_of(path: str, command: str = "pytest", files: Mapping[str, str] | None = None, **more: object) -> str:
-    """`tests`, `doubtful` or `source`, for a path that the base has or has not."""
+    """`tests`, `doubtful` or `source`, for a path that may or may not exist in the base."""
     base = dict(SHOP if files is None else files)
     found = await undo(edited(path) if path in base else added(path), command, base, **more)  # type: ignore[arg-type]
     return "doubtful" if path in found.doubtful else "tests" if path in found.paths else "source"
@@ -154,7 +154,7 @@ async def test_a_package_called_test_is_source_until_tests_lie_in_it() -> None:
         ("checks/verify.py", "python -m checks.verify", "tests"),
         ("Makefile", "make test", "tests"),
         ("Makefile", "pytest", "doubtful"),
-        ("ci/all.sh", "make", "doubtful"),  # the first target is another
+        ("ci/all.sh", "make", "doubtful"),  # the first target is a different one
         ("ci/all.sh", "make -s test", "tests"),
         ("conf/pytest.cfg", "make test", "tests"),
         ("tools/lint.py", "make test", "tests"),

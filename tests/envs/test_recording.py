@@ -1,4 +1,4 @@
-"""What the recorder reported, read back: whatever else stands in the stream, and however much of it."""
+"""Parsing the recorder's report, whatever else is in the stream, and however much of it."""
 
 import json
 import time

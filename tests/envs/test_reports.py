@@ -208,7 +208,7 @@ async def test_a_report_that_the_command_writes_is_found(box: Any) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node")
 async def test_node_is_read_by_its_own_reporter(box: Any) -> None:
-    """What tests print may look like results; they go elsewhere."""
+    """What tests print may look like results, but goes elsewhere."""
     (Path(box.spec.workdir) / "a.test.js").write_text(
         "const test = require('node:test');\nconst assert = require('assert');\n"
         "test('good', () => { console.log('not ok 1 - good'); });\ntest('bad', () => { assert.equal(1, 2); });\n"

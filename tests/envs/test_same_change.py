@@ -1,4 +1,4 @@
-"""Patches that make the same change to source code are found, and none that differ are taken for the same."""
+"""Patches with the same change to source code are recognised, and different ones are not confused."""
 
 import difflib
 
@@ -122,7 +122,7 @@ def test_the_same_lines_in_another_place_are_another_change() -> None:
 
 
 def test_code_between_two_strings_that_a_hunk_cuts_is_not_taken_for_text() -> None:
-    """The hunk begins inside one docstring and ends inside the next: what lies between is code."""
+    """The hunk begins inside one docstring and ends inside the next; what lies between is code."""
     old = '"""\nNotes:\n"""\nlimit = 1\nsize = 2\n"""\nmore\n'
     low, high = (diff(old.replace("limit = 1", f"limit = {value}"), old) for value in (2, 3))
     assert key(low) != key(high)

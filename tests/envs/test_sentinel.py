@@ -1,4 +1,4 @@
-"""Sentinels in test files: where they stand, what they are called, and whose outcomes are theirs."""
+"""Sentinels in test files: their position, their names, and their outcomes."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Our grader of SWE-bench's instances: the fix passes, nothing and no cheat does, and why is said test by test."""
+"""Our grader for SWE-bench instances: the fix passes, empty patches and cheats fail, and reasons name the tests."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ OF_UNITTEST = (
     *("exit at the first call", "output spoofed, then exit", "all skipped by the source", "assertions switched off"),
     *("runner patched by the source", "a pytest of its own", "sitecustomize"),
 )
-"""Cheats that go another way where unittest runs the tests."""
+"""Cheats that work differently if unittest runs the tests."""
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ async def test_tests_of_the_attempt_do_not_count(shop: Shop) -> None:
         await shop.patch({**GOLD, "tests/test_cart.py": b"", "tests/test_mine.py": b"assert False\n"})
     )
     assert grade.outcome == "pass"
-    assert "without the patch's changes to what tests: tests/test_cart.py, tests/test_mine.py" in grade.reason
+    assert "without the patch's changes to tests: tests/test_cart.py, tests/test_mine.py" in grade.reason
 
 
 @pytest.mark.slow
@@ -117,14 +117,14 @@ async def test_a_patch_in_the_way_of_the_tests_is_its_own_failure(shop: Shop) ->
     row = make_row(shop.commit)
     shop.open({**row, "test_patch": row["test_patch"] + new + "@@ -0,0 +1 @@\n+x = 1\n"})
     grade = await shop.grade(await shop.patch({"more": b"a file where a folder has to be\n"}))
-    assert (grade.outcome, "in the way of the hidden tests" in grade.reason) == ("fail", True), grade.reason
+    assert (grade.outcome, "conflicts with the hidden tests" in grade.reason) == ("fail", True), grade.reason
 
 
 @pytest.mark.slow
 async def test_a_run_that_never_ends_is_a_failure_of_the_patch(shop: Shop) -> None:
     shop.open(make_row(shop.commit), test_timeout_s=3)
     grade = await shop.grade(await shop.patch({"shop/cart.py": b"import time\ntime.sleep(99)\n" + CODE}))
-    assert (grade.outcome, grade.reason) == ("fail", "the tests did not end within 3 s")
+    assert (grade.outcome, grade.reason) == ("fail", "the tests did not finish within 3 s")
 
 
 async def test_a_row_that_cannot_be_graded_here_is_a_usage_error(shop: Shop) -> None:
@@ -151,7 +151,7 @@ async def test_no_cheat_gets_a_pass(cheat: str, runner: str, shop: Shop) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("runner", RUNNERS)
 async def test_a_forged_result_of_every_test_is_seen_by_its_sentinels(runner: str, shop: Shop) -> None:
-    """A patch that knows nothing of names, and reports every test as passed."""
+    """A patch that ignores names and reports every test as passed."""
     shop.open(make_row(shop.commit, runner))
     grade = await shop.grade(await shop.patch(CHEATS["runner patched by the source"]))
     assert (grade.outcome, grade.reason.startswith("the test results are forged")) == ("fail", True), grade.reason

@@ -1,4 +1,4 @@
-"""An agent gets an instance's past and nothing of its future, wherever the image's repository keeps it."""
+"""An agent gets an instance's past and nothing of its future, wherever the image's repository stores it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +23,7 @@ def shop(tmp_path: Path, git: Git) -> Shop:
 
 
 def future(tree: Path, git: Git) -> str:
-    """A commit after the base that holds the fix; the base is checked out again."""
+    """Add a commit with the fix after the base, and check out the base again."""
     base = git(tree, "rev-parse", "HEAD")
     git(tree, "checkout", "-q", "-b", "later")
     (tree / "fix.py").write_text(TOKEN)
@@ -36,7 +36,7 @@ def future(tree: Path, git: Git) -> str:
 
 
 def forget(tree: Path, git: Git) -> None:
-    """No branch and no reflog leads to the future commit."""
+    """Remove every branch and reflog that leads to the future commit."""
     git(tree, "branch", "-q", "-D", "later")
     git(tree, "reflog", "expire", "--expire=all", "--all")
 
@@ -165,7 +165,7 @@ async def test_the_builders_own_commit_on_top_of_the_base_is_where_attempts_star
 async def test_an_image_at_another_commit_is_refused(shop: Shop, git: Git) -> None:
     for name in ("one", "two"):
         git(shop.tree, "commit", "-q", "--allow-empty", "-m", name)
-    with pytest.raises(SetupFailed, match=f"at another commit than the row's base commit {shop.commit[:12]}"):
+    with pytest.raises(SetupFailed, match=f"is not at the row's base commit {shop.commit[:12]}"):
         await shop.patch({})
     grade = await shop.grade(Patch(make_row(shop.commit)["patch"].encode()))
     assert grade.outcome == "invalid"
@@ -233,7 +233,7 @@ async def test_a_known_object_store_is_not_walked_again_and_a_changed_one_is(sho
     async with shop.prepared() as box:
         known = await cut_future(box, shop.task.workdir, shop.commit)
         assert await cut_future(box, shop.task.workdir, shop.commit, known=known) == known
-        # One object more, and it is looked at as a whole: the object goes.
+        # One more object triggers a complete check, which removes it.
         await box.exec("echo more | git hash-object -w --stdin", timeout=60)
         assert await cut_future(box, shop.task.workdir, shop.commit, known=known) == known
         assert (

@@ -1,4 +1,4 @@
-"""What test runners print, read test by test, with the ids that SWE-bench's rows use."""
+"""Parsing test runners' output test by test, with the ids that SWE-bench's rows use."""
 
 from typing import Any
 
@@ -100,7 +100,7 @@ def instance(**fields: Any) -> Instance:
     ("fields", "message"),
     [
         ({"fail_to_pass": ()}, "names no tests"),
-        ({"log_parser": "karma"}, "log parser karma is not known here: use --grader official"),
+        ({"log_parser": "karma"}, "log parser karma is not supported: use --grader official"),
         ({"eval_type": "fail_only"}, "evaluation type fail_only"),
         ({"test_command": ""}, "neither eval_script nor test_cmd"),
         ({"eval_script": "pytest"}, "does not say where its tests start"),

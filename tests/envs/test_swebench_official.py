@@ -1,4 +1,4 @@
-"""The official grader as a program: what it is told, how its report is read, and that an old report is never taken."""
+"""The official grader as a program: its input, how its report is read, and that an old report is never used."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from envs.swebench.rows import make_instance
 
 IMAGE = "swebench/sweb.eval.x86_64.shop_1776_shop-1:latest"
 TASK = Task(id="shop__shop-1", statement="x", image=IMAGE, test_timeout_s=30)
-# Stands for the package: says its version, then does what the test wants with its arguments and files.
+# Stand-in for the package: prints its version, then does what the test wants with its arguments and files.
 HARNESS = """#!{python}
 import json, os, pathlib, sys
 if "version(" in sys.argv[2]:
@@ -48,7 +48,7 @@ RESOLVED = {
 
 
 class Fake:
-    """A `swebench` environment that does what a test says."""
+    """A `swebench` environment whose behaviour the test defines."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.notes, self.python = folder, folder / "notes", folder / "python"
@@ -152,7 +152,7 @@ async def test_no_patch_and_one_that_is_no_text_are_not_run(fake: Fake) -> None:
 
 
 async def test_an_environment_that_cannot_grade_says_what_to_do(fake: Fake) -> None:
-    with pytest.raises(TaskError, match="no such interpreter; make an environment"):
+    with pytest.raises(TaskError, match="no such interpreter; create an environment"):
         await fake.grade()
     fake.says("", has=1)
     with pytest.raises(TaskError, match="has no swebench package"):
@@ -165,7 +165,7 @@ async def test_an_environment_that_cannot_grade_says_what_to_do(fake: Fake) -> N
 
 
 async def test_the_container_of_a_harness_that_was_stopped_is_removed(fake: Fake, until: Any) -> None:
-    """The notes are waited for whole: a busy machine makes the file long before it has written into it."""
+    """Wait for complete notes: a busy machine creates the file long before writing to it."""
     fake.says("import time; time.sleep(60)")
     grading = asyncio.ensure_future(fake.grade())
     await until(lambda: fake.notes.exists() and fake.notes.read_text().endswith("\n"))

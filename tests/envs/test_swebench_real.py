@@ -1,7 +1,7 @@
-"""Instances in Docker images: a tiny one made here, graded by us and by both official harnesses; and real ones.
+"""Instances in Docker images: a tiny one built here, graded by us and by both official harnesses; and real ones.
 
-The real ones need their rows and images: `HEATS_SWEBENCH=rows.jsonl`, and the images that
-`python benchmarks/swebench_images.py --rows rows.jsonl` builds (docs/swebench.md).
+The real ones need their rows and images: `HEATS_SWEBENCH=rows.jsonl`, and the images that `python
+benchmarks/swebench_images.py --rows rows.jsonl` builds (docs/swebench.md).
 """
 
 import asyncio
@@ -26,9 +26,9 @@ from sandbox.errors import ImageMissing
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(600)]
 
 INSTANCE = "django__django-16485"
-"""A name that the harness 4.1 knows; its image is ours, in a namespace of its own."""
+"""A name that harness 4.1 knows; its image is ours, in a separate namespace."""
 IMAGE = "heats-test/sweb.eval.x86_64.django_1776_django-16485:latest"
-# What the harness 4.1 starts for this name.
+# What harness 4.1 starts for this name.
 RUNTESTS = """#!/usr/bin/env python3
 import sys, unittest
 sys.path.insert(0, ".")
@@ -47,7 +47,7 @@ SPOOF = {"shop/cart.py": CHEATS["output spoofed, then exit"]["shop/cart.py"]}
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The rows file of the tiny instance; its image is there while the module's tests run."""
+    """The rows file of the tiny instance; its image exists while the module's tests run."""
     folder = tmp_path_factory.mktemp("tiny")
     git = _git(folder)
     commit = make_tree(folder / "tree", git)
@@ -135,7 +135,7 @@ _NO_ROWS = "no real instances: name their rows with HEATS_SWEBENCH and build ima
 
 
 def real_ids() -> list[str]:
-    """Ids of the rows that HEATS_SWEBENCH names, or one that is skipped."""
+    """Ids of the rows in HEATS_SWEBENCH, or a single skipped id."""
     return [task.id for task in SweBenchEnv.open(SweBenchSource(source=ROWS)).tasks()] if ROWS else ["none"]
 
 

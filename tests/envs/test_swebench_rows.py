@@ -1,4 +1,4 @@
-"""Rows of SWE-bench data sets from every kind of source, and the images that they name."""
+"""Rows of SWE-bench data sets from every kind of source, and the images they name."""
 
 import json
 import sys
@@ -100,7 +100,7 @@ def test_a_task_repository_is_read_split_by_split_and_byte_by_byte(tmp_path: Pat
         ([], "has no rows"),
         ([{**ROW, "base_commit": None}], "pallets__flask-1: it has no base_commit"),
         (["x"], "row 1: not an object"),
-        ([{**ROW, "FAIL_TO_PASS": "all of them"}], "FAIL_TO_PASS is no list of names"),
+        ([{**ROW, "FAIL_TO_PASS": "all of them"}], "FAIL_TO_PASS is not a list of names"),
         ("not json", "cannot read the data set"),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_name_on_the_hub_is_read_from_its_parquet_files(monkeypatch: pytest.Mo
 
 
 def test_a_file_that_is_not_there_is_no_name_on_the_hub() -> None:
-    with pytest.raises(TaskError, match=r"no data set \./rows"):
+    with pytest.raises(TaskError, match=r"unknown data set \./rows"):
         read_rows("./rows.jsonl")
 
 
@@ -190,5 +190,5 @@ def test_an_unknown_instance_or_option_is_said(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps([ROW]))
     with pytest.raises(TaskError, match="no instance nobody"):
         open_env("swebench", {"source": str(tmp_path / "rows.json"), "only": ["nobody"]})
-    with pytest.raises(TaskError, match="options do not fit"):
+    with pytest.raises(TaskError, match="invalid options"):
         open_env("swebench", {"source": str(tmp_path / "rows.json"), "imaeg": "x"})

@@ -1,4 +1,4 @@
-"""Rows of data sets that name things differently: what is read of each, and what is known before anything is spent."""
+"""Rows of data sets with other field names: how each is read, and what is known before anything is spent."""
 
 import json
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_rows_are_read_from_csv_with_a_byte_order_mark(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({}, "neither eval_script nor test_cmd"),
-        ({"test_cmd": "pytest", "log_parser": "parse_log_maven"}, "log parser maven is not known"),
+        ({"test_cmd": "pytest", "log_parser": "parse_log_maven"}, "log parser maven is not supported"),
         ({"test_cmd": "pytest", "FAIL_TO_PASS": "[]"}, "names no tests"),
         ({"test_cmd": "pytest", "test_patch": "not a diff\n"}, "test patch cannot be read"),
         ({"test_cmd": "pytest", "FAIL_TO_PASS": '["test_a (test_x.X.test_a)"]'}, "cannot report a test named"),
@@ -137,7 +137,7 @@ def test_rows_are_read_from_csv_with_a_byte_order_mark(tmp_path: Path) -> None:
 async def test_a_row_that_can_never_be_graded_is_known_before_anything_is_spent(
     tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
-    """Rollouts of a whole sweep were paid for, and then every grade was refused."""
+    """A whole sweep's rollouts were paid for, and then every grade was refused."""
     found = await why(tmp_path, CLASSIC | change)
     assert reason in found if reason else found == ""
 
@@ -156,7 +156,7 @@ async def test_one_bad_row_does_not_void_the_data_set(tmp_path: Path) -> None:
     left_out = await env.unusable(grading=False)
     assert left_out["b"] == "it has no base_commit"
     assert "not JSON" in left_out["row 3"]
-    assert "twice" in left_out["shop__shop-1 (row 5)"]
+    assert "duplicate id" in left_out["shop__shop-1 (row 5)"]
 
 
 async def test_a_damaged_folder_of_a_task_repository_does_not_void_the_others(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Signs of tampering: what is one, what is none, and where they count."""
+"""Signs of tampering: what counts as one, what does not, and where."""
 
 import difflib
 

@@ -1,4 +1,4 @@
-"""Running test commands: what is read from pytest, unittest and anything else."""
+"""Running test commands: results of pytest, unittest and anything else."""
 
 import sys
 from pathlib import Path

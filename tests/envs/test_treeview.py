@@ -1,4 +1,4 @@
-"""The base tree as a sandbox shows it: files, links, and where a name is used."""
+"""The base tree as seen in a sandbox: files, links, and where a name is used."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Two reports to a verdict: the pure parts."""
+"""From two reports to a verdict: the pure functions."""
 
 import time
 from typing import Any
@@ -35,18 +35,18 @@ BEFORE = report(a="failed", b="passed")
     [
         (report("passed", a="passed", b="passed"), 3, True, "1 test that failed now passes (t.py::a), 1 still pass"),
         (report(a="failed", b="passed"), 1, False, "the same test fails without any change: t.py::a"),
-        (report(a="passed", b="failed"), 0, False, "passed before fail"),
-        (report("passed", a="passed", b="skipped"), 0, False, "skipped now"),
+        (report(a="passed", b="failed"), 0, False, "1 test broken"),
+        (report("passed", a="passed", b="skipped"), 0, False, "skipped now): t.py::b"),
         (report("passed", a="skipped", b="passed"), 1, False, "without any change"),
-        (report("passed", a="passed"), 0, False, "did not run any more: t.py::b"),
-        (report("passed", b="passed"), 0, False, "did not run any more: t.py::a"),
+        (report("passed", a="passed"), 0, False, "missing that ran before: t.py::b"),
+        (report("passed", b="passed"), 0, False, "missing that ran before: t.py::a"),
         (report("passed", a="failed", b="passed"), 0, False, "exit code 0 although"),
         (report(a="passed", b="passed"), 3, True, "no test fails, but the test command ends with exit code 1"),
-        (report(a="passed", b="passed", c="failed"), 2, False, "not there without the patch fail: t.py::c"),
-        (report("passed"), 0, False, "no test results"),
+        (report(a="passed", b="passed", c="failed"), 2, False, "exist only with the patch: t.py::c"),
+        (report("passed"), 0, False, "no longer reports any test results"),
         (report("timeout"), 0, False, "timed out"),
         (report("oom"), 0, False, "out of memory"),
-        (report("indeterminate"), 0, False, "not seen"),
+        (report("indeterminate"), 0, False, "not observed"),
         (report("passed", a="passed", b="passed").model_copy(update={"ended": False}), 0, False, "broke off"),
     ],
 )
@@ -96,7 +96,7 @@ def test_without_a_report_the_exit_code_decides(before: str, after: str, rank: i
 
 def test_tests_that_pass_already_show_nothing() -> None:
     rank, good, reason = judged(report("passed", a="passed"), report("passed", a="passed"))
-    assert (rank, good, "passed before the patch too" in reason) == (1, False, True)
+    assert (rank, good, "also passed before the patch" in reason) == (1, False, True)
 
 
 @pytest.mark.parametrize("error", ["tests/test_a.py", "tests.test_a"])

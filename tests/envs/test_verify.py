@@ -1,4 +1,4 @@
-"""Verification of right patches and of lucky ones: each story is named by what it forbids or promises."""
+"""Verification of correct and of lucky patches; each test's name says what it forbids or promises."""
 
 import pytest
 from little_repo import COMMENT, FIXED, PRICE, PYTEST, UNITTEST, Repo
@@ -35,7 +35,7 @@ async def test_what_a_program_prints_is_not_the_outcome_of_a_test(workdir: str) 
 
 
 async def test_source_with_doctests_that_a_test_loads_is_no_test_file(workdir: str) -> None:
-    """more-itertools does that; its fixes were put back as if they were changes to tests."""
+    """more-itertools does that; its fixes were restored as if they were changes to tests."""
     doctests = "\n\ndef load_tests(loader, tests, ignore):\n    import doctest, shop.price\n"
     tests = {
         "test_price.py": HALF.replace("price", "shop.price")
@@ -75,7 +75,7 @@ async def test_a_report_option_of_the_users_own_does_not_weaken_the_verdict(work
 
 
 async def test_a_command_that_fails_for_another_reason_is_judged_by_its_tests(workdir: str) -> None:
-    """Such as a threshold for coverage, or a linter that runs afterwards."""
+    """Such as a coverage threshold, or a linter that runs afterwards."""
     found = await Repo(workdir, {"test_price.py": HALF + NONE}, f"{UNITTEST}; exit 1").verify(FIXED)
     assert found.verdict == "verified"
     assert "no test fails, but the test command ends with exit code 1" in found.reason
@@ -115,7 +115,7 @@ async def test_tests_of_what_is_yet_to_be_written_pass_and_are_not_verified(work
     repo = Repo(workdir, tests, UNITTEST, allow_collection_errors=True)
     found = await repo.verify({"price.py": FIXED["price.py"] + "\ndef new(): pass\n"})
     assert (found.verdict, found.strength) == ("passes", "report"), found.reason
-    assert "never seen to fail, because the base cannot load them: test_new.PriceTest.test_half" in found.reason
+    assert "never failed on the base, which cannot load them: test_new.PriceTest.test_half" in found.reason
 
 
 LUCK = {
@@ -132,7 +132,7 @@ LUCKY_PRICE = "import random\n\n\ndef total(prices, discount):\n    return rando
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("luck", LUCK)
 async def test_a_comment_is_no_fix_of_a_test_that_passes_by_chance(luck: str, workdir: str) -> None:
-    """Half of the time the base fails, and the patch passes."""
+    """The base fails half of the time, and the patch always passes."""
     source = LUCKY_PRICE if luck == "source" else PRICE
     start, condition = LUCK[luck]
     tests = f"{start}{CASE}    def test_half(self):\n        self.assertTrue({condition})\n"
@@ -145,7 +145,7 @@ async def test_a_comment_is_no_fix_of_a_test_that_passes_by_chance(luck: str, wo
 
 
 async def test_the_history_in_a_verification_is_the_tree_alone(workdir: str) -> None:
-    """The tests as they were must not be there to be compared with sentinels."""
+    """A patch must not find the original tests to compare sentinels with."""
     git = "subprocess.run(['git', *words], capture_output=True, text=True, check=True).stdout"
     tests = CASE + (
         f"    def test_half(self):\n        import subprocess\n        run = lambda *words: {git}\n"

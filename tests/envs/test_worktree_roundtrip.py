@@ -1,7 +1,7 @@
-"""Whatever a repository holds and an agent does to it, the patch is that change: applied to the base it gives the tree.
+"""Whatever a repository contains and an agent does to it, applying the patch to the base gives the agent's tree.
 
-Repositories are odd on purpose: names, modes, links, line ends, encodings, attributes and binary files, stored in git
-byte for byte whether they fit their attributes or not.
+Repositories are odd on purpose: names, modes, links, line endings, encodings, attributes and binary files, stored in
+git byte for byte whether they match their attributes or not.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ def git(folder: str, *arguments: str, stdin: bytes | None = None, **env: str) ->
 
 
 def commit(folder: str, files: dict[str, tuple[bytes, bool]], links: dict[str, str], attributes: list[str]) -> None:
-    """A repository with these bytes as its blobs, whatever its attributes say."""
+    """A repository with these bytes as its blobs, regardless of its attributes."""
     git(folder, "init", "-q")
     stored = {name: ("100755" if executable else "100644", data) for name, (data, executable) in files.items()}
     stored |= {name: ("120000", os.fsencode(target)) for name, target in links.items()}
@@ -128,7 +128,7 @@ def commit(folder: str, files: dict[str, tuple[bytes, bool]], links: dict[str, s
 
 
 def lay_out(folder: str, files: dict[str, tuple[bytes, bool]], links: dict[str, str], kept: bool) -> None:
-    """What an agent leaves: these files, besides those that were there or instead of them."""
+    """What an agent leaves: these files, added to or replacing the existing ones."""
     for entry in Path(folder).iterdir():
         if not kept and entry.name not in (".git", ".gitattributes"):
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
@@ -156,7 +156,7 @@ def snapshot(folder: str) -> dict[str, Any]:
 
 
 def as_git_keeps(folder: str, name: str, data: bytes) -> set[bytes]:
-    """What a file can be after a commit and a checkout: its own bytes if any blob gives them, else git's reading."""
+    """A file's possible contents after commit and checkout: its own bytes if a blob gives them, else git's reading."""
     blobs = [git(folder, "hash-object", "-w", "--no-filters", "--stdin", stdin=data)]
     with suppress(subprocess.CalledProcessError):
         blobs.append(git(folder, "hash-object", "-w", f"--path={name}", "--stdin", stdin=data))

@@ -1,4 +1,4 @@
-"""Tiny Harbor tasks of our own, written into a directory for a test."""
+"""Tiny Harbor tasks, written to a directory for a test."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ DOCKERFILE = "FROM heats-base:latest\nWORKDIR /app\nCOPY question.txt .\n"
 
 
 def write_task(folder: Path, name: str = "answer", files: dict[str, str] | None = None, **tables: str) -> Path:
-    """A task whose answer is 42; `files` replace or add, an empty one takes away; `tables` add lines to task.toml."""
+    """A task whose answer is 42; `files` replace or add, an empty one removes; `tables` adds lines to task.toml."""
     tables = {"agent": "", "verifier": "", "environment": "", **tables}
     contents = {
         "instruction.md": "Write the answer to /app/answer.txt.\n",

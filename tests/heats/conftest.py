@@ -1,4 +1,4 @@
-"""A whole run without machines or servers."""
+"""A complete run without machines or servers."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ from doubles import PaperBackend, PaperEnv
 
 @pytest.fixture
 def paper_run(tmp_path, monkeypatch):
-    """Play a run on paper; returns its results. Keyword arguments change the configuration by dotted keys."""
+    """Play a simulated run and return its results. Keyword arguments change the configuration by dotted keys."""
     import heats.runner.run as run_module
 
     async def go(*ids, model, env=None, mix=None, backend=None, listeners=(), directory=tmp_path / "run", **keys):
@@ -46,7 +46,7 @@ def paper_run(tmp_path, monkeypatch):
                 summarizer_model=model,
                 selector=open_selector(config.tournament, model),
                 events=events,
-                slots=Slots(config.workers),
+                slots=Slots(config.at_once),
                 facts={},
             )
 
@@ -62,7 +62,7 @@ def paper_run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def repo(tmp_path):
-    """A repository whose only test fails until a text file says so."""
+    """A repository whose only test fails until a text file has the right content."""
     path = tmp_path / "repo"
     path.mkdir()
     (path / "README").write_text("a project\n")
@@ -92,7 +92,7 @@ def heats(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def solve(heats, repo, tmp_path):
-    """`heats solve` with sound arguments on the unsafe local backend; keywords replace or add options."""
+    """`heats solve` with valid arguments on the unsafe local backend; keywords replace or add options."""
     script = tmp_path / "script.json"
     script.write_text(json.dumps({"rules": [{"commands": ["echo fixed > note.txt"]}]}))
     sound = {

@@ -10,7 +10,7 @@ from sandbox.errors import SandboxStartError
 
 
 class PaperSandbox:
-    """Keeps the text of the last `patch TEXT` command as its whole content."""
+    """Stores the text of the last `patch TEXT` command as its only content."""
 
     def __init__(self, backend):
         self.backend, self.content, self.closed = backend, "", False
@@ -36,7 +36,7 @@ class PaperSandbox:
 
 
 class PaperBackend:
-    """Starts `PaperSandbox`es; the first `fail` starts fail."""
+    """Starts `PaperSandbox`es; the first `fail` starts raise."""
 
     name = "paper"
 
@@ -55,7 +55,7 @@ class PaperBackend:
 
 
 class PaperEnv:
-    """Tasks without tests; a patch of `right` gets the grade pass."""
+    """Tasks without tests; a patch of `right` passes."""
 
     name = "paper"
 
@@ -87,11 +87,11 @@ SCRIPT = Script.model_validate(
 
 
 class Killed(BaseException):
-    """Stands in for a kill: nothing may catch it and go on."""
+    """Stands in for a kill: nothing may catch it and continue."""
 
 
 class CountingModel(PersonaModel):
-    """A persona that remembers the digests of its requests, over the processes' lives of a test."""
+    """A persona that remembers the digests of its requests across the processes of a test."""
 
     def __init__(self, asked, *, fail_after=None):
         super().__init__("fake:counting", SCRIPT)
@@ -110,7 +110,7 @@ class CountingModel(PersonaModel):
 
 
 def one_line(err):
-    """The one line that a failed command says to a person."""
+    """The one line that a failed command prints for the user."""
     lines = [line for line in err.strip().splitlines() if not line.startswith("note:")]
     assert len(lines) == 1, err
     assert lines[0].startswith("heats: ")

@@ -1,4 +1,4 @@
-"""Small files of the shapes that other tools write: each function writes one attempt, or a few, below a folder."""
+"""Small files in the formats of other tools: each function writes one or a few attempts below a folder."""
 
 import json
 import zipfile
@@ -26,7 +26,7 @@ def lines(path: Path, *rows: Any) -> Path:
 def predictions(folder: Path) -> None:
     row = {"instance_id": ID, "model_name_or_path": "m", "model_patch": diff()}
     write(folder / "preds.json", {ID: row, "shop__shop-2": {**row, "instance_id": "shop__shop-2", "model_patch": ""}})
-    lines(folder / "all_preds.jsonl", row)  # tells the first one again
+    lines(folder / "all_preds.jsonl", row)  # repeats the first one
 
 
 def mini_1(folder: Path) -> None:
@@ -88,7 +88,7 @@ def swe_agent_merged(folder: Path) -> None:
 
 
 def swe_agent_0(folder: Path) -> None:
-    """All records in one folder, named by their instances, which only the predictions beside them say."""
+    """All records in one folder, without instances, which only the predictions beside them name."""
     write(folder / f"{ID}.traj", swe_agent_record(patch=diff()))
     lines(folder / "all_preds.jsonl", {"model_name_or_path": "m", "instance_id": ID, "model_patch": diff()})
 
@@ -149,7 +149,7 @@ def openhands_pairs(folder: Path) -> None:
 def openhands_sdk(folder: Path) -> None:
     row = {"instance_id": ID, "attempt": 1, "test_result": {"git_patch": diff()}, "history": OPENHANDS_TYPED}
     lines(folder / "output.critic_attempt_1.jsonl", row)
-    lines(folder / "output.jsonl", row)  # the best of the attempts, told again
+    lines(folder / "output.jsonl", row)  # repeats the best of the attempts
 
 
 def openhands_resolver(folder: Path) -> None:
@@ -181,7 +181,7 @@ ATIF: dict[str, Any] = {
 
 
 def harbor(folder: Path) -> None:
-    """A job: its own result, and a trial with the agent's own record beside the one that Harbor made of it."""
+    """A job: its own result, and a trial with the agent's own record beside Harbor's version of it."""
     write(folder / "result.json", {"n_total_trials": 1, "stats": {}})
     trial = folder / "shop__a1b2c3"
     write(trial / "result.json", {"trial_name": "shop__a1b2c3", "task_name": f"shops/{ID}", "verifier_result": {}})

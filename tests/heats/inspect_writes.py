@@ -1,4 +1,4 @@
-"""Run by inspect_ai's own interpreter: writes one log of each format, with two epochs of one sample, into a folder."""
+"""Run by inspect_ai's own interpreter: writes one log in each format, with two epochs of one sample, into a folder."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A scripted model server and `heats solve` as processes of their own, as a user runs them."""
+"""A scripted model server and `heats solve` as separate processes, as users run them."""
 
 import json
 import os
@@ -40,7 +40,7 @@ SCRIPT = {
 
 
 def make_repository(path: Path) -> Path:
-    """A repository with one failing and one passing test; its commit id is always the same, so that seeds are."""
+    """A repository with a failing and a passing test; its commit id, and so all seeds, are always the same."""
     path.mkdir(parents=True)
     (path / "calc.py").write_text(BUGGY)
     (path / "test_calc.py").write_text(TEST)
@@ -60,7 +60,7 @@ def model_server(directory: Path, *, latency: float = 0.0):
 
 @contextmanager
 def model_server_of(directory: Path, persona: dict, *, latency: float = 0.0):
-    """The server with another script."""
+    """Restart the server with another script."""
     script = directory / "persona.json"
     script.write_text(json.dumps(persona))
     command = [sys.executable, "-m", "agents.llm.fake_server", "--script", str(script), "--latency", str(latency)]
@@ -74,13 +74,13 @@ def model_server_of(directory: Path, persona: dict, *, latency: float = 0.0):
 
 
 def stats(base_url: str) -> dict:
-    """What the server counted."""
+    """The server's counters."""
     with urllib.request.urlopen(base_url.removesuffix("/v1") + "/stats", timeout=10) as answer:
         return json.load(answer)
 
 
 class Solve:
-    """One `heats solve` command line, started as often as wanted."""
+    """One `heats solve` command line, which can be started repeatedly."""
 
     def __init__(self, directory: Path, base_url: str, sandbox: str, *more: str) -> None:
         self.run_dir = directory / f"run-{secrets.token_hex(4)}"
@@ -96,15 +96,15 @@ class Solve:
         self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
 
     def finish(self, timeout: float = 300) -> tuple[int, dict, str]:
-        """Run to the end; exit code, the JSON object and what was said on the way."""
+        """Run to the end; returns exit code, the JSON object and the messages."""
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)
         return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
     def start_and_kill(self, after_s: float, number: int = signal.SIGKILL, *, once: str = "") -> int | None:
-        """Start, and send a signal after a while; None when it had ended by itself.
+        """Start, and send a signal after a while; None if it had ended before.
 
         Args:
-            once: wait first, up to a minute, until this stands in the events.
+            once: first wait, up to a minute, until this appears in the events.
         """
         process = subprocess.Popen(
             self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment

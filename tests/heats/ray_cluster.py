@@ -1,4 +1,4 @@
-"""A Ray cluster of two nodes on this machine; prints its address and lives until its standard input is closed.
+"""A Ray cluster of two nodes on this machine; prints its address and runs until its standard input is closed.
 
 A line on standard input kills the second node.
 """

@@ -1,4 +1,4 @@
-"""Whatever goes wrong inside one rollout, verification or grade ends that one alone, and is kept under a name."""
+"""Any failure inside a rollout, verification or grade ends only that, and is stored under its stage."""
 
 import sys
 
@@ -16,7 +16,7 @@ def warnings_of(tmp_path):
 
 
 def once(error, function):
-    """The function, failing at its first call."""
+    """The function, failing on its first call."""
     calls = []
 
     def instead(*args, **kwargs):

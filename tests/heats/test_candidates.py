@@ -1,4 +1,4 @@
-"""What selection is told of a rollout: its evidence, and signs of tampering, which come after equal evidence."""
+"""What selection knows of a rollout: its evidence, and signs of tampering, which rank after evidence."""
 
 import itertools
 
@@ -21,7 +21,7 @@ def test_signs_come_after_equal_evidence_and_before_weaker_evidence() -> None:
 
 @pytest.fixture
 async def files(paper_run, tmp_path):
-    """A finished rollout, whose patch and evidence a test may replace."""
+    """A finished rollout whose patch and evidence a test may replace."""
     await paper_run(model=CountingModel([]), iterations=1)
     return RunStore(tmp_path / "run").task("one").rollout("heat-0/rollout-00")
 

@@ -1,4 +1,4 @@
-"""The ends that a first user meets: what is read as what, a wrong address, Ctrl-C at any moment, faults of our own."""
+"""What new users run into: ambiguous input, a wrong address, Ctrl-C at any moment, internal errors."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def serving(pages, otherwise=404):
 
 @pytest.mark.parametrize("length", [300, 5000])
 def test_a_long_issue_on_one_line_is_its_text_and_no_name_of_a_file(length):
-    """Texts of 256 to 999 characters were refused as file names that are too long."""
+    """Texts of 256 to 999 characters were rejected as file names that are too long."""
     text = "word " * (length // 5)
     assert read_issue(text) == text
 
@@ -72,16 +72,16 @@ def test_a_long_value_of_a_key_is_a_value_and_no_name_of_a_file(heats):
 def test_a_full_disk_is_told_whoever_notices_it_first(error):
     code, line = explain(ExceptionGroup("group", [error]))
     assert code == 3
-    assert "run the same command to go on" in line
+    assert "run the same command to continue" in line
 
 
 def test_redo_in_the_directory_one_stands_in_is_refused(solve, monkeypatch, tmp_path):
-    """The old run was moved with the shell standing in it, so that `.` was the old run again."""
+    """The old run was moved while the shell was in it, so that `.` referred to the old run."""
     assert solve()[0] == ExitCode.PASSES
     monkeypatch.chdir(tmp_path / "run")
     code, _, err = solve("--redo", out=".")
     assert code == 2
-    assert "leave" in one_line(err)
+    assert "another directory" in one_line(err)
     assert (tmp_path / "run" / "run.json").exists()
 
 
@@ -144,7 +144,7 @@ def test_ctrl_c_while_the_program_is_being_imported_is_one_line(monkeypatch, cap
 
 
 def test_starting_needs_neither_the_http_client_nor_git(tmp_path):
-    """The import of the one takes a third of a second; for want of the other there was a traceback."""
+    """Importing one takes a third of a second; without the other there was a traceback."""
     program = "import sys; sys.argv = ['heats', '--version']\n"
     program += "try: from heats.__main__ import main; main()\n"
     program += "finally: import gc; print(gc.isenabled(), 'aiohttp' in sys.modules)"
@@ -161,7 +161,7 @@ def test_without_git_one_line_says_so(solve, monkeypatch, tmp_path):
 
 
 def test_an_error_that_nobody_foresaw_leaves_a_traceback_of_its_own_or_none(heats, monkeypatch, tmp_path):
-    """A fixed name in /tmp could belong to somebody else, be a link, or not be writable."""
+    """A fixed name in /tmp could be another user's file, a link, or not writable."""
 
     def broken(*_, **__):
         raise RuntimeError("nobody foresaw this")

@@ -40,7 +40,7 @@ def test_sound_input_is_solved(solve, tmp_path):
         ({"issue": "./repo"}, "is a directory"),
         ({"issue": "repo"}, "is a directory"),
         ({"issue": "repo/.git/index"}, "not a text"),
-        ({"issue": "fault \udcff"}, "not UTF-8"),
+        ({"issue": "fault \udcff"}, "not valid UTF-8"),
         ({"model": "qwen", "base-url": "localhost:8000/v1"}, "http://"),
         ({"model": "builtin:magic"}, "builtin:repair"),
         ({"model": "qwen"}, "--base-url"),
@@ -123,7 +123,7 @@ def test_no_sandbox_on_the_machine_is_exit_6(solve, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     code, _, err = solve(sandbox="auto")
-    with warnings.catch_warnings():  # the Docker SDK leaves a socket open when nobody listens
+    with warnings.catch_warnings():  # the Docker SDK leaves a socket open if nothing is listening
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
     assert code == 6

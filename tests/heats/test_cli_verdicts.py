@@ -1,4 +1,4 @@
-"""What the command line says of a verdict: its strength, what had to pass, and a base that never worked."""
+"""How the command line presents verdicts: strength, required tests, and a base that never worked."""
 
 import json
 import subprocess
@@ -85,4 +85,4 @@ def test_tests_of_what_is_yet_to_be_written_are_allowed_and_only_pass(solve, com
     code, out, _ = solve(*wanted, "--redo", "--json", test="python3 -m unittest", model=fixed)
     result = json.loads(out)
     assert (code, result["status"], result["strength"]) == (ExitCode.PASSES, "passes", "report"), result["detail"]
-    assert "never seen to fail" in result["strength_reasons"][0]
+    assert "never failed on the base" in result["strength_reasons"][0]

@@ -1,4 +1,4 @@
-"""What a heat is told of the one before it."""
+"""The refinement context of a heat."""
 
 import pytest
 
@@ -55,9 +55,9 @@ def test_judges_reasons_name_attempts_and_no_label(made):
 
 def test_the_others_have_a_line_each_that_says_why_they_lost(made):
     others = made().others
-    assert others[0] == "Attempt 2: Lost against attempt 1 by 1 to 2 votes."  # the reasons stand in attempt 1's record
+    assert others[0] == "Attempt 2: Lost against attempt 1 by 1 to 2 votes."  # the reasons are in attempt 1's record
     assert others[1] == "Attempt 3: handed in no change."
-    assert len(others) == 2  # the copy of a kept change is no attempt of its own
+    assert len(others) == 2  # the copy of a kept change is not a separate attempt
 
 
 def test_a_change_is_told_once_however_many_made_it(made):

@@ -1,8 +1,8 @@
-"""What follows from the tests that attempts wrote: which count, who has a voice, and who is ranked by them."""
+"""What follows from executed tests: which count, who has a voice, who is ranked by them, and what is told of it."""
 
 import pytest
 
-from heats.store.cross_table import AuthoredTests, tabulate, with_cross
+from heats.store.cross_table import AuthoredTests, ExistingRun, failures_of, tabulate, with_cross
 from heats.store.records import CrossCell
 from tournament.base import Candidate
 
@@ -30,16 +30,17 @@ def test_two_authors_whose_tests_agree_lift_those_who_pass_both():
     table = table_of("abcd", {"a": {"test_x": "ab"}, "b": {"test_y": "abc"}})
     assert table.voices == ("a", "b")
     assert table.shares == {"a": 1.0, "b": 1.0, "c": 0.5, "d": 0.0}
-    assert table.ranks == {"a": 1, "b": 1, "c": 0, "d": -1}
+    assert table.ranks == {"a": 2, "b": 2, "c": 1, "d": 0}
 
 
 @pytest.mark.parametrize(
     ("passing", "base"),
-    [("a", False), ("", False), ("abcd", False), ("ab", True)],
-    ids=["its author alone", "nobody", "everybody", "two, and the base"],
+    [("a", False), ("", False), ("abcd", False), ("abcd", True)],
+    ids=["its author alone", "nobody", "everybody", "everybody, and the base"],
 )
 def test_tests_that_say_nothing_rank_nobody(passing, base):
-    table = table_of("abcd", {one: {"test_x": passing} for one in "ab"}, base=("test_x",) if base else ())
+    own = {one: passing.replace("a", one) if passing == "a" else passing for one in "ab"}
+    table = table_of("abcd", {one: {"test_x": own[one]} for one in "ab"}, base=("test_x",) if base else ())
     assert [row.counts for row in table.rows] == [False, False]
     assert not table.voices and not table.ranks and not table.shares
 
@@ -48,16 +49,26 @@ def test_a_hundred_tests_of_one_author_weigh_as_much_as_one_of_another():
     many = {f"test_{number:02}": "ab" for number in range(60)}
     table = table_of("abcd", {"a": many, "c": {"test_x": "cd"}})
     assert set(table.shares.values()) == {0.5}
-    assert set(table.ranks.values()) == {0}
+    assert table.ranks == {}  # nobody is ahead
 
 
-def test_one_voice_is_shown_but_ranks_nobody():
+def test_one_voice_that_another_patch_bears_out_is_enough():
     table = table_of("abc", {"a": {"test_x": "ab"}})
     assert table.shares == {"a": 1.0, "b": 1.0, "c": 0.0}
-    assert table.ranks == {}
+    assert table.ranks == {"a": 1, "b": 1, "c": 0}
+
+
+def test_a_guard_that_one_patch_breaks_counts_against_it():
+    table = table_of("abc", {"a": {"test_x": "ab"}}, base=("test_x",))
+    assert [row.guard for row in table.rows] == [True]
+    assert table.ranks == {"a": 1, "b": 1, "c": 0}
+
+
+def test_what_is_told_of_a_voice_are_numbers():
+    table = table_of("abc", {"a": {"test_x": "ab"}})
     told = with_cross(field("c")[0], table)
     assert (
-        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one voice for each)"
+        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one vote per author)"
     )
 
 
@@ -80,6 +91,15 @@ def test_a_voice_whose_tests_could_not_run_everywhere_is_left_out():
     assert tabulate(field("a", "b"), voices, cells, ()).rows == ()
 
 
+@pytest.mark.parametrize("base", ["error", "skipped", None])
+def test_a_test_that_cannot_be_loaded_or_is_flaky_on_the_base_says_nothing(base):
+    cells = {
+        ("t", key): CrossCell(tests="t", patch=key, outcomes={"test_t.py::x": outcome} if outcome else {})
+        for key, outcome in {"": base, "key-a": P, "key-b": P, "key-c": F}.items()
+    }
+    assert tabulate(field("a", "b", "c"), [AuthoredTests("t", ("a",), ("test_t.py",))], cells, ()).rows == ()
+
+
 def test_ranks_never_lift_a_candidate_over_a_better_evidence_class():
     table = table_of("abcd", {"a": {"test_x": "ab"}, "b": {"test_y": "ab"}})
     best_of_low = with_cross(field("a")[0].model_copy(update={"evidence_rank": 1}), table)
@@ -88,3 +108,50 @@ def test_ranks_never_lift_a_candidate_over_a_better_evidence_class():
     worst = with_cross(field("d")[0].model_copy(update={"evidence_rank": 0}), table)
     assert worst_of_high.evidence_rank > best_of_low.evidence_rank
     assert worst.evidence_rank > without_patch.evidence_rank
+
+
+STABLE = ("tests/test_own.py::test_a", "tests/test_own.py::test_b")
+
+
+def existing_table(broken, words=None):
+    """`broken`: candidate -> those of the project's own tests that fail with its patch."""
+    cells = {
+        ("own", f"key-{one}"): CrossCell(
+            tests="own", patch=f"key-{one}", outcomes=dict.fromkeys(tests, F), words=words or {}
+        )
+        for one, tests in broken.items()
+    }
+    return tabulate(field(*broken), [], cells, (), ExistingRun("own", STABLE, ("tests/test_own.py",)))
+
+
+def test_breaking_a_test_that_others_keep_counts_against_a_patch():
+    table = existing_table({"a": (), "b": STABLE[:1], "c": STABLE})
+    assert table.ranks == {"a": 2, "b": 1, "c": 0}
+    assert "all 2 that pass without the change pass" in with_cross(field("a")[0], table).evidence
+    assert (
+        "1 of 2 that pass without the change fail (tests/test_own.py::test_a)"
+        in with_cross(field("b")[0], table).evidence
+    )
+
+
+def test_a_test_that_every_patch_breaks_counts_against_nobody():
+    table = existing_table({"a": STABLE, "b": STABLE})
+    assert table.ranks == {}
+    assert "no other attempt keeps them" in with_cross(field("a")[0], table).evidence
+
+
+def test_existing_tests_that_did_not_run_on_every_patch_say_nothing():
+    cells = {("own", "key-a"): CrossCell(tests="own", patch="key-a", outcomes={STABLE[0]: F})}
+    table = tabulate(field("a", "b"), [], cells, (), ExistingRun("own", STABLE))
+    assert not table.broken and not table.ranks and not table.existing
+
+
+def test_patches_that_no_test_tells_apart_behave_alike():
+    table = existing_table({"a": STABLE[:1], "b": STABLE[:1], "c": ()})
+    behaviours = [with_cross(one, table).behaviour for one in field("a", "b", "c")]
+    assert behaviours[0] == behaviours[1] != behaviours[2]
+
+
+def test_who_goes_on_is_told_what_failing_tests_print():
+    table = existing_table({"a": STABLE[:1], "b": ()}, words={STABLE[0]: "AssertionError: 1 != 2"})
+    assert failures_of("a", table) == f"- {STABLE[0]}: AssertionError: 1 != 2"

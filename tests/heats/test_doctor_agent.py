@@ -1,4 +1,4 @@
-"""`heats doctor` says whether the agent can be loaded, and how to get it where it cannot."""
+"""`heats doctor` says whether the agent can be loaded, and otherwise how to get it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ async def test_of_mini_swe_agent_the_interpreter_is_named(tmp_path) -> None:
     python = tmp_path / "python"
     python.touch()
     settings = {"agent.name": "mini", "agent.mini.python": str(python)}
-    assert await doctor._agent(load_config((), settings)) == f"mini, played by {python}"
+    assert await doctor._agent(load_config((), settings)) == f"mini, run by {python}"
 
 
 async def test_an_agent_that_is_not_installed_is_told_with_what_installs_it(monkeypatch, tmp_path) -> None:

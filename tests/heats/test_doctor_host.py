@@ -1,4 +1,4 @@
-"""`heats doctor` says what holds the sandboxes, and refuses an old host when it is told to."""
+"""`heats doctor` says what runs the sandboxes, and rejects an old host on request."""
 
 import pytest
 from typer.testing import CliRunner

@@ -1,4 +1,4 @@
-"""`heats doctor` says when sandboxes could show where heats is installed."""
+"""`heats doctor` warns if sandboxes could expose heats' installation."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ async def test_an_installation_that_sandboxes_show_is_doubted(monkeypatch: pytes
     monkeypatch.setattr(envs, "__file__", str(place / "__init__.py"))
     with pytest.raises(doctor.Doubt, match="hidden tests"):
         await doctor._location(load_config())
-    assert "no sandbox shows" in await doctor._location(load_config((), {"sandbox.backend": "docker"}))
+    assert "not visible in any sandbox" in await doctor._location(load_config((), {"sandbox.backend": "docker"}))
 
 
 async def test_an_installation_among_hidden_packages_is_doubted_only_where_packages_are_shown(
@@ -25,7 +25,7 @@ async def test_an_installation_among_hidden_packages_is_doubted_only_where_packa
     monkeypatch.setattr("sandbox.host_image.package_directories", lambda: [packages])
     monkeypatch.setattr(sys, "base_prefix", str(packages.parents[2]))
     monkeypatch.setattr(envs, "__file__", str(packages / "envs" / "__init__.py"))
-    assert "no sandbox shows" in await doctor._location(load_config())
+    assert "not visible in any sandbox" in await doctor._location(load_config())
     with pytest.raises(doctor.Doubt, match="host_packages"):
         await doctor._location(load_config((), {"sandbox.host_packages": True}))
 

@@ -1,4 +1,4 @@
-"""Which models the doctor asks, and what it says of them."""
+"""Which models the doctor probes, and what it says about them."""
 
 import asyncio
 

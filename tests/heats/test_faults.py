@@ -1,4 +1,4 @@
-"""Poisoned run directories: what cannot be read is set aside and told, and never ends a run."""
+"""Damaged run directories: what cannot be read is set aside and reported, and never ends a run."""
 
 import json
 import random
@@ -41,9 +41,9 @@ async def test_a_poisoned_record_is_set_aside_and_told_and_its_work_done_again(p
     assert (result.status, result.selected is not None) == ("unverified", True)
     for name in FILES:
         assert (task / "heat-0" / "rollout-01" / f"{name}.set-aside").read_bytes() == POISONS[poison]
-        assert any(f"rollout-01/{name}: " in text and "set aside as" in text for text in told(tmp_path))
+        assert any(f"rollout-01/{name}: " in text and "moved to" in text for text in told(tmp_path))
     if poison == "newer":
-        assert any("does not know (confidence); a newer version may have written it" in text for text in told(tmp_path))
+        assert any("unknown to this version of heats (confidence)" in text for text in told(tmp_path))
 
 
 @pytest.mark.parametrize("place", ["rollout-01/outcome.json", "rollout-01/evidence.json", "tournament.json"])
@@ -82,7 +82,10 @@ async def test_records_that_changed_under_a_finished_tournament_are_noticed(pape
     await paper_run(model=CountingModel(asked))
     assert not asked
     for name in ("rollout-02/summary.json", "rollout-00/patch.diff"):
-        assert any(f"heat-0/{name}: is not what the tournament of heat-0 decided on" in text for text in told(tmp_path))
+        assert any(
+            f"heat-0/{name}: was changed or removed after the tournament of heat-0 was decided" in text
+            for text in told(tmp_path)
+        )
 
 
 async def test_a_run_of_a_newer_version_is_refused_in_one_line(paper_run, tmp_path):

@@ -1,4 +1,4 @@
-"""Files of a run: whole or absent, and safe names."""
+"""Files of a run: complete or absent, and safe names."""
 
 import os
 
@@ -40,7 +40,7 @@ def test_a_failed_write_names_the_file_and_not_its_temporary(tmp_path):
 
 
 def test_a_line_that_a_full_disk_cuts_leaves_nothing_for_the_next_one_to_be_glued_to(tmp_path, monkeypatch):
-    """`write` takes what fits and says how much: without a look at that, the record was lost and the log unreadable."""
+    """`write` may be partial: ignoring its result lost the record and made the log unreadable."""
     log = LineLog(tmp_path / "log.jsonl")
     log.append(charge("first"))
     really = os.write

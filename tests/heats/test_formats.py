@@ -1,4 +1,4 @@
-"""Files of other tools: what is read of each shape, which task an attempt is at, and what is left out."""
+"""Other tools' files: what is read from each format, the task of each attempt, and what is left out."""
 
 import json
 import re
@@ -21,7 +21,7 @@ COUNTS = {"SWE-bench predictions": 2, "inspect_ai log, JSON": 2, "Trae Agent sel
 
 
 def has_record(shape):
-    """Whether files of this shape hold steps, and not patches alone."""
+    """Whether files of this format contain steps, and not only patches."""
     return not shape.endswith("predictions") and shape not in ("Trae Agent selector", "patches")
 
 
@@ -74,7 +74,7 @@ def test_one_file_of_a_batch_is_read_like_the_batch(tmp_path):
 
 
 def test_patches_of_several_folders_are_never_taken_for_attempts_at_one_task(tmp_path):
-    """Each folder may be another instance: they played one tournament, and preds.json named an instance 'attempts'."""
+    """Each folder may be another instance: they shared a tournament, and preds.json named an instance 'attempts'."""
     for number in (1, 2):
         write(tmp_path / f"task-{number}" / "model.patch", diff(str(number)))
     attempts = read_attempts([tmp_path]).attempts
@@ -141,7 +141,7 @@ def test_a_patch_that_is_none_is_named_and_its_record_stays(tmp_path):
 
 
 def test_rows_of_a_data_set_are_not_taken_for_attempts(tmp_path):
-    """Their `patch` is the answer."""
+    """Their `patch` is the reference answer."""
     row = {"instance_id": "a", "base_commit": "x", "patch": diff("GOLD"), "problem_statement": "It is old."}
     path = lines(tmp_path / "rows.jsonl", row)
     with pytest.raises(UsageError, match="a row of a data set, not an attempt"):

@@ -1,4 +1,4 @@
-"""What a run that goes on takes over from before, and what it must not."""
+"""What a resumed run takes over from before, and what it must not."""
 
 from doubles import CountingModel
 
@@ -19,7 +19,7 @@ async def test_the_log_of_a_broken_database_is_not_played_into_the_next(paper_ru
 
 
 async def test_what_a_task_has_spent_is_not_told_of_one_whose_id_goes_on(paper_run, tmp_path):
-    """Charges were found by how their scope begins: those of `a/heat-1` counted against the limit of `a`, too."""
+    """Charges were matched by the prefix of their scope: those of `a/heat-1` also counted against the limit of `a`."""
     await paper_run("a", "a/b", model=CountingModel([]))
     charges = RunStore(tmp_path / "run").charges()
     assert {charge.task for charge in charges} == {"a", "a/b"}

@@ -1,4 +1,4 @@
-"""`heats grade`: predictions and runs graded, told and kept; what could not be graded is never left out."""
+"""`heats grade`: predictions and runs are graded, reported and stored; what cannot be graded is never omitted."""
 
 import json
 import sys
@@ -175,7 +175,7 @@ def test_one_unreadable_prediction_is_an_error_in_the_report_and_voids_no_other(
 
 
 class NamingEnv(SumEnv):
-    """Says in its grades which hidden tests there are, as the graders of SWE-bench do."""
+    """Names hidden tests in its grades, as SWE-bench's graders do."""
 
     async def grade(self, task, patch, backend):
         tests = {"tests/test_secret.py::test_a": "failed", "A sentence of a docstring.": "passed"}
@@ -206,7 +206,7 @@ def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, mo
 
 @pytest.mark.parametrize("directory", ["runs/x", "runs/a", "/a/runs/a"])
 def test_rollouts_of_a_run_keep_their_names(directory):
-    """Also in a run directory that is named after its task."""
+    """Even in a run directory that is named after its task."""
     attempt = Attempt(source=f"{directory}/a/heat-0/rollout-03", instance="a", patch=b"x")
     [one], _ = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
     assert (one.name, one.patch) == ("heat-0/rollout-03", Patch(b"x"))

@@ -12,7 +12,7 @@ from heats.serving import guard
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what descends from a process is found in /proc")
 
-# A server with an engine of its own in another session, as stubborn as can be.
+# A server with an engine in a separate session, as stubborn as can be.
 ENGINE = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
 SERVER = f"""
 import os, signal, subprocess, sys, time
@@ -28,7 +28,7 @@ time.sleep(600)
 
 
 def lives(process):
-    """Whether a process is there and no zombie."""
+    """Whether a process exists and is not a zombie."""
     try:
         with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(") ")[2][0] != "Z"
@@ -44,7 +44,7 @@ def gone_within(processes, seconds):
 
 
 class Started:
-    """A guarded server, the end of the pipe that keeps it alive, and the processes it consists of."""
+    """A guarded server, the end of the pipe that keeps it alive, and its processes."""
 
     def __init__(self, *more, grace_s=30):
         theirs, self.lifeline = os.pipe()

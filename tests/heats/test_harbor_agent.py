@@ -1,4 +1,4 @@
-"""heats inside Harbor, with a stub of Harbor's interface: copies of its machine, and the winner's state put back."""
+"""heats inside Harbor, with a stub of Harbor's interface: copies of its machine, and restoring the winner's state."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ PERSONA = {"rules": [{"when": "Do it", "commands": [RIGHT]}], "pick": "first"}
 
 
 class HarborsMachine:
-    """What heats uses of Harbor's `BaseEnvironment`, over a sandbox."""
+    """The part of Harbor's `BaseEnvironment` that heats uses, over a sandbox."""
 
     def __init__(self, sandbox, *, known=True):
         self.sandbox, self.known = sandbox, known

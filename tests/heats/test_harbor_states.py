@@ -1,4 +1,4 @@
-"""Rollouts that hand in the state of their sandbox: when they are graded, and a time-out that holds for everything."""
+"""Rollouts that submit their sandbox's state: when they are graded, and a time-out that covers everything."""
 
 import asyncio
 import sys
@@ -25,7 +25,7 @@ from doubles import CountingModel, PaperEnv
 
 
 class StateEnv(PaperEnv):
-    """Hands in what the sandbox holds; grades it only while it is open."""
+    """Submits the sandbox's contents; grades them only while the sandbox is open."""
 
     def __init__(self, *ids, timeout_s=None, slow_s=0.0):
         super().__init__(*ids)
@@ -36,7 +36,7 @@ class StateEnv(PaperEnv):
     async def prepare(self, task, sandbox):
         if self.slow_s:
             self.waiting.append(sandbox)
-            if len(self.waiting) % 2 == 0:  # every second rollout is slower than the time that there is
+            if len(self.waiting) % 2 == 0:  # every second rollout is slower than the available time
                 sandbox.exec = self._hang
         await super().prepare(task, sandbox)
 
@@ -82,7 +82,7 @@ async def test_within_the_time_out_slow_rollouts_are_stopped_and_the_others_win(
     env = StateEnv("one", timeout_s=6.0, slow_s=1.0)
     started = asyncio.get_running_loop().time()
     (done,) = await paper_run(model=CountingModel([]), env=env, within_timeout=True, iterations=1)
-    assert asyncio.get_running_loop().time() - started < 60  # the slow ones hang for as long
+    assert asyncio.get_running_loop().time() - started < 60  # the slow rollouts hang for this long
     store = RunStore(tmp_path / "run")
     exits = [store.task("one").rollout(rollout).outcome().exit for rollout in done.rollouts]
     assert sorted(exits) == ["submitted", "submitted", "time_limit", "time_limit"]
@@ -91,7 +91,7 @@ async def test_within_the_time_out_slow_rollouts_are_stopped_and_the_others_win(
 
 
 class SlowVotes(CountingModel):
-    """Votes come after the time."""
+    """Votes come after the time limit."""
 
     async def complete(self, messages, **options):
         schema = options.get("response_schema")
@@ -174,5 +174,5 @@ async def test_the_oracle_plays_the_solution_and_asks_no_model():
     assert (trajectory.exit.kind, trajectory.usage.calls) == ("submitted", 0)
     with pytest.raises(SetupFailed, match="none"):
         await OracleAgent(Solvable(TaskError("none"))).run(task, FakeSandbox(), FakeModel(), Ledger("x"), print)
-    with pytest.raises(UsageError, match="no solutions"):
+    with pytest.raises(UsageError, match="no reference solutions"):
         OracleAgent(PaperEnv("one"))

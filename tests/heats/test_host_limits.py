@@ -1,4 +1,4 @@
-"""Limits of this process that a run would die of are found before anything is spent."""
+"""Limits of this process that would kill a run are found before anything is spent."""
 
 import resource
 import subprocess
@@ -13,7 +13,7 @@ CHECK = "from heats.runner.host_limits import check_host_limits; check_host_limi
 
 
 def limited(shell: str, workers: int = 4, more: str = "") -> subprocess.CompletedProcess[str]:
-    """Check in a process that was started under a shell's limits."""
+    """Check in a process started with a shell's limits."""
     command = f"{shell}; exec {sys.executable} -c {CHECK.format(workers=workers, more=more)!r}"
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
 

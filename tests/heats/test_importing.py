@@ -1,4 +1,4 @@
-"""Attempts that other tools left, as they are found in files and folders."""
+"""Attempts of other tools, as found in files and folders."""
 
 import json
 
@@ -8,7 +8,7 @@ DIFF = "diff --git a/note.txt b/note.txt\n--- a/note.txt\n+++ b/note.txt\n@@ -1 
 
 
 def test_line_ends_of_unicode_inside_a_prediction_do_not_end_its_line(tmp_path):
-    """JSON holds U+2028 and U+0085 as they are, and `splitlines` breaks rows there."""
+    """JSON may contain U+2028 and U+0085 unescaped, and `splitlines` breaks rows there."""
     row = {"instance_id": "t", "model_patch": DIFF.format("a\N{LINE SEPARATOR}b\x85c")}
     (tmp_path / "all_preds.jsonl").write_text(json.dumps(row, ensure_ascii=False) + "\n")
     (attempt,) = read_attempts([tmp_path / "all_preds.jsonl"]).attempts

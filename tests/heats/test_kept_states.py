@@ -1,4 +1,4 @@
-"""End states that are kept as images: graded after a kill, graded again, and never told as wrong for lack of them."""
+"""End states kept as images: graded after a kill, graded again, and never failed merely for missing processes."""
 
 import json
 import os
@@ -24,7 +24,7 @@ grep -qs '^tail' /proc/[0-9]*/cmdline && echo 1 >/logs/verifier/reward.txt || ec
 
 
 class Heats:
-    """`heats` in a process of its own over tiny Harbor tasks."""
+    """`heats` in a separate process over tiny Harbor tasks."""
 
     def __init__(self, folder, run_dir):
         self.folder, self.run_dir = folder, run_dir
@@ -44,7 +44,7 @@ class Heats:
 
     def events(self):
         path = self.run_dir / "events.jsonl"
-        whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last one may be half written
+        whole = path.read_text().split("\n")[:-1] if path.exists() else []  # the last line may be incomplete
         return [json.loads(line) for line in whole]
 
     def grades(self, task):
@@ -75,8 +75,8 @@ def test_a_kill_before_the_deferred_grading_loses_no_state_of_files_and_makes_no
     assert [one.outcome for one in heats.grades("files")] == ["pass", "pass"]
     assert {one.reason for one in heats.grades("files")} == {"from the kept files: reward 1"}
     assert [one.outcome for one in heats.grades("service")] == ["invalid", "invalid"]
-    assert "without the processes" in heats.grades("service")[0].reason
-    assert len(kept_images(heats.run_dir)) == 2  # those of the service: there is nothing else to grade them by
+    assert "without its running processes" in heats.grades("service")[0].reason
+    assert len(kept_images(heats.run_dir)) == 2  # the service's: there is nothing else to grade
     assert json.loads(told)["counts"] == {"not verified": 2}
     subprocess.run(["docker", "rmi", "-f", *kept_images(heats.run_dir)], check=True, capture_output=True)
 

@@ -1,4 +1,4 @@
-"""One task that cannot be used does not void the others: it is left out, named, and seen in the exit code."""
+"""One unusable task does not void the others: it is left out, named, and reflected in the exit code."""
 
 import json
 import sys
@@ -28,7 +28,7 @@ class Env(DemoEnv):
 
 
 class Half(DemoEnv):
-    """A data set of three of which one can be used."""
+    """A data set of three tasks, one of which is usable."""
 
     def __init__(self):
         super().__init__(only=("csv", "money"))

@@ -1,4 +1,4 @@
-"""Evidence in words: what a test command shows of a patch, and what it does not."""
+"""Evidence in words: what a test command shows about a patch, and what it does not."""
 
 from envs.base import Evidence, TestReport
 from envs.tampering import Sign

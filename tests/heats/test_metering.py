@@ -1,4 +1,4 @@
-"""What model servers count during a run: read before and after, stored as events, told in the report."""
+"""Model servers' counters over a run: read before and after, stored as events, shown in the report."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from heats.store.events import EventLog, read_events
 
 
 class CountingModel:
-    """A model whose server counts; `pages` are what it says one after the other."""
+    """A model whose server has counters; `pages` are their successive values."""
 
     def __init__(self, name, place, *pages):
         self.name, self.place, self.pages = name, place, list(pages)

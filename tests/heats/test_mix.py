@@ -1,4 +1,4 @@
-"""Models and temperatures over the rollouts of a heat: shares as configured, the same every time, and recorded."""
+"""Models and temperatures across a heat's rollouts: shares as configured, reproducible, and recorded."""
 
 from collections import Counter
 
@@ -46,7 +46,7 @@ def test_without_a_mix_every_rollout_is_played_with_the_model_as_configured():
 
 def test_the_first_of_a_mix_stands_in_for_a_main_model_that_is_not_given():
     assert main_model(load_config((), {"models": TWO["models"]})).name == "a"
-    with pytest.raises(UsageError, match="which model"):
+    with pytest.raises(UsageError, match="no model given"):
         main_model(load_config(()))
 
 

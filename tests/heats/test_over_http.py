@@ -32,7 +32,7 @@ def test_the_whole_method_over_http(tmp_path, sandbox):
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.timeout(600)
 def test_ten_kills_change_nothing_and_repeat_nothing(tmp_path, sandbox):
-    """Replies that were on their way to a killed process are lost, and only those are asked for again."""
+    """Replies on their way to a killed process are lost; only those are requested again."""
     seed = random.randrange(10**6)
     print("seed", seed)
     draw = random.Random(seed)
@@ -53,8 +53,8 @@ def test_ten_kills_change_nothing_and_repeat_nothing(tmp_path, sandbox):
     in_flight = asked_cut["requests"] - asked_uncut["requests"]
     print(f"{kills} kills; {asked_uncut['requests']} requests uncut, {in_flight} more with kills, ", end="")
     print(f"{asked_cut.get('repeated', 0)} replies repeated")
-    # A kill between a reply's arrival and its record, some milliseconds, loses it. Rollouts that started over would ask
-    # for several replies each again, and did so (21 in 10 kills) before ended ones could be resumed.
+    # A kill within the few milliseconds between a reply's arrival and its record loses the reply. Rollouts that started
+    # over would request several replies each, and did (21 in 10 kills) before finished rollouts could be resumed.
     assert asked_cut.get("repeated", 0) <= kills
     if sandbox == "docker":
         assert containers(solve.run_dir) == set()

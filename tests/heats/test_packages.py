@@ -1,4 +1,4 @@
-"""Another distribution that ships one of heats' names: told in one line at the start, with the way out."""
+"""Another distribution that ships one of heats' names is reported in one line at start-up, with the remedy."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def start(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_folder_in_front_of_a_package_is_named(tmp_path):
-    """It ended in a traceback about a module that agents/ does not have."""
+    """It ended in a traceback about a module that is not in agents/."""
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "__init__.py").write_text("")
     done = start(tmp_path)
@@ -34,7 +34,7 @@ def test_a_folder_in_front_of_a_package_is_named(tmp_path):
 
 
 def installed(site: Path) -> None:
-    """heats as a wheel leaves it in a site directory."""
+    """heats as installed from a wheel in a site directory."""
     for name in ("heats", *PACKAGES):
         shutil.copytree(ROOT / name, site / name, ignore=shutil.ignore_patterns("__pycache__", "tasks"))
     (site / "openai_agents-1.dist-info").mkdir()

@@ -1,10 +1,12 @@
-"""The pipeline on paper: what is stored, what is resumed, what a limit or a failure does."""
+"""The simulated pipeline: what is stored, what is resumed, and what a limit or a failure does."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from doubles import CountingModel, Killed, PaperBackend
 
+from heats.runner.pipeline import drawn
 from heats.store.events import read_events
 from heats.store.store import RunStore
 
@@ -63,8 +65,8 @@ async def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(pape
     results = await paper_run(model=CountingModel(asked))
     ours = {(one.status, one.selected, one.patch_sha256) for one in results}
     assert ours == {(one.status, one.selected, one.patch_sha256) for one in untouched}
-    # Nothing that was kept is asked for again: only what was on its way to the disk when it was stopped, at most one
-    # reply of each rollout or match at work.
+    # Nothing stored is requested again: only what was on its way to disk when it was stopped, at most one reply for
+    # each running rollout or match.
     again = Counter(asked)
     assert max(again.values()) <= 2
     assert sum(times - 1 for times in again.values()) <= 4
@@ -145,3 +147,8 @@ async def test_the_first_that_finishes_ends_the_others(paper_run, tmp_path):
     calls = len(asked)
     assert await paper_run(model=CountingModel(asked), **wanted) == [result]
     assert len(asked) == calls
+
+
+def test_the_drawing_in_the_docs_is_the_graph_that_runs() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-it-works.md"
+    assert f"```mermaid\n{drawn()}```" in page.read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from envs.base import Evidence, Patch
 from heats.cli import main
 from heats.planning.calibrate import fit_concentration, measure
 from heats.planning.forecast_plot import frontier
-from heats.planning.plan import Budget, Cost, Prices, best, outlooks, settings
+from heats.planning.plan import Cost, Prices, TaskLimits, best, outlooks, settings
 from heats.planning.simulate import Method, World
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.store import RunStore
@@ -35,7 +35,7 @@ def plan(monkeypatch, capsys):
 
 @pytest.fixture
 def run(tmp_path):
-    """A run of 12 tasks with 4 rollouts each, of which as many as the task's number modulo 5 are verified."""
+    """A run of 12 tasks with 4 rollouts each; the task's number modulo 5 tells how many are verified."""
     store = RunStore.open(tmp_path / "run", Manifest(run_id="r", command="x", identity={}))
     patch, log = Patch(b"diff --git a/f b/f\n"), store.ledger_log()
     for number in range(12):
@@ -72,7 +72,7 @@ def test_settings_that_make_no_sense_or_say_the_same_are_left_out():
 
 def test_costs_are_those_of_the_parts():
     method = Method(rollouts=4, select_k=2, votes=2, fresh_share=0.25, keep=False)
-    (one,) = outlooks([method], WORLD, PRICES, Budget(usd=0.5), tasks=5)
+    (one,) = outlooks([method], WORLD, PRICES, TaskLimits(usd=0.5), tasks=5)
     steps = 4 * (10 + 0.25 * 10 + 0.75 * 4)
     assert one.calls == pytest.approx(steps + 8 + one.forecast.votes)
     assert one.forecast.votes == 2 * (2 + 3)
@@ -83,11 +83,11 @@ def test_costs_are_those_of_the_parts():
 
 def test_the_best_is_within_the_limit_and_no_dearer_than_its_equals():
     methods = settings(Method(early_stop=True), [1, 2, 4, 8], [1], [2], [4], [1])
-    free = list(outlooks(methods, WORLD, PRICES, Budget(), tasks=200))
-    poor = list(outlooks(methods, WORLD, PRICES, Budget(calls=50), tasks=200))
+    free = list(outlooks(methods, WORLD, PRICES, TaskLimits(), tasks=200))
+    poor = list(outlooks(methods, WORLD, PRICES, TaskLimits(calls=50), tasks=200))
     assert best(free, 200).method.rollouts > 2
     assert best(poor, 200).calls <= 50
-    assert best(list(outlooks(methods, WORLD, PRICES, Budget(calls=1), tasks=5)), 5) is None
+    assert best(list(outlooks(methods, WORLD, PRICES, TaskLimits(calls=1), tasks=5)), 5) is None
 
 
 def test_the_table_marks_the_best_and_names_what_was_assumed(plan):
@@ -182,7 +182,7 @@ def test_the_plot_shows_every_setting_the_frontier_the_limit_and_the_best(plan, 
 
 def test_no_setting_on_the_frontier_is_beaten_by_a_cheaper_one():
     methods = settings(Method(early_stop=True), [2, 4, 8], [2], [2], [2, 8], [1, 2])
-    found = list(outlooks(methods, WORLD, PRICES, Budget(), tasks=60))
+    found = list(outlooks(methods, WORLD, PRICES, TaskLimits(), tasks=60))
     line = frontier(found, "usd")
     for one in found:
         assert one in line or any(o.usd <= one.usd and o.forecast.final >= one.forecast.final for o in line)

@@ -1,4 +1,4 @@
-"""What real runs got wrong about byes and votes, played again on paper; each test is named by what it forbids."""
+"""Mistakes of real runs with byes and votes, replayed in simulation; each test's name says what it forbids."""
 
 import json
 
@@ -23,7 +23,7 @@ WORTH = ("+right", "+odd", "+wrong")
 
 
 class Judging(CountingModel):
-    """Rollouts write what `lines` say, in turn of their seeds; votes name the patch that `WORTH` lists first."""
+    """Rollouts write what `lines` say, in the order of their seeds; votes name the patch that is first in `WORTH`."""
 
     def __init__(self, *lines, votes=None):
         super().__init__([])
@@ -54,7 +54,7 @@ def settings(**more):
 
 
 async def kept(paper_run, tmp_path, model, **more):
-    """Play one heat of which K are kept, and one that is not looked at; returns the first one's task and bracket."""
+    """Play one heat that keeps K, and another that is ignored; returns the first one's task and bracket."""
     await paper_run(model=model, **settings(iterations=2, **more))
     task = RunStore(tmp_path / "run").task("one")
     return task, task.bracket(0)
@@ -71,7 +71,7 @@ def test_the_papers_setting_stays_the_papers():
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_wrong_attempt_is_not_kept_unseen_by_a_bye(paper_run, tmp_path, seed):
-    """N=3, G=2, K=2: it was kept unseen, and became "Attempt 1" of the next heat. Rollouts differ by their seeds."""
+    """N=3, G=2, K=2: a candidate was kept unseen and became "Attempt 1" of the next heat. Rollouts differ by seed."""
     model = Judging("right", "odd", "wrong")
     task, bracket = await kept(paper_run, tmp_path, model, rollouts=3, select_k=2, seed=seed)
     lines = {one: line_of(task, one) for one in task.rollouts(0)}
@@ -106,7 +106,7 @@ async def test_eight_votes_do_not_stop_at_four_of_one_order(paper_run, tmp_path)
 
 
 class CommentingEnv(PaperEnv):
-    """Every attempt makes the same fix; each with comments, tests and news of its own."""
+    """Every attempt makes the same fix, each with its own comments, tests and changelog."""
 
     async def collect(self, task, sandbox):
         said = sandbox.content
@@ -118,7 +118,7 @@ class CommentingEnv(PaperEnv):
 
 
 async def test_equal_fixes_do_not_play_each_other(paper_run, tmp_path):
-    """14 of 18 votes of one run went into matches between patches that differ in comments and tests."""
+    """14 of 18 votes of one run went into matches between patches that differ only in comments and tests."""
     model = Judging("right", "odd", "wrong")
     task, bracket = await kept(paper_run, tmp_path, model, env=CommentingEnv("one"), rollouts=4, select_k=2, seed=3)
     assert model.orders == [] and len(bracket.merged) == 1
@@ -129,7 +129,7 @@ async def test_equal_fixes_do_not_play_each_other(paper_run, tmp_path):
 
 
 async def test_votes_that_the_server_rejects_do_not_vanish(paper_run, tmp_path):
-    """24 of 24 votes were rejected, the choice was a lot, and nobody said a word."""
+    """24 of 24 votes were rejected, the choice was random, and nothing was reported."""
     words = "the model server answered 400: grammar too complex"
     model = Judging("right", "odd", "wrong", votes=lambda *_: RequestRejected(words))
     with pytest.raises(ExceptionGroup) as stopped:
@@ -151,7 +151,7 @@ async def test_a_heat_without_a_patch_neither_votes_nor_selects(paper_run, tmp_p
     warnings = [
         event.data["text"] for event in read_events(tmp_path / "run" / "events.jsonl") if event.kind == "warning"
     ]
-    assert warnings[0] == "heat 0: none of its 3 rollouts gave a patch, so nothing is kept"
+    assert warnings[0] == "heat 0: none of its 3 rollouts produced a patch, so nothing is kept"
 
 
 async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
@@ -160,19 +160,19 @@ async def test_an_attempt_without_a_patch_fills_no_place(paper_run, tmp_path):
     assert there and set(bracket.selected) == there and set(bracket.ineligible) == set(task.rollouts(0)) - there
 
 
-async def test_a_lot_does_not_pass_for_a_judgement(paper_run, tmp_path):
+async def test_a_random_choice_does_not_pass_for_a_judgement(paper_run, tmp_path):
     model = Judging("right", "odd", "wrong", votes=lambda *_: "I think that")
     (result,) = await paper_run(model=model, **settings(rollouts=4, seed=3))
     run = RunStore(tmp_path / "run")
-    assert result.by_lot and "a lot chose it" in result.detail
+    assert result.by_chance and "chosen at random" in result.detail
     assert "no vote on it against" in account(run, "one")
     said = list(lines_of(run))
-    assert any("could be read" in line and "a lot lets" in line for line in said)
+    assert any("could be read" in line and "advances at random" in line for line in said)
     assert any(line.startswith("one  warning: heat 0: no vote on") for line in said)
 
 
 def lines_of(run):
-    """What a person sees of a run in lines."""
+    """What a user sees of a run, as lines."""
     view = RunView()
     for event in read_events(run.events_path):
         view.apply(event)
@@ -205,7 +205,7 @@ async def test_progress_and_bracket_do_not_tell_two_stories(paper_run, tmp_path)
 
 
 def test_a_match_that_no_longer_counts_is_taken_back(tmp_path):
-    """As where a rollout that ends late makes the same change as one that has played."""
+    """Such as when a late rollout makes the same change as one that has already played."""
     from tournament.base import Match, Vote
 
     a, b, c = (f"heat-0/rollout-0{number}" for number in range(3))
@@ -226,8 +226,8 @@ def test_a_match_that_no_longer_counts_is_taken_back(tmp_path):
         said.append(plain_line(event, view))
     assert [line for line in said if line] == [
         "one  heat 0, match r0-m0: 0/00 beats 0/01 1:0 (votes)",
-        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts, "
-        "a rollout that ended later makes the same change as one of them",
+        "one  heat 0, match r0-m0: 0/00 against 0/01 no longer counts: "
+        "a later rollout makes the same change as one of them",
         "one  heat 0, match r0-m0: 0/02 beats 0/01 1:0 (votes)",
     ]
     (match,) = view.running["one"].matches.values()

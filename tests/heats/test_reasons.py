@@ -1,4 +1,4 @@
-"""Why nothing came out: each kind of end has a sentence of its own and a hint, in the result that a person reads."""
+"""Why there is no result: each kind of ending has its own sentence and hint, in the result that users read."""
 
 import json
 
@@ -17,7 +17,7 @@ SUMMARY = json.dumps({"problem": "p", "progress": "", "end_state": "", **{name: 
 
 
 class Plays(FakeModel):
-    """Plays turns by their number in the conversation; everything that asks for a schema gets a summary."""
+    """Plays turns by their number in the conversation; requests with a schema get a summary."""
 
     def __init__(self, *turns):
         super().__init__(name="fake:plays")
@@ -60,23 +60,23 @@ async def test_work_that_was_done_before_the_server_failed_is_still_a_candidate(
 
 
 async def test_where_no_reply_held_a_call_no_other_heat_starts_and_the_remedy_is_named(paper_run, tmp_path):
-    """8 of 8 such rollouts once ended without a hint, and the second heat started all the same."""
+    """8 of 8 such rollouts once ended without a hint, and the second heat started anyway."""
     model = Plays(text("I would rather talk."))
     (result,) = await paper_run(model=model)
     assert (result.status, result.heats) == ("no_patch", 1)
-    assert "4 of 4 ended without a usable call" in result.detail
+    assert "4 of 4 ended without a usable tool call" in result.detail
     for hint in ("text_protocol", "tool parser", "heats doctor", "another model"):
         assert hint in result.detail
-    assert "summary" not in model.kinds  # nobody is asked to describe what was not done
+    assert "summary" not in model.kinds  # nothing was done, so no summary is requested
 
 
 async def test_nothing_changed_a_refused_patch_and_the_step_limit_have_different_sentences(paper_run, tmp_path):
     (idle,) = await paper_run(model=Plays(bash("look"), submit()), directory=tmp_path / "a")
     (refused,) = await paper_run(model=Plays(bash("patch x"), submit()), env=Refusing("one"), directory=tmp_path / "b")
     (long,) = await paper_run(model=Plays(bash("look")), directory=tmp_path / "c", **{"agent.step_limit": 2})
-    assert "8 of 8 handed in with nothing changed: say in the issue" in idle.detail
-    assert "8 of 8 made a patch that was refused (../evil: leaves the tree)" in refused.detail
-    assert "8 of 8 reached the step limit with nothing changed (2 steps): raise agent.step_limit" in long.detail
+    assert "8 of 8 submitted without a change: describe in the issue" in idle.detail
+    assert "8 of 8 produced a patch that was refused (../evil: leaves the tree)" in refused.detail
+    assert "8 of 8 reached the step limit without a change (2 steps): raise agent.step_limit" in long.detail
     assert {one.status for one in (idle, refused, long)} == {"no_patch"}
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)]
 
-# Secrets begin with CANARY; the pattern does not find itself. What finds any says so and shows where.
+# Secrets begin with CANARY, and the pattern does not match itself. A match is reported with its location.
 FILES = "find / -xdev -type f -size -256k ! -path '/usr/*' ! -path '/proc/*' ! -path '/sys/*' -exec cat {} +"
 SOURCES = f"env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; {FILES}; ls -laR /tmp /run /root /home"
 LOOK = f"echo lines=$(({SOURCES}) 2>/dev/null | tr '\\0' '\\n' | grep -ac .)"
@@ -28,7 +28,7 @@ FIND = f"echo found=$(({SOURCES}) 2>/dev/null | tr '\\0' '\\n' | grep -ac 'CANAR
 
 
 class Canaries:
-    """Secrets in the places where people keep them."""
+    """Secrets in the places where people store them."""
 
     def __init__(self, home: Path, repository: Path) -> None:
         self.values: list[str] = []
@@ -54,7 +54,7 @@ class Canaries:
         return self.values[-1]
 
     def found_in(self, data: bytes) -> list[str]:
-        """The secrets that some bytes hold, as they are or in disguise."""
+        """The secrets found in some bytes, plain or in disguise."""
         return [value for value in self.values if any(shape in data for shape in shapes(value))]
 
 
@@ -68,7 +68,7 @@ def shapes(value: str) -> list[bytes]:
 @pytest.mark.timeout(300)
 async def test_planted_secrets_are_found_nowhere(tmp_path: Path, sandbox: str) -> None:
     canaries = Canaries(tmp_path / "home", make_repository(tmp_path / "repo"))
-    # An agent that looks for them everywhere, and repairs the program all the same.
+    # An agent that looks for them everywhere, and fixes the program as well.
     script = Script(rules=(Rule(when="add\\(\\) subtracts", commands=(LOOK, FIND, "env", RIGHT)),))
     sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", canaries.argument])
     try:

@@ -1,4 +1,4 @@
-"""`heats select`: attempts of every kind in, a ranking, a bracket and the winner's patch out."""
+"""`heats select`: from attempts of every kind to a ranking, a bracket and the winner's patch."""
 
 import json
 import subprocess
@@ -292,7 +292,7 @@ def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
         (lambda path: preds(path / "preds.json", t="fixed"), ["preds.json"], "--issue is needed"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isue.md"], "--issue isue.md: no such file"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isues.jsonl"], "isues.jsonl: no such file"),
-        (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--repo", "."], "--test"),
+        (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--test", "pytest"], "--repo"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--view", "trajectory"], "no trajectory"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "--selector", "lottery"], "rtv"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "x", "-c", "iterations=2"], "no further heat"),
@@ -353,13 +353,13 @@ def test_a_patch_is_read_however_its_file_was_written_and_what_was_mended_is_sai
     }
 
 
-def test_a_choice_by_lot_has_an_exit_code_of_its_own(select, tmp_path):
-    """No vote could be read, and the command ended with 0 and a winner, without a word."""
+def test_a_choice_by_chance_has_an_exit_code_of_its_own(select, tmp_path):
+    """No vote could be read, yet the command silently ended with 0 and a winner."""
     script = tmp_path / "deaf.json"
     script.write_text(json.dumps({"replies": {"vote": {"verdict": "the first"}}}))
     code, out, _ = select(patches(tmp_path / "fixes", "one", "two"), "--issue", ISSUE, "--json", model=f"fake:{script}")
     told = chosen(out)
-    assert code == 8 and told["by_lot"] is True and "no vote on it could be read" in told["detail"]
+    assert code == 8 and told["by_chance"] is True and "no vote on it could be read" in told["detail"]
     assert told["judge"]["unheard"] == 1
     code, out, err = select(
         patches(tmp_path / "fixes", "one", "two"),
@@ -370,7 +370,7 @@ def test_a_choice_by_lot_has_an_exit_code_of_its_own(select, tmp_path):
         model=f"fake:{script}",
         out="again",
     )
-    assert code == 8 and "a lot lets" in err and "judge: no vote could be read in 1 match" in out
+    assert code == 8 and "advances at random" in err and "judge: no vote could be read in 1 match" in out
 
 
 def test_evidence_that_decides_needs_no_judge(select, tmp_path, repo):
@@ -383,7 +383,7 @@ def test_evidence_that_decides_needs_no_judge(select, tmp_path, repo):
     fixes = patches(tmp_path / "fixes", "fixed", "wrong")
     tests = ("--repo", repo, "--test", "grep -rq fixed --include=*.txt .", "--sandbox", "local", "--unsafe")
     code, out, _ = select(fixes, "--issue", ISSUE, "--json", *tests, model=f"fake:{script}")
-    assert (code, chosen(out)["status"], chosen(out)["by_lot"]) == (7, "passes", False), out
+    assert (code, chosen(out)["status"], chosen(out)["by_chance"]) == (7, "passes", False), out
 
 
 def test_one_vote_becomes_one_in_each_order_and_is_told(select, tmp_path):
@@ -391,7 +391,7 @@ def test_one_vote_becomes_one_in_each_order_and_is_told(select, tmp_path):
     code, _, err = select(fixes, "--issue", ISSUE, "--votes", 1, "--progress", "plain")
     (match,) = RunStore(tmp_path / "out").task("attempts").bracket(0).matches
     assert code == 0 and {vote.order[0] for vote in match.votes} == set(match.contestants)
-    assert "tournament.votes is raised from 1 to 2, to show all 2 orders equally often" in err
+    assert "tournament.votes is raised from 1 to 2 to show all 2 orders equally often" in err
 
 
 def test_an_attempt_without_a_patch_is_not_selected_where_others_have_one(select, tmp_path):

@@ -1,4 +1,4 @@
-"""`heats select` over what mini-swe-agent itself wrote."""
+"""`heats select` over files written by mini-swe-agent itself."""
 
 import json
 import os
@@ -29,7 +29,7 @@ SCRIPT = {
 
 
 def attempt(mini, directory, base_url, seed):
-    """One run of mini with its local environment, in a repository of its own."""
+    """One run of mini with its local environment, in a separate repository."""
     repository = make_repository(directory / f"work{seed}" / "repo")
     output = directory / "attempts" / f"{seed}.traj.json"
     settings = [f"model.model_kwargs.api_base={base_url}", f"model.model_kwargs.seed={seed}"]

@@ -1,4 +1,4 @@
-"""`heats serve`: the command line for a model, and vLLM as a child that is waited for, told about and ended."""
+"""`heats serve`: the command line for a model, and vLLM as a child process: waiting, reporting, stopping."""
 
 import json
 import os
@@ -165,7 +165,7 @@ def test_a_vllm_that_fails_is_one_line_and_its_own_words(tmp_path):
     serve = Serve(tmp_path, "--", "--fail")
     out, err = serve.process.communicate(timeout=100)
     assert (serve.process.returncode, out) == (3, "")
-    assert "out of memory" in err and "heats: vllm ended with code 1; it says why above" in err
+    assert "out of memory" in err and "heats: vllm exited with code 1; see its output above" in err
     assert "Traceback" not in err
 
 
@@ -181,7 +181,7 @@ def test_a_vllm_that_fails_is_one_line_and_its_own_words(tmp_path):
     ],
 )
 def test_a_parser_is_chosen_only_for_a_template_that_knows_tools(tmp_path, template, tools):
-    """A server with a parser took tools that its model never saw: 37 prompt tokens with and without them."""
+    """A server with a parser accepted tools that its model never saw: 37 prompt tokens with and without them."""
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
     wanted = Wanted(model=str(tmp_path))
@@ -201,7 +201,7 @@ def test_a_template_of_ones_own_or_one_that_is_not_there_leaves_the_familys_pars
 
 
 def test_on_a_cpu_the_flags_fit_the_memory_that_is_free(tmp_path, monkeypatch):
-    """vLLM reserves 0.92 of all memory by itself, and died after a minute where something else ran."""
+    """vLLM reserves 0.92 of all memory by default, and died after a minute if something else was running."""
     shapes = {"num_attention_heads": 9, "num_key_value_heads": 3, "hidden_size": 576, "num_hidden_layers": 30}
     (tmp_path / "config.json").write_text(json.dumps({**shapes, "max_position_embeddings": 8192}))
     monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
@@ -228,7 +228,7 @@ def test_on_a_cpu_the_flags_fit_the_memory_that_is_free(tmp_path, monkeypatch):
             "ValueError: Available memory on node 0 (3/15 GiB) is less",
         ),
         (["vllm serve: error: unrecognized arguments: --nonsense"], 2, "error: unrecognized arguments: --nonsense"),
-        (["loading"], 137, "it was killed, most likely for lack of memory"),
+        (["loading"], 137, "it was killed, most likely because memory ran out"),
         (["loading"], 1, ""),
     ],
 )

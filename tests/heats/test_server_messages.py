@@ -1,4 +1,4 @@
-"""What a server or a daemon says is shown without anything that acts on a terminal."""
+"""Messages of servers and daemons are shown without anything that acts on a terminal."""
 
 import json
 import logging

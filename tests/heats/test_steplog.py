@@ -1,4 +1,4 @@
-"""A trajectory that grows on disk: readable at every moment, and nothing but lines appended."""
+"""A growing trajectory on disk: readable at every moment, and append-only."""
 
 import os
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_torn_line_is_left_out(tmp_path: Path, cut: int) -> None:
 
 
 def test_a_step_that_a_full_disk_cuts_does_not_cost_the_whole_trajectory(tmp_path: Path, monkeypatch) -> None:
-    """The next step was glued to what was left of it, and then nothing of the file could be read."""
+    """The next step was appended to the remaining fragment, and the whole file became unreadable."""
     log, so_far = StepLog(tmp_path / "log"), growing(2)
     log.save(so_far)
     really = os.write

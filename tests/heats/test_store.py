@@ -1,4 +1,4 @@
-"""The run store: who may work in a directory, and when a rollout counts as finished."""
+"""The run store: who may use a directory, and when a rollout counts as finished."""
 
 import json
 import subprocess
@@ -9,9 +9,9 @@ import pytest
 from envs.base import Patch
 from heats.errors import RunInUse, UsageError
 from heats.store.events import EventLog
-from heats.store.records import Manifest, Outcome
+from heats.store.records import Manifest, Outcome, TaskResult
 from heats.store.store import RunStore, TaskStore
-from tournament.base import Vote
+from tournament.base import Bracket, Vote
 
 
 def manifest(**identity):
@@ -114,3 +114,10 @@ def _report():
     from envs.base import TestReport
 
     return TestReport(command="pytest", status="failed", exit_code=1)
+
+
+def test_a_random_choice_is_still_read_from_records_that_call_it_by_lot():
+    result = TaskResult.model_validate({"task": "one", "status": "unverified", "by_lot": True})
+    bracket = {"selector": "rtv", "seed": 0, "group_size": 2, "votes_per_match": 2, "by_lot": ["a"]}
+    assert result.by_chance and TaskResult.model_validate_json(result.model_dump_json()) == result
+    assert Bracket.model_validate(bracket).by_chance == ("a",)

@@ -1,4 +1,4 @@
-"""Summaries are made for those who read them: a judge, or the next heat."""
+"""Summaries are made only for readers: a judge, or the next heat."""
 
 import pytest
 from doubles import CountingModel
@@ -8,7 +8,7 @@ from heats.store.store import RunStore
 
 
 class Playing(CountingModel):
-    """Plays rollouts of a script of its own, in the order they are asked for."""
+    """Plays each rollout by its own script, in the order of requests."""
 
     def __init__(self, asked, *variants):
         super().__init__(asked)
@@ -45,7 +45,7 @@ async def test_copies_of_one_change_are_compared_with_nobody_and_read_by_nobody(
 async def test_the_next_heat_reads_what_was_kept(paper_run, tmp_path):
     asked = []
     await paper_run(model=Playing(asked, ["patch right"]), **{"refine.keep_candidates": False})
-    assert len(summaries(asked)) == 1  # four copies of one change are one record
+    assert len(summaries(asked)) == 1  # four copies of one change give one record
     task = RunStore(tmp_path / "run").task("one")
     told = task.rollout("heat-1/rollout-00").trajectory().steps[1].content
     assert "4 attempts made this same change independently." in told
@@ -81,7 +81,7 @@ async def test_who_took_over_a_change_is_no_further_voice_for_it(paper_run, tmp_
     task = RunStore(tmp_path / "run").task("one")
     told = task.rollout("heat-2/rollout-00").trajectory().steps[1].content
     assert "attempts made this same change independently" not in told
-    assert len(summaries(asked)) == 1  # what was taken over as it is keeps its account
+    assert len(summaries(asked)) == 1  # an attempt adopted unchanged keeps its summary
 
 
 async def test_an_attempt_that_did_nothing_costs_no_summary_and_teaches_nobody(paper_run, tmp_path):

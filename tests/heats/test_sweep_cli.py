@@ -1,4 +1,4 @@
-"""`heats sweep` as a user types it: wrong input, what a run leaves, and a command of one's own as the agent."""
+"""`heats sweep` as users type it: wrong input, what a run leaves, and a custom command as the agent."""
 
 import json
 import re
@@ -32,14 +32,14 @@ def heats(monkeypatch, capsys, tmp_path):
     ("arguments", "said"),
     [
         (("nowhere.jsonl", "--model", "builtin:repair"), "nowhere.jsonl: no such file"),
-        (("demo", "--filter", "no-such-task"), "no task is left of the 19"),
-        (("demo", "--executor", "cloud"), "--executor cloud: there are local, ray"),
+        (("demo", "--filter", "no-such-task"), "none of the 19 tasks"),
+        (("demo", "--executor", "cloud"), "--executor cloud: unknown; choose one of local, ray"),
         (("demo", "-O", "nothing"), "expected key=value"),
-        (("demo", "--agent", "command:"), "which command?"),
+        (("demo", "--agent", "command:"), "needs a command"),
         (("no.such.module:Env", "--model", "builtin:repair"), "env 'no.such.module:Env' cannot be loaded"),
-        (("demo", "-O", "image_template=x"), "do not fit the env demo"),
-        (("demo", "--within-timeout"), "none of the tasks has a time-out"),
-        (("demo", "--keep-state"), "none of the tasks hands in a state"),
+        (("demo", "-O", "image_template=x"), "invalid options for the env demo"),
+        (("demo", "--within-timeout"), "no task has an agent timeout"),
+        (("demo", "--keep-state"), "no task is graded by its end state"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):
@@ -53,11 +53,11 @@ def test_wrong_input_is_one_line_and_exit_2(heats, arguments, said):
         (("demo", "-c", "select_k=9", "-c", "rollouts=2"), "select_k (9) is larger than rollouts (2)"),
         (("demo", "-c", "agent.templates.task='{{ nope }}'"), "unknown variables ['nope']"),
         (("demo", "-c", "propose.author=me"), "write it as `Name <email>`"),
-        (("ROWS", "-O", "network=all"), "the options do not fit the env swebench: network: Input should be"),
+        (("ROWS", "-O", "network=all"), "invalid options for the env swebench: network: Input should be"),
     ],
 )
 def test_no_message_shows_how_a_fault_was_found(heats, tmp_path, arguments, said):
-    """Messages of validators came with "Value error," in front, or with a page of the library's own."""
+    """Messages of validators were preceded by "Value error,", or ended with a URL of the library."""
     (tmp_path / "rows.jsonl").write_text("{}\n")
     given = [str(tmp_path / "rows.jsonl") if one == "ROWS" else one for one in arguments]
     code, _, err = heats(*given, "--model", "builtin:repair")
@@ -93,7 +93,7 @@ def test_a_command_that_is_not_in_the_image_is_told_and_no_wrong_answer(heats, t
 
 
 def test_rays_environment_holds_all_that_heats_needs():
-    """Its pins are written down apart from uv.lock, so a new dependency has to be added there too."""
+    """Its pins are separate from uv.lock, so a new dependency has to be added there as well."""
     root = Path(__file__).resolve().parent.parent.parent
     wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
     pinned = (root / "tests" / "tools" / "ray.txt").read_text().lower()

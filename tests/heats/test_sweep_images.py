@@ -1,4 +1,4 @@
-"""Images of a sweep: pulled before, removed after, and only those that the run brought."""
+"""Images of a sweep: pulled before, removed after, and only those that the run pulled."""
 
 import pytest
 
@@ -18,7 +18,7 @@ class Docker:
 
 
 class PaperImages:
-    """Images as a set; pulling fails as often as is said."""
+    """A set of images; the given number of pulls fails."""
 
     def __init__(self, *held, fails=None):
         self.held, self.fails, self.pulled = set(held), dict(fails or {}), []
@@ -40,7 +40,7 @@ class PaperImages:
 
 @pytest.fixture
 def keep(tmp_path, monkeypatch):
-    """Make a keeper over paper images; returns it, the images and what it said."""
+    """Make a keeper over simulated images; returns it, the images and its messages."""
 
     def make(paper, unfinished=("0", "1", "2", "3"), **flags):
         class Known:

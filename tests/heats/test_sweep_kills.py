@@ -1,7 +1,7 @@
-"""`heats sweep` killed at random times and started again: nothing lost, nothing repeated, nothing left over.
+"""`heats sweep` killed at random times and restarted: nothing lost, nothing repeated, nothing left over.
 
-A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the whole of it, some minutes;
-HEATS_KILL_MODEL=builtin:repair takes the built-in model in place of the scripted one.
+A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes;
+HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one.
 """
 
 import json
@@ -30,7 +30,7 @@ SCRIPT = {"rules": [{"variants": [["ls", "echo one > note.txt"], ["echo two > no
 
 
 class Sweep:
-    """One `heats sweep` command line over built-in tasks, started as often as wanted."""
+    """One `heats sweep` command line over built-in tasks, which can be started repeatedly."""
 
     def __init__(self, directory, base_url, sandbox, seed):
         self.run_dir = directory / f"run-{secrets.token_hex(4)}"
@@ -49,7 +49,7 @@ class Sweep:
         return subprocess.Popen(self.command, stdout=quiet, stderr=quiet, env=self.environment)
 
     def kill_after(self, events, pause_s):
-        """Start, wait for so many further events and then a moment, and kill; whether there was something to kill."""
+        """Start, wait for further events and then a moment, and kill; returns whether it was still running."""
         process, before = self.start(), self.events_bytes().count(b"\n")
         while process.poll() is None and self.events_bytes().count(b"\n") < before + events:
             time.sleep(0.02)
@@ -71,7 +71,7 @@ class Sweep:
         return {path.relative_to(self.run_dir).as_posix(): path.read_bytes() for path in files}
 
     def finished(self):
-        """How often each rollout came to its end."""
+        """How often each rollout finished."""
         events = [json.loads(line) for line in self.events_bytes().splitlines()]
         return Counter((one["task"], one["rollout"]) for one in events if one["kind"] == "rollout_finished")
 
@@ -105,5 +105,5 @@ def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox):
         more = cut.calls() - uncut.calls()
         print(f"seed {number}: {killed} of {kills} kills hit; {len(cut.finished())} rollouts ended once each; ", end="")
         print(f"{uncut.calls()} calls uncut, {more} more with kills, {repeated} replies repeated")
-        # A kill between a reply's arrival and its record, some milliseconds, loses it; at most one for each worker.
+        # A kill within the few milliseconds between a reply's arrival and its record loses it; at most one per worker.
         assert repeated <= 4 * killed

@@ -1,4 +1,4 @@
-"""A sweep on a Ray cluster of two nodes is the sweep that one machine makes: results, resuming, budgets."""
+"""A sweep on a Ray cluster of two nodes equals that of one machine: results, resuming, budgets."""
 
 import json
 import os

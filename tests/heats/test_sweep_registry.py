@@ -1,4 +1,4 @@
-"""`--pull` and `--prune-images` with a real Docker daemon, from a small registry on this machine."""
+"""`--pull` and `--prune-images` with a real Docker daemon and a small registry on this machine."""
 
 import gzip
 import hashlib
@@ -49,7 +49,7 @@ def make_image():
 
 @contextmanager
 def registry(refuse=0):
-    """A registry that has one image under every name that does not hold `absent`; it refuses the first requests."""
+    """A registry that serves one image under every name without `absent`; it refuses the first requests."""
     blobs, manifest = make_image()
     left = [refuse]
 
@@ -115,7 +115,7 @@ async def test_what_is_missing_is_pulled_and_only_that_is_removed_after_its_last
         await keeper.done(three[0], backend)
         await keeper.done(three[1], backend)
         assert await images.has(fetched)
-        # The last task is done by another process of the run.
+        # Another process of the run does the last task.
         again = ImageKeeper(pull=True, prune=True, say=said.append)
         assert again.needed(tmp_path, three, {"2"}) == {held, fetched}
         for task in three:

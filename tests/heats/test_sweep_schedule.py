@@ -1,4 +1,4 @@
-"""Many tasks on few workers: who goes first, what is tried again, what one task's fault costs the others."""
+"""Many tasks on few workers: priorities, retries, and what one task's failure costs the others."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Which tasks a sweep takes, and from where."""
+"""Selecting the tasks of a sweep, and their sources."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_shuffling_gives_the_same_order_every_time_and_comes_before_the_slice():
         ({"part": "5"}, "expected a:b"),
         ({"part": "a:b"}, "expected a:b"),
         ({"part": "::0"}, "expected a:b"),
-        ({"pattern": "nothing"}, "no task is left"),
+        ({"pattern": "nothing"}, "tasks of the data set is left"),
         ({"only": ["a__1", "zz"]}, "no task zz"),
     ],
 )

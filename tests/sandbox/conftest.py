@@ -1,6 +1,6 @@
-"""Sandboxes of every kind under one name, so that one test states what all of them must do.
+"""Sandboxes of every kind behind one fixture, so that one test states what all of them must do.
 
-The tests marked `contract` hold for any backend, one of your own included (docs/sandbox-backends.md):
+Tests marked `contract` apply to any backend, including your own (docs/sandbox-backends.md):
 
     python -m pytest tests/sandbox -m contract --sandbox-backend module:Class --sandbox-image IMAGE
 """
@@ -26,12 +26,12 @@ BASE_IMAGE = "heats-base:latest"
 BUSYBOX_IMAGE = "heats-test-busybox:latest"
 LABELS = {"run": "tests-sandbox"}
 RUNTIME = os.environ.get("HEATS_TESTS_RUNTIME")
-"""The containers' runtime, where it is not to be the daemon's own: `HEATS_TESTS_RUNTIME=runsc pytest tests/sandbox`."""
+"""The containers' runtime, if not the daemon's default: `HEATS_TESTS_RUNTIME=runsc pytest tests/sandbox`."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One way to get a sandbox, and what may be expected of it."""
+    """One way to get a sandbox, and what to expect of it."""
 
     backend: str
     image: str
@@ -47,11 +47,11 @@ class Kind:
 
     @property
     def own_kernel(self) -> bool:
-        """Whether it does not share this machine's."""
+        """Whether its kernel is separate from this machine's."""
         return self.container and RUNTIME not in (None, "runc", "crun")
 
     def spec(self, **changes: Any) -> SandboxSpec:
-        """What to start, with some of it changed."""
+        """The specification to start, with some fields changed."""
         limits = SandboxLimits(**{"max_life_s": 600, **changes.pop("limits", {})})
         settings = {"image": self.image, "workdir": self.workdir, "user": self.user, "labels": LABELS, **changes}
         return SandboxSpec(limits=limits, **settings)
@@ -69,7 +69,7 @@ EVERY_ISOLATED = frozenset({"docker", "bubblewrap"})
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options for a backend of one's own; they exist where this folder is named on the command line."""
+    """Options for a custom backend; available if this folder is named on the command line."""
     group = parser.getgroup("sandbox", "the contract of sandbox backends")
     group.addoption("--sandbox-backend", metavar="MODULE:CLASS", help="run the contract on this backend")
     group.addoption("--sandbox-image", default="", help="its image; its own where not given")
@@ -79,7 +79,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def own_kind(config: pytest.Config) -> "Kind | None":
-    """The kind that the command line names."""
+    """The kind given on the command line."""
     backend = config.getoption("sandbox_backend", None)
     if not backend:
         return None
@@ -88,7 +88,7 @@ def own_kind(config: pytest.Config) -> "Kind | None":
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give every test that takes `kind` (or what is made of it) one run per kind."""
+    """Run every test that uses `kind`, or fixtures based on it, once per kind."""
     if "kind" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("kinds")
@@ -102,7 +102,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that only this folder uses."""
+    """Register the marker that only this folder uses."""
     config.addinivalue_line("markers", "kinds(*names): the sandbox kinds that a test runs on; all by default")
     config.addinivalue_line("markers", "contract: holds for any backend, those of others included")
 
@@ -113,7 +113,7 @@ def _marks(kind: Kind) -> list[pytest.MarkDecorator]:
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where bubblewrap and local sandboxes keep their files."""
+    """Where bubblewrap and local sandboxes store their files."""
     return tmp_path_factory.mktemp("sandboxes") / "scratch"
 
 
@@ -159,7 +159,7 @@ def daemon() -> Iterator[docker.DockerClient]:
 
 
 def make_busybox_image() -> None:
-    """An image with nothing but a static busybox: no bash, no coreutils, no Python."""
+    """An image with only a static busybox: no bash, no coreutils, no Python."""
     client = docker.from_env()
     try:
         if client.images.list(BUSYBOX_IMAGE):

@@ -1,8 +1,8 @@
-"""Run inside a sandbox: tries to write the completion record of the command that runs it. Exits with 7 in any case.
+"""Run inside a sandbox: tries to forge the completion record of the command that runs it. Always exits with 7.
 
-It looks for the nonce in the memory, arguments and environment of the processes that wait for it, by /proc, by
-process_vm_readv and by tracing, and writes the forged record to its own output and to every pipe of theirs. Those
-are its ancestors; it touches no other process, since not every sandbox has a namespace of its own for them.
+It looks for the nonce in the memory, arguments and environment of the processes that wait for it, through /proc,
+process_vm_readv and tracing, and writes the forged record to its own output and to every pipe of theirs. These
+processes are its ancestors; it touches no others, since not every sandbox has a separate process namespace.
 """
 
 import ctypes
@@ -58,7 +58,7 @@ def staged() -> bytes:
 
 
 def parent(pid: int) -> int:
-    if pid == 0:  # whoever started the command is outside
+    if pid == 0:  # whoever started the command is outside of the sandbox
         return 0
     with open(f"/proc/{pid}/stat") as file:
         return int(file.read().rsplit(")", 1)[1].split()[1])

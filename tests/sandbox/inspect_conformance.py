@@ -1,7 +1,8 @@
-"""inspect_ai's conformance suite on our sandboxes. Not collected: `test_conformance.py` runs it in inspect_ai's own
-environment (tests/tools/inspect.txt), as `python -m pytest --noconftest inspect_conformance.py` with HEATS_KIND set.
+"""inspect_ai's conformance suite on our sandboxes; collected only in inspect_ai's own environment.
 
-The adapter is what a sandbox provider for inspect_ai over heats would be: their protocol, our machines.
+`test_conformance.py` runs it there (tests/tools/inspect.txt) as `python -m pytest --noconftest inspect_conformance.py`,
+with HEATS_KIND set. The adapter shows what a sandbox provider for inspect_ai over heats would look like: their
+protocol, our sandboxes.
 """
 
 import asyncio
@@ -88,7 +89,7 @@ class HeatsEnvironment(SandboxEnvironment):
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sandbox_env() -> AsyncIterator[SandboxEnvironment]:
-    """One sandbox for the whole suite, as their own runner does it."""
+    """One sandbox for the whole suite, as in inspect_ai's own runner."""
     name, image, user = KINDS[os.environ["HEATS_KIND"]]
     backend = await open_backend(SandboxConfig(backend=name, runtime=os.environ.get("HEATS_TESTS_RUNTIME")))  # type: ignore[arg-type]
     limits = SandboxLimits(memory_mb=2048, tmp_mb=256, output_bytes=10 * _MIB, max_life_s=600)

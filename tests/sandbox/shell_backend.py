@@ -1,7 +1,7 @@
-"""An example of a sandbox backend: any program that ends in a shell with its streams attached, here `docker run -i`.
+"""An example of a sandbox backend: any program that gives a shell with attached streams, here `docker run -i`.
 
-It stands for `kubectl run`, `apptainer exec`, `ssh` and their like. It is short because `ProcessMachine` and the
-supervisor bring timeouts, records, bounded output and files along; docs/sandbox-backends.md goes through it.
+It stands for `kubectl run`, `apptainer exec`, `ssh` and the like. It is short because `ProcessMachine` and the
+supervisor provide timeouts, records, bounded output and files; docs/sandbox-backends.md walks through it.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class ShellBackend:
     name = "shell"
 
     class Options(Config):
-        """`sandbox.options` of this backend."""
+        """`sandbox.options` for this backend."""
 
         program: str = "docker"
 
@@ -40,7 +40,7 @@ class ShellBackend:
             raise BackendUnavailable(f"there is no program {options.program!r} on PATH")
 
     async def preflight(self, images: Collection[str]) -> None:
-        """The daemon says it at the first start."""
+        """Do nothing: the daemon reports problems at the first start."""
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
@@ -56,7 +56,7 @@ class ShellBackend:
         flags += ["--cap-drop=ALL", "--security-opt=no-new-privileges", f"--workdir={spec.workdir}"]
         argv = [str(self._program), "run", "--rm", "--interactive", *flags, spec.image, *private_shell(STAGE, script)]
         launch = Launch(argv, {"PATH": MINIMAL_PATH}, scratch, PIPES, spec.limits.max_life_s)
-        # Its supervisor is no descendant of the program that is started, so nobody can vouch for it from here.
+        # Its supervisor is not a descendant of the started program, so it cannot be vouched for from here.
         machine = ProcessMachine(scratch.name, launch, depth=0)
         try:
             channel = await machine.connect()
@@ -76,4 +76,4 @@ class ShellBackend:
         return len(found)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""

@@ -1,4 +1,4 @@
-"""What a sandbox cannot see, reach or do (S1-S3, S10-S15), and that it is refused when it could."""
+"""What a sandbox cannot see, reach or do, and that it is refused if it could."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def test_the_probes_pass_on_a_good_report() -> None:
         ("NoNewPrivs:\t1", "NoNewPrivs:\t0", "NoNewPrivs"),
         ("Seccomp:\t2", "Seccomp:\t0", "Seccomp"),
         ("    lo:", "  eth0: 0\n    lo:", "eth0"),
-        ("    lo:", "", "said nothing"),
+        ("    lo:", "", "printed nothing"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: /var/run/docker.sock", "docker.sock"),
         ("Seccomp:\t2", "Seccomp:\t2\nfound: a security rule against ending", "against ending"),
     ],
@@ -83,11 +83,11 @@ async def test_no_privilege_is_held_or_can_be_gained(sbx: Sandbox, kind: Any) ->
         "mount -t tmpfs x /mnt",
         "hostname other",
         "chown 12 /tmp",
-        # Anybody may make a device in gVisor, whose kernel then opens only its own.
+        # Anybody may make a device node in gVisor, whose kernel then opens only its own devices.
         *([] if kind.own_kernel else ["mknod /tmp/n c 1 1"]),
     ):
         result = await sbx.exec(attempt, timeout=20)
-        # Busybox says that it may not set the clock, and exits with 0.
+        # Busybox complains that it may not set the clock, but exits with 0.
         assert not result.ok or b"not permitted" in result.stderr, attempt
 
 

@@ -1,4 +1,4 @@
-"""Bubblewrap's sandboxes cannot take all of the machine's processes, root or not (S7)."""
+"""Bubblewrap's sandboxes cannot use up the machine's processes, whether root or not."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from sandbox.cgroup import ProcessGroup, remove_group
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.kinds("bubblewrap")]
 
 Start = Callable[..., Awaitable[Sandbox]]
-# Bash would wait longer and longer for a free process; counting takes none.
+# Bash would wait longer and longer for a free process; merely counting does not.
 MANY = "sh -c 'for i in $(seq 150); do sleep 60 & done' >/dev/null 2>&1; set -- /proc/[0-9]*; echo $#"
 
 

@@ -1,4 +1,4 @@
-"""One supervisor's answers, in whatever order they come, without any sandbox."""
+"""One supervisor's answers, in any order, without a sandbox."""
 
 import asyncio
 from collections import deque
@@ -48,7 +48,7 @@ def request(nonce: str) -> Request:
 async def test_an_answer_that_comes_after_the_record_is_not_the_next_commands_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A command ends while the supervisor is being asked whether it still watches."""
+    """A command ends while the supervisor is being asked whether it is still watching it."""
     monkeypatch.setattr(sandbox.channel, "_PING_S", 0.01)
 
     def answers(op: str, nonce: str) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""inspect_ai's sandbox conformance suite (44 checks) on our sandboxes, and exactly what is missed."""
+"""inspect_ai's sandbox conformance suite (44 checks) on our sandboxes, and exactly what fails."""
 
 import os
 import subprocess
@@ -16,8 +16,9 @@ SUITE = Path(__file__).with_name("inspect_conformance.py")
 FLAGS = ["-m", "pytest", "--noconftest", "-c", "/dev/null", "-p", "no:cacheprovider", "-q"]
 MODE = ["-o", "asyncio_mode=auto", "-o", "asyncio_default_test_loop_scope=session"]
 
-# Making a user takes capabilities, and changing to one takes set-uid: no sandbox of ours has either. Docker's root may
-# not write /etc/gshadow of group shadow, bubblewrap's /etc is read-only, and another user than the spec's is refused.
+# Creating a user requires capabilities, and switching to one requires set-uid: no sandbox of ours has either. Docker's
+# root may not write /etc/gshadow of group shadow, bubblewrap's /etc is read-only, and users other than the specified
+# one are refused.
 MISSED = {"test_exec_as_user"}
 
 KINDS = [
@@ -31,7 +32,7 @@ KINDS = [
 def suites(
     request: pytest.FixtureRequest, tool_env: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, tuple[subprocess.Popen[str], Path]]]:
-    """The suite on every kind that is wanted, all at once, since half of its time it waits."""
+    """The suite on every kind, concurrently, since it spends half of its time waiting."""
     program, folder = tool_env("inspect") / "bin" / "python", tmp_path_factory.mktemp("conformance")
     started = {}
     for item in request.session.items:

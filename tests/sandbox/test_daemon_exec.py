@@ -1,4 +1,4 @@
-"""Commands whose exit code the Docker daemon reports, where the supervisor cannot be kept from them."""
+"""Commands whose exit code is reported by the Docker daemon, because they could reach the supervisor."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ SURVIVORS = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 777[6]'"
 
 
 async def run(sbx: Sandbox, command: str, **settings: Any) -> ExecResult:
-    """Ask for a trusted exit where only the daemon can give one."""
+    """Request a trusted exit if only the daemon can provide it."""
     result = await sbx.exec(command, trusted_exit=True, **{"timeout": 20, **settings})
     assert result.trusted
     return result
@@ -52,7 +52,7 @@ async def test_what_holds_the_output_does_not_hold_the_caller(start: Start) -> N
     began = time.monotonic()
     result = await run(sbx, "sleep 7776 & echo hi")
     assert (result.stdout, result.left_running, time.monotonic() - began < 8) == (b"hi\n", 1, True)
-    # The next one begins with what the last one left behind gone.
+    # The next command first removes what the last one left behind.
     assert (await run(sbx, SURVIVORS)).stdout == b"0\n"
 
 

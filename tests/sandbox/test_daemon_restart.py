@@ -1,4 +1,4 @@
-"""A Docker daemon that restarts in the middle of a run is waited for, as a model server is."""
+"""A Docker daemon that restarts during a run is waited for, like a model server."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ from sandbox.errors import BackendUnavailable
 
 @asynccontextmanager
 async def daemon(socket: Path) -> AsyncIterator[None]:
-    """Answers every request with what a client asks for first: its version and a little about itself."""
+    """Answers every request with what clients ask for first: its version and some information."""
     open_connections: set[asyncio.StreamWriter] = set()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -43,7 +43,7 @@ async def daemon(socket: Path) -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def leaks() -> Iterator[None]:
-    """The SDK leaks a socket whenever it cannot connect; here, and in no other test, that is expected."""
+    """The SDK leaks a socket whenever it cannot connect; this test alone expects it."""
     yield
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
@@ -57,7 +57,7 @@ async def test_a_call_outlasts_a_restart(tmp_path: Path, caplog: pytest.LogCaptu
         await engine.connect()
         assert (await engine.call("ask", engine.api.info))["Name"] == "double"
     asked = asyncio.create_task(engine.call("start", engine.api.info))
-    while "waiting until it is back" not in caplog.text:
+    while "waiting for it to come back" not in caplog.text:
         await asyncio.sleep(0.01)
     async with daemon(socket):
         assert (await asked)["Name"] == "double"

@@ -1,4 +1,4 @@
-"""A sandbox that fills the disk is ended, says why, and takes nobody with it (S9)."""
+"""A sandbox that fills the disk is stopped, says why, and affects nobody else."""
 
 import asyncio
 import time
@@ -81,7 +81,7 @@ async def test_nothing_is_started_on_a_disk_that_is_nearly_full(kind: Any, tmp_p
 
 
 class Watchable(FakeSandbox):
-    """A sandbox that only says how it was ended."""
+    """A sandbox that only reports how it was stopped."""
 
     def __init__(self, kind: Any) -> None:
         super().__init__()

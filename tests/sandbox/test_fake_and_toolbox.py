@@ -1,4 +1,4 @@
-"""What other rooms borrow: the scripted sandbox, and pytest for images without it."""
+"""What other rooms use: the scripted sandbox, and pytest for images without it."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

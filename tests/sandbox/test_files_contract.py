@@ -1,4 +1,4 @@
-"""Only bytes of regular files cross, exactly, and only the sandbox's own (D1)."""
+"""Only bytes of regular files are transferred, exactly, and only the sandbox's own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

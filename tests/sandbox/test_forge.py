@@ -1,4 +1,4 @@
-"""Code in a sandbox can neither write the record of how it ended, nor delay or replace it unnoticed."""
+"""Code in a sandbox cannot forge the record of how it ended, nor delay or replace it unnoticed."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -14,21 +14,21 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.contract]
 Start = Callable[..., Awaitable[Sandbox]]
 FORGER = Path(__file__).with_name("forger.py").read_text()
 FORGE = f"python3 - <<'FORGER'\n{FORGER}\nFORGER\n"
-# All processes but the first and those of this command: the supervisor, and the fork of it that waits.
+# All processes but the first and those of this command: the supervisor, and its waiting fork.
 WATCHERS = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -%s $p; done"
 python = pytest.mark.kinds("docker", "docker-uid", "bubblewrap", "local")
 isolated = pytest.mark.kinds("docker", "docker-uid", "docker-busybox", "bubblewrap")
 
 
 async def promised(sbx: Sandbox) -> bool:
-    """Whether this sandbox promises that exit codes are true, where it is asked to."""
+    """Whether this sandbox can vouch for exit codes on request."""
     return (await sbx.exec(":", timeout=20, trusted_exit=True)).trusted
 
 
 async def test_what_is_promised_is_what_the_documentation_says(start: Start, kind: Any) -> None:
     if kind.own:
         pytest.skip("a backend of one's own promises what it likes")
-    # Root on this machine can read whatever a local command's supervisor has.
+    # Root on this machine can read everything that a local command's supervisor has.
     assert await promised(await start()) == (kind.isolated or os.getuid() != 0)
 
 
@@ -84,7 +84,7 @@ async def test_a_command_that_kills_who_waits_for_it_is_no_success(start: Start,
     result = await sbx.exec(usurp, timeout=20, trusted_exit=trusted)
     assert not result.ok
     after = await sbx.exec("exit 3", timeout=20, trusted_exit=True)
-    # The daemon goes on telling how a command ended; bubblewrap has only the supervisor, which was replaced.
+    # The daemon still reports how a command ended; bubblewrap has only the supervisor, which was replaced.
     assert after.exit_code == 3
     assert kind.own or after.trusted == kind.container
 
@@ -113,7 +113,7 @@ done
 
 @pytest.mark.kinds("bubblewrap")
 async def test_a_supervisor_that_a_command_puts_in_place_of_ours_is_noticed(start: Start) -> None:
-    """The first process starts a killed supervisor again, from a file that commands can replace."""
+    """The first process restarts a killed supervisor from a file that commands can replace."""
     sbx = await start()
     await sbx.write_file("/tmp/usurper", USURPER.encode(), mode=0o755)
     put = 'for f in /run/heats/shell.*/sh; do rm -f "$f"; cp /tmp/usurper "$f"; done'
@@ -125,7 +125,7 @@ async def test_a_supervisor_that_a_command_puts_in_place_of_ours_is_noticed(star
 
 @pytest.mark.kinds("docker")
 async def test_where_memory_can_be_read_the_daemon_says_how_a_command_ended(start: Start) -> None:
-    """Root of an ordinary container may read any file, so the supervisor cannot be hidden: it is forged every time."""
+    """Root in an ordinary container may read any file, so the supervisor cannot hide: it is forged every time."""
     sbx = await start(profile="machine")
     forged = [(await sbx.exec(FORGE, timeout=60)).exit_code for _ in range(3)]
     honest = [(await sbx.exec(FORGE, timeout=60, trusted_exit=True)) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Directories whose owner was killed while it made or removed them are found by their names."""
+"""Directories whose owner was killed while creating or removing them are found by their names."""
 
 import subprocess
 import sys

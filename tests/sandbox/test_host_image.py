@@ -1,4 +1,4 @@
-"""Bubblewrap's image `host` shows one Python and its standard library, and nothing that somebody keeps private."""
+"""Bubblewrap's image `host` shows one Python and its standard library, and nothing private."""
 
 import os
 import subprocess
@@ -75,7 +75,7 @@ asyncio.run(main())
 
 
 async def test_another_python_that_runs_heats_gives_the_same_view() -> None:
-    """Be it the system's Python, pyenv's or that of a venv: only the version may differ."""
+    """Whether it is the system's Python, pyenv's or a venv's: only the version may differ."""
     pythons, version = [sys.executable, "/usr/bin/python3"], "import sys; print(sys.version_info[:2])"
     if not os.access(pythons[1], os.X_OK) or len({subprocess.check_output([p, "-c", version]) for p in pythons}) > 1:
         pytest.skip("the system has no Python that can use the packages of this environment")

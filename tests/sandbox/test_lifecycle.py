@@ -1,4 +1,4 @@
-"""Start to end: what is refused before anything runs, what is left behind, and whose left-overs go (S15, S17, S18)."""
+"""From start to end: what is refused before anything runs, what is left behind, and which left-overs are removed."""
 
 import asyncio
 import os
@@ -41,7 +41,7 @@ async def test_a_closed_sandbox_is_gone_and_says_so(start: Start) -> None:
     await sbx.close()
     with pytest.raises(SandboxLost):
         await sbx.exec("true", timeout=5)
-    for _ in range(100):  # the kernel takes a name space down a moment after its first process
+    for _ in range(100):  # the kernel removes a namespace a moment after its first process
         commands = b"".join(_read(path / "cmdline") for path in Path("/proc").iterdir() if path.name.isdigit())
         if b"sleep\0007773" not in commands:
             return
@@ -131,7 +131,7 @@ async def test_only_directories_of_dead_owners_are_collected(
     assert [left.labels["run"] for left in scratch_leftovers(tmp_path, "local")] == ["old"]
     found = await collect_garbage(SandboxConfig(scratch_dir=tmp_path, docker_host="unix:///no/such.sock"))
     assert [(left.name, left.removed) for left in found] == [(str(dead), True)]
-    assert "containers were not looked for: no Docker daemon answers at unix:///no/such.sock" in caplog.text
+    assert "could not look for containers: no Docker daemon answers at unix:///no/such.sock" in caplog.text
     assert living.is_dir()
     assert not pipes.exists()
     assert (tmp_path / "local-foreign").is_dir()

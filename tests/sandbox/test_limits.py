@@ -1,4 +1,4 @@
-"""Bombs stay in the sandbox that they went off in (S7-S11, X8, R12, R22)."""
+"""Bombs stay in the sandbox in which they go off."""
 
 import asyncio
 import statistics
@@ -33,7 +33,7 @@ HOG = "python3 -c 'x = bytearray(1 << 29); import time; time.sleep(60)'"
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def watched() -> AsyncIterator[SandboxBackend]:
-    """A backend that looks at the disk often."""
+    """A backend that checks the disk often."""
     backend = await open_backend(SandboxConfig(backend="docker", disk_check_s=0.5))
     yield backend
     await backend.close()
@@ -57,12 +57,12 @@ async def test_a_kill_that_is_not_the_kernels_is_not_called_oom(start: Start) ->
 @pytest.mark.parametrize("bomb", [FORK_BOMB, f"({FORK_BOMB}) >/dev/null 2>&1 &", f"{FORK_BOMB} sleep 60"])
 async def test_a_fork_bomb_is_swept_and_the_next_commands_work(start: Start, kind: Any, bomb: str) -> None:
     if not kind.python:
-        bomb = bomb.replace(":", "b")  # ash takes no colon as a function's name
+        bomb = bomb.replace(":", "b")  # ash does not accept a colon as a function's name
     sbx = await start(limits=SMALL)
     await sbx.exec(bomb, timeout=1, merge_stderr=True)
     began = time.monotonic()
     results = [await sbx.exec("echo alive", timeout=20) for _ in range(3)]
-    # The bomb may take the very next command with it, but it must not be taken for a success then.
+    # The bomb may take the very next command with it, but that must not look like success.
     assert [result.stdout for result in results if result.status == "exited"][-1] == b"alive\n"
     assert all(result.status in ("exited", "indeterminate") for result in results)
     await sbx.kill_all()
@@ -125,13 +125,13 @@ async def test_bombs_of_every_kind_in_four_leave_twelve_neighbours_alone(start: 
     assert "disk" in ends, ends
     middle, middle_alone = statistics.median(beside), statistics.median(alone)
     print(f"median of a command alone {middle_alone:.3f} s, beside bombs {middle:.3f} s, worst {max(beside):.3f} s")
-    # One processor of the two is the bombs'; a machine that is busy with other things gets some leeway.
+    # One of the two processors belongs to the bombs; a machine that is otherwise busy gets some leeway.
     assert middle < 5 * middle_alone + 0.5
     assert max(beside) < 15
 
 
 async def keep_bombing(sbx: Sandbox, ends: list[str]) -> None:
-    """Set off one bomb after another until the disk's ends the sandbox."""
+    """Set off one bomb after another until the disk bomb stops the sandbox."""
     fill = "i=0; while :; do head -c 2097152 /dev/zero >fill.$i; i=$((i+1)); sleep 0.02; done"
     try:
         for bomb, limit in ((HOG, 30), ("head -c 1073741824 /dev/zero >/tmp/fill", 20), (f"{FORK_BOMB} sleep 60", 3)):
@@ -139,7 +139,7 @@ async def keep_bombing(sbx: Sandbox, ends: list[str]) -> None:
         await sbx.exec(fill, timeout=60)
     except DiskLimitExceeded:
         ends.append("disk")
-    except SandboxLost:  # its own processes leave it no room to be reached
+    except SandboxLost:  # its own processes leave no room to reach it
         ends.append("lost")
 
 

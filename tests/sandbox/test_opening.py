@@ -1,4 +1,4 @@
-"""Which backend is opened, and that a weaker one is never taken silently (S6)."""
+"""Which backend is opened, and that a weaker one is never chosen silently."""
 
 from pathlib import Path
 

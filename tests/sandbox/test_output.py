@@ -1,4 +1,4 @@
-"""Any output, of any size, in bounded memory (X6, R18, R19)."""
+"""Any output, of any size, in bounded memory."""
 
 import asyncio
 import resource

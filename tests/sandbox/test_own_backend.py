@@ -1,4 +1,4 @@
-"""A backend of one's own is found by `module:Class` and held to the contract by the tests that ours pass."""
+"""A custom backend is found as `module:Class` and passes the same contract tests as ours."""
 
 import os
 import re
@@ -17,7 +17,7 @@ EXAMPLE = "shell_backend:ShellBackend"
 
 
 class OwnBackend(FakeBackend):
-    """Made with the configuration, asynchronously."""
+    """Created from the configuration, asynchronously."""
 
     @classmethod
     async def open(cls, config: SandboxConfig) -> "OwnBackend":
@@ -33,7 +33,7 @@ async def test_what_cannot_be_found_or_set_is_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     with pytest.raises(UnknownPart, match="cannot be loaded"):
         await open_backend(SandboxConfig(backend="no_such_module:Backend"))
-    with pytest.raises(InvalidOptions, match=r"no sandbox\.options\.porgram; known: program"):
+    with pytest.raises(InvalidOptions, match=r"unknown option sandbox\.options\.porgram; known: program"):
         await open_backend(SandboxConfig(backend=EXAMPLE, options={"porgram": "docker"}))
     with pytest.raises(BackendUnavailable, match="no program"):
         await open_backend(SandboxConfig(backend=EXAMPLE, options={"program": "no-such-program"}))

@@ -1,4 +1,4 @@
-"""Commands go past the daemon where it is on this machine, and through it where they cannot."""
+"""Commands bypass the daemon if it is on this machine, and go through it otherwise."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def test_the_daemon_carries_no_byte_of_a_command(
     monkeypatch.setattr(piped.engine, "exec_stream", refused)
     monkeypatch.setattr(piped.engine, "call", refused)
     assert (await sandbox.exec("echo out; echo err >&2; exit 3", timeout=20)).text() == "out\nerr\n"
-    # Held by somebody who outlives the command: the next one gets other pipes, again without the daemon.
+    # Held by a process that outlives the command: the next command gets other pipes, again without the daemon.
     assert (await sandbox.exec("sleep 60 & echo begun", timeout=20)).left_running == 1
     assert (await sandbox.exec("head -c 3000000 /dev/zero | wc -c", timeout=20)).stdout == b"3000000\n"
     monkeypatch.undo()
@@ -80,7 +80,7 @@ async def test_the_supervisor_ends_when_nobody_speaks_to_it_any_more(sandbox: An
 
 
 async def ways(scratch: Path, monkeypatch: pytest.MonkeyPatch, starts: int, *, unseen: range) -> list[bool]:
-    """Start sandboxes one after another; by try, whether it was the short way. The daemon does not see some folders."""
+    """Start sandboxes in turn; returns whether each used the short way. The daemon cannot see some folders."""
     backend = await open_backend(SandboxConfig(backend="docker", scratch_dir=scratch))
     assert isinstance(backend, DockerBackend)
     inner, short = backend._create, []
@@ -102,9 +102,9 @@ async def ways(scratch: Path, monkeypatch: pytest.MonkeyPatch, starts: int, *, u
 async def test_a_daemon_that_does_not_see_our_folder_is_used_through_its_socket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Tried once, not again.
+    # Tried only once.
     assert await ways(tmp_path / "scratch", monkeypatch, 2, unseen=range(1, 9)) == [True, False, False]
-    assert "start without pipes from now on" in caplog.text
+    assert "from now on containers start without pipes" in caplog.text
     assert not list((tmp_path / "scratch").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Podman's Docker-compatible socket in the place of a Docker daemon."""
+"""Podman's Docker-compatible socket in place of a Docker daemon."""
 
 import shutil
 import socket
@@ -26,8 +26,8 @@ CAP_SYS_RESOURCE = 24
 
 @pytest.fixture(scope="module")
 def podman(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A Podman service with a storage of its own that holds the base image; yields its address."""
-    folder = Path(tempfile.mkdtemp(prefix="podman-"))  # pytest's own folders have names longer than Podman takes
+    """A Podman service with separate storage that has the base image; yields its address."""
+    folder = Path(tempfile.mkdtemp(prefix="podman-"))  # pytest's own folder names are too long for Podman
     request.addfinalizer(lambda: shutil.rmtree(folder, ignore_errors=True))
     command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run"), "--cgroup-manager=cgroupfs"]
     address = f"unix://{folder}/podman.sock"
@@ -59,7 +59,7 @@ def wait_for(path: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def limits_that_may_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Podman raises the number of processes on its own, which root may not do everywhere; so a lower one is asked."""
+    """Podman raises the process limit on its own, which even root may not do everywhere: request a lower one."""
     status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
     if int(status["CapEff"], 16) >> CAP_SYS_RESOURCE & 1:
         return

@@ -1,4 +1,4 @@
-"""How commands are written down for the supervisor, and what is refused before it is sent."""
+"""How commands are encoded for the supervisor, and what is refused before it is sent."""
 
 import subprocess
 
@@ -24,7 +24,7 @@ def test_a_long_command_and_input_are_sent_by_length() -> None:
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "_h_sid", "A\n", "UID"])
 def test_an_environment_name_that_no_shell_takes_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="environment name"):
+    with pytest.raises(ValueError, match="environment variable name"):
         Request(NONCE, b"true", "/", {name: "x"}).encode()
 
 

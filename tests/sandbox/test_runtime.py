@@ -1,4 +1,4 @@
-"""Other runtimes than the daemon's own: crun, which `.ci/run` gives to its daemon, and gVisor's runsc."""
+"""Runtimes other than the daemon's default: crun, which `.ci/run` gives to its daemon, and gVisor's runsc."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -102,7 +102,7 @@ async def test_memory_ends_the_command(start: Start) -> None:
 async def test_gvisors_kernel_is_another_and_gives_no_set_uid_program_another_user(start: Start) -> None:
     sandbox = await start(user="1234:1234")
     assert "gVisor" in (await sandbox.exec("dmesg", timeout=20)).text()
-    # It belongs to root and is set-uid, and waits for a password.
+    # It belongs to root, is set-uid, and waits for a password.
     look = "grep -h ^Uid: $(grep -ls '^su$' /proc/[0-9]*/comm | sed s/comm/status/)"
     asked = f"[ -u /bin/su ] && {{ sleep 2 | su root & sleep 1; {look}; }}"
     said = await sandbox.exec(asked, timeout=20)

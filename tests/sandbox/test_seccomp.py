@@ -1,4 +1,4 @@
-"""The system calls that bubblewrap's sandboxes may not make: the filter as a table, and as the kernel applies it."""
+"""System calls that bubblewrap's sandboxes may not make: the filter as a table, and as the kernel applies it."""
 
 import struct
 import subprocess
@@ -16,7 +16,7 @@ NATIVE = {"x86_64": X86_64, "aarch64": AARCH64}
 
 
 def verdict(machine: str, number: int, *arguments: int, abi: int = 0) -> int:
-    """What the filter answers to a call: the kernel's machine, as far as our program needs it."""
+    """The filter's answer to a call: an interpreter for as much of the kernel's machine as our program needs."""
     program = seccomp_filter(machine) or b""
     code = [struct.unpack_from("<HBBI", program, at) for at in range(0, len(program), 8)]
     padded = [*arguments, *([0] * (6 - len(arguments)))]
@@ -70,11 +70,11 @@ def test_processes_can_be_made_and_namespaces_cannot(machine: str, clone: int, c
         ((41, 198), (2, 1, 0), ALLOW),  # AF_INET
         ((41, 198), (38, 5, 0), EPERM),  # AF_ALG
         ((41, 198), (40, 1, 0), EPERM),  # AF_VSOCK
-        ((135, 92), (0xFFFFFFFF,), ALLOW),  # asks which it is
+        ((135, 92), (0xFFFFFFFF,), ALLOW),  # queries the current one
         ((135, 92), (0x40000,), EPERM),  # no address randomisation
         ((16, 29), (0, 0x5401, 0), ALLOW),  # TCGETS
         ((16, 29), (0, 0x5412, 0), EPERM),  # TIOCSTI
-        ((16, 29), (0, 0x1_0000_5412, 0), EPERM),  # which the kernel takes for the same
+        ((16, 29), (0, 0x1_0000_5412, 0), EPERM),  # the kernel treats it the same
     ],
 )
 def test_some_calls_depend_on_their_arguments(
@@ -118,7 +118,7 @@ print(ctypes.CDLL(None).syscall(number, 0, -3, 0))  # KEYCTL_GET_KEYRING_ID of t
 
 
 def test_each_sandbox_is_started_with_a_session_keyring_of_its_own() -> None:
-    """Namespaces do not separate keyrings: a sandbox would hold what its user keeps there."""
+    """Namespaces do not separate keyrings: a sandbox could read its user's keys."""
 
     def session() -> int:
         return int(subprocess.check_output([sys.executable, "-c", SESSION]))

@@ -1,4 +1,4 @@
-"""Frames, records and the bounded memory of output, without any sandbox."""
+"""Frames, records and the bounded memory of output, without a sandbox."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ RECORD = b"\x1e" + NONCE.encode() + b" ended 0 0 0 0\x1e"
 
 
 def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
-    """Cut data into pieces of the given sizes, over and over."""
+    """Split data into pieces of the given sizes, repeatedly."""
     pieces, at = [], 0
     while at < len(data):
         size = sizes[len(pieces) % len(sizes)]

@@ -1,4 +1,4 @@
-"""A connection that is cut never looks like success, and nothing is done twice (X5, X8, X14, R4, R6)."""
+"""A connection that breaks never looks like success, and nothing is executed twice."""
 
 import asyncio
 import collections
@@ -23,7 +23,7 @@ class Proxy:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.refusing = False
-        self.passed = 0  # bytes that went through streams, both ways
+        self.passed = 0  # bytes that went through streams, in both directions
         self.withheld = 0
         self._budget: int | None = None
         self._streams: set[asyncio.StreamWriter] = set()
@@ -40,12 +40,12 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def drop_streams(self) -> None:
-        """Cut the connections that carry the streams of a process; the daemon and the process go on."""
+        """Cut the connections that carry a process's streams; the daemon and the process continue."""
         for writer in self._streams:
             writer.transport.abort()
 
     def cut_after(self, count: int | None) -> None:
-        """Cut the streams when this many more bytes have passed; what is beyond them is withheld."""
+        """Cut the streams after this many more bytes; the rest is withheld."""
         self._budget, self.withheld = count, 0
 
     def _let_through(self, data: bytes) -> bytes:
@@ -57,7 +57,7 @@ class Proxy:
         return data[: max(0, budget)]
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A plain function, because asyncio reports a handler that is cancelled as an error of the loop.
+        # A plain function, because asyncio reports a cancelled handler as an error of the loop.
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -132,7 +132,7 @@ async def test_a_dropped_stream_is_indeterminate_and_never_exit_0(sandbox: Sandb
 async def test_however_often_it_is_dropped_it_is_indeterminate(sandbox: Sandbox, proxy: Proxy) -> None:
     seen = []
     for number in range(8):
-        await sandbox.exec("true", timeout=20)  # else the drop may hit a channel that is still being opened
+        await sandbox.exec("true", timeout=20)  # otherwise the drop may hit a channel that is still being opened
         task = asyncio.create_task(sandbox.exec("echo before; sleep 5", timeout=20))
         await asyncio.sleep(0.1 + number / 80)
         proxy.drop_streams()
@@ -142,7 +142,7 @@ async def test_however_often_it_is_dropped_it_is_indeterminate(sandbox: Sandbox,
 
 @pytest.mark.parametrize("repetitions", [8, pytest.param(60, marks=[pytest.mark.slow, pytest.mark.timeout(400)])])
 async def test_wherever_it_is_cut_it_is_indeterminate(sandbox: Sandbox, proxy: Proxy, repetitions: int) -> None:
-    """One command's request, output and completion record, cut at a random byte; only a whole record is a result."""
+    """One command's request, output and completion record, cut at a random byte; only a complete record is a result."""
     seed = random.randrange(10**6)
     print("seed", seed)
     draw = random.Random(seed)
@@ -152,20 +152,20 @@ async def test_wherever_it_is_cut_it_is_indeterminate(sandbox: Sandbox, proxy: P
     assert (await sandbox.exec(command, timeout=20)).ok
     whole = proxy.passed - before
     seen = collections.Counter()
-    # The first and the last bytes, too: no request, and a record that only lacks its end.
+    # Also the first and last bytes: no request, and a record that lacks only its end.
     for count in [0, 1, whole - 1, whole - 2, *(draw.randrange(whole) for _ in range(repetitions - 4))]:
         await sandbox.exec("true", timeout=20)
         proxy.cut_after(count)
         result = await sandbox.exec(command, timeout=20)
         proxy.cut_after(None)
-        # How many frames the daemon makes of the output varies, and with it the size of the whole.
+        # The number of frames that the daemon makes of the output varies, and with it the total size.
         if proxy.withheld or result.status != "exited":
             assert (result.status, result.exit_code, result.ok) == ("indeterminate", None, False), (count, result)
         else:
             assert (result.exit_code, result.stdout_total, result.stderr) == (0, 3000, b"err\n")
         seen[result.status] += 1
     assert seen["indeterminate"] >= repetitions * 0.7
-    # None was run twice: each time it began at most once.
+    # No command ran twice: each began at most once.
     begun = await sandbox.exec("wc -l </tmp/begun", timeout=20)
     assert int(begun.stdout) <= repetitions + 1
 

@@ -1,4 +1,4 @@
-"""A timeout acts inside the sandbox and leaves nothing behind; what a command leaves running is known (X1, X2, R20)."""
+"""A timeout acts inside the sandbox and leaves nothing behind; what a command leaves running is known."""
 
 import asyncio
 import time

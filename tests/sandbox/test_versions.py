@@ -1,4 +1,4 @@
-"""What is too old to hold a sandbox is said, and refused where that is wanted (S5)."""
+"""Software too old to isolate a sandbox is reported, and refused on request."""
 
 from typing import Any
 

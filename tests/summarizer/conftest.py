@@ -33,7 +33,7 @@ PATCH = b"\n".join(
 
 
 class Kit:
-    """Builders; used as a fixture because test modules cannot import one another."""
+    """Builders, as a fixture because test modules cannot import one another."""
 
     PATCH = PATCH
 

@@ -1,4 +1,4 @@
-"""Where a claim's run is looked for in the trajectory, and what terminals show of one."""
+"""Where the run behind a claim is searched in the trajectory, and what terminals show of it."""
 
 import json
 
@@ -16,7 +16,7 @@ def checked(story, **claim):
 
 
 def typed(step, text, screen, keys=(), exit_code=None):
-    """A step of the terminal agent, whose shell may say how its command ended."""
+    """A step of the terminal agent, whose shell may report how its command ended."""
     call = ToolCall(id=f"c{step}", name="type", arguments=json.dumps({"text": text, "keys": list(keys), "wait_s": 5}))
     return Step(
         id=step, source="agent", content="", tool_calls=(call,),

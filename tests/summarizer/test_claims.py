@@ -1,4 +1,4 @@
-"""Claims against the record, by the table in `claims.yaml`: no true one is contradicted, inverted ones are caught."""
+"""Claims checked against the record, by the table in `claims.yaml`: no true one is contradicted, inverted ones are."""
 
 from pathlib import Path
 

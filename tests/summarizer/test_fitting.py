@@ -1,4 +1,4 @@
-"""What of a trajectory stands in a request for a summary."""
+"""What a summary request contains of a trajectory."""
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,6 +27,16 @@ def test_what_a_test_run_ends_with_is_kept(kit) -> None:
     ]
     (text,) = shown(kit, *runs)
     assert all(f"FAILED t.py::test_{step}\n1 failed in 0.1s" in text for step in range(3, 9))
+
+
+def test_the_end_of_a_test_run_that_more_output_follows_is_kept(kit) -> None:
+    """`2 failed, 6 passed` on the base fell into what was omitted, before a `git stash pop` and a diff."""
+    output = "trace\n" * 900 + "2 failed, 6 passed in 0.3s\n" + "+ a line of a diff\n" * 900
+    runs = [kit.ran(step, "git stash; pytest -q; git stash pop; git diff", output, 0) for step in range(3, 9)]
+    runs[0] = kit.ran(3, "pytest -q", output.replace("2 failed", "3 failed"), 1)
+    (text,) = shown(kit, *runs)
+    assert "characters omitted, among them: 3 failed, 6 passed" in text
+    assert "characters omitted, among them: 2 failed, 6 passed" in text
 
 
 def test_a_short_attempt_is_shown_whole(kit) -> None:

@@ -1,4 +1,4 @@
-"""Trajectory -> summary: schema, repair turn, windows and merge, the harness as last resort."""
+"""From trajectory to summary: schema, repair turn, windows and merge, and the harness as the last resort."""
 
 import json
 

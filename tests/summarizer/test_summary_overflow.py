@@ -1,4 +1,4 @@
-"""Trajectories that do not fit the summarizer's context are shown in parts of the size that was counted to fit."""
+"""Trajectories that exceed the summarizer's context are split into parts whose counted size fits."""
 
 import pytest
 

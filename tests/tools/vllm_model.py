@@ -1,7 +1,7 @@
 """Builds a tiny Qwen2 with random weights for a real vLLM server: `python vllm_model.py DIRECTORY`.
 
-Its tokenizer is learned from Python's standard library, so that code and prose take about as many tokens as with a
-real one. It says nothing sensible; constrained decoding makes what it says valid.
+Its tokenizer is trained on Python's standard library, so that code and prose take about as many tokens as with a real
+one. It says nothing sensible; constrained decoding makes its output valid.
 """
 
 import json
@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 VOCABULARY, CONTEXT = 8192, 16384
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-# The form of Qwen2.5: tools in the system message, calls and their results in tags.
+# Qwen2.5's format: tools in the system message, calls and their results in tags.
 TEMPLATE = """\
 {%- if messages[0].role == "system" %}{% set system, rest = messages[0].content, messages[1:] %}
 {%- else %}{% set system, rest = "You help.", messages %}{% endif -%}

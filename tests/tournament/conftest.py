@@ -61,24 +61,24 @@ def payload(messages: Sequence[Message]) -> dict[str, Any]:
 
 
 class Kit:
-    """Builders; used as a fixture because test modules cannot import one another."""
+    """Builders, as a fixture because test modules cannot import one another."""
 
     Answering = Answering
     payload = staticmethod(payload)
 
     @staticmethod
     def field(count: int, **each: Any) -> list[Candidate]:
-        """`count` candidates that differ."""
+        """`count` distinct candidates."""
         return [Candidate(id=f"heat-0/rollout-{i:02}", summary=f"summary {i}", **each) for i in range(count)]
 
     @staticmethod
     async def at_once(candidate: Candidate | None) -> Candidate | None:
-        """A candidate that is there."""
+        """A candidate that is available at once."""
         return candidate
 
     @staticmethod
     def case(seed: int = 0, journal: MemoryJournal | None = None) -> Case:
-        """What a selection is about."""
+        """The case of a selection."""
         return Case("the issue", seed, Ledger("test"), journal or MemoryJournal())
 
     @staticmethod
@@ -98,7 +98,7 @@ class Kit:
     async def in_order(
         selector: Selector, slots: Mapping[str, Candidate | None], order: Sequence[str], k: int = 1, seed: int = 0
     ) -> Bracket:
-        """One selection whose candidates arrive one after the other, with time for matches in between."""
+        """One selection whose candidates arrive one after another, with time for matches in between."""
         loop = asyncio.get_running_loop()
         futures: dict[str, asyncio.Future[Candidate | None]] = {name: loop.create_future() for name in slots}
         task = asyncio.create_task(Kit.play(selector, futures, k, seed))
@@ -131,7 +131,7 @@ def kit() -> type[Kit]:
 
 @pytest.fixture
 def rtv(config: TournamentConfig) -> Callable[..., RTVSelector]:
-    """RTV with a judge and some settings changed."""
+    """RTV with a judge and some changed settings."""
 
     def build(judge: Judge, **changes: Any) -> RTVSelector:
         return RTVSelector(config.model_copy(update=changes), judge)

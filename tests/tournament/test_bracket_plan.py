@@ -1,4 +1,4 @@
-"""The tree of matches: everybody is grouped once a round, exactly K are left."""
+"""The tree of matches: everybody is grouped once per round, and exactly K are left."""
 
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ def test_no_more_than_k_are_left_and_as_many_as_groups_of_two_allow(n: int, grou
 
 @given(n=st.integers(2, 70), group=st.integers(2, 9), keep=st.integers(1, 20))
 def test_one_at_most_has_a_bye_in_the_first_round(n: int, group: int, keep: int) -> None:
-    """Of five, three had a bye and were kept for it where four are kept."""
+    """Of five candidates, three had a bye and were kept because of it, with K = 4."""
     plan = plan_rounds(n, group, keep)
     assert not plan or [len(group) for group in plan[0]].count(1) == (n % 2 if group == 2 else 0)
 

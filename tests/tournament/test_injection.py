@@ -1,4 +1,4 @@
-"""Text of candidates stays data: no payload leaves its JSON string, none can name a label."""
+"""Candidates' text stays data: no payload escapes its JSON string, and none can name a label."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def diff(name: str, line: str) -> str:
 
 
 def obeys(messages, schema, index) -> str:
-    """A model that obeys any wish naming a label, wherever it reads it; otherwise it names the best labelled `good`."""
+    """A model that obeys any request naming a label, wherever it reads it; else it picks the best, labelled `good`."""
     text = messages[1]["content"].rsplit("\n\n", 2)[0]
     labels = schema["properties"]["choice"]["enum"]
     for wish in re.findall(r"[\w]+", text.replace('"label": "', '"label": "_')):

@@ -1,4 +1,4 @@
-"""The model judge: candidates are labelled data, orders are balanced, whatever is not a vote is an abstention."""
+"""The model judge: candidates are labelled data, orders are balanced, and whatever is not a vote is an abstention."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from tournament.judge import ModelJudge
 
 
 def choose(index: int):
-    """A model that names the candidate in this place."""
+    """A model that names the candidate in this position."""
     return lambda messages, schema, n: json.dumps(
         {"reason": "so", "choice": schema["properties"]["choice"]["enum"][index]}
     )

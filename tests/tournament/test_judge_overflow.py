@@ -1,4 +1,4 @@
-"""Candidates that do not fit the judge's context are cut by what their tokens were counted to be."""
+"""Candidates that exceed the judge's context are truncated according to their counted tokens."""
 
 import json
 
@@ -18,7 +18,7 @@ def votes_for_the_first(request):
 
 
 async def votes_in(config, field, **options):
-    """The votes of one order, and the server that gave them; its context is 4,096 tokens of four characters."""
+    """The votes on one order, and the server that gave them; its context is 4,096 tokens of four characters."""
     async with FakeServer(votes_for_the_first, ServerOptions(context=4096, **options)) as server:
         model = OpenAIModel(ModelConfig(name="fake-model", base_url=server.base_url))
         votes = await ModelJudge(config, model).vote("issue", field, count=1, first=0, seed=1, ledger=Ledger("t"))
@@ -33,7 +33,7 @@ async def test_one_further_request_suffices_where_tokens_are_counted(config, kit
     assert [vote.choice for vote in votes] == [field[0].id]
     assert (server.counts["requests"], server.counts["overflows"]) == (2, 1)
     texts = [len(one["summary"]) for one in kit.payload(server.requests[-1]["messages"])["candidates"]]
-    # Half of the 4,096 tokens is for the reply: about 4,000 characters a candidate without the rules.
+    # Half of the 4,096 tokens is for the reply: about 4,000 characters per candidate without the rules.
     assert len(set(texts)) == 1 and 3000 < texts[0] < 4200
 
 

@@ -1,4 +1,4 @@
-"""Probabilities of labels, whatever the tokenizer makes of them."""
+"""Probabilities of labels, regardless of the tokenizer."""
 
 import math
 from itertools import pairwise
@@ -49,7 +49,7 @@ def test_several_tokens_of_a_label_add_up() -> None:
 
 
 def test_labels_that_begin_alike_are_told_apart_where_they_part() -> None:
-    """K7Q and K7B go together for two tokens, B4T leaves at the first."""
+    """K7Q and K7B share two tokens; B4T differs in the first."""
     tokens = [*HEAD, token("K", 0.8, B=0.2), token("7", 1.0), token("B", 0.25, Q=0.75), *TAIL]
     assert shares(tokens, ("K7Q", "K7B", "B4T")) == (0.6, 0.2, 0.2)
 
@@ -98,7 +98,7 @@ def test_what_holds_no_choice_with_alternatives_says_nothing(tokens) -> None:
     labels=st.permutations(["K7Q", "B4T", "Z2X"]),
 )
 def test_however_a_reply_is_cut_the_shares_are_the_same(cuts, share, labels) -> None:
-    """The first token that holds something of the label has the alternatives, with the same text before it."""
+    """The first token that contains part of the label has the alternatives, after the same text."""
     chosen, *others = labels
     text = f'{{"choice": "{chosen}", "reason": "so"}}'
     places = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})

@@ -1,4 +1,4 @@
-"""Who is kept: nobody unseen while an equal is left out, whatever N, G, K, losses, copies and evidence."""
+"""Who is kept: nobody unseen while an equal is left out, for any N, G, K, losses, copies and evidence."""
 
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ Judge = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True)
 class Played:
-    """A tournament that is over."""
+    """A finished tournament."""
 
     slots: Sequence[Slot]
     rounds: Sequence[Sequence[Match]]
@@ -42,7 +42,7 @@ class Played:
 
 
 def play(slots: Sequence[Slot], group: int, keep: int, judge: Judge) -> Played:
-    """Play to the end; `judge` names the winner among ids."""
+    """Play to the end; `judge` picks the winner among ids."""
     plan, judged = plan_rounds(len(slots), group, keep), dict[MatchKey, Match]()
     while (state := resolve(slots, plan, judged, keep)).open:
         assert state.ready, "nothing can be judged, and nothing is decided"
@@ -59,7 +59,7 @@ def better(quality: Mapping[str, float]) -> Judge:
 
 @st.composite
 def fields(draw: st.DrawFn, most: int = 20) -> list[Slot]:
-    """Slots with lost candidates, copies, evidence classes, and candidates without anything to hand over."""
+    """Slots with lost candidates, copies, evidence classes, and candidates without a submission."""
     slots: list[Slot] = []
     for index in range(draw(st.integers(1, most))):
         present = st.builds(
@@ -158,7 +158,7 @@ def test_a_judge_without_error_keeps_the_best_and_ranks_it_first_of_those_it_met
 @thorough
 @given(slots=fields(), data=st.data(), **sizes)
 def test_the_matches_do_not_depend_on_what_was_known_first(slots, group, keep, luck, data) -> None:
-    """Candidates come one by one in any order; results are a function of who meets, as with stored votes."""
+    """Candidates arrive one by one in any order; results depend only on who meets, as with stored votes."""
     judge = lambda ids: min(ids, key=lambda name: random.Random(f"{luck} {name} {sorted(ids)}").random())  # noqa: E731
     plan, judged = plan_rounds(len(slots), group, keep), dict[MatchKey, Match]()
     seen: list[Slot] = ["pending"] * len(slots)
@@ -171,7 +171,7 @@ def test_the_matches_do_not_depend_on_what_was_known_first(slots, group, keep, l
 
 
 def gain(slots: Sequence[Slot], group: int, keep: int, rng: random.Random) -> float | None:
-    """How much better than the mean of all the kept are, with a judge without error; None where all are kept."""
+    """How much better than average the kept are, with an error-free judge; None if all are kept."""
     playing = [one.id for one in players(slots)]
     if len(playing) <= keep:
         return None
@@ -183,7 +183,7 @@ def gain(slots: Sequence[Slot], group: int, keep: int, rng: random.Random) -> fl
 @pytest.mark.parametrize("group", [2, 3, 4, 5])
 @pytest.mark.parametrize("count", range(2, 7))
 def test_the_kept_are_no_worse_than_k_drawn_at_random(count, group) -> None:
-    """Exact: the mean over all orders of strength, with a judge without error."""
+    """Exact: the mean over all orders of strength, with an error-free judge."""
     slots = [Candidate(id=f"{index}", summary="") for index in range(count)]
     for keep in range(1, count + 1):
         orders = [{str(index): value for index, value in enumerate(values)} for values in permutations(range(count))]
@@ -214,7 +214,7 @@ def test_the_third_of_three_is_compared_before_it_is_kept() -> None:
 
 
 def test_two_equal_patches_among_four_leave_nobody_kept_unseen() -> None:
-    """N=4, G=2, K=2 with two equal patches: the copy's neighbour had a bye, and was kept by it."""
+    """N=4, G=2, K=2 with two equal patches: the copy's neighbour had a bye, and was kept because of it."""
     keys = {"a": "same", "b": "x", "c": "y", "d": "same"}
     slots = [Candidate(id=name, summary="", patch_key=key) for name, key in keys.items()]
     ended = play(slots, 2, 2, better({"a": 0, "b": 1, "c": 2, "d": 0}))

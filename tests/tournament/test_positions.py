@@ -1,4 +1,4 @@
-"""What the votes say of the judge."""
+"""What votes reveal about the judge."""
 
 from tournament.fake import AlwaysFirstJudge, PerfectJudge, RefusingJudge
 from tournament.position_bias import position_report

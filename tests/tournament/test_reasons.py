@@ -1,4 +1,4 @@
-"""What the votes say of each candidate, in words that its readers can resolve."""
+"""What the votes say about each candidate, in terms that readers can resolve."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""RTV: K kept, evidence first, equal patches once, the same outcome whoever comes first."""
+"""RTV: K kept, evidence first, equal patches once, and the same outcome in any order of arrival."""
 
 import asyncio
 import functools
@@ -101,7 +101,7 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 @quick
 @given(slots=fields(), k=st.integers(1, 5), seed=st.integers(0, 1000), table=tables(), refuses=st.booleans())
 def test_early_stopping_selects_what_all_votes_select(slots, k, seed, table, refuses, rtv, kit) -> None:
-    """As shipped and with other settings: the same winner of every match and the same K, in the same order."""
+    """As shipped and with other settings: the same winner in every match, and the same K in the same order."""
     if not any(slots.values()):
         return
     worth = {name: index / 4 for index, name in enumerate(slots)}
@@ -119,7 +119,7 @@ def test_early_stopping_selects_what_all_votes_select(slots, k, seed, table, ref
 
 @pytest.mark.parametrize("changes", [{}, {"ties": ()}, {"ties": ("earlier-block", "smaller-patch")}])
 def test_no_votes_of_a_pair_at_all_part_early_stopping_from_all_of_them(changes, rtv, kit) -> None:
-    """Every sequence of 8 votes and abstentions of a match as shipped, not a sample."""
+    """Every sequence of 8 votes and abstentions in a match as shipped, not a sample."""
     judging = MatchVotes(rtv(RandomJudge(), **changes).config, RandomJudge(), kit.case())
     rules = judging.rules("r0-m0", tuple(kit.field(2, patch="x")), judging.most)
     a, b = rules.preference

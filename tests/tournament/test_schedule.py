@@ -1,4 +1,4 @@
-"""A match starts when its own contestants are there; a straggler holds up nobody else."""
+"""A match starts when its own contestants are available; a straggler delays nobody else."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The second view: votes that follow what a patch says of itself are marked, and what it does is what counts."""
+"""The second view: votes swayed by what a patch says about itself are marked, and what the patch does counts."""
 
 import json
 
@@ -20,7 +20,7 @@ BOAST = [PLAIN[0], Candidate(id="bad", summary="s", patch=DIFF.format(3, "  # re
 
 @pytest.fixture
 def judge(settings, kit):
-    """A judge whose model falls for comments, else names `x = 2`; returns it and its model."""
+    """A judge whose model falls for comments and otherwise names `x = 2`; returns it and its model."""
 
     def reply(messages, schema, index):
         shown = kit.payload(messages)["candidates"]

@@ -1,4 +1,4 @@
-"""The other selectors: each does what it is called after, behind the same interface."""
+"""The other selectors: each does what its name says, behind the same interface."""
 
 import asyncio
 import json
@@ -93,7 +93,7 @@ def test_a_selector_of_ones_own_is_loaded_by_module_and_name(config, kit) -> Non
 
 
 class Longest(RandomSelector):
-    """A selector of somebody's own, with settings."""
+    """A custom selector with settings."""
 
     class Options(Config):
         at_most: int = 100
@@ -110,7 +110,7 @@ def test_a_selector_of_ones_own_has_settings_that_it_checks_itself(config) -> No
     sys.modules[__name__] = sys.modules.get(__name__) or SimpleNamespace(Longest=Longest)
     config = config.model_copy(update={"selector": name, "options": {"at_most": 7}})
     assert open_selector(config, None).options.at_most == 7
-    with pytest.raises(InvalidOptions, match=r"there is no tournament\.options\.at_last; known: at_most"):
+    with pytest.raises(InvalidOptions, match=r"unknown option tournament\.options\.at_last; known: at_most"):
         open_selector(config.model_copy(update={"options": {"at_last": 7}}), None)
     with pytest.raises(InvalidOptions, match=r"tournament\.options\.at_most; it takes no options"):
         open_selector(config.model_copy(update={"selector": "random"}), None)
@@ -145,6 +145,16 @@ async def test_the_patch_that_most_made_wins_and_copies_come_after(kit) -> None:
     by_id = {one.id: one.patch_key for one in field}
     bracket = await kit.play(MajoritySelector(), field, 2)
     assert [by_id[name] for name in bracket.selected] == ["b", "a"]
+
+
+async def test_majority_counts_different_changes_that_no_executed_test_tells_apart(kit) -> None:
+    changes = {"a": "one", "b": "one", "c": "two", "d": "three", "e": "four"}
+    field = [
+        Candidate(id=name, summary="", patch_key=key, behaviour="alone" if key == "one" else "alike")
+        for name, key in changes.items()
+    ]
+    bracket = await kit.play(MajoritySelector(), {one.id: kit.at_once(one) for one in field}, 3)
+    assert set(bracket.selected) == {"c", "d", "e"}
 
 
 async def test_scores_that_fail_neither_win_nor_lose(config, kit) -> None:

@@ -1,4 +1,4 @@
-"""The simulator agrees with what can be known without it."""
+"""The simulator agrees with known results."""
 
 import pytest
 

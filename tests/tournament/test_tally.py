@@ -23,7 +23,7 @@ def matches(draw: st.DrawFn) -> tuple[Rules, list[str | None]]:
 
 
 def cast(rules: Rules, choices: list[str | None], start: list[str | None]) -> list[str | None]:
-    """The votes of a match that goes on from `start`."""
+    """The votes of a match that resumes from `start`."""
     done = list(start)
     while wave := next_wave(done, rules, early_stop=True):
         done += choices[len(done) : len(done) + wave]
@@ -40,7 +40,7 @@ def test_stopping_early_gives_the_winner_of_all_votes(match: tuple[Rules, list[s
 @at_leisure
 @given(match=matches())
 def test_no_match_stops_early_before_every_order_was_read_as_often(match: tuple[Rules, list[str | None]]) -> None:
-    """V=8 stopped at 4:0 of one order when the other order's votes could not be read, and V=2 after one vote."""
+    """V=8 stopped at 4:0 of one order although the other order's votes could not be read, and V=2 after one vote."""
     rules, choices = match
     done = cast(rules, choices, [])
     assert len(done) == rules.votes or evenly_read(done, rules.block)
@@ -83,7 +83,7 @@ def test_four_of_eight_in_a_row_decide_a_pair_where_ties_look_at_blocks() -> Non
     assert decided(["a"] * 4, rules)
 
 
-def test_four_of_eight_in_a_row_decide_a_pair_only_for_who_wins_ties_by_lot() -> None:
+def test_four_of_eight_in_a_row_decide_a_pair_only_for_who_wins_ties_by_chance() -> None:
     rules = Rules(("b", "a"), ("b", "a"), 8, 2)
     assert decided(["b"] * 4, rules) and not decided(["a"] * 4, rules)
 
@@ -112,7 +112,7 @@ def test_abstentions_count_for_nobody() -> None:
     assert leader([None] * 4, Rules(("a", "b"), ("a", "b"), 4, 2)) == "a"
 
 
-def test_a_match_without_any_vote_is_decided_by_lot() -> None:
+def test_a_match_without_any_vote_is_decided_by_chance() -> None:
     assert leader([None] * 4, Rules(("a", "b"), ("b", "a"), 4, 2)) == "b"
 
 
@@ -121,7 +121,7 @@ def vote(order: str, *shares: float) -> Vote:
 
 
 def test_a_preference_for_the_first_place_cancels_out_of_probabilities() -> None:
-    """Both are as good; whoever is shown first gets 9 to 1, or with a real lead of 2 to 1, 18 to 1 and 9 to 2."""
+    """Both are equally good; whoever is shown first gets 9 to 1, or with a real lead of 2 to 1, 18 to 1 and 9 to 2."""
     even = weighed([vote("ab", 0.9, 0.1), vote("ba", 0.9, 0.1)], 2)
     ahead = weighed([vote("ab", 18 / 19, 1 / 19), vote("ba", 9 / 11, 2 / 11)], 2)
     assert even == pytest.approx({"a": 0.5, "b": 0.5}) and ahead == pytest.approx({"a": 2 / 3, "b": 1 / 3})

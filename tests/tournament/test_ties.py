@@ -1,11 +1,11 @@
-"""Tie-breaks: in the configured order, a lot in the end."""
+"""Tie-breaks: in the configured order, and finally at random."""
 
 import pytest
 
 from tournament.base import Candidate
 from tournament.fake import AlwaysFirstJudge
 from tournament.slots import counted
-from tournament.ties import before_votes, edits, lots, preference
+from tournament.ties import before_votes, edits, preference, random_order
 
 SHORT = "--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n-a\n-b\n+c\n+d\n"
 LONG = "--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+" + "long " * 20 + "\n"
@@ -39,7 +39,7 @@ def test_removed_comments_of_sql_are_changed_lines():
 
 
 def test_who_makes_judges_refuse_gains_nothing_by_copies_or_size():
-    firsts = {lots(counted(FIELD), seed, "m")[0] for seed in range(40)}
+    firsts = {random_order(counted(FIELD), seed, "m")[0] for seed in range(40)}
     assert firsts == {"short", "long", "twin"}
 
 

@@ -1,4 +1,4 @@
-"""What a judge is shown of a candidate."""
+"""What judges see of a candidate."""
 
 import pytest
 

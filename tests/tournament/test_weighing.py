@@ -1,4 +1,4 @@
-"""Votes by probabilities: one request for each order, and samples where the server gives none."""
+"""Votes by probabilities: one request per order, and samples if the server gives no probabilities."""
 
 from contextlib import asynccontextmanager
 
@@ -22,7 +22,7 @@ PAIR = (Candidate(id="good", summary="passes"), Candidate(id="bad", summary="fai
 
 @asynccontextmanager
 async def judge_of(server, votes_from="auto", votes=8, **options):
-    """A judge that asks this server, and the server over HTTP."""
+    """A judge that queries this server over HTTP, and the server."""
     async with FakeServer(server, ServerOptions(**options)) as served:
         model = OpenAIModel(ModelConfig(name="fake-model", base_url=served.base_url))
         yield ModelJudge(asking(votes_from, votes), model), served
@@ -53,7 +53,7 @@ async def test_the_choice_comes_first_so_that_no_sampled_reason_decides_it(kit):
 
 
 async def test_a_preference_for_the_first_place_decides_nothing(kit):
-    """With 2 logits for the first place and half a logit for the better one, single votes go by the place."""
+    """With 2 logits for the first place and half a logit for the better one, single votes follow the place."""
     async with judge_of(JudgeServer(gap=0.5, bias=2.0)) as (judge, _):
         assert (await match_of(judge, kit)).winner == "good"
 
@@ -118,7 +118,7 @@ async def test_swiss_uses_probabilities_as_shares_of_a_win(kit):
 
 
 async def test_probabilities_are_worth_more_than_as_many_samples():
-    """A judge that is right in 6 of 10 votes: two samples are a coin with a lean, two probabilities are its opinion."""
+    """A judge that is right in 6 of 10 votes: two samples are a biased coin, two probabilities are its opinion."""
     sampled, _, cost = await right(asking("samples", 2), JudgeServer(gap_for(0.6, 0.0), bias=1.0), 60)
     weighed, requests, replies = await right(asking("auto"), JudgeServer(gap_for(0.6, 0.0), bias=1.0), 60)
     assert (requests, replies, cost) == (2.0, 2.0, 2.0)

@@ -1,4 +1,4 @@
-"""One real vLLM on the CPU for all tests that are marked so: a tiny model, started once by `heats serve`."""
+"""One real vLLM on the CPU for all tests marked `vllm`: a tiny model, started once by `heats serve`."""
 
 import re
 import time
@@ -19,7 +19,7 @@ CHATS = re.compile(
 
 
 class Tiny:
-    """The server, what it counted since the test began, and clients for it."""
+    """The server, its counters since the test began, and clients for it."""
 
     def __init__(self, base_url):
         self.base_url = base_url
@@ -36,7 +36,7 @@ class Tiny:
         return read_counters(self._page()).running
 
     def chats(self, status):
-        """HTTP requests for chat completions that were answered so; the server counts one after it has answered."""
+        """Number of chat completion requests with this status; the server counts a request after answering it."""
         time.sleep(0.3)
         now, before = (dict(CHATS.findall(page)) for page in (self._page(), self.before))
         return int(float(now.get(status, 0)) - float(before.get(status, 0)))
@@ -62,7 +62,7 @@ def tiny(tiny_url):
 
 @pytest.fixture
 async def model(tiny):
-    """A client whose replies come to an end, and that knows the server's context."""
+    """A client whose replies end, and that knows the server's context length."""
     client = OpenAIModel(tiny.config())
     await client.preflight()
     yield client
@@ -75,7 +75,7 @@ def ledger():
 
 
 class EchoSandbox:
-    """A sandbox in which every command prints the same."""
+    """A sandbox in which every command prints the same text."""
 
     def __init__(self, output="ok\n"):
         self.output = output.encode()

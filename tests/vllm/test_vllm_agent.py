@@ -1,4 +1,4 @@
-"""The agent, the summarizer and the judge against a real vLLM: constrained decoding makes random weights speak form."""
+"""Agent, summarizer and judge against a real vLLM: constrained decoding gives valid output despite random weights."""
 
 import json
 
@@ -30,7 +30,7 @@ async def rollout(client, sandbox, ledger, **settings):
 
 @pytest.fixture
 async def trajectory(tiny, sandbox_class, ledger):
-    """A rollout whose every turn calls a tool, because the server makes it."""
+    """A rollout in which the server forces every turn to call a tool."""
     client = OpenAIModel(tiny.config(extra_body=tiny.never_submits(), max_tokens=512))
     done = await rollout(client, sandbox_class(), ledger, step_limit=6)
     await client.close()
@@ -74,12 +74,12 @@ async def test_eight_votes_of_one_order_are_one_request_and_one_prefill(tiny, mo
     assert ledger.spent.calls == counted.requests == tiny.chats("2xx") == 2
     assert ledger.spent.completion_tokens == counted.generation_tokens
     assert counted.prompt_tokens == 8 * ledger.spent.prompt_tokens
-    # What each of the 16 computes by itself is the rest of its last block of 32 tokens.
+    # What each of the 16 computes itself is the rest of its last block of 32 tokens.
     assert counted.prefix_queries - counted.prefix_hits <= ledger.spent.prompt_tokens + 16 * 32
 
 
 async def test_probabilities_of_the_labels_arrive_and_decide_a_match_by_one_request_an_order(tiny, model, ledger):
-    """Labels are several tokens here, single bytes, and the grammar lets nothing else stand in their place."""
+    """Labels consist of several tokens here, single bytes, and the grammar allows nothing else in their place."""
     judge = ModelJudge(CONFIG.tournament, model)
     assert await judge.weighs(ledger)
     before, field = ledger.spent.calls, candidates(3)
@@ -94,7 +94,7 @@ async def test_probabilities_of_the_labels_arrive_and_decide_a_match_by_one_requ
 
 
 async def test_samples_agree_with_the_probabilities_that_the_server_gives(tiny, model, ledger):
-    """The share of 64 sampled labels is the probability of the label, at temperature 1 and without a reason before."""
+    """The share of 64 sampled labels equals the label's probability at temperature 1, without a preceding reason."""
     config = CONFIG.tournament.judge.model_copy(update={"temperature": 1.0, "max_tokens": 64})
     judge, pair = ModelJudge(CONFIG.tournament.model_copy(update={"judge": config}), model), candidates(2)
     (vote, _) = await judge.weigh("Fix it.", pair, seed=1, ledger=ledger)
@@ -118,7 +118,7 @@ async def test_what_does_not_fit_ends_the_rollout_after_one_rejected_request(tin
 
 
 def numbers(count):
-    """Text of which nothing repeats, two or three characters a token."""
+    """Text without repetitions, at two or three characters per token."""
     return " ".join(str(index * 7919 % 100_003) for index in range(count))
 
 
@@ -132,7 +132,7 @@ async def test_candidates_that_do_not_fit_are_shown_cut_by_one_further_request(t
 
 
 def again(step, turn):
-    """The step as one of a later turn, with outputs of its own: one that was shown before is not shown again."""
+    """The step as part of a later turn, with new outputs: one that was shown before is not shown again."""
     seen = [one.model_copy(update={"content": f"{turn}.{step.id}: {one.content}"}) for one in step.observations]
     return step.model_copy(update={"id": step.id + 9 * turn, "observations": tuple(seen)})
 
@@ -149,7 +149,7 @@ async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tin
         patch=b"",
         model=model,
         ledger=spent,
-        config=CONFIG.summarizer.model_copy(update={"least_chars": 100_000}),  # as much of it as a window holds
+        config=CONFIG.summarizer.model_copy(update={"least_chars": 100_000}),  # as much as a window holds
         seed=1,
     )
     assert summary.source == "model"
@@ -157,7 +157,7 @@ async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tin
 
 
 async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, ledger):
-    client = OpenAIModel(tiny.config())  # it has not asked how long the context is
+    client = OpenAIModel(tiny.config())  # it has not queried the context length
     reply = await client.complete(
         [{"role": "user", "content": "hello"}], ledger=ledger, sampling=Sampling(max_tokens=20_000, seed=1)
     )

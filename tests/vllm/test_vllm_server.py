@@ -1,4 +1,4 @@
-"""What a real vLLM is asked besides chat, and what becomes of requests that nobody waits for."""
+"""What a real vLLM is asked besides chat, and what happens to abandoned requests."""
 
 import ast
 import asyncio
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
 
 def registered(room):
-    """Names in the table of one of vLLM's registries, read without importing vLLM, which takes long."""
+    """Names in the table of one of vLLM's registries, read without importing vLLM, which is slow."""
     (path,) = (TOOL / "lib").glob(f"python*/site-packages/vllm/{room}/__init__.py")
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and node.targets[0].id.endswith("_PARSERS_TO_REGISTER"):
@@ -36,7 +36,7 @@ def test_the_doctors_questions_are_answered(tiny):
     assert found["context length"]["detail"] == f"{CONTEXT} tokens"
     for feature in ("model", "json_schema", "n", "cached tokens", "logprobs", "/metrics", "/tokenize"):
         assert found[feature]["state"] == "ok", found[feature]
-    # Random weights call no tool of their own accord.
+    # Random weights never call a tool unless forced.
     assert found["tools"]["state"] == "warn" and "text_protocol" in found["tools"]["instead"]
 
 

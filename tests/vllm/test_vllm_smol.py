@@ -1,4 +1,4 @@
-"""A small real model behind a real vLLM: text that repeats, rambles and breaks form, and a template without tools."""
+"""A small real model behind a real vLLM: output that repeats, rambles and breaks format; a template without tools."""
 
 import json
 import subprocess
@@ -57,7 +57,7 @@ async def test_a_template_without_tools_is_known_at_once_and_every_turn_is_a_cal
 
 
 async def test_turns_and_tries_do_not_repeat_each_other_word_for_word(smol, sandbox_class, ledger):
-    """With one seed a rollout, 30 of 32 turns were equal to the one before; max_format_errors of 3 was one try."""
+    """With one seed per rollout, 30 of 32 turns equalled the one before; max_format_errors of 3 amounted to one try."""
     smol.text_protocol = smol.drops_tools = False
     done = await rollout(smol, sandbox_class(), ledger, max_format_errors=6, text_protocol=True, step_limit=6)
     said = [step.content for step in done.steps if step.source == "agent"]

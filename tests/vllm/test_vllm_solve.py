@@ -28,7 +28,7 @@ class AddTest(unittest.TestCase):
     def test_add(self):
         self.assertEqual(add(2, 3), 5)
 """
-# One block as the text protocol wants it, whose letters the random weights choose: every rollout changes a file.
+# One block as the text protocol requires, whose letters the random weights choose: every rollout changes a file.
 FENCED = {"structured_outputs": {"regex": "```bash\\necho [a-z]{12} > note[.]txt\\n```"}}
 
 
@@ -48,7 +48,7 @@ def repository(tmp_path):
 
 @pytest.fixture
 def solve(tiny, tmp_path, repository):
-    """`heats solve` as a user starts it; gives its exit code, result and messages."""
+    """`heats solve` as users start it; returns exit code, result and messages."""
     models = {"model": {**tiny.config(extra_body=FENCED, max_tokens=200).model_dump(), "text_protocol": True}}
     others = tiny.config().model_dump()
     config = {**models, "summarizer_model": others, "judge_model": others, "agent": {"step_limit": 3}}
@@ -77,7 +77,7 @@ def test_a_whole_run_fixes_nothing_and_accounts_for_everything(tiny, tmp_path, s
     spent = result["ledger"]
     assert spent["calls"] == counted.requests == tiny.chats("2xx") and tiny.chats("4xx") == 0
     assert spent["completion_tokens"] == counted.generation_tokens
-    # Eight votes are two orders of four choices, and the server counts the prompt of each choice.
+    # Eight votes are two orders of four choices each, and the server counts the prompt once per choice.
     assert counted.prompt_tokens == spent["prompt_tokens"] + 3 * sum(one.prompt_tokens for one in votes)
     assert len(votes) > 4
     for page in ("account.md", "report.html"):
@@ -86,7 +86,7 @@ def test_a_whole_run_fixes_nothing_and_accounts_for_everything(tiny, tmp_path, s
 
 
 class FirstByScript:
-    """A model whose first turn is given, and whose others a real server takes."""
+    """A model whose first turn is given, and whose further turns come from a real server."""
 
     text_protocol = False
 

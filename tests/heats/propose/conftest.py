@@ -1,4 +1,4 @@
-"""A shop with a bug, runs that repaired it, a bare repository as remote and a stand-in for GitHub."""
+"""A shop with a bug, runs that fixed it, a bare repository as remote, and a stand-in for GitHub."""
 
 import shutil
 import subprocess
@@ -74,7 +74,7 @@ def diff_of(shop: Path, tmp_path: Path) -> Callable[..., bytes]:
 
 @pytest.fixture
 def fix() -> bytes:
-    """The patch that repairs the shop."""
+    """The patch that fixes the shop."""
     old, new = BUG.splitlines()[1], BUG.replace("100 + discount", FIX).splitlines()[1]
     head = "diff --git a/price.py b/price.py\n--- a/price.py\n+++ b/price.py\n@@ -1,2 +1,2 @@\n"
     return f"{head} {BUG.splitlines()[0]}\n-{old}\n+{new}\n".encode()
@@ -133,7 +133,7 @@ def run_of(shop: Path, tmp_path: Path) -> Callable[..., RunStore]:
 
 @pytest.fixture
 def wish(shop: Path) -> Callable[..., ProposeOptions]:
-    """What is wished; keyword arguments of `ProposeOptions`, and of `ProposeConfig` where they are named there."""
+    """Options of a call: keyword arguments of `ProposeOptions`, or of `ProposeConfig` if they are defined there."""
 
     def make(**given: object) -> ProposeOptions:
         config = {name: given.pop(name) for name in list(given) if name in ProposeConfig.model_fields}

@@ -1,4 +1,4 @@
-"""A stand-in for GitHub on the loopback: enough of the API for pull requests, and git's own HTTP back end."""
+"""A stand-in for GitHub on the loopback interface: the API for pull requests, and git's own HTTP back end."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class Forge:
-    """What was asked of it. `answer` replaces the next answers of the API, each a status, body and headers."""
+    """Requests so far. `answer` replaces the API's next answers, each given by status, body and headers."""
 
     root: Path
     token: str
@@ -28,7 +28,7 @@ class Forge:
 
     @property
     def repository(self) -> Path:
-        """The bare repository behind `acme/shop.git`."""
+        """The bare repository of `acme/shop.git`."""
         return self.root / "acme" / "shop.git"
 
 
@@ -36,7 +36,7 @@ class Handler(BaseHTTPRequestHandler):
     forge: Forge
 
     def log_message(self, *_: object) -> None:
-        """Stay quiet."""
+        """Do not log."""
 
     def do_GET(self) -> None:
         self._serve(b"")

@@ -1,4 +1,4 @@
-"""The GitHub Action: what its files promise, read from the YAML, and its steps, run as a runner would run them."""
+"""The GitHub Action: its files' promises, read from the YAML, and its steps, run as a runner would run them."""
 
 import json
 import os
@@ -47,7 +47,7 @@ def test_the_job_that_has_the_token_gets_the_bundle_and_runs_nothing_of_it() -> 
 
 
 def test_only_people_with_rights_start_it() -> None:
-    triggers = WORKFLOW[True]  # YAML reads `on` as a truth value
+    triggers = WORKFLOW[True]  # YAML parses `on` as a Boolean
     assert set(triggers) == {"issues", "workflow_dispatch"}
     assert triggers["issues"] == {"types": ["labeled"]}
 
@@ -91,7 +91,7 @@ def test_inputs_and_outputs_fit_together() -> None:
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Callable[..., tuple[int, dict[str, str], str]]:
-    """Runs the last step of an action as a runner does, in a copy of it whose heats is the installed one."""
+    """Runs the last step of an action as a runner does, in a copy of the action that uses the installed heats."""
     place, temp = tmp_path / "heats", tmp_path / "temp"
     shutil.copytree(ACTION, place / "action")
     (place / ".venv").symlink_to(ROOT / ".venv")
@@ -183,7 +183,7 @@ def test_both_jobs_from_issue_to_pull_request(
     code, said, log = runner("propose", checkout, extra, bundle=said["bundle"], token=forge.token)
     assert code == 0, log
     mended: dict[str, Any] = {}
-    # The built-in model writes it in one of several ways.
+    # The built-in model writes the fix in one of several ways.
     exec(git(forge.repository, "show", f"{said['branch']}:price.py"), mended)
     assert mended["total"]([100], 10) == 90
     assert json.dumps(forge.pulls[0]["body"]).count("A discount makes things dearer") == 1

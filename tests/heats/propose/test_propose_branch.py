@@ -1,4 +1,4 @@
-"""`propose` on a real repository: the branch is right, and nothing else has changed."""
+"""`propose` on a real repository: the branch is correct, and nothing else has changed."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def state(repo: Path) -> dict[str, str]:
-    """Digests of every file of a repository but its objects, references and their logs."""
+    """Digests of every file of a repository except its objects, references and their logs."""
     skipped = (".git/objects/", ".git/refs/", ".git/logs/")
     files = [path for path in repo.rglob("*") if path.is_file()]
     names = {path: path.relative_to(repo).as_posix() for path in files}
@@ -116,7 +116,7 @@ def test_a_checked_out_branch_is_never_moved(shop: Path, fix: bytes, run_of: Run
 
 @pytest.mark.parametrize("name", ["-x", "a..b", "a b", "x.lock", "@{1}", ""])
 def test_a_bad_branch_name_is_refused(fix: bytes, run_of: RunOf, wish: Wishes, name: str) -> None:
-    with pytest.raises(UsageError, match="no name for a branch"):
+    with pytest.raises(UsageError, match="not a valid branch name"):
         go(run_of(fix), wish(branch=name))
 
 
@@ -169,7 +169,7 @@ def test_onto_merges_the_patch_three_ways(shop: Path, fix: bytes, run_of: RunOf,
     assert git(shop, "show", f"{made.branch}:price.py").startswith('"""Prices."""')
     assert "100 - discount" in git(shop, "show", f"{made.branch}:price.py")
     assert made.commit.parent == git(shop, "rev-parse", "HEAD")
-    assert "the tests were not run again there" in made.text
+    assert "the tests did not run again there" in made.text
 
 
 def test_onto_refuses_conflicts_and_strangers(shop: Path, fix: bytes, run_of: RunOf, wish: Wishes) -> None:

@@ -1,4 +1,4 @@
-"""`heats propose` as a user meets it: what it prints, and what it ends with."""
+"""`heats propose` as users see it: output and exit codes."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Pushing and pull requests: against a bare repository, and against a stand-in for GitHub with git behind it."""
+"""Pushing and pull requests: against a bare repository, and against a stand-in for GitHub backed by git."""
 
 import shutil
 import subprocess
@@ -117,7 +117,7 @@ def test_the_token_is_in_no_file_argument_or_message(
     files = [path.read_bytes().decode("latin-1") for folder in folders for path in folder.rglob("*") if path.is_file()]
     for text in [*files, made.text, repr(made), repr(wish()), str(refused.value)]:
         assert at_forge.token not in text
-    assert "remote-http" in trace.read_text()  # every command line of every git process is in it
+    assert "remote-http" in trace.read_text()  # contains every command line of every git process
 
 
 def test_the_token_goes_to_no_other_host(
@@ -152,7 +152,7 @@ def test_a_server_without_a_trusted_certificate_gets_no_token(tmp_path: Path, mo
 
 def test_a_redirect_is_not_followed(fix: bytes, run_of: RunOf, wish: Wishes, at_forge: Forge) -> None:
     at_forge.answer.append((302, {}, {"Location": f"{at_forge.url}/api/v3/elsewhere"}))
-    with pytest.raises(RemoteFailed, match="a redirect is not followed"):
+    with pytest.raises(RemoteFailed, match="a redirect, which is not followed"):
         go(run_of(fix), wish(pr=True))
     assert not any("elsewhere" in path for _, path, _ in at_forge.asked)
 
@@ -161,10 +161,10 @@ def test_a_redirect_is_not_followed(fix: bytes, run_of: RunOf, wish: Wishes, at_
     ("status", "body", "said"),
     [
         (401, {"message": "Bad credentials"}, "the token is not valid"),
-        (404, {"message": "Not Found"}, "the token does not see it"),
+        (404, {"message": "Not Found"}, "the token cannot see it"),
         (422, {"message": "Validation Failed", "errors": [{"message": "No commits"}]}, "No commits"),
         (500, b"<html>", "500"),
-        (200, b"<html>", "no usable answer"),
+        (200, b"<html>", "unusable answer"),
     ],
 )
 def test_a_refusal_is_one_line_that_says_why(

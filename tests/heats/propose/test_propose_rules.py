@@ -12,7 +12,7 @@ from envs.base import Patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.leaks import check_leaks
 from heats.propose.proposal import is_bundle, read_bundle, read_run, write_bundle
-from heats.propose.rules import Change, Rules, check_changes
+from heats.propose.rules import FileChange, Rules, check_changes
 from heats.propose.steps import ProposeOptions, propose
 from heats.store.store import RunStore
 
@@ -29,7 +29,7 @@ SECRET = "s3cr3t-value-of-the-canary"
     ],
 )  # fmt: skip
 def test_ci_files_need_a_flag(path: str) -> None:
-    change = Change(path.encode(), "100644", "100644")
+    change = FileChange(path.encode(), "100644", "100644")
     with pytest.raises(PatchRefused, match="--allow-ci"):
         check_changes([change], Rules(allow_lock_files=True))
     check_changes([change], Rules(allow_ci=True))
@@ -40,7 +40,7 @@ def test_ci_files_need_a_flag(path: str) -> None:
     ["uv.lock", "web/package-lock.json", "pnpm-lock.yaml", "Cargo.lock", "go.sum", "requirements-dev.txt", "bun.lockb"],
 )
 def test_lock_files_need_a_flag(path: str) -> None:
-    change = Change(path.encode(), "000000", "100644")
+    change = FileChange(path.encode(), "000000", "100644")
     with pytest.raises(PatchRefused, match="--allow-lock-files"):
         check_changes([change], Rules(allow_ci=True))
     check_changes([change], Rules(allow_lock_files=True))
@@ -49,15 +49,15 @@ def test_lock_files_need_a_flag(path: str) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (Change(b".gitattributes", "100644", "100644"), "obey"),
-        (Change(b".vscode/tasks.json", "000000", "100644"), "obey"),
-        (Change(b"run.sh", "100644", "100755"), "executable"),
-        (Change(b"link", "000000", "120000"), "symbolic link"),
-        (Change(b"blob.bin", "000000", "100644", binary=True), "binary"),
-        (Change(b"deploy/prod.tf", "100644", "100644"), "protected"),
+        (FileChange(b".gitattributes", "100644", "100644"), "act on"),
+        (FileChange(b".vscode/tasks.json", "000000", "100644"), "act on"),
+        (FileChange(b"run.sh", "100644", "100755"), "executable"),
+        (FileChange(b"link", "000000", "120000"), "symbolic link"),
+        (FileChange(b"blob.bin", "000000", "100644", binary=True), "binary"),
+        (FileChange(b"deploy/prod.tf", "100644", "100644"), "protected"),
     ],
 )
-def test_other_dangers_need_their_path_allowed(change: Change, what: str) -> None:
+def test_other_dangers_need_their_path_allowed(change: FileChange, what: str) -> None:
     rules = Rules(allow_ci=True, allow_lock_files=True, protected=("deploy/",))
     with pytest.raises(PatchRefused, match=what):
         check_changes([change], rules)
@@ -74,7 +74,7 @@ def test_other_dangers_need_their_path_allowed(change: Change, what: str) -> Non
     ],
 )  # fmt: skip
 def test_what_builds_the_project_or_steers_its_tests_needs_a_flag(path: str) -> None:
-    change = Change(path.encode(), "100644", "100644")
+    change = FileChange(path.encode(), "100644", "100644")
     with pytest.raises(PatchRefused, match="--allow-build"):
         check_changes([change], Rules())
     check_changes([change], Rules(allow_build=True))
@@ -84,8 +84,10 @@ def test_what_builds_the_project_or_steers_its_tests_needs_a_flag(path: str) -> 
 @pytest.mark.parametrize("path", ["tests/test_price.py", "src/cart.spec.ts", "cart_test.go", "spec/cart_spec.rb"])
 def test_deleted_tests_are_refused_and_changed_ones_are_not(path: str) -> None:
     with pytest.raises(PatchRefused, match="deletes tests"):
-        check_changes([Change(path.encode(), "100644", "000000")], Rules(allow_build=True))
-    check_changes([Change(path.encode(), "100644", "100644"), Change(path.encode(), "000000", "100644")], Rules())
+        check_changes([FileChange(path.encode(), "100644", "000000")], Rules(allow_build=True))
+    check_changes(
+        [FileChange(path.encode(), "100644", "100644"), FileChange(path.encode(), "000000", "100644")], Rules()
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_deleted_tests_are_refused_and_changed_ones_are_not(path: str) -> None:
     ],
 )
 def test_ordinary_files_pass(path: str) -> None:
-    check_changes([Change(path.encode(), "100644", "100644"), Change(b"x.sh", "100755", "100755")], Rules())
+    check_changes([FileChange(path.encode(), "100644", "100644"), FileChange(b"x.sh", "100755", "100755")], Rules())
 
 
 def test_a_patch_of_a_workflow_is_refused_end_to_end(shop: Path, diff_of: DiffOf, run_of: RunOf, wish: Wishes) -> None:
@@ -137,7 +139,7 @@ def test_signs_of_tampering_come_first_and_make_a_draft(
     run = run_of(diff_of(**{"price.py": "import os\nos._exit(0)\n"}))
     made = propose(*read_run(run), wish())
     first, _, sign = made.text.splitlines()[:3]
-    assert first == "**Look at this first**: the patch may work on its tests instead of its task."
+    assert first == "**Read this first**: the patch may target its tests instead of its task."
     assert sign == "- `price.py:2 ends the process: os._exit(0)`"
     assert (made.draft, len(made.signs)) == (True, 1)
 
@@ -146,7 +148,7 @@ def test_a_patch_file_that_was_changed_afterwards_is_refused(fix: bytes, run_of:
     run = run_of(fix)
     path = run.task("shop-1-2").rollout("heat-0/rollout-00").directory / "patch.diff"
     path.write_bytes(fix.replace(b"100 - d", b"999 - d"))
-    with pytest.raises(PatchRefused, match="not what the run made"):
+    with pytest.raises(PatchRefused, match="changed after the run"):
         read_run(run)
 
 

@@ -1,4 +1,4 @@
-"""The words of a proposal say what happened, and do nothing that an issue or an agent asks of them."""
+"""The text of a proposal says what happened, and triggers nothing that an issue or an agent wants."""
 
 import re
 import sys
@@ -16,12 +16,12 @@ from heats.errors import UsageError
 from heats.propose.commit import Commit
 from heats.propose.config import ProposeConfig, filled
 from heats.propose.proposal import read_run
-from heats.propose.rules import Change
+from heats.propose.rules import FileChange
 from heats.propose.text import MAX_TEXT, message, plain, pull_request, title, variables
 from heats.store.store import RunStore
 
 MakeRun = Callable[..., RunStore]
-COMMIT = Commit("c" * 40, "t" * 40, "0" * 40, (Change(b"a [x](http://y) @me `.py", "100644", "100644"),))
+COMMIT = Commit("c" * 40, "t" * 40, "0" * 40, (FileChange(b"a [x](http://y) @me `.py", "100644", "100644"),))
 PARSER = MarkdownIt("gfm-like", {"linkify": False})
 HARMLESS = {
     "heading_open", "heading_close", "paragraph_open", "paragraph_close", "inline", "fence", "text", "code_inline",
@@ -53,12 +53,12 @@ def test_change_and_doubts_and_the_best_alternative_come_before_the_rest(make_ru
     text = pull_request(read_run(run)[0], COMMIT)
     heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert heads[:4] == [
-        "The change, in its own words",
-        "What was not checked, and what is in doubt",
+        "The change, as the attempt describes it",
+        "What was not checked, and open doubts",
         "Tests before and after",
         "The strongest alternative",
     ]
-    assert "- Its own doubt: `Empty lists were not tried.`" in text
+    assert "- Doubt stated by the attempt: `Empty lists were not tried.`" in text
 
 
 def test_it_tells_what_was_tried_why_this_won_the_tests_and_the_cost(make_run: MakeRun) -> None:

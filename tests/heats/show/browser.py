@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by its DevTools protocol; nothing but the standard library."""
+"""A headless Chromium, driven over a pipe with its DevTools protocol, using only the standard library."""
 
 import base64
 import json
@@ -74,7 +74,7 @@ class Browser:
         os.close(self._in)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send a command and wait for its result; events that come in between are kept."""
+        """Send a command and wait for its result; events that arrive meanwhile are kept."""
         self._next += 1
         message: dict[str, Any] = {"id": self._next, "method": method, "params": parameters}
         if self._session is not None:
@@ -112,14 +112,14 @@ class Browser:
         return answer["result"].get("value")
 
     def wait_for(self, event: str) -> None:
-        """Wait until the browser tells of an event."""
+        """Wait until the browser reports an event."""
         deadline = time.monotonic() + 30
         while not any(one.get("method") == event for one in self.events) and time.monotonic() < deadline:
-            self.call("Log.enable")  # any command that a page between two pages answers as well
+            self.call("Log.enable")  # any command works, and even a page between two others answers it
             time.sleep(0.02)
 
     def click(self, selector: str, place: int = 0) -> None:
-        """Click what a selector finds, as a person would: with the mouse, where it is in view."""
+        """Click the element that a selector finds, like a person: with the mouse, at its position in the view."""
         found = f"document.querySelectorAll({json.dumps(selector)})[{place}]"
         self.evaluate(f"{found}.scrollIntoView({{ block: 'center', behavior: 'instant' }})")
         middle = "(({ x, y, width, height }) => [x + width / 2, y + height / 2])"
@@ -129,35 +129,35 @@ class Browser:
         self.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
     def seen(self, selector: str) -> int:
-        """How many of what a selector finds are laid out and not hidden."""
+        """How many elements matching a selector are laid out and visible."""
         found = f"Array.from(document.querySelectorAll({json.dumps(selector)}))"
         return int(self.evaluate(f"{found}.filter((one) => one.checkVisibility()).length"))
 
     def dark(self, dark: bool = True) -> None:
-        """Prefer dark colours, or light ones."""
+        """Prefer a dark or a light colour scheme."""
         value = "dark" if dark else "light"
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
 
     def resize(self, width: int, height: int) -> None:
-        """Change the view's size; a narrow one counts as a phone."""
+        """Change the viewport's size; a narrow one counts as a phone."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
     def screenshot(self, path: Path) -> Path:
-        """What is in view, as PNG."""
+        """The viewport as PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
         return path
 
     def complaints(self) -> list[str]:
-        """Everything the browser had to complain of since the page was opened."""
+        """Everything the browser has complained about since the page was opened."""
         bad = {"Runtime.exceptionThrown", "Audits.issueAdded", "Log.entryAdded", "Runtime.consoleAPICalled"}
         found = [json.dumps(event) for event in self.events if event.get("method") in bad]
-        # What the browser says of a script that moves faster than a person is no complaint about the page.
+        # The browser's reaction to a script that is faster than a person is not a complaint about the page.
         return [text for text in found if "NavigationEntryMarkedSkippable" not in text]
 
     def requests(self) -> list[str]:
-        """Addresses asked for since the page was opened, but for the page's own file and data: images."""
+        """Addresses requested since the page was opened, except the page's own file and data: images."""
         asked = [
             event["params"]["request"]["url"]
             for event in self.events

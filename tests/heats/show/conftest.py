@@ -1,4 +1,4 @@
-"""Runs to show: `make_run` builds one out of nothing."""
+"""Synthetic runs for display: `make_run` builds them."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ import pytest
 
 from heats.store.store import RunStore
 
-sys.path.insert(0, str(Path(__file__).parent))  # for synthetic.py: test folders are no packages
+sys.path.insert(0, str(Path(__file__).parent))  # for synthetic.py: test folders are not packages
 
 
 @pytest.fixture(scope="session")

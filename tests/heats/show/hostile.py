@@ -1,4 +1,4 @@
-"""Text that attacks whoever shows it: HTML, Markdown, terminals, rich markup and CI logs. And text without end."""
+"""Text that attacks whatever displays it: HTML, Markdown, terminals, rich markup and CI logs. Also endless text."""
 
 from agents.trajectory import Observation, Step
 from envs.base import Patch
@@ -84,7 +84,7 @@ TERMINAL = [
 
 
 class HostileVoice:
-    """Says what it is given and then the next few attacks, so that over a run every field meets every one."""
+    """Returns its input followed by the next few attacks, so that over a run every field meets every attack."""
 
     def __init__(self, room: int = 400) -> None:
         self.room = room
@@ -100,7 +100,7 @@ class HostileVoice:
 
 
 def swell(files: RolloutStore) -> None:
-    """Give a rollout an output of 50 MB, a million characters on a line, and a patch of long lines in no encoding."""
+    """Give a rollout 50 MB of output, a line of a million characters, and a patch of long lines in invalid encoding."""
     trajectory, outcome = files.trajectory(), files.outcome()
     assert trajectory is not None
     assert outcome is not None

@@ -1,7 +1,7 @@
-"""Makes run directories out of nothing, through the run store, for tests and benchmarks of what shows runs.
+"""Builds synthetic run directories through the run store, for tests and benchmarks of everything that displays runs.
 
-Every text that an agent, a test or a model could have written goes through a `Voice`, so that one run can be made
-plain or hostile in every field.
+Every text that an agent, a test or a model could have written goes through a `Voice`, so that a run can be made plain
+or hostile in every field.
 """
 
 import random
@@ -22,7 +22,7 @@ from tournament.base import Bracket
 
 
 def build_run(directory: Path, plan: Plan | None = None) -> RunStore:
-    """Make a finished run and return its store, free of its lock."""
+    """Build a finished run and return its store, with its lock released."""
     plan = plan or Plan()
     plan.rng = random.Random(plan.seed)
     names = [plan.voice(f"demo__task-{number:03d}") for number in range(plan.tasks)]

@@ -25,10 +25,10 @@ def plain(text: str) -> str:
 
 @dataclass
 class Plan:
-    """What to make.
+    """What to build.
 
-    `infra_share` of the rollouts fail by infrastructure; `graded` writes grades; `chatty` writes what a real run does
-    for every call: an event a step, a charge a call.
+    A share `infra_share` of the rollouts fails by infrastructure; `graded` writes grades; `chatty` writes what a real
+    run writes for every call: an event per step, a charge per call.
     """
 
     tasks: int = 3
@@ -50,7 +50,7 @@ class Plan:
 
 
 def make_steps(count: int, plan: Plan) -> list[Step]:
-    """A system prompt, the issue, then `count` turns of one command each."""
+    """A system prompt, the issue, then `count` turns with one command each."""
     voice = plan.voice
     steps = [
         Step(id=1, source="system", content="You fix one issue with bash."),
@@ -109,7 +109,7 @@ def make_patch(plan: Plan, passes: bool) -> Patch:
 
 
 def report(plan: Plan, broken: int) -> TestReport:
-    """A run of twelve tests, of which the first `broken` fail."""
+    """A run of twelve tests, the first `broken` of which fail."""
     tests: dict[str, Any] = {plan.voice(f"tests/test_merge.py::test_{number}"): "passed" for number in range(12)}
     for name in list(tests)[:broken]:
         tests[name] = "failed"
@@ -186,7 +186,7 @@ def make_summary(rollout: str, patch: Patch, steps: int, plan: Plan) -> Summary:
 
 
 def play(candidates: list[str], keep: int, plan: Plan, passing: dict[str, bool]) -> Bracket:
-    """A knock-out by seeded votes: pairs, a bye for the odd one, until `keep` are left."""
+    """A knock-out tournament by seeded votes: pairs, a bye for the odd one, until `keep` are left."""
     rounds: list[tuple[Match, ...]] = []
     alive = list(candidates)
     merged = {alive[0]: (alive.pop(),)} if len(alive) > keep + 2 else {}
@@ -216,7 +216,7 @@ def play(candidates: list[str], keep: int, plan: Plan, passing: dict[str, bool])
 
 
 def decide(name: str, pair: tuple[str, ...], plan: Plan, passing: dict[str, bool]) -> Match:
-    """One match: by evidence where it differs and luck will have it, else by votes that lean to the better."""
+    """One match: sometimes by evidence, if it differs, else by votes that favour the better candidate."""
     if len(pair) == 1:
         return Match(id=name, contestants=pair, winner=pair[0], decided_by="bye")
     better = max(pair, key=lambda one: (passing[one], plan.rng.random()))

@@ -1,4 +1,4 @@
-"""The account of a task tells what happened, and its Markdown does nothing that an agent asks of it."""
+"""The account of a task says what happened, and its Markdown has no effect that an agent wants."""
 
 import re
 from collections.abc import Callable
@@ -50,13 +50,13 @@ def test_the_verdict_is_the_first_line(make_run: MakeRun) -> None:
     first = {account(run, f"demo__task-00{number}").splitlines()[0] for number in range(3)}
     assert first <= {
         "# Verified: the patch fixes what failed and breaks nothing",
-        "# Not verified: the patch is the best there is, but the tests do not prove it",
-        "# No patch: no rollout changed anything that can be handed over",
+        "# Not verified: this is the best candidate, but the tests do not prove it",
+        "# No patch: no rollout produced a usable change",
     }
 
 
 def test_a_graded_task_is_titled_by_its_grade_and_never_by_tests_that_nobody_gave(make_run: MakeRun) -> None:
-    """A sweep with 100 % passes was told as "0 of 2 tasks verified", and each of its rows as "not verified"."""
+    """A sweep with 100 % passes was reported as "0 of 2 tasks verified", and each of its rows as "not verified"."""
     run = make_run(seed=1)
     titles = {account(run, task).splitlines()[0].partition(":")[0] for task in run.manifest.identity["tasks"]}
     assert titles <= {"# Solved", "# Not solved", "# No patch"}
@@ -78,12 +78,14 @@ def test_what_a_person_decides_by_comes_first(make_run: MakeRun) -> None:
     heads = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert heads[:4] == [
         "The change",
-        "What was not checked, and what is in doubt",
+        "What was not checked, and open doubts",
         "Tests before and after",
         "The strongest alternative",
     ]
-    assert "- In its own words: `Keeps the last element.`\n- It decided: `Fix the loop, not its callers.`" in text
-    assert "in doubt\n\n- Its own doubt: `Empty lists were not tried.`" in text
+    assert (
+        "- As the attempt describes it: `Keeps the last element.`\n- Decision: `Fix the loop, not its callers.`" in text
+    )
+    assert "open doubts\n\n- Doubt stated by the attempt: `Empty lists were not tried.`" in text
     decision = read_decision(read_task(run, TASK), read_task(run, TASK).find(winner))
     rival = decision.rival
     assert rival is not None and rival.id != winner

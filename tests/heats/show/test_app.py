@@ -1,4 +1,4 @@
-"""Going through a run with the keyboard."""
+"""Browsing a run with the keyboard."""
 
 import asyncio
 import threading
@@ -186,7 +186,7 @@ async def test_a_hostile_run_is_shown_as_text(make_run: MakeRun) -> None:
 
 
 def test_what_is_no_run_is_told(tmp_path: Path, make_run: MakeRun) -> None:
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="not a heats run directory"):
         find_runs(tmp_path / "nothing")
     run = make_run("one")
     hurt = tmp_path / "hurt" / "run.json"

@@ -1,4 +1,4 @@
-"""The report in a real browser: it works, complains of nothing and asks for nothing."""
+"""The report in a real browser: it works, without complaints or requests."""
 
 import os
 import subprocess
@@ -27,14 +27,14 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
 
 
 def check_quiet(browser: Browser, path: Path) -> None:
-    """No message, no policy violation, and no request but for the page's own file."""
+    """No message, no policy violation, and no request except for the page's own file."""
     assert browser.complaints() == []
     assert all(url.split("#")[0] == path.as_uri() for url in browser.requests())
 
 
 @pytest.fixture(scope="module")
 def demo_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of a run of `heats demo`: one that HEATS_DEMO_RUN names, else a small one made here."""
+    """The report of a `heats demo` run: the one in HEATS_DEMO_RUN, or a small one made here."""
     given = os.environ.get("HEATS_DEMO_RUN")
     run = Path(given) if given else tmp_path_factory.mktemp("demo") / "run"
     if not given:
@@ -46,7 +46,7 @@ def demo_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shots(tmp_path: Path) -> Path:
-    """Where screenshots go: HEATS_SCREENSHOTS, else nowhere that lasts."""
+    """Where screenshots go: HEATS_SCREENSHOTS, or a temporary directory."""
     folder = Path(os.environ.get("HEATS_SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -149,7 +149,7 @@ def test_it_can_be_read_without_its_script(browser: Browser, make_run: MakeRun) 
     run = make_run(tasks=1)
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     path = write_report(run, run.directory / "report.html")
-    browser.evaluate("0")  # the events of the empty page are in by then
+    browser.evaluate("0")  # by now the events of the empty page have arrived
     browser.events.clear()
     browser.call("Page.navigate", url=path.as_uri())
     browser.wait_for("Page.loadEventFired")

@@ -1,4 +1,4 @@
-"""Colours: the text stays what it was, whatever it is, and takes no time that hurts."""
+"""Syntax highlighting keeps the text unchanged, whatever it is, and its time is limited."""
 
 import time
 

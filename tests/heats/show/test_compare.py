@@ -1,4 +1,4 @@
-"""Runs compared: paired on common tasks, with intervals that hold what they promise."""
+"""Comparing runs: paired on common tasks, with intervals that have their nominal coverage."""
 
 import random
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def test_what_cannot_be_compared_is_told(make_run: MakeRun) -> None:
     graded, ungraded = make_run("graded", tasks=1, **SMALL), make_run("ungraded", tasks=1, graded=False, **SMALL)
     with pytest.raises(UsageError, match="at least two"):
         compare([graded])
-    with pytest.raises(UsageError, match="success means different things"):
+    with pytest.raises(UsageError, match="measure success differently"):
         compare([graded, ungraded])
 
 

@@ -1,4 +1,4 @@
-"""Diffs become rows to colour, whatever their bytes are."""
+"""Diffs become rows to colour, whatever their bytes."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Brackets, curves and time lines are placed where they can be read."""
+"""Brackets, curves and time lines have legible layouts."""
 
 from itertools import combinations, pairwise
 from types import ModuleType
@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from heats.report.charts import draw_chart
-from heats.report.drawings import BOX_WIDTH, LABEL_HEIGHT, Span, draw_bracket, draw_timeline
+from heats.report.drawings import BOX_WIDTH, LABEL_HEIGHT, Period, draw_bracket, draw_timeline
 from tournament.base import Bracket, Match
 
 
@@ -43,7 +43,7 @@ def test_a_curve_rises_to_the_right_of_its_start() -> None:
 
 
 def test_a_time_line_keeps_order_and_stays_inside() -> None:
-    drawing = draw_timeline([("a", [Span("rollout", 100, 160, "x")]), ("b", [Span("rollout", 160, 160, "y")])])
+    drawing = draw_timeline([("a", [Period("rollout", 100, 160, "x")]), ("b", [Period("rollout", 160, 160, "y")])])
     (_, _, (first,)), (_, _, (second,)) = drawing.rows
     assert first.x < second.x
     assert second.x + second.width <= drawing.width

@@ -1,4 +1,4 @@
-"""Exports hold what the run holds, in the shapes that other tools want."""
+"""Exports contain what the run contains, in other tools' formats."""
 
 import csv
 import json

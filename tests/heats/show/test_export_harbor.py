@@ -1,4 +1,4 @@
-"""A run as a Harbor job: the layout is right, and harbor's own models read every document of it."""
+"""A run as a Harbor job: the layout is correct, and harbor's own models read every document in it."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Figures of a run: what counts, what does not, and that nothing is dropped in silence."""
+"""Figures of a run: what counts, what does not, and that nothing is dropped silently."""
 
 import json
 from collections.abc import Callable
@@ -85,7 +85,7 @@ def test_infrastructure_failures_stay_in_the_denominator_and_are_shown(small: Sm
     figures = small.finish("heat-1/rollout-00")
     assert figures.totals.pass_at_1[0] == 0.25
     assert figures.totals.infrastructure_failed == 2
-    assert "2 rollouts failed by infrastructure: counted as no success" in notes(figures)
+    assert "2 rollouts lost to infrastructure: counted as failures" in notes(figures)
 
 
 def test_ungraded_and_unfinished_rollouts_are_in_no_share_and_are_told(small: SmallRun) -> None:
@@ -94,8 +94,8 @@ def test_ungraded_and_unfinished_rollouts_are_in_no_share_and_are_told(small: Sm
     figures = small.finish("heat-1/rollout-00")
     assert figures.totals.pass_at_1[0] == 0.5
     assert (figures.totals.unknown, figures.totals.unfinished) == (2, 1)
-    assert "2 rollouts without a grade: in no share" in notes(figures)
-    assert "1 rollout not finished: in no share" in notes(figures)
+    assert "2 rollouts without a grade: not counted" in notes(figures)
+    assert "1 rollout not finished: not counted" in notes(figures)
 
 
 def test_a_task_without_a_choice_counts_as_no_success(small: SmallRun) -> None:
@@ -136,7 +136,7 @@ def test_without_grades_evidence_counts_and_is_called_so(small: SmallRun) -> Non
     figures = small.finish("heat-0/rollout-00")
     assert figures.basis == "verified"
     assert figures.totals.pass_at_1 == (0.5,)
-    assert figures.as_text().startswith("no grades: shares verified by the tests that were given")
+    assert figures.as_text().startswith("no grades: shares verified by your tests")
 
 
 def test_without_grades_and_evidence_nothing_is_claimed(small: SmallRun) -> None:
@@ -144,7 +144,7 @@ def test_without_grades_and_evidence_nothing_is_claimed(small: SmallRun) -> None
     figures = small.finish("heat-0/rollout-00")
     assert figures.totals.pass_at_1 == (None,)
     assert figures.totals.final is None
-    assert "success is not known" in figures.as_text()
+    assert "success is unknown" in figures.as_text()
 
 
 def test_a_run_that_has_only_begun_can_be_shown(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Progress displays: what they say, and that nothing in an event can stop or deceive them."""
+"""Progress displays: what they print, and that nothing in an event can stop or deceive them."""
 
 import io
 import json
@@ -30,14 +30,14 @@ MARKUP = [
 
 
 class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
+    """A stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
 
 
 class Script:
-    """Makes events a second apart."""
+    """Makes events one second apart."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -280,7 +280,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_run() -> None:
 
 
 def at_tests() -> Iterator[Event]:
-    """A run whose rollouts have ended, at all that is done after that."""
+    """A run whose rollouts have ended, at each later stage of work."""
     event = Script()
     first, second = "heat-0/rollout-00", "heat-0/rollout-01"
     yield event("run_started", command="sweep", tasks=("fix-it",), model="m", sandbox="docker", rollouts=2)
@@ -293,7 +293,7 @@ def at_tests() -> Iterator[Event]:
 
 
 def test_tests_of_patches_cross_execution_and_grading_are_seen_while_they_run() -> None:
-    """The display was silent while it graded and cross-executed: 11 of 24 minutes."""
+    """The display was silent during grading and cross-execution: 11 of 24 minutes."""
     display = Display(io.StringIO())
     events = Script()
     for one in at_tests():
@@ -320,7 +320,7 @@ def test_a_log_says_where_the_run_stands_when_nothing_happens() -> None:
         return words in stream.getvalue()
 
     with PlainDisplay(stream, every_s=0.02) as display:
-        assert said("still preparing")
+        assert said("preparing")
         for one in at_tests():
             display(one)
-        assert said("still at work: fix-it (heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12); ")
+        assert said("in progress: fix-it (heat 0: 2/2 rollouts, tests on 2 patches, cross-execution 5/12); ")

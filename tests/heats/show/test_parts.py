@@ -1,4 +1,4 @@
-"""Parts of the report: patches told once, cross-execution, where the tokens went, steps."""
+"""Parts of the report: distinct patches, cross-execution, token usage, steps."""
 
 from collections.abc import Callable
 from types import ModuleType

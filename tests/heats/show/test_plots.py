@@ -1,4 +1,4 @@
-"""Plots for papers: drawn from figures that can be checked by hand."""
+"""Plots for papers, drawn from figures that can be checked by hand."""
 
 import sys
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_every_plot_is_written_twice_and_again_with_the_same_bytes(make_run: Mak
 def test_without_success_or_matplotlib_there_is_no_plot(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match="no success to plot"):
+    with pytest.raises(UsageError, match="nothing to plot"):
         write_plots(make_run("blind", tasks=1, rollouts=2, keep=1, graded=False, evidence=False), tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ExtraMissing, match=r"heats\[plots\]"):

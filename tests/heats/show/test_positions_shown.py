@@ -1,4 +1,4 @@
-"""What is told of a judge that the order shown, or a comment, sways."""
+"""How reports describe a judge that is swayed by candidate order or comments."""
 
 from io import StringIO
 
@@ -14,7 +14,7 @@ A, B = "heat-0/rollout-00", "heat-0/rollout-01"
 
 
 def match(*choices, sensitive=False):
-    """A match of A and B, shown in turns as A, B and B, A."""
+    """A match of A and B, shown alternately as A, B and B, A."""
     votes = tuple(
         Vote(
             order=(A, B) if place % 2 == 0 else (B, A), labels=("K", "Q"), choice=one, presentation_sensitive=sensitive
@@ -37,8 +37,8 @@ def test_a_pair_whose_orders_name_different_ones_is_marked():
 def test_the_judge_is_told_in_a_line():
     told = judge_line(bracket(match(A, B, A, B), match(A, A), match(B, A), match(A, None, sensitive=True)))
     assert told == (
-        "judge: both orders agree in 1 of 3 pairs; who was shown first won 1 of the other 2 (p 1); "
-        "66.7 % of 9 votes are for the first shown; votes of one order alone could be read in 1 match; "
+        "judge: both orders agree in 1 of 3 pairs; the first shown won 1 of the other 2 (p 1); "
+        "66.7 % of 9 votes went to the first shown; only votes of one order could be read in 1 match; "
         "1 abstention; 2 votes would change with comments shown"
     )
     assert judge_line(bracket()) == ""
@@ -58,4 +58,4 @@ def test_every_page_shows_it(make_run, tmp_path):
     for shown in (console.file.getvalue(), page):
         assert "judge: both orders agree in" in shown
         assert "orders disagree" in shown
-        assert "another with comments shown" in shown
+        assert "a different choice with comments shown" in shown

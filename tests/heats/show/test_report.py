@@ -1,4 +1,4 @@
-"""The report: complete, inert whatever a run holds, and never larger than it may be."""
+"""The report: complete, inert whatever a run contains, and within its size limit."""
 
 import re
 from base64 import b64encode
@@ -28,7 +28,7 @@ TAGS = {
 
 
 class Page(HTMLParser):
-    """What a page is made of, and everything in it that could act."""
+    """The elements of a page, and everything in it that could act."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Page(HTMLParser):
 
 
 def check_inert(path: Path) -> Page:
-    """A page has our tags only, one script that the policy names, and no link out of the report."""
+    """A page has only our tags, one script allowed by the policy, and no link out of the report."""
     page = Page(path)
     assert page.tags <= TAGS
     assert page.acts == []

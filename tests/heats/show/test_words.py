@@ -1,4 +1,4 @@
-"""Figures are written alike everywhere, and commands are found in what models write."""
+"""Figures are formatted alike everywhere, and commands are found in what models write."""
 
 import pytest
 from hypothesis import given
@@ -79,4 +79,4 @@ def test_a_table_never_leaves_the_terminal(rows: list[list[str]], width: int) ->
 
 def test_what_a_table_left_out_is_said() -> None:
     lines = say.aligned([["task", "tokens"], ["a" * 30, "b" * 30]], 40, cut=(0,), drop=("tokens",))
-    assert lines == ["task", "a" * 30, "(not shown, for want of room: tokens)"]
+    assert lines == ["task", "a" * 30, "(not shown: tokens)"]

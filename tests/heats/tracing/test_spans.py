@@ -1,4 +1,4 @@
-"""A run as OpenTelemetry spans: the tree, the times, the names, and no prompt unless it is asked for."""
+"""A run as OpenTelemetry spans: tree, times, names, and no prompts unless requested."""
 
 import gzip
 import json
@@ -43,7 +43,7 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeRun:
 
 @pytest.fixture
 def collector() -> Iterator[HTTPServer]:
-    """A collector on the loopback that keeps the requests it gets; `status` is what it answers."""
+    """A collector on the loopback interface that stores requests; `status` is its answer."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -55,7 +55,7 @@ def collector() -> Iterator[HTTPServer]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Stay quiet."""
+            """Do not log."""
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     server.requests, server.status = [], 200  # type: ignore[attr-defined]
@@ -189,7 +189,7 @@ def test_a_collector_that_refuses_is_told(
     make_run: MakeRun, collector: HTTPServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     collector.status = 400  # type: ignore[attr-defined]
-    with pytest.raises(RemoteFailed, match=r"did not take the spans.*400") as told:
+    with pytest.raises(RemoteFailed, match=r"rejected the spans.*400") as told:
         send(make_run(tasks=1), f"http://127.0.0.1:{collector.server_port}/v1/traces")
     assert "\n" not in str(told.value)
     assert caplog.text == "", "what the SDK logs stood between our lines"

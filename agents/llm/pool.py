@@ -1,0 +1,202 @@
+"""The servers of one model: which server gets a request, and which requests wait.
+
+A session goes to the server with the fewest sessions and stays there, where its prefix is cached. A server that dies is
+taken out, its sessions move, and it is used again once it answers.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from agents.llm.admission import Seats
+from agents.llm.base import Session
+from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
+from agents.llm.retry import RetryDecision
+from agents.llm.server import Server
+
+_LOOK_S = 2.0
+"""Seconds between two looks at each server."""
+_HOMES = 1 << 16
+"""Sessions whose server is remembered."""
+_IDLE_S = 900.0
+"""Seconds without a request after which a session that nobody released counts as over."""
+_RELEASING_S = 5.0
+
+
+class Endpoint:
+    """One server and the state that all its clients share.
+
+    Args:
+        server: its HTTP side.
+        ceiling: requests in flight at most.
+        longest_pause_s: between two questions whether a server is back.
+    """
+
+    def __init__(self, server: Server, ceiling: int, longest_pause_s: float) -> None:
+        self.server = server
+        self.limit = AdaptiveLimit(ceiling)
+        self.busy = BusyTime()
+        self.breaker = CircuitBreaker(cap_s=longest_pause_s)
+        self.seats = Seats()
+        self.counts: bool | None = None
+        """Whether it says what it counts; None is not known."""
+        self.watcher: Pool | None = None
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Sessions, then requests that are in flight or wait."""
+        return len(self.seats), self.limit.holders + self.limit.waiting
+
+    def answered(self) -> None:
+        """A request was answered."""
+        self.limit.succeeded()
+        self.breaker.succeeded()
+
+
+class Pool:
+    """Endpoints that serve the same model.
+
+    Args:
+        endpoints: at least one.
+        notes: messages for the user are appended here.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], notes: list[str]) -> None:
+        self.endpoints, self.notes = list(endpoints), notes
+        self._homes: OrderedDict[str, Endpoint] = OrderedDict()
+        self._held: dict[str, int] = {}
+        self._back = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        self._releasing: set[asyncio.Task[None]] = set()
+        self._told = False
+
+    async def begin(self, session: Session) -> None:
+        """Open a session, once its server has room for it; each opening needs its `end`."""
+        self._held[session.id] = self._held.get(session.id, 0) + 1
+        try:
+            await self.place(session).seats.turn(session.id, None)
+        except BaseException:
+            self.end(session)
+            raise
+
+    def end(self, session: Session) -> None:
+        """The last one to end a session releases it."""
+        left = self._held.pop(session.id, 1) - 1
+        if left:
+            self._held[session.id] = left
+            return
+        home = self._homes.get(session.id)
+        if home is not None and session.id in home.seats:
+            home.seats.leave(session.id)
+            task = asyncio.get_running_loop().create_task(home.server.finish(session.id))
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
+
+    async def admit(self, session: Session | None) -> None:
+        """Wait until a session's next request may be made."""
+        if session is not None:
+            await self.place(session).seats.turn(session.id)
+
+    @asynccontextmanager
+    async def turn(self, session: Session | None, *, capped: bool) -> AsyncIterator[Endpoint]:
+        """Wait for a place among the requests in flight at the right server, and keep it for the block.
+
+        Args:
+            session: whose request it is.
+            capped: the user set the limit of requests in flight; the user is told once if it delays requests.
+        """
+        self._look()
+        endpoint, probe = self.place(session), False
+        if len(self.endpoints) == 1:
+            probe = await endpoint.breaker.admit()
+        else:
+            while endpoint.breaker.open:
+                with suppress(TimeoutError):  # a request that was under way may find the server alive, unseen
+                    async with asyncio.timeout(_LOOK_S):
+                        await self._back.wait()
+                endpoint = self.place(session)
+        try:
+            if capped:
+                self._tell_of_cap(endpoint)
+            async with endpoint.limit.hold(endpoint.seats.priority(session.id) if session else 0):
+                yield endpoint
+        finally:
+            if probe:
+                endpoint.breaker.release()
+
+    def place(self, session: Session | None) -> Endpoint:
+        """The server for a session: its current one if that is alive, else the least loaded one that is."""
+        living = [one for one in self.endpoints if not one.breaker.open] or self.endpoints
+        if session is None:
+            return min(living, key=lambda one: one.load[::-1])
+        home = self._homes.get(session.id)
+        if home not in living:
+            if home is not None:
+                home.seats.leave(session.id)
+            home = self._homes[session.id] = min(living, key=lambda one: one.load)
+            if len(self._homes) > _HOMES:
+                self._homes.popitem(last=False)
+        home.seats.take(session)
+        return home
+
+    def account(self, endpoint: Endpoint, decision: RetryDecision) -> None:
+        """Record a failed request: it may take the server out of use or lower its limit of requests in flight."""
+        if decision.server_down:
+            endpoint.breaker.failed(at_once=len(self.endpoints) > 1 and not decision.sent)
+            return
+        if decision.sent:
+            endpoint.breaker.succeeded()
+        if decision.kind == "rate_limit":
+            endpoint.limit.throttled()
+
+    def share(self, known: dict[str, Endpoint]) -> None:
+        """Replace endpoints by the known ones of the same server and add the others; the lowest limit applies."""
+        for at, one in enumerate(self.endpoints):
+            other = known.setdefault(one.server.place, one)
+            other.limit.lower(one.limit.ceiling)
+            self.endpoints[at] = other
+
+    async def close(self) -> None:
+        """Stop watching, and finish pending releases."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for one in self.endpoints:
+            one.watcher = None if one.watcher is self else one.watcher
+        if self._releasing:
+            await asyncio.wait(self._releasing, timeout=_RELEASING_S)
+
+    def _tell_of_cap(self, endpoint: Endpoint) -> None:
+        limit, sessions = endpoint.limit, len(endpoint.seats)
+        if self._told or limit.limit < limit.ceiling or limit.free or sessions <= limit.ceiling:
+            return
+        self._told = True
+        self.notes.append(
+            f"{limit.holders} requests in flight of {sessions} rollouts at work; raise model.max_concurrency"
+        )
+
+    def _look(self) -> None:
+        """Start watching the servers, unless that is running already or has nothing to watch."""
+        if self._looking is None or (self._looking.done() and len(self.endpoints) > 1):
+            self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
+
+    async def _keep_looking(self) -> None:
+        while len(self.endpoints) > 1 or self.endpoints[0].counts is not False:
+            await asyncio.gather(*map(self._look_at, self.endpoints))
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look_at(self, endpoint: Endpoint) -> None:
+        if endpoint.breaker.open and len(self.endpoints) > 1:
+            if await endpoint.server.answers():
+                endpoint.breaker.succeeded()
+                self._back.set()
+                self._back = asyncio.Event()
+            return
+        if endpoint.counts is not False and endpoint.watcher in (None, self):
+            endpoint.watcher = self
+            counters = await endpoint.server.counters()
+            endpoint.counts = endpoint.counts or counters is not None
+            if counters is not None:
+                endpoint.seats.adjust(counters)
+        endpoint.seats.expire(self._held, _IDLE_S)

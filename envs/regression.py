@@ -1,0 +1,296 @@
+"""A project's existing tests in fresh sandboxes: chosen and run on the base, then run on patched trees.
+
+What is run twice on the base and passes both times is stable; only that says something about a patch.
+"""
+
+import asyncio
+import posixpath
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from core.record import Record
+from envs.base import Env, Patch, Task, TestOutcome, TestReport
+from envs.baseline import without_flaky
+from envs.bench import Bench
+from envs.existing_tests import Change, KnowsTestRunner, TestRunner, concerned, detect_runner, runner_of_command
+from envs.gitscripts import clean_script
+from envs.machine import prepared, spec_for
+from envs.patched import apply_candidate
+from envs.testing import run_tests
+from sandbox.base import Sandbox, SandboxSpec
+from sandbox.errors import FileAccessError
+
+MOST_FILES = 24
+_FIRST_FILES = 4
+_LEAST_S, _FACTOR = 120.0, 5
+"""A patch's run may take so many times as long as the base's, at least so many seconds."""
+_MOST_SAID = 6
+_BASE_RUNS = 2
+_OUTPUT_BYTES = 16 << 20
+_SYMPY_FILE = re.compile(r"^(?P<file>\S+\.py)\[\d+\]")
+_SYMPY_TEST = re.compile(r"^(?P<name>test_\w+) (?:.* )?(?P<end>ok|F|E|f|s|X|w)(?:\s+\[\w+\])?$")
+_SYMPY_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "F": "failed", "E": "error"}
+
+
+class ExistingTests(Record):
+    """What of a project's own tests is run on patches.
+
+    Attributes:
+        files: test files, the most telling first; empty where none were found or none ran.
+        stable: tests that pass on the base twice.
+        seconds: one run of all of them on the base.
+        problem: why there is nothing to run.
+    """
+
+    runner: TestRunner | None = None
+    files: tuple[str, ...] = ()
+    stable: tuple[str, ...] = ()
+    seconds: float = 0.0
+    problem: str = ""
+
+
+StableOutcome = TestOutcome | Literal["missing"]
+
+
+class StableRun(Record):
+    """What became of the stable tests on one patch.
+
+    Attributes:
+        status: as `TestReport.status`.
+        failing: those that do not pass; all of them where the patch does not apply, for which there is a `problem`.
+        words: what the runner prints of some of them.
+    """
+
+    status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"]
+    problem: str = ""
+    failing: Mapping[str, StableOutcome] = {}
+    words: Mapping[str, str] = {}
+
+
+class _SandboxTree:
+    """The base tree in a prepared sandbox."""
+
+    def __init__(self, sandbox: Sandbox, workdir: str, files: Collection[str]) -> None:
+        self._sandbox, self._workdir, self.files = sandbox, workdir, files
+
+    async def read(self, path: str) -> str:
+        """See `Tree.read`."""
+        try:
+            data = await self._sandbox.read_file(f"{self._workdir}/{path}", max_bytes=1 << 20)
+        except FileAccessError:
+            return ""
+        return data.decode("utf-8", "replace")
+
+    async def users(self, words: Sequence[str]) -> Mapping[str, Collection[str]]:
+        """See `Tree.users`; all files are looked at, which the caller narrows down."""
+        script = 'for word; do GIT grep -I -l -z -w -F -e "$word" -- . || :; printf "\\0"; done'
+        found = await self._sandbox.exec(clean_script(script, *words), timeout=120, cwd=self._workdir)
+        parts = found.stdout.decode("utf-8", "replace").split("\0")
+        users: dict[str, list[str]] = {word: [] for word in words}
+        waiting = list(words)
+        for part in parts:
+            if not part and waiting:
+                waiting.pop(0)
+            elif part and waiting:
+                users[waiting[0]].append(part)
+        return users
+
+
+async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *, budget_s: float) -> ExistingTests:
+    """Find the existing tests that concern a change and run them on the base, twice.
+
+    Args:
+        budget_s: seconds that one run of all of them may take; what does not fit is left out. Where it is 0, only the
+            runner is found.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    async with prepared(env, task, bench.backend, _spec(task, bench)) as sandbox:
+        listed = await sandbox.exec(clean_script("GIT ls-files -z"), timeout=120, cwd=task.workdir)
+        tree = _SandboxTree(sandbox, task.workdir, listed.stdout.decode("utf-8", "replace").split("\0")[:-1])
+        runner = env.test_runner(task) if isinstance(env, KnowsTestRunner) else None
+        runner = runner or (runner_of_command(task.test_command) if task.test_command else await detect_runner(tree))
+        if runner is None:
+            return ExistingTests(problem="it cannot be told how this project runs its tests")
+        if budget_s <= 0 or runner.kind == "command":
+            return ExistingTests(
+                runner=runner, problem="the runner takes no single files" if budget_s > 0 else "not asked for"
+            )
+        ordered = (await concerned(tree, change))[:MOST_FILES]
+        if not ordered:
+            return ExistingTests(runner=runner, problem="no existing test file concerns the change")
+        return await _run_base(sandbox, task, runner, ordered, budget_s)
+
+
+async def _run_base(
+    sandbox: Sandbox, task: Task, runner: TestRunner, ordered: Sequence[str], budget_s: float
+) -> ExistingTests:
+    """Add files while one run of them fits into the budget; keep what passes twice."""
+    files: list[str] = []
+    passing: set[str] = set()
+    spent, size = 0.0, _FIRST_FILES
+    while ordered and spent < budget_s / 2:
+        batch, ordered = ordered[:size], ordered[size:]
+        first = await run_existing(sandbox, task, runner, batch, timeout_s=budget_s - spent)
+        if first.status in ("timeout", "oom", "indeterminate") or not first.tests:
+            if len(batch) == 1 or first.status == "indeterminate":
+                continue
+            size, ordered = 1, [*batch, *ordered]
+            spent += first.duration_s / 4
+            continue
+        again = await run_existing(sandbox, task, runner, batch, timeout_s=max(budget_s, 3 * first.duration_s))
+        files += batch
+        passing |= {test for test in first.ids("passed") if again.tests.get(test) == "passed"}
+        spent += max(first.duration_s, again.duration_s)
+    problem = "" if passing else "no existing test that concerns the change passes on the base twice"
+    return ExistingTests(
+        runner=runner, files=tuple(files), stable=tuple(sorted(passing)), seconds=round(spent, 1), problem=problem
+    )
+
+
+async def run_on(
+    env: Env,
+    task: Task,
+    patch: Patch,
+    bench: Bench,
+    runner: TestRunner,
+    files: Sequence[str],
+    *,
+    written: Mapping[str, bytes] | None = None,
+    timeout_s: float,
+) -> tuple[TestReport | None, str]:
+    """Run test files on a patched tree in a fresh sandbox without network.
+
+    Args:
+        patch: its changes to tests and to what steers them are undone; empty for the base.
+        written: test files that enter the sandbox only now, by path in the working directory.
+        timeout_s: of the run. The base is run twice; a test that does not end alike is reported as skipped.
+
+    Returns:
+        The report; None and the reason where the patch does not apply.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    async with prepared(env, task, bench.backend, _spec(task, bench)) as sandbox:
+        if patch:
+            command = runner.on(files)
+            _, problem = await apply_candidate(sandbox, task, patch, command, set(files), commit="HEAD")
+            if problem:
+                return None, problem
+        for path, data in (written or {}).items():
+            await sandbox.write_file(f"{task.workdir}/{path}", data)
+        runs = [
+            await run_existing(sandbox, task, runner, files, timeout_s=timeout_s)
+            for _ in range(1 if patch else _BASE_RUNS)
+        ]
+        return without_flaky(runs), ""
+
+
+async def run_stable(env: Env, task: Task, patch: Patch, bench: Bench, existing: ExistingTests) -> StableRun:
+    """Run what passes on the base on a patched tree.
+
+    A run that does not end in time is made again with more of it: machines have slow moments.
+
+    Raises:
+        SetupFailed, SandboxError
+    """
+    runner = existing.runner
+    assert runner is not None
+    limit = max(_LEAST_S, _FACTOR * existing.seconds)
+    report, problem = await run_on(env, task, patch, bench, runner, existing.files, timeout_s=limit)
+    if report is not None and report.status in ("timeout", "oom", "indeterminate"):
+        report, problem = await run_on(env, task, patch, bench, runner, existing.files, timeout_s=2 * limit)
+    if report is None:
+        return StableRun(status="failed", problem=problem, failing=dict.fromkeys(existing.stable, "missing"))
+    outcomes: dict[str, StableOutcome] = {test: report.tests.get(test, "missing") for test in existing.stable}
+    failing = {test: outcome for test, outcome in outcomes.items() if outcome != "passed"}
+    return StableRun(status=report.status, failing=failing, words=first_words(report, failing))
+
+
+async def run_existing(
+    sandbox: Sandbox, task: Task, runner: TestRunner, files: Sequence[str], *, timeout_s: float
+) -> TestReport:
+    """Run test files in a prepared sandbox.
+
+    Raises:
+        SandboxError
+    """
+    command = runner.on([posixpath.relpath(path, task.folder) if task.folder else path for path in files])
+    limited = task.model_copy(update={"test_timeout_s": max(5.0, timeout_s)})
+    if runner.kind != "sympy":
+        return await run_tests(sandbox, limited, command)
+    result = await sandbox.exec(
+        command, timeout=limited.test_timeout_s, cwd=task.runs_in, merge_stderr=True, trusted_exit=True
+    )
+    await sandbox.kill_all()
+    tests = await asyncio.to_thread(parse_sympy_files, result.text())
+    status = result.status if result.status != "exited" else "passed" if result.exit_code == 0 else "failed"
+    return TestReport(
+        command=command,
+        status=status,
+        exit_code=result.exit_code,
+        tests=tests,
+        output=result.text()[-8000:],
+        duration_s=round(result.duration_s, 3),
+        trusted=result.trusted,
+    )
+
+
+def first_words(report: TestReport, tests: Collection[str], *, chars: int = 300) -> dict[str, str]:
+    """What a runner prints of tests that fail, as far as it is in the report's output: a line or two each."""
+    lines = report.output.splitlines()
+    found: dict[str, str] = {}
+    for test in sorted(tests):
+        name = re.split(r"::|\.", test.split("[")[0])[-1]
+        said = _in_summary(lines, test) or _in_block(lines, name)
+        if said:
+            found[test] = said[:chars]
+        if len(found) == _MOST_SAID:
+            break
+    return found
+
+
+def _in_summary(lines: Sequence[str], test: str) -> str:
+    """The reason in pytest's short summary."""
+    for line in lines:
+        if line.startswith((f"FAILED {test} - ", f"ERROR {test} - ")):
+            return line.partition(" - ")[2]
+    return ""
+
+
+def _in_block(lines: Sequence[str], name: str) -> str:
+    """The error that a traceback under a heading with the test's name ends with."""
+    heading = re.compile(rf"^(?:_+ .*\b{re.escape(name)}\b.* _+|(?:FAIL|ERROR): {re.escape(name)} .*)$")
+    start = next((place for place, line in enumerate(lines) if heading.match(line)), None)
+    if start is None:
+        return ""
+    for line in lines[start + 1 :]:
+        if re.match(r"^(?:E  +)?[\w.]*(?:Error|Exception|Failed|Warning)\b", line):
+            return line.removeprefix("E").strip()
+        if re.match(r"^(?:_{5,} |={5,}|FAIL: |ERROR: )", line):
+            break
+    return ""
+
+
+def parse_sympy_files(text: str) -> dict[str, TestOutcome]:
+    """SymPy's `bin/test --verbose`, with the file that each test is in: `sympy/core/tests/test_a.py::test_b`."""
+    tests: dict[str, TestOutcome] = {}
+    file = ""
+    for raw in text.split("\n"):
+        line = raw.strip()
+        if header := _SYMPY_FILE.match(line):
+            file = header["file"]
+        elif file and (ended := _SYMPY_TEST.match(line)):
+            tests[f"{file}::{ended['name']}"] = _SYMPY_ENDS.get(ended["end"], "skipped")
+    return tests
+
+
+def _spec(task: Task, bench: Bench) -> SandboxSpec:
+    """A sandbox without network, whatever the task's own have: tests of agents run in it."""
+    spec = spec_for(task, bench.labels, bench.limits)
+    limits = spec.limits.model_copy(update={"output_bytes": max(spec.limits.output_bytes, _OUTPUT_BYTES)})
+    return replace(spec, network="none", limits=limits)

@@ -1,0 +1,145 @@
+"""What is executed on a heat's candidates besides the user's tests, before they are compared.
+
+The project's own tests (`regression.py`) and the tests that rollouts wrote (`cross_tests.py`) run on every different
+patch; `store/cross_table.py` says what follows from the outcomes.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
+
+from envs.base import Patch
+from envs.existing_tests import TestRunner
+from envs.regression import ExistingTests
+from heats.runner import cross_tests, regression
+from heats.runner.evidence_cells import EvidenceCells, Job
+from heats.runner.rollout import TaskRun
+from heats.store.cross_store import CrossStore
+from heats.store.cross_table import ExistingRun, tabulate, with_cross
+from heats.store.records import CrossTable
+from tournament.base import Candidate
+
+PendingCandidates = Mapping[str, Coroutine[Any, Any, Candidate | None]]
+
+
+def is_on(run: TaskRun) -> bool:
+    """Whether candidates wait for one another to be executed: attempts hand in patches, and sandboxes are there."""
+    config = run.services.config
+    if run.task.submission != "patch" or run.services.backend.name == "none":
+        return False
+    asked = [config.regression, config.cross_execution]
+    if config.tournament.selector == "first-finish" and True not in asked:
+        return False
+    return regression.is_on(run) or cross_tests.is_on(run)
+
+
+def executed(run: TaskRun, heat: int, coming: PendingCandidates) -> PendingCandidates:
+    """The same candidates, each ranked by the table of all; so none is there before the last has come."""
+    field = _Field(run, heat, len(coming))
+    return {name: field.entrant(name, one) for name, one in coming.items()}
+
+
+class _Field:
+    """Candidates that wait for one another."""
+
+    def __init__(self, run: TaskRun, heat: int, expected: int) -> None:
+        self.run, self.heat, self.expected = run, heat, expected
+        self.came: dict[str, Candidate | None] = {}
+        self.table = CrossTable()
+        self.ready = asyncio.Event()
+
+    async def entrant(self, name: str, coming: Coroutine[Any, Any, Candidate | None]) -> Candidate | None:
+        """Wait for all; the last to come has the table made."""
+        self.came[name] = await coming
+        if len(self.came) == self.expected:
+            there = [one for one in self.came.values() if one is not None]
+            self.table = await executed_table(self.run, self.heat, sorted(there, key=lambda one: one.id))
+            self.ready.set()
+        await self.ready.wait()
+        candidate = self.came[name]
+        return candidate and with_cross(candidate, self.table)
+
+
+async def executed_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> CrossTable:
+    """A heat's table: read if it is there, else made of the runs that are there and those still to make.
+
+    One of other candidates is made anew: a rollout that had failed may have been tried again.
+    """
+    store = CrossStore(run.store.directory)
+    patches = {one.id: run.store.rollout(one.id).patch() for one in field}
+    field = [one for one in field if patches[one.id] and one.eligible]
+    stored = store.table(heat)
+    if stored is not None and stored.candidates == tuple(one.id for one in field):
+        return stored
+    if not _undecided(run, field):
+        return CrossTable()
+    try:
+        table = await _Execution(run, heat, store, {one.id: patches[one.id] for one in field}).table(field)
+    finally:
+        store.close()
+    store.save_table(heat, table)
+    run.services.events.emit("crossed", task=run.task.id, heat=heat, **_told(table))
+    return table
+
+
+def _undecided(run: TaskRun, field: Sequence[Candidate]) -> bool:
+    """Whether there is something to order; where it is asked for by name, always."""
+    if True in (run.services.config.regression, run.services.config.cross_execution):
+        return True
+    changes: dict[int, set[str]] = {}
+    for one in field:
+        changes.setdefault(one.evidence_rank, set()).add(one.patch_key)
+    return any(len(keys) > 1 for keys in changes.values())
+
+
+class _Execution:
+    """Everything that is run for one table."""
+
+    def __init__(self, run: TaskRun, heat: int, store: CrossStore, patches: Mapping[str, Patch]) -> None:
+        self.run, self.store, self.patches = run, store, patches
+        self.cells = EvidenceCells(run, heat, store)
+        self.existing = ExistingTests()
+        self.left_out: list[str] = []
+
+    async def table(self, field: Sequence[Candidate]) -> CrossTable:
+        """Run what is missing and put everything together."""
+        run, cells = self.run, self.cells
+        columns = {one.patch_key: self.patches[one.id] for one in reversed(field)}
+        levels = {one.patch_key: one.evidence_rank for one in field}
+        voices = cross_tests.voices_of(self.patches) if cross_tests.is_on(run) else []
+        if regression.is_on(run) or (voices and run.task.test_command is None):
+            self.existing = await regression.existing_tests(run, cells, self.store, columns.values())
+        asked, jobs = self._regression(columns, levels)
+        if voices and (runner := self._runner()) is not None:
+            jobs += await cross_tests.cross_jobs(run, cells, runner, voices, self.patches, columns, levels)
+        await cells.run(jobs)
+        if cells.left_out:
+            limits = "execution.task_s, execution.sandboxes"
+            self.left_out.append(f"{cells.left_out} runs: the task's budget for evidence is spent ({limits})")
+        before = run.store.baseline()
+        table = tabulate(field, voices, cells.cells, before.tests if before else (), asked)
+        return table.model_copy(update={"left_out": tuple(self.left_out)})
+
+    def _regression(self, columns: Mapping[str, Patch], levels: Mapping[str, int]) -> tuple[ExistingRun, list[Job]]:
+        if not regression.is_on(self.run):
+            return ExistingRun(), []
+        if self.existing.problem:
+            self.left_out.append(f"the project's own tests: {self.existing.problem}")
+        return regression.regression_jobs(self.run, self.existing, columns, levels)
+
+    def _runner(self) -> TestRunner | None:
+        runner = regression.runner_for(self.run, self.existing)
+        if runner is None:
+            self.left_out.append(f"tests that rollouts wrote: {self.existing.problem}")
+        return runner
+
+
+def _told(table: CrossTable) -> dict[str, Any]:
+    return {
+        "tests": len(table.rows),
+        "counting": sum(row.counts for row in table.rows),
+        "voices": table.voices,
+        "ranks": dict(table.ranks),
+        "existing": table.existing,
+        "breaking": sum(bool(tests) for tests in table.broken.values()),
+    }

@@ -1,0 +1,201 @@
+"""Several vLLM servers of one model, with a router in front if one is installed: started, restarted and stopped.
+
+A server that dies after it was ready is restarted while the others go on. One that never becomes ready stops them all.
+"""
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from heats.errors import InfrastructureFailed, UsageError
+from heats.serving.server import Wanted, Words, guarded, wait_until_ready
+
+if TYPE_CHECKING:
+    from agents.llm.server import Limits
+
+T = TypeVar("T")
+_RESTARTS, _PAUSE_S = 5, 2.0
+"""How often one process is started again, and seconds before the first time; doubled for each further one."""
+_GPUS = "CUDA_VISIBLE_DEVICES"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One of the servers. `gpus` are the ids of its GPUs; without any it uses what it finds."""
+
+    wanted: Wanted
+    gpus: tuple[str, ...] = ()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that it gets besides ours."""
+        return {_GPUS: ",".join(self.gpus)} if self.gpus else {}
+
+
+def find_router() -> str | None:
+    """The program `vllm-router`: beside heats, or on PATH."""
+    return shutil.which("vllm-router")
+
+
+def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool) -> tuple[Replica, ...]:
+    """The servers to start, each with its own port and its share of the GPUs.
+
+    Args:
+        wanted: one server; its port is the first one, or the router's.
+        count: of servers.
+        gpus: ids of all GPUs, in order; one given twice is shared. Defaults to the first ones.
+        routed: a router takes the first port.
+
+    Raises:
+        UsageError: there are not enough GPUs.
+    """
+    each = wanted.tensor_parallel * wanted.data_parallel
+    given = tuple(gpus) or tuple(map(str, range(count * each)))
+    if len(given) < count * each:
+        raise UsageError(
+            f"{count} replicas need {count * each} GPUs, --gpus names {len(given)}; an id given twice is shared"
+        )
+    made = []
+    for number in range(count):
+        own = replace(wanted, port=wanted.port + number + routed, side_by_side=count)
+        made.append(Replica(own, () if wanted.on_cpu else given[number * each : (number + 1) * each]))
+    return tuple(made)
+
+
+def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) -> list[str]:
+    """The command of a router that keeps each session on one server."""
+    urls = [one.wanted.base_url.removesuffix("/v1") for one in replicas]
+    place = ["--host", wanted.host, "--port", str(wanted.port)]
+    return [program, "--worker-urls", *urls, "--policy", "consistent_hash", *place]
+
+
+class Fleet:
+    """Runs the servers until a signal comes, or one of them cannot be kept alive.
+
+    Args:
+        program: vLLM's.
+        replicas: the servers.
+        router: command of the router; None for none.
+        limit_s: longest wait until a server answers.
+        say: gets a line now and then.
+        grace_s: seconds from the first signal to the end of a process that does not heed it.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        replicas: Sequence[Replica],
+        router: list[str] | None,
+        limit_s: float,
+        say: Callable[[str], None],
+        *,
+        grace_s: float,
+    ) -> None:
+        self.program, self.replicas, self.router = program, replicas, router
+        self.limit_s, self.say, self.grace_s = limit_s, say, grace_s
+        self._received: list[int] = []
+        self._stopped = asyncio.Event()
+        self._running: set[asyncio.subprocess.Process] = set()
+
+    async def run(self, tell: Callable[[Sequence["Limits"]], None]) -> int:
+        """Keep all of them running; returns the exit code.
+
+        Args:
+            tell: called once, when all servers answer.
+
+        Raises:
+            InfrastructureFailed: one never got ready, or died too often.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._stop, number)
+        ready: list[asyncio.Future[Limits]] = [loop.create_future() for _ in self.replicas]
+        try:
+            async with asyncio.TaskGroup() as group:
+                for replica, future in zip(self.replicas, ready, strict=True):
+                    group.create_task(self._keep(replica, future))
+                limits = await self._unless_stopped(asyncio.gather(*ready))
+                if limits is not None:
+                    if self.router:
+                        group.create_task(self._keep_router(self.router))
+                    tell(limits)
+        except BaseExceptionGroup as errors:
+            raise next(one for one in errors.exceptions if not isinstance(one, asyncio.CancelledError)) from None
+        return 128 + self._received[0] if self._received else 0
+
+    async def _keep(self, replica: Replica, ready: "asyncio.Future[Limits]") -> None:
+        """Run one server, again and again."""
+        command = [self.program, *replica.wanted.arguments()]
+        where = f"the server on port {replica.wanted.port}"
+
+        async def started(process: asyncio.subprocess.Process) -> None:
+            limits = await wait_until_ready(replica.wanted, process, self.limit_s, self.say)
+            if ready.done():
+                self.say(f"{where} answers again")
+            else:
+                ready.set_result(limits)
+
+        await self._again_and_again(where, command, replica.environment, started, ready.done)
+
+    async def _keep_router(self, command: list[str]) -> None:
+        async def started(process: asyncio.subprocess.Process) -> None:
+            """The router is not waited for."""
+
+        await self._again_and_again(Path(command[0]).name, command, {}, started, lambda: True)
+
+    async def _again_and_again(
+        self,
+        name: str,
+        command: list[str],
+        environment: dict[str, str],
+        started: Callable[[asyncio.subprocess.Process], Coroutine[Any, Any, None]],
+        was_ready: Callable[[], bool],
+    ) -> None:
+        for attempt in range(_RESTARTS + 1):
+            words = Words()
+            async with guarded(command, words, grace_s=self.grace_s, environment=environment) as process:
+                self._running.add(process)
+                waiting = asyncio.ensure_future(started(process))
+                if self._stopped.is_set():
+                    process.send_signal(self._received[0])
+                ended = asyncio.ensure_future(process.wait())
+                await asyncio.wait({ended, waiting}, return_when=asyncio.FIRST_COMPLETED)
+                if waiting.done() and not ended.done() and waiting.exception():
+                    process.terminate()
+                await ended
+                self._running.discard(process)
+                waiting.cancel()
+                with suppress(asyncio.CancelledError, InfrastructureFailed):
+                    await waiting
+            if self._stopped.is_set():
+                return
+            code = process.returncode or 0
+            why = f"{name} ended with code {code}"
+            why += f": {said}" if (said := words.reason(code)) else ""
+            if not was_ready() or attempt == _RESTARTS:
+                raise InfrastructureFailed(why)
+            self.say(f"{why}; it is started again")
+            await self._unless_stopped(asyncio.ensure_future(asyncio.sleep(_PAUSE_S * 2**attempt)))
+
+    async def _unless_stopped(self, future: asyncio.Future[T]) -> T | None:
+        """The future's result; None if a signal arrives first."""
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        either: set[asyncio.Future[Any]] = {future, stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if future.done():
+            return future.result()
+        future.cancel()
+        return None
+
+    def _stop(self, number: int) -> None:
+        self._received.append(number)
+        self._stopped.set()
+        for process in self._running:
+            if process.returncode is None:
+                process.send_signal(number)
