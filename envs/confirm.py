@@ -205,7 +205,7 @@ class _Confirm:
         return () if steady else await self._in_other_words()
 
     async def _refuse_forged(self, beside: bool, more: int) -> None:
-        """Run the patch with changed tests only, which have to fail; a single run suffices if copies run beside the tests.
+        """Run the patch with changed tests only, which have to fail: in one run if copies run beside them.
 
         Args:
             beside: copies run beside the tests.
