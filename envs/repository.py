@@ -47,6 +47,8 @@ class RepositoryEnv:
     """An env with the single task of a `RepositorySource`."""
 
     name = "repository"
+    grades = False
+    """Whether `grade` may return a grade; envs that do not say so are asked."""
     Options = RepositorySource
 
     def __init__(self, task: Task, tree: BaseTree) -> None:

@@ -59,7 +59,10 @@ def _facts(facts: Facts, longest: int) -> str:
 
 
 def _claim(claim: CheckedClaim, longest: int) -> str:
-    command, finding = (" ".join(cut(for_model(text), longest).split()) for text in (claim.command, claim.finding))
+    command, finding = (
+        " ".join(line.strip() for line in cut(for_model(text), longest).splitlines() if line.strip())
+        for text in (claim.command, claim.finding)
+    )
     fields = (claim.step_id, claim.tree, command, claim.outcome, finding)
     return claim_line(fields, _MARKS[claim.mark], " ".join(for_model(claim.note).split()))
 

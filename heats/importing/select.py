@@ -89,6 +89,8 @@ class AttemptsEnv:
         repository: where patches are verified with its tests; None if nothing is executed.
     """
 
+    grades = False
+
     def __init__(self, contests: Sequence[Contest], repository: RepositoryEnv | None = None) -> None:
         whole = sha256("".join(contest.digest() for contest in contests).encode())
         self.name = f"attempts-{whole.hexdigest()[:16]}"

@@ -152,7 +152,8 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
             ]
             same_patch = bracket.merged.get(chosen.id, ())
             if same_patch:
-                lines.append(f"- {say.several(len(same_patch), 'other rollout')} of heat {heat} make the same change.")
+                names = ", ".join(f"`{one}`" for one in same_patch)
+                lines.append(f"- {say.several(len(same_patch), 'other candidate')} made the same change: {names}.")
     yield "\n".join(lines)
 
 
