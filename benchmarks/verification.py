@@ -1,8 +1,8 @@
 """What verification says of right patches and of lucky ones, and what it costs.
 
-    python benchmarks/verification.py --rows rows.jsonl psf__requests-5414 ...   upstream's fix of SWE-bench instances
-    python benchmarks/verification.py bucket csv roman                           the fix of built-in tasks
-    python benchmarks/verification.py --comments 40          comments, and a test that passes by chance
+    python benchmarks/verification.py --rows rows.jsonl psf__requests-5414   upstream's fix of SWE-bench instances
+    python benchmarks/verification.py bucket csv roman                       the fix of built-in tasks
+    python benchmarks/verification.py --comments 40                     a comment, and a test that passes by chance
 
 An instance becomes what a user has: a repository with the issue's tests committed, an image with its dependencies, and
 the obvious test command. Rows are JSON lines with `repo`, `patch`, `test_patch`, `test_files` and `test_cmd`; images
@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.resources import files
@@ -38,28 +39,18 @@ HERE=$PWD
 cd /testbed
 git ls-files -o -i --exclude-standard -z | grep -zv __pycache__ | xargs -0 -r cp --parents -t "$HERE"
 cd {ENVIRONMENT}/lib/python3*/site-packages
-grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed . |
-  xargs -r sed -i "s#/testbed#$HERE#g"
+INSTALLED=$(grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed .)
+[ -z "$INSTALLED" ] || sed -i "s#/testbed#$HERE#g" $INSTALLED
 """
 """Points the editable installation in an instance's image at the repository, with what was built in place."""
 
-COIN = {
-    "price.py": "def total(prices, discount):\n    return sum(prices) * (100 + discount) / 100\n",
-    "tests/test_price.py": """import random
-
-from price import total
-
-
-def test_total():
-    assert total([50, 50], 0) == 100
-
-
-def test_order():
-    prices = [1, 2]
-    random.shuffle(prices)
-    assert prices == [1, 2]
-""",
+PRICE = "def total(prices, discount):\n    return sum(prices) * (100 + discount) / 100\n"
+TEST = "import random\n\nfrom price import total\n\n\ndef test_total():\n    assert total([50, 50], 0) == 100\n\n\n"
+COINS = {
+    "in each call": "def test_order():\n    prices = [1, 2]\n    random.shuffle(prices)\n    assert prices == [1, 2]\n",
+    "in each process": "FIRST = random.choice([1, 2])\n\n\ndef test_first():\n    assert FIRST == 1\n",
 }
+"""Tests that pass by chance half of the time; copies beside the second kind fare as it does."""
 
 
 async def main() -> None:
@@ -108,7 +99,7 @@ async def verified(name: str, env: Any, patch: Patch, bench: Any, repeat: int) -
         started = time.monotonic()
         found = await verification.verify(env, task, patch, bench, before=before)
         seconds.append(time.monotonic() - started)
-        verdicts.append(getattr(found, "verdict", f"rank {found.rank}"))
+        verdicts.append(verdict(found))
     base, took = statistics.median(baselines), statistics.median(seconds)
     print(
         f"{name:28} {'/'.join(dict.fromkeys(verdicts)):10} base {base:5.1f} s, verification {took:5.1f} s\n"
@@ -158,24 +149,27 @@ def obvious_command(row: Mapping[str, Any], *, pytest: bool) -> str:
 
 async def comments(bench: Any, number: int) -> None:
     """Patches that add a comment, in a repository with a test that passes by chance half of the time."""
-    tree = make_base_tree({path: text.encode() for path, text in COIN.items()})
     command = "PYTHONPATH=/opt/heats/toolbox:. python3 -m pytest -q tests"
     (task,) = DemoEnv(only=["bucket"], test_command=command).tasks()
-    task = task.model_copy(update={"id": "coin", "base_commit": tree.commit})
-    env = RepositoryEnv(task, tree)
-    verdicts: dict[str, int] = {}
-    failing = 0
-    for turn in range(number):
-        text = f"--- a/price.py\n+++ b/price.py\n@@ -1,2 +1,3 @@\n+# comment {turn}\n"
-        text += "".join(f" {line}\n" for line in COIN["price.py"].splitlines())
-        before = await verification.baseline(env, task, bench)
-        failing += bool(before.failing)
-        found = await verification.verify(
-            env, task, Patch(f"diff --git a/price.py b/price.py\n{text}".encode()), bench, before=before
-        )
-        verdict = getattr(found, "verdict", f"rank {found.rank}")
-        verdicts[verdict] = verdicts.get(verdict, 0) + 1
-    print(f"{number} comments, the test failing on the base {failing} times: {verdicts}")
+    lines = "".join(f" {line}\n" for line in PRICE.splitlines())
+    for kind, coin in COINS.items():
+        tree = make_base_tree({"price.py": PRICE.encode(), "tests/test_price.py": (TEST + coin).encode()})
+        env = RepositoryEnv(task.model_copy(update={"id": "coin", "base_commit": tree.commit}), tree)
+        verdicts: Counter[str] = Counter()
+        failing = 0
+        for turn in range(number):
+            text = f"--- a/price.py\n+++ b/price.py\n@@ -1,2 +1,3 @@\n+# comment {turn}\n{lines}"
+            patch = Patch(f"diff --git a/price.py b/price.py\n{text}".encode())
+            before = await verification.baseline(env, env.task, bench)
+            failing += bool(before.failing)
+            found = await verification.verify(env, env.task, patch, bench, before=before)
+            verdicts[verdict(found)] += 1
+        print(f"{number} comments, a coin {kind}; it failed on the base {failing} times: {dict(verdicts)}", flush=True)
+
+
+def verdict(found: Any) -> str:
+    """The verdict, which older versions call otherwise."""
+    return str(getattr(found, "verdict", f"rank {found.rank}"))
 
 
 def run(*command: str, stdin: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,10 @@ class Registry:
                 found = getattr(found, part)
         except (ImportError, AttributeError) as error:
             missing = _missing(error, f"{self.kind} {name!r}")
-            raise missing or UnknownPart(f"{self.kind} {name!r} cannot be loaded: {error}") from error
+            hint = "; is its folder on PYTHONPATH?" if getattr(error, "name", None) == module else ""
+            raise missing or UnknownPart(f"{self.kind} {name!r} cannot be loaded: {error}{hint}") from error
+        except Exception as error:
+            raise UnknownPart(f"{self.kind} {name!r} cannot be loaded: {_told(error)}") from error
         return found
 
     def open(self, name: str, *given: Any, options: Mapping[str, Any] | None = None, key: str = "") -> Any:
@@ -84,7 +88,12 @@ class Registry:
         part = self.find(name)
         read = read_options(part, options or {}, key)
         more = {} if isinstance(read, NoOptions) else {"options": read}
-        return getattr(part, "open", part)(*given, **more)
+        try:
+            return getattr(part, "open", part)(*given, **more)
+        except TypeError as error:
+            if name in self.known:
+                raise
+            raise InvalidOptions(f"{self.kind} {name!r} cannot be made: {_told(error)}") from error
 
     def check(self, name: str) -> str:
         """Return the name if it is a known short name or has the form `module:Class`, without importing anything.
@@ -104,6 +113,13 @@ class Registry:
     def _nearest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.known, n=1)
         return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _told(error: Exception) -> str:
+    """An error with the last line of code that it passed through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 class NoOptions(Config):

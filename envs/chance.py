@@ -3,7 +3,7 @@
 import ast
 import re
 from collections.abc import Collection, Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 from core.syntax import parse_python
 
@@ -15,6 +15,9 @@ _SIGNS = re.compile(
     rb"|\b(hash|id|today)\(|\btime\.time\b|\bdatetime\.now\b"
 )
 _MOST_FILES = 25
+
+Chance = Literal["", "timing", "random"]
+"""What a test outcome may depend on; empty if there is no sign of chance."""
 
 
 class SourceFiles(Protocol):
@@ -29,8 +32,8 @@ class SourceFiles(Protocol):
         ...
 
 
-async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> bool:
-    """Whether tests show signs of chance.
+async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> Chance:
+    """Which signs of chance tests show.
 
     Clocks and threads count only in a test itself or in a changed file; randomness also counts in the test files and in
     the modules of the tree that they import.
@@ -42,18 +45,19 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
         files: the tree, for reading imported modules.
     """
     own = [*texts, *[data for path in changed if (data := await files.read(path)) is not None]]
-    if any(_SIGNS.search(data) or _RANDOM.search(data) for data in own):
-        return True
+    timing: Chance = "timing" if any(_SIGNS.search(data) for data in own) else ""
+    if any(_RANDOM.search(data) for data in own):
+        return "random"
     direct = {path: data for path in tests if (data := await files.read(path)) is not None}
     if any(_RANDOM.search(data) for data in direct.values()):
-        return True
+        return "random"
     known = await files.modules()
     wanted = dict.fromkeys(one for path, data in direct.items() for one in imported(path, data) if one in known)
     for path in list(wanted)[:_MOST_FILES]:
         data = await files.read(path)
         if data is not None and _RANDOM.search(data):
-            return True
-    return False
+            return "random"
+    return timing
 
 
 def imported(path: str, data: bytes) -> list[str]:

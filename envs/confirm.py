@@ -72,13 +72,13 @@ class Trial:
 class Trials(Protocol):
     """Runs tests in fresh sandboxes."""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         """Run the tests with sentinels planted, on the base or on the patched tree.
 
         Args:
             plan: makes the sentinels of one run from the files as they are after protected files were restored.
             patched: run on the patched tree instead of the base.
-            rounds: number of runs to make; an implementation may choose another number if that serves the purpose.
+            rounds: number of runs, in one sandbox. None: one, or several if the tests may pass by chance.
 
         Raises:
             SetupFailed, SandboxError
@@ -189,7 +189,7 @@ class _Confirm:
             Refused
         """
         targets, first = self.subject.targets, self.subject.first
-        beside = first.complete
+        beside, more = first.complete, 0
         if self.subject.control:
             control = await self._trial(copies(targets, self.rng), patched=False)
             self._refuse_passes(control)
@@ -197,16 +197,42 @@ class _Confirm:
                 return weak
             if control.complete and first.lost:
                 raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
-        more = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
-        plan = _planner(targets, Layout(True, (True,) * more), self.rng)
-        trial = await self._trial(plan, patched=True, rounds=1 if beside else _ROUNDS)
+            # If many tests fail on the base, the first run may have contained copies of other tests only.
+            beside = beside or (control.complete and any(run.planting.files for run in first.runs))
+            more = len(control.runs) - 1
+        steady = beside and self._first_covers()
+        await self._refuse_forged(beside, more if steady else 0)
+        return () if steady else await self._in_other_words()
+
+    async def _refuse_forged(self, beside: bool, more: int) -> None:
+        """Run the patch with changed tests only, which have to fail: in one run if copies run beside them.
+
+        Args:
+            beside: copies run beside the tests.
+            more: further runs in the same sandbox, with unchanged tests, which have to pass: against chance.
+
+        Raises:
+            Refused, Unsettled
+        """
+        targets = self.subject.targets
+        number = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
+        plan = _planner(targets, Layout(True, (True,) * number), self.rng)
+        unchanged, made = copies(targets, self.rng), count()
+
+        async def next_plan(files: SourceFiles) -> Planting:
+            return await (unchanged if more and next(made) else plan)(files)
+
+        trial = await self._trial(next_plan, patched=True, rounds=1 + more if beside else _ROUNDS)
         if weak := trial.uncovered:
-            return weak
+            raise Unsettled(weak[0])
         _refuse_what_passes(trial)
         if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported when they had to fail", forged=True)
         await self._check_kept(trial)
-        return () if beside and self._first_covers() else await self._in_other_words()
+        again, fixed = trial.runs[1 : 1 + more], self.subject.fixed
+        failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
+        if more and failing:
+            raise Refused(f"tests that the patch fixes fail in some runs: {_some(failing)}")
 
     def _first_covers(self) -> bool:
         """Whether every target had copies in the first run and all of them passed."""
@@ -241,7 +267,7 @@ class _Confirm:
         lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
         return (f"did not fail again on the base: {_some(lost)}",) if lost else ()
 
-    async def _trial(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def _trial(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         trial = await self.trials.run(plan, patched=patched, rounds=rounds)
         if trial.problem:
             raise Refused(trial.problem, forged=trial.tampered)
@@ -261,7 +287,7 @@ class _Confirm:
         kept |= set(self.subject.fixed) - {test for one in first.sentinels for test in one.target.ids}
         lost = {test for run in trial.runs for test in kept if run.tests.get(test) != "passed"}
         if lost:
-            again = await self._trial(_nothing, patched=True)
+            again = await self._trial(_nothing, patched=True, rounds=1)
             lost = {test for run in again.runs for test in lost if run.tests.get(test) != "passed"}
         if lost:
             raise Refused(f"a second run gave other results: {_some(lost)}")

@@ -25,7 +25,7 @@ from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
 
 SUSPECT_RUNS = 3
-"""Number of runs of base and patch if a test may pass by chance; more if the runs are quick."""
+"""Number of runs of base and patch if a test may pass by chance; more if it uses random numbers and is quick."""
 
 _QUICK_S, _MOST_RUNS = 15.0, 6
 _UNTRUSTED = "; this sandbox cannot keep the code under test from forging test results"
@@ -206,12 +206,12 @@ class _Verification:
             return f"the base also passes in some runs{': ' + some(passes) if passes else ''}"
         return ""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
-        """See `Trials.run`; runs more often if the tests show signs of chance."""
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+        """See `Trials.run`."""
 
         async def prepare(files: SourceFiles) -> list[Planting]:
             plantings = [await plan(files)]
-            runs = max(rounds, await self._times(files, plantings[0]))
+            runs = rounds or await self._times(files, plantings[0])
             return plantings + [await plan(files) for _ in range(runs - 1)]
 
         patch = self.patch if patched else Patch(b"")
@@ -219,8 +219,9 @@ class _Verification:
 
     async def _times(self, files: SourceFiles, planting: Planting) -> int:
         changed = sorted(touched(parse_diff(self.patch.data)))
-        if not await by_chance(planting.texts, changed, planting.files, files):
-            return 1
+        chance = await by_chance(planting.texts, changed, planting.files, files)
+        if chance != "random":
+            return SUSPECT_RUNS if chance else 1
         quick = int(_QUICK_S / max(self.before.duration_s, 0.1))
         return max(SUSPECT_RUNS, min(_MOST_RUNS, quick))
 

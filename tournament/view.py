@@ -58,8 +58,9 @@ def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) ->
         case "change":
             shown = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
             return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
-        case _:
+        case "measured":
             return measured_of(candidate)
+    raise ValueError(f"a view names the field {name!r}, which does not exist")
 
 
 def measured_of(candidate: Candidate) -> str:

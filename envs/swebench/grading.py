@@ -271,13 +271,13 @@ class _Trials:
     def __init__(self, bench: GradingBench, patch: Patch) -> None:
         self.bench, self.patch = bench, patch
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         """See `Trials.run`; each round has a separate sandbox, since scripts put the test files in place themselves.
 
         Two rounds are enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
         """
         runs: list[PlantedRun] = []
-        for _ in range(min(rounds, 2)):
+        for _ in range(min(rounds or 1, 2)):
             trial = await self._once(plan, patched=patched)
             if trial.problem:
                 return trial

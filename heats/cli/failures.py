@@ -1,8 +1,11 @@
 """Turn every exception into one line and an exit code; the only place that maps foreign errors to either."""
 
 import errno
+import os
 import sqlite3
+import sysconfig
 import traceback
+from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from agents.errors import AgentsError, AgentUnusable, LimitExceeded, ModelConfigError, ModelError
@@ -14,6 +17,9 @@ from heats.signals import Interrupted
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxError
 from tournament.errors import TournamentError
 
+_ROOT = Path(__file__).resolve().parents[2]
+_ROOMS = ("agents", "configs", "core", "envs", "heats", "sandbox", "summarizer", "tournament")
+_LIBRARIES = (sysconfig.get_paths()["stdlib"], sysconfig.get_paths()["scripts"])
 DISK_FULL = "the disk is full; free some space and run the same command to continue"
 
 
@@ -56,7 +62,20 @@ def explain(error: BaseException) -> tuple[int, str]:
             return ExitCode.USAGE, str(error)
         case OSError() if error.filename is not None:
             return ExitCode.USAGE, f"{error.filename}: {error.strerror}"
-    return ExitCode.INTERNAL, f"internal error: {type(error).__name__}: {error} (please report it{_kept(error)})"
+    said = f"{type(error).__name__}: {error}"
+    if place := _own_code(error):
+        return ExitCode.INTERNAL, f"your own code failed at {place}: {said} (traceback{_kept(error)})"
+    return ExitCode.INTERNAL, f"internal error: {said} (please report it{_kept(error)})"
+
+
+def _own_code(error: BaseException) -> str:
+    """The last place in the user's own part that an error passed through; empty if it passed through none."""
+    ours = [*(str(_ROOT / room) + os.sep for room in _ROOMS), *map(os.path.realpath, _LIBRARIES)]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = os.path.realpath(frame.filename)
+        if os.path.isfile(path) and "site-packages" not in path and not path.startswith(tuple(ours)):
+            return f"{frame.filename}:{frame.lineno}"
+    return ""
 
 
 def _kept(error: BaseException) -> str:

@@ -93,7 +93,7 @@ def select(
     ] = None,
     view: Annotated[
         View | None,
-        typer.Option("--view", help="What judges see; default summary, or patch without a trajectory."),
+        typer.Option("--view", help="What judges see; default summary+change+evidence, or patch without a trajectory."),
     ] = None,
     repo: Annotated[
         Path | None,

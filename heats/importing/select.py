@@ -30,6 +30,7 @@ from sandbox.errors import BackendUnavailable
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.schema import Summary
 from tournament.registry import needs_model
+from tournament.view import FIELDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,4 +281,4 @@ def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task,
 def reads_summaries(config: HeatsConfig) -> bool:
     """Whether the selection reads summaries, so that they must be made."""
     tournament = config.tournament
-    return needs_model(tournament) and tournament.judge.view.startswith("summary")
+    return needs_model(tournament) and "summary" in FIELDS[tournament.judge.view]

@@ -429,7 +429,7 @@ def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: boo
         id=files.rollout,
         summary=render(summary, config.summarizer.max_chars) if summary else "",
         patch=patch.data.decode("utf-8", "replace"),
-        trajectory=render_trajectory(trajectory) if config.tournament.judge.view == "trajectory" else "",
+        trajectory=render_trajectory(trajectory) if "trajectory" in FIELDS[config.tournament.judge.view] else "",
         evidence=measured(evidence, signs),
         evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
         patch_key=key_of(patch, config),

@@ -73,3 +73,19 @@ def test_a_rollout_id_reads_what_it_writes():
     for text in ("heat-0", "heat-x/rollout-00", "0/00", "heat-0/rollout-00/x"):
         with pytest.raises(ValueError, match="not a rollout id"):
             RolloutId.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("class Own(:\n", "SyntaxError"),
+        ("1 / 0\n", "ZeroDivisionError: division by zero ("),
+    ],
+)
+def test_a_mistake_in_the_users_own_module_is_told_as_such(tmp_path, monkeypatch, source, message):
+    """It was once an internal error of heats, to be reported."""
+    (tmp_path / "mine_broken.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownPart, match="shape 'mine_broken:Own' cannot be loaded: ") as found:
+        Registry("shape", {}).find("mine_broken:Own")
+    assert message in str(found.value) and "mine_broken.py" in str(found.value)

@@ -31,7 +31,9 @@ class Scripted:
     base: Rule = broken
     patch: Rule = fixed
     source: bytes = FILE
+    suspect: int = 1
     trials: list[bool] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
 
     async def modules(self) -> Collection[str]:
         return {"t.py"}
@@ -39,17 +41,18 @@ class Scripted:
     async def read(self, path: str) -> bytes | None:
         return self.source if path == "t.py" else None
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
         self.trials.append(patched)
         rule = self.patch if patched else self.base
         runs = []
-        for _ in range(rounds):
+        for _ in range(rounds or self.suspect):
             planting = await plan(self)
             copies = {one.name: one for one in planting.sentinels}
             ends = {
                 f"t.py::{name}": rule(name, copies.get(name)) for name in dict.fromkeys(["test_a", "test_b", *copies])
             }
             runs.append(PlantedRun(planting, {test: end for test, end in ends.items() if end is not None}))
+        self.runs.append(len(runs))
         return Trial(tuple(runs))
 
 
@@ -149,12 +152,36 @@ async def test_without_a_control_and_copies_in_the_first_run_sentinels_stand_in_
     assert (await confirmed(Scripted(patch=lambda name, copy: "passed"), copied=False, control=False)).forged
 
 
+async def test_copies_that_the_base_runs_stand_beside_a_test_that_was_not_drawn_for_the_first_run() -> None:
+    trials, rng = Scripted(), random.Random(5)
+    first = await trials.run(copies([replace(TARGET, name="test_b")], rng), patched=True)
+    of_others = tuple(replace(run, planting=replace(run.planting, sentinels=())) for run in first.runs)
+    trials.trials.clear()
+    subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=replace(first, runs=of_others))
+    assert await confirm(trials, subject, rng) == Confirmation()
+    assert trials.trials == [False, True, True]
+    assert trials.runs[1:] == [1, 1, 1]
+
+
+async def test_where_a_test_may_pass_by_chance_base_and_patch_run_three_times_each() -> None:
+    trials = Scripted(suspect=3)
+    assert await confirmed(trials) == Confirmation()
+    assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 3])
+
+
+async def test_a_fix_that_a_further_run_does_not_repeat_is_refused() -> None:
+    trials = Scripted(suspect=3)
+    trials.patch = lambda name, copy: "failed" if (name, copy) == ("test_a", None) else fixed(name, copy)
+    found = await confirmed(trials)
+    assert found.refused == "tests that the patch fixes fail in some runs: t.py::test_a"
+
+
 async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time() -> None:
     """A total that equals its negative passes one of them."""
     texts: list[bytes] = []
 
     class Watching(Scripted):
-        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
             trial = await super().run(plan, patched=patched, rounds=rounds)
             texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
             return trial
@@ -166,7 +193,7 @@ async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time(
 
 async def test_files_that_change_while_tests_run_are_forged_results() -> None:
     class Rewriting(Scripted):
-        async def run(self, plan: Planner, *, patched: bool, rounds: int = 1) -> Trial:
+        async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
             trial = await super().run(plan, patched=patched, rounds=rounds)
             return replace(trial, problem="test files changed", tampered=True) if patched else trial
 

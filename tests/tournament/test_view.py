@@ -80,3 +80,10 @@ def test_what_does_not_fit_is_cut_at_a_line_or_counted():
 def test_shares_leave_to_others_what_is_not_needed():
     assert shared_out([10, 500, 1000], 900) == [10, 445, 445]
     assert shared_out([10, 20], 900) == [10, 20]
+
+
+def test_a_view_with_a_field_that_does_not_exist_shows_nothing_instead(judge, monkeypatch):
+    """A misspelt field once showed the evidence that the view was to hide."""
+    monkeypatch.setattr("tournament.view.FIELDS", {judge.view: ("sumary",)})
+    with pytest.raises(ValueError, match="'sumary'"):
+        view_of(Candidate(id="a", summary="s", evidence="3 failed"), judge, 4000)

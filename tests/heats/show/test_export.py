@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hostile import HostileVoice
 
+from heats.cli.export import WRITERS, Format
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv
 from heats.store.store import RunStore
@@ -70,3 +71,7 @@ def test_every_rollout_with_a_trajectory_becomes_an_atif_document(make_run: Make
     for document in documents:
         valid(document)
         assert document["schema_version"] == "ATIF-v1.7"
+
+
+def test_every_format_has_a_writer() -> None:
+    assert {*WRITERS, Format.OTLP} == set(Format)
