@@ -86,7 +86,7 @@ async def test_a_working_directory_that_is_made_belongs_to_the_sandboxs_user(sta
 
 @pytest.mark.kinds("docker-uid")
 async def test_a_working_directory_that_cannot_be_made_is_said(start: Start) -> None:
-    with pytest.raises(SandboxStartError, match="cannot make the working directory /no/such"):
+    with pytest.raises(SandboxStartError, match="cannot create the working directory /no/such"):
         await start(workdir="/no/such")
 
 
