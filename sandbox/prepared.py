@@ -24,7 +24,24 @@ _POLL_S = 0.2
 
 @runtime_checkable
 class KeepsPrepared(Protocol):
-    """A backend that keeps prepared environments and starts sandboxes from them (`SandboxSpec.prepared`)."""
+    """A backend that keeps prepared environments and starts sandboxes from them (`SandboxSpec.prepared`).
+
+    Example:
+        >>> import asyncio
+        >>> class InMemory:
+        ...     prepared_dir = Path("/tmp/prepared")
+        ...     kept = set()
+        ...     async def prepared_name(self, spec):
+        ...         return f"prepared:{spec.prepared}"
+        ...     async def has_prepared(self, name):
+        ...         return name in self.kept
+        ...     async def keep_prepared(self, sandbox, name):
+        ...         self.kept.add(name)
+        >>> backend = InMemory()
+        >>> asyncio.run(backend.keep_prepared(None, "prepared:abc"))
+        >>> isinstance(backend, KeepsPrepared), asyncio.run(backend.has_prepared("prepared:abc"))
+        (True, True)
+    """
 
     prepared_dir: Path
     """Host directory for locks and for the time of last use, by name of the environment."""

@@ -275,7 +275,19 @@ class WeighingJudge(Judge, Protocol):
 
 @runtime_checkable
 class EndingJudge(Judge, Protocol):
-    """A judge that is told when a match needs no further votes, to release what it holds for the match."""
+    """A judge that learns when a match needs no further votes, to release what it holds for the match.
+
+    Example:
+        >>> from agents.llm.ledger import Ledger
+        >>> class Holding(Judge):
+        ...     held = {7}
+        ...     def ended(self, seed, ledger):
+        ...         self.held.discard(seed)
+        >>> judge = Holding()
+        >>> judge.ended(7, Ledger("example"))
+        >>> isinstance(judge, EndingJudge), judge.held
+        (True, set())
+    """
 
     def ended(self, seed: int, ledger: Ledger) -> None:
         """No further votes are asked for with this seed."""

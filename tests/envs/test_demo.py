@@ -117,5 +117,5 @@ def test_commits_are_the_same_every_time() -> None:
 
 
 def test_an_unknown_task_is_named() -> None:
-    with pytest.raises(TaskError, match="no built-in task nosuch; there are: bucket"):
+    with pytest.raises(TaskError, match="no built-in task nosuch; known: bucket"):
         DemoEnv(only=["nosuch"])

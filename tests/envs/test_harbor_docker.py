@@ -116,7 +116,7 @@ async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine
     ("test", "why"),
     [
         ("#!/bin/bash\necho broken verifier; exit 1\n", "left no reward: broken verifier"),
-        ("#!/bin/bash\nsleep 60\n", "did not end within 1 s"),
+        ("#!/bin/bash\nsleep 60\n", "did not finish within 1 s"),
         ("#!/bin/bash\nln -s /etc/passwd /logs/verifier/reward.txt\n", "not a regular file"),
     ],
 )

@@ -47,7 +47,7 @@ def test_another_branch_at_the_remote_is_kept_unless_forced(
 ) -> None:
     origin, run = shop.parent / "origin.git", run_of(fix)
     git(origin, "branch", "taken", "main")
-    with pytest.raises(UsageError, match="origin has another branch taken"):
+    with pytest.raises(UsageError, match="origin has a different branch taken"):
         go(run, wish(branch="taken", push=True))
     made = go(run, wish(branch="taken", push=True, force=True))
     assert git(origin, "rev-parse", "taken") == made.commit.id
@@ -125,7 +125,7 @@ def test_the_token_goes_to_no_other_host(
 ) -> None:
     monkeypatch.setenv("GITHUB_API_URL", "https://api.github.com")
     run = run_of(fix)
-    with pytest.raises(UsageError, match=r"no repository of github\.com"):
+    with pytest.raises(UsageError, match=r"not a repository on github\.com"):
         go(run, wish(pr=True))
     with pytest.raises(RemoteFailed):
         go(run, wish(push=True))
