@@ -94,6 +94,9 @@ class Prompts:
         text = result.text()
         shown, omitted = elide(text, head, tail)
         output, escaped = for_model_counted(shown)
+        if len(output) > 1.5 * (head + tail):  # binary output: every escaped character takes the place of six
+            output, further = elide(output, head, tail)
+            omitted += further
         facts: Mapping[str, Any] = {
             "status": result.status,
             "exit_code": result.exit_code,

@@ -42,6 +42,8 @@ class Script(Record):
     rules: tuple[Rule, ...] = (Rule(commands=("ls",)),)
     replies: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     pick: Literal["first", "last", "hash"] = "hash"
+    one_seed: bool = False
+    """Whether clients send one seed in all turns of a rollout, as agents other than heats' do."""
 
 
 class Persona:
@@ -60,7 +62,8 @@ class Persona:
     def _act(self, request: Mapping[str, Any]) -> Completion:
         messages = request["messages"]
         turn = sum(message.get("role") == "assistant" for message in messages)
-        commands = self._commands(messages, first_seed(int(request.get("seed") or 0), turn))
+        seed = int(request.get("seed") or 0)
+        commands = self._commands(messages, seed if self.script.one_seed else first_seed(seed, turn))
         if request.get("tools"):
             return bash(commands[turn]) if turn < len(commands) else calls(("submit", {}))
         command = commands[turn] if turn < len(commands) else "submit"

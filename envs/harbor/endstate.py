@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from envs.patches import STATE_MARK
 from sandbox.base import Sandbox
+from sandbox.container import CHANNEL_DIR
 from sandbox.errors import FileAccessError
 from sandbox.images import PathChange, as_user, changed_paths
 
@@ -176,8 +177,10 @@ def own_processes(listing: str) -> list[str]:
     def below_supervisor(pid: str) -> bool:
         seen: set[str] = set()
         while pid in command and pid not in seen:
-            # The supervisor is a fork of the first process, or was started with its program in its arguments.
-            if "_h_dir=" in command[pid] or (pid != "1" and command[pid] == command.get("1")):
+            # The supervisor is a fork of the first process, or was started with its program, or the pipe that its
+            # program comes through, in its arguments.
+            started = "_h_dir=" in command[pid] or command[pid].startswith(f"{CHANNEL_DIR}/shell.")
+            if started or (pid != "1" and command[pid] == command.get("1")):
                 return True
             seen.add(pid)
             pid = parent[pid]

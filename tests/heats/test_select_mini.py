@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.tool("mini")]
 
 HAND_IN = "git add -A; git diff --cached > ../patch.txt; echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT; cat ../patch.txt"
 SCRIPT = {
+    "one_seed": True,
     "rules": [
         {
             "when": "add\\(\\) subtracts",
@@ -24,7 +25,7 @@ SCRIPT = {
                 ["ls", HAND_IN],
             ],
         }
-    ]
+    ],
 }
 
 
@@ -65,7 +66,7 @@ def test_trajectories_of_mini_swe_agent_are_selected_from(tmp_path, tool_env):
         ran = subprocess.run(
             [*heats, *more, *tests, *model], capture_output=True, text=True, timeout=120, env=environment
         )
-    assert ran.returncode == ExitCode.PASSES, ran.stderr
+    assert ran.returncode == ExitCode.PASSES, ran.stdout
     (task,) = json.loads(ran.stdout)["tasks"]
     assert [place["verdict"] for place in task["ranking"]] == ["passes", "passes", "unverified", "no_patch"]
     assert task["ranking"][0]["votes"] > 0

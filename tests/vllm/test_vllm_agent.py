@@ -41,7 +41,7 @@ async def test_forced_tool_calls_are_valid_every_time(trajectory):
     calls = [call for step in trajectory.steps for call in step.tool_calls]
     assert trajectory.exit.kind == "step_limit" and trajectory.agent_steps == 6 <= len(calls)
     for call in calls:
-        assert (call.name, json.loads(call.arguments).keys()) == ("bash", {"command"})
+        assert call.name == "bash" and {"command"} <= json.loads(call.arguments).keys() <= {"command", "timeout_s"}
 
 
 async def test_the_ledger_of_a_rollout_is_the_servers_own_count(tiny, trajectory, ledger):
@@ -128,7 +128,7 @@ async def test_candidates_that_do_not_fit_are_shown_cut_by_one_further_request(t
     assert votes[0].choice in ("a", "b")
     assert (tiny.chats("4xx"), tiny.chats("2xx")) == (1, 1)
     room = CONTEXT // 2  # the other half is for the reply
-    assert 0.8 * room < ledger.spent.prompt_tokens <= room
+    assert 0.6 * room < ledger.spent.prompt_tokens <= room
 
 
 def again(step, turn):
@@ -153,7 +153,8 @@ async def test_a_trajectory_that_does_not_fit_is_summarised_in_parts_that_do(tin
         seed=1,
     )
     assert summary.source == "model"
-    assert tiny.chats("4xx") == 1 and tiny.chats("2xx") - before == spent.spent.calls - 1 >= 3
+    refused = tiny.chats("4xx")
+    assert 1 <= refused <= 2 and tiny.chats("2xx") - before == spent.spent.calls - refused >= 3
 
 
 async def test_a_reply_longer_than_the_context_is_asked_for_shorter(tiny, ledger):

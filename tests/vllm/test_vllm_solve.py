@@ -65,7 +65,7 @@ def solve(tiny, tmp_path, repository):
 def test_a_whole_run_fixes_nothing_and_accounts_for_everything(tiny, tmp_path, solve):
     code, result, told = solve
     counted = tiny.counted()
-    assert (code, result["status"]) == (4, "unverified"), told
+    assert code in (4, 8) and result["status"] == "unverified", told  # 8 if none of its votes could be read
     assert [one["exit"] for one in result["rollouts"]] == ["step_limit"] * 6
     store = RunStore(tmp_path / "run")
     for one in result["rollouts"]:
@@ -110,7 +110,7 @@ class FirstByScript:
 async def test_a_patch_made_before_an_overflow_is_a_candidate_and_can_win(tiny, tmp_path, repository, monkeypatch):
     fix = bash("sed -i 's/a - b/a + b/' calc.py && seq 20000")
     real = OpenAIModel(tiny.config(extra_body=CLOSES))
-    monkeypatch.setattr("heats.runner.services.open_model", lambda config: FirstByScript(real, fix))
+    monkeypatch.setattr("heats.runner.services.open_model", lambda config, **given: FirstByScript(real, fix))
     settings = {"model.name": NAME, "sandbox.backend": "bubblewrap", "agent.observation_head": 60_000}
     config = load_config((), {**settings, "rollouts": 1, "iterations": 1, "select_k": 1})
     source = RepositorySource(

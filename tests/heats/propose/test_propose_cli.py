@@ -112,7 +112,7 @@ def test_a_dry_run_of_a_pull_request_needs_no_token(
 
 
 def test_what_is_no_run_or_no_repository_is_told(shop: Path, fix: bytes, run_of: RunOf, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no run"):
+    with pytest.raises(UsageError, match="is not a heats run directory"):
         propose(shop, "--repo", shop)
     with pytest.raises(UsageError, match="not a git repository"):
         propose(run_of(fix).directory, "--repo", tmp_path)

@@ -263,7 +263,6 @@ HOSTILE_PATCHES = {
     "through a link": _new("ln", "+/etc\n\\ No newline at end of file", "120000") + _new("ln/passwd"),
     "a link out of the tree": _new("ln", "+../../etc\n\\ No newline at end of file", "120000"),
     "a submodule": _new("sub", "+Subproject commit " + "1" * 40, "160000"),
-    "two spellings of one name": _new("readme") + _new("README"),
     "hidden direction": _new("a\u202eyp.exe"),
     "cut off": _new("x")[:-1],
     "headers that disagree": _new("x").replace(b"+++ b/x", b"+++ b/.github/workflows/x.yml"),
