@@ -24,8 +24,16 @@ _IDLE_S = 900.0
 _RELEASING_S = 5.0
 
 
+class Watch:
+    """Which pool reads a server's counters, and whether it has any (None is not known)."""
+
+    def __init__(self) -> None:
+        self.by: Pool | None = None
+        self.counts: bool | None = None
+
+
 class Endpoint:
-    """One server and the state that all its clients share.
+    """One server as one model uses it, and the state that all its clients share.
 
     Args:
         server: its HTTP side.
@@ -39,14 +47,18 @@ class Endpoint:
         self.busy = BusyTime()
         self.breaker = CircuitBreaker(cap_s=longest_pause_s)
         self.seats = Seats()
-        self.counts: bool | None = None
-        """Whether it says what it counts; None is not known."""
-        self.watcher: Pool | None = None
+        self.watch = Watch()
 
     @property
     def load(self) -> tuple[int, int]:
         """Sessions, then requests that are in flight or wait."""
         return len(self.seats), self.limit.holders + self.limit.waiting
+
+    def join(self, other: "Endpoint") -> None:
+        """Share the state of another model's endpoint at the same server; key, time-outs and extra fields stay own."""
+        other.limit.lower(self.limit.ceiling)
+        self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
+        self.seats, self.watch = other.seats, other.watch
 
     def answered(self) -> None:
         """A request was answered."""
@@ -151,11 +163,9 @@ class Pool:
             endpoint.limit.throttled()
 
     def share(self, known: dict[str, Endpoint]) -> None:
-        """Replace endpoints by the known ones of the same server and add the others; the lowest limit applies."""
-        for at, one in enumerate(self.endpoints):
-            other = known.setdefault(one.server.place, one)
-            other.limit.lower(one.limit.ceiling)
-            self.endpoints[at] = other
+        """Share the state of known endpoints at the same servers, and add the others; the lowest limit applies."""
+        for one in self.endpoints:
+            one.join(known.setdefault(one.server.place, one))
 
     async def close(self) -> None:
         """Stop watching, and finish pending releases."""
@@ -163,7 +173,7 @@ class Pool:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         for one in self.endpoints:
-            one.watcher = None if one.watcher is self else one.watcher
+            one.watch.by = None if one.watch.by is self else one.watch.by
         if self._releasing:
             await asyncio.wait(self._releasing, timeout=_RELEASING_S)
 
@@ -182,7 +192,7 @@ class Pool:
             self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
 
     async def _keep_looking(self) -> None:
-        while len(self.endpoints) > 1 or self.endpoints[0].counts is not False:
+        while len(self.endpoints) > 1 or self.endpoints[0].watch.counts is not False:
             await asyncio.gather(*map(self._look_at, self.endpoints))
             await asyncio.sleep(_LOOK_S)
 
@@ -193,10 +203,11 @@ class Pool:
                 self._back.set()
                 self._back = asyncio.Event()
             return
-        if endpoint.counts is not False and endpoint.watcher in (None, self):
-            endpoint.watcher = self
+        watch = endpoint.watch
+        if watch.counts is not False and watch.by in (None, self):
+            watch.by = self
             counters = await endpoint.server.counters()
-            endpoint.counts = endpoint.counts or counters is not None
+            watch.counts = watch.counts or counters is not None
             if counters is not None:
                 endpoint.seats.adjust(counters)
         endpoint.seats.expire(self._held, _IDLE_S)

@@ -169,4 +169,15 @@ async def test_models_that_have_a_server_in_common_share_it(servers):
     await servers.start(2)
     agent, judge = servers.client(), servers.client(temperature=0.1)
     share_servers([agent, judge])
-    assert agent.pool.endpoints == judge.pool.endpoints
+    for one, other in zip(agent.pool.endpoints, judge.pool.endpoints, strict=True):
+        assert one.limit is other.limit and one.seats is other.seats
+
+
+async def test_models_that_share_a_server_keep_their_own_request_fields(servers, ledger):
+    """A judge's requests once carried the agent's `extra_body`, so that no vote could be read."""
+    await servers.start(1)
+    agent, judge = servers.client(extra_body={"mark": "agent"}), servers.client(extra_body={"mark": "judge"})
+    share_servers([agent, judge])
+    for model in (agent, judge):
+        await model.complete(USER, ledger=ledger)
+    assert [request.get("mark") for request in servers.servers[0].requests] == ["agent", "judge"]
