@@ -10,25 +10,25 @@ from agents.llm.config import ModelConfig, Prices
 from core.registry import Registry
 
 MODELS = Registry("model", {"repair": "heats.demo:RepairModel"}, prefix="builtin:", own="python:module:Class")
-"""Models that need no server, by what follows `builtin:` in their names."""
+"""Models that need no server, keyed by the part of their name after `builtin:`."""
 
 __all__ = ["MODELS", "ModelConfig", "Prices", "open_model", "share_servers"]
 
 
 def open_model(config: ModelConfig, *, workers: int = 0) -> ChatModel:
-    """The chat model that a configuration names.
+    """Open the chat model named by a configuration.
 
-    `builtin:NAME` is one of `MODELS`. Without a `base_url`, `python:module:Class` is a `ChatModel` of your own, made
-    with the configuration, and `fake:PATH` plays a persona from a JSON file. Anything else is a model of an
-    OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
+    `builtin:NAME` selects an entry of `MODELS`. Without a `base_url`, `python:module:Class` instantiates a custom
+    `ChatModel` with the configuration, and `fake:PATH` plays a persona from a JSON file. Any other name is a model on
+    the OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
 
     Args:
-        config: names the model.
-        workers: rollouts at work at once, which set how many requests may be in flight where nobody does.
+        config: The model's configuration.
+        workers: Number of concurrent rollouts; determines the limit on requests in flight if none is configured.
 
     Raises:
-        UnknownPart: there is no such built-in model, module or class.
-        ModelConfigError: an unreadable persona or cassette, or no base URL.
+        UnknownPart: The built-in model, module or class does not exist.
+        ModelConfigError: The persona or cassette is unreadable, or there is no base URL.
     """
     if config.cassette is None:
         return _open(config, workers)
@@ -40,7 +40,7 @@ def open_model(config: ModelConfig, *, workers: int = 0) -> ChatModel:
 
 
 def share_servers(models: Iterable[ChatModel]) -> None:
-    """Let the models of one server share its concurrency, circuit breaker and busy time: what it bears is its own."""
+    """Make models on the same server share its concurrency limit, circuit breaker and busy time."""
     known: dict[str, Any] = {}
     for model in models:
         inner: Any = getattr(model, "inner", None) or model

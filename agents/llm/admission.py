@@ -1,8 +1,8 @@
-"""How many sessions a server works for at once, by what it says of its KV cache.
+"""Admission control: limits a server's active sessions according to the KV-cache metrics it reports.
 
-When more sessions take turns than the cache holds, each turn evicts another session's prefix and everything is
-computed again. So the number of sessions that may ask is lowered while the server is strained and raised while it is
-not. The oldest sessions go on; the youngest wait, and none is cancelled.
+When more sessions take turns than fit in the cache, every turn evicts another session's prefix, which then has to be
+recomputed. The number of admitted sessions is therefore lowered while the server is under pressure and raised
+otherwise. The oldest sessions continue and the youngest wait; none is cancelled.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from agents.llm.base import Session
 from agents.llm.counters import Counters
 
 _FULL = 0.8
-"""Share of the KV cache in use above which a server is strained."""
+"""KV-cache utilization above which a server counts as under pressure."""
 _LESS, _PAUSE_S = 0.8, 10.0
-"""Factor by which the limit falls, and seconds until it may fall again: turns that are being served still count."""
+"""Factor applied when lowering the limit, and seconds before the next change, while turns in progress finish."""
 _LOST = 0.6
-"""A hit rate below this share of the best one, twice in a row, means that sessions evict each other's prefixes."""
+"""Two consecutive hit rates below this fraction of the best rate mean that sessions evict each other's prefixes."""
 _LEAST_QUERIES = 2000
-"""Prompt tokens without which a hit rate says nothing."""
+"""Minimum number of prompt tokens for a meaningful hit rate."""
 _PATIENCE_S = 300.0
-"""Seconds that a session which has begun waits for its turn at most."""
+"""Maximum wait of a started session for its turn, in seconds."""
 
 Key = tuple[int, int]
 
@@ -37,10 +37,10 @@ class _Seat:
 
 
 class Seats:
-    """The sessions at one server in the order in which they are served; the first `limit` of them may ask.
+    """The sessions at one server in service order; the first `limit` of them may send requests.
 
     Attributes:
-        limit: infinite until the server is strained for the first time.
+        limit: Infinite until the server first comes under pressure.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Seats:
         return session_id in self._seats
 
     def take(self, session: Session) -> None:
-        """Give a session a seat, if it has none."""
+        """Give a session a seat unless it already has one."""
         seat = self._seats.get(session.id)
         if seat is None:
             self._came += 1
@@ -68,7 +68,7 @@ class Seats:
         seat.used_at = asyncio.get_running_loop().time()
 
     def leave(self, session_id: str) -> None:
-        """Remove a session that has ended or moves to another server; its waiting requests go ahead."""
+        """Remove a session that has ended or moved to another server; its waiting requests proceed."""
         seat = self._seats.pop(session_id, None)
         if seat is not None:
             del self._keys[bisect_left(self._keys, seat.key)]
@@ -76,16 +76,16 @@ class Seats:
             self._serve()
 
     def priority(self, session_id: str) -> int:
-        """The session's place in the order, for a limiter; a lower one is served first."""
+        """Return the session's priority for a limiter; lower values are served first."""
         seat = self._seats.get(session_id)
         return (seat.key[0] << 32) + seat.key[1] if seat else 0
 
     async def turn(self, session_id: str, patience_s: float | None = _PATIENCE_S) -> None:
-        """Wait until the session may ask.
+        """Wait until the session may send a request.
 
         Args:
-            session_id: one without a seat may ask at once.
-            patience_s: seconds after which it may ask in any case; None waits as long as it takes.
+            session_id: The session; without a seat, it proceeds immediately.
+            patience_s: Seconds after which it proceeds regardless; None waits indefinitely.
         """
         seat = self._seats.get(session_id)
         if seat is None or self._rank(seat) < self.limit:
@@ -100,7 +100,7 @@ class Seats:
             seat.turns.remove(turn)
 
     def adjust(self, seen: Counters) -> None:
-        """Set the limit by the server's latest counters: lower if it is strained, higher if it is not and some wait."""
+        """Update the limit from the latest counters: lower it under pressure, else raise it if sessions are waiting."""
         now = asyncio.get_running_loop().time()
         before, self._seen = self._seen, seen
         if before is None or seen.prompt_tokens < before.prompt_tokens:

@@ -1,8 +1,8 @@
-"""What a chat model is: OpenAI chat messages in, completions and their usage out.
+"""The chat-model interface: OpenAI chat messages in, completions and their usage out.
 
 `ChatModel` is implemented by the OpenAI-compatible client (`openai_client.py`), the demo's rule-based model
-(`heats/demo`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, so that a
-server's prefix cache can be used.
+(`heats/demo`) and the scripted fake (`fake.py`). Earlier messages of a conversation are never rewritten, which keeps
+the server's prefix cache effective.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ Message = dict[str, Any]
 
 
 class History(list[Message]):
-    """A conversation that is only ever appended to, which keeps its JSON: the whole of it is sent at every step."""
+    """An append-only conversation that caches its JSON encoding, since every step sends the whole conversation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class History(list[Message]):
         self._known = 0
 
     def encoded(self, encode: Callable[[Message], bytes]) -> bytes:
-        """The JSON array, to which `encode` adds the messages that are new."""
+        """Return the conversation as a JSON array; only new messages are passed to `encode`."""
         for message in self[self._known :]:
             if self._known:
                 self._json += b","
@@ -40,7 +40,7 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class ToolCall(Record):
-    """A call of one tool as the model wrote it; `arguments` is unchecked JSON text."""
+    """A tool call as written by the model; `arguments` is unvalidated JSON text."""
 
     id: str
     name: str
@@ -56,22 +56,22 @@ class ToolSpec(Record):
 
 
 class ResponseSchema(Record):
-    """A JSON schema that the reply's content must satisfy. `name` says which kind of reply: `summary`, `vote` ..."""
+    """A JSON schema for the reply's content. `name` identifies the kind of reply: `summary`, `vote` ..."""
 
     name: str
     json_schema: dict[str, Any]
 
 
 _TURN_STRIDE, _RETRY_STRIDE = 0x9E3779B1, 0x85EBCA6B
-"""Odd, so that no two turns of a conversation share a seed."""
+"""Odd strides, so that no two turns of a conversation share a seed."""
 
 
 class Session(Record):
-    """Requests that share a prefix, such as all turns of one attempt, and should therefore go to one server.
+    """Requests that share a prefix, such as all turns of one attempt, and should therefore go to the same server.
 
     Attributes:
-        id: opaque, stable over retries and resumed runs.
-        order: sessions of a lower order are served first, then those that came first.
+        id: Opaque identifier, stable across retries and resumed runs.
+        order: Sessions with a lower order are served first; ties are served in order of arrival.
     """
 
     id: str
@@ -79,15 +79,15 @@ class Session(Record):
 
 
 class Sampling(Record):
-    """Sampling parameters of one request. None leaves the server's default.
+    """Sampling parameters of one request. None keeps the server's default.
 
     Attributes:
-        seed: of the whole conversation. The seed that is sent depends on `turn` and on the retry as well: a model that
-            is asked again with the same seed repeats itself word for word.
-        turn: number of the request within the conversation, from 0.
-        logprobs: how many alternatives to report for every token, besides the token itself; None reports nothing.
-        session: the session that the request belongs to. It decides where a request goes and never what the model
-            answers, so it is left out of dumps.
+        seed: Seed of the whole conversation. The seed sent also depends on `turn` and the retry, because a repeated
+            seed reproduces the previous reply word for word.
+        turn: Index of the request within the conversation, from 0.
+        logprobs: Number of alternatives to report per token, besides the token itself; None reports nothing.
+        session: The session that the request belongs to. It affects routing but never the reply, so it is excluded
+            from dumps.
     """
 
     temperature: float | None = Field(None, ge=0)
@@ -99,19 +99,19 @@ class Sampling(Record):
     session: Session | None = Field(None, exclude=True)
 
     def request_seed(self, retry: int = 0) -> int | None:
-        """The seed of one request: that of the conversation for its first turn, another for each turn and retry."""
+        """Return the seed to send: the conversation's on the first turn, a distinct one for each later turn and retry."""
         if self.seed is None or not (self.turn or retry):
             return self.seed
         return (self.seed + self.turn * _TURN_STRIDE + retry * _RETRY_STRIDE) % 2**31
 
 
 def first_seed(seed: int, turn: int) -> int:
-    """The seed of the conversation, given the one that was sent at some turn (of no retry)."""
+    """Recover the conversation's seed from the seed sent at a given turn, assuming no retry."""
     return (seed - turn * _TURN_STRIDE) % 2**31 if turn else seed
 
 
 class TokenLogprob(Record):
-    """The natural logarithm of the probability of one sampled token, and of its likeliest alternatives."""
+    """Natural log probability of a sampled token, and those of its likeliest alternatives."""
 
     token: str
     logprob: float
@@ -122,11 +122,12 @@ class Completion(Record):
     """One choice of a reply.
 
     Attributes:
-        message: the assistant message exactly as it is to be appended to the conversation.
-        content: its text, empty when there is none.
-        reasoning: the server's separate reasoning text, if any.
-        problems: what in the reply cannot be used, each a clause that completes "That could not be run: ...".
-        logprobs: of the content's tokens, where `Sampling.logprobs` asked and the server knows them.
+        message: The assistant message, exactly as it is appended to the conversation.
+        content: Text of the message; empty if there is none.
+        reasoning: Separate reasoning text returned by the server, if any.
+        problems: Unusable parts of the reply, each a clause that completes "That could not be run: ...".
+        logprobs: Log probabilities of the content's tokens, if `Sampling.logprobs` requests them and the server
+            provides them.
     """
 
     message: Message
@@ -139,7 +140,7 @@ class Completion(Record):
 
 
 class Reply(Record):
-    """What one `complete` call returned: `n` completions and what they cost together."""
+    """Result of one `complete` call: `n` completions and their combined usage."""
 
     completions: tuple[Completion, ...]
     usage: Usage
@@ -147,12 +148,12 @@ class Reply(Record):
 
     @property
     def first(self) -> Completion:
-        """The first completion; replies are never empty."""
+        """The first completion; a reply always has at least one."""
         return self.completions[0]
 
 
 class ChatModel(Protocol):
-    """A chat model. `name` is what the user called it (`Qwen/Qwen3-Coder-30B`, `builtin:repair`)."""
+    """A chat model. `name` is the name given by the user (`Qwen/Qwen3-Coder-30B`, `builtin:repair`)."""
 
     name: str
 
@@ -167,9 +168,21 @@ class ChatModel(Protocol):
         response_schema: ResponseSchema | None = None,
         sampling: Sampling | None = None,
     ) -> Reply:
-        """Ask for `n` completions of a conversation.
+        """Request `n` completions of a conversation.
 
         The ledger is checked before the request and charged before the reply is parsed.
+
+        Args:
+            messages: The conversation so far.
+            ledger: Charged with the usage.
+            tools: Tools offered to the model.
+            tool_choice: Whether the model may, must or must not call a tool.
+            n: Number of completions.
+            response_schema: Schema that the content must satisfy; None leaves it free.
+            sampling: Sampling parameters; None keeps the defaults.
+
+        Returns:
+            The completions and their combined usage.
 
         Raises:
             ModelConfigError, ModelUnavailable, ContextOverflow, ModelRefused, ReplyInvalid, LimitExceeded.
@@ -177,7 +190,7 @@ class ChatModel(Protocol):
         ...
 
     async def preflight(self) -> Mapping[str, Any]:
-        """Check that the model answers; returns facts worth recording (server version, context length).
+        """Check that the model responds; returns facts worth recording (server version, context length).
 
         Raises:
             ModelConfigError, ModelUnavailable.
@@ -191,24 +204,24 @@ class ChatModel(Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """A server, or a model, that counts what it does.
+    """A server or model that exposes counters of its work.
 
     Attributes:
-        place: tells servers apart within this process; never stored.
+        place: Distinguishes servers within this process; never stored.
     """
 
     @property
     def place(self) -> str:
-        """Where the server is."""
+        """Location of the server."""
         ...
 
     async def counters(self) -> Counters | None:
-        """What the server has counted since its start, whoever asked; None where it does not say."""
+        """Return the server's counters since its start, across all clients; None if it does not expose any."""
         ...
 
 
 def meters_of(model: ChatModel) -> tuple[Metered, ...]:
-    """The servers that count, of the model or of the one that it passes requests on to."""
+    """Return the metered servers of a model, or of the model that it wraps."""
     inner: Any = getattr(model, "inner", None) or model
     servers = getattr(inner, "servers", (inner,))
     return tuple(one for one in servers if isinstance(one, Metered))

@@ -1,7 +1,8 @@
-"""Tool calls as models and servers write them, made into calls as the tools want them: the only door they come through.
+"""Normalizes and validates tool calls; every call passes through here.
 
-What passes has the name of a tool that was offered, arguments that satisfy its schema, and an id of its own within the
-conversation, so a strict server takes the call back as history. What does not pass is said in words for the model.
+A valid call names an offered tool, has arguments that satisfy the tool's schema, and carries an id that is unique
+within the conversation, so that a strict server accepts it as history. Rejected calls are explained to the model in
+words.
 """
 
 import json
@@ -16,7 +17,7 @@ from agents.llm.contents import answer_text, decoded, pieces, without_tokens
 from agents.llm.structured import violation
 
 MOST_CALLS = 32
-"""Calls of one reply that are run; a model that writes more has lost its way."""
+"""Maximum number of calls run per reply; a model that writes more has gone astray."""
 _LONGEST_NAME = 200
 _ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
 _CALL_IN_TEXT = re.compile(
@@ -33,12 +34,12 @@ _AFTER_ARGUMENTS = re.compile(r"(?:[\s}\])`]|</\w{1,20}>)*\Z")
 
 
 class Unusable(Exception):
-    """A call cannot be made of what was written; the message completes "That could not be run: ..."."""
+    """The written text does not yield a call; the message completes "That could not be run: ..."."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A call as it was written: any value may stand anywhere."""
+    """A call as written, unvalidated: any field may hold any value."""
 
     name: Any
     arguments: Any
@@ -46,10 +47,10 @@ class Written:
 
 
 def written_calls(message: Mapping[str, Any]) -> list[Written]:
-    """The calls of an assistant message, in OpenAI's present and former fields.
+    """Return the calls of an assistant message, from OpenAI's current and legacy fields.
 
     Raises:
-        Unusable: `tool_calls` is no list.
+        Unusable: `tool_calls` is not a list.
     """
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
@@ -67,7 +68,7 @@ def written_calls(message: Mapping[str, Any]) -> list[Written]:
 
 
 def calls_in_content(text: str, tools: Sequence[ToolSpec]) -> tuple[list[Written], str]:
-    """Calls that a server left in the text because its parser is not the model's, and the text before them."""
+    """Return calls left in the text by a server with the wrong tool parser, and the text before them."""
     answer = answer_text(text)
     marked = _CALL_IN_TEXT.search(answer)
     if marked is None:
@@ -78,7 +79,7 @@ def calls_in_content(text: str, tools: Sequence[ToolSpec]) -> tuple[list[Written
 
 
 def _objects_as_calls(text: str, names: Collection[str]) -> Iterator[Written]:
-    """Objects that hold a name and arguments, or arguments alone after a tool's name."""
+    """Yield calls from JSON objects with a name and arguments, or with arguments only, preceded by a tool's name."""
     at = 0
     for _ in range(10 * MOST_CALLS):
         start = text.find("{", at)
@@ -100,12 +101,16 @@ def _objects_as_calls(text: str, names: Collection[str]) -> Iterator[Written]:
 def read_calls(
     written: Sequence[Written], tools: Sequence[ToolSpec], taken: Collection[str], turn: int
 ) -> tuple[tuple[ToolCall, ...], tuple[str, ...]]:
-    """The calls that can be made, and what is wrong with the others.
+    """Validate the calls of one reply.
 
     Args:
-        tools: that were offered.
-        taken: ids of the conversation so far.
-        turn: tells the ids that are made here from those of other replies.
+        written: Calls as written by the model.
+        tools: Tools offered to the model.
+        taken: Call ids already used in the conversation.
+        turn: Turn number, which keeps generated ids distinct from those of other replies.
+
+    Returns:
+        The valid calls, and the problems with the others.
     """
     known = {tool.name: tool for tool in tools}
     calls: list[ToolCall] = []
@@ -129,7 +134,7 @@ def read_calls(
 
 
 def _named(one: Written, known: Mapping[str, ToolSpec]) -> str:
-    """The tool that a call means, whatever namespace, index or control token stands around its name.
+    """Resolve the tool named by a call, ignoring namespaces, indices and control tokens around the name.
 
     Raises:
         Unusable
@@ -158,7 +163,7 @@ def _is_name(name: str, piece: str) -> bool:
 
 
 def _fits_only(arguments: Any, tool: ToolSpec) -> bool:
-    """Whether arguments can only be meant for a tool that requires some."""
+    """Whether the tool has required arguments and these satisfy its schema."""
     try:
         return bool(tool.parameters.get("required")) and bool(_arguments(arguments, tool, {}))
     except Unusable:
@@ -166,7 +171,7 @@ def _fits_only(arguments: Any, tool: ToolSpec) -> bool:
 
 
 def _arguments(written: Any, tool: ToolSpec, known: Mapping[str, ToolSpec]) -> str:
-    """The arguments as JSON text that satisfies the tool's schema.
+    """Return the arguments as JSON text that satisfies the tool's schema.
 
     Raises:
         Unusable
@@ -194,10 +199,10 @@ def _arguments(written: Any, tool: ToolSpec, known: Mapping[str, ToolSpec]) -> s
 
 
 def _object(written: Any, tool: ToolSpec) -> dict[str, Any]:
-    """The object of arguments, however often and in whatever it was wrapped.
+    """Unwrap the arguments object from nested JSON strings and one-element lists.
 
     Raises:
-        Unusable: there is none.
+        Unusable: There is no object.
     """
     value = written
     for _ in range(4):
@@ -217,10 +222,10 @@ def _object(written: Any, tool: ToolSpec) -> dict[str, Any]:
 
 
 def _object_in(text: str, tool: ToolSpec, error: Exception) -> dict[str, Any]:
-    """The one object in arguments that hold something besides it: a control token, a brace too many, an empty object.
+    """Extract the only object from arguments with extra text: a control token, a stray brace, an empty object.
 
     Raises:
-        Unusable: there is none, or there are several.
+        Unusable: There is no object, or more than one.
     """
     rest = without_tokens(text).strip()
     found: list[dict[str, Any]] = []
@@ -240,7 +245,7 @@ def _object_in(text: str, tool: ToolSpec, error: Exception) -> dict[str, Any]:
 
 
 def _coerced(value: Any, schema: Mapping[str, Any]) -> Any:
-    """A value as its schema wants it, where what is meant is plain."""
+    """Coerce a value to its schema's type where the intent is unambiguous."""
     match schema.get("type"), value:
         case "string", str():
             return _LEFT_TAGS.sub("", value)

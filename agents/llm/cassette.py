@@ -1,7 +1,7 @@
-"""Record and replay: what a model answered, kept in a file by request, and given again without the model.
+"""Record and replay: stores a model's replies in a file, keyed by request, and replays them without the model.
 
-A cassette is JSON Lines, one reply a line, keyed by the digest of everything that was asked. Requests themselves are
-not kept. Replies carry the usage that the server counted, which the ledger is charged on replay as well.
+A cassette is a JSON Lines file with one reply per line, keyed by a digest of the complete request. Requests themselves
+are not stored. Replies carry the usage counted by the server; the ledger is charged for it on replay as well.
 """
 
 import json
@@ -20,14 +20,14 @@ from core.record import Record
 
 CassetteMode = Literal["record", "replay", "auto"]
 _LASTING: tuple[type[ModelError], ...] = (ContextOverflow, ModelRefused, RequestRejected, ReplyInvalid)
-"""Failures that belong to the request and not to the day, and are therefore kept."""
+"""Failures that are inherent in the request rather than transient, and are therefore stored."""
 
 
 class Take(Record):
-    """One line of a cassette: the reply to one request, or the failure that it always meets.
+    """One line of a cassette: the reply to a request, or its permanent failure.
 
     Attributes:
-        sizes: of a `ContextOverflow`: `prompt`, `limit` and `reply`, from which the next request is made.
+        sizes: `prompt`, `limit` and `reply` of a `ContextOverflow`, from which the next request is built.
     """
 
     key: str
@@ -40,17 +40,17 @@ class Take(Record):
 
 
 class CassetteModel:
-    """A `ChatModel` that keeps what another one answers, and answers from what is kept.
+    """A `ChatModel` that records the replies of another model and replays them.
 
     Args:
-        path: of the cassette; made when the first reply is kept.
-        mode: `record` asks always, `replay` never; `auto` asks for what the cassette does not hold.
-        inner: the model to ask; None with `replay`.
-        name: what the user calls the model.
-        text_protocol: as in `ModelConfig`.
+        path: Path of the cassette, which is created with the first stored reply.
+        mode: `record` always queries the model, `replay` never does, and `auto` does on a cassette miss.
+        inner: The model to query; None with `replay`.
+        name: The user's name for the model.
+        text_protocol: As in `ModelConfig`.
 
     Raises:
-        ModelConfigError: the file cannot be read or is no cassette.
+        ModelConfigError: The file is unreadable or not a cassette.
     """
 
     def __init__(
@@ -77,12 +77,12 @@ class CassetteModel:
         response_schema: ResponseSchema | None = None,
         sampling: Sampling | None = None,
     ) -> Reply:
-        """Answer from the cassette or by the model; see `ChatModel.complete`.
+        """Reply from the cassette or the model; see `ChatModel.complete`.
 
-        The k-th request of the same words gets the k-th reply that was kept for them.
+        The k-th identical request gets the k-th reply stored for it.
 
         Raises:
-            ModelConfigError: on replay, for a request that the cassette does not hold.
+            ModelConfigError: In replay mode, the request is not in the cassette.
         """
         asked: dict[str, Any] = {
             "tools": tools,
@@ -106,7 +106,7 @@ class CassetteModel:
 
     async def _record(self, key: str, messages: Sequence[Message], asked: dict[str, Any], ledger: Ledger) -> Reply:
         assert self.inner is not None
-        spent = ledger.child(ledger.scope)  # so that the charge tells whose it is
+        spent = ledger.child(ledger.scope)  # attributes the charge to its scope
         try:
             reply = await self.inner.complete(messages, ledger=spent, **asked)
         except _LASTING as error:
@@ -118,7 +118,7 @@ class CassetteModel:
         return reply
 
     def _keep(self, take: Take) -> None:
-        """One write of one line, so that several rollouts, and several models, may share a file."""
+        """Append a take as one line in a single write, so that rollouts and models can share a file."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab", buffering=0) as file:
@@ -127,12 +127,12 @@ class CassetteModel:
             raise ModelConfigError(f"cannot write the cassette {self.path}: {error.strerror or error}") from error
 
     async def preflight(self) -> Mapping[str, Any]:
-        """What the model says of itself; on replay nothing is asked."""
+        """Return the inner model's preflight facts; replay mode queries nothing."""
         known = await self.inner.preflight() if self.inner is not None else {"model": self.name}
         return {**known, "cassette": self.mode}
 
     async def close(self) -> None:
-        """Close the model; the file is closed after every reply."""
+        """Close the inner model; the file itself is closed after every reply."""
         if self.inner is not None:
             await self.inner.close()
 
@@ -155,7 +155,7 @@ def _play(take: Take, ledger: Ledger) -> Reply:
 
 
 def _mend(path: Path) -> None:
-    """Cut off the unfinished last line that a killed process left."""
+    """Truncate the incomplete last line left by a killed process."""
     try:
         with path.open("r+b") as file:
             data = file.read()
@@ -167,7 +167,7 @@ def _mend(path: Path) -> None:
 
 
 def _read(path: Path, *, must_exist: bool) -> list[Take]:
-    """Every whole line."""
+    """Read every complete line."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

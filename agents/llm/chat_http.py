@@ -1,6 +1,6 @@
-"""Requests to a model server over HTTP, by aiohttp.
+"""HTTP requests to a model server, using aiohttp.
 
-It takes the least processor time for a request, in which all other rollouts wait.
+aiohttp needs the least CPU time per request, and all other rollouts wait for that time.
 """
 
 import contextlib
@@ -20,34 +20,34 @@ from agents.llm.base import History
 
 _CONNECT_S = 10.0
 _KEPT_S = 4.0
-"""Seconds for which an idle connection is kept: vLLM's server closes them after five."""
+"""Idle time after which a connection is closed, in seconds; vLLM's server closes connections after five."""
 _MOST_BYTES, _MOST_BYTES_WITH_LOGPROBS = 16 << 20, 64 << 20
-"""Of an answer: reading one as JSON holds up everybody else, and no reply of use is that long."""
+"""Maximum size of a reply. Parsing a larger one would block the event loop, and no useful reply is that long."""
 
 
 class HttpFailed(Exception):
-    """A request got no answer of use; what it means is said in `retry.py`."""
+    """A request got no usable response; `retry.py` classifies the failure."""
 
 
 class ConnectError(HttpFailed):
-    """The server was not reached: nothing was sent."""
+    """The server could not be reached; nothing was sent."""
 
 
 class BrokenReply(HttpFailed):
-    """The reply ended early, or was no HTTP."""
+    """The response ended early or was not valid HTTP."""
 
 
 class ReplyTooLarge(HttpFailed):
-    """The answer has more bytes than any that could be used."""
+    """The response exceeds the maximum size of a reply."""
 
 
 class StatusError(HttpFailed):
-    """The server answered with another status than 2xx.
+    """The server responded with a status other than 2xx.
 
     Args:
-        status: of HTTP.
-        headers: of the answer, by names of any case.
-        body: its text, or the JSON that it holds; of an error object, what is in it.
+        status: HTTP status code.
+        headers: Response headers; names may be in any case.
+        body: The response text or its parsed JSON; for an error object, the object's content.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: Any) -> None:
@@ -60,9 +60,9 @@ class ChatHttp:
     """Connections to one server, kept open between requests.
 
     Args:
-        base_url: with `/v1`.
-        headers: sent with every request.
-        proxies: whether the environment's proxies count.
+        base_url: Base URL, including `/v1`.
+        headers: Headers sent with every request.
+        proxies: Whether to honour the environment's proxies.
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], *, proxies: bool) -> None:
@@ -77,13 +77,13 @@ class ChatHttp:
         headers: Mapping[str, str] | None = None,
         heard: dict[str, str] | None = None,
     ) -> str:
-        """The text of the answer to one JSON request below the base URL.
+        """Send a JSON POST request and return the text of the response.
 
         Args:
-            path: below the base URL.
-            body: sent as JSON.
-            headers: of this request alone.
-            heard: gets the headers of the answer, by names in lower case.
+            path: Path relative to the base URL.
+            body: Request body, sent as JSON.
+            headers: Additional headers for this request only.
+            heard: Receives the response headers, keyed by lower-case name.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
@@ -98,7 +98,14 @@ class ChatHttp:
         headers: Mapping[str, str] | None = None,
         heard: dict[str, str] | None = None,
     ) -> str:
-        """As `post`, for any URL, with a body or without one.
+        """Send a request to an arbitrary URL and return the text of the response.
+
+        Args:
+            method: HTTP method.
+            url: Absolute URL.
+            body: Request body, sent as JSON; None sends none.
+            headers: Additional headers for this request only.
+            heard: Receives the response headers, keyed by lower-case name.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
@@ -120,7 +127,7 @@ class ChatHttp:
         return text
 
     def _opened(self) -> aiohttp.ClientSession:
-        """The session: made by the first request, since it belongs to that one's event loop."""
+        """Return the session, created by the first request because it is bound to that request's event loop."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 headers={**self._headers, "Content-Type": "application/json", "Accept": "application/json"},
@@ -131,19 +138,19 @@ class ChatHttp:
         return self._session
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         if self._session is not None:
             await self._session.close()
 
 
 def _proxy(url: str) -> str | None:
-    """The environment's proxy. Where aiohttp looks itself, it reads .netrc as well, and takes no key beside that."""
+    """Return the environment's proxy. aiohttp's own lookup also reads .netrc, which conflicts with an API key."""
     parts, known = urlsplit(url), getproxies()
     return None if proxy_bypass(parts.netloc) else known.get(parts.scheme)
 
 
 def _encoded(body: Mapping[str, Any]) -> bytes:
-    """A request as JSON."""
+    """Encode a request body as JSON."""
     history = body.get("messages")
     if not isinstance(history, History):
         return _json(body)
@@ -154,7 +161,7 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
 def _json(value: Mapping[str, Any]) -> bytes:
     try:
         return to_json(value)
-    except PydanticSerializationError:  # lone surrogates, which it does not take
+    except PydanticSerializationError:  # lone surrogates, which pydantic rejects
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -172,7 +179,7 @@ def _said(error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why a server was not reached, without its address, which whoever reports this names."""
+    """Return why a server was unreachable, without its address, which the caller reports."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not valid: {getattr(error.certificate_error, 'verify_message', '') or 'refused'}"
     cause = getattr(error, "os_error", None)

@@ -1,7 +1,7 @@
-"""What the text of a reply holds: the answer apart from the thinking, JSON objects, and a tail that repeats itself.
+"""Parses reply text: separates the answer from the thinking, extracts JSON objects and detects repetition loops.
 
-Servers leave a model's thinking in the content when they have no parser for it, and models put fences and prose around
-the JSON that they were asked for. Everything here takes a reply of any size and any nesting: the work is bounded.
+Servers without a reasoning parser leave the model's thinking in the content, and models wrap requested JSON in fences
+and prose. All functions here do a bounded amount of work on replies of any size and nesting depth.
 """
 
 import json
@@ -24,9 +24,9 @@ _FENCED_OR_TAG = re.compile(f"(?P<fenced>{_FENCED.pattern})|{_TAG.pattern}", re.
 _BRACE_OR_TAG = re.compile(rf"(?P<brace>\{{(?=\s*[\"}}]))|{_TAG.pattern}", re.IGNORECASE)
 _TOKEN = re.compile(r"<\|[^|<>\s]{1,40}\|>|<｜[^｜<>\s]{1,40}｜>|</?s>|\[(?:TOOL_CALLS|ARGS|CALL_ID)\]")
 _LONGEST = 400_000
-"""Characters that are looked at for JSON; of a longer text the middle is left out."""
+"""Maximum number of characters searched for JSON; the middle of a longer text is skipped."""
 _EFFORT, _TRY_COST, _DEEP_COST = 4_000_000, 2_000, 20_000
-"""Characters that are read at most, and what a brace costs that begins no object, besides what was read of it."""
+"""Budget in characters, and the surcharges for a brace that does not start an object, on top of what was read."""
 _LOOP_TAIL, _LOOP_PERIOD, _LOOP_COUNT, _LOOP_CHARS = 12_000, 1_500, 8, 64
 
 
@@ -35,9 +35,9 @@ class Objects:
     """The complete JSON objects in a text, in order.
 
     Attributes:
-        answer: outside of thinking; `thinking` within it, and `unfinished` within thinking that nothing ends.
-        problem: what is wrong with the last brace that begins no object; empty where there is none.
-        prose: there is an answer beside the objects: something other than white space, fences and control tokens.
+        answer: Objects outside thinking; `thinking` holds those inside it, `unfinished` those in unclosed thinking.
+        problem: The problem with the last brace that does not start an object; empty if there is none.
+        prose: Whether the answer contains anything besides objects, white space, fences and control tokens.
     """
 
     answer: list[Any] = field(default_factory=list)
@@ -52,14 +52,14 @@ def _no_constant(name: str) -> Any:
 
 
 _DECODER = json.JSONDecoder(strict=False, parse_constant=_no_constant)
-"""Lets raw line breaks stand in strings, which models write and whose meaning is plain."""
+"""Accepts raw line breaks in strings, which models write and whose meaning is unambiguous."""
 
 
 def json_objects(text: str) -> Objects:
     """Find every complete JSON object in a text.
 
-    A tag inside a string of an object is part of the string. A closing tag without an opening one (chat templates often
-    end with the opening one) makes everything before it thinking.
+    A tag inside a string of an object is part of the string. Everything before an unmatched closing tag is thinking,
+    since chat templates often end with the opening tag.
     """
     found, at, inside, effort = Objects(), 0, False, _EFFORT
     if len(text) > _LONGEST:
@@ -100,7 +100,7 @@ def json_objects(text: str) -> Objects:
 
 
 def decoded(text: str, start: int) -> tuple[Any, int, str]:
-    """The value that begins here and its end; or None, where reading stopped, and why."""
+    """Decode the value at `start`; returns it and its end, or None, the position where decoding stopped, and why."""
     try:
         value, end = _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
@@ -113,9 +113,9 @@ def decoded(text: str, start: int) -> tuple[Any, int, str]:
 
 
 def answer_text(text: str) -> str:
-    """A text without its thinking. Tags inside of a fenced block are part of the block.
+    """Strip the thinking from a text. Tags inside a fenced block are part of the block.
 
-    Thinking that nothing ends is left out only if something stands before it; else all of it is the answer.
+    Unclosed thinking is removed only if text precedes it; otherwise the whole text is the answer.
     """
     kept: list[str] = []
     at, inside = 0, False
@@ -140,20 +140,20 @@ def answer_text(text: str) -> str:
 
 
 def without_tokens(text: str) -> str:
-    """A text without control tokens such as `<|im_end|>`."""
+    """Remove control tokens such as `<|im_end|>` from a text."""
     return _TOKEN.sub("", text)
 
 
 def pieces(text: str) -> Iterator[str]:
-    """What stands between the control tokens of a text."""
+    """Yield the pieces of a text between its control tokens."""
     return (piece.strip() for piece in _TOKEN.split(text))
 
 
 def loop_start(text: str) -> int | None:
-    """Where the tail of a text begins to repeat itself, or None.
+    """Return the position at which the end of a text starts looping, or None.
 
-    A tail is a loop when it holds one piece of at most 1,500 characters eight times or more, and 64 characters. The
-    place returned leaves two of the repetitions in.
+    A tail is a loop if it repeats a piece of at most 1,500 characters at least eight times and spans at least 64
+    characters. The position returned leaves two repetitions in place.
     """
     tail = text[-_LOOP_TAIL:][::-1]
     borders = [0] * len(tail)

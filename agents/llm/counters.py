@@ -1,6 +1,6 @@
-"""What a vLLM server counts itself, read from its `/metrics` page (Prometheus text).
+"""Counters of a vLLM server, read from its `/metrics` page (Prometheus text format).
 
-The counters are the server's: they hold what other clients of it do as well.
+They are server-wide and include the work of other clients.
 """
 
 import re
@@ -22,18 +22,18 @@ _NAMES = {
     "waiting": ("vllm:num_requests_waiting",),
 }
 _KV_USE = ("vllm:kv_cache_usage_perc", "vllm:gpu_cache_usage_perc")
-"""Our name -> the server's, newest first."""
+"""Metric names for KV-cache utilization, newest first."""
 
 
 class Counters(BaseModel):
-    """Sums since the server's start, over its engines; `running` and `waiting` are of this moment.
+    """Totals since the server's start, over all engines; `running` and `waiting` are current values.
 
     Attributes:
-        requests: requests that ended, as clients count them: one of `n` choices is one.
-        prompt_tokens: of every choice by itself: a request of `n` choices counts its prompt `n` times.
-        prefix_queries: prompt tokens looked up in the prefix cache; `prefix_hits` those found there.
-        preemptions: times that a request lost its place in the KV cache.
-        kv_use: share of the KV cache that running requests hold at this moment, of the fullest engine.
+        requests: Finished requests as seen by clients: a request with `n` choices counts once.
+        prompt_tokens: Prompt tokens per choice: a request with `n` choices counts its prompt `n` times.
+        prefix_queries: Prompt tokens looked up in the prefix cache; `prefix_hits` counts those found.
+        preemptions: Number of times a request was evicted from the KV cache.
+        kv_use: Current fraction of the KV cache held by running requests, on the fullest engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,12 +56,12 @@ class Counters(BaseModel):
 
     @property
     def hit_rate(self) -> float | None:
-        """Share of prompt tokens that came from the prefix cache; None where none was looked up."""
+        """Fraction of prompt tokens served from the prefix cache; None without lookups."""
         return self.prefix_hits / self.prefix_queries if self.prefix_queries else None
 
 
 def read_counters(page: str) -> Counters | None:
-    """The counters of a `/metrics` page; None when it is not a vLLM server's."""
+    """Parse the counters of a `/metrics` page; None if the page is not from vLLM."""
     sums: dict[str, float] = defaultdict(float)
     kv_use = 0.0
     for name, value in _LINE.findall(page):
@@ -76,7 +76,7 @@ def read_counters(page: str) -> Counters | None:
 
 
 def read_kv_tokens(page: str) -> int | None:
-    """Tokens that the KV cache of a `/metrics` page holds, over the server's engines; None where it does not say."""
+    """Return the KV-cache capacity on a `/metrics` page, in tokens over all engines; None if it is not reported."""
     total = 0
     for labels in map(dict, map(_LABEL.findall, _CACHE.findall(page))):
         size, blocks, block = (

@@ -1,4 +1,4 @@
-"""One server as its clients share it: requests at once, whose time it is, and whether it is worth asking now."""
+"""Shared state of one server's clients: concurrency limit, busy-time accounting and circuit breaker."""
 
 import asyncio
 import time
@@ -7,9 +7,9 @@ from core.aio import FairLimiter
 
 
 class AdaptiveLimit(FairLimiter):
-    """Requests in flight at once; falls with 429s and recovers with successes, first come first served.
+    """Adaptive limit on requests in flight, served in FIFO order; 429s lower it and successes raise it.
 
-    A share p of 429s settles it at about 2 (1 - p) / p: near the ceiling where they are rare, low where they rule.
+    With a fraction p of 429s it settles near 2 (1 - p) / p: close to the ceiling if they are rare, low if frequent.
     """
 
     def __init__(self, ceiling: int) -> None:
@@ -17,41 +17,41 @@ class AdaptiveLimit(FairLimiter):
         self.ceiling = ceiling
 
     def lower(self, ceiling: int) -> None:
-        """Take a smaller ceiling; a larger one changes nothing."""
+        """Lower the ceiling; a larger value has no effect."""
         self.ceiling = min(self.ceiling, ceiling)
         self.limit = min(self.limit, self.ceiling)
 
     def throttled(self) -> None:
-        """A request was refused with a 429: half a place less, so that a whole round of them halves the limit.
+        """Handle a 429: reduce the limit by half a slot, so that a full round of 429s halves it.
 
-        Places that nobody holds do not count: a limit far above what is asked for would take long to be felt.
+        Free slots do not count, since lowering a limit far above the demand would take long to have an effect.
         """
         self.limit = max(1.0, min(self.limit, float(self.holders or self.limit)) - 0.5)
 
     def succeeded(self) -> None:
-        """A request was answered: about one more place per round of successes."""
+        """Handle a success: raise the limit by about one slot per round of successes."""
         self.limit = min(self.ceiling, self.limit + 1 / self.limit)
 
 
 class BusyTime:
-    """Time in which a server works for us, shared out among the requests in flight.
+    """Time during which a server works for us, divided among the requests in flight.
 
-    The shares of all requests sum to the time in which there was at least one.
+    The shares of all requests add up to the time with at least one request in flight.
     """
 
     def __init__(self) -> None:
         self._in_flight = 0
-        self._share = 0.0  # of a request that was in flight from the beginning on
+        self._share = 0.0  # share of a request in flight since the start
         self._at = time.monotonic()
 
     def enter(self) -> float:
-        """A request starts; give what this returns to `leave`."""
+        """Start a request; pass the returned mark to `leave`."""
         self._advance()
         self._in_flight += 1
         return self._share
 
     def leave(self, mark: float) -> float:
-        """The request ends; returns its share in seconds."""
+        """End a request; returns its share in seconds."""
         self._advance()
         self._in_flight -= 1
         return self._share - mark
@@ -64,11 +64,12 @@ class BusyTime:
 
 
 class CircuitBreaker:
-    """Holds callers back while a server is down; one probe at a time asks whether it is back.
+    """Holds callers back while a server is down; one probe at a time checks whether it has recovered.
 
     Args:
-        threshold: failures in a row that open the circuit.
-        first_s: wait before the first probe; doubles with each failed one up to `cap_s`.
+        threshold: Consecutive failures that open the circuit.
+        first_s: Delay before the first probe in seconds; doubles with each failed probe, up to `cap_s`.
+        cap_s: Maximum delay between probes in seconds.
     """
 
     def __init__(self, threshold: int = 5, first_s: float = 0.5, cap_s: float = 20.0) -> None:
@@ -82,7 +83,7 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether callers are being held back."""
+        """Whether the circuit is open, holding callers back."""
         return self._probe_at is not None
 
     async def admit(self) -> bool:
@@ -101,19 +102,19 @@ class CircuitBreaker:
         return False
 
     def release(self) -> None:
-        """The probe is over, however it ended."""
+        """Finish the probe, regardless of its outcome."""
         self._probing = False
         self._notify()
 
     def succeeded(self) -> None:
-        """The server answered."""
+        """Record that the server responded."""
         self._failures, self._pause = 0, self.first_s
         if self._probe_at is not None:
             self._probe_at = None
             self._notify()
 
     def failed(self, *, at_once: bool = False) -> None:
-        """The server could not be reached or said that it is down; `at_once` opens the circuit for this one failure."""
+        """Record that the server was unreachable or reported being down; `at_once` opens the circuit immediately."""
         self._failures += 1
         if self._probing or ((at_once or self._failures >= self.threshold) and self._probe_at is None):
             self._probe_at = time.monotonic() + self._pause
