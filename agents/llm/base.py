@@ -99,7 +99,7 @@ class Sampling(Record):
     session: Session | None = Field(None, exclude=True)
 
     def request_seed(self, retry: int = 0) -> int | None:
-        """Return the seed to send: the conversation's on the first turn, a distinct one for each later turn and retry."""
+        """Return the seed to send: the conversation's on the first turn, another for each later turn and retry."""
         if self.seed is None or not (self.turn or retry):
             return self.seed
         return (self.seed + self.turn * _TURN_STRIDE + retry * _RETRY_STRIDE) % 2**31

@@ -24,7 +24,7 @@ class Prices(Config):
     server_hour: float = Field(0.0, ge=0)
 
     def cost(self, usage: Usage, server_s: float = 0.0) -> float:
-        """USD that one request cost, by its tokens and its share of the server's seconds."""
+        """Return the cost of a request in USD, from its tokens and its share of server time in seconds."""
         cached = self.prompt if self.cached is None else self.cached
         fresh = max(0, usage.prompt_tokens - usage.cached_tokens)
         millionths = fresh * self.prompt + usage.cached_tokens * cached + usage.completion_tokens * self.completion
@@ -84,6 +84,6 @@ class ModelConfig(Config):
 
     @property
     def base_urls(self) -> tuple[str, ...]:
-        """The servers, in the order given; empty where none is."""
+        """The configured servers, in order; empty if there are none."""
         given = (self.base_url,) if isinstance(self.base_url, str) else self.base_url or ()
         return tuple(one for one in given if one)

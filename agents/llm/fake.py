@@ -1,7 +1,7 @@
-"""A scripted chat model for tests: replies in, requests recorded, exhaustion named.
+"""A scripted chat model for tests, which records its requests and fails clearly when the script is exhausted.
 
-A reply may be text, a `Completion`, a list of either (for `n`), an exception to raise, or a callable that gets the
-messages and returns any of these. `bash(...)`, `submit()` and `calls(...)` build the completions agents expect.
+A reply may be text, a `Completion`, a list of either (for `n`), an exception to raise, or a callable that maps the
+messages to any of these. `bash(...)`, `submit()` and `calls(...)` build the completions that agents expect.
 """
 
 import json
@@ -23,7 +23,7 @@ class FakeExhausted(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FakeRequest:
-    """One recorded `complete` call; messages are copied as they were at that moment."""
+    """A recorded `complete` call, with a snapshot of its messages."""
 
     messages: tuple[Message, ...]
     tools: tuple[ToolSpec, ...]
@@ -34,7 +34,13 @@ class FakeRequest:
 
 
 def calls(*tool_calls: tuple[str, Mapping[str, Any] | str], content: str = "", prefix: str = "call") -> Completion:
-    """A completion with tool calls, given as (name, arguments); arguments as text are sent as they are."""
+    """Build a completion with tool calls, given as (name, arguments) pairs.
+
+    Args:
+        tool_calls: Name and arguments of each call; arguments given as text are sent verbatim.
+        content: Text of the message.
+        prefix: Prefix of the call ids.
+    """
     made = tuple(
         ToolCall(id=f"{prefix}_{index}", name=name, arguments=args if isinstance(args, str) else json.dumps(dict(args)))
         for index, (name, args) in enumerate(tool_calls)
@@ -64,7 +70,7 @@ def text(content: str, finish_reason: Literal["stop", "length", "content_filter"
 
 
 def count_tokens(value: object) -> int:
-    """Stand-in for a tokenizer: a token per four characters, at least one."""
+    """Approximate a tokenizer: one token per four characters, at least one."""
     return max(1, len(json.dumps(value, ensure_ascii=False)) // 4)
 
 
@@ -72,9 +78,9 @@ class FakeModel:
     """A `ChatModel` that answers from a script.
 
     Args:
-        replies: answered in order, one per request.
-        name: as recorded in trajectories.
-        responder: answers every request that the script does not; without it an empty script is `FakeExhausted`.
+        replies: Scripted replies, one per request, in order.
+        name: Name recorded in trajectories.
+        responder: Handles requests beyond the script; without it, an exhausted script raises `FakeExhausted`.
     """
 
     def __init__(self, *replies: Scripted | Responder, name: str = "fake", responder: Responder | None = None) -> None:
@@ -85,12 +91,12 @@ class FakeModel:
         self._responder = responder
 
     def enqueue(self, *replies: Scripted | Responder) -> None:
-        """Add replies to the end of the script."""
+        """Append replies to the script."""
         self._queue.extend(replies)
 
     @property
     def left(self) -> int:
-        """Scripted replies not asked for yet."""
+        """Number of unused scripted replies."""
         return len(self._queue)
 
     async def complete(
@@ -104,7 +110,7 @@ class FakeModel:
         response_schema: ResponseSchema | None = None,
         sampling: Sampling | None = None,
     ) -> Reply:
-        """Answer from the script; charges an estimate of the tokens. See `ChatModel.complete`."""
+        """Reply from the script and charge an estimate of the tokens; see `ChatModel.complete`."""
         ledger.check()
         self.requests.append(
             FakeRequest(
@@ -135,16 +141,16 @@ class FakeModel:
         return tuple(text(one) if isinstance(one, str) else one for one in many)
 
     def _respond(self, request: FakeRequest) -> Scripted:
-        """The answer to a request that the script does not answer."""
+        """Reply to a request beyond the script."""
         if self._responder is not None:
             return self._responder(request.messages)
         last = str(request.messages[-1].get("content"))[:200] if request.messages else ""
         raise FakeExhausted(f"no scripted reply left for request {len(self.requests)}; its last message: {last!r}")
 
     async def preflight(self) -> Mapping[str, Any]:
-        """Always well."""
+        """Always succeeds."""
         return {"model": self.name}
 
     async def close(self) -> None:
-        """Remember that it was called."""
+        """Record the call."""
         self.closed = True

@@ -1,6 +1,7 @@
-"""What a model server can do wrong, drawn from a seed.
+"""Seeded faults of model servers.
 
-Rates are per request. Every row has been seen from a real server or proxy; docs/models.md says what the client does.
+Rates are per request. Every fault has been observed with a real server or proxy; docs/models.md describes the client's
+response.
 """
 
 import random
@@ -32,7 +33,7 @@ Fault = Literal[
 ]
 FAULTS: tuple[str, ...] = get_args(Fault)
 PERMANENT: frozenset[str] = frozenset({"refusal", "overflow_vllm", "overflow_openai", "unauthorized", "not_found"})
-"""Faults after which asking again cannot help."""
+"""Faults for which a retry is pointless."""
 
 MIXED: Mapping[Fault, float] = {
     "rate_limit": 0.10,
@@ -51,7 +52,7 @@ MIXED: Mapping[Fault, float] = {
     "overflow_vllm": 0.005,
     "overflow_openai": 0.005,
 }
-"""A bad day: about one request in three fails somehow."""
+"""A bad day: about one request in three fails."""
 
 VLLM_OVERFLOW = (
     "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4500 in the messages, "
@@ -64,14 +65,14 @@ OPENAI_OVERFLOW = (
 
 
 class FaultMix:
-    """Draws a fault, or none, for each request; the n-th draw depends on the seed alone.
+    """Draws a fault or none for each request; the n-th draw depends only on the seed.
 
     Args:
-        rates: probability of each fault; their sum is at most 1.
-        seed: of the draws.
+        rates: Probability of each fault; they sum to at most 1.
+        seed: Seed of the draws.
 
     Raises:
-        ValueError: an unknown fault, or rates that sum to more than 1.
+        ValueError: A fault is unknown, or the rates sum to more than 1.
     """
 
     def __init__(self, rates: Mapping[Fault, float] | None = None, seed: int = 0) -> None:
@@ -85,11 +86,11 @@ class FaultMix:
         self._forced: list[Fault | None] = []
 
     def force(self, *faults: Fault | None) -> None:
-        """Give these to the next requests, in order, before drawing again; None is a healthy reply."""
+        """Assign these faults to the next requests, in order, before drawing resumes; None is a healthy reply."""
         self._forced.extend(faults)
 
     def draw(self) -> Fault | None:
-        """The fault of the next request, None for a healthy reply."""
+        """Return the fault of the next request; None means a healthy reply."""
         if self._forced:
             return self._forced.pop(0)
         point = self._random.random()

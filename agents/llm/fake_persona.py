@@ -1,6 +1,6 @@
 """A deterministic scripted agent behind the fake server: runs given commands, submits, summarises and votes.
 
-Every answer depends on the request alone, so a resumed run gets the replies that an uninterrupted one got.
+Replies depend only on the request, so a resumed run gets the same replies as an uninterrupted run.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from core.record import Record
 class Rule(Record):
     """Commands for the tasks whose first user message matches `when` (a regular expression).
 
-    With `variants`, a rollout runs the list that the seed of its first request picks, so that rollouts differ.
+    With `variants`, the seed of a rollout's first request selects its list of commands, so that rollouts differ.
     """
 
     when: str = ""
@@ -33,27 +33,27 @@ class Script(Record):
     """A persona as a JSON file.
 
     Attributes:
-        rules: the first one that matches the task is played, one command per turn, then a submission.
-        replies: fixed replies by schema name, for `summary`, `vote` or any other; otherwise one is made from the
-            request's JSON schema.
-        pick: which of an enum's values a made reply takes: `first`, `last`, or one by hash of the request and choice.
+        rules: The first rule that matches the task is played, one command per turn, followed by a submission.
+        replies: Fixed replies by schema name (`summary`, `vote` or any other); others are generated from the request's
+            JSON schema.
+        pick: Enum value used in generated replies: `first`, `last`, or selected by a hash of the request and choice.
     """
 
     rules: tuple[Rule, ...] = (Rule(commands=("ls",)),)
     replies: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
     pick: Literal["first", "last", "hash"] = "hash"
     one_seed: bool = False
-    """Whether clients send one seed in all turns of a rollout, as agents other than heats' do."""
+    """Whether clients send the same seed in all turns of a rollout, as agents other than heats' do."""
 
 
 class Persona:
-    """Answers chat requests as a `Script` says; a responder of `FakeServer`."""
+    """Replies to chat requests according to a `Script`; a responder for `FakeServer`."""
 
     def __init__(self, script: Script | None = None) -> None:
         self.script = script or Script()
 
     def __call__(self, request: Mapping[str, Any]) -> Sequence[Completion]:
-        """The request's `n` completions."""
+        """Return the request's `n` completions."""
         count = int(request.get("n") or 1)
         if request.get("response_format") and _schema_name(request) != BASH_TURN.name:
             return [self._structured(request, index) for index in range(count)]
@@ -88,7 +88,7 @@ class Persona:
         return text(json.dumps(self._example(schema, schema, int.from_bytes(digest[:8], "big"))))
 
     def _example(self, schema: Mapping[str, Any], root: Mapping[str, Any], salt: int) -> Any:
-        """The simplest value that satisfies a schema; enums by `pick`, everything else small."""
+        """Return the simplest value that satisfies a schema; `pick` selects enum values."""
         if "$ref" in schema:
             return self._example(root["$defs"][schema["$ref"].rsplit("/", 1)[-1]], root, salt)
         if "const" in schema:
@@ -118,7 +118,7 @@ def _schema_name(request: Mapping[str, Any]) -> str:
 
 
 class PersonaModel(FakeModel):
-    """A persona as a chat model of this process, for runs without any server."""
+    """A persona as an in-process chat model, for runs without a server."""
 
     def __init__(self, name: str, script: Script | None = None) -> None:
         super().__init__(name=name)
@@ -126,10 +126,14 @@ class PersonaModel(FakeModel):
 
     @classmethod
     def from_file(cls, name: str, path: Path) -> "PersonaModel":
-        """A persona from its JSON script.
+        """Load a persona from its JSON script.
+
+        Args:
+            name: Name of the model.
+            path: Path of the script.
 
         Raises:
-            OSError, ValueError: it cannot be read, or is no script.
+            OSError, ValueError: The file is unreadable or not a valid script.
         """
         return cls(name, Script.model_validate_json(path.read_bytes()))
 

@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server over real HTTP, for tests and benchmarks.
 
-`python -m agents.llm.fake_server --port 0 --script persona.json` runs it as a process of its own and prints its base
-URL. `GET /stats` tells what it was asked; `POST /shutdown` ends it.
+`python -m agents.llm.fake_server --port 0 --script persona.json` runs it as a separate process and prints its base
+URL. `GET /stats` returns request statistics; `POST /shutdown` stops it.
 """
 
 import argparse
@@ -35,24 +35,24 @@ from agents.llm.fake_wire import (
 from core.record import Record
 
 Responder = Callable[[Mapping[str, Any]], Sequence[str | Completion] | str | Completion]
-"""Request body in, its completions out."""
+"""Maps a request body to its completions."""
 
 
 class ServerOptions(Record):
-    """How the server behaves.
+    """Behaviour of the server.
 
     Attributes:
-        latency_s: time every healthy reply takes.
-        max_in_flight: requests beyond this many at once get a 429.
+        latency_s: Latency of every healthy reply in seconds.
+        max_in_flight: Concurrent requests above this number get a 429.
         takes_n: False ignores `n`, as some servers do; None rejects `n` above 1.
         takes_schema: False rejects `response_format`.
         takes_logprobs: False rejects `logprobs`.
-        context: tokens of prompt and reply together; None never rejects a request for its length.
-        shows_tools: the chat template shows tools to the model; their tokens count only then.
-        tokenizes: there is a `/tokenize`, and a prompt that is too long is not counted in the rejection: as vLLM does.
-        finishes_sessions: there is a `/finish_session`, as vllm-router has.
+        context: Context length in tokens, prompt and reply combined; None never rejects a request for its length.
+        shows_tools: Whether the chat template shows tools to the model; their tokens count only then.
+        tokenizes: Whether `/tokenize` exists; if so, overflow errors omit the prompt's token count, as with vLLM.
+        finishes_sessions: Whether `/finish_session` exists, as in vllm-router.
         takes_session_field: False rejects `session_params`, as strict servers do.
-        drip_s: pause between the bytes of a slow reply.
+        drip_s: Pause between the bytes of a slow reply, in seconds.
     """
 
     model: str = "fake-model"
@@ -76,9 +76,9 @@ class FakeServer:
     """The server. `async with FakeServer(responder) as server: server.base_url`.
 
     Args:
-        responder: answers chat requests; the default persona runs `ls` and submits.
-        faults: what goes wrong, and how often.
-        log: a JSON line per chat request is appended here.
+        responder: Produces the replies to chat requests; the default persona runs `ls` and submits.
+        faults: Faults to inject.
+        log: File to which a JSON line per chat request is appended.
     """
 
     def __init__(
@@ -94,10 +94,10 @@ class FakeServer:
         self.counts: Counter[str] = Counter()
         self.requests: deque[Mapping[str, Any]] = deque(maxlen=1000)
         self.headers: deque[Mapping[str, str]] = deque(maxlen=1000)
-        """Of the chat requests, by names in lower case."""
+        """Headers of the chat requests, keyed by lower-case name."""
         self.finished_sessions: list[str] = []
         self.metrics: Callable[[], str] | None = None
-        """Makes the page `/metrics`; there is none without it."""
+        """Renders the `/metrics` page, which does not exist without it."""
         self.finished = asyncio.Event()
         self._responder: Responder = responder or Persona()
         self._log = log
@@ -110,16 +110,16 @@ class FakeServer:
 
     @property
     def base_url(self) -> str:
-        """As a client wants it, with `/v1`."""
+        """Base URL for clients, including `/v1`."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counts since the start: requests, replies, tokens of replies sent whole; by kind; by fault; repeats."""
+        """Return counts since the start: requests, replies, tokens of complete replies; by kind; by fault; repeats."""
         return {**self.counts, "in_flight": self._in_flight}
 
     async def start(self, port: int = 0) -> None:
-        """Listen on the loopback; port 0 takes a free one."""
+        """Listen on the loopback interface; port 0 selects a free port."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -168,7 +168,15 @@ class FakeServer:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        """Answer one request; False ends the connection."""
+        """Handle one request; returns False to close the connection.
+
+        Args:
+            route: Method and path.
+            headers: Request headers.
+            body: Request body.
+            reader: Client's stream, watched for disconnects.
+            writer: Stream for the response.
+        """
         if route == "POST /v1/chat/completions":
             return await self._chat(headers, body, reader, writer)
         model = {"id": self.options.model, "object": "model", "max_model_len": self.options.context or 4096}
@@ -258,7 +266,7 @@ class FakeServer:
         return faulty_reply(fault, body, self.options.retry_after_s)
 
     def _prompt(self, cache: PrefixCache, request: Mapping[str, Any]) -> tuple[int, int]:
-        """Tokens of a request's prompt, and how many of them the cache had."""
+        """Return the number of prompt tokens of a request, and how many were cached."""
         tools = request.get("tools") if self.options.shows_tools else None
         return cache.count([*([{"role": "tools", "content": tools}] if tools else []), *request["messages"]])
 
@@ -277,7 +285,7 @@ class FakeServer:
 
 
 def load_responder(script: str | None) -> Responder:
-    """A persona from a JSON file, or `respond` of a Python module (`package.module` or `package.module:name`)."""
+    """Load a persona from a JSON file, or a responder from a Python module (`package.module[:name]`; `respond`)."""
     if script is None:
         return Persona()
     if script.endswith(".json"):
@@ -288,7 +296,7 @@ def load_responder(script: str | None) -> Responder:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Run until `POST /shutdown` or a signal."""
+    """Serve until `POST /shutdown` or a signal."""
     options = ServerOptions(model=arguments.model, latency_s=arguments.latency, max_in_flight=arguments.max_in_flight)
     faults = FaultMix(MIXED if arguments.faults == "mixed" else {}, arguments.seed)
     server = FakeServer(load_responder(arguments.script), options, faults=faults, log=arguments.log)
@@ -300,7 +308,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Command line of `python -m agents.llm.fake_server`."""
+    """Entry point of `python -m agents.llm.fake_server`."""
     parser = argparse.ArgumentParser(description="a scripted OpenAI-compatible server")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--script", help="persona as a .json file, or module[:callable]")

@@ -19,7 +19,7 @@ Delivery = Literal["whole", "truncated", "reset", "hang", "drip"]
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One HTTP response and how it goes out. `usage` is what a client that reads it must have counted."""
+    """An HTTP response and its mode of delivery. `usage` is what a client that reads it must have counted."""
 
     status: int
     body: bytes
@@ -29,32 +29,32 @@ class HttpReply:
     usage: Mapping[str, int] = field(default_factory=dict)
 
     def head(self) -> bytes:
-        """Status line and headers, with the content length of the whole body."""
+        """Return the status line and headers, with the content length of the whole body."""
         lines = [f"HTTP/1.1 {self.status} -", f"content-type: {self.content_type}", f"content-length: {len(self.body)}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def json_reply(status: int, value: object, **headers: str) -> HttpReply:
-    """A JSON response; underscores in header names become hyphens."""
+    """Build a JSON response; underscores in header names become hyphens."""
     named = {name.replace("_", "-"): text for name, text in headers.items()}
     return HttpReply(status, json.dumps(value).encode(), headers=named)
 
 
 def error_reply(status: int, message: str, *, code: str | None = None, param: str | None = None) -> HttpReply:
-    """An error in OpenAI's shape."""
+    """Build an error response in OpenAI's format."""
     kind = "invalid_request_error" if 400 <= status < 500 else "server_error"
     return json_reply(status, {"error": {"message": message, "type": kind, "param": param, "code": code}})
 
 
 class PrefixCache:
-    """Counts tokens as a server with prefix caching over whole messages would."""
+    """Counts tokens like a server with prefix caching at message granularity."""
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
 
     def count(self, messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
-        """Prompt tokens of a conversation, and how many of them an earlier one had computed already."""
+        """Return the prompt tokens of a conversation, and how many an earlier conversation already computed."""
         digest, total, cached = hashlib.sha256(), 0, 0
         for message in messages:
             digest.update(json.dumps(message, sort_keys=True).encode())
@@ -66,7 +66,7 @@ class PrefixCache:
 
 
 def usage_of(prompt: tuple[int, int], completions: Sequence[Completion]) -> dict[str, Any]:
-    """The `usage` object of a reply."""
+    """Build the `usage` object of a reply."""
     spent = sum(count_tokens(completion.message) for completion in completions)
     return {
         "prompt_tokens": prompt[0],
@@ -77,7 +77,7 @@ def usage_of(prompt: tuple[int, int], completions: Sequence[Completion]) -> dict
 
 
 def completion_body(model: str, completions: Sequence[Completion], usage: Mapping[str, Any]) -> dict[str, Any]:
-    """A `chat.completion` object."""
+    """Build a `chat.completion` object."""
     choices = [
         {
             "index": index,
@@ -120,10 +120,12 @@ def billed(body: Mapping[str, Any], delivery: Delivery = "whole") -> HttpReply:
 
 
 def overflow(request: Mapping[str, Any], context: int, *, counted: bool) -> HttpReply | None:
-    """How a vLLM rejects a request that does not fit; None where it does.
+    """Build vLLM's rejection of a request that exceeds the context; None if it fits.
 
     Args:
-        counted: say how many tokens a prompt that is too long has, as older versions do.
+        request: The request body.
+        context: Context length in tokens.
+        counted: Whether to report the token count of an overlong prompt, as older versions do.
     """
     prompt = PrefixCache().count(request["messages"])[0]
     reply = request.get("max_tokens") or 0
@@ -139,7 +141,13 @@ def overflow(request: Mapping[str, Any], context: int, *, counted: bool) -> Http
 
 
 def faulty_reply(fault: Fault, body: dict[str, Any], retry_after_s: float) -> HttpReply:
-    """What a server with this fault sends in place of `body`."""
+    """Build the response that a server with this fault sends in place of `body`.
+
+    Args:
+        fault: The fault to simulate.
+        body: The healthy response body.
+        retry_after_s: Value of `Retry-After` in seconds.
+    """
     if fault in _PLAIN:
         return _PLAIN[fault]
     match fault:
@@ -175,11 +183,14 @@ def _spoil(choice: Mapping[str, Any], fault: Fault) -> dict[str, Any]:
 async def send(
     reply: HttpReply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, drip_s: float, hang_s: float
 ) -> bool:
-    """Send a reply in its way; False when the connection must end.
+    """Send a reply in its mode of delivery; returns False if the connection must be closed.
 
     Args:
-        drip_s: seconds between the bytes of a `drip`.
-        hang_s: seconds until a `hang` gives up on a client that does not.
+        reply: The reply to send.
+        reader: Client's stream.
+        writer: Stream for the response.
+        drip_s: Seconds between the bytes of a `drip`.
+        hang_s: Seconds before a `hang` gives up on a client that keeps waiting.
     """
     if reply.delivery == "reset":
         raw = writer.get_extra_info("socket")

@@ -1,8 +1,8 @@
-"""The ledger: what was spent, by whom, and when to stop.
+"""The ledger: records spending per scope and enforces limits.
 
-Ledgers nest (run > task > rollout); a charge goes to a ledger and all its ancestors, a check asks the outermost
-first. They are passed in, never global. A sink sees every charge as it is made, which is how a run store keeps them;
-a resumed run starts from the stored totals.
+Ledgers nest (run > task > rollout): a charge applies to a ledger and all its ancestors, and a check starts with the
+outermost. They are passed in, never global. A sink receives every charge as it is made, which is how a run store
+persists them; a resumed run starts from the stored totals.
 """
 
 import time
@@ -50,13 +50,13 @@ class Limits(Config):
 
 
 class Ledger:
-    """What a scope has spent, with limits.
+    """Spending of a scope, with limits.
 
     Args:
-        scope: name used in messages, such as `run` or `rollout heat-0/03`.
-        limits: ceilings of this scope alone; an ancestor's limits hold as well.
-        parent: the enclosing scope.
-        spent: what earlier processes of a resumed run spent; not charged to the parent again.
+        scope: Name used in messages, such as `run` or `rollout heat-0/03`.
+        limits: Ceilings of this scope only; the limits of ancestors apply as well.
+        parent: The enclosing scope.
+        spent: Spending of earlier processes of a resumed run; not charged to the parent again.
     """
 
     def __init__(
@@ -75,20 +75,26 @@ class Ledger:
         self._started = time.monotonic()
 
     def restore(self, spent: Usage, sink: Callable[[str, Usage], None]) -> None:
-        """Take over what earlier processes spent, and a sink for what comes.
+        """Restore the spending of earlier processes and install a sink for new charges.
 
         Args:
-            spent: not passed on to the sink.
-            sink: called with the charging ledger's scope and the usage, once for each charge in or below this ledger.
+            spent: Earlier spending; not passed to the sink.
+            sink: Called with the charging ledger's scope and the usage, once per charge in or below this ledger.
         """
         self.spent, self._sink = spent, sink
 
     def child(self, scope: str, limits: Limits | None = None, *, spent: Usage | None = None) -> "Ledger":
-        """A ledger inside this one."""
+        """Create a nested ledger.
+
+        Args:
+            scope: Name of the nested scope.
+            limits: Ceilings of the nested scope.
+            spent: Spending of earlier processes of a resumed run.
+        """
         return Ledger(scope, limits, parent=self, spent=spent)
 
     def charge(self, usage: Usage) -> None:
-        """Add to this ledger and its ancestors. No limit is enforced here: what was spent is spent."""
+        """Add to this ledger and its ancestors. No limit is enforced here, since the usage has already occurred."""
         ledger: Ledger | None = self
         while ledger is not None:
             ledger.spent = ledger.spent + usage
@@ -97,10 +103,10 @@ class Ledger:
             ledger = ledger.parent
 
     def check(self) -> None:
-        """Ask whether another call may start, the outermost scope first.
+        """Check whether another call may start, beginning with the outermost scope.
 
         Raises:
-            LimitExceeded: a scope has used up one of its limits.
+            LimitExceeded: A scope has reached one of its limits.
         """
         if self.parent is not None:
             self.parent.check()

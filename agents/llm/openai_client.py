@@ -1,9 +1,9 @@
 """The client for OpenAI-compatible servers, vLLM first.
 
-One call is one or more HTTP requests: retries by `retry.py`, `n` asked at once or one by one, more room for a reply
-that was cut before it held anything of use, a repair turn for one that breaks its schema. Each request passes the
-endpoint's circuit breaker and concurrency limit, is checked against the ledger before it is sent and charged before
-its reply is read.
+A call makes one or more HTTP requests: retries (`retry.py`), `n` choices together or one by one, a higher token limit
+for a reply truncated before it holds anything useful, a repair turn for a reply that violates its schema. Each request
+passes the endpoint's circuit breaker and concurrency limit; the ledger is checked before the request is sent and
+charged before the reply is parsed.
 """
 
 import asyncio
@@ -45,15 +45,15 @@ from core.aio import together
 _log = logging.getLogger(__name__)
 _BACKOFF_BASE_S = 0.5
 _GROWTH, _MOST_GROWTHS = 4, 3
-"""How many times more tokens a reply gets that was cut before it held anything of use, and how often."""
+"""Growth factor of the token limit for a reply truncated before it is useful, and maximum number of increases."""
 _MARGIN = 32
-"""Tokens of the context that are left free beside a prompt of known length."""
+"""Safety margin in tokens between a prompt of known length and the context length."""
 _HELLO: Sequence[Message] = ({"role": "user", "content": "hello"},)
 _NOT_SERVED = re.compile(r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", re.IGNORECASE)
 _LEAST_CEILING = 128
-"""Requests in flight at a server at most, where neither the configuration nor the number of workers says more."""
+"""Minimum default for the limit on requests in flight, if not configured."""
 _ASKING_S = 60.0
-"""Seconds for the preflight's question whether a model is served that the server's list does not name."""
+"""Timeout of the preflight request for a model that is missing from the server's list, in seconds."""
 
 
 class _AskDifferently(Exception):
@@ -64,19 +64,19 @@ class OpenAIModel:
     """A `ChatModel` behind an OpenAI-compatible server.
 
     Args:
-        config: the model and its server.
-        api_key: sent as bearer token; kept in memory only.
-        workers: rollouts at work at once, which set how many requests may be in flight where nobody does.
+        config: The model and its server.
+        api_key: Sent as bearer token; kept in memory only.
+        workers: Number of concurrent rollouts; determines the limit on requests in flight if none is configured.
 
     Attributes:
-        servers: that serve the model.
-        text_protocol: agents use text in place of tool calls: as configured, or once the chat template is found to
-            leave tools out.
-        drops_tools: whether the chat template leaves tools out; None is not known.
-        notes: what a person should be told once of how the model is used.
+        servers: The servers of the model.
+        text_protocol: Whether agents use text in place of tool calls, either as configured or because the chat template
+            turns out to omit tools.
+        drops_tools: Whether the chat template omits tools; None if unknown.
+        notes: One-time messages to the user about how the model is used.
 
     Raises:
-        ModelConfigError: there is no base URL.
+        ModelConfigError: There is no base URL.
     """
 
     def __init__(self, config: ModelConfig, *, api_key: str | None = None, workers: int = 0) -> None:
@@ -85,7 +85,7 @@ class OpenAIModel:
         self.text_protocol = config.text_protocol
         self.quirks = Quirks()
         self._api_key = api_key or "none"
-        self._proven = False  # that the model works as configured: one request was answered
+        self._proven = False  # a request has succeeded, so the configuration works
         self.drops_tools: bool | None = False if config.text_protocol else None
         self.notes: list[str] = []
         self._template = asyncio.Lock()
@@ -95,7 +95,7 @@ class OpenAIModel:
 
     @property
     def server(self) -> Server:
-        """A server that lives, which is asked what all of them have in common."""
+        """A live server, used to query properties common to all servers."""
         return next((one.server for one in self.pool.endpoints if not one.breaker.open), self.servers[0])
 
     async def complete(
@@ -109,10 +109,10 @@ class OpenAIModel:
         response_schema: ResponseSchema | None = None,
         sampling: Sampling | None = None,
     ) -> Reply:
-        """Ask for `n` completions; see `ChatModel.complete`.
+        """Request `n` completions; see `ChatModel.complete`.
 
-        With a `response_schema`, content that satisfies it is the bare JSON text. A completion that breaks it even
-        after a repair turn stays as it is when others are sound, so callers validate; if none is: `ReplyInvalid`.
+        With a `response_schema`, valid content is bare JSON text. A completion that is invalid even after a repair turn
+        is returned unchanged if others are valid, so callers must validate; if none is valid, `ReplyInvalid` is raised.
         """
         await self.pool.admit(sampling.session if sampling else None)
         deadline = time.monotonic() + self.config.call_deadline_s
@@ -124,7 +124,7 @@ class OpenAIModel:
             sampling=sampling or Sampling(),
             deadline=deadline,
         )
-        spent = ledger.child(ledger.scope)  # so that the charge tells whose it is
+        spent = ledger.child(ledger.scope)  # attributes the charge to its scope
         try:
             async with asyncio.timeout(self.config.call_deadline_s):
                 completions = await self._sample(call, spent, n)
@@ -140,7 +140,7 @@ class OpenAIModel:
         return Reply(completions=tuple(completions), usage=spent.spent, model=self.name)
 
     async def _sample(self, call: Call, ledger: Ledger, n: int) -> list[Completion]:
-        """`n` completions: at once where the server takes `n`, the missing ones one by one."""
+        """Return `n` completions: together if the server supports `n`; missing ones are requested singly."""
         done: list[Completion] = []
         if n > 1 and self.quirks.takes_n:
             done = await self._ask_adapting(call, ledger, n)
@@ -162,7 +162,7 @@ class OpenAIModel:
                 call = await made_to_fit(call, error, self.server, self.quirks)
 
     async def _ask(self, call: Call, n: int, ledger: Ledger) -> list[Completion]:
-        """One request with its retries; after a reply that was of no use another seed is asked for."""
+        """Send a request with retries; the seed changes after an unusable reply."""
         useless = 0
 
         def notice(decision: RetryDecision) -> None:
@@ -212,7 +212,7 @@ class OpenAIModel:
         return replace(decision, error=type(decision.error)(text.replace(self._api_key, "<key>")))
 
     async def _exchange(self, endpoint: Endpoint, call: Call, body: dict[str, Any], ledger: Ledger) -> list[Completion]:
-        """One HTTP request; its tokens are charged whether or not its reply is of use."""
+        """Send one HTTP request; its tokens are charged whether or not the reply is usable."""
         usage, since = Usage(calls=1), endpoint.busy.enter()
         session = call.sampling.session
         try:
@@ -253,7 +253,7 @@ class OpenAIModel:
     async def _repaired(
         self, call: Call, schema: ResponseSchema, completion: Completion, ledger: Ledger
     ) -> tuple[Completion, bool]:
-        """The completion with bare JSON content, with more room and after one repair turn if need be; is it sound?"""
+        """Return the completion with bare JSON content, growing or repairing it if needed, and whether it is valid."""
 
         def read(one: Completion) -> tuple[str | None, str]:
             cut = one.finish_reason == "length"
@@ -280,9 +280,9 @@ class OpenAIModel:
     async def _longer(
         self, call: Call, completion: Completion, usable: Callable[[Completion], bool], ledger: Ledger
     ) -> tuple[Call, Completion]:
-        """A reply that was cut before it held anything of use, with more room; thinking takes it up, and counts.
+        """Retry with a higher token limit a reply truncated before it was useful; thinking counts towards the limit.
 
-        A reply that repeats itself gets none. Returns the call as it was asked last, too.
+        A looping reply is not retried. Also returns the call as last sent.
         """
         for _ in range(_MOST_GROWTHS):
             wanted = call.reply_tokens(self.config, self.quirks)
@@ -300,26 +300,26 @@ class OpenAIModel:
         return call, completion
 
     def _room(self, ledger: Ledger) -> int | None:
-        """Tokens of the context that the prompt of a call leaves, by what its requests were charged."""
+        """Return the context tokens left by a call's prompt, derived from the charges for its requests."""
         spent = ledger.spent
         prompt = -(-spent.prompt_tokens // spent.calls) if spent.calls else 0
         return self.quirks.context - prompt - _MARGIN if self.quirks.context and prompt else None
 
     async def _with_calls(self, call: Call, completions: list[Completion], ledger: Ledger) -> list[Completion]:
-        """Completions of a request that offered tools, with more room where one was cut before it called any."""
+        """Return the completions of a request with tools, growing any that were truncated before a tool call."""
         grown = [self._longer(call, one, lambda reply: bool(reply.tool_calls), ledger) for one in completions]
         completions = [one for _, one in await together(grown)]
         silent = not any(one.tool_calls or one.problems for one in completions)
         if silent and call.sampling.turn and not Question(messages=call.messages).ids():
-            await self._look_at_template(call.tools, ledger)  # two turns, and none called a tool
+            await self._look_at_template(call.tools, ledger)  # two turns without a tool call
         return completions
 
     async def _look_at_template(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> None:
-        """Find out, once, whether the chat template leaves tools out: the prompt has as many tokens with as without.
+        """Check once whether the chat template omits tools, i.e. the prompt's token count is the same with and without.
 
         Args:
-            ledger: pays for two requests of one token, where the server does not count tokens without; None asks only
-                a server that does.
+            tools: The tools offered.
+            ledger: Charged for two one-token requests if the server cannot count tokens otherwise; None skips these.
         """
         async with self._template:
             if self.drops_tools is not None:
@@ -331,13 +331,13 @@ class OpenAIModel:
                 self._ask_in_text(f"its chat template leaves tools out ({pair[0]} prompt tokens with and without them)")
 
     def _ask_in_text(self, why: str) -> None:
-        """Have agents ask in text from now on, and say so once."""
+        """Switch agents to the text protocol and notify the user once."""
         if not self.text_protocol:
             self.notes.append(f"{self.name}: {why}, so heats asks for JSON in the text of its replies")
         self.drops_tools = self.text_protocol = True
 
     async def _prompt_tokens(self, tools: Sequence[ToolSpec], ledger: Ledger | None) -> int:
-        """Tokens of a short prompt that offers tools; 0 where nobody counts them."""
+        """Return the token count of a short prompt that offers tools; 0 if it cannot be determined."""
         call = Call(
             messages=_HELLO,
             tools=tools,
@@ -367,10 +367,10 @@ class OpenAIModel:
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
 
     async def _models_served(self) -> dict[str, dict[str, Any]]:
-        """What the first server serves that answers; of several, one that cannot be reached is left out for now.
+        """Return the models of the first server that responds; with several servers, unreachable ones are skipped.
 
         Raises:
-            ModelConfigError, ModelUnavailable: none answers, or one is not usable as configured.
+            ModelConfigError, ModelUnavailable: No server responds, or one is unusable as configured.
         """
         found: list[dict[str, dict[str, Any]]] = []
         failed: Exception | None = None
@@ -388,11 +388,11 @@ class OpenAIModel:
         return found[0]
 
     async def _ask_whether_served(self, models: Collection[str]) -> None:
-        """Ask for a short reply of a model that the server's list does not name: lists have wildcards and aliases.
+        """Request a short reply from a model missing from the server's list, which may use wildcards and aliases.
 
         Raises:
-            ModelConfigError: the server refuses.
-            ModelUnavailable: it does not answer.
+            ModelConfigError: The server refuses.
+            ModelUnavailable: The server does not respond.
         """
         try:
             async with asyncio.timeout(_ASKING_S):
@@ -401,7 +401,7 @@ class OpenAIModel:
             if not re.search(
                 r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", str(error), re.I
             ):
-                return  # something about the question; the model is there
+                return  # the request itself is at fault; the model exists
             raise ModelConfigError(
                 f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)} ({error})"
             ) from error
@@ -435,7 +435,7 @@ def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Excep
 
 
 def open_endpoint(config: ModelConfig, workers: int = 0) -> OpenAIModel:
-    """A client for a configuration; key and default base URL come from the environment, by name."""
+    """Create a client for a configuration; the API key and default base URL come from environment variables."""
     base_url = config.base_url or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env)
     return OpenAIModel(config.model_copy(update={"base_url": base_url}), api_key=key, workers=workers)

@@ -1,4 +1,4 @@
-"""A request that does not fit the model's context: how far it is over, and whether a shorter reply makes it fit."""
+"""Context overflows: by how much a request exceeds the context, and whether a shorter reply makes it fit."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ _PROMPT = re.compile(
     re.IGNORECASE,
 )
 _LEAST_ROOM = 256
-"""Tokens for a reply below which a request counts as not fitting."""
+"""Minimum reply length in tokens; with less room, the request does not fit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Tokens of a prompt and of the model's context; None is not known."""
+    """Token counts of a prompt and of the model's context; None if unknown."""
 
     prompt: int | None = None
     limit: int | None = None
 
     def room(self, wanted: int) -> int | None:
-        """Tokens that are left for a reply that was to have `wanted`; None where asking for fewer would not help."""
+        """Return the tokens left for a reply of `wanted` tokens; None if requesting fewer would not help."""
         if self.prompt is None or self.limit is None:
             return None
         left = self.limit - self.prompt
@@ -41,10 +41,16 @@ class Fit:
 
 
 async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks: Quirks) -> Call:
-    """The call with a shorter reply, where that is what makes it fit; never twice for one call.
+    """Shorten the reply if that makes the call fit; at most once per call.
+
+    Args:
+        call: The rejected call.
+        error: The server's rejection.
+        server: Counts tokens, if it can.
+        quirks: Known limitations of the server.
 
     Raises:
-        ContextOverflow: the prompt itself is too long; says by how much, where anybody knows.
+        ContextOverflow: The prompt itself is too long; includes the excess if it is known.
     """
     body, fit = call.body(1, server.config, quirks), fit_in(str(error))
     if None in (fit.prompt, fit.limit) and not call.shortened:
@@ -53,7 +59,7 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
     quirks.context = fit.limit or quirks.context
     wanted = body.get(quirks.max_tokens_key, 0)
     room = None if call.shortened else fit.room(wanted)
-    if fit == Fit() and not call.shortened and wanted >= 8 * _LEAST_ROOM:  # nobody knows; it may be the reply's length
+    if fit == Fit() and not call.shortened and wanted >= 8 * _LEAST_ROOM:  # sizes unknown; perhaps the reply length
         room = wanted // 8
     if room is None:
         said = f"{fit} ({error})" if str(fit) else str(error)
@@ -62,9 +68,9 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
 
 
 def fit_in(message: str) -> Fit:
-    """What a server says of an overflow, in vLLM's or OpenAI's words.
+    """Parse the sizes in an overflow error, in vLLM's or OpenAI's wording.
 
-    vLLM stops counting at its limit and then says `at least`: such a count is not taken.
+    vLLM stops counting at its limit and then reports `at least`; such a count is ignored.
     """
     limit, prompt = _LIMIT.search(message), _PROMPT.search(message)
     counted = prompt is not None and "at least" not in message[: prompt.start()][-20:]
