@@ -1,7 +1,7 @@
-"""The servers of one model: which server gets a request, and which requests wait.
+"""The servers of one model: request routing and admission.
 
-A session goes to the server with the fewest sessions and stays there, where its prefix is cached. A server that dies is
-taken out, its sessions move, and it is used again once it answers.
+A session is assigned to the server with the fewest sessions and stays there, since its prefix is cached there. A dead
+server is taken out of use, its sessions move elsewhere, and it is used again once it responds.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from agents.llm.retry import RetryDecision
 from agents.llm.server import Server
 
 _LOOK_S = 2.0
-"""Seconds between two looks at each server."""
+"""Polling interval per server in seconds."""
 _HOMES = 1 << 16
-"""Sessions whose server is remembered."""
+"""Maximum number of sessions whose server is remembered."""
 _IDLE_S = 900.0
-"""Seconds without a request after which a session that nobody released counts as over."""
+"""Seconds without a request after which an unreleased session counts as finished."""
 _RELEASING_S = 5.0
 
 
 class Watch:
-    """Which pool reads a server's counters, and whether it has any (None is not known)."""
+    """Which pool reads a server's counters, and whether the server has any (None if unknown)."""
 
     def __init__(self) -> None:
         self.by: Pool | None = None
@@ -33,12 +33,12 @@ class Watch:
 
 
 class Endpoint:
-    """One server as one model uses it, and the state that all its clients share.
+    """One server as used by one model, and the state shared by all its clients.
 
     Args:
-        server: its HTTP side.
-        ceiling: requests in flight at most.
-        longest_pause_s: between two questions whether a server is back.
+        server: HTTP side of the endpoint.
+        ceiling: Maximum number of requests in flight.
+        longest_pause_s: Maximum delay between two probes of a dead server, in seconds.
     """
 
     def __init__(self, server: Server, ceiling: int, longest_pause_s: float) -> None:
@@ -51,17 +51,17 @@ class Endpoint:
 
     @property
     def load(self) -> tuple[int, int]:
-        """Sessions, then requests that are in flight or wait."""
+        """Number of sessions, then of requests in flight or waiting."""
         return len(self.seats), self.limit.holders + self.limit.waiting
 
     def join(self, other: "Endpoint") -> None:
-        """Share the state of another model's endpoint at the same server; key, time-outs and extra fields stay own."""
+        """Share the state of another model's endpoint on the same server; keys, timeouts and extra fields do not."""
         other.limit.lower(self.limit.ceiling)
         self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
         self.seats, self.watch = other.seats, other.watch
 
     def answered(self) -> None:
-        """A request was answered."""
+        """Record a successful request."""
         self.limit.succeeded()
         self.breaker.succeeded()
 
@@ -70,8 +70,8 @@ class Pool:
     """Endpoints that serve the same model.
 
     Args:
-        endpoints: at least one.
-        notes: messages for the user are appended here.
+        endpoints: One or more endpoints.
+        notes: List to which messages for the user are appended.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], notes: list[str]) -> None:
@@ -84,7 +84,7 @@ class Pool:
         self._told = False
 
     async def begin(self, session: Session) -> None:
-        """Open a session, once its server has room for it; each opening needs its `end`."""
+        """Open a session once its server has room for it; every `begin` needs a matching `end`."""
         self._held[session.id] = self._held.get(session.id, 0) + 1
         try:
             await self.place(session).seats.turn(session.id, None)
@@ -93,7 +93,7 @@ class Pool:
             raise
 
     def end(self, session: Session) -> None:
-        """The last one to end a session releases it."""
+        """End a session; the last matching call releases it."""
         left = self._held.pop(session.id, 1) - 1
         if left:
             self._held[session.id] = left
@@ -106,17 +106,18 @@ class Pool:
             task.add_done_callback(self._releasing.discard)
 
     async def admit(self, session: Session | None) -> None:
-        """Wait until a session's next request may be made."""
+        """Wait until a session may send its next request."""
         if session is not None:
             await self.place(session).seats.turn(session.id)
 
     @asynccontextmanager
     async def turn(self, session: Session | None, *, capped: bool) -> AsyncIterator[Endpoint]:
-        """Wait for a place among the requests in flight at the right server, and keep it for the block.
+        """Wait for a slot at the session's server and hold it for the block.
 
         Args:
-            session: whose request it is.
-            capped: the user set the limit of requests in flight; the user is told once if it delays requests.
+            session: The session of the request.
+            capped: Whether the user set the limit on requests in flight; if so, the user is notified once when it
+                delays requests.
         """
         self._look()
         endpoint, probe = self.place(session), False
@@ -124,7 +125,7 @@ class Pool:
             probe = await endpoint.breaker.admit()
         else:
             while endpoint.breaker.open:
-                with suppress(TimeoutError):  # a request that was under way may find the server alive, unseen
+                with suppress(TimeoutError):  # a request in flight may reveal that the server is alive
                     async with asyncio.timeout(_LOOK_S):
                         await self._back.wait()
                 endpoint = self.place(session)
@@ -138,7 +139,7 @@ class Pool:
                 endpoint.breaker.release()
 
     def place(self, session: Session | None) -> Endpoint:
-        """The server for a session: its current one if that is alive, else the least loaded one that is."""
+        """Return the session's endpoint: the current one if it is alive, else the least loaded live endpoint."""
         living = [one for one in self.endpoints if not one.breaker.open] or self.endpoints
         if session is None:
             return min(living, key=lambda one: one.load[::-1])
@@ -153,7 +154,7 @@ class Pool:
         return home
 
     def account(self, endpoint: Endpoint, decision: RetryDecision) -> None:
-        """Record a failed request: it may take the server out of use or lower its limit of requests in flight."""
+        """Record a failed request, which may take the server out of use or lower its limit on requests in flight."""
         if decision.server_down:
             endpoint.breaker.failed(at_once=len(self.endpoints) > 1 and not decision.sent)
             return
@@ -163,12 +164,12 @@ class Pool:
             endpoint.limit.throttled()
 
     def share(self, known: dict[str, Endpoint]) -> None:
-        """Share the state of known endpoints at the same servers, and add the others; the lowest limit applies."""
+        """Share the state of known endpoints on the same servers and register the others; the lowest limit applies."""
         for one in self.endpoints:
             one.join(known.setdefault(one.server.place, one))
 
     async def close(self) -> None:
-        """Stop watching, and finish pending releases."""
+        """Stop polling and finish pending releases."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
@@ -187,7 +188,7 @@ class Pool:
         )
 
     def _look(self) -> None:
-        """Start watching the servers, unless that is running already or has nothing to watch."""
+        """Start polling the servers, unless polling is already running or there is nothing to poll."""
         if self._looking is None or (self._looking.done() and len(self.endpoints) > 1):
             self._looking = asyncio.get_running_loop().create_task(self._keep_looking())
 

@@ -1,7 +1,7 @@
-"""What a server can do with a model, found out by asking it, and what is used in place of the rest.
+"""Probes which features a server supports for a model, and reports the fallback for each missing one.
 
-Replies are read as the agents read them, so a call that only heats understands is told apart from one that is as it
-should be. Questions ask for little, and all of them together end after a fixed time, however slow the model is.
+Replies are parsed as by the agents, which distinguishes well-formed calls from those that only heats understands.
+Requests are short, and a fixed time limit covers all of them, regardless of the model's speed.
 """
 
 import asyncio
@@ -33,15 +33,15 @@ _TEXT = "-c model.text_protocol=true asks for fenced blocks"
 _SERVE = "start vLLM with --enable-auto-tool-choice --tool-call-parser NAME (heats serve does)"
 _SHORT, _TOOL_TOKENS, _JSON_TOKENS = 4, 256, 128
 _LIMIT_S = 20.0
-"""Seconds for all questions together."""
+"""Time limit of all probe requests together, in seconds."""
 
 
 class Finding(Record):
     """One feature of a server.
 
     Attributes:
-        works: None where it could not be told, or works with a doubt.
-        instead: what heats does without it, or what would bring it; empty where it works.
+        works: None if undetermined or doubtful.
+        instead: The fallback used by heats, or how to enable the feature; empty if it works.
     """
 
     feature: str
@@ -51,7 +51,7 @@ class Finding(Record):
 
 
 class ProbeReport(Record):
-    """What a server can do with one model."""
+    """The features that a server supports for one model."""
 
     model: str
     version: str | None
@@ -61,14 +61,14 @@ class ProbeReport(Record):
 
 
 async def probe(config: ModelConfig, *, limit_s: float = _LIMIT_S) -> ProbeReport:
-    """Ask a server for everything that heats can make use of: about eight short requests, not in any ledger.
+    """Probe every server feature that heats can use, with about eight short requests outside any ledger.
 
     Args:
-        config: the model and its server.
-        limit_s: seconds for all of it; what was not answered by then could not be told.
+        config: The model and its server.
+        limit_s: Time limit of all requests in seconds; unanswered ones remain undetermined.
 
     Raises:
-        ModelConfigError, ModelUnavailable: it does not even answer a plain question.
+        ModelConfigError, ModelUnavailable: The server does not respond even to a plain request.
     """
     base_url = next(iter(config.base_urls), None) or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env) or "none"
@@ -129,7 +129,7 @@ class _Asker:
             return decode(await self.server.chat(body))
 
     async def _try(self, text: str, **more: Any) -> tuple[dict[str, Any], str]:
-        """The reply, or an empty one and the server's words of refusal."""
+        """Return the reply, or an empty one and the server's error message."""
         try:
             return await self._ask(text, **more), ""
         except StatusError as error:
@@ -164,7 +164,7 @@ class _Asker:
         return Finding(feature="tools", works=None, detail=detail, instead=instead)
 
     async def _counted(self, tools: Sequence[Mapping[str, Any]]) -> int:
-        """Prompt tokens with tools, or without, where the server counts them; else 0."""
+        """Return the prompt tokens with the given tools (or none), if the server counts them; else 0."""
         body = {"model": self.config.name, "messages": [{"role": "user", "content": _ASK_TOOL}]}
         counted = await self.server.count_tokens({**body, **({"tools": tools} if tools else {})})
         return counted[0] if counted else 0
@@ -234,7 +234,7 @@ def _left_out(tokens: int) -> Finding:
 
 
 def _called(reply: Mapping[str, Any]) -> Finding:
-    """A call that agents can run; where it did not come as it should, that is a sign of the wrong parser."""
+    """Check for a runnable call; a malformed one indicates the wrong tool parser."""
     message = reply["choices"][0].get("message") or {}
     calls = message.get("tool_calls") or ()
     function = (calls[0].get("function") or {}) if calls else {}

@@ -1,4 +1,4 @@
-"""What one server turned out not to support, and what is sent instead."""
+"""Features that a server turns out not to support, and their substitutes."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ _NO_TOOLS = re.compile(
     re.IGNORECASE,
 )
 _ID = re.compile(r"tool.?call.?id.{0,120}length of 9", re.IGNORECASE | re.DOTALL)
-# A list of zeros or a line of dashes is no loop; a text that says the same 64 times is.
+# A list of zeros or a line of dashes is not a loop; the same text 64 times is.
 _DETECTION = {"max_pattern_size": 256, "min_pattern_size": 1, "min_count": 64}
 
 
 class Quirks:
-    """Starts from a server that takes everything; `learn` takes things away as the server rejects them."""
+    """Assumes initially that the server supports everything; `learn` disables features as the server rejects them."""
 
     def __init__(self) -> None:
         self.takes_n = True
@@ -43,24 +43,25 @@ class Quirks:
         self.takes_logprobs = True
         self.takes_system = True
         self.takes_runs = True
-        """Several user messages one after another."""
+        """Whether the server accepts consecutive user messages."""
         self.takes_any_id = True
         self.detects_loops = False
-        """It can end a reply that repeats itself, as vLLM can."""
+        """Whether the server can stop a looping reply, as vLLM can."""
         self.max_tokens_key = "max_tokens"
         self.most_tokens: int | None = None
-        """Longest reply that the server lets anybody ask for."""
+        """Maximum reply length accepted by the server, in tokens."""
         self.context: int | None = None
-        """Tokens of prompt and reply together, where the server says."""
+        """Context length in tokens, prompt and reply combined, if the server reports it."""
 
     def learn(self, message: str, body: Mapping[str, Any]) -> bool:
-        """Look for the cause of a rejected request in the server's words; True when asking again differently may help.
+        """Infer the cause of a rejection from the server's error; returns True if a modified request may succeed.
 
-        What counts is what the rejected request held: others that were on their way then are rejected too, and later.
+        The content of the rejected request decides, since other requests in flight may be rejected later for the same
+        reason.
 
         Args:
-            message: the server's error text and parameter name.
-            body: the rejected request.
+            message: The server's error text and parameter name.
+            body: The rejected request.
         """
         if body.get("n", 1) > 1 and _N.search(message):
             self.takes_n = False
@@ -89,11 +90,11 @@ class Quirks:
         return True
 
     def rejects_tools(self, message: str, body: Mapping[str, Any]) -> bool:
-        """Whether a server says that it takes no tools for this model at all."""
+        """Whether the error says that the server does not support tools for this model at all."""
         return bool(body.get("tools")) and _NO_TOOLS.search(message) is not None
 
     def _learn_of_messages(self, message: str, messages: Sequence[Message]) -> bool:
-        """What a chat template or a strict server says of the conversation's form."""
+        """Learn from a chat template's or strict server's complaint about the form of the conversation."""
         if messages and messages[0].get("role") == "system" and _SYSTEM.search(message):
             self.takes_system = False
         elif _ALTERNATE.search(message) and len(_runs_joined(messages)) < len(messages):
@@ -106,11 +107,11 @@ class Quirks:
 
     @property
     def detection(self) -> Mapping[str, Any]:
-        """Request fields that have the server end a reply that repeats itself."""
+        """Return the request fields that make the server stop a looping reply."""
         return {"repetition_detection": _DETECTION} if self.detects_loops else {}
 
     def fitted(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """A conversation in the form that the server takes; the very same one where it takes all."""
+        """Convert a conversation to a form accepted by the server; unchanged if the server accepts every form."""
         if not self.takes_system:
             messages = _system_folded(messages)
         if not self.takes_runs:
@@ -119,7 +120,7 @@ class Quirks:
 
 
 def _system_folded(messages: Sequence[Message]) -> list[Message]:
-    """The system's text at the beginning of the first user message."""
+    """Fold the system message into the beginning of the first user message."""
     said = [str(message["content"]) for message in messages if message.get("role") == "system"]
     rest = [message for message in messages if message.get("role") != "system"]
     first = next((at for at, message in enumerate(rest) if message.get("role") == "user"), None)
@@ -132,7 +133,7 @@ def _system_folded(messages: Sequence[Message]) -> list[Message]:
 
 
 def _runs_joined(messages: Sequence[Message]) -> list[Message]:
-    """User messages that follow each other as one."""
+    """Merge consecutive user messages."""
     joined: list[Message] = []
     for message in messages:
         if joined and message.get("role") == joined[-1].get("role") == "user":
@@ -143,7 +144,7 @@ def _runs_joined(messages: Sequence[Message]) -> list[Message]:
 
 
 def _with_short_ids(message: Message) -> Message:
-    """The message with ids of nine letters and digits, as Mistral's templates want them."""
+    """Convert call ids to nine alphanumeric characters, as Mistral's templates require."""
     changed = dict(message)
     if message.get("tool_calls"):
         changed["tool_calls"] = [{**call, "id": _short(call["id"])} for call in message["tool_calls"]]
@@ -159,7 +160,7 @@ def _short(identity: str) -> str:
 
 
 def _most_tokens(message: str, wanted: int | None) -> int | None:
-    """The limit that a server names when it rejects a reply length for any prompt, and not for this prompt's sake."""
+    """Return the reply-length limit named in an error, if it applies to every prompt and not just to this one."""
     if wanted is None or not _TOO_MANY.search(message) or "input tokens" in message or "messages" in message:
         return None
     return max((int(number) for number in re.findall(r"\d+", message) if 0 < int(number) < wanted), default=None)

@@ -1,4 +1,4 @@
-"""Reading a chat completion that may be anything: every field is checked before it is believed."""
+"""Parses untrusted chat completions: every field is validated before use."""
 
 import json
 import re
@@ -24,26 +24,26 @@ _OTHER_NAMES = {
     "model_length": "length",
     "repetition": "length",
 }
-"""What other servers, and vLLM where it detects repetition, call the same ends of a reply."""
+"""Finish reasons of other servers, and of vLLM's repetition detection, mapped to ours."""
 LOOPED = "the reply repeated itself until it was stopped"
 CUT = "the reply was cut at the token limit"
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _MOST_PROMPT, _MOST_REPLY = 1 << 24, 1 << 21
-"""Tokens of one request that a server can have counted; more is a fault of its counting."""
+"""Maximum plausible token counts of one request; higher values are server errors."""
 _MOST_CHARS = 2_000_000
-"""Characters of one choice: several times what the longest replies of any model hold."""
+"""Maximum number of characters per choice, several times the longest reply of any model."""
 
 
 class UnusableReply(Exception):
-    """A reply that arrived whole but cannot be used; asking again may help."""
+    """A reply that arrived complete but is unusable; a retry may help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a reply answers: the tools that were offered and the conversation so far.
+    """The request that a reply belongs to: the tools offered and the conversation so far.
 
     Attributes:
-        send_reasoning: the reply's reasoning goes back to the model.
+        send_reasoning: Whether the reply's reasoning is returned to the model.
     """
 
     tools: Sequence[ToolSpec] = ()
@@ -51,13 +51,13 @@ class Question:
     send_reasoning: bool = True
 
     def ids(self) -> set[str]:
-        """Of the conversation's tool calls."""
+        """Return the ids of the conversation's tool calls."""
         calls = (call for message in self.messages for call in message.get("tool_calls") or ())
         return {str(call.get("id")) for call in calls}
 
 
 class InBandError(Exception):
-    """An error object where a reply should have been; `code` is its HTTP-like code, if it has one."""
+    """An error object in place of a reply; `code` is its HTTP-like code, if any."""
 
     def __init__(self, message: str, code: int | str | None) -> None:
         self.code = code
@@ -65,7 +65,7 @@ class InBandError(Exception):
 
 
 def without_surrogates(value: Any) -> Any:
-    """A JSON value in which lone surrogates, which no UTF-8 encoder takes, are replaced by U+FFFD."""
+    """Replace lone surrogates in a JSON value by U+FFFD, since they cannot be encoded as UTF-8."""
     if isinstance(value, str):
         return _SURROGATES.sub("\ufffd", value)
     if isinstance(value, list):
@@ -76,11 +76,11 @@ def without_surrogates(value: Any) -> Any:
 
 
 def decode(text: str) -> dict[str, Any]:
-    """The JSON object of a 200 reply.
+    """Decode the JSON object of a 200 response.
 
     Raises:
-        UnusableReply: it is not one.
-        InBandError: it is an error object.
+        UnusableReply: The text is not a JSON object.
+        InBandError: It is an error object.
     """
     try:
         body = json.loads(text)
@@ -98,7 +98,7 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def usage_of(body: Mapping[str, Any]) -> Usage:
-    """Tokens that the server says one request took; what it does not say, or cannot be true, is 0."""
+    """Return the token usage reported for a request; missing or implausible values become 0."""
     usage = body.get("usage")
     choices = body.get("choices")
     most = _MOST_REPLY * max(1, len(choices) if isinstance(choices, list) else 1)
@@ -122,13 +122,13 @@ def _count(value: object, key: str, most: int) -> int:
 
 
 def completions_of(body: Mapping[str, Any], question: Question | None = None) -> tuple[list[Completion], int]:
-    """The usable choices of a reply, and how many choices it had.
+    """Return the usable choices of a reply, and its total number of choices.
 
-    A refused choice is usable: its finish reason is `content_filter` and its content is empty. Tool calls have come
-    through the door of `calls.py`.
+    A refused choice is usable: its finish reason is `content_filter` and its content is empty. Tool calls are validated
+    by `calls.py`.
 
     Raises:
-        UnusableReply: none is usable.
+        UnusableReply: No choice is usable.
     """
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -183,10 +183,10 @@ def _completion(choice: object, question: Question) -> Completion:
 
 
 def _finish(reason: object) -> FinishReason:
-    """How a reply ended.
+    """Normalize a finish reason.
 
     Raises:
-        UnusableReply: in a way that does not say whether it is whole.
+        UnusableReply: The reason leaves open whether the reply is complete.
     """
     lower = reason.lower() if isinstance(reason, str) else ""
     known = _OTHER_NAMES.get(lower, lower)
@@ -196,10 +196,10 @@ def _finish(reason: object) -> FinishReason:
 
 
 def _written(message: Mapping[str, Any], question: Question) -> list[Written]:
-    """The calls in a message's own fields; none where no tools were offered.
+    """Return the calls in a message's dedicated fields; none if no tools were offered.
 
     Raises:
-        UnusableReply: they are not in a list.
+        UnusableReply: The calls are not in a list.
     """
     try:
         return written_calls(message) if question.tools else []
@@ -210,12 +210,12 @@ def _written(message: Mapping[str, Any], question: Question) -> list[Written]:
 def _calls(
     written: Sequence[Written], finish: FinishReason, question: Question
 ) -> tuple[tuple[ToolCall, ...], tuple[str, ...]]:
-    """The calls that can be made, and what is wrong with the others.
+    """Return the valid calls, and the problems with the others.
 
-    The last call of a reply that was cut is left out, even if it looks whole: servers close what was cut.
+    The last call of a truncated reply is dropped even if it looks complete, because servers close truncated JSON.
 
     Raises:
-        UnusableReply: they are longer than any reply.
+        UnusableReply: The calls exceed the maximum length of a reply.
     """
     if not written:
         return (), ()
@@ -229,13 +229,13 @@ def _calls(
 
 
 def _without_loop(text: str) -> str:
-    """A text without the tail that repeats itself."""
+    """Remove a repetitive tail from a text."""
     start = loop_start(text)
     return text if start is None else text[:start]
 
 
 def _logprobs(tokens: object) -> tuple[TokenLogprob, ...]:
-    """Log probabilities, or nothing where the server's are not in OpenAI's shape: no reply fails for them."""
+    """Parse log probabilities; any that are not in OpenAI's format are ignored rather than failing the reply."""
     if not isinstance(tokens, list):
         return ()
     try:

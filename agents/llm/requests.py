@@ -1,4 +1,4 @@
-"""One `complete` call as asked, and the request body that a given server takes for it."""
+"""One `complete` call, and its request body for a given server."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ class Call:
     """One `complete` call.
 
     Attributes:
-        deadline: in `time.monotonic()`.
-        problems: keeps the latest reason for a retry.
-        shortened: the reply was cut down once already to make the request fit.
-        retry: how often the call was asked again because its reply could not be used; each has a seed of its own.
-        grown: the reply's length was worked out for this prompt and may take more than half of the context.
+        deadline: Deadline in terms of `time.monotonic()`.
+        problems: Holds the latest reason for a retry.
+        shortened: Whether the reply has already been shortened to make the request fit.
+        retry: Number of retries after unusable replies; each uses a different seed.
+        grown: Whether the reply's length is computed for this prompt and may exceed half of the context.
     """
 
     messages: Sequence[Message]
@@ -35,30 +35,30 @@ class Call:
     problems: deque[str] = field(default_factory=lambda: deque(maxlen=1))
 
     def with_seed_offset(self, offset: int) -> "Call":
-        """For one of several separate requests: the same seed would give the same reply."""
+        """Offset the seed for one of several separate requests, since equal seeds would give equal replies."""
         if self.sampling.seed is None or offset == 0:
             return self
         return replace(self, sampling=self.sampling.model_copy(update={"seed": self.sampling.seed + offset}))
 
     def again(self, **changes: Any) -> "Call":
-        """The call once more, since its reply could not be used."""
+        """Return the call for a retry after an unusable reply."""
         return replace(self, retry=self.retry + 1, **changes)
 
     def reply_tokens(self, config: ModelConfig, quirks: Quirks) -> int | None:
-        """Tokens that the reply may have: what is asked for, and no more than the server is known to bear."""
+        """Return the reply's token limit: the requested one, capped at what the server is known to accept."""
         wanted = config.max_tokens if self.sampling.max_tokens is None else self.sampling.max_tokens
         half = quirks.context // 2 if quirks.context and not self.grown else None
         known = [most for most in (wanted, quirks.most_tokens, half) if most is not None]
         return None if wanted is None else min(known)
 
     def body(self, n: int, config: ModelConfig, quirks: Quirks, retry: int = 0) -> dict[str, Any]:
-        """The request for `n` choices as this server takes it.
+        """Build the request body for `n` choices in a form accepted by this server.
 
         Args:
-            n: choices of one reply.
-            config: of the model.
-            quirks: of its server.
-            retry: besides those of the call itself.
+            n: Number of choices.
+            config: Configuration of the model.
+            quirks: Known limitations of the server.
+            retry: Number of retries in addition to the call's own.
         """
         body: dict[str, Any] = {"model": config.name, "messages": quirks.fitted(self.messages), **quirks.detection}
         for key in ("temperature", "top_p"):
@@ -84,7 +84,7 @@ class Call:
         return body if self.response_schema is None else body | self._form(self.response_schema, quirks)
 
     def _form(self, schema: ResponseSchema, quirks: Quirks) -> dict[str, Any]:
-        """What asks for a reply of a schema: a field of the request, or words in its last message."""
+        """Return the part of the request that asks for a schema: a request field, or text in the last message."""
         if not quirks.takes_schema:
             return {"messages": quirks.fitted(ask_for(self.messages, schema))}
         sent = bounded(schema.json_schema) if quirks.takes_bounds else unbounded(schema.json_schema)

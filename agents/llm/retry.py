@@ -1,6 +1,6 @@
-"""Which failures are worth another request, as data, and the one policy that acts on it.
+"""Classification of failures as retryable or not, and the retry policy based on it.
 
-What went wrong with HTTP becomes one of this room's errors here and nowhere else.
+This module alone maps HTTP failures to this package's errors.
 """
 
 import random
@@ -43,16 +43,16 @@ _CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 415, 422})
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """What to do about one failed request.
+    """How to handle a failed request.
 
     Attributes:
-        retry: ask again.
-        kind: `rate_limit` also shrinks concurrency; `transient` does not.
-        error: what the caller gets when there is no other attempt.
-        retry_after: seconds the server asked to wait, if it did.
-        server_down: counts against the endpoint's circuit breaker, and is waited for until the deadline.
-        sent: the server was reached, so that it has counted the request too.
-        request_only: it may be this request alone that the server rejects, and not the model as configured.
+        retry: Whether to retry.
+        kind: `rate_limit` also lowers concurrency; `transient` does not.
+        error: Raised to the caller if there is no further attempt.
+        retry_after: Delay requested by the server in seconds, if any.
+        server_down: Counts towards the endpoint's circuit breaker; the server is waited for until the deadline.
+        sent: Whether the server was reached and therefore counted the request.
+        request_only: Whether the server may be rejecting only this request rather than the model as configured.
     """
 
     retry: bool
@@ -65,7 +65,7 @@ class RetryDecision:
 
 
 def classify(error: Exception) -> RetryDecision:
-    """Say what a failed request means. Unknown exceptions are permanent and stay what they are."""
+    """Classify a failed request. Unknown exceptions are permanent and kept unchanged."""
     match error:
         case ModelError() | LimitExceeded():
             return RetryDecision(False, "permanent", error)
@@ -127,7 +127,7 @@ def _seconds_until(http_date: str) -> float | None:
 
 
 class _Stop(stop_base):
-    """The deadline for a server that is down or busy; a number of attempts for one that answers uselessly."""
+    """Stops at the deadline for a server that is down or busy, and after `max_attempts` for unusable replies."""
 
     def __init__(self, max_attempts: int, deadline: float) -> None:
         self.max_attempts, self.deadline = max_attempts, deadline
@@ -141,7 +141,7 @@ class _Stop(stop_base):
 
 
 class _Wait(wait_base):
-    """Exponential with full jitter; after a `Retry-After`, that long plus a jitter that spreads the herd."""
+    """Exponential backoff with full jitter; with `Retry-After`, that delay plus jitter against a thundering herd."""
 
     def __init__(self, base: float, cap: float) -> None:
         self.base, self.cap = base, cap
@@ -161,7 +161,7 @@ def _decision(state: RetryCallState) -> RetryDecision:
 
 
 class RequestFailed(Exception):
-    """One request failed; carries the decision about it to the policy."""
+    """A request failed; carries the decision about it to the policy."""
 
     def __init__(self, decision: RetryDecision) -> None:
         self.decision = decision
@@ -169,13 +169,13 @@ class RequestFailed(Exception):
 
 
 async def persist(attempt: Callable[[], Awaitable[_T]], policy: Callable[[], AsyncRetrying]) -> _T:
-    """Make attempts until the policy has enough.
+    """Make attempts until the policy stops.
 
-    The first, nearly always the only one, is made without the policy's machinery, which takes a tenth of a request's
-    processor time; should it fail, that counts as the policy's first.
+    The first attempt, nearly always the only one, bypasses the policy's machinery, which takes a tenth of a request's
+    CPU time; if it fails, it counts as the policy's first attempt.
 
     Raises:
-        RequestFailed: the last one's.
+        RequestFailed: The failure of the last attempt.
     """
     failed: list[RequestFailed] = []
     try:
@@ -194,13 +194,14 @@ async def persist(attempt: Callable[[], Awaitable[_T]], policy: Callable[[], Asy
 def retrying(
     *, max_attempts: int, deadline: float, base_s: float, cap_s: float, notice: Callable[[RetryDecision], None]
 ) -> AsyncRetrying:
-    """The retry policy of one call, over attempts that raise `RequestFailed`.
+    """Build the retry policy of one call, for attempts that raise `RequestFailed`.
 
     Args:
-        max_attempts: for replies that were useless; unreachable and busy servers are waited for.
-        deadline: `time.monotonic()` after which no other attempt starts.
-        base_s: first wait; doubles up to `cap_s`.
-        notice: told of every decision to wait.
+        max_attempts: Maximum attempts after unusable replies; waiting for an unreachable or busy server is not limited.
+        deadline: Value of `time.monotonic()` after which no further attempt starts.
+        base_s: First delay in seconds; doubles up to `cap_s`.
+        cap_s: Maximum delay in seconds.
+        notice: Called with every decision to wait.
     """
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.decision.retry),

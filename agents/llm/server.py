@@ -1,6 +1,6 @@
-"""One OpenAI-compatible server over HTTP, and what a vLLM server offers besides chat.
+"""One OpenAI-compatible server over HTTP, and the additional endpoints of a vLLM server.
 
-Everything but chat is optional: where a server has it not, the answer is None and nothing fails.
+Everything except chat is optional: if a server lacks an endpoint, the result is None and nothing fails.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from agents.llm.counters import Counters, read_counters, read_kv_tokens
 from agents.llm.replies import InBandError, UnusableReply, decode
 
 _ASIDE_S = 10.0
-"""Seconds for a question that is not a chat request."""
+"""Timeout of requests other than chat, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a server can do with one model; None is not known.
+    """A server's limits for one model; None if unknown.
 
     Attributes:
-        context: tokens of prompt and reply together.
-        kv_tokens: tokens that its KV cache holds, for all requests and the prefix cache together.
-        version: of vLLM.
+        context: Context length in tokens, prompt and reply combined.
+        kv_tokens: Capacity of the KV cache in tokens, shared by all requests and the prefix cache.
+        version: Version of vLLM.
     """
 
     context: int | None = None
@@ -40,15 +40,15 @@ class Server:
     """The HTTP side of one endpoint.
 
     Args:
-        config: names the limits of a request, and the server.
-        api_key: sent as bearer token; kept in memory only.
-        base_url: which of the configuration's servers; the first one if not given.
+        config: Specifies the server and the limits of a request.
+        api_key: Sent as bearer token; kept in memory only.
+        base_url: Selects one of the configured servers; defaults to the first.
 
     Attributes:
-        takes_session_field: the server has not rejected the session's field in the request body.
+        takes_session_field: True until the server rejects the session field in a request body.
 
     Raises:
-        ModelConfigError: there is no base URL, or it is none of http.
+        ModelConfigError: There is no base URL, or it is not an HTTP URL.
     """
 
     def __init__(self, config: ModelConfig, api_key: str, base_url: str | None = None) -> None:
@@ -60,7 +60,7 @@ class Server:
             )
         parts = _parts(base_url)
         self.config = config
-        # Environment proxies serve the outside world; a server on this machine is never behind one.
+        # Environment proxies are for external hosts; a local server is never behind one.
         loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
         self._http = ChatHttp(_bare(parts), _headers(api_key, parts), proxies=not loopback)
         self.root = self._http.base_url.removesuffix("/v1")
@@ -70,20 +70,20 @@ class Server:
 
     @property
     def place(self) -> str:
-        """Tells servers apart within this process; never stored."""
+        """Distinguishes servers within this process; never stored."""
         return self.root
 
     @property
     def base_url(self) -> str:
-        """Where it is, without a password."""
+        """The base URL without credentials."""
         return self._http.base_url
 
     async def chat(self, body: Mapping[str, Any], session: str = "") -> str:
-        """The text of the reply to one chat request.
+        """Send a chat request and return the text of the reply.
 
         Args:
-            body: of the request, to which `extra_body` and the session's field are added.
-            session: id of the session that the request belongs to; empty for none.
+            body: Request body, to which `extra_body` and the session field are added.
+            session: Id of the request's session; empty for none.
 
         Raises:
             HttpFailed, TimeoutError.
@@ -100,7 +100,7 @@ class Server:
         return text
 
     def rejects_session_field(self, said: str) -> bool:
-        """Whether an answer of 400 or 422 is about the session's field, which is then left out from now on."""
+        """Whether a 400 or 422 response complains about the session field, which is then omitted from now on."""
         first = self.config.session.field.partition(".")[0]
         if not first or not self.takes_session_field or first not in said:
             return False
@@ -108,7 +108,7 @@ class Server:
         return True
 
     async def finish(self, session: str) -> None:
-        """Release a session where the router can; one that cannot is asked once."""
+        """Release a session if the router supports it; a router that does not is tried only once."""
         self._heard.pop(session, None)
         if not self._releases:
             return
@@ -120,7 +120,7 @@ class Server:
             return
 
     async def answers(self) -> bool:
-        """Whether the server answers at all, and does not say that it is down."""
+        """Whether the server responds and does not report being down."""
         try:
             await self._asked("GET", f"{self._http.base_url}/models")
         except StatusError as error:
@@ -130,10 +130,10 @@ class Server:
         return True
 
     async def models(self) -> dict[str, dict[str, Any]]:
-        """What the server serves, by name; empty where it does not say.
+        """Return the served models by name; empty if the server does not list them.
 
         Raises:
-            ModelConfigError: the base URL lacks the `/v1` below which the server answers.
+            ModelConfigError: The base URL lacks the `/v1` prefix required by the server.
             HttpFailed, UnusableReply, InBandError, TimeoutError.
         """
         try:
@@ -147,11 +147,11 @@ class Server:
         return {str(item.get("id")): item for item in served or () if isinstance(item, dict)}
 
     async def healthy(self) -> bool:
-        """Whether a vLLM says that it is ready."""
+        """Whether a vLLM server reports being ready."""
         return await self._aside("GET", "/health") is not None
 
     async def limits(self, model: str) -> Limits:
-        """What the server can do with a model, as far as it says."""
+        """Return the server's reported limits for a model."""
         served = _object(await self._aside("GET", "/v1/models")).get("data")
         entry = next((one for one in served or () if isinstance(one, dict) and one.get("id") == model), {})
         context = entry.get("max_model_len")
@@ -160,18 +160,18 @@ class Server:
         return Limits(context if isinstance(context, int) else None, kv_tokens, await self.version())
 
     async def version(self) -> str | None:
-        """Of vLLM."""
+        """Return the version of vLLM."""
         said = await self._aside("GET", "/version")
         version = _object(said).get("version")
         return version if isinstance(version, str) else None
 
     async def counters(self) -> Counters | None:
-        """What the server counts, where it is a vLLM that says so."""
+        """Return the server's counters, if it is a vLLM server that exposes them."""
         said = await self._aside("GET", "/metrics")
         return None if said is None else read_counters(said)
 
     async def count_tokens(self, body: Mapping[str, Any]) -> tuple[int, int] | None:
-        """Prompt tokens of a chat request, and the model's context length, as the server counts them."""
+        """Return the prompt tokens of a chat request and the model's context length, as reported by the server."""
         asked = {key: body[key] for key in ("model", "messages", "tools") if key in body}
         kwargs = self.config.extra_body.get("chat_template_kwargs")
         said = _object(
@@ -183,14 +183,14 @@ class Server:
     async def _aside(
         self, method: Literal["GET", "POST"], path: str, body: Mapping[str, Any] | None = None
     ) -> str | None:
-        """The answer to a question outside the API, which lies beside `/v1`; None where there is none."""
+        """Request an endpoint outside the API, next to `/v1`; returns None if there is no answer."""
         try:
             return await self._asked(method, self.root + path, body)
         except (HttpFailed, TimeoutError):
             return None
 
     async def _asked(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
-        """The answer to a question that is no chat request, and so a short one."""
+        """Send a request other than chat, with the short timeout."""
         async with asyncio.timeout(_ASIDE_S):
             return await self._http.ask(method, url, body)
 
@@ -200,17 +200,17 @@ class Server:
 
 
 def _parts(base_url: str) -> SplitResult:
-    """A base URL in parts.
+    """Split a base URL.
 
     Raises:
-        ModelConfigError: it names no server of http.
+        ModelConfigError: The URL does not name an HTTP server.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https"):
         raise ModelConfigError(f"--base-url {_bare(parts)}: start it with http:// or https://")
     try:
         named = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number
+    except ValueError:  # non-numeric port
         named = False
     if not named:
         raise ModelConfigError(
@@ -220,18 +220,18 @@ def _parts(base_url: str) -> SplitResult:
 
 
 def _bare(parts: SplitResult) -> str:
-    """The URL to show, and to ask: a password in it is nobody's business."""
+    """Return the URL without credentials, for display and for requests."""
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _headers(api_key: str, parts: SplitResult) -> dict[str, str]:
-    """What OpenAI's own client would send, from the same variables, but for what it says of itself."""
+    """Build the headers sent by OpenAI's own client, from the same variables, except those identifying the client."""
     names = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
     named = {header: os.environ[name] for header, name in names.items() if os.environ.get(name)}
     lines = [line.partition(":") for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").splitlines()]
     custom = {header.strip(): value.strip() for header, colon, value in lines if colon}
     proof = f"Bearer {api_key}"
-    if parts.username is not None:  # https://user:password@host/v1: what stands in front of the server wants to know
+    if parts.username is not None:  # https://user:password@host/v1: for a proxy in front
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         proof = f"Basic {b64encode(pair.encode()).decode()}"
     return {"User-Agent": "heats", **named, **custom, "Authorization": proof}

@@ -1,6 +1,6 @@
-"""Session identity: how requests tell a router that they belong together, and how a session begins and ends.
+"""Session identity: marks requests as belonging together for a router, and manages the lifetime of sessions.
 
-Routers in front of several servers send the requests of one session to one server, whose cache holds their prefix.
+A router in front of several servers sends all requests of a session to the same server, whose cache holds their prefix.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -30,17 +30,17 @@ class SessionNames(Config):
     finish: str = ""
 
     def headers(self, session_id: str, heard: str | None) -> dict[str, str]:
-        """The headers of one request.
+        """Return the session headers of a request.
 
         Args:
-            session_id: of the request's session.
-            heard: value of the header in the session's last reply; used with `echo`.
+            session_id: Id of the request's session.
+            heard: Value of the header in the session's last reply; used with `echo`.
         """
         value = heard if self.echo else session_id
         return {self.header: value} if self.header and value else {}
 
     def fields(self, session_id: str) -> dict[str, Any]:
-        """The fields of a request body."""
+        """Return the session fields of a request body."""
         value: Any = session_id
         for part in reversed(self.field.split(".")) if self.field else ():
             value = {part: value}
@@ -56,9 +56,9 @@ PRESETS: Mapping[str, SessionNames] = {
     "litellm": SessionNames(header="x-litellm-session-id"),
     "none": SessionNames(header=""),
 }
-"""By router. vLLM's sticky policies read the header or the field; the policies `manual` and `consistent_hashing` of
-SGLang, Dynamo's session affinity and LiteLLM's `session_affinity` read their headers; llm-d's scorer hands out a token
-with each reply."""
+"""Presets by router. vLLM's sticky policies read the header or the field; the policies `manual` and
+`consistent_hashing` of SGLang, Dynamo's session affinity and LiteLLM's `session_affinity` read their headers; llm-d's
+scorer returns a token with each reply."""
 
 
 def _named(value: Any) -> Any:
@@ -74,7 +74,7 @@ SessionSetting = Annotated[SessionNames, BeforeValidator(_named)]
 
 
 def session_id(*scope: str | int) -> str:
-    """A stable id that reveals nothing about its scope, since it ends up in the logs of servers."""
+    """Return a stable id that reveals nothing about its scope, since it ends up in server logs."""
     return sha256("\0".join(map(str, scope)).encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -92,14 +92,14 @@ class KeepsSessions(Protocol):
 
 
 def sessions_of(model: ChatModel) -> KeepsSessions | None:
-    """The model, or the model it wraps, if that keeps sessions."""
+    """Return the model, or the model it wraps, if it supports sessions."""
     inner = getattr(model, "inner", None) or model
     return inner if isinstance(inner, KeepsSessions) else None
 
 
 @asynccontextmanager
 async def in_session(model: ChatModel, session: Session) -> AsyncIterator[None]:
-    """Wait until the servers have room for the session, open it for the block, and always release it at the end."""
+    """Wait until the servers have room for the session, open it for the block, and always release it afterwards."""
     keeper = sessions_of(model)
     if keeper is not None:
         await keeper.begin(session)

@@ -1,4 +1,4 @@
-"""Replies that must satisfy a JSON schema, for servers that cannot be told so and for models that slip."""
+"""Schema-conforming replies, for servers without schema enforcement and for models that make mistakes."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def ask_for(messages: Sequence[Message], schema: ResponseSchema) -> list[Message]:
-    """The conversation with the schema written out at its end; earlier messages stay as they are."""
+    """Append the schema to the end of the conversation; earlier messages stay unchanged."""
     wanted = json.dumps(schema.json_schema, ensure_ascii=False)
     request = f"Reply with one JSON object and nothing else. It must satisfy this JSON schema:\n{wanted}"
     last = messages[-1]
@@ -29,7 +29,7 @@ def ask_for(messages: Sequence[Message], schema: ResponseSchema) -> list[Message
 
 
 def ask_again(messages: Sequence[Message], reply: Message, problem: str) -> list[Message]:
-    """The conversation with an unusable reply and what is wrong with it."""
+    """Append an unusable reply to the conversation, together with its problem."""
     request = f"Your reply cannot be used: {problem}. Reply again with only the corrected JSON object."
     shown = str(reply.get("content") or "(nothing)")
     if len(shown) > _SHOWN_AGAIN:
@@ -39,12 +39,12 @@ def ask_again(messages: Sequence[Message], reply: Message, problem: str) -> list
 
 _LONGEST_STRING, _LONGEST_ITEM, _MOST_ITEMS = 4000, 600, 32
 _SHOWN_AGAIN = 4000
-"""Characters of an unusable reply that its author is shown again."""
+"""Maximum characters of an unusable reply that are shown to the model again."""
 _BOUNDS = frozenset({"maxLength", "minLength", "maxItems", "minItems"})
 
 
 def bounded(schema: Mapping[str, Any], longest: int = _LONGEST_STRING) -> dict[str, Any]:
-    """A schema in which every string and every list has an upper bound, so that a model that loops comes to an end."""
+    """Add an upper bound to every string and list of a schema, so that a looping model terminates."""
     made: dict[str, Any] = dict(schema)
     for key in ("properties", "$defs"):
         if isinstance(schema.get(key), Mapping):
@@ -60,7 +60,7 @@ def bounded(schema: Mapping[str, Any], longest: int = _LONGEST_STRING) -> dict[s
 
 
 def unbounded(schema: Any) -> Any:
-    """A schema without bounds on lengths, for servers that do not take these."""
+    """Remove length bounds from a schema, for servers that do not support them."""
     if isinstance(schema, list):
         return [unbounded(part) for part in schema]
     if isinstance(schema, Mapping):
@@ -71,18 +71,19 @@ def unbounded(schema: Any) -> Any:
 def extract(
     content: str, schema: Mapping[str, Any], *, reasoning: str | None = None, cut: bool = False
 ) -> tuple[str | None, str]:
-    """The JSON object in a reply that satisfies a schema: the last one that does, whatever stands around it.
+    """Extract the last JSON object in a reply that satisfies a schema, ignoring surrounding text.
 
-    Thinking is passed over. Only where there is no answer beside it, as when a server's parser took the answer for
-    thinking, are the objects in it looked at, and those in the reply's separate reasoning.
+    Thinking is skipped. Its objects, and those in the separate reasoning, are considered only if there is no other
+    answer, as when the server's parser mistakes the answer for thinking.
 
     Args:
-        content: of the reply.
-        reasoning: the reply's text in a field of its own.
-        cut: the reply ended at its token limit: what stands in unfinished thinking is a draft then.
+        content: Content of the reply.
+        schema: JSON schema to satisfy.
+        reasoning: Reasoning returned in a separate field.
+        cut: Whether the reply was truncated at its token limit; objects in unfinished thinking are then only drafts.
 
     Returns:
-        The text and an empty problem, or None and what is wrong.
+        The JSON text and an empty problem, or None and the problem.
     """
     found = json_objects(content)
     groups = [found.answer]
@@ -103,7 +104,7 @@ def extract(
 
 
 def _wrapped(value: Mapping[str, Any]) -> Iterator[Any]:
-    """The objects that an object holds itself: models wrap an answer in another key, or in a call of a function."""
+    """Yield the objects nested in an object, since models wrap answers in another key or in a function call."""
     for held in value.values():
         if isinstance(held, dict):
             yield held
@@ -114,9 +115,16 @@ def _every(found: Objects) -> list[Any]:
 
 
 def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, at: str = "$") -> str:
-    """How a value breaks a JSON schema, or an empty string.
+    """Describe how a value violates a JSON schema; empty if it is valid.
 
-    Knows the keywords that pydantic's schemas use, but upper bounds on lengths: a reader can cut what is too long.
+    Supports the keywords used by pydantic's schemas, except upper bounds on lengths, since overlong values can be
+    truncated.
+
+    Args:
+        value: The value to validate.
+        schema: The schema to satisfy.
+        root: Schema that references are resolved against; defaults to `schema`.
+        at: JSON path of the value, for messages.
     """
     root = schema if root is None else root
     if "$ref" in schema:

@@ -1,4 +1,4 @@
-"""Servers that cut a conversation without a word."""
+"""Detects servers that silently truncate a conversation."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from agents.llm.base import Message
 from agents.llm.ledger import Usage
 
 _LEAST_GROWTH = 100
-"""Characters that surely are a token."""
+"""Number of characters that make up at least one token."""
 
 
 class PromptGrowth:
-    """Notices a server that leaves out part of a conversation without a word, as some do in place of an error.
+    """Detects a server that silently drops part of a conversation, as some do instead of reporting an error.
 
-    An append-only history has more tokens each time. Where templates drop earlier reasoning, or a server does not count
-    what it had in its cache, it may not; there nothing is concluded.
+    The token count of an append-only history grows with every request. It may not if a template drops earlier reasoning
+    or a server does not count cached tokens; such cases are inconclusive.
     """
 
     def __init__(self) -> None:
@@ -25,15 +25,15 @@ class PromptGrowth:
         """Compare a request with the one before it.
 
         Args:
-            messages: what was sent.
-            usage: of the whole call; one that took several requests says nothing.
+            messages: The messages sent.
+            usage: Usage of the whole call; inconclusive if the call took several requests.
 
         Raises:
-            ContextOverflow: the server counted no more tokens although the history grew.
+            ContextOverflow: The token count did not grow although the history did.
         """
         tokens, grown = usage.prompt_tokens, self._grown(messages)
         before, self._tokens = self._tokens, tokens if usage.calls == 1 else 0
-        # A server that counts only what it did not have in its cache counts no more than what is new.
+        # A server that counts only uncached tokens counts at most the new ones.
         explained = tokens <= grown or tokens > before
         if usage.calls != 1 or explained or grown < _LEAST_GROWTH or _drops_reasoning(messages):
             return
@@ -43,7 +43,7 @@ class PromptGrowth:
         )
 
     def _grown(self, messages: Sequence[Message]) -> int:
-        """Characters more than in the request before; of a history that was only appended to, the new ones are read."""
+        """Return the growth in characters since the last request; only the new part of an appended history is read."""
         count, chars = self._count, self._chars
         if count > len(messages) or (count and messages[count - 1] is not self._newest):
             count = chars = 0

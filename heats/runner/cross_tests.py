@@ -1,7 +1,7 @@
-"""Cross-execution: the tests that each rollout wrote, run on every candidate's patch, each pair in a fresh sandbox.
+"""Cross-execution: runs the tests written by each rollout on every candidate's patch, each pair in a fresh sandbox.
 
-Tests are what a patch adds to or changes in files that hold tests; what steers a test runner (`conftest.py` and the
-like) stays behind. Only the author's files run, where it can be told how.
+Tests are a patch's additions and changes to test files; test-runner configuration (`conftest.py` and the like) is
+excluded. Only the author's files run, if the way to run them can be determined.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,17 +23,17 @@ from sandbox.errors import FileAccessError
 
 MOST_FILES, MOST_BYTES = 50, 1 << 20
 _FACTOR = 3
-"""Single files of an author may take so many times as long as all that is run of the project's own tests."""
+"""Time limit of an author's test files, as a multiple of that for the project's own tests."""
 
 
 def is_on(run: TaskRun) -> bool:
-    """Whether tests that rollouts wrote are run for this task."""
+    """Whether rollouts' tests are run for this task."""
     wanted = run.services.config.cross_execution
     return run.services.config.evidence if wanted == "auto" else wanted
 
 
 def voices_of(patches: Mapping[str, Patch]) -> list[AuthoredTests]:
-    """Who wrote which tests; rollouts that wrote the same ones share a voice."""
+    """Group tests by author; rollouts that wrote identical tests share a voice."""
     found: dict[str, AuthoredTests] = {}
     for rollout, patch in patches.items():
         tests = _tests_in(patch)
@@ -48,7 +48,7 @@ def voices_of(patches: Mapping[str, Patch]) -> list[AuthoredTests]:
 
 
 def _tests_in(patch: Patch) -> dict[str, FileDiff]:
-    """What a patch adds to and changes in tests, by path."""
+    """Return a patch's additions and changes to tests, by path."""
     try:
         files = parse_diff(patch.data)
     except DiffSyntaxError:
@@ -66,11 +66,16 @@ async def cross_jobs(
     columns: Mapping[str, Patch],
     levels: Mapping[str, int],
 ) -> list[Job]:
-    """The runs that cross-execution asks for: every voice's tests on the base and on every different patch.
+    """Plan cross-execution: every voice's tests on the base and on every distinct patch.
 
     Args:
-        runner: of single test files.
-        patches: by rollout; `columns` each different one once, by its key, and `levels` their evidence classes.
+        run: The task's run.
+        cells: Runs and stores the cells.
+        runner: Runs individual test files.
+        voices: The tests of each author.
+        patches: Patches by rollout.
+        columns: Distinct patches by key.
+        levels: Evidence classes by key.
     """
     trees = {"": Patch(b""), **columns}
     highest = max(levels.values(), default=0)
@@ -100,7 +105,7 @@ def _jobs_of(
 
 
 async def _read(run: TaskRun, voice: AuthoredTests, patch: Patch) -> dict[str, bytes]:
-    """The voice's test files as they are once its author's patch is applied; empty where it does not apply."""
+    """Read the voice's test files with its author's patch applied; empty if the patch does not apply."""
     task, bench = run.task, run.services.bench("cross")
     spec = replace(spec_for(task, bench.labels, bench.limits), network="none")
     async with prepared(run.services.env, task, bench.backend, spec) as sandbox:

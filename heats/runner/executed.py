@@ -1,7 +1,7 @@
-"""What is executed on a heat's candidates besides the user's tests, before they are compared.
+"""Tests executed on a heat's candidates before their comparison, in addition to the user's tests.
 
-The project's own tests (`regression.py`) and the tests that rollouts wrote (`cross_tests.py`) run on every different
-patch; `store/cross_table.py` says what follows from the outcomes.
+The project's own tests (`regression.py`) and rollouts' tests (`cross_tests.py`) run on every distinct patch;
+`store/cross_table.py` evaluates the outcomes.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ PendingCandidates = Mapping[str, Coroutine[Any, Any, Candidate | None]]
 
 
 def is_on(run: TaskRun) -> bool:
-    """Whether candidates wait for one another to be executed: attempts hand in patches, and sandboxes are there."""
+    """Whether candidates wait for each other to be executed: attempts yield patches and sandboxes are available."""
     config = run.services.config
     if run.task.submission != "patch" or run.services.backend.name == "none":
         return False
@@ -34,13 +34,19 @@ def is_on(run: TaskRun) -> bool:
 
 
 def executed(run: TaskRun, heat: int, coming: PendingCandidates) -> PendingCandidates:
-    """The same candidates, each ranked by the table of all; so none is there before the last has come."""
+    """Rank each candidate by the table of all of them, so that none is available before the last has arrived.
+
+    Args:
+        run: The task's run.
+        heat: Index of the heat.
+        coming: The pending candidates.
+    """
     field = _Field(run, heat, len(coming))
     return {name: field.entrant(name, one) for name, one in coming.items()}
 
 
 class _Field:
-    """Candidates that wait for one another."""
+    """Candidates that wait for each other."""
 
     def __init__(self, run: TaskRun, heat: int, expected: int) -> None:
         self.run, self.heat, self.expected = run, heat, expected
@@ -49,7 +55,7 @@ class _Field:
         self.ready = asyncio.Event()
 
     async def entrant(self, name: str, coming: Coroutine[Any, Any, Candidate | None]) -> Candidate | None:
-        """Wait for all; the last to come has the table made."""
+        """Wait for all candidates; the last to arrive builds the table."""
         self.came[name] = await coming
         if len(self.came) == self.expected:
             there = [one for one in self.came.values() if one is not None]
@@ -61,9 +67,14 @@ class _Field:
 
 
 async def executed_table(run: TaskRun, heat: int, field: Sequence[Candidate]) -> CrossTable:
-    """A heat's table: read if it is there, else made of the runs that are there and those still to make.
+    """Load a heat's table, or build it from stored runs and those still missing.
 
-    One of other candidates is made anew: a rollout that had failed may have been tried again.
+    A table for different candidates is rebuilt, since a failed rollout may have been retried.
+
+    Args:
+        run: The task's run.
+        heat: Index of the heat.
+        field: The heat's candidates.
     """
     store = CrossStore(run.store.directory)
     patches = {one.id: run.store.rollout(one.id).patch() for one in field}
@@ -83,7 +94,7 @@ async def executed_table(run: TaskRun, heat: int, field: Sequence[Candidate]) ->
 
 
 def _undecided(run: TaskRun, field: Sequence[Candidate]) -> bool:
-    """Whether there is something to order; where it is asked for by name, always."""
+    """Whether the candidates need ordering; always true if execution is explicitly enabled."""
     if True in (run.services.config.regression, run.services.config.cross_execution):
         return True
     changes: dict[int, set[str]] = {}
@@ -93,7 +104,7 @@ def _undecided(run: TaskRun, field: Sequence[Candidate]) -> bool:
 
 
 class _Execution:
-    """Everything that is run for one table."""
+    """All runs for one table."""
 
     def __init__(self, run: TaskRun, heat: int, store: CrossStore, patches: Mapping[str, Patch]) -> None:
         self.run, self.store, self.patches = run, store, patches
@@ -102,7 +113,7 @@ class _Execution:
         self.left_out: list[str] = []
 
     async def table(self, field: Sequence[Candidate]) -> CrossTable:
-        """Run what is missing and put everything together."""
+        """Run what is missing and assemble the table."""
         run, cells = self.run, self.cells
         columns = {one.patch_key: self.patches[one.id] for one in reversed(field)}
         levels = {one.patch_key: one.evidence_rank for one in field}

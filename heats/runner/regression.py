@@ -1,4 +1,4 @@
-"""Regression evidence: the project's own tests that pass on the base, run on every different patch."""
+"""Regression evidence: runs the project's own tests that pass on the base on every distinct patch."""
 
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -16,7 +16,7 @@ from sandbox.errors import FileAccessError
 
 
 def is_on(run: TaskRun) -> bool:
-    """Whether the project's own tests are run for this task; by `auto` where it has no test command."""
+    """Whether the project's own tests are run for this task; `auto` runs them if it has no test command."""
     wanted = run.services.config.regression
     if wanted == "auto":
         return run.services.config.evidence and run.task.test_command is None
@@ -26,9 +26,15 @@ def is_on(run: TaskRun) -> bool:
 async def existing_tests(
     run: TaskRun, cells: EvidenceCells, store: CrossStore, patches: Iterable[Patch]
 ) -> ExistingTests:
-    """What of the project's own tests is run, chosen by the first patches there are and then kept for the task.
+    """Select the project's own tests to run, based on the first patches, and keep the selection for the task.
 
-    Where only the runner is wanted, for tests that rollouts wrote, nothing is run.
+    If only the runner is needed, for rollouts' tests, nothing is run.
+
+    Args:
+        run: The task's run.
+        cells: Runs and stores the cells.
+        store: Keeps the selection.
+        patches: The first patches.
     """
     stored = store.existing()
     if stored is not None:
@@ -46,7 +52,7 @@ async def existing_tests(
 
 
 def runner_for(run: TaskRun, existing: ExistingTests) -> TestRunner | None:
-    """What runs single test files: as the task's own command does where it has one, else as the project does."""
+    """Return the runner of individual test files, based on the task's test command if any, else on the project's."""
     if run.task.test_command is not None:
         return runner_of_command(run.task.test_command)
     return existing.runner
@@ -55,10 +61,13 @@ def runner_for(run: TaskRun, existing: ExistingTests) -> TestRunner | None:
 def regression_jobs(
     run: TaskRun, existing: ExistingTests, columns: Mapping[str, Patch], levels: Mapping[str, int]
 ) -> tuple[ExistingRun, list[Job]]:
-    """The runs that regression evidence asks for; none where nothing was found to run.
+    """Plan the regression runs; empty if there are no tests to run.
 
     Args:
-        columns: each different patch once, by its key; `levels` their evidence classes.
+        run: The task's run.
+        existing: The selected tests.
+        columns: Distinct patches by key.
+        levels: Evidence classes by key.
     """
     runner = existing.runner
     if not existing.stable or runner is None:

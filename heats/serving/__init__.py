@@ -1,1 +1,1 @@
-"""A vLLM of our own: started, looked after and ended."""
+"""Managed vLLM servers: start-up, supervision and shutdown."""

@@ -1,4 +1,4 @@
-"""Flags for a vLLM that computes on the CPU: by itself it reserves nearly all memory of the machine, and dies."""
+"""Flags for a CPU build of vLLM, which by default reserves nearly all of the machine's memory and crashes."""
 
 import os
 import re
@@ -13,20 +13,20 @@ _CACHE_FLAGS = ("--kv-cache-memory-bytes", "--gpu-memory-utilization")
 
 
 def is_cpu_build(program: str) -> bool:
-    """Whether a `vllm` program is of a build for the CPU, by what is installed around it."""
+    """Whether a `vllm` program belongs to a CPU build, judging by the packages installed alongside it."""
     libraries = Path(program).resolve().parent.parent / "lib"
     names = [path.name for path in libraries.glob("python*/site-packages/vllm*.dist-info")]
     return any("cpu" in name for name in names)
 
 
 def cpu_flags(model: str, context: int | None, given: tuple[str, ...], servers: int = 1) -> list[str]:
-    """Arguments of `vllm serve` under which a model fits into the memory that is free, as far as its files tell.
+    """Return arguments of `vllm serve` with which a model fits into free memory, estimated from its files.
 
     Args:
-        model: name or directory.
-        context: tokens that were asked for; None takes what fits, at most 16,384.
-        given: further arguments of the user, which these leave alone.
-        servers: that share the memory.
+        model: Name or directory of the model.
+        context: Requested context length in tokens; None takes what fits, up to 16,384.
+        given: Further arguments of the user, which are not overridden.
+        servers: Number of servers that share the memory.
     """
     flags: list[str] = []
     cache = cache_bytes(free_bytes() // servers, weight_bytes(model))
@@ -39,19 +39,19 @@ def cpu_flags(model: str, context: int | None, given: tuple[str, ...], servers: 
         context = min(longest_context(model), fits, _MOST_CONTEXT) or None
         flags += ["--max-model-len", str(context) if context else "auto"]
     if context:
-        # vLLM 0.32 on a CPU dies of a request with a seed whose prompt is computed in pieces, and all of ours have one.
+        # vLLM 0.32 on a CPU crashes on a seeded request with chunked prefill, and all of our requests are seeded.
         flags += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, 2048))]
     return flags
 
 
 def cache_bytes(free: int, weights: int) -> int:
-    """Bytes for the KV cache: half of what weights and the program leave, between a quarter and eight GiB."""
+    """Return the KV-cache size in bytes: half of the memory left by weights and program, within 0.25 to 8 GiB."""
     left = free - 1.2 * weights - _RESERVE
     return int(min(max(left / 2, _LEAST_CACHE), _MOST_CACHE))
 
 
 def free_bytes() -> int:
-    """Memory that a new process can have, on the machine and within the control group."""
+    """Return the memory in bytes available to a new process, considering both the machine and the control group."""
     text = _read("/proc/meminfo")
     found = re.search(r"MemAvailable:\s+(\d+) kB", text)
     free = [int(found[1]) << 10] if found else []

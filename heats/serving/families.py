@@ -1,6 +1,6 @@
-"""Which of vLLM's parsers read the tool calls and the reasoning of a model, by its family. Data, and nothing else.
+"""vLLM's parsers for the tool calls and reasoning of each model family. Data only.
 
-The names are those of vLLM's registries; a test asks an installed vLLM whether it has them all.
+The names are those in vLLM's registries; a test checks them against an installed vLLM.
 """
 
 import re
@@ -12,12 +12,12 @@ from heats.serving.model_files import read_object
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Models that speak alike.
+    """Models with the same output format.
 
     Attributes:
-        pattern: regular expression that is searched in `NAME MODEL_TYPE`, both in lower case.
-        tools: vLLM's tool-call parser; empty where the models call no tools.
-        reasoning: vLLM's reasoning parser; empty where the models do not reason apart from their answer.
+        pattern: Regular expression searched in `NAME MODEL_TYPE`, both in lower case.
+        tools: vLLM's tool-call parser; empty if the models do not call tools.
+        reasoning: vLLM's reasoning parser; empty if the models have no separate reasoning.
     """
 
     name: str
@@ -65,11 +65,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("Phi-4-mini", r"phi[-_]?4[-_]mini", "phi4_mini_json"),
     Family("xLAM", r"xlam", "xlam"),
 )
-"""The first whose pattern is found is the family of a model."""
+"""A model belongs to the first family whose pattern matches."""
 
 
 def family_of(model: str) -> Family | None:
-    """The family of a model, by its name or, for a directory, by its `config.json` as well; None if it is unknown."""
+    """Return a model's family, from its name and, for a directory, its `config.json`; None if it is unknown."""
     path = Path(model)
     text = f"{path.name if path.is_dir() else model} {read_object(path / 'config.json').get('model_type', '')}".lower()
     return next((family for family in FAMILIES if re.search(family.pattern, text)), None)

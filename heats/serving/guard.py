@@ -1,10 +1,10 @@
-"""Runs a command so that nothing of it outlives whoever started this process, even by `kill -9`.
+"""Runs a command so that none of its processes outlive the parent of this process, even after `kill -9`.
 
-`python -I -S guard.py FD GRACE_S COMMAND...`: FD is the reading end of a pipe whose other end the starter holds. When
-that is closed, or a signal comes, the command is asked to end, and everything that descends from it is killed once it
-has ended or GRACE_S seconds are over; a second signal kills at once. Exits with the command's code.
+`python -I -S guard.py FD GRACE_S COMMAND...`: FD is the read end of a pipe whose write end the parent holds. When the
+pipe closes or a signal arrives, the command is asked to terminate; once it exits or GRACE_S seconds have passed, all
+its descendants are killed. A second signal kills immediately. Exits with the command's exit code.
 
-A process of its own with nothing but the standard library, so that it starts in no time and stays small.
+It is a separate process that uses only the standard library, so that it starts quickly and stays small.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _KILLING_S = 10.0
 
 
 def guard(lifeline: int, grace_s: float, command: list[str]) -> int:
-    """Run the command to its end, or to ours; returns its exit code."""
+    """Run the command until it or the parent exits; returns its exit code."""
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     for number in (*_SIGNALS, signal.SIGCHLD):
@@ -37,7 +37,14 @@ def guard(lifeline: int, grace_s: float, command: list[str]) -> int:
 
 
 def _wait(child: subprocess.Popen[bytes], lifeline: int, told: int, grace_s: float) -> None:
-    """Until the child ended, or is to be killed."""
+    """Wait until the child has exited or must be killed.
+
+    Args:
+        child: The running command.
+        lifeline: Read end of the parent's pipe.
+        told: File descriptor that becomes readable on a signal.
+        grace_s: Seconds between the request to terminate and the kill.
+    """
     sources = [lifeline, told]
     deadline: float | None = None
     while child.poll() is None:
@@ -57,7 +64,7 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int, told: int, grace_s: flo
 
 
 def _kill_all(child: subprocess.Popen[bytes]) -> None:
-    """Kill the child, its process group, and on Linux all that descends from it, in whatever session it is."""
+    """Kill the child, its process group and, on Linux, all its descendants in any session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
@@ -73,7 +80,7 @@ def _kill_all(child: subprocess.Popen[bytes]) -> None:
 
 
 def _descendants(ancestor: int) -> list[int]:
-    """Processes below this one, as the kernel lists them; none where there is no `/proc`."""
+    """Return the descendants of a process, as listed by the kernel; none without `/proc`."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
         if name.isdigit():

@@ -1,4 +1,4 @@
-"""What the files of a model say before it is served: whether its chat template knows tools, and what it takes up."""
+"""Model properties read from its files before serving: tool support of the chat template, and memory needs."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _TOOLS = re.compile(r"\{[{%](?:(?!%\}|\}\}).)*?\btools\b", re.DOTALL)
 
 
 def folder_of(model: str) -> Path | None:
-    """The directory with a model's files: itself, or the one in Hugging Face's cache; None where there is none."""
+    """Return the directory with a model's files: the path itself or the Hugging Face cache; None if there is none."""
     if Path(model).is_dir():
         return Path(model)
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
@@ -22,7 +22,7 @@ def folder_of(model: str) -> Path | None:
 
 
 def knows_tools(model: str) -> bool | None:
-    """Whether a model's chat template shows it the tools of a request; None where no template is found."""
+    """Whether a model's chat template renders the tools of a request; None if no template is found."""
     folder = folder_of(model)
     templates = [] if folder is None else _templates(folder)
     return any(_TOOLS.search(one) for one in templates) if templates else None
@@ -34,19 +34,19 @@ def _templates(folder: Path) -> list[str]:
         given = read_object(folder / name).get("chat_template")
         if isinstance(given, str):
             found.append(given)
-        elif isinstance(given, list):  # several by name, of which one may be for tools
+        elif isinstance(given, list):  # several named templates, one of which may be for tools
             found += [str(one.get("template")) for one in given if isinstance(one, dict)]
     return found
 
 
 def weight_bytes(model: str) -> int:
-    """Size of a model's weights; 0 where they are not there."""
+    """Return the size of a model's weights in bytes; 0 if they are not present."""
     folder = folder_of(model)
     return 0 if folder is None else sum(path.stat().st_size for path in folder.glob("*.safetensors"))
 
 
 def cache_bytes_per_token(model: str) -> int:
-    """What a token takes up in the KV cache at two bytes a number; 0 where the model's shapes are not known."""
+    """Return the KV-cache size per token in bytes, at two bytes per value; 0 if the model's shapes are unknown."""
     config = shapes(model)
     try:
         heads = int(config["num_attention_heads"])
@@ -57,13 +57,13 @@ def cache_bytes_per_token(model: str) -> int:
 
 
 def longest_context(model: str) -> int:
-    """Tokens that a model was made for; 0 where that is not known."""
+    """Return the maximum context length of a model in tokens; 0 if it is unknown."""
     longest = shapes(model).get("max_position_embeddings")
     return longest if isinstance(longest, int) else 0
 
 
 def shapes(model: str) -> dict[str, Any]:
-    """The model's configuration, of the text part where it has several; empty where it is not there."""
+    """Return the model's configuration (of its text part if it has several); empty if there is none."""
     folder = folder_of(model)
     config = {} if folder is None else read_object(folder / "config.json")
     text = config.get("text_config")
@@ -71,7 +71,7 @@ def shapes(model: str) -> dict[str, Any]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object of a file; empty where there is none."""
+    """Read a JSON object from a file; empty if there is none."""
     try:
         found = json.loads(read_text(path))
     except (OSError, ValueError):

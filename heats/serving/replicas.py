@@ -1,6 +1,7 @@
 """Several vLLM servers of one model, with a router in front if one is installed: started, restarted and stopped.
 
-A server that dies after it was ready is restarted while the others go on. One that never becomes ready stops them all.
+A server that dies after becoming ready is restarted while the others keep running. If a server never becomes ready, all
+are stopped.
 """
 
 import asyncio
@@ -20,39 +21,39 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _RESTARTS, _PAUSE_S = 5, 2.0
-"""How often one process is started again, and seconds before the first time; doubled for each further one."""
+"""Maximum restarts per process, and delay before the first restart in seconds, which doubles with each restart."""
 _GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One of the servers. `gpus` are the ids of its GPUs; without any it uses what it finds."""
+    """One of the servers. `gpus` are the ids of its GPUs; if empty, it uses all visible devices."""
 
     wanted: Wanted
     gpus: tuple[str, ...] = ()
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that it gets besides ours."""
+        """Environment variables in addition to those of this process."""
         return {_GPUS: ",".join(self.gpus)} if self.gpus else {}
 
 
 def find_router() -> str | None:
-    """The program `vllm-router`: beside heats, or on PATH."""
+    """Find the program `vllm-router`, next to heats or on PATH."""
     return shutil.which("vllm-router")
 
 
 def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool) -> tuple[Replica, ...]:
-    """The servers to start, each with its own port and its share of the GPUs.
+    """Plan the servers to start, each with its own port and its share of the GPUs.
 
     Args:
-        wanted: one server; its port is the first one, or the router's.
-        count: of servers.
-        gpus: ids of all GPUs, in order; one given twice is shared. Defaults to the first ones.
-        routed: a router takes the first port.
+        wanted: Template for all servers; its port is the first server's, or the router's.
+        count: Number of servers.
+        gpus: Ids of all GPUs, in order; a repeated id is shared. Defaults to the first GPUs.
+        routed: Whether a router takes the first port.
 
     Raises:
-        UsageError: there are not enough GPUs.
+        UsageError: There are not enough GPUs.
     """
     each = wanted.tensor_parallel * wanted.data_parallel
     given = tuple(gpus) or tuple(map(str, range(count * each)))
@@ -68,22 +69,28 @@ def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool
 
 
 def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) -> list[str]:
-    """The command of a router that keeps each session on one server."""
+    """Build the command of a router that keeps each session on one server.
+
+    Args:
+        program: Path of the router.
+        wanted: The template server, which sets the router's address.
+        replicas: The servers behind the router.
+    """
     urls = [one.wanted.base_url.removesuffix("/v1") for one in replicas]
     place = ["--host", wanted.host, "--port", str(wanted.port)]
     return [program, "--worker-urls", *urls, "--policy", "consistent_hash", *place]
 
 
 class Fleet:
-    """Runs the servers until a signal comes, or one of them cannot be kept alive.
+    """Runs the servers until a signal arrives or a server cannot be kept alive.
 
     Args:
-        program: vLLM's.
-        replicas: the servers.
-        router: command of the router; None for none.
-        limit_s: longest wait until a server answers.
-        say: gets a line now and then.
-        grace_s: seconds from the first signal to the end of a process that does not heed it.
+        program: Path of vLLM.
+        replicas: The servers.
+        router: Command of the router; None runs no router.
+        limit_s: Maximum time for a server to become ready, in seconds.
+        say: Called with occasional progress lines.
+        grace_s: Seconds between the first signal and the kill of a process that ignores it.
     """
 
     def __init__(
@@ -103,13 +110,13 @@ class Fleet:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def run(self, tell: Callable[[Sequence["Limits"]], None]) -> int:
-        """Keep all of them running; returns the exit code.
+        """Keep all servers running; returns the exit code.
 
         Args:
-            tell: called once, when all servers answer.
+            tell: Called once, when all servers are ready.
 
         Raises:
-            InfrastructureFailed: one never got ready, or died too often.
+            InfrastructureFailed: A server never became ready or died too often.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -129,7 +136,7 @@ class Fleet:
         return 128 + self._received[0] if self._received else 0
 
     async def _keep(self, replica: Replica, ready: "asyncio.Future[Limits]") -> None:
-        """Run one server, again and again."""
+        """Run one server, restarting it as needed."""
         command = [self.program, *replica.wanted.arguments()]
         where = f"the server on port {replica.wanted.port}"
 

@@ -1,4 +1,4 @@
-"""A vLLM server as a child process: its command line, the wait until it answers, and what it can really do."""
+"""A vLLM server as a child process: its command line, readiness check and actual limits."""
 
 import asyncio
 import os
@@ -34,16 +34,16 @@ _GUARD = Path(__file__).with_name("guard.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What to serve and how. None and 1 leave it to vLLM.
+    """What to serve and how. None and 1 keep vLLM's defaults.
 
     Attributes:
-        name: what clients call the model; its own name if not given.
-        context: tokens of prompt and reply together.
-        tools: tool-call parser; None takes the family's if the chat template knows tools, `none` uses none. Likewise
-            `reasoning`.
-        on_cpu: it is a vLLM for the CPU, which has to be told how much memory it may have.
-        side_by_side: servers that share the machine's memory.
-        extra: further arguments of `vllm serve`, which win over ours.
+        name: Served name of the model; defaults to the model's own name.
+        context: Context length in tokens, prompt and reply combined.
+        tools: Tool-call parser; None selects the family's if the chat template supports tools, `none` disables it.
+            Likewise `reasoning`.
+        on_cpu: Whether vLLM is a CPU build, which needs an explicit memory limit.
+        side_by_side: Number of servers that share the machine's memory.
+        extra: Further arguments of `vllm serve`, which override ours.
     """
 
     model: str
@@ -61,12 +61,12 @@ class Wanted:
 
     @property
     def family(self) -> Family | None:
-        """The model's family, where it is known."""
+        """The model's family, if it is known."""
         return family_of(self.model)
 
     @property
     def knows_tools(self) -> bool:
-        """Whether the model may be shown tools: its chat template does so, or is not there to be looked at."""
+        """Whether the model may support tools: its chat template renders them or is not available for inspection."""
         templated = any(one.startswith("--chat-template") for one in self.extra)
         return templated or knows_tools(self.model) is not False
 
@@ -82,12 +82,12 @@ class Wanted:
 
     @property
     def base_url(self) -> str:
-        """As clients on this machine want it."""
+        """Base URL for clients on this machine."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
         return f"http://{host}:{self.port}/v1"
 
     def arguments(self) -> list[str]:
-        """Of `vllm serve`: what agents need, then what the user asked for."""
+        """Return the arguments of `vllm serve`: those required by agents, then the user's."""
         found = ["serve", self.model, "--host", self.host, "--port", str(self.port)]
         found += ["--served-model-name", self.name] if self.name else []
         if self.tool_parser:
@@ -101,11 +101,11 @@ class Wanted:
         return [*found, *self.extra]
 
     def solve_flags(self) -> list[str]:
-        """Of `heats solve`, to use this server."""
+        """Return the flags with which `heats solve` uses this server."""
         return self.solve_flags_for([self.base_url])
 
     def solve_flags_for(self, base_urls: Sequence[str]) -> list[str]:
-        """Of `heats solve`, to use several such servers."""
+        """Return the flags with which `heats solve` uses several such servers."""
         flags = ["--model", self.name or self.model]
         flags += [part for one in base_urls for part in ("--base-url", one)]
         return flags if self.tool_parser else [*flags, "-c", "model.text_protocol=true"]
@@ -116,10 +116,10 @@ def _chosen(given: str | None, family: str) -> str:
 
 
 def find_vllm(given: str | None) -> str:
-    """The `vllm` program: the one named, the one installed beside heats, or the one on PATH.
+    """Find the `vllm` program: as given, installed next to heats, or on PATH.
 
     Raises:
-        PreflightFailed: there is none.
+        PreflightFailed: There is no such program.
     """
     beside = Path(sys.executable).with_name("vllm")
     found = shutil.which(given) if given else str(beside) if beside.is_file() else shutil.which("vllm")
@@ -130,14 +130,14 @@ def find_vllm(given: str | None) -> str:
 
 
 class Words:
-    """What a process says: passed on to our stderr, and its newest lines kept."""
+    """Output of a process: forwarded to our stderr, with the latest lines kept."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self._rest = b""
 
     async def pass_on(self, stream: asyncio.StreamReader) -> None:
-        """Read to the end."""
+        """Forward the stream until it ends."""
         while said := await stream.read(1 << 16):
             sys.stderr.buffer.write(said)
             sys.stderr.buffer.flush()
@@ -145,7 +145,7 @@ class Words:
             self._lines += (line.decode("utf-8", "replace") for line in lines)
 
     def reason(self, code: int) -> str:
-        """Why it ended with a code: the first error it told that is not about another one; empty where it told none."""
+        """Explain an exit code by the first root-cause error in the output; empty if there is none."""
         told = [match for line in self._lines if (match := _ERROR.search(line))]
         causes = [match for match in told if not _ABOUT_ANOTHER.search(match.string)]
         chosen = (causes or told[-1:])[:1]
@@ -158,15 +158,15 @@ class Words:
 async def guarded(
     command: list[str], words: Words, *, grace_s: float, environment: Mapping[str, str] | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a command that ends, with all its descendants, when the context or this process does, even by `kill -9`.
+    """Run a command that ends with the context or this process, descendants included, even after `kill -9`.
 
-    Signals sent to the process are passed on, a second one kills; its output goes to our stderr.
+    Signals sent to the process are forwarded, and a second signal kills it; its output goes to our stderr.
 
     Args:
-        command: program and arguments.
-        words: keeps its newest lines.
-        grace_s: seconds from the first signal to the end of a command that does not heed it.
-        environment: variables that it gets besides ours.
+        command: Program and arguments.
+        words: Keeps the latest lines of output.
+        grace_s: Seconds between the first signal and the kill of a command that ignores it.
+        environment: Environment variables in addition to those of this process.
     """
     theirs, ours = os.pipe()
     try:
@@ -197,16 +197,18 @@ async def guarded(
 async def wait_until_ready(
     wanted: Wanted, process: asyncio.subprocess.Process, limit_s: float, tell: Callable[[str], None]
 ) -> "Limits":
-    """Wait until the server answers; returns what it can do.
+    """Wait until the server is ready; returns its limits.
 
     Args:
-        limit_s: longest wait, the download of a model included.
-        tell: gets a line now and then.
+        wanted: The server.
+        process: The server's process.
+        limit_s: Maximum wait in seconds, including the download of a model.
+        tell: Called with occasional progress lines.
 
     Raises:
-        InfrastructureFailed: it ended, or did not answer in time.
+        InfrastructureFailed: The server exited or did not become ready in time.
     """
-    from agents.llm.server import Server  # aiohttp takes long to import
+    from agents.llm.server import Server  # importing aiohttp is slow
 
     started = told = time.monotonic()
     server = Server(
