@@ -1,6 +1,6 @@
-"""A project's own tests: how it runs them, and which of its test files concern a change.
+"""A project's own tests: how to run them, and which test files are relevant to a change.
 
-Everything here follows from the base tree and from what candidates change. Hidden tests and their names are no input.
+Everything here is derived from the base tree and the candidates' changes. Hidden tests and their names are never used.
 """
 
 import json
@@ -47,14 +47,14 @@ _WITH_VALUE = frozenset(
         "--dist",
     )
 )
-"""Options of pytest that take the next word."""
+"""Options of pytest that take the next word as their value."""
 
 
 class TestRunner(Record):
-    """How a project runs chosen test files.
+    """How a project runs selected test files.
 
     Attributes:
-        command: without any file; the files' names are put after it.
+        command: Command without files; file names are appended to it.
     """
 
     __test__ = False
@@ -63,7 +63,7 @@ class TestRunner(Record):
     command: str
 
     def on(self, files: Iterable[str]) -> str:
-        """The shell command that runs these files alone, or what contains them where a runner takes no files."""
+        """Return the shell command that runs only these files, or what contains them if the runner takes no files."""
         names = sorted(files)
         match self.kind:
             case "django":
@@ -85,7 +85,7 @@ class TestRunner(Record):
 
 
 def runner_of_command(command: str) -> TestRunner:
-    """What runs single files as a test command runs all; the whole command where that cannot be told."""
+    """Derive the runner of individual files from a test command; the whole command if that is not possible."""
     whole = TestRunner(kind="command", command=command)
     if re.search(r"[;&|<>()`\n#]", command):
         return whole
@@ -101,7 +101,7 @@ def runner_of_command(command: str) -> TestRunner:
 
 
 def _options(words: Sequence[str]) -> list[str]:
-    """A pytest command's words without the files, folders and tests that it names."""
+    """Remove files, folders and tests from the words of a pytest command."""
     kept: list[str] = []
     for word in words:
         takes_value = bool(kept) and kept[-1] in _WITH_VALUE
@@ -112,15 +112,15 @@ def _options(words: Sequence[str]) -> list[str]:
 
 @runtime_checkable
 class KnowsTestRunner(Protocol):
-    """An env that knows how the projects of its tasks run their tests."""
+    """An env that provides the test runners of its tasks' projects."""
 
     def test_runner(self, task: Task) -> TestRunner | None:
-        """How existing files are run; names no hidden test and no file because it holds one."""
+        """Return the runner of existing files; it never names hidden tests, nor files because they contain them."""
         ...
 
 
 class Tree(Protocol):
-    """The base tree, as far as it is asked here."""
+    """The queries made here on the base tree."""
 
     @property
     def files(self) -> Collection[str]:
@@ -128,11 +128,11 @@ class Tree(Protocol):
         ...
 
     async def read(self, path: str) -> str:
-        """Text of a file; empty when there is none."""
+        """Return the text of a file; empty if it does not exist."""
         ...
 
     async def users(self, words: Sequence[str]) -> Mapping[str, Collection[str]]:
-        """For each word, the test files in which it occurs."""
+        """Return the test files in which each word occurs."""
         ...
 
 
@@ -141,7 +141,7 @@ def _label(path: str) -> str:
 
 
 def is_test_file(path: str) -> bool:
-    """Whether runners look for tests in a file of this name."""
+    """Whether test runners collect tests from a file with this name."""
     *folders, name = path.split("/")
     if name in _STEERING or not _HELPERS.isdisjoint(folders):
         return False
@@ -151,7 +151,7 @@ def is_test_file(path: str) -> bool:
 
 
 async def detect_runner(tree: Tree) -> TestRunner | None:
-    """How the project runs its tests, by the files that it keeps for that; None where that cannot be told."""
+    """Detect how the project runs its tests from its configuration files; None if that cannot be determined."""
     files = set(tree.files)
     if "tests/runtests.py" in files and "django/__init__.py" in files:
         return TestRunner(
@@ -199,12 +199,12 @@ def _javascript(text: str) -> TestRunner | None:
 
 
 class Change(Record):
-    """What a set of patches changes.
+    """Combined changes of a set of patches.
 
     Attributes:
-        sources: changed source files of the base, and by how many patches each.
-        tests: changed test files of the base, likewise.
-        words: names of functions and classes around changed lines, the most often changed ones first.
+        sources: Changed source files of the base, with the number of patches changing each.
+        tests: Changed test files of the base, likewise.
+        words: Names of functions and classes around changed lines, most frequently changed first.
     """
 
     sources: Mapping[str, int] = {}
@@ -213,7 +213,7 @@ class Change(Record):
 
 
 def change_of(patches: Iterable[Iterable[FileDiff]]) -> Change:
-    """Put together what patches change, each counted once."""
+    """Combine the changes of patches, counting each patch once."""
     sources, tests, words = Counter[str](), Counter[str](), Counter[str]()
     for patch in patches:
         own: set[str] = set()
@@ -234,7 +234,7 @@ def change_of(patches: Iterable[Iterable[FileDiff]]) -> Change:
 
 
 def _names_in(section: str, lines: Iterable[bytes]) -> set[str]:
-    """Names of what encloses the changed lines of a hunk, and of what they define and remove."""
+    """Return the names of definitions that enclose, or are added or removed by, the changed lines of a hunk."""
     found, current, changed = set[str](), _IN_HEADER.search(section), set[str]()
     inside = current[1] if current else ""
     for raw in lines:
@@ -248,7 +248,7 @@ def _names_in(section: str, lines: Iterable[bytes]) -> set[str]:
 
 
 def module_of(path: str) -> str:
-    """The dotted module of a Python file; empty for others."""
+    """Return the dotted module name of a Python file; empty for other files."""
     if not path.endswith(".py"):
         return ""
     for top in ("src/", "lib/"):
@@ -262,7 +262,7 @@ def _stem(path: str) -> str:
 
 
 async def concerned(tree: Tree, change: Change) -> list[str]:
-    """Existing test files that a change concerns, the most telling first: by name, by use, by directory."""
+    """Return existing test files relevant to a change, most relevant first: by name, by use, by directory."""
     every = [path for path in tree.files if is_test_file(path)]
     modules = [name for path in change.sources if (name := module_of(path))]
     words = list(dict.fromkeys((*change.words, *modules)))
@@ -282,7 +282,7 @@ async def concerned(tree: Tree, change: Change) -> list[str]:
 
 
 def _nearness(source: str, test: str) -> float:
-    """How much a test file's name and place point to a source file."""
+    """Score how closely a test file's name and location match a source file."""
     stem, folders = _stem(source), set(posixpath.dirname(source).split("/")) - _GENERIC
     name = re.sub(r"^(?:tests?_)|(?:[._-](?:tests?|spec))$", "", posixpath.basename(test).rsplit(".", 1)[0])
     parent = posixpath.basename(posixpath.dirname(source))

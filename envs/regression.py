@@ -1,6 +1,6 @@
-"""A project's existing tests in fresh sandboxes: chosen and run on the base, then run on patched trees.
+"""A project's existing tests in fresh sandboxes: selected and run on the base, then run on patched trees.
 
-What is run twice on the base and passes both times is stable; only that says something about a patch.
+Tests that pass in two runs on the base are stable; only these are evidence about a patch.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from sandbox.errors import FileAccessError
 MOST_FILES = 24
 _FIRST_FILES = 4
 _LEAST_S, _FACTOR = 120.0, 5
-"""A patch's run may take so many times as long as the base's, at least so many seconds."""
+"""Time limit of a patch's run: a minimum in seconds, and a multiple of the base's duration."""
 _MOST_SAID = 6
 _BASE_RUNS = 2
 _OUTPUT_BYTES = 16 << 20
@@ -35,13 +35,13 @@ _SYMPY_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "F": "failed", "E": "e
 
 
 class ExistingTests(Record):
-    """What of a project's own tests is run on patches.
+    """The project's own tests that are run on patches.
 
     Attributes:
-        files: test files, the most telling first; empty where none were found or none ran.
-        stable: tests that pass on the base twice.
-        seconds: one run of all of them on the base.
-        problem: why there is nothing to run.
+        files: Test files, most relevant first; empty if none were found or none ran.
+        stable: Tests that pass on the base twice.
+        seconds: Duration of one run of all of them on the base.
+        problem: Why there is nothing to run.
     """
 
     runner: TestRunner | None = None
@@ -55,12 +55,12 @@ StableOutcome = TestOutcome | Literal["missing"]
 
 
 class StableRun(Record):
-    """What became of the stable tests on one patch.
+    """Result of the stable tests on one patch.
 
     Attributes:
-        status: as `TestReport.status`.
-        failing: those that do not pass; all of them where the patch does not apply, for which there is a `problem`.
-        words: what the runner prints of some of them.
+        status: As in `TestReport.status`.
+        failing: Tests that do not pass; all of them, with a `problem`, if the patch does not apply.
+        words: The runner's output for some of them.
     """
 
     status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"]
@@ -84,7 +84,7 @@ class _SandboxTree:
         return data.decode("utf-8", "replace")
 
     async def users(self, words: Sequence[str]) -> Mapping[str, Collection[str]]:
-        """See `Tree.users`; all files are looked at, which the caller narrows down."""
+        """See `Tree.users`; searches all files and leaves filtering to the caller."""
         script = 'for word; do GIT grep -I -l -z -w -F -e "$word" -- . || :; printf "\\0"; done'
         found = await self._sandbox.exec(clean_script(script, *words), timeout=120, cwd=self._workdir)
         parts = found.stdout.decode("utf-8", "replace").split("\0")
@@ -99,11 +99,15 @@ class _SandboxTree:
 
 
 async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *, budget_s: float) -> ExistingTests:
-    """Find the existing tests that concern a change and run them on the base, twice.
+    """Find the existing tests relevant to a change and run them twice on the base.
 
     Args:
-        budget_s: seconds that one run of all of them may take; what does not fit is left out. Where it is 0, only the
-            runner is found.
+        env: Environment of the task.
+        task: The task.
+        bench: Where tests run.
+        change: The candidates' combined changes.
+        budget_s: Time limit of one run of all tests in seconds; tests beyond it are dropped. With 0, only the runner is
+            detected.
 
     Raises:
         SetupFailed, SandboxError
@@ -128,7 +132,7 @@ async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *,
 async def _run_base(
     sandbox: Sandbox, task: Task, runner: TestRunner, ordered: Sequence[str], budget_s: float
 ) -> ExistingTests:
-    """Add files while one run of them fits into the budget; keep what passes twice."""
+    """Add files as long as one run of them fits into the budget; keep the tests that pass twice."""
     files: list[str] = []
     passing: set[str] = set()
     spent, size = 0.0, _FIRST_FILES
@@ -165,12 +169,18 @@ async def run_on(
     """Run test files on a patched tree in a fresh sandbox without network.
 
     Args:
-        patch: its changes to tests and to what steers them are undone; empty for the base.
-        written: test files that enter the sandbox only now, by path in the working directory.
-        timeout_s: of the run. The base is run twice; a test that does not end alike is reported as skipped.
+        env: Environment of the task.
+        task: The task.
+        patch: Patch to apply, with its changes to tests and their configuration reverted; empty for the base.
+        bench: Where tests run.
+        runner: Runs the test files.
+        files: Test files to run.
+        written: Content of test files added to the sandbox, by path in the working directory.
+        timeout_s: Time limit of the run in seconds. The base is run twice, and tests with differing outcomes are
+            reported as skipped.
 
     Returns:
-        The report; None and the reason where the patch does not apply.
+        The report; None and the reason if the patch does not apply.
 
     Raises:
         SetupFailed, SandboxError
@@ -191,9 +201,16 @@ async def run_on(
 
 
 async def run_stable(env: Env, task: Task, patch: Patch, bench: Bench, existing: ExistingTests) -> StableRun:
-    """Run what passes on the base on a patched tree.
+    """Run the stable tests on a patched tree.
 
-    A run that does not end in time is made again with more of it: machines have slow moments.
+    A run that times out is repeated with a longer limit, since a machine may be temporarily slow.
+
+    Args:
+        env: Environment of the task.
+        task: The task.
+        patch: The patch to test.
+        bench: Where tests run.
+        existing: The selected tests.
 
     Raises:
         SetupFailed, SandboxError
@@ -215,6 +232,13 @@ async def run_existing(
     sandbox: Sandbox, task: Task, runner: TestRunner, files: Sequence[str], *, timeout_s: float
 ) -> TestReport:
     """Run test files in a prepared sandbox.
+
+    Args:
+        sandbox: The prepared sandbox.
+        task: The task.
+        runner: Runs the test files.
+        files: Test files to run.
+        timeout_s: Time limit in seconds.
 
     Raises:
         SandboxError
@@ -241,7 +265,13 @@ async def run_existing(
 
 
 def first_words(report: TestReport, tests: Collection[str], *, chars: int = 300) -> dict[str, str]:
-    """What a runner prints of tests that fail, as far as it is in the report's output: a line or two each."""
+    """Extract a line or two of runner output per failing test, if present in the report's output.
+
+    Args:
+        report: The test report.
+        tests: Ids of the failing tests.
+        chars: Maximum characters per test.
+    """
     lines = report.output.splitlines()
     found: dict[str, str] = {}
     for test in sorted(tests):
@@ -255,7 +285,7 @@ def first_words(report: TestReport, tests: Collection[str], *, chars: int = 300)
 
 
 def _in_summary(lines: Sequence[str], test: str) -> str:
-    """The reason in pytest's short summary."""
+    """Return the reason given in pytest's short summary."""
     for line in lines:
         if line.startswith((f"FAILED {test} - ", f"ERROR {test} - ")):
             return line.partition(" - ")[2]
@@ -263,7 +293,7 @@ def _in_summary(lines: Sequence[str], test: str) -> str:
 
 
 def _in_block(lines: Sequence[str], name: str) -> str:
-    """The error that a traceback under a heading with the test's name ends with."""
+    """Return the final error of the traceback under a heading with the test's name."""
     heading = re.compile(rf"^(?:_+ .*\b{re.escape(name)}\b.* _+|(?:FAIL|ERROR): {re.escape(name)} .*)$")
     start = next((place for place, line in enumerate(lines) if heading.match(line)), None)
     if start is None:
@@ -277,7 +307,7 @@ def _in_block(lines: Sequence[str], name: str) -> str:
 
 
 def parse_sympy_files(text: str) -> dict[str, TestOutcome]:
-    """SymPy's `bin/test --verbose`, with the file that each test is in: `sympy/core/tests/test_a.py::test_b`."""
+    """Parse SymPy's `bin/test --verbose`; ids include the test's file: `sympy/core/tests/test_a.py::test_b`."""
     tests: dict[str, TestOutcome] = {}
     file = ""
     for raw in text.split("\n"):
@@ -290,7 +320,7 @@ def parse_sympy_files(text: str) -> dict[str, TestOutcome]:
 
 
 def _spec(task: Task, bench: Bench) -> SandboxSpec:
-    """A sandbox without network, whatever the task's own have: tests of agents run in it."""
+    """Specify a sandbox without network, regardless of the task's settings, since it runs agents' tests."""
     spec = spec_for(task, bench.labels, bench.limits)
     limits = spec.limits.model_copy(update={"output_bytes": max(spec.limits.output_bytes, _OUTPUT_BYTES)})
     return replace(spec, network="none", limits=limits)

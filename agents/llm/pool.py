@@ -55,7 +55,7 @@ class Endpoint:
         return len(self.seats), self.limit.holders + self.limit.waiting
 
     def join(self, other: "Endpoint") -> None:
-        """Share the state of another model's endpoint on the same server; keys, timeouts and extra fields do not."""
+        """Share the state of another model's endpoint on the same server, but not key, timeouts and extra fields."""
         other.limit.lower(self.limit.ceiling)
         self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
         self.seats, self.watch = other.seats, other.watch

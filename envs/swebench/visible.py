@@ -1,7 +1,7 @@
-"""What of a row's way of running tests may be known without the hidden tests: its runner and the options.
+"""The parts of a row's test command that do not reveal hidden tests: the runner and its options.
 
-The names of files, modules and tests that the row's command ends with are cut off; where that cannot be told apart,
-only the kind of the runner is taken.
+File, module and test names at the end of the row's command are removed; if they cannot be separated, only the kind of
+runner is used.
 """
 
 import posixpath
@@ -23,7 +23,7 @@ _CHOOSING = frozenset(("-k", "--deselect", "--ignore", "--ignore-glob", "--pyarg
 
 
 def visible_runner(instance: Instance) -> TestRunner | None:
-    """How an instance's project runs test files; None where the row does not say, or not in a form known here."""
+    """Return an instance's test runner; None if the row does not specify it in a known form."""
     line = _command(instance)
     kind = _kind(line)
     if kind is None:
@@ -75,7 +75,7 @@ def _names_test(word: str) -> bool:
 
 
 def _hidden_words(instance: Instance) -> set[str]:
-    """Files that hold hidden tests, as paths and as modules, and the tests' own names."""
+    """Return the files with hidden tests, as paths and as modules, and the tests' names."""
     try:
         restore, added = changed_files(instance)
     except TaskError:
@@ -96,6 +96,6 @@ def _mentions(command: str, name: str) -> bool:
 
 
 def _quoted(word: str) -> str:
-    """A word for the shell again; an assignment in front of a command stays one."""
+    """Quote a word for the shell, preserving an assignment in front of a command."""
     assigned = re.match(r"^([A-Za-z_]\w*)=(.*)$", word, re.DOTALL)
     return f"{assigned[1]}={shlex.quote(assigned[2])}" if assigned else shlex.quote(word)

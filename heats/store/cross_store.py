@@ -1,7 +1,7 @@
-"""What executed evidence leaves in a task's directory.
+"""Files of executed evidence in a task's directory.
 
-`existing.json`: which of the project's own tests are run; `cross.jsonl`: runs of these and of tests that rollouts
-wrote; `heat-0/cross.json`: a heat's table.
+`existing.json`: selection of the project's own tests; `cross.jsonl`: runs of these and of rollouts' tests;
+`heat-0/cross.json`: a heat's table.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ class CrossStore:
     """Cells and tables of one task.
 
     Args:
-        directory: the task's.
+        directory: Directory of the task.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -24,29 +24,29 @@ class CrossStore:
         self._lines: LineLog | None = None
 
     def cells(self) -> dict[tuple[str, str], CrossCell]:
-        """What ran so far in any heat, by digest of the tests and key of the patch."""
+        """Return all runs so far, in any heat, by digest of the tests and key of the patch."""
         lines = read_lines(self._directory / "cross.jsonl", CrossCell)
         return {(cell.tests, cell.patch): cell for cell in lines}
 
     def add(self, cell: CrossCell) -> None:
-        """Keep one cell, durably."""
+        """Store one cell durably."""
         self._lines = self._lines or LineLog(self._directory / "cross.jsonl")
         self._lines.append(cell)
 
     def existing(self) -> ExistingTests | None:
-        """What was chosen of the project's own tests; None before."""
+        """Return the selection of the project's own tests; None before it is made."""
         return read_record(self._directory / "existing.json", ExistingTests)
 
     def save_existing(self, existing: ExistingTests) -> None:
-        """Keep the choice for all heats."""
+        """Store the selection for all heats."""
         write_record(self._directory / "existing.json", existing)
 
     def table(self, heat: int) -> CrossTable | None:
-        """A heat's table, once it is whole."""
+        """Return a heat's table once it is complete."""
         return read_record(self._directory / heat_name(heat) / "cross.json", CrossTable)
 
     def save_table(self, heat: int, table: CrossTable) -> None:
-        """Keep a heat's table."""
+        """Store a heat's table."""
         write_record(self._directory / heat_name(heat) / "cross.json", table)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""What was executed on every candidate, as a table, and what it says of each: pure functions.
+"""Tabulates the tests executed on every candidate and summarises the results per candidate; pure functions.
 
-Two kinds of tests are in it: the project's own, which pass on the base, and those that rollouts wrote.
-`executed_order.py` says which of them count and in what order they put the candidates.
+The table covers two kinds of tests: the project's own, which pass on the base, and those written by rollouts.
+`executed_order.py` decides which of them count and how they order the candidates.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,21 +13,21 @@ from heats.store.records import CrossCell, CrossRow, CrossTable
 from tournament.base import Candidate
 
 MOST_TESTS = 100
-"""Of one author; more are left out."""
+"""Maximum number of tests per author; further tests are dropped."""
 PLACES = 4096
-"""More than there are candidates: what was executed splits one evidence class in as many."""
+"""Number of subclasses into which executed tests split an evidence class; exceeds the number of candidates."""
 NAMED = 3
-"""Failing tests that are told with what they print."""
+"""Maximum number of failing tests reported with their output."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuthoredTests:
-    """Test files that somebody wrote.
+    """Test files written by rollouts.
 
     Attributes:
-        digest: of what they are.
-        authors: rollouts whose patch holds exactly these; more than one have one voice together.
-        files: paths of the files that hold tests.
+        digest: Digest of their content.
+        authors: Rollouts whose patches contain exactly these tests; together they have one voice.
+        files: Paths of the test files.
     """
 
     digest: str
@@ -37,7 +37,7 @@ class AuthoredTests:
 
 @dataclass(frozen=True, slots=True)
 class ExistingRun:
-    """The project's own tests: the digest of what is run, the tests that pass on the base, and their files."""
+    """The project's own tests: digest of what is run, tests that pass on the base, and their files."""
 
     digest: str = ""
     stable: tuple[str, ...] = ()
@@ -54,13 +54,15 @@ def tabulate(
     known: Collection[str],
     existing: ExistingRun = NOTHING_EXISTING,
 ) -> CrossTable:
-    """Put cells together and rank.
+    """Build the table from cells and rank the candidates.
 
     Args:
-        field: candidates with a patch.
-        cells: by digest of the tests and key of the patch they ran on, empty for the base. A voice of which one is
-            missing, because its sandbox failed or the budget was spent, is left out, and so are the existing tests.
-        known: ids of the user's own tests, which are no author's.
+        field: Candidates with a patch.
+        voices: The tests of each author.
+        cells: Cells by digest of the tests and key of the patch (empty for the base). A voice with a missing cell,
+            because its sandbox failed or the budget was exhausted, is dropped; the same applies to the existing tests.
+        known: Ids of the user's own tests, which belong to no author.
+        existing: The project's own tests.
     """
     keys = {one.id: one.patch_key for one in field}
     columns = tuple(dict.fromkeys(keys.values()))
@@ -103,7 +105,7 @@ def _words(
     ran: Sequence[AuthoredTests | ExistingRun],
     broken: Mapping[str, Collection[str]],
 ) -> dict[str, str]:
-    """What failing tests print with one patch: first the project's own."""
+    """Return the output of tests failing with one patch, the project's own first."""
     order = sorted(ran, key=lambda one: isinstance(one, AuthoredTests))
     found = [item for one in order for item in _said(cells.get((one.digest, key)))]
     return dict(found[: 2 * NAMED])
@@ -116,9 +118,9 @@ def _said(cell: CrossCell | None) -> list[tuple[str, str]]:
 def _tests(
     voice: AuthoredTests, ran: Mapping[str, CrossCell], known: Collection[str], stable: Collection[str]
 ) -> list[str]:
-    """Tests in the voice's files that pass or fail on the base, both times; an import error there says nothing.
+    """Return the tests in the voice's files with a stable outcome on the base; import errors are inconclusive.
 
-    The user's tests are nobody's, and neither are those of the project's that the author left as they were.
+    The user's tests and unmodified tests of the project belong to no author.
     """
     own = {
         test
@@ -151,7 +153,7 @@ def _row(voice: AuthoredTests, test: Written, keys: Mapping[str, str], ran: Mapp
 
 
 def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
-    """The candidate with what the table says of it: a class within its evidence class, and lines for readers."""
+    """Add the table's results to a candidate: a class within its evidence class, and text for readers."""
     rank = PLACES * candidate.evidence_rank + table.ranks.get(candidate.id, 0)
     evidence = "\n".join(text for text in (candidate.evidence, said_of(candidate.id, table)) if text)
     behaviour = table.behaviours.get(candidate.id, "")
@@ -159,17 +161,23 @@ def with_cross(candidate: Candidate, table: CrossTable) -> Candidate:
 
 
 def said_of(candidate: str, table: CrossTable) -> str:
-    """Lines on one candidate, in numbers and test ids; empty where nothing was executed that tells patches apart."""
+    """Summarise one candidate in numbers and test ids; empty if no executed test distinguishes patches."""
     return "\n".join(line for line in (_of_existing(candidate, table), _of_written(candidate, table)) if line)
 
 
 def failures_of(candidate: str, table: CrossTable, chars: int = 600) -> str:
-    """What the tests that a candidate fails print first, for who goes on with it."""
+    """Return the first output of a candidate's failing tests, for the rollout that continues from it.
+
+    Args:
+        candidate: Name of the candidate.
+        table: The heat's table.
+        chars: Maximum number of characters.
+    """
     return failures_text(table.words.get(candidate, {}), chars)
 
 
 def failures_text(words: Mapping[str, str], chars: int = 600) -> str:
-    """A line on each failing test, capped."""
+    """Format one line per failing test, capped at `chars`."""
     said = [f"- {test}: {' '.join(text.split())}" for test, text in words.items()]
     return "\n".join(line[: chars // 2] for line in said)[:chars]
 

@@ -1,9 +1,10 @@
-"""The order that executed tests give different patches: pure functions over who passes what.
+"""Orders distinct patches by executed tests; pure functions of which patch passes which test.
 
-First the project's own tests: one that passes on the base counts against a patch with which it fails, by the share of
-the other patches that keep it, so that a test which every fix has to break counts against nobody. Then the tests that
-attempts wrote. One counts only if a patch other than its author's passes it and some patch fails it. Every author has
-one voice, however many tests it wrote: guards, which pass on the base, are a voice before those that failed there.
+The project's own tests come first: a test that passes on the base counts against a patch that breaks it, weighted by
+the fraction of other patches that keep it, so a test that every fix must break counts against no patch. Tests written
+by attempts come second. Such a test counts only if a patch other than its author's passes it and some patch fails it.
+Every author has one voice, regardless of the number of tests; guards, which pass on the base, form a voice ahead of the
+tests that fail there.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,11 +17,11 @@ class Written:
     """One test that an attempt wrote.
 
     Attributes:
-        voice: who speaks by it.
-        test: its id.
-        own: columns of its authors.
-        guard: it passes on the base.
-        passing: columns that pass it.
+        voice: The voice that it belongs to.
+        test: Id of the test.
+        own: Columns of its authors.
+        guard: Whether it passes on the base.
+        passing: Columns that pass it.
     """
 
     voice: str
@@ -30,15 +31,16 @@ class Written:
     passing: frozenset[str]
 
     def counts(self, columns: Collection[str]) -> bool:
-        """Whether it tells patches apart, and somebody besides its author bears it out."""
+        """Whether the test distinguishes patches and is confirmed by a patch other than its author's."""
         return bool(self.passing - self.own) and not self.passing.issuperset(columns)
 
 
 def penalties(columns: Collection[str], broken: Mapping[str, Collection[str]]) -> dict[str, float]:
-    """By column, what its broken tests weigh: each the share of the other columns that keep it.
+    """Return each column's total weight of broken tests; a test weighs the fraction of other columns that keep it.
 
     Args:
-        broken: by column, tests of the base that fail; empty weights where a column is missing.
+        columns: Keys of the distinct patches.
+        broken: Failing base tests by column; if a column is missing, the result is empty.
     """
     if not set(columns) <= set(broken) or len(columns) < 2:
         return dict.fromkeys(columns, 0.0)
@@ -47,7 +49,7 @@ def penalties(columns: Collection[str], broken: Mapping[str, Collection[str]]) -
 
 
 def shares(columns: Collection[str], written: Sequence[Written]) -> dict[str, float]:
-    """By column, the mean over the voices of the share of their counting tests that it passes; empty without any."""
+    """Return each column's pass rate over counting tests, averaged over voices; empty without counting tests."""
     voices: dict[str, list[Written]] = {}
     for one in written:
         if one.counts(columns):
@@ -63,7 +65,13 @@ def shares(columns: Collection[str], written: Sequence[Written]) -> dict[str, fl
 def places(
     columns: Collection[str], broken: Mapping[str, Collection[str]], written: Sequence[Written]
 ) -> dict[str, int]:
-    """By column, its place by what was executed; higher is better, equal is undecided."""
+    """Return each column's place by executed tests; higher is better, equal places are ties.
+
+    Args:
+        columns: Keys of the distinct patches.
+        broken: Failing base tests by column.
+        written: Tests written by attempts.
+    """
     weights = penalties(columns, broken)
     guards = shares(columns, [one for one in written if one.guard])
     asked = shares(columns, [one for one in written if not one.guard])
@@ -77,7 +85,13 @@ def places(
 def behaviours(
     columns: Collection[str], broken: Mapping[str, Collection[str]], written: Sequence[Written]
 ) -> dict[str, str]:
-    """By column, a digest of which tests pass with it; equal for patches that no executed test tells apart."""
+    """Return a digest of each column's passing tests; equal for patches that no executed test distinguishes.
+
+    Args:
+        columns: Keys of the distinct patches.
+        broken: Failing base tests by column.
+        written: Tests written by attempts.
+    """
     found: dict[str, str] = {}
     for one in columns:
         passing = sorted((test.voice, test.test) for test in written if one in test.passing)
