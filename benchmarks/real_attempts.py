@@ -1,10 +1,10 @@
-"""Which patch of real systems would executed evidence choose, without any model?
+"""Which patch of real systems does executed evidence choose, without any model?
 
     python -m benchmarks.real_attempts --rows rows.jsonl --attempts attempts.jsonl --cache executed.jsonl [INSTANCE...]
 
 Runs each project's existing tests and the tests inside the patches on every different patch, in fresh sandboxes, and
-keeps what came out in `--cache`, which is gone on with. `--score` only scores what is there. Outcomes (`resolved`) are
-read for scoring alone.
+stores the results in `--cache`, from which it resumes. `--score` only scores stored results. Outcomes (`resolved`) are
+used only for scoring.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def read_pools(path: Path, wanted: Sequence[str]) -> list[Pool]:
 
 
 class Cache:
-    """What ran, a line each."""
+    """Completed runs, one per line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,7 +87,7 @@ class Cache:
             self.lines[line["instance"], line["tests"], line["patch"]] = line
 
     def add(self, **line: Any) -> None:
-        """Keep one."""
+        """Store one run."""
         self.lines[line["instance"], line["tests"], line["patch"]] = line
         with self.path.open("a", encoding="utf-8") as out:
             out.write(json.dumps(line, sort_keys=True) + "\n")

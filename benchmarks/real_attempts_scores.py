@@ -16,7 +16,7 @@ Chosen = Sequence[str]
 
 
 class Attempts(Protocol):
-    """What is asked of a pool."""
+    """The required interface of a pool."""
 
     instance: str
     attempts: list[Mapping[str, Any]]
@@ -120,18 +120,18 @@ def _behaviour(case: Case) -> dict[str, str]:
 
 
 def existing(case: Case) -> Chosen:
-    """Those with the least weight of broken existing tests."""
+    """Choose the patches with the least weight of broken existing tests."""
     weights = penalties(case.columns, case.broken)
     return _by_place(case, {one: -round(weights[one], 3) for one in case.columns})
 
 
 def crossed(case: Case) -> Chosen:
-    """The best by authors' tests alone."""
+    """Choose the best patches by authors' tests alone."""
     return _by_place(case, places(case.columns, {}, case.written))
 
 
 def executed(case: Case) -> Chosen:
-    """The best by existing tests, then by authors' tests."""
+    """Choose the best patches by existing tests, then by authors' tests."""
     return _by_place(case, places(case.columns, case.broken, case.written))
 
 
@@ -152,7 +152,7 @@ RULES: Mapping[str, Callable[[Case], Chosen]] = {
 
 
 def chance(case: Case, rule: Callable[[Case], Chosen]) -> float:
-    """The share of resolving patches among those that a rule leaves equal."""
+    """Return the fraction of resolving patches among those that a rule leaves tied."""
     chosen = rule(case)
     return sum(case.resolved[name] for name in chosen) / len(chosen)
 

@@ -3,8 +3,8 @@
     python -m benchmarks.real_replicas            # needs scripts/tool-env vllm
 
 `heats serve --replicas 2` serves a tiny model of random weights. Conversations of several turns share a beginning and
-grow; each turn is one request of the real client. Without sessions each request goes to a server drawn at random, as
-behind a router that knows nothing of sessions.
+grow; each turn is one request of the real client. Without sessions, each request goes to a random server, as behind a
+router without session support.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def two_servers(port: int) -> Iterator[list[str]]:
 
 
 async def play(urls: list[str], options: argparse.Namespace, name: str, *, sessions: bool) -> Counters:
-    """Hold all conversations; returns what the servers counted meanwhile."""
+    """Run all conversations; returns the servers' counters for that time."""
     groups = [tuple(urls)] if sessions else [(url,) for url in urls]
     models = [OpenAIModel(ModelConfig(name=NAME, base_url=group)) for group in groups]
     servers, ledger = [server for model in models for server in model.servers], Ledger("bench")

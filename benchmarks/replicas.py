@@ -1,19 +1,18 @@
-"""What session identity is worth with several servers: a model of paged prefix caches, in virtual time.
+"""Benefit of session identity with several servers, simulated with paged prefix caches in virtual time.
 
     python -m benchmarks.replicas                         # 1 to 8 servers, 8 tasks each, every way of routing
     python -m benchmarks.replicas --servers 8 --tasks 64  # one size
     python -m benchmarks.replicas --holds 0.5             # caches that hold half of the sessions at work
 
-The work is heats': N rollouts of T heats per task, which share a beginning and take turns with commands in between,
-then a summary each and a bracket of votes. A server computes what its cache does not hold, one prompt after another,
-and samples replies side by side, slower the more there are and while a prompt is computed. What running requests hold
-cannot be evicted, and a prompt waits until there is room. What chooses the server and makes sessions wait is heats' own
-code (`agents.llm.pool`).
+The workload is that of heats: N rollouts of T heats per task, which share a prefix and alternate between turns and
+commands, followed by a summary each and a bracket of votes. A server prefills uncached tokens one prompt at a time and
+samples replies concurrently, more slowly with more replies and during a prefill. Blocks of running requests cannot be
+evicted, and a prompt waits until there is room. Routing and admission use heats' own code (`agents.llm.pool`).
 
 Routing: `infinite` is one server with a cache that never evicts; `round-robin` knows no sessions; `hash` sends a
-session where its id says; `sticky` is heats; `sticky, all` is heats without asking anybody to wait. Prints for each the
-share of prompt tokens found in a cache, that share of what `infinite` finds, sampled tokens a second, and the time to
-the first token (median and 95th percentile).
+session to a server by its id; `sticky` is heats; `sticky, all` is heats without admission control. Prints for each the
+fraction of prompt tokens found in a cache, the same relative to `infinite`, sampled tokens per second, and the time to
+first token (median and 95th percentile).
 """
 
 import argparse
@@ -33,15 +32,15 @@ from benchmarks.virtual_time import run as run_virtually
 
 BLOCK = 16
 PREFILL = 12_000.0
-"""Prompt tokens that a server computes in a second."""
+"""Prefill speed of a server, in prompt tokens per second."""
 TOKEN_S, CROWD = 0.02, 48.0
-"""Seconds of a sampled token, and the number of replies at once that doubles them."""
+"""Seconds per sampled token, and the number of concurrent replies that doubles it."""
 STALL = 0.8
-"""Share of its speed that sampling loses while a prompt is computed: a step holds a piece of the prompt as well."""
+"""Fraction of sampling speed lost during a prefill, since each step also processes a chunk of the prompt."""
 SESSION = 16_000
 """Tokens of a rollout's conversation, about the mean over its turns at the end."""
 WORKERS = 16
-"""Rollouts at work at once for each server."""
+"""Concurrent rollouts per server."""
 ROUTING = ("infinite", "round-robin", "hash", "sticky, all", "sticky")
 
 Chain = tuple[str, ...]
@@ -49,9 +48,9 @@ Chain = tuple[str, ...]
 
 @dataclass
 class CacheServer:
-    """One server: a prefix cache of blocks, one prompt at a time, replies side by side.
+    """One server: a block-based prefix cache, one prefill at a time, concurrent replies.
 
-    A chain is a text that others may begin with, and is evicted from its end, the least recently used chain first.
+    A chain is a text that may be a prefix of others; it is evicted from its end, least recently used chain first.
     """
 
     place: str
@@ -100,19 +99,19 @@ class CacheServer:
         return first_token
 
     async def _sample(self, seconds: float) -> None:
-        """Sample a reply, which prompts hold up that are computed meanwhile."""
+        """Sample a reply, slowed down by concurrent prefills."""
         while seconds > 1e-3:
             before = self._computed()
             await asyncio.sleep(seconds)
             seconds = STALL * (self._computed() - before)
 
     def _computed(self) -> float:
-        """Seconds in which prompts were computed so far."""
+        """Return the total prefill time so far in seconds."""
         since = self.computing_since
         return self.computed + (asyncio.get_running_loop().time() - since if since is not None else 0.0)
 
     def _look_up(self, chains: list[tuple[Chain, int]]) -> int:
-        """Tokens of a prompt that have to be computed; they are in the cache from now on."""
+        """Return the prompt tokens that need prefill, and add them to the cache."""
         total, found, unbroken = sum(tokens for _, tokens in chains), 0, True
         for chain, tokens in chains:
             if unbroken:
@@ -138,7 +137,7 @@ class CacheServer:
                 del self.cached[old]
 
     async def counters(self) -> Counters:
-        """As vLLM's page tells them."""
+        """Return counters like those of vLLM's `/metrics` page."""
         return self.counts.model_copy(update={"running": self.running, "kv_use": min(1.0, self.held / self.capacity)})
 
     async def answers(self) -> bool:

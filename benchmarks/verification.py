@@ -1,4 +1,4 @@
-"""What verification says of right patches and of lucky ones, and what it costs.
+"""Verdicts of verification on correct and on lucky patches, and its cost.
 
     python benchmarks/verification.py --rows rows.jsonl psf__requests-5414   upstream's fix of SWE-bench instances
     python benchmarks/verification.py bucket csv roman                       the fix of built-in tasks
@@ -42,7 +42,7 @@ cd {ENVIRONMENT}/lib/python3*/site-packages
 INSTALLED=$(grep -lsr --include='*.pth' --include='*.egg-link' --include='__editable__*' /testbed .)
 [ -z "$INSTALLED" ] || sed -i "s#/testbed#$HERE#g" $INSTALLED
 """
-"""Points the editable installation in an instance's image at the repository, with what was built in place."""
+"""Points the editable install in an instance's image at the repository, including in-place build artefacts."""
 
 PRICE = "def total(prices, discount):\n    return sum(prices) * (100 + discount) / 100\n"
 TEST = "import random\n\nfrom price import total\n\n\ndef test_total():\n    assert total([50, 50], 0) == 100\n\n\n"
@@ -85,7 +85,15 @@ async def main() -> None:
 
 
 async def verified(name: str, env: Any, patch: Patch, bench: Any, repeat: int) -> None:
-    """One task's right patch: the verdict of each verification, and the median of their times."""
+    """Verify one task's correct patch; prints the verdict of each verification and the median duration.
+
+    Args:
+        name: Name of the task.
+        env: Environment of the task.
+        patch: The correct patch.
+        bench: Where tests run.
+        repeat: Number of verifications.
+    """
     (task,) = env.tasks()
     baselines, seconds, verdicts = [], [], []
     for _ in range(repeat):
@@ -109,7 +117,13 @@ async def verified(name: str, env: Any, patch: Patch, bench: Any, repeat: int) -
 
 
 def user_repository(row: Mapping[str, Any], folder: Path, *, pytest: bool) -> RepositoryEnv:
-    """An instance as a user would have it."""
+    """Create an instance's repository as a user would have it.
+
+    Args:
+        row: The instance's row.
+        folder: Where the repository is created.
+        pytest: Whether the tests run with pytest.
+    """
     image = image_name(row)
     container = run("docker", "create", image).strip()
     try:
@@ -168,7 +182,7 @@ async def comments(bench: Any, number: int) -> None:
 
 
 def verdict(found: Any) -> str:
-    """The verdict, which older versions call otherwise."""
+    """Return the verdict, which has a different name in older versions."""
     return str(getattr(found, "verdict", f"rank {found.rank}"))
 
 

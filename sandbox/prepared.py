@@ -1,7 +1,7 @@
-"""Prepared environments: a set-up runs in one sandbox, its result is kept, and later sandboxes start from it.
+"""Prepared environments: a set-up runs once in a sandbox, and later sandboxes start from the stored result.
 
-Docker keeps an image, bubblewrap a directory with copies of everything that a sandbox can write to. A result is
-published in one step after the set-up has ended, so a killed process leaves nothing that could be mistaken for one.
+Docker stores an image, bubblewrap a directory with copies of everything that a sandbox can write to. A result is
+published atomically after the set-up has finished, so a killed process leaves nothing that could be mistaken for one.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ async def prepare_once(
 
     Raises:
         BackendUnavailable: the backend cannot keep environments.
-        SandboxError, and whatever `fill` raises; nothing is kept then.
+        SandboxError, or any exception raised by `fill`; nothing is stored in that case.
     """
     if not isinstance(backend, KeepsPrepared):
         raise BackendUnavailable(f"the sandbox backend {backend.name} cannot keep a prepared environment")
@@ -116,7 +116,7 @@ async def _found(backend: KeepsPrepared, name: str) -> bool:
 
 
 def unused_for(directory: Path, name: str) -> float | None:
-    """Seconds since an environment was last used; None if that is not known, and then the time starts now."""
+    """Return the seconds since an environment was last used; None if unknown, in which case the clock starts now."""
     try:
         return max(0.0, time.time() - (directory / f"{name}.used").stat().st_mtime)
     except OSError:

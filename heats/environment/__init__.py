@@ -1,1 +1,1 @@
-"""From a bare repository to a sandbox in which its tests run: what `heats check` does."""
+"""The implementation of `heats check`: from a bare repository to a sandbox in which its tests run."""

@@ -1,4 +1,4 @@
-"""Look at a repository's files and propose how to set it up and test it."""
+"""Inspects a repository's files and proposes how to set it up and test it."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _DETECTORS = (python_proposal, go_proposal, rust_proposal, node_proposal, make_p
 
 
 def detect(repository: Path, ref: str = "HEAD") -> Proposal:
-    """Propose test command, set-up and image from the files of a commit; nothing is run.
+    """Propose a test command, set-up and image from the files of a commit, without running anything.
 
     Args:
         repository: a repository on disk, or a folder in one.
@@ -34,7 +34,7 @@ def detect(repository: Path, ref: str = "HEAD") -> Proposal:
 
 
 def _images(files: Files) -> list[str]:
-    """Images that the repository has or names."""
+    """Return images that the repository defines or names."""
     notes = [
         f"{name}: to use it, `docker build -t NAME -f {name} .` and give --image NAME"
         for name in sorted(files.matching(r"(?:\.devcontainer/)?(?:Dockerfile|Containerfile)"))[:2]
@@ -51,6 +51,6 @@ def _images(files: Files) -> list[str]:
 
 
 def _runs(files: Files, proposal: Proposal) -> list[str]:
-    """How CI runs the tests, if that is something else."""
+    """Return the test commands of CI, if they differ from the proposal."""
     said = dict.fromkeys(f"{name} runs `{command[:100]}`" for name, command in mentions(files))
     return [one for one in said if f"`{proposal.test}`" not in one][:3]

@@ -1,4 +1,4 @@
-"""How Node, Go and Rust projects, and those with only a Makefile or a CI workflow, are set up and tested."""
+"""Set-up and tests of Node, Go and Rust projects, and of those with only a Makefile or CI workflow."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _RUNS_TESTS = re.compile(
 
 
 def node_proposal(files: Files) -> Proposal | None:
-    """The proposal for a package.json with a test script."""
+    """Build the proposal for a package.json with a test script."""
     try:
         package = json.loads(files.read("package.json"))
         script = str(package.get("scripts", {}).get("test", ""))
@@ -53,7 +53,7 @@ def go_proposal(files: Files) -> Proposal | None:
 
 
 def rust_proposal(files: Files) -> Proposal | None:
-    """The proposal for a Cargo package or workspace."""
+    """Build the proposal for a Cargo package or workspace."""
     if "Cargo.toml" not in files:
         return None
     setup = "cargo fetch && { cargo test --no-run || true; }"
@@ -62,7 +62,7 @@ def rust_proposal(files: Files) -> Proposal | None:
 
 
 def make_proposal(files: Files) -> Proposal | None:
-    """The proposal for a Makefile with a target `test` or `check`, or for what CI or AGENTS.md runs."""
+    """Build the proposal for a Makefile with a `test` or `check` target, or for commands in CI or AGENTS.md."""
     targets = re.findall(r"^(test|check)\s*:", files.read("Makefile"), re.MULTILINE)
     if targets:
         return Proposal(test=f"make {'test' if 'test' in targets else 'check'}", found=("Makefile",))
@@ -72,7 +72,7 @@ def make_proposal(files: Files) -> Proposal | None:
 
 
 def mentions(files: Files) -> Iterator[tuple[str, str]]:
-    """Test commands in CI workflows and AGENTS.md, with the file that mentions each."""
+    """Yield test commands in CI workflows and AGENTS.md, with the file that contains each."""
     names = [*sorted(files.matching(_WORKFLOWS)), "AGENTS.md", "CONTRIBUTING.md"]
     for name in names:
         for found in _RUNS_TESTS.finditer(files.read(name)):

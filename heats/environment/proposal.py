@@ -1,4 +1,4 @@
-"""What detection proposes, and in which order it looks."""
+"""The result of detection."""
 
 from dataclasses import dataclass, field, replace
 
@@ -12,8 +12,8 @@ class Proposal:
         test: test command.
         setup: set-up command; empty if none is needed.
         image: image to use with Docker, for languages that the default image lacks.
-        found: which files say so, one line each.
-        notes: what the user should know or decide.
+        found: files that the proposal is based on, one line each.
+        notes: points for the user to know or decide.
     """
 
     language: str = ""
@@ -24,5 +24,5 @@ class Proposal:
     notes: tuple[str, ...] = field(default=())
 
     def noting(self, *notes: str) -> "Proposal":
-        """The same with further notes."""
+        """Return a copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))

@@ -1,4 +1,4 @@
-"""How a Python project is installed and tested, from the files that other tools read."""
+"""Set-up and tests of a Python project, derived from the configuration of other tools."""
 
 import ast
 import configparser
@@ -35,13 +35,13 @@ _PLUGINS = {
     r"DJANGO_SETTINGS_MODULE": "pytest-django",
     r"env\s*=\s*$|^env\s*=": "pytest-env",
 }
-"""Plugins that options in a pytest configuration belong to; without them, pytest refuses to start."""
+"""Plugins by their options in a pytest configuration; without the plugin, pytest refuses to start."""
 
 _VERSIONED_BY_GIT = re.compile(r"setuptools[-_]scm|hatch-vcs")
 
 
 def python_proposal(files: Files) -> Proposal | None:
-    """The proposal for a Python project; None if there is no sign of one."""
+    """Build the proposal for a Python project; None if there is no sign of one."""
     marks = [name for name in ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "Pipfile") if name in files]
     marks += sorted(files.matching(r"requirements.*\.txt"))
     if not marks and not any(files.matching(r"(?:.*/)?test_\w+\.py")):
@@ -58,7 +58,7 @@ def python_proposal(files: Files) -> Proposal | None:
 
 
 class _Project:
-    """What the files of a Python project say."""
+    """A Python project as described by its files."""
 
     def __init__(self, files: Files) -> None:
         self.files = files
@@ -77,7 +77,7 @@ class _Project:
         return declared or bool(self.setup_py) or self.setup_cfg.has_section("metadata")
 
     def setup_command(self) -> str:
-        """A virtual environment with the project, what its tests need, and pytest."""
+        """Return the command that creates a virtual environment with the project, its test dependencies and pytest."""
         wanted = list(dict.fromkeys(self._installs()))
         version = self._version()
         pip = f"{VENV}/bin/python -m pip install -q"
@@ -85,7 +85,7 @@ class _Project:
         return " && ".join([f"python3 -m venv {VENV}", install, *self._before_tests()])
 
     def test_command(self) -> str:
-        """The command that runs the tests, without options that change the exit code for other reasons."""
+        """Return the test command, without options that affect the exit code for reasons other than test failures."""
         runner = "manage.py" in self.files and "pytest" not in self._all_text()
         if runner:
             return "python manage.py test"
@@ -93,7 +93,7 @@ class _Project:
         return f"python -m pytest -q{cover}{self._paths()}"
 
     def _before_tests(self) -> Iterator[str]:
-        """What tox runs before the tests, such as building an extension in place."""
+        """Yield the commands that tox runs before the tests, such as building an extension in place."""
         sections = ["testenv", *(name for name in self.tox.sections() if name.startswith("testenv:py{"))]
         for section in sections:
             for line in _lines(self.tox.get(section, "commands_pre", fallback="")):
@@ -103,7 +103,7 @@ class _Project:
                     yield command
 
     def _paths(self) -> str:
-        """Where the tests are, if pytest is not told and would search everything."""
+        """Return the location of the tests if pytest is not configured with one and would search everything."""
         if "testpaths" in self.pytest_options:
             return ""
         folders = [name for name in ("tests", "test", "testing") if self.files.under(name)]
@@ -111,7 +111,7 @@ class _Project:
         return next((f" {name}" for name in folders if any(self.files.matching(f"{name}/{named}"))), "")
 
     def _installs(self) -> Iterator[str]:
-        """Arguments of `pip install`."""
+        """Yield the arguments of `pip install`."""
         extras = self._extras()
         if self.installable():
             yield f"-e {shlex.quote('.[' + ','.join(extras) + ']')}" if extras else "-e ."
@@ -133,7 +133,7 @@ class _Project:
         return list(dict.fromkeys(chosen))
 
     def _groups(self) -> Iterator[str]:
-        """Requirements of PEP 735's dependency groups, which older pips cannot install."""
+        """Yield the requirements of PEP 735 dependency groups, which older versions of pip cannot install."""
         groups = _at(self.pyproject, "dependency-groups")
         seen: set[str] = set()
 
@@ -192,7 +192,7 @@ class _Project:
                     yield name
 
     def _version(self) -> str:
-        """The version for builds that ask git for one: the sandbox has no tags."""
+        """Return the version for builds that derive it from git, since the sandbox has no tags."""
         text = f"{self.files.read('pyproject.toml')}\n{self.files.read('setup.cfg')}\n{self.setup_py}"
         tag = self.files.last_tag()
         if not tag:
@@ -201,7 +201,7 @@ class _Project:
         return scm + (f"PBR_VERSION={tag} " if re.search(r"\bpbr\b", text) else "")
 
     def _pytest_options(self) -> str:
-        """Everything that configures pytest, as `key = value` lines."""
+        """Return the whole pytest configuration as `key = value` lines."""
         parts = [self.files.read("pytest.ini")]
         for parser, section in ((self.setup_cfg, "tool:pytest"), (self.tox, "pytest")):
             if parser.has_section(section):
@@ -215,14 +215,14 @@ class _Project:
 
 
 def _best(names: Iterable[str]) -> list[str]:
-    """Names that mean tests; those that mean development only if there are none."""
+    """Return names that denote tests, or else names that denote development."""
     known = list(names)
     tests = [name for name in known if name.lower() in _TEST_NAMES]
     return tests or [name for name in known if name.lower() in _DEV_NAMES]
 
 
 def _extras_in(setup_py: str) -> list[str]:
-    """Keys of `extras_require` in a setup.py, if they are written out."""
+    """Return the keys of `extras_require` in a setup.py, if they are literals."""
     try:
         tree = ast.parse(setup_py)
     except (SyntaxError, ValueError):
@@ -243,14 +243,14 @@ def _extras_in(setup_py: str) -> list[str]:
 
 
 def _quoted(requirement: str) -> str:
-    """Quoted for a shell; markers have quotes of their own."""
+    """Quote a requirement for a shell; markers contain quotes themselves."""
     return (
         f'"{requirement}"' if "'" in requirement and not set('"$`\\') & set(requirement) else shlex.quote(requirement)
     )
 
 
 def _from_caret(version: str) -> str:
-    """A poetry version as pip writes it."""
+    """Convert a Poetry version constraint to pip's syntax."""
     if version in ("", "*"):
         return ""
     if found := re.match(r"[\^~](\d[\w.]*)", version):
@@ -279,7 +279,7 @@ def _ini(text: str) -> configparser.ConfigParser:
 
 
 def _at(table: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """A table within a table; empty if it is missing or something else."""
+    """Return a nested table; empty if it is missing or not a table."""
     for key in keys:
         found = table.get(key)
         table = found if isinstance(found, Mapping) else {}

@@ -42,7 +42,7 @@ class Files:
         except (git.InvalidGitRepositoryError, git.NoSuchPathError):
             raise TaskError(f"not a git repository: {repository} (run `git init` there)") from None
         except (git.GitCommandError, ValueError):
-            read_base_tree(str(repository), ref)  # says more clearly why
+            read_base_tree(str(repository), ref)  # raises a clearer error
             raise TaskError(f"{repository} has no commit {ref}") from None
         return cls(repo, tree if folder != "." else f"{ref}:", tuple(name for name in listed.split("\0") if name))
 
@@ -54,7 +54,7 @@ class Files:
         return _as_set(self.names)
 
     def read(self, name: str) -> str:
-        """The text of a file; empty if there is none, or it is huge."""
+        """Return the text of a file; empty if it does not exist or is huge."""
         if name not in self:
             return ""
         at = f"{self.ref}{name}" if self.ref.endswith(":") else f"{self.ref}/{name}"
@@ -65,15 +65,15 @@ class Files:
         return data[:_LARGEST].decode("utf-8", "replace")
 
     def matching(self, pattern: str) -> Iterator[str]:
-        """Paths that a regular expression matches whole."""
+        """Yield the paths that fully match a regular expression."""
         return (name for name in self.names if re.fullmatch(pattern, name))
 
     def under(self, folder: str) -> bool:
-        """Whether a top folder exists."""
+        """Whether a top-level folder exists."""
         return any(PurePosixPath(name).parts[0] == folder for name in self.names)
 
     def last_tag(self) -> str:
-        """The last version tag before the commit, without a leading `v`; empty if there is none."""
+        """Return the last version tag before the commit, without a leading `v`; empty if there is none."""
         try:
             tag: str = self.repo.git.describe("--tags", "--abbrev=0", self.ref.partition(":")[0])
         except git.GitCommandError:

@@ -1,4 +1,4 @@
-"""Try a proposal: prepare the sandbox, run the tests on the untouched tree twice, and see what came out."""
+"""Tries a proposal: prepares the sandbox, runs the tests twice on the unmodified tree, and evaluates the outcome."""
 
 import re
 import time
@@ -46,8 +46,8 @@ _KNOWN = {
     "simplejson": "simplejson",
     "psutil": "psutil",
 }
-"""Well-known packages by what is missing without them. Other names are only reported: a package of that name may be
-something else."""
+"""Well-known packages by the name whose absence indicates them. Other names are only reported, since a package of that
+name may be unrelated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,10 @@ class Trial:
     """The result of trying a proposal.
 
     Attributes:
-        notes: what the preparation said.
-        prepare_s: seconds that the preparation took; next to nothing if its result was kept already.
+        notes: messages of the preparation.
+        prepare_s: duration of the preparation in seconds; near zero if its result is cached.
         reports: one report per run of the tests.
-        problem: why the tests cannot serve to judge patches; None if they can.
+        problem: why the tests are unsuitable for judging patches; None if they are suitable.
     """
 
     notes: tuple[str, ...]
@@ -90,7 +90,7 @@ class Trial:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Modules, commands and fixtures that the tests asked for in vain."""
+        """Modules, commands and fixtures that the tests require but do not find."""
         return tuple(missing(self.reports[0]))
 
     @property
@@ -105,7 +105,7 @@ async def try_out(env: RepositoryEnv, backend: SandboxBackend, bench: Bench, lim
     Args:
         env: the repository.
         backend: starts the sandboxes.
-        bench: where the tests run, and the rules that say whether they can be used.
+        bench: where the tests run, and the rules for whether they are usable.
         limits: limits of the sandbox that is prepared.
 
     Raises:
@@ -123,14 +123,14 @@ async def try_out(env: RepositoryEnv, backend: SandboxBackend, bench: Bench, lim
 
 
 def missing(report: TestReport) -> list[str]:
-    """What tests asked for in vain, as their output says."""
+    """Return what the tests require but do not find, according to their output."""
     texts = (report.output, *report.collection_errors.values())
     found = [next(filter(None, match.groups())) for text in texts for match in _MISSING.finditer(text)]
     return list(dict.fromkeys(found))
 
 
 def known_packages(trial: Trial, setup: str) -> list[str]:
-    """Well-known packages that would supply what is missing, and that the set-up does not install yet."""
+    """Return well-known packages that provide what is missing and are not yet installed by the set-up."""
     names = (name.partition(".")[0] for name in trial.missing)
     wanted = dict.fromkeys(_KNOWN[name] for name in names if name in _KNOWN)
     return [one for one in wanted if one not in setup.split()]
