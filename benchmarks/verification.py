@@ -31,7 +31,7 @@ from envs.repository import RepositoryEnv, RepositorySource
 from envs.swebench.rows import image_name
 from sandbox import SandboxConfig, open_backend
 
-# Older versions have `Bench` in another place.
+# Older versions define `Bench` elsewhere.
 verification: Any = import_module("envs.verify")
 ENVIRONMENT = "/opt/miniconda3/envs/testbed"
 SETUP = f"""
@@ -88,11 +88,11 @@ async def verified(name: str, env: Any, patch: Patch, bench: Any, repeat: int) -
     """Verify one task's correct patch; prints the verdict of each verification and the median duration.
 
     Args:
-        name: Name of the task.
-        env: Environment of the task.
-        patch: The correct patch.
-        bench: Where tests run.
-        repeat: Number of verifications.
+        name: name of the task.
+        env: environment of the task.
+        patch: the correct patch.
+        bench: where tests run.
+        repeat: number of verifications.
     """
     (task,) = env.tasks()
     baselines, seconds, verdicts = [], [], []
@@ -120,9 +120,9 @@ def user_repository(row: Mapping[str, Any], folder: Path, *, pytest: bool) -> Re
     """Create an instance's repository as a user would have it.
 
     Args:
-        row: The instance's row.
-        folder: Where the repository is created.
-        pytest: Whether the tests run with pytest.
+        row: the instance's row.
+        folder: where the repository is created.
+        pytest: whether the tests run with pytest.
     """
     image = image_name(row)
     container = run("docker", "create", image).strip()

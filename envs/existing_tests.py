@@ -54,7 +54,7 @@ class TestRunner(Record):
     """How a project runs selected test files.
 
     Attributes:
-        command: Command without files; file names are appended to it.
+        command: command without files; file names are appended to it.
     """
 
     __test__ = False
@@ -202,9 +202,9 @@ class Change(Record):
     """Combined changes of a set of patches.
 
     Attributes:
-        sources: Changed source files of the base, with the number of patches changing each.
-        tests: Changed test files of the base, likewise.
-        words: Names of functions and classes around changed lines, most frequently changed first.
+        sources: changed source files of the base, with the number of patches changing each.
+        tests: changed test files of the base, likewise.
+        words: names of functions and classes around changed lines, most frequently changed first.
     """
 
     sources: Mapping[str, int] = {}

@@ -38,10 +38,10 @@ class ExistingTests(Record):
     """The project's own tests that are run on patches.
 
     Attributes:
-        files: Test files, most relevant first; empty if none were found or none ran.
-        stable: Tests that pass on the base twice.
-        seconds: Duration of one run of all of them on the base.
-        problem: Why there is nothing to run.
+        files: test files, most relevant first; empty if none were found or none ran.
+        stable: tests that pass on the base twice.
+        seconds: duration of one run of all of them on the base.
+        problem: why there is nothing to run.
     """
 
     runner: TestRunner | None = None
@@ -58,9 +58,9 @@ class StableRun(Record):
     """Result of the stable tests on one patch.
 
     Attributes:
-        status: As in `TestReport.status`.
-        failing: Tests that do not pass; all of them, with a `problem`, if the patch does not apply.
-        words: The runner's output for some of them.
+        status: as in `TestReport.status`.
+        failing: tests that do not pass; all of them, with a `problem`, if the patch does not apply.
+        words: the runner's output for some of them.
     """
 
     status: Literal["passed", "failed", "missing", "timeout", "oom", "indeterminate"]
@@ -102,11 +102,11 @@ async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *,
     """Find the existing tests relevant to a change and run them twice on the base.
 
     Args:
-        env: Environment of the task.
-        task: The task.
-        bench: Where tests run.
-        change: The candidates' combined changes.
-        budget_s: Time limit of one run of all tests in seconds; tests beyond it are dropped. With 0, only the runner is
+        env: environment of the task.
+        task: the task.
+        bench: where tests run.
+        change: the candidates' combined changes.
+        budget_s: time limit of one run of all tests in seconds; tests beyond it are dropped. With 0, only the runner is
             detected.
 
     Raises:
@@ -169,14 +169,14 @@ async def run_on(
     """Run test files on a patched tree in a fresh sandbox without network.
 
     Args:
-        env: Environment of the task.
-        task: The task.
-        patch: Patch to apply, with its changes to tests and their configuration reverted; empty for the base.
-        bench: Where tests run.
-        runner: Runs the test files.
-        files: Test files to run.
-        written: Content of test files added to the sandbox, by path in the working directory.
-        timeout_s: Time limit of the run in seconds. The base is run twice, and tests with differing outcomes are
+        env: environment of the task.
+        task: the task.
+        patch: patch to apply, with its changes to tests and their configuration reverted; empty for the base.
+        bench: where tests run.
+        runner: runs the test files.
+        files: test files to run.
+        written: content of test files added to the sandbox, by path in the working directory.
+        timeout_s: time limit of the run in seconds. The base is run twice, and tests with differing outcomes are
             reported as skipped.
 
     Returns:
@@ -206,11 +206,11 @@ async def run_stable(env: Env, task: Task, patch: Patch, bench: Bench, existing:
     A run that times out is repeated with a longer limit, since a machine may be temporarily slow.
 
     Args:
-        env: Environment of the task.
-        task: The task.
-        patch: The patch to test.
-        bench: Where tests run.
-        existing: The selected tests.
+        env: environment of the task.
+        task: the task.
+        patch: the patch to test.
+        bench: where tests run.
+        existing: the selected tests.
 
     Raises:
         SetupFailed, SandboxError
@@ -234,11 +234,11 @@ async def run_existing(
     """Run test files in a prepared sandbox.
 
     Args:
-        sandbox: The prepared sandbox.
-        task: The task.
-        runner: Runs the test files.
-        files: Test files to run.
-        timeout_s: Time limit in seconds.
+        sandbox: the prepared sandbox.
+        task: the task.
+        runner: runs the test files.
+        files: test files to run.
+        timeout_s: time limit in seconds.
 
     Raises:
         SandboxError
@@ -268,9 +268,9 @@ def first_words(report: TestReport, tests: Collection[str], *, chars: int = 300)
     """Extract a line or two of runner output per failing test, if present in the report's output.
 
     Args:
-        report: The test report.
-        tests: Ids of the failing tests.
-        chars: Maximum characters per test.
+        report: the test report.
+        tests: ids of the failing tests.
+        chars: maximum characters per test.
     """
     lines = report.output.splitlines()
     found: dict[str, str] = {}

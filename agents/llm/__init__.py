@@ -23,12 +23,12 @@ def open_model(config: ModelConfig, *, workers: int = 0) -> ChatModel:
     the OpenAI-compatible server at `base_url`, or at `OPENAI_BASE_URL`.
 
     Args:
-        config: The model's configuration.
-        workers: Number of concurrent rollouts; determines the limit on requests in flight if none is configured.
+        config: the model's configuration.
+        workers: number of concurrent rollouts; determines the limit on requests in flight if none is configured.
 
     Raises:
-        UnknownPart: The built-in model, module or class does not exist.
-        ModelConfigError: The persona or cassette is unreadable, or there is no base URL.
+        UnknownPart: the built-in model, module or class does not exist.
+        ModelConfigError: the persona or cassette is unreadable, or there is no base URL.
     """
     if config.cassette is None:
         return _open(config, workers)

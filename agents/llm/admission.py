@@ -40,7 +40,7 @@ class Seats:
     """The sessions at one server in service order; the first `limit` of them may send requests.
 
     Attributes:
-        limit: Infinite until the server first comes under pressure.
+        limit: infinite until the server first comes under pressure.
     """
 
     def __init__(self) -> None:
@@ -84,8 +84,8 @@ class Seats:
         """Wait until the session may send a request.
 
         Args:
-            session_id: The session; without a seat, it proceeds immediately.
-            patience_s: Seconds after which it proceeds regardless; None waits indefinitely.
+            session_id: the session; without a seat, it proceeds immediately.
+            patience_s: seconds after which it proceeds regardless; None waits indefinitely.
         """
         seat = self._seats.get(session_id)
         if seat is None or self._rank(seat) < self.limit:

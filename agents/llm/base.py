@@ -70,8 +70,8 @@ class Session(Record):
     """Requests that share a prefix, such as all turns of one attempt, and should therefore go to the same server.
 
     Attributes:
-        id: Opaque identifier, stable across retries and resumed runs.
-        order: Sessions with a lower order are served first; ties are served in order of arrival.
+        id: opaque identifier, stable across retries and resumed runs.
+        order: sessions with a lower order are served first; ties are served in order of arrival.
     """
 
     id: str
@@ -82,11 +82,11 @@ class Sampling(Record):
     """Sampling parameters of one request. None keeps the server's default.
 
     Attributes:
-        seed: Seed of the whole conversation. The seed sent also depends on `turn` and the retry, because a repeated
+        seed: seed of the whole conversation. The seed sent also depends on `turn` and the retry, because a repeated
             seed reproduces the previous reply word for word.
-        turn: Index of the request within the conversation, from 0.
-        logprobs: Number of alternatives to report per token, besides the token itself; None reports nothing.
-        session: The session that the request belongs to. It affects routing but never the reply, so it is excluded
+        turn: index of the request within the conversation, from 0.
+        logprobs: number of alternatives to report per token, besides the token itself; None reports nothing.
+        session: the session that the request belongs to. It affects routing but never the reply, so it is excluded
             from dumps.
     """
 
@@ -122,11 +122,11 @@ class Completion(Record):
     """One choice of a reply.
 
     Attributes:
-        message: The assistant message, exactly as it is appended to the conversation.
-        content: Text of the message; empty if there is none.
-        reasoning: Separate reasoning text returned by the server, if any.
-        problems: Unusable parts of the reply, each a clause that completes "That could not be run: ...".
-        logprobs: Log probabilities of the content's tokens, if `Sampling.logprobs` requests them and the server
+        message: the assistant message, exactly as it is appended to the conversation.
+        content: text of the message; empty if there is none.
+        reasoning: separate reasoning text returned by the server, if any.
+        problems: unusable parts of the reply, each a clause that completes "That could not be run: ...".
+        logprobs: log probabilities of the content's tokens, if `Sampling.logprobs` requests them and the server
             provides them.
     """
 
@@ -173,13 +173,13 @@ class ChatModel(Protocol):
         The ledger is checked before the request and charged before the reply is parsed.
 
         Args:
-            messages: The conversation so far.
-            ledger: Charged with the usage.
-            tools: Tools offered to the model.
-            tool_choice: Whether the model may, must or must not call a tool.
-            n: Number of completions.
-            response_schema: Schema that the content must satisfy; None leaves it free.
-            sampling: Sampling parameters; None keeps the defaults.
+            messages: the conversation so far.
+            ledger: charged with the usage.
+            tools: tools offered to the model.
+            tool_choice: whether the model may, must or must not call a tool.
+            n: number of completions.
+            response_schema: schema that the content must satisfy; None leaves it free.
+            sampling: sampling parameters; None keeps the defaults.
 
         Returns:
             The completions and their combined usage.
@@ -207,7 +207,7 @@ class Metered(Protocol):
     """A server or model that exposes counters of its work.
 
     Attributes:
-        place: Distinguishes servers within this process; never stored.
+        place: distinguishes servers within this process; never stored.
     """
 
     @property

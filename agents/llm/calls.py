@@ -104,10 +104,10 @@ def read_calls(
     """Validate the calls of one reply.
 
     Args:
-        written: Calls as written by the model.
-        tools: Tools offered to the model.
-        taken: Call ids already used in the conversation.
-        turn: Turn number, which keeps generated ids distinct from those of other replies.
+        written: calls as written by the model.
+        tools: tools offered to the model.
+        taken: call ids already used in the conversation.
+        turn: turn number, which keeps generated ids distinct from those of other replies.
 
     Returns:
         The valid calls, and the problems with the others.
@@ -202,7 +202,7 @@ def _object(written: Any, tool: ToolSpec) -> dict[str, Any]:
     """Unwrap the arguments object from nested JSON strings and one-element lists.
 
     Raises:
-        Unusable: There is no object.
+        Unusable: there is no object.
     """
     value = written
     for _ in range(4):
@@ -225,7 +225,7 @@ def _object_in(text: str, tool: ToolSpec, error: Exception) -> dict[str, Any]:
     """Extract the only object from arguments with extra text: a control token, a stray brace, an empty object.
 
     Raises:
-        Unusable: There is no object, or more than one.
+        Unusable: there is no object, or more than one.
     """
     rest = without_tokens(text).strip()
     found: list[dict[str, Any]] = []

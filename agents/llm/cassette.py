@@ -43,14 +43,14 @@ class CassetteModel:
     """A `ChatModel` that records the replies of another model and replays them.
 
     Args:
-        path: Path of the cassette, which is created with the first stored reply.
+        path: path of the cassette, which is created with the first stored reply.
         mode: `record` always queries the model, `replay` never does, and `auto` does on a cassette miss.
-        inner: The model to query; None with `replay`.
-        name: The user's name for the model.
-        text_protocol: As in `ModelConfig`.
+        inner: the model to query; None with `replay`.
+        name: the user's name for the model.
+        text_protocol: as in `ModelConfig`.
 
     Raises:
-        ModelConfigError: The file is unreadable or not a cassette.
+        ModelConfigError: the file is unreadable or not a cassette.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class CassetteModel:
         The k-th identical request gets the k-th reply stored for it.
 
         Raises:
-            ModelConfigError: In replay mode, the request is not in the cassette.
+            ModelConfigError: in replay mode, the request is not in the cassette.
         """
         asked: dict[str, Any] = {
             "tools": tools,

@@ -46,8 +46,8 @@ class StatusError(HttpFailed):
 
     Args:
         status: HTTP status code.
-        headers: Response headers; names may be in any case.
-        body: The response text or its parsed JSON; for an error object, the object's content.
+        headers: response headers; names may be in any case.
+        body: the response text or its parsed JSON; for an error object, the object's content.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str], body: Any) -> None:
@@ -60,9 +60,9 @@ class ChatHttp:
     """Connections to one server, kept open between requests.
 
     Args:
-        base_url: Base URL, including `/v1`.
-        headers: Headers sent with every request.
-        proxies: Whether to honour the environment's proxies.
+        base_url: base URL, including `/v1`.
+        headers: headers sent with every request.
+        proxies: whether to honour the environment's proxies.
     """
 
     def __init__(self, base_url: str, headers: Mapping[str, str], *, proxies: bool) -> None:
@@ -80,10 +80,10 @@ class ChatHttp:
         """Send a JSON POST request and return the text of the response.
 
         Args:
-            path: Path relative to the base URL.
-            body: Request body, sent as JSON.
-            headers: Additional headers for this request only.
-            heard: Receives the response headers, keyed by lower-case name.
+            path: path relative to the base URL.
+            body: request body, sent as JSON.
+            headers: additional headers for this request only.
+            heard: receives the response headers, keyed by lower-case name.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.
@@ -102,10 +102,10 @@ class ChatHttp:
 
         Args:
             method: HTTP method.
-            url: Absolute URL.
-            body: Request body, sent as JSON; None sends none.
-            headers: Additional headers for this request only.
-            heard: Receives the response headers, keyed by lower-case name.
+            url: absolute URL.
+            body: request body, sent as JSON; None sends none.
+            headers: additional headers for this request only.
+            heard: receives the response headers, keyed by lower-case name.
 
         Raises:
             StatusError, ConnectError, BrokenReply, ReplyTooLarge.

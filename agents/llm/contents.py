@@ -35,9 +35,9 @@ class Objects:
     """The complete JSON objects in a text, in order.
 
     Attributes:
-        answer: Objects outside thinking; `thinking` holds those inside it, `unfinished` those in unclosed thinking.
-        problem: The problem with the last brace that does not start an object; empty if there is none.
-        prose: Whether the answer contains anything besides objects, white space, fences and control tokens.
+        answer: objects outside thinking; `thinking` holds those inside it, `unfinished` those in unclosed thinking.
+        problem: the problem with the last brace that does not start an object; empty if there is none.
+        prose: whether the answer contains anything besides objects, white space, fences and control tokens.
     """
 
     answer: list[Any] = field(default_factory=list)

@@ -29,11 +29,11 @@ class Counters(BaseModel):
     """Totals since the server's start, over all engines; `running` and `waiting` are current values.
 
     Attributes:
-        requests: Finished requests as seen by clients: a request with `n` choices counts once.
-        prompt_tokens: Prompt tokens per choice: a request with `n` choices counts its prompt `n` times.
-        prefix_queries: Prompt tokens looked up in the prefix cache; `prefix_hits` counts those found.
-        preemptions: Number of times a request was evicted from the KV cache.
-        kv_use: Current fraction of the KV cache held by running requests, on the fullest engine.
+        requests: finished requests as seen by clients: a request with `n` choices counts once.
+        prompt_tokens: prompt tokens per choice: a request with `n` choices counts its prompt `n` times.
+        prefix_queries: prompt tokens looked up in the prefix cache; `prefix_hits` counts those found.
+        preemptions: number of times a request was evicted from the KV cache.
+        kv_use: current fraction of the KV cache held by running requests, on the fullest engine.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -67,9 +67,9 @@ class CircuitBreaker:
     """Holds callers back while a server is down; one probe at a time checks whether it has recovered.
 
     Args:
-        threshold: Consecutive failures that open the circuit.
-        first_s: Delay before the first probe in seconds; doubles with each failed probe, up to `cap_s`.
-        cap_s: Maximum delay between probes in seconds.
+        threshold: consecutive failures that open the circuit.
+        first_s: delay before the first probe in seconds; doubles with each failed probe, up to `cap_s`.
+        cap_s: maximum delay between probes in seconds.
     """
 
     def __init__(self, threshold: int = 5, first_s: float = 0.5, cap_s: float = 20.0) -> None:

@@ -37,9 +37,9 @@ def calls(*tool_calls: tuple[str, Mapping[str, Any] | str], content: str = "", p
     """Build a completion with tool calls, given as (name, arguments) pairs.
 
     Args:
-        tool_calls: Name and arguments of each call; arguments given as text are sent verbatim.
-        content: Text of the message.
-        prefix: Prefix of the call ids.
+        tool_calls: name and arguments of each call; arguments given as text are sent verbatim.
+        content: text of the message.
+        prefix: prefix of the call ids.
     """
     made = tuple(
         ToolCall(id=f"{prefix}_{index}", name=name, arguments=args if isinstance(args, str) else json.dumps(dict(args)))
@@ -78,9 +78,9 @@ class FakeModel:
     """A `ChatModel` that answers from a script.
 
     Args:
-        replies: Scripted replies, one per request, in order.
-        name: Name recorded in trajectories.
-        responder: Handles requests beyond the script; without it, an exhausted script raises `FakeExhausted`.
+        replies: scripted replies, one per request, in order.
+        name: name recorded in trajectories.
+        responder: handles requests beyond the script; without it, an exhausted script raises `FakeExhausted`.
     """
 
     def __init__(self, *replies: Scripted | Responder, name: str = "fake", responder: Responder | None = None) -> None:

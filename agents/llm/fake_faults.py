@@ -68,11 +68,11 @@ class FaultMix:
     """Draws a fault or none for each request; the n-th draw depends only on the seed.
 
     Args:
-        rates: Probability of each fault; they sum to at most 1.
-        seed: Seed of the draws.
+        rates: probability of each fault; they sum to at most 1.
+        seed: seed of the draws.
 
     Raises:
-        ValueError: A fault is unknown, or the rates sum to more than 1.
+        ValueError: a fault is unknown, or the rates sum to more than 1.
     """
 
     def __init__(self, rates: Mapping[Fault, float] | None = None, seed: int = 0) -> None:

@@ -33,10 +33,10 @@ class Script(Record):
     """A persona as a JSON file.
 
     Attributes:
-        rules: The first rule that matches the task is played, one command per turn, followed by a submission.
-        replies: Fixed replies by schema name (`summary`, `vote` or any other); others are generated from the request's
+        rules: the first rule that matches the task is played, one command per turn, followed by a submission.
+        replies: fixed replies by schema name (`summary`, `vote` or any other); others are generated from the request's
             JSON schema.
-        pick: Enum value used in generated replies: `first`, `last`, or selected by a hash of the request and choice.
+        pick: enum value used in generated replies: `first`, `last`, or selected by a hash of the request and choice.
     """
 
     rules: tuple[Rule, ...] = (Rule(commands=("ls",)),)
@@ -129,11 +129,11 @@ class PersonaModel(FakeModel):
         """Load a persona from its JSON script.
 
         Args:
-            name: Name of the model.
-            path: Path of the script.
+            name: name of the model.
+            path: path of the script.
 
         Raises:
-            OSError, ValueError: The file is unreadable or not a valid script.
+            OSError, ValueError: the file is unreadable or not a valid script.
         """
         return cls(name, Script.model_validate_json(path.read_bytes()))
 

@@ -42,17 +42,17 @@ class ServerOptions(Record):
     """Behaviour of the server.
 
     Attributes:
-        latency_s: Latency of every healthy reply in seconds.
-        max_in_flight: Concurrent requests above this number get a 429.
+        latency_s: latency of every healthy reply in seconds.
+        max_in_flight: concurrent requests above this number get a 429.
         takes_n: False ignores `n`, as some servers do; None rejects `n` above 1.
         takes_schema: False rejects `response_format`.
         takes_logprobs: False rejects `logprobs`.
-        context: Context length in tokens, prompt and reply combined; None never rejects a request for its length.
-        shows_tools: Whether the chat template shows tools to the model; their tokens count only then.
-        tokenizes: Whether `/tokenize` exists; if so, overflow errors omit the prompt's token count, as with vLLM.
-        finishes_sessions: Whether `/finish_session` exists, as in vllm-router.
+        context: context length in tokens, prompt and reply combined; None never rejects a request for its length.
+        shows_tools: whether the chat template shows tools to the model; their tokens count only then.
+        tokenizes: whether `/tokenize` exists; if so, overflow errors omit the prompt's token count, as with vLLM.
+        finishes_sessions: whether `/finish_session` exists, as in vllm-router.
         takes_session_field: False rejects `session_params`, as strict servers do.
-        drip_s: Pause between the bytes of a slow reply, in seconds.
+        drip_s: pause between the bytes of a slow reply, in seconds.
     """
 
     model: str = "fake-model"
@@ -76,9 +76,9 @@ class FakeServer:
     """The server. `async with FakeServer(responder) as server: server.base_url`.
 
     Args:
-        responder: Produces the replies to chat requests; the default persona runs `ls` and submits.
-        faults: Faults to inject.
-        log: File to which a JSON line per chat request is appended.
+        responder: produces the replies to chat requests; the default persona runs `ls` and submits.
+        faults: faults to inject.
+        log: file to which a JSON line per chat request is appended.
     """
 
     def __init__(
@@ -171,11 +171,11 @@ class FakeServer:
         """Handle one request; returns False to close the connection.
 
         Args:
-            route: Method and path.
-            headers: Request headers.
-            body: Request body.
+            route: method and path.
+            headers: request headers.
+            body: request body.
             reader: Client's stream, watched for disconnects.
-            writer: Stream for the response.
+            writer: stream for the response.
         """
         if route == "POST /v1/chat/completions":
             return await self._chat(headers, body, reader, writer)

@@ -123,9 +123,9 @@ def overflow(request: Mapping[str, Any], context: int, *, counted: bool) -> Http
     """Build vLLM's rejection of a request that exceeds the context; None if it fits.
 
     Args:
-        request: The request body.
-        context: Context length in tokens.
-        counted: Whether to report the token count of an overlong prompt, as older versions do.
+        request: the request body.
+        context: context length in tokens.
+        counted: whether to report the token count of an overlong prompt, as older versions do.
     """
     prompt = PrefixCache().count(request["messages"])[0]
     reply = request.get("max_tokens") or 0
@@ -144,9 +144,9 @@ def faulty_reply(fault: Fault, body: dict[str, Any], retry_after_s: float) -> Ht
     """Build the response that a server with this fault sends in place of `body`.
 
     Args:
-        fault: The fault to simulate.
-        body: The healthy response body.
-        retry_after_s: Value of `Retry-After` in seconds.
+        fault: the fault to simulate.
+        body: the healthy response body.
+        retry_after_s: value of `Retry-After` in seconds.
     """
     if fault in _PLAIN:
         return _PLAIN[fault]
@@ -186,11 +186,11 @@ async def send(
     """Send a reply in its mode of delivery; returns False if the connection must be closed.
 
     Args:
-        reply: The reply to send.
+        reply: the reply to send.
         reader: Client's stream.
-        writer: Stream for the response.
-        drip_s: Seconds between the bytes of a `drip`.
-        hang_s: Seconds before a `hang` gives up on a client that keeps waiting.
+        writer: stream for the response.
+        drip_s: seconds between the bytes of a `drip`.
+        hang_s: seconds before a `hang` gives up on a client that keeps waiting.
     """
     if reply.delivery == "reset":
         raw = writer.get_extra_info("socket")

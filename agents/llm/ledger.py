@@ -53,10 +53,10 @@ class Ledger:
     """Spending of a scope, with limits.
 
     Args:
-        scope: Name used in messages, such as `run` or `rollout heat-0/03`.
-        limits: Ceilings of this scope only; the limits of ancestors apply as well.
-        parent: The enclosing scope.
-        spent: Spending of earlier processes of a resumed run; not charged to the parent again.
+        scope: name used in messages, such as `run` or `rollout heat-0/03`.
+        limits: ceilings of this scope only; the limits of ancestors apply as well.
+        parent: the enclosing scope.
+        spent: spending of earlier processes of a resumed run; not charged to the parent again.
     """
 
     def __init__(
@@ -78,8 +78,8 @@ class Ledger:
         """Restore the spending of earlier processes and install a sink for new charges.
 
         Args:
-            spent: Earlier spending; not passed to the sink.
-            sink: Called with the charging ledger's scope and the usage, once per charge in or below this ledger.
+            spent: earlier spending; not passed to the sink.
+            sink: called with the charging ledger's scope and the usage, once per charge in or below this ledger.
         """
         self.spent, self._sink = spent, sink
 
@@ -87,9 +87,9 @@ class Ledger:
         """Create a nested ledger.
 
         Args:
-            scope: Name of the nested scope.
-            limits: Ceilings of the nested scope.
-            spent: Spending of earlier processes of a resumed run.
+            scope: name of the nested scope.
+            limits: ceilings of the nested scope.
+            spent: spending of earlier processes of a resumed run.
         """
         return Ledger(scope, limits, parent=self, spent=spent)
 
@@ -106,7 +106,7 @@ class Ledger:
         """Check whether another call may start, beginning with the outermost scope.
 
         Raises:
-            LimitExceeded: A scope has reached one of its limits.
+            LimitExceeded: a scope has reached one of its limits.
         """
         if self.parent is not None:
             self.parent.check()

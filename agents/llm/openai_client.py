@@ -64,19 +64,19 @@ class OpenAIModel:
     """A `ChatModel` behind an OpenAI-compatible server.
 
     Args:
-        config: The model and its server.
-        api_key: Sent as bearer token; kept in memory only.
-        workers: Number of concurrent rollouts; determines the limit on requests in flight if none is configured.
+        config: the model and its server.
+        api_key: sent as bearer token; kept in memory only.
+        workers: number of concurrent rollouts; determines the limit on requests in flight if none is configured.
 
     Attributes:
-        servers: The servers of the model.
-        text_protocol: Whether agents use text in place of tool calls, either as configured or because the chat template
+        servers: the servers of the model.
+        text_protocol: whether agents use text in place of tool calls, either as configured or because the chat template
             turns out to omit tools.
-        drops_tools: Whether the chat template omits tools; None if unknown.
+        drops_tools: whether the chat template omits tools; None if unknown.
         notes: One-time messages to the user about how the model is used.
 
     Raises:
-        ModelConfigError: There is no base URL.
+        ModelConfigError: there is no base URL.
     """
 
     def __init__(self, config: ModelConfig, *, api_key: str | None = None, workers: int = 0) -> None:
@@ -318,8 +318,8 @@ class OpenAIModel:
         """Check once whether the chat template omits tools, i.e. the prompt's token count is the same with and without.
 
         Args:
-            tools: The tools offered.
-            ledger: Charged for two one-token requests if the server cannot count tokens otherwise; None skips these.
+            tools: the tools offered.
+            ledger: charged for two one-token requests if the server cannot count tokens otherwise; None skips these.
         """
         async with self._template:
             if self.drops_tools is not None:
@@ -370,7 +370,7 @@ class OpenAIModel:
         """Return the models of the first server that responds; with several servers, unreachable ones are skipped.
 
         Raises:
-            ModelConfigError, ModelUnavailable: No server responds, or one is unusable as configured.
+            ModelConfigError, ModelUnavailable: no server responds, or one is unusable as configured.
         """
         found: list[dict[str, dict[str, Any]]] = []
         failed: Exception | None = None
@@ -391,8 +391,8 @@ class OpenAIModel:
         """Request a short reply from a model missing from the server's list, which may use wildcards and aliases.
 
         Raises:
-            ModelConfigError: The server refuses.
-            ModelUnavailable: The server does not respond.
+            ModelConfigError: the server refuses.
+            ModelUnavailable: the server does not respond.
         """
         try:
             async with asyncio.timeout(_ASKING_S):

@@ -44,13 +44,13 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
     """Shorten the reply if that makes the call fit; at most once per call.
 
     Args:
-        call: The rejected call.
-        error: The server's rejection.
-        server: Counts tokens, if it can.
-        quirks: Known limitations of the server.
+        call: the rejected call.
+        error: the server's rejection.
+        server: counts tokens, if it can.
+        quirks: known limitations of the server.
 
     Raises:
-        ContextOverflow: The prompt itself is too long; includes the excess if it is known.
+        ContextOverflow: the prompt itself is too long; includes the excess if it is known.
     """
     body, fit = call.body(1, server.config, quirks), fit_in(str(error))
     if None in (fit.prompt, fit.limit) and not call.shortened:

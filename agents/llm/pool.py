@@ -37,8 +37,8 @@ class Endpoint:
 
     Args:
         server: HTTP side of the endpoint.
-        ceiling: Maximum number of requests in flight.
-        longest_pause_s: Maximum delay between two probes of a dead server, in seconds.
+        ceiling: maximum number of requests in flight.
+        longest_pause_s: maximum delay between two probes of a dead server, in seconds.
     """
 
     def __init__(self, server: Server, ceiling: int, longest_pause_s: float) -> None:
@@ -70,8 +70,8 @@ class Pool:
     """Endpoints that serve the same model.
 
     Args:
-        endpoints: One or more endpoints.
-        notes: List to which messages for the user are appended.
+        endpoints: one or more endpoints.
+        notes: list to which messages for the user are appended.
     """
 
     def __init__(self, endpoints: Sequence[Endpoint], notes: list[str]) -> None:
@@ -115,8 +115,8 @@ class Pool:
         """Wait for a slot at the session's server and hold it for the block.
 
         Args:
-            session: The session of the request.
-            capped: Whether the user set the limit on requests in flight; if so, the user is notified once when it
+            session: the session of the request.
+            capped: whether the user set the limit on requests in flight; if so, the user is notified once when it
                 delays requests.
         """
         self._look()

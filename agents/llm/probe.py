@@ -41,7 +41,7 @@ class Finding(Record):
 
     Attributes:
         works: None if undetermined or doubtful.
-        instead: The fallback used by heats, or how to enable the feature; empty if it works.
+        instead: the fallback used by heats, or how to enable the feature; empty if it works.
     """
 
     feature: str
@@ -64,11 +64,11 @@ async def probe(config: ModelConfig, *, limit_s: float = _LIMIT_S) -> ProbeRepor
     """Probe every server feature that heats can use, with about eight short requests outside any ledger.
 
     Args:
-        config: The model and its server.
-        limit_s: Time limit of all requests in seconds; unanswered ones remain undetermined.
+        config: the model and its server.
+        limit_s: time limit of all requests in seconds; unanswered ones remain undetermined.
 
     Raises:
-        ModelConfigError, ModelUnavailable: The server does not respond even to a plain request.
+        ModelConfigError, ModelUnavailable: the server does not respond even to a plain request.
     """
     base_url = next(iter(config.base_urls), None) or os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get(config.api_key_env) or "none"

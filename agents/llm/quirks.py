@@ -60,8 +60,8 @@ class Quirks:
         reason.
 
         Args:
-            message: The server's error text and parameter name.
-            body: The rejected request.
+            message: the server's error text and parameter name.
+            body: the rejected request.
         """
         if body.get("n", 1) > 1 and _N.search(message):
             self.takes_n = False

@@ -43,7 +43,7 @@ class Question:
     """The request that a reply belongs to: the tools offered and the conversation so far.
 
     Attributes:
-        send_reasoning: Whether the reply's reasoning is returned to the model.
+        send_reasoning: whether the reply's reasoning is returned to the model.
     """
 
     tools: Sequence[ToolSpec] = ()
@@ -79,8 +79,8 @@ def decode(text: str) -> dict[str, Any]:
     """Decode the JSON object of a 200 response.
 
     Raises:
-        UnusableReply: The text is not a JSON object.
-        InBandError: It is an error object.
+        UnusableReply: the text is not a JSON object.
+        InBandError: it is an error object.
     """
     try:
         body = json.loads(text)
@@ -128,7 +128,7 @@ def completions_of(body: Mapping[str, Any], question: Question | None = None) ->
     by `calls.py`.
 
     Raises:
-        UnusableReply: No choice is usable.
+        UnusableReply: no choice is usable.
     """
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
@@ -186,7 +186,7 @@ def _finish(reason: object) -> FinishReason:
     """Normalize a finish reason.
 
     Raises:
-        UnusableReply: The reason leaves open whether the reply is complete.
+        UnusableReply: the reason leaves open whether the reply is complete.
     """
     lower = reason.lower() if isinstance(reason, str) else ""
     known = _OTHER_NAMES.get(lower, lower)
@@ -199,7 +199,7 @@ def _written(message: Mapping[str, Any], question: Question) -> list[Written]:
     """Return the calls in a message's dedicated fields; none if no tools were offered.
 
     Raises:
-        UnusableReply: The calls are not in a list.
+        UnusableReply: the calls are not in a list.
     """
     try:
         return written_calls(message) if question.tools else []
@@ -215,7 +215,7 @@ def _calls(
     The last call of a truncated reply is dropped even if it looks complete, because servers close truncated JSON.
 
     Raises:
-        UnusableReply: The calls exceed the maximum length of a reply.
+        UnusableReply: the calls exceed the maximum length of a reply.
     """
     if not written:
         return (), ()

@@ -16,11 +16,11 @@ class Call:
     """One `complete` call.
 
     Attributes:
-        deadline: Deadline in terms of `time.monotonic()`.
-        problems: Holds the latest reason for a retry.
-        shortened: Whether the reply has already been shortened to make the request fit.
-        retry: Number of retries after unusable replies; each uses a different seed.
-        grown: Whether the reply's length is computed for this prompt and may exceed half of the context.
+        deadline: deadline in terms of `time.monotonic()`.
+        problems: holds the latest reason for a retry.
+        shortened: whether the reply has already been shortened to make the request fit.
+        retry: number of retries after unusable replies; each uses a different seed.
+        grown: whether the reply's length is computed for this prompt and may exceed half of the context.
     """
 
     messages: Sequence[Message]
@@ -55,10 +55,10 @@ class Call:
         """Build the request body for `n` choices in a form accepted by this server.
 
         Args:
-            n: Number of choices.
-            config: Configuration of the model.
-            quirks: Known limitations of the server.
-            retry: Number of retries in addition to the call's own.
+            n: number of choices.
+            config: configuration of the model.
+            quirks: known limitations of the server.
+            retry: number of retries in addition to the call's own.
         """
         body: dict[str, Any] = {"model": config.name, "messages": quirks.fitted(self.messages), **quirks.detection}
         for key in ("temperature", "top_p"):

@@ -46,13 +46,13 @@ class RetryDecision:
     """How to handle a failed request.
 
     Attributes:
-        retry: Whether to retry.
+        retry: whether to retry.
         kind: `rate_limit` also lowers concurrency; `transient` does not.
-        error: Raised to the caller if there is no further attempt.
-        retry_after: Delay requested by the server in seconds, if any.
-        server_down: Counts towards the endpoint's circuit breaker; the server is waited for until the deadline.
-        sent: Whether the server was reached and therefore counted the request.
-        request_only: Whether the server may be rejecting only this request rather than the model as configured.
+        error: raised to the caller if there is no further attempt.
+        retry_after: delay requested by the server in seconds, if any.
+        server_down: counts towards the endpoint's circuit breaker; the server is waited for until the deadline.
+        sent: whether the server was reached and therefore counted the request.
+        request_only: whether the server may be rejecting only this request rather than the model as configured.
     """
 
     retry: bool
@@ -175,7 +175,7 @@ async def persist(attempt: Callable[[], Awaitable[_T]], policy: Callable[[], Asy
     CPU time; if it fails, it counts as the policy's first attempt.
 
     Raises:
-        RequestFailed: The failure of the last attempt.
+        RequestFailed: the failure of the last attempt.
     """
     failed: list[RequestFailed] = []
     try:
@@ -197,11 +197,11 @@ def retrying(
     """Build the retry policy of one call, for attempts that raise `RequestFailed`.
 
     Args:
-        max_attempts: Maximum attempts after unusable replies; waiting for an unreachable or busy server is not limited.
-        deadline: Value of `time.monotonic()` after which no further attempt starts.
-        base_s: First delay in seconds; doubles up to `cap_s`.
-        cap_s: Maximum delay in seconds.
-        notice: Called with every decision to wait.
+        max_attempts: maximum attempts after unusable replies; waiting for an unreachable or busy server is not limited.
+        deadline: value of `time.monotonic()` after which no further attempt starts.
+        base_s: first delay in seconds; doubles up to `cap_s`.
+        cap_s: maximum delay in seconds.
+        notice: called with every decision to wait.
     """
     return AsyncRetrying(
         retry=retry_if_exception(lambda error: isinstance(error, RequestFailed) and error.decision.retry),

@@ -26,9 +26,9 @@ class Limits:
     """A server's limits for one model; None if unknown.
 
     Attributes:
-        context: Context length in tokens, prompt and reply combined.
-        kv_tokens: Capacity of the KV cache in tokens, shared by all requests and the prefix cache.
-        version: Version of vLLM.
+        context: context length in tokens, prompt and reply combined.
+        kv_tokens: capacity of the KV cache in tokens, shared by all requests and the prefix cache.
+        version: version of vLLM.
     """
 
     context: int | None = None
@@ -40,15 +40,15 @@ class Server:
     """The HTTP side of one endpoint.
 
     Args:
-        config: Specifies the server and the limits of a request.
-        api_key: Sent as bearer token; kept in memory only.
-        base_url: Selects one of the configured servers; defaults to the first.
+        config: specifies the server and the limits of a request.
+        api_key: sent as bearer token; kept in memory only.
+        base_url: selects one of the configured servers; defaults to the first.
 
     Attributes:
         takes_session_field: True until the server rejects the session field in a request body.
 
     Raises:
-        ModelConfigError: There is no base URL, or it is not an HTTP URL.
+        ModelConfigError: there is no base URL, or it is not an HTTP URL.
     """
 
     def __init__(self, config: ModelConfig, api_key: str, base_url: str | None = None) -> None:
@@ -82,8 +82,8 @@ class Server:
         """Send a chat request and return the text of the reply.
 
         Args:
-            body: Request body, to which `extra_body` and the session field are added.
-            session: Id of the request's session; empty for none.
+            body: request body, to which `extra_body` and the session field are added.
+            session: id of the request's session; empty for none.
 
         Raises:
             HttpFailed, TimeoutError.
@@ -133,7 +133,7 @@ class Server:
         """Return the served models by name; empty if the server does not list them.
 
         Raises:
-            ModelConfigError: The base URL lacks the `/v1` prefix required by the server.
+            ModelConfigError: the base URL lacks the `/v1` prefix required by the server.
             HttpFailed, UnusableReply, InBandError, TimeoutError.
         """
         try:
@@ -203,7 +203,7 @@ def _parts(base_url: str) -> SplitResult:
     """Split a base URL.
 
     Raises:
-        ModelConfigError: The URL does not name an HTTP server.
+        ModelConfigError: the URL does not name an HTTP server.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in ("http", "https"):

@@ -33,8 +33,8 @@ class SessionNames(Config):
         """Return the session headers of a request.
 
         Args:
-            session_id: Id of the request's session.
-            heard: Value of the header in the session's last reply; used with `echo`.
+            session_id: id of the request's session.
+            heard: value of the header in the session's last reply; used with `echo`.
         """
         value = heard if self.echo else session_id
         return {self.header: value} if self.header and value else {}

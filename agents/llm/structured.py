@@ -77,10 +77,10 @@ def extract(
     answer, as when the server's parser mistakes the answer for thinking.
 
     Args:
-        content: Content of the reply.
+        content: content of the reply.
         schema: JSON schema to satisfy.
-        reasoning: Reasoning returned in a separate field.
-        cut: Whether the reply was truncated at its token limit; objects in unfinished thinking are then only drafts.
+        reasoning: reasoning returned in a separate field.
+        cut: whether the reply was truncated at its token limit; objects in unfinished thinking are then only drafts.
 
     Returns:
         The JSON text and an empty problem, or None and the problem.
@@ -121,9 +121,9 @@ def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | N
     truncated.
 
     Args:
-        value: The value to validate.
-        schema: The schema to satisfy.
-        root: Schema that references are resolved against; defaults to `schema`.
+        value: the value to validate.
+        schema: the schema to satisfy.
+        root: schema that references are resolved against; defaults to `schema`.
         at: JSON path of the value, for messages.
     """
     root = schema if root is None else root

@@ -25,11 +25,11 @@ class PromptGrowth:
         """Compare a request with the one before it.
 
         Args:
-            messages: The messages sent.
-            usage: Usage of the whole call; inconclusive if the call took several requests.
+            messages: the messages sent.
+            usage: usage of the whole call; inconclusive if the call took several requests.
 
         Raises:
-            ContextOverflow: The token count did not grow although the history did.
+            ContextOverflow: the token count did not grow although the history did.
         """
         tokens, grown = usage.prompt_tokens, self._grown(messages)
         before, self._tokens = self._tokens, tokens if usage.calls == 1 else 0

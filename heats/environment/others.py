@@ -44,10 +44,10 @@ def node_proposal(files: Files) -> Proposal | None:
 
 
 def go_proposal(files: Files) -> Proposal | None:
-    """The proposal for a Go module; the set-up also compiles, so that tests start from a warm build cache."""
+    """Build the proposal for a Go module; its set-up also compiles, which warms the build cache for the tests."""
     if "go.mod" not in files:
         return None
-    # A failed build is no reason to fail: the tests say which package does not compile.
+    # Tolerate a failed build: the tests report which package does not compile.
     setup = "go mod download && { go test -count=1 -run '^$' ./... || true; }"
     return Proposal(language="go", test="go test -v ./...", setup=setup, image="golang:1-bookworm", found=("go.mod",))
 

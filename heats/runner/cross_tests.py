@@ -69,13 +69,13 @@ async def cross_jobs(
     """Plan cross-execution: every voice's tests on the base and on every distinct patch.
 
     Args:
-        run: The task's run.
-        cells: Runs and stores the cells.
-        runner: Runs individual test files.
-        voices: The tests of each author.
-        patches: Patches by rollout.
-        columns: Distinct patches by key.
-        levels: Evidence classes by key.
+        run: the task's run.
+        cells: runs and stores the cells.
+        runner: runs individual test files.
+        voices: the tests of each author.
+        patches: patches by rollout.
+        columns: distinct patches by key.
+        levels: evidence classes by key.
     """
     trees = {"": Patch(b""), **columns}
     highest = max(levels.values(), default=0)

@@ -37,9 +37,9 @@ def executed(run: TaskRun, heat: int, coming: PendingCandidates) -> PendingCandi
     """Rank each candidate by the table of all of them, so that none is available before the last has arrived.
 
     Args:
-        run: The task's run.
-        heat: Index of the heat.
-        coming: The pending candidates.
+        run: the task's run.
+        heat: index of the heat.
+        coming: the pending candidates.
     """
     field = _Field(run, heat, len(coming))
     return {name: field.entrant(name, one) for name, one in coming.items()}
@@ -72,9 +72,9 @@ async def executed_table(run: TaskRun, heat: int, field: Sequence[Candidate]) ->
     A table for different candidates is rebuilt, since a failed rollout may have been retried.
 
     Args:
-        run: The task's run.
-        heat: Index of the heat.
-        field: The heat's candidates.
+        run: the task's run.
+        heat: index of the heat.
+        field: the heat's candidates.
     """
     store = CrossStore(run.store.directory)
     patches = {one.id: run.store.rollout(one.id).patch() for one in field}

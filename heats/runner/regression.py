@@ -31,10 +31,10 @@ async def existing_tests(
     If only the runner is needed, for rollouts' tests, nothing is run.
 
     Args:
-        run: The task's run.
-        cells: Runs and stores the cells.
-        store: Keeps the selection.
-        patches: The first patches.
+        run: the task's run.
+        cells: runs and stores the cells.
+        store: keeps the selection.
+        patches: the first patches.
     """
     stored = store.existing()
     if stored is not None:
@@ -64,10 +64,10 @@ def regression_jobs(
     """Plan the regression runs; empty if there are no tests to run.
 
     Args:
-        run: The task's run.
-        existing: The selected tests.
-        columns: Distinct patches by key.
-        levels: Evidence classes by key.
+        run: the task's run.
+        existing: the selected tests.
+        columns: distinct patches by key.
+        levels: evidence classes by key.
     """
     runner = existing.runner
     if not existing.stable or runner is None:

@@ -23,10 +23,10 @@ def cpu_flags(model: str, context: int | None, given: tuple[str, ...], servers: 
     """Return arguments of `vllm serve` with which a model fits into free memory, estimated from its files.
 
     Args:
-        model: Name or directory of the model.
-        context: Requested context length in tokens; None takes what fits, up to 16,384.
-        given: Further arguments of the user, which are not overridden.
-        servers: Number of servers that share the memory.
+        model: name or directory of the model.
+        context: requested context length in tokens; None takes what fits, up to 16,384.
+        given: further arguments of the user, which are not overridden.
+        servers: number of servers that share the memory.
     """
     flags: list[str] = []
     cache = cache_bytes(free_bytes() // servers, weight_bytes(model))

@@ -15,7 +15,7 @@ class Family:
     """Models with the same output format.
 
     Attributes:
-        pattern: Regular expression searched in `NAME MODEL_TYPE`, both in lower case.
+        pattern: regular expression searched in `NAME MODEL_TYPE`, both in lower case.
         tools: vLLM's tool-call parser; empty if the models do not call tools.
         reasoning: vLLM's reasoning parser; empty if the models have no separate reasoning.
     """

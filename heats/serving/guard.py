@@ -40,10 +40,10 @@ def _wait(child: subprocess.Popen[bytes], lifeline: int, told: int, grace_s: flo
     """Wait until the child has exited or must be killed.
 
     Args:
-        child: The running command.
-        lifeline: Read end of the parent's pipe.
-        told: File descriptor that becomes readable on a signal.
-        grace_s: Seconds between the request to terminate and the kill.
+        child: the running command.
+        lifeline: read end of the parent's pipe.
+        told: file descriptor that becomes readable on a signal.
+        grace_s: seconds between the request to terminate and the kill.
     """
     sources = [lifeline, told]
     deadline: float | None = None

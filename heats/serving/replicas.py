@@ -47,13 +47,13 @@ def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool
     """Plan the servers to start, each with its own port and its share of the GPUs.
 
     Args:
-        wanted: Template for all servers; its port is the first server's, or the router's.
-        count: Number of servers.
-        gpus: Ids of all GPUs, in order; a repeated id is shared. Defaults to the first GPUs.
-        routed: Whether a router takes the first port.
+        wanted: template for all servers; its port is the first server's, or the router's.
+        count: number of servers.
+        gpus: ids of all GPUs, in order; a repeated id is shared. Defaults to the first GPUs.
+        routed: whether a router takes the first port.
 
     Raises:
-        UsageError: There are not enough GPUs.
+        UsageError: there are not enough GPUs.
     """
     each = wanted.tensor_parallel * wanted.data_parallel
     given = tuple(gpus) or tuple(map(str, range(count * each)))
@@ -72,9 +72,9 @@ def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) ->
     """Build the command of a router that keeps each session on one server.
 
     Args:
-        program: Path of the router.
-        wanted: The template server, which sets the router's address.
-        replicas: The servers behind the router.
+        program: path of the router.
+        wanted: the template server, which sets the router's address.
+        replicas: the servers behind the router.
     """
     urls = [one.wanted.base_url.removesuffix("/v1") for one in replicas]
     place = ["--host", wanted.host, "--port", str(wanted.port)]
@@ -85,12 +85,12 @@ class Fleet:
     """Runs the servers until a signal arrives or a server cannot be kept alive.
 
     Args:
-        program: Path of vLLM.
-        replicas: The servers.
-        router: Command of the router; None runs no router.
-        limit_s: Maximum time for a server to become ready, in seconds.
-        say: Called with occasional progress lines.
-        grace_s: Seconds between the first signal and the kill of a process that ignores it.
+        program: path of vLLM.
+        replicas: the servers.
+        router: command of the router; None runs no router.
+        limit_s: maximum time for a server to become ready, in seconds.
+        say: called with occasional progress lines.
+        grace_s: seconds between the first signal and the kill of a process that ignores it.
     """
 
     def __init__(
@@ -113,10 +113,10 @@ class Fleet:
         """Keep all servers running; returns the exit code.
 
         Args:
-            tell: Called once, when all servers are ready.
+            tell: called once, when all servers are ready.
 
         Raises:
-            InfrastructureFailed: A server never became ready or died too often.
+            InfrastructureFailed: a server never became ready or died too often.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

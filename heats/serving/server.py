@@ -37,13 +37,13 @@ class Wanted:
     """What to serve and how. None and 1 keep vLLM's defaults.
 
     Attributes:
-        name: Served name of the model; defaults to the model's own name.
-        context: Context length in tokens, prompt and reply combined.
+        name: served name of the model; defaults to the model's own name.
+        context: context length in tokens, prompt and reply combined.
         tools: Tool-call parser; None selects the family's if the chat template supports tools, `none` disables it.
             Likewise `reasoning`.
-        on_cpu: Whether vLLM is a CPU build, which needs an explicit memory limit.
-        side_by_side: Number of servers that share the machine's memory.
-        extra: Further arguments of `vllm serve`, which override ours.
+        on_cpu: whether vLLM is a CPU build, which needs an explicit memory limit.
+        side_by_side: number of servers that share the machine's memory.
+        extra: further arguments of `vllm serve`, which override ours.
     """
 
     model: str
@@ -119,7 +119,7 @@ def find_vllm(given: str | None) -> str:
     """Find the `vllm` program: as given, installed next to heats, or on PATH.
 
     Raises:
-        PreflightFailed: There is no such program.
+        PreflightFailed: there is no such program.
     """
     beside = Path(sys.executable).with_name("vllm")
     found = shutil.which(given) if given else str(beside) if beside.is_file() else shutil.which("vllm")
@@ -163,10 +163,10 @@ async def guarded(
     Signals sent to the process are forwarded, and a second signal kills it; its output goes to our stderr.
 
     Args:
-        command: Program and arguments.
-        words: Keeps the latest lines of output.
-        grace_s: Seconds between the first signal and the kill of a command that ignores it.
-        environment: Environment variables in addition to those of this process.
+        command: program and arguments.
+        words: keeps the latest lines of output.
+        grace_s: seconds between the first signal and the kill of a command that ignores it.
+        environment: environment variables in addition to those of this process.
     """
     theirs, ours = os.pipe()
     try:
@@ -200,13 +200,13 @@ async def wait_until_ready(
     """Wait until the server is ready; returns its limits.
 
     Args:
-        wanted: The server.
-        process: The server's process.
-        limit_s: Maximum wait in seconds, including the download of a model.
-        tell: Called with occasional progress lines.
+        wanted: the server.
+        process: the server's process.
+        limit_s: maximum wait in seconds, including the download of a model.
+        tell: called with occasional progress lines.
 
     Raises:
-        InfrastructureFailed: The server exited or did not become ready in time.
+        InfrastructureFailed: the server exited or did not become ready in time.
     """
     from agents.llm.server import Server  # importing aiohttp is slow
 

@@ -16,7 +16,7 @@ class CrossStore:
     """Cells and tables of one task.
 
     Args:
-        directory: Directory of the task.
+        directory: directory of the task.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -25,9 +25,9 @@ class AuthoredTests:
     """Test files written by rollouts.
 
     Attributes:
-        digest: Digest of their content.
-        authors: Rollouts whose patches contain exactly these tests; together they have one voice.
-        files: Paths of the test files.
+        digest: digest of their content.
+        authors: rollouts whose patches contain exactly these tests; together they have one voice.
+        files: paths of the test files.
     """
 
     digest: str
@@ -57,12 +57,12 @@ def tabulate(
     """Build the table from cells and rank the candidates.
 
     Args:
-        field: Candidates with a patch.
-        voices: The tests of each author.
+        field: candidates with a patch.
+        voices: the tests of each author.
         cells: Cells by digest of the tests and key of the patch (empty for the base). A voice with a missing cell,
             because its sandbox failed or the budget was exhausted, is dropped; the same applies to the existing tests.
-        known: Ids of the user's own tests, which belong to no author.
-        existing: The project's own tests.
+        known: ids of the user's own tests, which belong to no author.
+        existing: the project's own tests.
     """
     keys = {one.id: one.patch_key for one in field}
     columns = tuple(dict.fromkeys(keys.values()))
@@ -169,9 +169,9 @@ def failures_of(candidate: str, table: CrossTable, chars: int = 600) -> str:
     """Return the first output of a candidate's failing tests, for the rollout that continues from it.
 
     Args:
-        candidate: Name of the candidate.
-        table: The heat's table.
-        chars: Maximum number of characters.
+        candidate: name of the candidate.
+        table: the heat's table.
+        chars: maximum number of characters.
     """
     return failures_text(table.words.get(candidate, {}), chars)
 

@@ -17,11 +17,11 @@ class Written:
     """One test that an attempt wrote.
 
     Attributes:
-        voice: The voice that it belongs to.
-        test: Id of the test.
-        own: Columns of its authors.
-        guard: Whether it passes on the base.
-        passing: Columns that pass it.
+        voice: the voice that it belongs to.
+        test: id of the test.
+        own: columns of its authors.
+        guard: whether it passes on the base.
+        passing: columns that pass it.
     """
 
     voice: str
@@ -39,8 +39,8 @@ def penalties(columns: Collection[str], broken: Mapping[str, Collection[str]]) -
     """Return each column's total weight of broken tests; a test weighs the fraction of other columns that keep it.
 
     Args:
-        columns: Keys of the distinct patches.
-        broken: Failing base tests by column; if a column is missing, the result is empty.
+        columns: keys of the distinct patches.
+        broken: failing base tests by column; if a column is missing, the result is empty.
     """
     if not set(columns) <= set(broken) or len(columns) < 2:
         return dict.fromkeys(columns, 0.0)
@@ -68,9 +68,9 @@ def places(
     """Return each column's place by executed tests; higher is better, equal places are ties.
 
     Args:
-        columns: Keys of the distinct patches.
-        broken: Failing base tests by column.
-        written: Tests written by attempts.
+        columns: keys of the distinct patches.
+        broken: failing base tests by column.
+        written: tests written by attempts.
     """
     weights = penalties(columns, broken)
     guards = shares(columns, [one for one in written if one.guard])
@@ -88,9 +88,9 @@ def behaviours(
     """Return a digest of each column's passing tests; equal for patches that no executed test distinguishes.
 
     Args:
-        columns: Keys of the distinct patches.
-        broken: Failing base tests by column.
-        written: Tests written by attempts.
+        columns: keys of the distinct patches.
+        broken: failing base tests by column.
+        written: tests written by attempts.
     """
     found: dict[str, str] = {}
     for one in columns:
