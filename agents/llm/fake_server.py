@@ -174,7 +174,7 @@ class FakeServer:
             route: method and path.
             headers: request headers.
             body: request body.
-            reader: Client's stream, watched for disconnects.
+            reader: client's stream, watched for disconnects.
             writer: stream for the response.
         """
         if route == "POST /v1/chat/completions":

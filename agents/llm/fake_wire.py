@@ -187,7 +187,7 @@ async def send(
 
     Args:
         reply: the reply to send.
-        reader: Client's stream.
+        reader: client's stream.
         writer: stream for the response.
         drip_s: seconds between the bytes of a `drip`.
         hang_s: seconds before a `hang` gives up on a client that keeps waiting.

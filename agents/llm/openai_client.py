@@ -73,7 +73,7 @@ class OpenAIModel:
         text_protocol: whether agents use text in place of tool calls, either as configured or because the chat template
             turns out to omit tools.
         drops_tools: whether the chat template omits tools; None if unknown.
-        notes: One-time messages to the user about how the model is used.
+        notes: one-time messages to the user about how the model is used.
 
     Raises:
         ModelConfigError: there is no base URL.

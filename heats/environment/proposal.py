@@ -1,4 +1,4 @@
-"""The result of detection."""
+"""The result of detection, and the order in which project types are tried."""
 
 from dataclasses import dataclass, field, replace
 

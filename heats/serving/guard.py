@@ -22,7 +22,7 @@ _KILLING_S = 10.0
 
 
 def guard(lifeline: int, grace_s: float, command: list[str]) -> int:
-    """Run the command until it or the parent exits; returns its exit code."""
+    """Run the command until it exits or has to be stopped; returns its exit code."""
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     for number in (*_SIGNALS, signal.SIGCHLD):

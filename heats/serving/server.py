@@ -39,7 +39,7 @@ class Wanted:
     Attributes:
         name: served name of the model; defaults to the model's own name.
         context: context length in tokens, prompt and reply combined.
-        tools: Tool-call parser; None selects the family's if the chat template supports tools, `none` disables it.
+        tools: tool-call parser; None selects the family's if the chat template supports tools, `none` disables it.
             Likewise `reasoning`.
         on_cpu: whether vLLM is a CPU build, which needs an explicit memory limit.
         side_by_side: number of servers that share the machine's memory.

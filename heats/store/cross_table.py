@@ -59,7 +59,7 @@ def tabulate(
     Args:
         field: candidates with a patch.
         voices: the tests of each author.
-        cells: Cells by digest of the tests and key of the patch (empty for the base). A voice with a missing cell,
+        cells: cells by digest of the tests and key of the patch (empty for the base). A voice with a missing cell,
             because its sandbox failed or the budget was exhausted, is dropped; the same applies to the existing tests.
         known: ids of the user's own tests, which belong to no author.
         existing: the project's own tests.
