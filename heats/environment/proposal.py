@@ -1,4 +1,4 @@
-"""The result of detection, and the order in which project types are tried."""
+"""The result of detection."""
 
 from dataclasses import dataclass, field, replace
 
