@@ -89,9 +89,9 @@ async def counted(bench: Bench, client: OpenAIModel, what: str, work: Awaitable[
         what: name of the measurement.
         work: the work.
     """
-    before = await client.counters()
+    before = await client.server.counters()
     await work
-    after = await client.counters()
+    after = await client.server.counters()
     assert before is not None and after is not None, "the server has no /metrics"
     bench.found.setdefault(what, []).append(found := after - before)
     print(f"{what:60} {_row([found], ' ')}", flush=True)
@@ -113,7 +113,7 @@ async def ballot(bench: Bench) -> None:
         client.quirks.takes_n = takes_n
         judge, name = ModelJudge(CONFIG.tournament, client), "n" if takes_n else "single requests"
         problem, pair, ledger = bench.text(PROBLEM_WORDS), bench.candidates(2), Ledger("bench")
-        one = judge.asker.ask(judge.question, problem, tuple(pair), n=8, seed=1, ledger=ledger)
+        one = judge.asker.ask(judge.sample, problem, tuple(pair), n=8, seed=1, ledger=ledger)
         await counted(bench, client, f"8 votes, one order, {name}", one)
         for what, fresh in (("new task", True), ("new pair of a known task", False)):
             problem = bench.text(PROBLEM_WORDS) if fresh else problem
@@ -216,7 +216,7 @@ async def flight(bench: Bench) -> None:
 
     async def look() -> None:
         while True:
-            counters = await client.counters()
+            counters = await client.server.counters()
             if counters is not None and client.pool.endpoints[0].limit.waiting:
                 served.append(counters.running + counters.waiting)
             await asyncio.sleep(0.05)
