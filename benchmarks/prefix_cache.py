@@ -132,7 +132,8 @@ async def bracket(bench: Bench) -> None:
     for takes_n, early, times in ((False, "never", 1), (False, "balanced", 1), (True, "never", 1), (False, "never", 3)):
         client = bench.client()
         client.quirks.takes_n = takes_n
-        config = CONFIG.tournament.model_copy(update={"early_stop": early})
+        sampled = CONFIG.tournament.judge.model_copy(update={"votes_from": "samples"})
+        config = CONFIG.tournament.model_copy(update={"early_stop": early, "judge": sampled})
         entrants = {one.id: asyncio.ensure_future(_given(one)) for one in bench.candidates(16, times)}
         case = Case(problem=bench.text(PROBLEM_WORDS), seed=1, ledger=Ledger("bench"), journal=MemoryJournal())
         selection = open_selector(config, client).select(entrants, 1, case)
