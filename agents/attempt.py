@@ -24,7 +24,7 @@ from sandbox.errors import DiskLimitExceeded, SandboxError
 _UNUSABLE_SHOWN = 600
 """Characters kept from the beginning and from the end of an unusable reply."""
 _FORCED_AFTER = 2
-"""Consecutive turns without a usable call before the server is told to allow nothing but calls."""
+"""Consecutive turns without a usable call before the server must constrain replies to calls."""
 
 
 class Finished(Exception):
@@ -62,7 +62,7 @@ class Attempt:
 
     Attributes:
         in_text: whether this conversation uses text instead of tool calls.
-        forced: whether the server is told to allow nothing but calls: a tool call, or a JSON object in text.
+        forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
     """
 
     agent: TalkingAgent

@@ -53,7 +53,7 @@ class AgentConfig(Config):
         observation_head: characters kept from the beginning of an output.
         observation_tail: characters kept from its end.
         max_format_errors: consecutive turns without a usable call that end the rollout. After the second, the server is
-            told to allow nothing but calls.
+            asked to constrain replies to calls.
         force_calls: allow nothing but calls from the first turn on (`tool_choice: required`, or guided JSON in text).
         text_protocol: use text instead of tool calls for every model; a model can also request this itself.
         templates: prompts of the agents.

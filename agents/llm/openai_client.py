@@ -245,9 +245,9 @@ class OpenAIModel:
     ) -> list[Completion]:
         checked = await together([self._repaired(call, schema, one, ledger) for one in completions])
         if not any(sound for _, sound in checked):
-            told = f"no reply satisfied the {schema.name} schema, not even after a repair turn"
+            message = f"no reply satisfied the {schema.name} schema, not even after a repair turn"
             last = Reply(completions=tuple(one for one, _ in checked), usage=ledger.spent, model=self.name)
-            raise ReplyInvalid(told, reply=last)
+            raise ReplyInvalid(message, reply=last)
         return [completion for completion, _ in checked]
 
     async def _repaired(

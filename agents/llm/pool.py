@@ -81,7 +81,7 @@ class Pool:
         self._back = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
-        self._told = False
+        self._cap_reported = False
 
     async def begin(self, session: Session) -> None:
         """Open a session once its server has room for it; every `begin` needs a matching `end`."""
@@ -180,9 +180,9 @@ class Pool:
 
     def _tell_of_cap(self, endpoint: Endpoint) -> None:
         limit, sessions = endpoint.limit, len(endpoint.seats)
-        if self._told or limit.limit < limit.ceiling or limit.free or sessions <= limit.ceiling:
+        if self._cap_reported or limit.limit < limit.ceiling or limit.free or sessions <= limit.ceiling:
             return
-        self._told = True
+        self._cap_reported = True
         self.notes.append(
             f"{limit.holders} requests in flight of {sessions} rollouts at work; raise model.max_concurrency"
         )
