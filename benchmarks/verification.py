@@ -31,7 +31,7 @@ from envs.repository import RepositoryEnv, RepositorySource
 from envs.swebench.rows import image_name
 from sandbox import SandboxConfig, open_backend
 
-# Older versions define `Bench` elsewhere.
+# Older versions define `Bench` elsewhere, and run one sandbox at a time.
 verification: Any = import_module("envs.verify")
 ENVIRONMENT = "/opt/miniconda3/envs/testbed"
 SETUP = f"""
@@ -67,7 +67,8 @@ async def main() -> None:
     if options.rows:
         rows = {row["instance_id"]: row for row in map(json.loads, options.rows.read_text("utf-8").splitlines())}
     backend = await open_backend(SandboxConfig(backend=options.backend))
-    bench = verification.Bench(backend=backend)
+    room = getattr(import_module("envs.confirm"), "room_for_all", None)
+    bench = verification.Bench(backend=backend, **({"spare": room} if room else {}))
     try:
         for name in options.tasks:
             with tempfile.TemporaryDirectory(prefix="heats-verification-") as folder:
