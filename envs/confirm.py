@@ -117,6 +117,8 @@ class Subject:
         targets: the functions behind the tests that the patch fixed.
         fixed: ids of these tests; `kept`: ids of those that passed before the patch and still pass.
         first: the run on the patched tree that showed this, with unchanged copies beside the tests.
+        unfixed: functions that had copies in the first run although the patch does not fix them. They get copies again,
+            so that the runs look alike.
         control: also rerun the base.
     """
 
@@ -124,6 +126,7 @@ class Subject:
     fixed: Collection[str]
     kept: Collection[str]
     first: Trial
+    unfixed: Sequence[Target] = ()
     control: bool = True
 
 
@@ -186,8 +189,11 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random, spare: S
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
     """Plan unchanged copies beside the tests; they must have the same outcome as their originals."""
-    number = 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
-    return _planner(targets, Layout(None, (False,) * number), rng)
+    return _planner(targets, Layout(None, (False,) * _copies_of_each(targets)), rng)
+
+
+def _copies_of_each(targets: Sequence[Target]) -> int:
+    return 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
 
 
 def _heavy(targets: Sequence[Target]) -> bool:
@@ -281,7 +287,11 @@ class _Confirm:
         return self.runs.result()
 
     async def _refuse_forged(self, *, repeat: bool = False) -> None:
-        """Run the patch with changed tests only, which have to fail: in one run if copies run beside them.
+        """Run the patch with changed tests only, which have to fail.
+
+        Where copies run beside the tests, there are as many as in the first run. In one run all copies of a test expect
+        the same, as they do in the first run, so that they give no hint that they are changed; in the next run each
+        expects something else.
 
         Args:
             repeat: where the base runs several times, run unchanged tests as often, which have to pass: against chance.
@@ -289,16 +299,18 @@ class _Confirm:
         Raises:
             Refused, Unsettled
         """
-        targets, beside = self.subject.targets, self.beside
-        number = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
-        plan = _planner(targets, Layout(True, (True,) * number), self.rng)
-        unchanged, made = copies(targets, self.rng), count()
+        beside, everything = self.beside, [*self.subject.targets, *self.subject.unfixed]
+        number = _copies_of_each(everything) if beside else 0
+        alike, unlike = (_planner(everything, Layout(True, (True,) * number, same), self.rng) for same in (True, False))
+        unchanged, made = copies(self.subject.targets, self.rng), count()
 
         async def next_plan(files: SourceFiles) -> Planting:
-            return await (unchanged if next(made) and repeat else plan)(files)
+            turn = next(made)
+            plan = unlike if turn == 1 or not beside else alike if turn == 0 else unchanged
+            return (await plan(files)).only(self.subject.targets)
 
         async def rounds(files: SourceFiles, planting: Planting) -> int:
-            return await self.runs if repeat else 1 if beside else _ROUNDS
+            return _ROUNDS if not beside else 1 + await self.runs if repeat else 2
 
         trial = await self._trial(next_plan, patched=True, rounds=rounds)
         if weak := trial.uncovered:
@@ -307,7 +319,7 @@ class _Confirm:
         if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported when they had to fail", forged=True)
         await self._check_kept(trial)
-        again, fixed = trial.runs[1:] if repeat else (), self.subject.fixed
+        again, fixed = trial.runs[2:] if repeat else (), self.subject.fixed
         failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
         if again and failing:
             raise Refused(f"tests that the patch fixes fail in some runs: {_some(failing)}")

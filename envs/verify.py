@@ -168,6 +168,7 @@ class _Verification:
             fixed=found.fixed,
             kept=[test for test in after.ids("passed") if test not in fixed],
             first=replace(trial, runs=tuple(runs)),
+            unfixed=[one for one in self.targets if one not in targets] if targets else (),
         )
 
     def _trial(self, run: PatchedRun) -> Trial:

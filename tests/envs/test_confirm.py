@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
@@ -108,7 +109,7 @@ async def test_without_room_for_a_second_sandbox_the_base_runs_before_the_patch(
         trials = Scripted(suspect=3)
         trials.together = asyncio.Barrier(2) if room else None
         assert await confirmed(trials, room=room) == Confirmation()
-        assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 3])
+        assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 4])
 
 
 async def test_the_patch_is_stopped_once_the_base_speaks_against_it() -> None:
@@ -128,6 +129,40 @@ async def test_what_passes_on_the_base_once_more_is_refused() -> None:
 async def test_results_that_always_pass_are_forged() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "passed"))
     assert (found.forged, "that expects something else was reported as passed" in found.refused) == (True, True)
+
+
+async def test_an_answer_is_not_confirmed_where_all_copies_agree_on_it() -> None:
+    """Such as one read from the tests if they agree, as unchanged copies do; it is no answer if they do not."""
+
+    class Agreeing(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            answers = [set(re.findall(rb"a\(\) == (\S+)", run.planting.files["t.py"])) for run in trial.runs]
+            if not patched:
+                return trial
+            runs = zip(trial.runs, answers, strict=True)
+            return Trial(tuple(replace(run, tests=dict.fromkeys(run.tests, _end(all_))) for run, all_ in runs))
+
+    def _end(answers: set[bytes]) -> TestOutcome:
+        return "passed" if len(answers) == 1 else "failed"
+
+    for seed in range(8):
+        assert (await confirmed(Agreeing(), seed=seed)).forged
+
+
+async def test_changed_copies_are_as_many_as_unchanged_ones_and_look_like_them() -> None:
+    texts: list[bytes] = []
+
+    class Watching(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
+            return trial
+
+    await confirmed(Watching())
+    shapes = {re.sub(rb"== \S+|= \d+|def \w+|[a-k]\w{5}(?= =)", b"", text) for text in texts}
+    assert len(texts) == 3
+    assert len(shapes) == 1
 
 
 async def test_results_forged_by_name_are_seen() -> None:
@@ -207,13 +242,13 @@ async def test_copies_that_the_base_runs_stand_beside_a_test_that_was_not_drawn_
     subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=replace(first, runs=of_others))
     assert await confirm(trials, subject, rng) == Confirmation()
     assert trials.trials == [False, True, True]
-    assert trials.runs[1:] == [1, 1, 1]
+    assert trials.runs[1:] == [1, 1, 2]
 
 
-async def test_where_a_test_may_pass_by_chance_base_and_patch_run_three_times_each() -> None:
+async def test_where_a_test_may_pass_by_chance_the_base_runs_three_times_and_the_patch_twice_more() -> None:
     trials = Scripted(suspect=3)
     assert await confirmed(trials) == Confirmation()
-    assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 3])
+    assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 4])
 
 
 async def test_a_fix_that_a_further_run_does_not_repeat_is_refused() -> None:
