@@ -79,8 +79,13 @@ class Services:
 
     def bench(self, rollout: str) -> Bench:
         """Where a rollout's patch is verified."""
-        labels = self._labels(f"{rollout}/evidence")
-        return Bench(backend=self.backend, limits=self.config.sandbox.limits, labels=labels, rules=self.config.verify)
+        return Bench(
+            backend=self.backend,
+            limits=self.config.sandbox.limits,
+            labels=self._labels(f"{rollout}/evidence"),
+            rules=self.config.verify,
+            spare=self.slots.spare,
+        )
 
     def _labels(self, rollout: str) -> dict[str, str]:
         return {"run": self.run_id, "rollout": rollout}
