@@ -186,7 +186,10 @@ class HeatsConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
-        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        found = self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        if self.tournament.judge.view != "probe":
+            del found["tournament"]["judge"]["probe"]
+        return found
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

@@ -13,6 +13,7 @@ from envs.regression import first_words
 from heats.context_rules import Before, open_context_rule
 from heats.runner.context import Context, make_context, recorded
 from heats.runner.executed import executed, is_on
+from heats.runner.probing import open_probe
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import failures_of, failures_text, with_cross
@@ -167,6 +168,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
 
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
     journal = run.store.journal(heat, run.services.events)
+    probe = open_probe(run, heat)
     try:
         case = Case(
             problem=run.task.statement,
@@ -174,10 +176,13 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
             ledger=run.ledger.child(f"{run.task.id}/{heat_name(heat)}/tournament"),
             journal=journal,
             describe=run.describe if run.reads_summaries else None,
+            probe=probe,
         )
         return await run.services.selector.select(entrants, k, case)
     finally:
         journal.close()
+        if probe is not None:
+            probe.close()
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:

@@ -9,6 +9,7 @@ tasks/<task>/task.json  baseline.json  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
 tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/heat-0/scripts.jsonl inquiries/: what a judge with the view `probe` executed
 tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
@@ -131,6 +132,11 @@ class TaskStore:
 
     def rollout(self, rollout: str) -> RolloutStore:
         """The rollout `heat-0/rollout-03`."""
+        return RolloutStore(self.directory / rollout, rollout)
+
+    def inquiry(self, heat: int, name: str) -> RolloutStore:
+        """The conversation of a judge in a sandbox, as a rollout that hands in nothing."""
+        rollout = f"{heat_name(heat)}/inquiries/{name}"
         return RolloutStore(self.directory / rollout, rollout)
 
     def rollouts(self, heat: int) -> list[str]:
