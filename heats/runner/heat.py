@@ -15,6 +15,7 @@ from heats.runner.context import Context, make_context, recorded
 from heats.runner.executed import executed, is_on
 from heats.runner.probing import open_probe
 from heats.runner.rollout import Plan, TaskRun
+from heats.runner.test_writers import TestWriters
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import failures_of, failures_text, with_cross
 from heats.store.records import CrossTable
@@ -107,14 +108,17 @@ async def hold_tournament(
     Raises:
         Whatever `run_heat` raises.
     """
+    writers = None
     if len(coming) > 1 and is_on(run):
-        coming = executed(run, heat, coming)
+        writers = TestWriters(run)
+        coming = executed(run, heat, coming, writers)
     scope = asyncio.timeout(run.clock.winners_s() if run.clock is not None else None)
     try:
         async with scope, asyncio.TaskGroup() as group:
             entrants = {name: group.create_task(candidate) for name, candidate in coming.items()}
+            writing = [group.create_task(writers.work())] if writers is not None else []
             selection = group.create_task(_select(run, heat, entrants, k))
-            selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
+            selection.add_done_callback(lambda _: [task.cancel() for task in (*entrants.values(), *writing)])
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
     except TimeoutError:
