@@ -89,7 +89,7 @@ class Vote(Record):
         return first - second
 
 
-Decision = Literal["votes", "evidence", "bye", "tie-break", "unheard"]
+Decision = Literal["votes", "critic", "evidence", "bye", "tie-break", "unheard"]
 """How a match was decided. A `bye` is not a win. `unheard`: no vote could be read, so the winner is drawn at random and
 the match counts neither as a win nor as a loss."""
 
@@ -121,6 +121,7 @@ class Bracket(Record):
         selected: empty if no candidate was eligible.
         ineligible: the end of the ranking: candidates with nothing to submit.
         by_chance: selected candidates drawn at random because no vote on them could be read.
+        scores: a critic's probability that a candidate is right, by candidate ID; empty without a critic.
     """
 
     selector: str
@@ -133,6 +134,7 @@ class Bracket(Record):
     selected: tuple[str, ...] = ()
     ineligible: tuple[str, ...] = ()
     by_chance: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("by_chance", "by_lot"))
+    scores: Mapping[str, float] = {}
 
     @property
     def matches(self) -> tuple[Match, ...]:

@@ -94,17 +94,18 @@ class JudgeConfig(Config):
 
 
 class ScoringConfig(Config):
-    """Settings of the selectors that judge one candidate at a time, `pointwise` and `verify`.
+    """Settings of the selectors that judge one candidate at a time: `pointwise`, `verify` and `critic`.
 
     Attributes:
         samples: scores or verifications per candidate.
-        score_system, verify_system: Jinja2 templates of the rules.
+        score_system, verify_system, critic_system: Jinja2 templates of the rules.
         user: Jinja2 template; receives `data` and `labels`, like the judge's.
     """
 
     samples: int = Field(gt=0)
     score_system: str
     verify_system: str
+    critic_system: str
     user: str
 
 

@@ -64,8 +64,19 @@ class RTVSelector:
             LimitExceeded: a limit of the ledger is reached.
             ModelConfigError: no request to the judge can succeed.
         """
+        return await self.play(candidates, k, case, self.judging(self.config, self.judge, case))
+
+    async def play(self, candidates: PendingCandidates, k: int, case: Case, judging: MatchVotes) -> Bracket:
+        """Play with a given way of deciding matches; see `select`.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select.
+            case: the problem, and the resources to judge it with.
+            judging: decides the matches.
+        """
         async with arrivals(candidates) as futures:
-            slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
+            slots, rounds = await _Play(judging, futures, k).run()
         present = [slot for slot in slots if isinstance(slot, Candidate)]
         if not present:
             raise NoCandidates("no rollout produced a candidate")
