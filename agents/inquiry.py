@@ -1,7 +1,7 @@
 """An agent that examines something in a sandbox with bash, then votes for one of several labels.
 
-It shares the bash agent's loop: a fresh shell per command, tool calls or text, typed exits, and a trajectory saved after
-every step. Only an explicit vote ends it with an answer. In its last turn it can do nothing but vote.
+It shares the bash agent's loop: a fresh shell per command, tool calls or text, typed exits, and a trajectory saved
+after every step. Only an explicit vote ends it with an answer. In its last turn it can do nothing but vote.
 """
 
 import json

@@ -13,7 +13,6 @@ from agents.tools import Command, command_of
 from agents.trajectory import Observation, Step, Trajectory
 from sandbox.base import ExecResult
 
-
 ENDING = frozenset(("submit", "vote"))
 """Names of the calls that end a conversation."""
 

@@ -169,9 +169,7 @@ class Critic:
             if found is not None and not (reply and (reply.reasoning or "").strip()):
                 return _vote(shown.id, found.shares[0])
             if not texts:
-                return Vote(
-                    order=(shown.id,), labels=("",), choice=None, reason=asked.said, failure=asked.failure
-                )
+                return Vote(order=(shown.id,), labels=("",), choice=None, reason=asked.said, failure=asked.failure)
             question, count = Question(question.system, question.user, yes_schema), selector.config.scoring.samples - 1
             if not count:
                 break

@@ -132,9 +132,7 @@ class MatchVotes:
             by_block=BY_VOTES in ties,
         )
 
-    async def _weigh(
-        self, match_id: str, contestants: tuple[Candidate, ...], ran: Sequence[Executed]
-    ) -> list[Vote]:
+    async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...], ran: Sequence[Executed]) -> list[Vote]:
         """Cast one vote per order with a judge that knows probabilities; none with any other judge."""
         judge = self.judge
         if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):

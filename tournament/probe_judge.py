@@ -1,8 +1,8 @@
 """A judge that executes code where evidence leaves contestants equal (`tournament.judge.view: probe`).
 
-One request writes a script that should tell the contestants apart, starting from the issue's own example. It runs on the
-base and on each contestant. If the outputs differ, votes are cast as usual, with the outputs shown. If they do not, the
-judge examines the contestants' trees in a sandbox, once per presentation order.
+One request writes a script that should tell the contestants apart, starting from the issue's own example. It runs on
+the base and on each contestant. If the outputs differ, votes are cast as usual, with the outputs shown. If they do not,
+the judge examines the contestants' trees in a sandbox, once per presentation order.
 """
 
 from collections.abc import Sequence

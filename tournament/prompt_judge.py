@@ -174,9 +174,7 @@ class Asker:
             {"role": "user", "content": fill(question.user, data=data, labels=labels)},
         ]
 
-    def data(
-        self, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int
-    ) -> tuple[tuple[str, ...], str]:
+    def data(self, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int) -> tuple[tuple[str, ...], str]:
         """Draw labels and render the problem and the candidates as JSON text.
 
         Args:

@@ -119,7 +119,9 @@ class HttpScorer:
                     value = float(found["score"])
         except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
             wanted = "probs of data" if self.config.kind == "classify" else "a score"
-            raise ModelConfigError(f"the scorer at {self.config.url} answers without {wanted}: {reply[:200]}") from error
+            raise ModelConfigError(
+                f"the scorer at {self.config.url} answers without {wanted}: {reply[:200]}"
+            ) from error
         if not math.isfinite(value):
             raise ModelConfigError(f"the scorer at {self.config.url} answers with the score {value}")
         if self.config.activation == "sigmoid":

@@ -20,8 +20,9 @@ from agents.trajectory import LIMIT_EXITS, Trajectory
 from core.text import elide
 from envs.base import Patch
 from envs.probe import Trees, run_script, trees_of
+from heats.runner.candidates import key_of
 from heats.runner.evidence_cells import EvidenceCells, Job
-from heats.runner.rollout import TaskRun, key_of
+from heats.runner.rollout import TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.records import CrossCell, ProbeScript
 from sandbox.base import ExecResult

@@ -71,9 +71,7 @@ def voices_with(patches: Mapping[str, Patch], writers: Mapping[str, Patch]) -> l
     return [replace(voice, only_failing=set(voice.authors) <= set(writers)) for voice in voices]
 
 
-def useless_writers(
-    voices: Sequence[AuthoredTests], cells: Mapping[tuple[str, str], CrossCell]
-) -> Iterator[str]:
+def useless_writers(voices: Sequence[AuthoredTests], cells: Mapping[tuple[str, str], CrossCell]) -> Iterator[str]:
     """Say which test writers have no test that fails on the base as it should.
 
     Args:

@@ -47,7 +47,9 @@ async def test_what_it_runs_is_shown_and_its_vote_ends_it():
     assert [tool.name for tool in asked.model.requests[0].tools] == ["bash", "vote"]
 
 
-@pytest.mark.parametrize("reply", [submit(), calls(vote("ZZZ")), calls(("vote", "{")), calls(vote(), ("bash", {"command": "ls"}))])
+@pytest.mark.parametrize(
+    "reply", [submit(), calls(vote("ZZZ")), calls(("vote", "{")), calls(vote(), ("bash", {"command": "ls"}))]
+)
 async def test_nothing_but_a_lone_vote_for_a_label_counts(reply):
     trajectory = await Asked()(reply, calls(vote("B3X")))
     assert choice_of(trajectory).choice == "B3X" and trajectory.agent_steps == 2

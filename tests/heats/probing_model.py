@@ -1,4 +1,4 @@
-"""A judge that writes a script and, in a sandbox, votes for the tree in which its check passes; for `python:` models."""
+"""A judge that writes a script and, in a sandbox, votes for a tree that passes its check (a `python:` model)."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A judge that runs code, through `heats select` in real sandboxes: what decides, what is kept, and what cannot leak."""
+"""A judge that runs code, through `heats select` in real sandboxes: what decides, is kept, and cannot leak."""
 
 import json
 import shlex

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_cross import BASE, RIGHT, WRONG, repository
+from test_cross import BASE, RIGHT, WRONG, added, patch, repository
 
 from heats.cli import main
 from heats.report.spending import spending
@@ -15,7 +15,6 @@ from heats.runner.test_writers import voices_with
 from heats.store.cross_table import reproductions, tabulate
 from heats.store.records import CrossCell
 from heats.store.store import RunStore
-from test_cross import added, patch
 from tournament.base import Candidate
 
 pytestmark = pytest.mark.timeout(240)

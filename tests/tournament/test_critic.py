@@ -181,10 +181,15 @@ class YesNo:
         said = "yes" if yes > 0.5 else "no"
         top = (("yes", math.log(yes)), ("no", math.log(1 - yes)))
         parts = ['{"choice": "', said, '"}']
-        tokens = [TokenLogprob(token=part, logprob=math.log(max(yes, 1 - yes)), top=top if part == said else ()) for part in parts]
+        tokens = [
+            TokenLogprob(token=part, logprob=math.log(max(yes, 1 - yes)), top=top if part == said else ())
+            for part in parts
+        ]
         text = "".join(parts)
         one = Completion(
-            message={"role": "assistant", "content": text}, content=text, logprobs=tuple(tokens if self.logprobs else ())
+            message={"role": "assistant", "content": text},
+            content=text,
+            logprobs=tuple(tokens if self.logprobs else ()),
         )
         return Reply(completions=(one,) * n, usage=Usage(calls=1), model=self.name)
 

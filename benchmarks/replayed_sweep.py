@@ -1,0 +1,167 @@
+"""A sweep whose rollouts replay patches of real systems: what executed evidence chooses and costs, against votes alone.
+
+    python -m benchmarks.replayed_sweep --rows rows.jsonl --attempts attempts.jsonl --out runs/replayed [INSTANCE...]
+
+A scripted model draws one of an instance's real patches for each rollout and applies it, and its judge votes at random.
+The same rollouts are played twice: with evidence (the default configuration) and without. Hidden tests grade every
+rollout of the first run, after the selection; the second run has the same patches and is scored by these grades. Wall
+time excludes grading. Runs resume.
+"""
+
+import argparse
+import asyncio
+import base64
+import json
+import re
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.real_attempts import Pool, read_pools  # noqa: E402
+from envs.base import Task  # noqa: E402
+from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
+from heats.config import load_config  # noqa: E402
+from heats.runner import services  # noqa: E402
+from heats.runner.run import RunRequest, play  # noqa: E402
+from heats.store.reader import read_events  # noqa: E402
+from heats.store.store import RunStore  # noqa: E402
+from sandbox.base import Sandbox, SandboxBackend, SandboxSpec  # noqa: E402
+
+open_backend = services.open_backend
+LIMITS = {"memory_mb": 4096, "cpus": 1, "pids": 1024, "tmp_mb": 1024}
+
+
+class Counted:
+    """A backend that counts the sandboxes it starts, in `started`."""
+
+    started = 0
+
+    def __init__(self, backend: SandboxBackend) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def start(self, spec: SandboxSpec) -> Sandbox:
+        """Start a sandbox; those that grade are not counted, because they have no label `rollout`."""
+        Counted.started += "rollout" in spec.labels
+        return await self._backend.start(spec)
+
+
+def script(pools: Mapping[str, Pool], tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """A persona: for each instance's statement, one way per different patch."""
+    rules = []
+    for name, task in tasks.items():
+        ways = []
+        for patch in pools[name].patches.values():
+            data = base64.b64encode(patch.data).decode()
+            ways.append([f"base64 -d <<'END' | git apply --whitespace=nowarn -\n{data}\nEND"])
+        rules.append({"when": re.escape(task.statement.strip()[:200]), "variants": ways})
+    return {"rules": rules, "pick": "hash"}
+
+
+async def run(folder: Path, env: SweBenchEnv, tasks: list[Task], asked: argparse.Namespace, evidence: bool) -> None:
+    """Play one of the two runs, unless it is complete.
+
+    Args:
+        folder: folder of both runs, with the script.
+        env: the instances.
+        tasks: the tasks to play.
+        asked: command-line options.
+        evidence: execute tests before the comparison, and grade afterwards.
+    """
+    keys: dict[str, Any] = {
+        "model.name": f"fake:{folder / 'script.json'}", "rollouts": asked.rollouts, "iterations": 1, "select_k": 1,
+        "seed": asked.seed, "workers": asked.workers, "evidence": evidence, "grade": evidence,
+        "sandbox.backend": "docker", "execution.existing_s": asked.existing_s, "tournament.judge.votes_from": "samples",
+    }  # fmt: skip
+    keys |= {f"sandbox.limits.{name}": value for name, value in LIMITS.items()}
+    config = load_config(asked.config, keys)
+    directory = folder / ("evidence" if evidence else "votes")
+    before, started = Counted.started, time.monotonic()
+    await play(RunRequest(command="benchmark", directory=directory, config=config, env=env, tasks=tasks))
+    told = {"sandboxes": Counted.started - before, "seconds": round(time.monotonic() - started, 1)}
+    with (directory / "counted.jsonl").open("a", encoding="utf-8") as out:
+        out.write(json.dumps(told) + "\n")
+
+
+def scored(folder: Path, task: Task) -> dict[str, Any]:
+    """One instance: share of resolving rollouts, and whether the choice of each run resolves."""
+    on, off = RunStore(folder / "evidence"), RunStore(folder / "votes")
+    names = on.task(task.id).rollouts(0)
+    grades = {
+        on.task(task.id).rollout(one).patch().sha256: grade.outcome == "pass"
+        for one in names
+        if (grade := on.grades.grade(task.id, one)) is not None and grade.outcome != "invalid"
+    }
+    patches = [on.task(task.id).rollout(one).patch().sha256 for one in names]
+    known = [grades[one] for one in patches if one in grades]
+    found: dict[str, Any] = {"task": task.id, "different": len(set(patches)), "random": fmean(known) if known else None}
+    for kind, store in (("evidence", on), ("votes", off)):
+        result = store.task(task.id).result()
+        chosen = store.task(task.id).rollout(result.selected).patch().sha256 if result and result.selected else ""
+        found[kind] = grades.get(chosen)
+        found[f"{kind}_s"] = round(_seconds(store, task.id), 1)
+    table = json.loads((on.task(task.id).directory / "heat-0" / "cross.json").read_text()) if names else {}
+    return found | {"existing": table.get("existing", 0), "voices": len(table.get("voices", ()))}
+
+
+def _seconds(store: RunStore, task: str) -> float:
+    """Time from a task's start to its result, without grading."""
+    moments: dict[str, list[float]] = defaultdict(list)
+    from datetime import datetime
+
+    for event in read_events(store):
+        if event.task == task:
+            moments[event.kind].append(datetime.fromisoformat(event.time).timestamp())
+    return max(moments["task_finished"], default=0.0) - min(moments["task_started"], default=0.0)
+
+
+async def main() -> None:
+    """Play both runs and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("instances", nargs="*", help="default: all instances with patches of both outcomes")
+    parser.add_argument("--rows", type=Path, required=True, help="SWE-bench rows")
+    parser.add_argument("--attempts", type=Path, required=True, help="a patch a line: instance_id, model_patch")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rollouts", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--existing-s", type=float, default=120)
+    parser.add_argument("-c", "--config", action="append", default=[])
+    asked = parser.parse_args()
+    pools = {one.instance: one for one in read_pools(asked.attempts, asked.instances)}
+    if not asked.instances:
+        known = {name: {one["resolved"] for one in pool.attempts} for name, pool in pools.items()}
+        pools = {name: pool for name, pool in pools.items() if known[name] >= {True, False}}
+
+    async def counted(config: Any) -> Any:
+        return Counted(await open_backend(config))
+
+    services.open_backend = counted
+    env = await asyncio.to_thread(SweBenchEnv.open, SweBenchSource(source=str(asked.rows)))
+    tasks = {task.id: task for task in env.tasks() if task.id in pools}
+    asked.out.mkdir(parents=True, exist_ok=True)
+    (asked.out / "script.json").write_text(json.dumps(script(pools, tasks)))
+    for evidence in (True, False):
+        await run(asked.out, env, list(tasks.values()), asked, evidence)
+    rows = [scored(asked.out, task) for task in tasks.values()]
+    for row in rows:
+        print(json.dumps(row))
+    totals = {kind: fmean(float(row[kind] or 0) for row in rows) for kind in ("random", "evidence", "votes")}
+    for kind in ("evidence", "votes"):
+        counts = [json.loads(line) for line in (asked.out / kind / "counted.jsonl").read_text().splitlines()]
+        totals[f"{kind}_sandboxes"] = sum(one["sandboxes"] for one in counts)
+        totals[f"{kind}_s"] = round(sum(row[f"{kind}_s"] for row in rows), 1)
+    print(json.dumps(totals))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
