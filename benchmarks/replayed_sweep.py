@@ -3,9 +3,9 @@
     python -m benchmarks.replayed_sweep --rows rows.jsonl --attempts attempts.jsonl --out runs/replayed [INSTANCE...]
 
 A scripted model draws one of an instance's real patches for each rollout and applies it, and its judge votes at random.
-The same rollouts are played twice: with evidence (the default configuration) and without. Hidden tests grade every
-rollout of the first run, after the selection; the second run has the same patches and is scored by these grades. Wall
-time excludes grading. Runs resume.
+The same rollouts are played twice: with evidence (the default configuration) and without. Choices are scored by the
+known outcomes of the attempts (`resolved`), which no run sees. `--grade` has hidden tests grade every rollout of the
+first run after its selection, and scores by these grades. Wall time excludes grading. Runs resume.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.real_attempts import Pool, read_pools  # noqa: E402
 from envs.base import Task  # noqa: E402
+from envs.same_change import change_key  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
 from heats.config import load_config  # noqa: E402
 from heats.runner import services  # noqa: E402
@@ -79,7 +81,7 @@ async def run(folder: Path, env: SweBenchEnv, tasks: list[Task], asked: argparse
     """
     keys: dict[str, Any] = {
         "model.name": f"fake:{folder / 'script.json'}", "rollouts": asked.rollouts, "iterations": 1, "select_k": 1,
-        "seed": asked.seed, "workers": asked.workers, "evidence": evidence, "grade": evidence,
+        "seed": asked.seed, "workers": asked.workers, "evidence": evidence, "grade": evidence and asked.grade,
         "sandbox.backend": "docker", "execution.existing_s": asked.existing_s, "tournament.judge.votes_from": "samples",
     }  # fmt: skip
     keys |= {f"sandbox.limits.{name}": value for name, value in LIMITS.items()}
@@ -92,32 +94,55 @@ async def run(folder: Path, env: SweBenchEnv, tasks: list[Task], asked: argparse
         out.write(json.dumps(told) + "\n")
 
 
-def scored(folder: Path, task: Task) -> dict[str, Any]:
-    """One instance: share of resolving rollouts, and whether the choice of each run resolves."""
-    on, off = RunStore(folder / "evidence"), RunStore(folder / "votes")
-    names = on.task(task.id).rollouts(0)
-    grades = {
-        on.task(task.id).rollout(one).patch().sha256: grade.outcome == "pass"
-        for one in names
-        if (grade := on.grades.grade(task.id, one)) is not None and grade.outcome != "invalid"
+def outcomes(on: RunStore, task: Task, pool: Pool, graded: bool) -> dict[str, bool]:
+    """Whether patches resolve the instance, by the key of their change.
+
+    Args:
+        on: the run with evidence.
+        task: the instance.
+        pool: its attempts.
+        graded: by the run's grades instead of the attempts' known outcomes.
+    """
+    if not graded:
+        known = {one["attempt_id"]: one["resolved"] for one in pool.attempts}
+        return {key: known[name] for name, key in pool.keys.items() if known[name] is not None}
+    files = on.task(task.id)
+    grades = {one: on.grades.grade(task.id, one) for one in files.rollouts(0)}
+    return {
+        change_key(files.rollout(one).patch()): grade.outcome == "pass"
+        for one, grade in grades.items()
+        if grade is not None and grade.outcome != "invalid"
     }
-    patches = [on.task(task.id).rollout(one).patch().sha256 for one in names]
+
+
+def scored(folder: Path, task: Task, pool: Pool, graded: bool) -> dict[str, Any]:
+    """One instance: share of resolving rollouts, and whether the choice of each run resolves.
+
+    Args:
+        folder: folder of both runs.
+        task: the instance.
+        pool: its attempts.
+        graded: see `outcomes`.
+    """
+    on, off = RunStore(folder / "evidence"), RunStore(folder / "votes")
+    names, grades = on.task(task.id).rollouts(0), outcomes(on, task, pool, graded)
+    patches = [change_key(on.task(task.id).rollout(one).patch()) for one in names]
     known = [grades[one] for one in patches if one in grades]
     found: dict[str, Any] = {"task": task.id, "different": len(set(patches)), "random": fmean(known) if known else None}
     for kind, store in (("evidence", on), ("votes", off)):
         result = store.task(task.id).result()
-        chosen = store.task(task.id).rollout(result.selected).patch().sha256 if result and result.selected else ""
+        selected = result.selected if result is not None else None
+        chosen = change_key(store.task(task.id).rollout(selected).patch()) if selected else ""
         found[kind] = grades.get(chosen)
         found[f"{kind}_s"] = round(_seconds(store, task.id), 1)
-    table = json.loads((on.task(task.id).directory / "heat-0" / "cross.json").read_text()) if names else {}
+    path = on.task(task.id).directory / "heat-0" / "cross.json"
+    table = json.loads(path.read_text()) if path.exists() else {}
     return found | {"existing": table.get("existing", 0), "voices": len(table.get("voices", ()))}
 
 
 def _seconds(store: RunStore, task: str) -> float:
     """Time from a task's start to its result, without grading."""
     moments: dict[str, list[float]] = defaultdict(list)
-    from datetime import datetime
-
     for event in read_events(store):
         if event.task == task:
             moments[event.kind].append(datetime.fromisoformat(event.time).timestamp())
@@ -133,6 +158,7 @@ async def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rollouts", type=int, default=4)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--grade", action="store_true", help="grade with hidden tests instead of the known outcomes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--existing-s", type=float, default=120)
     parser.add_argument("-c", "--config", action="append", default=[])
@@ -152,7 +178,7 @@ async def main() -> None:
     (asked.out / "script.json").write_text(json.dumps(script(pools, tasks)))
     for evidence in (True, False):
         await run(asked.out, env, list(tasks.values()), asked, evidence)
-    rows = [scored(asked.out, task) for task in tasks.values()]
+    rows = [scored(asked.out, task, pools[name], asked.grade) for name, task in tasks.items()]
     for row in rows:
         print(json.dumps(row))
     totals = {kind: fmean(float(row[kind] or 0) for row in rows) for kind in ("random", "evidence", "votes")}
