@@ -14,7 +14,6 @@ import base64
 import json
 import re
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
@@ -30,31 +29,12 @@ from envs.base import Task  # noqa: E402
 from envs.same_change import change_key  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
 from heats.config import load_config  # noqa: E402
-from heats.runner import services  # noqa: E402
 from heats.runner.run import RunRequest, play  # noqa: E402
+from heats.store.cross_store import CrossStore  # noqa: E402
 from heats.store.reader import read_events  # noqa: E402
 from heats.store.store import RunStore  # noqa: E402
-from sandbox.base import Sandbox, SandboxBackend, SandboxSpec  # noqa: E402
 
-open_backend = services.open_backend
 LIMITS = {"memory_mb": 4096, "cpus": 1, "pids": 1024, "tmp_mb": 1024}
-
-
-class Counted:
-    """A backend that counts the sandboxes it starts, in `started`."""
-
-    started = 0
-
-    def __init__(self, backend: SandboxBackend) -> None:
-        self._backend = backend
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-    async def start(self, spec: SandboxSpec) -> Sandbox:
-        """Start a sandbox; those that grade are not counted, because they have no label `rollout`."""
-        Counted.started += "rollout" in spec.labels
-        return await self._backend.start(spec)
 
 
 def script(pools: Mapping[str, Pool], tasks: Mapping[str, Task]) -> dict[str, Any]:
@@ -69,13 +49,13 @@ def script(pools: Mapping[str, Pool], tasks: Mapping[str, Task]) -> dict[str, An
     return {"rules": rules, "pick": "hash"}
 
 
-async def run(folder: Path, env: SweBenchEnv, tasks: list[Task], asked: argparse.Namespace, evidence: bool) -> None:
-    """Play one of the two runs, unless it is complete.
+async def run(folder: Path, env: SweBenchEnv, task: Task, asked: argparse.Namespace, evidence: bool) -> None:
+    """Play one instance in one of the two runs, unless it has a result there.
 
     Args:
         folder: folder of both runs, with the script.
         env: the instances.
-        tasks: the tasks to play.
+        task: the instance.
         asked: command-line options.
         evidence: execute tests before the comparison, and grade afterwards.
     """
@@ -87,11 +67,8 @@ async def run(folder: Path, env: SweBenchEnv, tasks: list[Task], asked: argparse
     keys |= {f"sandbox.limits.{name}": value for name, value in LIMITS.items()}
     config = load_config(asked.config, keys)
     directory = folder / ("evidence" if evidence else "votes")
-    before, started = Counted.started, time.monotonic()
-    await play(RunRequest(command="benchmark", directory=directory, config=config, env=env, tasks=tasks))
-    told = {"sandboxes": Counted.started - before, "seconds": round(time.monotonic() - started, 1)}
-    with (directory / "counted.jsonl").open("a", encoding="utf-8") as out:
-        out.write(json.dumps(told) + "\n")
+    request = RunRequest(command="benchmark", directory=directory, config=config, env=env, tasks=[task], extend=True)
+    await play(request)
 
 
 def outcomes(on: RunStore, task: Task, pool: Pool, graded: bool) -> dict[str, bool]:
@@ -135,9 +112,17 @@ def scored(folder: Path, task: Task, pool: Pool, graded: bool) -> dict[str, Any]
         chosen = change_key(store.task(task.id).rollout(selected).patch()) if selected else ""
         found[kind] = grades.get(chosen)
         found[f"{kind}_s"] = round(_seconds(store, task.id), 1)
+        found[f"{kind}_sandboxes"] = _sandboxes(store, task.id)
     path = on.task(task.id).directory / "heat-0" / "cross.json"
     table = json.loads(path.read_text()) if path.exists() else {}
     return found | {"existing": table.get("existing", 0), "voices": len(table.get("voices", ()))}
+
+
+def _sandboxes(store: RunStore, task: str) -> int:
+    """Sandboxes of rollouts and of evidence: one per run of tests, and one to find or read each set of tests."""
+    cells = CrossStore(store.task(task).directory).cells()
+    rollouts = sum(event.task == task and event.kind == "rollout_started" for event in read_events(store))
+    return rollouts + len(cells) + len({tests for tests, _ in cells})
 
 
 def _seconds(store: RunStore, task: str) -> float:
@@ -167,24 +152,20 @@ async def main() -> None:
     if not asked.instances:
         known = {name: {one["resolved"] for one in pool.attempts} for name, pool in pools.items()}
         pools = {name: pool for name, pool in pools.items() if known[name] >= {True, False}}
-
-    async def counted(config: Any) -> Any:
-        return Counted(await open_backend(config))
-
-    services.open_backend = counted
     env = await asyncio.to_thread(SweBenchEnv.open, SweBenchSource(source=str(asked.rows)))
     tasks = {task.id: task for task in env.tasks() if task.id in pools}
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "script.json").write_text(json.dumps(script(pools, tasks)))
-    for evidence in (True, False):
-        await run(asked.out, env, list(tasks.values()), asked, evidence)
-    rows = [scored(asked.out, task, pools[name], asked.grade) for name, task in tasks.items()]
-    for row in rows:
-        print(json.dumps(row))
+    rows = []
+    for name in pools:
+        if name in tasks:
+            for evidence in (True, False):
+                await run(asked.out, env, tasks[name], asked, evidence)
+            rows.append(scored(asked.out, tasks[name], pools[name], asked.grade))
+            print(json.dumps(rows[-1]), flush=True)
     totals = {kind: fmean(float(row[kind] or 0) for row in rows) for kind in ("random", "evidence", "votes")}
     for kind in ("evidence", "votes"):
-        counts = [json.loads(line) for line in (asked.out / kind / "counted.jsonl").read_text().splitlines()]
-        totals[f"{kind}_sandboxes"] = sum(one["sandboxes"] for one in counts)
+        totals[f"{kind}_sandboxes"] = sum(row[f"{kind}_sandboxes"] for row in rows)
         totals[f"{kind}_s"] = round(sum(row[f"{kind}_s"] for row in rows), 1)
     print(json.dumps(totals))
 
