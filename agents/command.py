@@ -13,7 +13,7 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from agents.attempt import without_sandbox
@@ -35,22 +35,13 @@ from sandbox.errors import SandboxError, SandboxFileNotFound
 
 PREFIX = "command:"
 _PLACES = (
-    *(
-        "instruction",
-        "trajectory",
-        "model",
-        "base_url",
-        "origin",
-        "key",
-        "seed",
-        "workdir",
-        "folder",
-        "kit",
-        "settings",
-    ),
+    *("instruction", "trajectory", "model", "base_url", "origin", "key", "seed", "workdir", "folder", "kit"),
+    *("context", "reply"),
 )
 _TOLD = ("instruction", "trajectory", "model", "seed")
 _CHECK_S = 2.0
+_USUAL_CONTEXT = 131_072
+"""Tokens, for a server that does not state the length of its context."""
 _NOT_THERE = (126, 127)
 _MAX_TRAJECTORY = 64 << 20
 _OUTPUT_CHARS = 2000
@@ -167,8 +158,8 @@ class _Run:
     async def _played(self) -> Trajectory:
         await self.sandbox.write_file(f"{self.folder}/instruction.md", self.instruction.encode())
         for name, text in self.agent.files.items():
-            await self.sandbox.write_file(f"{self.folder}/{name}", self._filled(text).encode())
-        command = self._filled(self.agent.command, quoted=True)
+            await self.sandbox.write_file(f"{self.folder}/{name}", self._filled(text, _in_json).encode())
+        command = self._filled(self.agent.command, shlex.quote)
         result = await self._watched(command)
         if self.asking.error is not None:
             self._close(self._steps(), Exit(kind="model_error", detail="the model is not usable as configured"))
@@ -203,11 +194,11 @@ class _Run:
         )
         return self._close((self.opening, step), end, problem=problem)
 
-    def _filled(self, text: str, *, quoted: bool = False) -> str:
+    def _filled(self, text: str, quote: Callable[[str], str] = str) -> str:
         values = self._places()
 
         def fill(match: re.Match[str]) -> str:
-            return shlex.quote(values[match[1]]) if quoted else values[match[1]]
+            return quote(values[match[1]])
 
         return re.sub(r"\{(" + "|".join(_PLACES) + r")\}", fill, text)
 
@@ -225,8 +216,16 @@ class _Run:
             "workdir": self.assignment.workdir,
             "folder": self.folder,
             "kit": self.agent.kit,
-            "settings": f"{self.folder}/settings",
+            "context": str(self._context),
+            "reply": str(
+                min(getattr(getattr(self.model, "config", None), "max_tokens", None) or 32_000, self._context)
+            ),
         }
+
+    @property
+    def _context(self) -> int:
+        """Length of the model's context in tokens, which agents need to know in time for compacting."""
+        return getattr(getattr(self.model, "quirks", None), "context", None) or _USUAL_CONTEXT
 
     def _environment(self) -> dict[str, str]:
         """Environment of the command. The server's own address is useful only to a sandbox with a network."""
@@ -387,6 +386,11 @@ def instruction_of(assignment: Assignment) -> str:
         parts += [f"Attempt {number}\n{record}" for number, record in enumerate(assignment.refinement, start=1)]
         parts += [f"Not kept: {other}" for other in assignment.others]
     return for_model("\n\n".join(parts)) + "\n"
+
+
+def _in_json(text: str) -> str:
+    """Escape a text for a string in JSON or TOML."""
+    return json.dumps(text)[1:-1]
 
 
 def _told(result: ExecResult) -> str:

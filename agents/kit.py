@@ -46,7 +46,7 @@ async def provide(directory: Path, name: str, packages: Sequence[str]) -> Path:
     if target.is_dir():
         return target
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
         async with _locked(directory / f"{target.name}.lock"):
             if not target.is_dir():
                 await _install(directory, target, packages)
@@ -65,13 +65,26 @@ async def _install(directory: Path, target: Path, packages: Sequence[str]) -> No
     made = Path(tempfile.mkdtemp(prefix="new-", dir=directory))
     try:
         await _npm([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", *packages], made)
-        found = next(made.glob("node_modules/node-linux-*/bin/node"), None)
-        if found is not None:
-            (made / NODE).symlink_to(found.relative_to(made))
-        made.chmod(0o755)
+        await asyncio.to_thread(_completed, made)
         os.rename(made, target)
     finally:
         await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+
+
+def _completed(made: Path) -> None:
+    """Do what the packages' own scripts would have done: link Node.js, and make the programs executable."""
+    found = next(made.glob("node_modules/node-linux-*/bin/node"), None)
+    if found is not None:
+        (made / NODE).symlink_to(found.relative_to(made))
+    for path in made.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.suffix not in (".so", ".node") and _is_program(path):
+            path.chmod(0o755)
+    made.chmod(0o755)
+
+
+def _is_program(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 async def _npm(argv: Sequence[str], folder: Path) -> None:

@@ -58,13 +58,14 @@ PRESETS: Mapping[str, Preset] = {
         },
         settings="qwen/settings.json",
         given='{"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, '
-        '"general": {"enableAutoUpdate": false}}\n',
+        '"general": {"enableAutoUpdate": false}, "model": {"generationConfig": {"contextWindowSize": {context}}}}\n',
     ),
     "codex": Preset(
         package="@openai/codex",
         version="0.171.0",
         command="{kit}/node_modules/@openai/codex-linux-*/vendor/*/bin/codex exec --skip-git-repo-check --ephemeral "
         "--color never --dangerously-bypass-approvals-and-sandbox --model {model} -c model_provider=heats "
+        "-c model_context_window={context} "
         "-c model_providers.heats.name=heats -c model_providers.heats.base_url={base_url} "
         "-c model_providers.heats.env_key=HEATS_API_KEY -c model_providers.heats.wire_api=responses -",
         env={"CODEX_HOME": "{folder}/codex"},
@@ -74,12 +75,14 @@ PRESETS: Mapping[str, Preset] = {
     "claude-code": Preset(
         package="@anthropic-ai/claude-code",
         version="2.1.332",
-        command="{kit}/node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude --print --bare "
+        command="{kit}/node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude --print "
         "--permission-mode bypassPermissions --no-session-persistence --settings {folder}/claude/settings.json "
         "--model {model}",
         env={
             "CLAUDE_CONFIG_DIR": "{folder}/claude",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+            "CLAUDE_CODE_ATTRIBUTION_HEADER": "0",
+            "CLAUDE_CODE_MAX_CONTEXT_TOKENS": "{context}",
             "ANTHROPIC_SMALL_FAST_MODEL": "{model}",
             "DISABLE_AUTOUPDATER": "1",
             # It refuses to work without questions as root anywhere but in a sandbox.
@@ -107,7 +110,8 @@ PRESETS: Mapping[str, Preset] = {
         files={
             "opencode/provider.json": '{"autoupdate": false, "share": "disabled", "provider": {"heats": {"npm": '
             '"@ai-sdk/openai-compatible", "name": "heats", "options": {"baseURL": "{base_url}", "apiKey": "{key}"}, '
-            '"models": {"model": {"id": "{model}", "name": "model", "tool_call": true}}}}}\n'
+            '"models": {"model": {"id": "{model}", "name": "model", "tool_call": true, '
+            '"limit": {"context": {context}, "output": {reply}}}}}}}\n'
         },
     ),
 }
