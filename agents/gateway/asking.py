@@ -78,7 +78,7 @@ class Asking:
         turn, self._requests = self._requests, self._requests + 1
         self.record.heard(asked.messages)
         completion, usage = await self._translated(asked, turn)
-        self.problem = None
+        self.problem, completion = None, self.record.distinct(completion)
         self.record.replied(completion, usage)
         self.replies += 1
         self._seen()

@@ -10,6 +10,7 @@ from agents.gateway.wire import (
     call_message,
     count,
     event,
+    in_order,
     items,
     name_of,
     number,
@@ -43,7 +44,7 @@ class ChatCompletions:
         options = body.get("stream_options")
         return Asked(
             model=name_of(body),
-            messages=tuple(_message(one) for one in items(body, "messages")),
+            messages=in_order(_message(one) for one in items(body, "messages")),
             tools=offered,
             tool_choice=choice,
             response_schema=_schema(body.get("response_format")),

@@ -12,6 +12,7 @@ from agents.gateway.wire import (
     call_message,
     count,
     event,
+    in_order,
     items,
     name_of,
     number,
@@ -50,10 +51,11 @@ class Messages:
         opening: list[Message] = [{"role": "system", "content": system}] if system else []
         own = [one for one in tool_items(body) if one.get("type") in (None, "custom")]
         tools = tuple(tool(one.get("name"), one.get("description"), one.get("input_schema")) for one in own)
+        told = (message for one in items(body, "messages") for message in _messages(one))
         choice, offered = _choice(body.get("tool_choice"), tools)
         return Asked(
             model=name_of(body),
-            messages=(*opening, *(message for one in items(body, "messages") for message in _messages(one))),
+            messages=in_order([*opening, *told]),
             tools=offered,
             tool_choice=choice,
             stream=body.get("stream") is True,

@@ -57,6 +57,21 @@ class Record:
             else:
                 self.steps.append(Step(id=len(self.steps) + 1, source=role, content=_cut(content), timestamp=now()))
 
+    def distinct(self, completion: Completion) -> Completion:
+        """Rename calls whose id an earlier reply has used: agents tell their results apart by it."""
+        taken = [call.id for call in completion.tool_calls if call.id in self._called_in]
+        if not taken:
+            return completion
+        new = {old: f"c{len(self.steps):05}{index:03}" for index, old in enumerate(taken)}
+        calls = tuple(call.model_copy(update={"id": new.get(call.id, call.id)}) for call in completion.tool_calls)
+        made = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+        return completion.model_copy(
+            update={"tool_calls": calls, "message": {**completion.message, "tool_calls": made}}
+        )
+
     def replied(self, completion: Completion, usage: Usage) -> None:
         """Record a reply of the model."""
         step = Step(

@@ -1,7 +1,7 @@
 """OpenAI Responses, https://platform.openai.com/docs/api-reference/responses. Nothing is stored between requests."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agents.gateway.chat import ChatCompletions, choice_of
@@ -13,6 +13,7 @@ from agents.gateway.wire import (
     call_message,
     count,
     event,
+    in_order,
     items,
     name_of,
     number,
@@ -42,12 +43,14 @@ class Responses:
             raise Refused("request", "previous_response_id is not supported: send the whole conversation")
         given = body.get("input")
         rows = [{"role": "user", "content": given}] if isinstance(given, str) else items(body, "input")
+        instructions = text_of(body.get("instructions"))
+        opening: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
         listed = tool_items(body)
         tools = tuple(_tool(one) for one in listed if one.get("type") in ("function", "custom"))
         choice, offered = choice_of(body.get("tool_choice"), tools)
         return Asked(
             model=name_of(body),
-            messages=tuple(_messages(text_of(body.get("instructions")), rows)),
+            messages=in_order([*opening, *_messages(rows)]),
             tools=offered,
             tool_choice=choice,
             response_schema=_schema(body.get("text")),
@@ -109,36 +112,23 @@ def _tool(one: Mapping[str, Any]) -> ToolSpec:
     return tool(one.get("name"), told, _INPUT)
 
 
-def _messages(instructions: str, rows: Any) -> Iterator[Message]:
-    """Translate the items: what developers say first joins the system message; adjacent calls become one message."""
-    opening = [instructions] if instructions else []
+def _messages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
+    """Translate the items; calls join the assistant's message before them."""
     said: Message | None = None
-    begun = False
     for row in rows:
         kind = row.get("type") or "message"
-        if kind == "message" and row.get("role") in ("system", "developer") and not begun:
-            opening.append(text_of(row.get("content")))
-            continue
         if kind == "reasoning":
             continue
-        if not begun and opening:
-            yield {"role": "system", "content": "\n\n".join(opening)}
-        begun = True
         if kind in _CALLS:
             said = said or {"role": "assistant", "content": None}
-            said = {**said, "content": said["content"] or None}
-            said["tool_calls"] = [*said.get("tool_calls", ()), _call(row)]
+            said = {**said, "content": said["content"] or None, "tool_calls": [*said.get("tool_calls", ()), _call(row)]}
             continue
         if said is not None:
             yield said
-            said = None
         message = _message(kind, row)
-        if message["role"] == "assistant":
-            said = message
-        else:
+        said = message if message["role"] == "assistant" else None
+        if said is None:
             yield message
-    if not begun and opening:
-        yield {"role": "system", "content": "\n\n".join(opening)}
     if said is not None:
         yield said
 
@@ -152,7 +142,7 @@ def _message(kind: str, row: Mapping[str, Any]) -> Message:
     if role == "assistant":
         return {"role": "assistant", "content": content}
     if role in ("system", "developer", "user"):
-        return {"role": "user", "content": content}
+        return {"role": "user" if role == "user" else "system", "content": content}
     raise Refused("request", f"messages of the role {str(role)[:40]!r} are not supported")
 
 

@@ -4,7 +4,7 @@ Requests come from a sandbox and are untrusted: every field is checked before us
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -174,6 +174,23 @@ def items(body: Mapping[str, Any], key: str, most: int = _MOST_MESSAGES) -> Sequ
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value) or len(value) > most:
         raise Refused("request", f"{key} must be a list of at most {most} objects")
     return value
+
+
+def in_order(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """Join the system messages that open a conversation, and make later ones the user's.
+
+    Chat templates accept a system message only at the beginning, and the beginning must not change as a conversation
+    grows.
+    """
+    placed: list[Message] = []
+    for message in messages:
+        if message["role"] == "system" and placed and placed[-1]["role"] == "system":
+            placed[-1] = {"role": "system", "content": f"{placed[-1]['content']}\n\n{message['content']}"}
+        elif message["role"] == "system" and placed:
+            placed.append({**message, "role": "user"})
+        else:
+            placed.append(message)
+    return tuple(placed)
 
 
 def tool(name: Any, description: Any, parameters: Any) -> ToolSpec:
