@@ -121,7 +121,9 @@ async def test_the_forwarder_runs_on_what_the_image_has_for_any_user(story, miss
     """Large bodies in both directions, several at once."""
     model = FakeModel(responder=lambda messages: messages[0]["content"][:300_000])
     asking = Asking(model, story.ledger, story.assignment, step_limit=9)
-    async with started(SandboxSpec(image="", user="nobody", labels={"run": "test-gateway"})) as sandbox:
+    async with started(
+        SandboxSpec(image="", user="nobody", workdir="/tmp/w", labels={"run": "test-gateway"})
+    ) as sandbox:
         await sandbox.write_file("/tmp/many.py", MANY.encode())
         async with open_line(asking, Without(sandbox, missing), "/tmp/line") as line:
             done = await sandbox.exec(f"python3 /tmp/many.py {line.base_url} {line.token}", timeout=200)
