@@ -33,7 +33,7 @@ class Asking:
         ledger: accounts for the tokens and enforces the rollout's limits.
         assignment: supplies seed, sampling and session.
         step_limit: number of replies after which the rollout ends.
-        seen: called after every reply.
+        seen: called after every reply, and with the results of its calls.
 
     Attributes:
         record: the rollout's trajectory so far.
@@ -77,6 +77,8 @@ class Asking:
             )
         turn, self._requests = self._requests, self._requests + 1
         self.record.heard(asked.messages)
+        if self.record.steps and self.record.steps[-1].observations:
+            self._seen()
         completion, usage = await self._translated(asked, turn)
         self.problem, completion = None, self.record.distinct(completion)
         self.record.replied(completion, usage)

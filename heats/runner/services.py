@@ -157,7 +157,6 @@ async def open_services(
         open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
-        mounts = await agent.mounts() if images is not None and isinstance(agent, BringsFiles) else {}
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
         if fetch is not None:
@@ -178,7 +177,7 @@ async def open_services(
             events=events,
             slots=Slots(config.at_once),
             facts=facts,
-            mounts=mounts,
+            mounts=await agent.mounts() if images is not None and isinstance(agent, BringsFiles) else {},
             unmade=unmade,
         )
 
