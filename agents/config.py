@@ -12,12 +12,13 @@ from core.record import Config
 
 
 class CommandConfig(Config):
-    """Settings of `command:...`, a command-line agent in the sandbox's image.
+    """Settings of `command:...`, a command-line agent in the sandbox's image; also of the agents that heats installs.
 
     Attributes:
         time_limit_s: maximum run time of the command, in seconds.
-        trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent). If unset, the
-            command's output is the record; `{trajectory}` in the command lets heats choose the file.
+        trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent), which counts
+            if the gateway saw no request. If unset, the command's output is the record then; `{trajectory}` in the
+            command lets heats choose the file.
         gateway: reach the model through the gateway. False passes the server's own address, which needs a sandbox with
             a network; so does a `base_url`.
         base_url: address of the model server as seen from the sandbox; defaults to the model's own.
