@@ -293,6 +293,7 @@ class Attempt:
             usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
             parents=self.assignment.parents,
+            extra={"started_from": self.assignment.started_from} if self.assignment.started_from else {},
         )
 
 

@@ -50,7 +50,10 @@ class Assignment:
         limits: what the rollout may use, such as `100 replies`.
         refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
         others: one line for each earlier rollout that was not kept.
+        notes: whether `refinement` holds other texts about earlier rollouts instead of their records.
+        role: what to do with `refinement`; empty for the usual.
         diffs: folder in the sandbox with the changes of these records, `attempt-1.diff` ...; empty if there is none.
+        started_from: earlier attempt whose change is in the tree already, such as `attempt 1`; empty for none.
         parents: IDs of the rollouts that `refinement` came from.
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
@@ -67,7 +70,10 @@ class Assignment:
     limits: tuple[str, ...] = ()
     refinement: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    notes: bool = False
+    role: str = ""
     diffs: str = ""
+    started_from: str = ""
     parents: tuple[str, ...] = ()
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)

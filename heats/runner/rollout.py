@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -24,7 +24,7 @@ from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
-from heats.runner.context import NO_CONTEXT, Context, put_diffs
+from heats.runner.context import NO_CONTEXT, Context, apply_start, put_diffs
 from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
@@ -217,8 +217,10 @@ class TaskRun:
             await services.env.prepare(task, sandbox)
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
             diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
+            started = await apply_start(sandbox, task, workdir, plan.context)
+            assignment = self._assignment(plan, policy, session, resume, workdir)
             running = services.agent.run(
-                self._assignment(plan, policy, session, resume, workdir, diffs),
+                replace(assignment, diffs=diffs, started_from=started),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -247,7 +249,7 @@ class TaskRun:
                 await sandbox.close()
 
     def _assignment(
-        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str, diffs: str
+        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str
     ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
@@ -261,7 +263,8 @@ class TaskRun:
             seed=seed,
             refinement=plan.context.records,
             others=plan.context.others,
-            diffs=diffs,
+            notes=plan.context.notes,
+            role=plan.context.role,
             parents=plan.context.parents,
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
