@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from core.sanitize import for_model
 from core.text import cut
@@ -266,25 +267,32 @@ async def put_diffs(sandbox: Sandbox, workdir: str, diffs: Mapping[str, bytes]) 
     return ""
 
 
-async def apply_start(sandbox: Sandbox, task: Task, workdir: str, context: Context) -> str:
-    """Apply the change that a rollout starts from.
+async def put_context(sandbox: Sandbox, task: Task, workdir: str, context: Context) -> dict[str, Any]:
+    """Prepare a rollout's sandbox: write the changes as files, and apply the one that it starts from.
 
     Args:
         sandbox: the rollout's sandbox, with the untouched tree.
         task: the task.
-        workdir: directory of the tree, if the task names none.
+        workdir: where commands run.
         context: what the rollout sees of the previous heat.
 
     Returns:
-        What the records call the change; empty if there is none or it does not apply.
+        The fields of the rollout's `Assignment` that hold the context. A change that does not apply is not named.
 
     Raises:
         SandboxLost
     """
-    if not context.start:
-        return ""
-    problem = await apply_patch(sandbox, task.workdir or workdir, Patch(context.start))
-    return "" if problem else context.start_name
+    problem: str | None = None
+    if context.start:
+        problem = await apply_patch(sandbox, task.workdir or workdir, Patch(context.start))
+    return {
+        "refinement": context.records,
+        "others": context.others,
+        "notes": context.notes,
+        "role": context.role,
+        "diffs": await put_diffs(sandbox, workdir, context.diffs),
+        "started_from": "" if problem else context.start_name,
+    }
 
 
 def _holds(folder: str, path: str) -> bool:

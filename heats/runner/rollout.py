@@ -24,7 +24,7 @@ from envs.tampering import Sign, signs_of_tampering
 from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
-from heats.runner.context import NO_CONTEXT, Context, apply_start, put_diffs
+from heats.runner.context import NO_CONTEXT, Context, put_context
 from heats.runner.end_states import States
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
@@ -216,11 +216,9 @@ class TaskRun:
         try:
             await services.env.prepare(task, sandbox)
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
-            diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
-            started = await apply_start(sandbox, task, workdir, plan.context)
-            assignment = self._assignment(plan, policy, session, resume, workdir)
+            given = await put_context(sandbox, task, workdir, plan.context)
             running = services.agent.run(
-                replace(assignment, diffs=diffs, started_from=started),
+                replace(self._assignment(plan, policy, session, resume, workdir), **given),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -261,10 +259,6 @@ class TaskRun:
             limits=tuple(self._limits()),
             workdir=workdir,
             seed=seed,
-            refinement=plan.context.records,
-            others=plan.context.others,
-            notes=plan.context.notes,
-            role=plan.context.role,
             parents=plan.context.parents,
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
