@@ -48,6 +48,7 @@ class Assignment:
         test_command: command that checks whether the tree works, if there is one.
         base: result of `test_command` on the unmodified tree, if known.
         limits: what the rollout may use, such as `100 replies`.
+        time_limit_s: seconds after which the rollout is ended from outside; None for no limit.
         refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
         others: one line for each earlier rollout that was not kept.
         notes: whether `refinement` holds other texts about earlier rollouts instead of their records.
@@ -68,6 +69,7 @@ class Assignment:
     test_command: str | None = None
     base: BaseRun | None = None
     limits: tuple[str, ...] = ()
+    time_limit_s: float | None = None
     refinement: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     notes: bool = False

@@ -40,6 +40,9 @@ from summarizer.schema import Summary
 from tournament.base import Candidate
 from tournament.view import FIELDS
 
+_WITHOUT_PATCH = ("sandbox_lost", "disk_limit", "declined")
+"""Exits of rollouts that hand in nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -231,7 +234,7 @@ class TaskRun:
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
-            if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
+            if trajectory.exit is not None and trajectory.exit.kind in _WITHOUT_PATCH:
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
             waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox, patch)
@@ -257,6 +260,7 @@ class TaskRun:
             test_command=self.task.test_command,
             base=base_run(self.store.baseline()) if self.task.test_command else None,
             limits=tuple(self._limits()),
+            time_limit_s=self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
             workdir=workdir,
             seed=seed,
             parents=plan.context.parents,
