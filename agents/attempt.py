@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NoReturn, Protocol
 
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
@@ -17,7 +17,7 @@ from agents.llm.truncation import PromptGrowth
 from agents.prompting import Prompts
 from agents.resume import as_message, with_odd_message
 from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
-from agents.watchers.base import AtCall, Restart, Seen, Stop
+from agents.watchers.base import Refuse, Restart, Seen, Stop
 from agents.watchers.panel import Panel
 from core.sanitize import for_model
 from core.text import elide
@@ -324,25 +324,29 @@ class Attempt:
             rest: the calls after it, which are not executed.
             observations: receives the results.
         """
-        refusal = self._answer(call, *self.panel.at_submission(self._seen()))
-        if refusal is None:
-            observations.append(Observation(tool_call_id=call.id, content="submitted", exit_code=0))
-            observations += [self._rejected(one, "the work was submitted before") for one in rest]
-            raise Finished("submitted")
-        observations.append(refusal)
+        name, verdict = self.panel.at_submission(self._seen())
+        if not isinstance(verdict, Refuse):
+            end = Finished("submitted") if verdict is None else Finished(verdict.kind, verdict.reason)
+            self._end_at(call, rest, observations, end)
+        observations.append(self._refused(call, name, verdict.text))
         observations += [self._rejected(one, "the submission was refused") for one in rest]
 
-    def _call_watcher(self, call: ToolCall) -> Observation:
-        """Answer a call of a watcher's tool."""
-        answer = self._answer(call, *self.panel.called(call, self._seen()))
-        return answer or Observation(tool_call_id=call.id, content="noted", status="refused")
-
-    def _answer(self, call: ToolCall, name: str, verdict: AtCall) -> Observation | None:
+    def _call_watcher(self, call: ToolCall, rest: Sequence[ToolCall], observations: list[Observation]) -> None:
+        """Have a watcher answer a call of its tool, which may end the rollout; see `_submit`."""
+        name, verdict = self.panel.called(call, self._seen())
         if isinstance(verdict, Stop):
-            raise Finished(verdict.kind, verdict.reason)
-        if verdict is None:
-            return None
-        return Observation(tool_call_id=call.id, content=for_model(verdict.text), status="refused", watcher=name)
+            self._end_at(call, rest, observations, Finished(verdict.kind, verdict.reason))
+        observations.append(self._refused(call, name, "noted" if verdict is None else verdict.text))
+
+    def _end_at(
+        self, call: ToolCall, rest: Sequence[ToolCall], observations: list[Observation], end: Finished
+    ) -> NoReturn:
+        observations.append(Observation(tool_call_id=call.id, content=end.exit.kind, exit_code=0))
+        observations += [self._rejected(one, "the work was submitted before") for one in rest]
+        raise end
+
+    def _refused(self, call: ToolCall, watcher: str, text: str) -> Observation:
+        return Observation(tool_call_id=call.id, content=for_model(text), status="refused", watcher=watcher)
 
     # The record.
 

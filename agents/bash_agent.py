@@ -119,7 +119,7 @@ class _BashAttempt(Attempt):
             self._check_time()
             cut = step.finish_reason == "length" and index == len(calls) - 1 and not step.problems
             if self.panel.owns(call) and not cut:
-                observations.append(self._call_watcher(call))
+                self._call_watcher(call, calls[index + 1 :], observations)
                 continue
             command, problem = (None, CUT) if cut else command_of(call)
             if problem:

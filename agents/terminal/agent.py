@@ -103,7 +103,7 @@ class _TerminalAttempt(Attempt):
             cut = step.finish_reason == "length" and index == len(calls) - 1 and not step.problems
             problem = CUT if cut else ""
             if self.panel.owns(call) and not cut:
-                observations.append(self._call_watcher(call))
+                self._call_watcher(call, calls[index + 1 :], observations)
                 continue
             typing, wrong = (None, problem) if problem else typing_of(call, self.settings.wait_limit_s)
             if wrong:

@@ -156,6 +156,15 @@ async def test_decline_ends_the_attempt_with_its_reason(story, play):
     assert [tool.name for tool in story.model.requests[0].tools] == ["bash", "submit", "decline"]
     assert trajectory.exit.kind == "declined"
     assert trajectory.exit.detail == "not-reproducible: the report's example prints 3, as it should"
+    messages, _ = conversation_of(trajectory)
+    assert messages[-1] == {"role": "tool", "tool_call_id": "call_0", "content": "declined"}  # no call without a result
+
+
+async def test_an_attempt_that_declined_before_a_kill_declines_again(story, play):
+    uncut = await play(watching("decline"), bash("python report.py"), DECLINE)
+    story.assignment = replace(story.assignment, resume=resumable(uncut))
+    again = await play(watching("decline"))
+    assert (again.exit, len(again.steps)) == (uncut.exit, len(uncut.steps))
 
 
 async def test_a_task_cannot_be_declined_unseen_or_without_a_reason(play):
