@@ -10,7 +10,7 @@ from typing import Any
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
-from heats.context_rules import Choice, choice_of, fresh_rollouts, open_context_rule
+from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
 from heats.runner.context import Context, make_context, recorded, with_choice
 from heats.runner.context_view import view_before
 from heats.runner.executed import executed, is_on
@@ -46,7 +46,7 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     if before is None:
         raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
     refine = config.refine
-    rule = open_context_rule(refine.context, refine.options)
+    rule = _rule(run)
     everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
     candidates = {name: one for name, one in everybody.items() if one is not None}
     if getattr(rule, "reads_summaries", False):
@@ -199,6 +199,12 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
     """Ids kept by the tournaments of all earlier heats, without duplicates."""
     brackets = [run.store.bracket(earlier) for earlier in range(heat)]
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
+
+
+def _rule(run: TaskRun) -> Rule:
+    """The context rule of the next heat."""
+    refine = run.services.config.refine
+    return open_context_rule(refine.context, refine.options)
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:
