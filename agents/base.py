@@ -49,7 +49,7 @@ class Assignment:
         base: result of `test_command` on the unmodified tree, if known.
         limits: what the rollout may use, such as `100 replies`.
         time_limit_s: seconds after which the rollout is ended from outside; None for no limit.
-        refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
+        refinement: records of earlier rollouts, as the context rule orders them; empty in the first heat.
         others: one line for each earlier rollout that was not kept.
         notes: whether `refinement` holds other texts about earlier rollouts instead of their records.
         role: what to do with `refinement`; empty for the usual.

@@ -44,9 +44,8 @@ class Critique:
         if best is None:
             return Choice()
         text = self._account(before.attempts[best])
-        if self.options.start == "text":
-            return Choice(parents=(best,), texts=(text,), role="critique-text")
-        return Choice(parents=(best,), texts=(text,), start=best, role="critique")
+        start = best if self.options.start == "patch" else ""
+        return Choice(parents=(best,), texts=(text,), start=start, role="critique")
 
     def _account(self, attempt: Earlier) -> str:
         parts = [f"Its change:\n{render_change(attempt.candidate.patch, _CHANGE_CHARS)}"]

@@ -40,9 +40,7 @@ class Evolve:
             return Choice()
         parent = drawn_parent(changes, before.index, before.heat_seed, self.options.power)
         parents = (parent, *_inspirations(changes, parent, before.k - 1, before.seed))
-        if self.options.start == "text":
-            return Choice(parents=parents, role="evolve-text")
-        return Choice(parents=parents, start=parent, role="evolve")
+        return Choice(parents=parents, start=parent if self.options.start == "patch" else "", role="evolve")
 
 
 def drawn_parent(ranked: Sequence[str], index: int, seed: int, power: float) -> str:

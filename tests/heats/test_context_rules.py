@@ -80,7 +80,7 @@ def test_better_ranked_attempts_are_drawn_as_first_parents_more_often() -> None:
 
 def test_evolving_from_text_starts_from_the_untouched_tree() -> None:
     choice = chosen("evolve", before(), start="text")
-    assert choice.start == "" and choice.role == "evolve-text"
+    assert choice.start == "" and choice.parents == chosen("evolve", before()).parents
 
 
 def test_an_island_reads_its_own_attempts_and_migrants() -> None:
