@@ -3,6 +3,7 @@
 import subprocess
 from collections import Counter
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 from doubles import CountingModel, PaperBackend, PaperSandbox
@@ -170,6 +171,38 @@ class GitBackend(PaperBackend):
     async def start(self, spec):
         await super().start(spec)
         return GitSandbox(self)
+
+
+class Recording:
+    """A rule that remembers what it was shown."""
+
+    reads_summaries = True
+    seen: ClassVar[list[Before]] = []
+
+    def choose(self, before):
+        self.seen.append(before)
+        return Choice(texts=("Nothing to add.",), role="Do as you like.")
+
+
+async def test_a_rule_sees_what_the_store_holds_and_can_change_nothing(paper_run, tmp_path):
+    Recording.seen.clear()
+    await paper_run(model=CountingModel([]), **{"refine.context": f"{__name__}:Recording"})
+    task = RunStore(tmp_path / "run").task("one")
+    view = Recording.seen[0]
+    assert [one.index for one in Recording.seen] == [0, 1, 2]  # the last rollout is fresh
+    assert set(view.attempts) == set(view.bracket.ranking) == set(task.rollouts(0))
+    assert set(view.lost) == set(task.rollouts(0)) - set(view.bracket.selected)
+    assert any("Handed in no change" in why for why in view.lost.values())
+    for name, attempt in view.attempts.items():
+        assert attempt.summary == task.rollout(name).summary()
+        assert attempt.candidate.patch.encode() == task.rollout(name).patch().data
+    beaten = [match for match in view.bracket.matches if match.decided_by == "votes"]
+    assert beaten and all(view.attempts[one].against for one in beaten[0].contestants if one != beaten[0].winner)
+    with pytest.raises(TypeError):
+        view.attempts[A] = None
+    told = task.rollout(task.rollouts(1)[0]).trajectory()
+    assert "Nothing to add." in told.steps[1].content and "Do as you like." in told.steps[1].content
+    assert task.rollout(task.rollouts(1)[3]).trajectory().steps[1].content.count("earlier attempts") == 0
 
 
 EVOLVE = {"refine.context": "evolve", "refine.fresh_share": 0.0}
