@@ -34,6 +34,7 @@ AGENTS = Registry(
         "terminal": "agents.terminal.agent:TerminalAgent",
         "noop": "agents.noop:NoopAgent",
         "mini": "agents.mini_agent:MiniAgent",
+        **dict.fromkeys(("qwen-code", "codex", "claude-code", "opencode"), "agents.presets:InstalledAgent"),
     },
     also=("command:...",),
 )
@@ -48,7 +49,8 @@ def open_agent(name: str, config: AgentConfig) -> Agent:
             are watchers, and the agent is none that can be watched.
     """
     open_watchers(config.watchers, config.watcher_options)
-    if config.watchers and (name.startswith("command:") or name in ("mini", "noop")):
+    ours = name.startswith("command:") or name in AGENTS.known
+    if config.watchers and ours and name not in ("bash", "terminal"):
         raise InvalidOptions(f"agent.watchers: the agent {name} cannot be watched; bash and terminal can")
     if name.startswith("command:"):
         from agents.command import CommandAgent

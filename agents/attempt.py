@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, NoReturn, Protocol
+from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
@@ -66,8 +66,10 @@ class Attempt:
     Attributes:
         in_text: whether this conversation uses text instead of tool calls.
         forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
+        watched: whether `agent.watchers` apply.
     """
 
+    watched: ClassVar[bool] = True
     agent: TalkingAgent
     assignment: Assignment
     sandbox: Sandbox
@@ -86,7 +88,8 @@ class Attempt:
 
     def __post_init__(self) -> None:
         self.spent_before = self.ledger.spent
-        self.panel = Panel.open(self.agent.config.watchers, self.agent.config.watcher_options)
+        config = self.agent.config
+        self.panel = Panel.open(config.watchers, config.watcher_options) if self.watched else Panel(())
 
     async def work(self) -> Trajectory:
         """Run the loop until the rollout is over; see `Agent.run`."""
