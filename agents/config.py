@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agents.prompting import Templates
 from agents.terminal.config import TerminalConfig
+from agents.watchers import WATCHERS
+from core.errors import UnknownPart
 from core.record import Config
 
 
@@ -82,6 +84,9 @@ class AgentConfig(Config):
         mini: settings of mini-swe-agent.
         installed: settings of the agents that heats installs.
         options: settings of your own agent, which declares them as `Options`.
+        watchers: what looks at a rollout after each turn and at submission: `check-again`, `reserve`, `loop-guard`,
+            `fresh-start`, `decline` or `module:Class`; see docs/watchers.md. For the agents `bash` and `terminal`.
+        watcher_options: settings of watchers, by name.
     """
 
     name: str = "bash"
@@ -99,3 +104,13 @@ class AgentConfig(Config):
     mini: MiniConfig = MiniConfig()
     installed: InstalledConfig = InstalledConfig()
     options: Mapping[str, Any] = {}
+    watchers: tuple[str, ...] = ()
+    watcher_options: Mapping[str, Mapping[str, Any]] = {}
+
+    @field_validator("watchers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(map(WATCHERS.check, names))
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None

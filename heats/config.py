@@ -19,6 +19,7 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from core.errors import UnknownPart
 from core.record import Config
+from core.text import checked_template
 from core.textfile import read_text
 from envs import VerifyRules
 from heats.context_rules import CONTEXT_RULES
@@ -39,6 +40,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "limits": True,
     "retries": True,
     "sandbox": {"daemon_wait_s", "prepared_dir"},
+    "execution": {"base_cache"},
     "model": WHERE_SERVED,
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,
@@ -54,19 +56,23 @@ class RefineConfig(Config):
     """How a heat uses the previous one (PDR).
 
     Attributes:
-        context: `select-k` gives every rollout the K candidates that the tournament kept, `random-k` K candidates drawn
-            for each rollout, `single` its own predecessor; or `module:Class`, your own context rule.
+        context: the context rule, which decides what each rollout is shown: `select-k` gives every rollout the K
+            candidates that the tournament kept; docs/context-rules.md lists the others; or `module:Class`, your own.
+        options: settings of the context rule, which declares them as `Options`.
+        roles: what context rules tell rollouts to do with what they are shown, by the rule's name for it.
         view: what rollouts see of these candidates: their summaries alone, or also how they did in the comparison,
             their changes (as text, and as files that apply), their test results, and why the others lost.
         chars: maximum characters of the whole context.
         change_chars: maximum characters of one change in it.
         fresh_share: share of a later heat's rollouts that get no context, so that a context of failures cannot drag
-            down the whole heat.
+            down the whole heat; at least one rollout of two or more, unless the share is 0.
         keep_candidates: the kept candidates of earlier heats also play in the final tournament.
         stop_when_verified: play no further heat once a candidate is verified.
     """
 
     context: str = "select-k"
+    options: Mapping[str, Any] = {}
+    roles: Mapping[str, str] = {}
     view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
     chars: int = Field(24_000, ge=1000)
     change_chars: int = Field(6000, ge=200)
@@ -93,11 +99,26 @@ class ExecutionConfig(Config):
         existing_s: seconds that one run of the project's own tests may take on the base; slow ones are left out.
         task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
         sandboxes: for one task, likewise.
+        rest_s: seconds of the rest of the project's tests that one run may take in addition, after those that concern
+            the change; 0 leaves the rest out.
+        base_cache: keep results of the project's tests on the base for other runs, by image, commit and command.
+        test_writers: rollouts of the first heat that only write a test which fails on the base; they join
+            cross-execution. Each costs about as much as any other rollout.
+        test_writer: Jinja2 template of their task; receives `instruction`.
     """
 
     existing_s: float = Field(120.0, gt=0)
     task_s: float = Field(3600.0, gt=0)
     sandboxes: int = Field(500, ge=1)
+    rest_s: float = Field(30.0, ge=0)
+    base_cache: bool = True
+    test_writers: int = Field(0, ge=0, le=16)
+    test_writer: str = "{{ instruction }}"
+
+    @field_validator("test_writer")
+    @classmethod
+    def _fits(cls, value: str) -> str:
+        return checked_template(value, {"instruction"})
 
 
 class LimitsConfig(Config):
@@ -186,7 +207,12 @@ class HeatsConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
-        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        found = self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        if self.tournament.judge.view != "probe":
+            del found["tournament"]["judge"]["probe"]
+        if not self.execution.test_writers:
+            del found["execution"]["test_writers"], found["execution"]["test_writer"]
+        return found
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

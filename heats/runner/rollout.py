@@ -5,9 +5,9 @@ Every piece is stored when done, and read instead of being redone if it exists.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -16,17 +16,16 @@ from agents.llm.ledger import Ledger
 from agents.llm.session import in_session, session_id
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
-from envs import brings_tests, change_key, patch_key, verify
+from envs import verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import StartsIn
-from envs.tampering import Sign, signs_of_tampering
-from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
-from heats.runner.context import NO_CONTEXT, Context, put_diffs
+from heats.runner.candidates import key_of, make_candidate
+from heats.runner.context import NO_CONTEXT, Context, put_context
 from heats.runner.end_states import States
-from heats.runner.measured import base_run, measured
+from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
 from heats.runner.sandbox_time import paid
@@ -35,10 +34,13 @@ from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
-from summarizer import harness_summary, is_idle, render, render_trajectory, summarize
+from summarizer import harness_summary, is_idle, render, summarize
 from summarizer.schema import Summary
 from tournament.base import Candidate
 from tournament.view import FIELDS
+
+_WITHOUT_PATCH = ("sandbox_lost", "disk_limit", "declined")
+"""Exits of rollouts that hand in nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +84,7 @@ class TaskRun:
         """
         files = self.store.rollout(plan.rollout)
         inside = Boundary(self.services, files, self.task.id)
-        outcome = files.outcome()
-        if outcome is None or outcome.failure is not None:
-            earlier, limits = files.trajectory(), self.services.config.limits.rollout
-            spent = earlier.usage if earlier else None
-            ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
-            files.reopen()
-            outcome = await inside.contain(
-                "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
-            )
+        outcome = await self.attempt(plan)
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
@@ -99,6 +93,24 @@ class TaskRun:
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
         return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
+
+    async def attempt(self, plan: Plan) -> Outcome:
+        """Play a rollout until it hands in its patch, unless its outcome is stored.
+
+        Raises:
+            LimitExceeded, SetupFailed, ModelConfigError: see `candidate`.
+        """
+        files = self.store.rollout(plan.rollout)
+        outcome = files.outcome()
+        if outcome is not None and outcome.failure is None:
+            return outcome
+        earlier, limits = files.trajectory(), self.services.config.limits.rollout
+        spent = earlier.usage if earlier else None
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
+        files.reopen()
+        return await Boundary(self.services, files, self.task.id).contain(
+            "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
+        )
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
         """The outcome of an attempt that failed because of heats itself; resuming the run retries it."""
@@ -216,9 +228,9 @@ class TaskRun:
         try:
             await services.env.prepare(task, sandbox)
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
-            diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
+            given = await put_context(sandbox, task, workdir, plan.context)
             running = services.agent.run(
-                self._assignment(plan, policy, session, resume, workdir, diffs),
+                replace(self._assignment(plan, policy, session, resume, workdir), **given),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -231,7 +243,7 @@ class TaskRun:
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
-            if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
+            if trajectory.exit is not None and trajectory.exit.kind in _WITHOUT_PATCH:
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
             waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox, patch)
@@ -247,7 +259,7 @@ class TaskRun:
                 await sandbox.close()
 
     def _assignment(
-        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str, diffs: str
+        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str
     ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
@@ -257,11 +269,9 @@ class TaskRun:
             test_command=self.task.test_command,
             base=base_run(self.store.baseline()) if self.task.test_command else None,
             limits=tuple(self._limits()),
+            time_limit_s=self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
             workdir=workdir,
             seed=seed,
-            refinement=plan.context.records,
-            others=plan.context.others,
-            diffs=diffs,
             parents=plan.context.parents,
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
@@ -410,39 +420,3 @@ class TaskRun:
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
         return summary
-
-
-def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
-    """What judges may see of a finished rollout, with its summary if it exists; None before its end.
-
-    Args:
-        files: the rollout's store.
-        config: the run's configuration.
-        needs_patch: a rollout without a patch has nothing to submit and cannot be selected.
-    """
-    trajectory = files.trajectory()
-    if trajectory is None:
-        return None
-    summary, patch, evidence = files.summary(), files.patch(), files.evidence()
-    signs = signs_of_tampering(patch) if config.evidence else ()
-    return Candidate(
-        id=files.rollout,
-        summary=render(summary, config.summarizer.max_chars) if summary else "",
-        patch=patch.data.decode("utf-8", "replace"),
-        trajectory=render_trajectory(trajectory) if "trajectory" in FIELDS[config.tournament.judge.view] else "",
-        evidence=measured(evidence, signs),
-        evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
-        patch_key=key_of(patch, config),
-        brings_tests=brings_tests(patch),
-        eligible=bool(patch) or not needs_patch,
-    )
-
-
-def key_of(patch: Patch, config: HeatsConfig) -> str:
-    """The key that equal changes share, as far as the tournament merges them."""
-    return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
-
-
-def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
-    """The class that selection compares: signs of tampering rank below equal evidence, but veto nothing."""
-    return 2 * rank - bool(signs)

@@ -82,8 +82,13 @@ class Services:
 
     def bench(self, rollout: str) -> Bench:
         """Where a rollout's patch is verified."""
-        labels = self._labels(f"{rollout}/evidence")
-        return Bench(backend=self.backend, limits=self.config.sandbox.limits, labels=labels, rules=self.config.verify)
+        return Bench(
+            backend=self.backend,
+            limits=self.config.sandbox.limits,
+            labels=self._labels(f"{rollout}/evidence"),
+            rules=self.config.verify,
+            spare=self.slots.spare,
+        )
 
     def _labels(self, rollout: str) -> dict[str, str]:
         return {"run": self.run_id, "rollout": rollout}
@@ -154,7 +159,7 @@ async def open_services(
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
-        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
+        open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)

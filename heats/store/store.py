@@ -10,6 +10,7 @@ tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json; traje
 tasks/<task>/heat-0/rollout-03/patch.diff, or end-state.txt for tasks that grade the end state
 tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/heat-0/scripts.jsonl inquiries/: what a judge with the view `probe` executed
 tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
@@ -29,7 +30,7 @@ from heats.store.events import EventLog
 from heats.store.faults import END_STATE, find_faults, keep_entrants, set_aside
 from heats.store.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
 from heats.store.journal import TournamentJournal
-from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.records import Charge, Manifest, Outcome, StoredVotes, TaskResult
 from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
@@ -139,6 +140,11 @@ class TaskStore:
         """The rollout `heat-0/rollout-03`."""
         return RolloutStore(self.directory / rollout, rollout)
 
+    def inquiry(self, heat: int, name: str) -> RolloutStore:
+        """The conversation of a judge in a sandbox, as a rollout that hands in nothing."""
+        rollout = f"{heat_name(heat)}/inquiries/{name}"
+        return RolloutStore(self.directory / rollout, rollout)
+
     def rollouts(self, heat: int) -> list[str]:
         """Ids of the rollouts of one heat that have files, in order."""
         folder = self.directory / heat_name(heat)
@@ -156,6 +162,10 @@ class TaskStore:
     def journal(self, heat: int, events: EventLog) -> TournamentJournal:
         """The votes of one heat's tournament; close it after use."""
         return TournamentJournal(self.directory / heat_name(heat) / "votes.jsonl", events, self.task_id, heat)
+
+    def votes(self, heat: int) -> list[StoredVotes]:
+        """The votes of one heat's tournament, in the order in which they were cast."""
+        return list(read_lines(self.directory / heat_name(heat) / "votes.jsonl", StoredVotes))
 
     def bracket(self, heat: int) -> Bracket | None:
         """One heat's finished tournament."""
