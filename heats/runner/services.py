@@ -157,8 +157,7 @@ async def open_services(
                 model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
                 stack.push_async_callback(model.close)
         share_servers(opened.values())
-        judge = opened[(config.judge_model or main).model_dump_json()]
-        selector = open_selector(config.tournament, judge)
+        selector = open_selector(config.tournament, opened[(config.judge_model or main).model_dump_json()])
         open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
