@@ -150,8 +150,7 @@ async def open_services(
         main, oracle = main_model(config), config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
         playing = [policy_of(config, index).model for index in range(config.rollouts)]
-        opened: dict[str, ChatModel] = {}
-        facts: dict[str, Any] = {}
+        opened, facts = dict[str, ChatModel](), dict[str, Any]()
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
