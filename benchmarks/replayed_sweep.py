@@ -165,7 +165,9 @@ async def main() -> None:
                 await run(asked.out, env, tasks[name], asked, evidence)
             rows.append(scored(asked.out, tasks[name], pools[name], asked.grade))
             print(json.dumps(rows[-1]), flush=True)
-    totals = {kind: fmean(float(row[kind] or 0) for row in rows) for kind in ("random", "evidence", "votes")}
+    known = [row for row in rows if None not in (row["random"], row["evidence"], row["votes"])]
+    totals: dict[str, float] = {"known": len(known)}
+    totals |= {kind: fmean(float(row[kind]) for row in known) for kind in ("random", "evidence", "votes") if known}
     for kind in ("evidence", "votes"):
         totals[f"{kind}_sandboxes"] = sum(row[f"{kind}_sandboxes"] for row in rows)
         totals[f"{kind}_s"] = round(sum(row[f"{kind}_s"] for row in rows), 1)
