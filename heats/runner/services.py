@@ -151,7 +151,6 @@ async def open_services(
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
         playing = [policy_of(config, index).model for index in range(config.rollouts)]
         opened: dict[str, ChatModel] = {}
-        facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
@@ -159,8 +158,7 @@ async def open_services(
         share_servers(opened.values())
         selector = open_selector(config.tournament, opened[(config.judge_model or main).model_dump_json()])
         open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
-        for model in opened.values():
-            facts[model.name] = dict(await model.preflight())
+        facts = {model.name: dict(await model.preflight()) for model in opened.values()}
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
         if fetch is not None:
