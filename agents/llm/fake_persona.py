@@ -123,18 +123,11 @@ class Persona:
 def _vote_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The parameters of the tool `vote`, if a request offers it."""
     for tool in request.get("tools") or ():
-<<<<<<< HEAD
-        spec = tool.model_dump() if isinstance(tool, ToolSpec) else tool
-        spec = spec.get("function", spec) if isinstance(spec, dict) else {}
-        if spec.get("name") == "vote":
-            parameters: Mapping[str, Any] = spec["parameters"]
-=======
         if isinstance(tool, ToolSpec):
             name, parameters = tool.name, tool.parameters
         else:
             name, parameters = tool["function"]["name"], tool["function"]["parameters"]
         if name == "vote":
->>>>>>> probe
             return parameters
     return None
 
