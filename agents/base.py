@@ -52,6 +52,7 @@ class Assignment:
         others: one line for each earlier rollout that was not kept.
         diffs: folder in the sandbox with the changes of these records, `attempt-1.diff` ...; empty if there is none.
         parents: IDs of the rollouts that `refinement` came from.
+        knowledge: what earlier work on other tasks noted, as a section of the first message; empty if there is nothing.
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
         sampling: sampling parameters of all model requests.
@@ -69,6 +70,7 @@ class Assignment:
     others: tuple[str, ...] = ()
     diffs: str = ""
     parents: tuple[str, ...] = ()
+    knowledge: str = ""
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)
 

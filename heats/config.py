@@ -21,6 +21,7 @@ from core.errors import UnknownPart
 from core.record import Config
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.bank.config import BankConfig
 from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
@@ -166,6 +167,7 @@ class HeatsConfig(Config):
     agent: AgentConfig
     summarizer: SummarizerConfig
     tournament: TournamentConfig
+    bank: BankConfig
     propose: ProposeConfig = ProposeConfig()
 
     @model_validator(mode="after")
@@ -186,7 +188,8 @@ class HeatsConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
-        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        bank = {"path"} if self.bank.readers or self.bank.writers else True  # unused, it decides nothing
+        return self.model_dump(mode="json", exclude={**IDENTITY_EXCLUDES, "bank": bank})
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

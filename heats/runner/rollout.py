@@ -26,6 +26,7 @@ from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.boundary import Boundary, described
 from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
+from heats.runner.knowledge import knowledge_of
 from heats.runner.measured import base_run, measured
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
@@ -263,6 +264,7 @@ class TaskRun:
             others=plan.context.others,
             diffs=diffs,
             parents=plan.context.parents,
+            knowledge=knowledge_of(self.services, self.task, self.store.directory, plan.rollout),
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
         )

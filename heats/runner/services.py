@@ -13,6 +13,7 @@ from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
+from heats.bank.checking import check_bank
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
 from heats.runner.model_mix import main_model, policy_of
@@ -151,6 +152,7 @@ async def open_services(
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
+        check_bank(config.bank)
         open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
