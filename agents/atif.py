@@ -74,6 +74,8 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         ours["sent"] = step.sent
     if step.problems:
         ours["problems"] = list(step.problems)
+    if step.proposals:
+        ours |= step.model_dump(mode="json", include={"proposals"}, exclude_defaults=True)
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:

@@ -56,6 +56,7 @@ class Assignment:
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
         sampling: sampling parameters of all model requests.
+        drafter: a second, cheaper model for step choosers that use one.
     """
 
     rollout_id: str
@@ -73,6 +74,7 @@ class Assignment:
     knowledge: str = ""
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    drafter: ChatModel | None = None
 
 
 class Agent(Protocol):

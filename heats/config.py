@@ -44,6 +44,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,
     "judge_model": WHERE_SERVED,
+    "draft_model": WHERE_SERVED,
 }
 """What may change between invocations of the same run: speed, budgets, and where the same model is served."""
 
@@ -132,6 +133,7 @@ class HeatsConfig(Config):
             and no more than `model.max_concurrency` allows.
         retries: additional attempts after infrastructure failures, by class of failure.
         models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
+        draft_model: writes turns for the step chooser `speculate`; like `model`, it calls tools, or neither does.
         temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
         allow_passing: continue if the tests already pass on the base commit.
         keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
@@ -163,6 +165,7 @@ class HeatsConfig(Config):
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     summarizer_model: ModelConfig | None = None
     judge_model: ModelConfig | None = None
+    draft_model: ModelConfig | None = None
     sandbox: SandboxConfig
     agent: AgentConfig
     summarizer: SummarizerConfig
@@ -174,6 +177,8 @@ class HeatsConfig(Config):
     def _check_sizes(self) -> Self:
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
+        if self.agent.chooser.name == "speculate" and self.draft_model is None:
+            raise ValueError("agent.chooser speculate needs a second model: set draft_model.name")
         return self
 
     @property
@@ -189,7 +194,8 @@ class HeatsConfig(Config):
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
         bank = {"path"} if self.bank.readers or self.bank.writers else True  # unused, it decides nothing
-        return self.model_dump(mode="json", exclude={**IDENTITY_EXCLUDES, "bank": bank})
+        agent = {"chooser"} if self.agent.chooser.name == "one" else set[str]()
+        return self.model_dump(mode="json", exclude={**IDENTITY_EXCLUDES, "bank": bank, "agent": agent})
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

@@ -267,6 +267,7 @@ class TaskRun:
             knowledge=knowledge_of(self.services, self.task, self.store.directory, plan.rollout),
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
+            drafter=self.services.draft_model,
         )
 
     def _limits(self) -> Iterator[str]:

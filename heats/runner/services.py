@@ -8,6 +8,7 @@ from typing import Any
 
 from agents import open_agent
 from agents.base import Agent
+from agents.choose import open_chooser
 from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
@@ -38,6 +39,7 @@ class Services:
         models: the rollouts' models, by their configuration as JSON.
         slots: one slot for every sandbox that may work at the same time.
         facts: what the preflight found out about the models, for the manifest.
+        draft_model: second model for step choosers.
         unmade: images that the env could not make, with the reasons.
     """
 
@@ -53,6 +55,7 @@ class Services:
     slots: Slots
     facts: Mapping[str, Any]
     unmade: dict[str, str] = field(default_factory=dict)
+    draft_model: ChatModel | None = None
 
     def check_image(self, task: Task) -> None:
         """Check that the task's image exists.
@@ -140,20 +143,13 @@ async def open_services(
         UsageError, UnknownPart, InvalidOptions, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
-        main, oracle = main_model(config), config.agent.name == ORACLE
+        oracle = config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
-        playing = [policy_of(config, index).model for index in range(config.rollouts)]
-        opened: dict[str, ChatModel] = {}
-        facts: dict[str, Any] = {}
-        for one in (*playing, config.summarizer_model or main, config.judge_model or main):
-            if one.model_dump_json() not in opened:
-                model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
-                stack.push_async_callback(model.close)
-        share_servers(opened.values())
+        opened = _open_models(config, stack)
+        main, facts = main_model(config), dict[str, Any]()
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
-        check_bank(config.bank)
-        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
+        _check_parts(config)
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
@@ -172,12 +168,34 @@ async def open_services(
             agent=agent,
             models=opened,
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
+            draft_model=opened[config.draft_model.model_dump_json()] if config.draft_model else None,
             selector=selector,
             events=events,
             slots=Slots(config.at_once),
             facts=facts,
             unmade=unmade,
         )
+
+
+def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatModel]:
+    """Each model once, by its configuration as JSON; closed with the stack."""
+    main = main_model(config)
+    playing = [policy_of(config, index).model for index in range(config.rollouts)]
+    drafting = [config.draft_model] if config.draft_model else []
+    opened: dict[str, ChatModel] = {}
+    for one in (*playing, *drafting, config.summarizer_model or main, config.judge_model or main):
+        if one.model_dump_json() not in opened:
+            model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
+            stack.push_async_callback(model.close)
+    share_servers(opened.values())
+    return opened
+
+
+def _check_parts(config: HeatsConfig) -> None:
+    """Load parts that are needed only later, so that one that cannot be loaded costs nothing."""
+    check_bank(config.bank)
+    open_context_rule(config.refine.context)
+    open_chooser(config.agent.chooser)
 
 
 async def _prepare_once(env: Env, backend: SandboxBackend, config: HeatsConfig, events: EventLog) -> None:
