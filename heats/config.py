@@ -31,7 +31,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency", "gpu"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,

@@ -42,7 +42,8 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
 _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {"events.jsonl": Event, "ledger.jsonl": Charge, "votes.jsonl": StoredVotes, "cross.jsonl": CrossCell}
 )
-_DECIDED_ON = ("outcome.json", "patch.diff", "summary.json", "evidence.json")
+END_STATE = "end-state.txt"
+_DECIDED_ON = ("outcome.json", "patch.diff", END_STATE, "summary.json", "evidence.json")
 ENTRANTS = "entrants.json"
 ASIDE = ".set-aside"
 
