@@ -82,15 +82,7 @@ class TaskRun:
         """
         files = self.store.rollout(plan.rollout)
         inside = Boundary(self.services, files, self.task.id)
-        outcome = files.outcome()
-        if outcome is None or outcome.failure is not None:
-            earlier, limits = files.trajectory(), self.services.config.limits.rollout
-            spent = earlier.usage if earlier else None
-            ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
-            files.reopen()
-            outcome = await inside.contain(
-                "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
-            )
+        outcome = await self.attempt(plan)
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
@@ -99,6 +91,24 @@ class TaskRun:
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
         return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
+
+    async def attempt(self, plan: Plan) -> Outcome:
+        """Play a rollout until it hands in its patch, unless its outcome is stored.
+
+        Raises:
+            LimitExceeded, SetupFailed, ModelConfigError: see `candidate`.
+        """
+        files = self.store.rollout(plan.rollout)
+        outcome = files.outcome()
+        if outcome is not None and outcome.failure is None:
+            return outcome
+        earlier, limits = files.trajectory(), self.services.config.limits.rollout
+        spent = earlier.usage if earlier else None
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
+        files.reopen()
+        return await Boundary(self.services, files, self.task.id).contain(
+            "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
+        )
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
         """The outcome of an attempt that failed because of heats itself; resuming the run retries it."""

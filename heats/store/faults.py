@@ -20,7 +20,7 @@ from envs.base import Evidence, Grade, Task, TestReport
 from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
-from heats.store.records import Charge, CrossCell, CrossTable, Outcome, StoredVotes, TaskResult
+from heats.store.records import Charge, CrossCell, CrossTable, Outcome, ProbeScript, StoredVotes, TaskResult
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
@@ -40,7 +40,13 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
     }
 )
 _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"events.jsonl": Event, "ledger.jsonl": Charge, "votes.jsonl": StoredVotes, "cross.jsonl": CrossCell}
+    {
+        "events.jsonl": Event,
+        "ledger.jsonl": Charge,
+        "votes.jsonl": StoredVotes,
+        "cross.jsonl": CrossCell,
+        "scripts.jsonl": ProbeScript,
+    }
 )
 END_STATE = "end-state.txt"
 _DECIDED_ON = ("outcome.json", "patch.diff", END_STATE, "summary.json", "evidence.json")

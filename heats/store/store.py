@@ -10,6 +10,7 @@ tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json; traje
 tasks/<task>/heat-0/rollout-03/patch.diff, or end-state.txt for tasks that grade the end state
 tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/heat-0/scripts.jsonl inquiries/: what a judge with the view `probe` executed
 tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
@@ -137,6 +138,11 @@ class TaskStore:
 
     def rollout(self, rollout: str) -> RolloutStore:
         """The rollout `heat-0/rollout-03`."""
+        return RolloutStore(self.directory / rollout, rollout)
+
+    def inquiry(self, heat: int, name: str) -> RolloutStore:
+        """The conversation of a judge in a sandbox, as a rollout that hands in nothing."""
+        rollout = f"{heat_name(heat)}/inquiries/{name}"
         return RolloutStore(self.directory / rollout, rollout)
 
     def rollouts(self, heat: int) -> list[str]:
