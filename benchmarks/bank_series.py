@@ -161,7 +161,7 @@ async def run_series(
     if bank is not None:
         keys |= {
             "bank.path": str(bank),
-            "bank.readers": ["bm25"],
+            "bank.readers": ["bm25", "repository"],
             "bank.writers": ["behaviour"],
             "bank.across_tasks": True,
         }
@@ -200,26 +200,28 @@ def told(name: str, rows: Sequence[Mapping[str, object]]) -> str:
     )
 
 
+async def measure(folder: Path, seed: int, sandbox: str) -> dict[str, list[dict[str, object]]]:
+    """Both arms with one seed, at the same time: without a bank, and with one that is empty at the start."""
+    with_bank = run_series(folder / "tasks", folder / f"with-{seed}", seed, folder / f"bank-{seed}.jsonl", sandbox)
+    without = run_series(folder / "tasks", folder / f"without-{seed}", seed, None, sandbox)
+    rows = dict(zip(("with", "without"), await asyncio.gather(with_bank, without), strict=True))
+    print(json.dumps({"seed": seed, **rows}), flush=True)
+    return rows
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--sandbox", default="auto")
     given = parser.parse_args()
-    rows: dict[str, list[dict[str, object]]] = {"without": [], "with": [], "with, from the second": []}
     with tempfile.TemporaryDirectory(prefix="heats-series-") as scratch:
-        folder = Path(scratch)
-        write_tasks(folder / "tasks")
-        for seed in range(given.seeds):
-            for arm in ("with", "without"):
-                bank = folder / f"bank-{seed}.jsonl" if arm == "with" else None
-                found = asyncio.run(run_series(folder / "tasks", folder / f"{arm}-{seed}", seed, bank, given.sandbox))
-                rows[arm] += found
-                if bank is not None:
-                    rows["with, from the second"] += found[1:]
-                print(json.dumps({"seed": seed, "arm": arm, "rows": found}), flush=True)
-    for arm, found in rows.items():
-        print(told(arm, found))
+        write_tasks(Path(scratch) / "tasks")
+        found = [asyncio.run(measure(Path(scratch), seed, given.sandbox)) for seed in range(given.seeds)]
+    rows = {arm: [row for one in found for row in one[arm]] for arm in ("without", "with")}
+    rows["with, note read"] = [row for row in rows["with"] if row["read"]]
+    for arm, these in rows.items():
+        print(told(arm, these) if these else f"{arm}: none")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ class BankConfig(Config):
 
     Attributes:
         path: the bank, a file of JSON lines; created by the first writer.
-        readers: what chooses entries for a task, in order: `repository` (notes on the task's repository, whatever the
+        readers: what chooses entries for a task, in order: `repository` (those on the task's repository, whatever the
             issue), `bm25` (by words in common with the issue), `pick` (chosen by a model); or `module:Class`.
         writers: what finished tasks write: `behaviour`, `concept`, `guideline`, `experience`, `routine`, `notes`; or
             `module:Class`.

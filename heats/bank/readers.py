@@ -57,14 +57,14 @@ class EntryReader(Protocol):
 
 
 class OfRepository:
-    """The notes on the task's repository, those on its very commit first, then the best supported."""
+    """The entries on the task's repository, whatever the issue: `notes` first, then the best supported."""
 
     def __init__(self, config: BankConfig) -> None: ...
 
     async def read(self, question: Question, entries: Sequence[Entry]) -> Sequence[Entry]:
         """See `EntryReader.read`."""
-        here = [entry for entry in entries if entry.kind == "notes" and entry.scope.level == "repository"]
-        return sorted(here, key=lambda entry: -entry.support)
+        here = [entry for entry in entries if entry.scope.level == "repository"]
+        return sorted(here, key=lambda entry: (entry.kind != "notes", -entry.supported, -entry.support))
 
 
 class Bm25:

@@ -2,20 +2,18 @@
 
 from typing import Any
 
-from heats.demo.edits import best_of, read_attempts, slip_of, slip_text
+from heats.demo.edits import read_attempts, slip_of, slip_text
 
 _MOST = 3
 
 
 def operations(text: str) -> dict[str, Any]:
-    """Changes to a bank, from the text of a writer's request: one entry per slip of the best passing edit.
+    """Changes to a bank, from the text of a writer's request: one entry per slip that a passing edit corrected.
 
     A slip is worth a note whatever its place, because the same author tends to repeat it.
     """
-    best = best_of(read_attempts(text))
-    if best is None or best.outcome is None or not best.outcome.passes:
-        return {"operations": []}
-    slips = dict.fromkeys(slip for edit in best.patch if (slip := slip_of(edit)) is not None)
+    passing = [attempt for attempt in read_attempts(text) if attempt.outcome and attempt.outcome.passes]
+    slips = dict.fromkeys(slip for attempt in passing for edit in attempt.patch if (slip := slip_of(edit)) is not None)
     return {"operations": [_noted(slip_text(slip)) for slip in list(slips)[:_MOST]]}
 
 
