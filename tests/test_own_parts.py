@@ -10,11 +10,11 @@ from typing import get_args
 
 import pytest
 
-from agents import open_agent
+from agents import Assignment, open_agent
 from agents.choose import Turn, open_chooser
 from agents.llm import ModelConfig, open_model
 from agents.llm.base import Sampling
-from agents.llm.fake import FakeModel, bash
+from agents.llm.fake import FakeModel, bash, submit
 from agents.llm.ledger import Ledger
 from core.errors import InvalidOptions
 from envs import open_env
@@ -25,9 +25,10 @@ from heats.bank.readers import Question, read_bank
 from heats.bank.writers import Finished
 from heats.cli.select import View
 from heats.config import load_config
-from heats.context_rules import Before, open_context_rule
+from heats.context_rules import Before, Choice, Earlier, choice_of, open_context_rule
 from heats.errors import UsageError
 from sandbox import open_backend
+from sandbox.fake import FakeSandbox
 from tournament import open_selector
 from tournament.base import Bracket, Candidate, Case, Vote
 from tournament.config import JudgeConfig
@@ -182,6 +183,35 @@ def test_the_context_rule_in_contributing_works(example: Callable[[str], None]) 
     bracket = Bracket(selector="rtv", seed=0, group_size=2, votes_per_match=2)
     before = Before(bracket=bracket, usable=("c", "a", "b"), predecessor="a", k=2, seed=0)
     assert tuple(rule.parents(before)) == ("c", "b")
+
+
+def test_the_full_context_rule_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A context rule")
+    config = load_config((), {"refine.context": "mine:Shrink", "refine.options.role": "Simplify it."}).refine
+    rule = open_context_rule(config.context, config.options)
+    bracket = Bracket(selector="rtv", seed=0, group_size=2, votes_per_match=2, ranking=("a", "b"), selected=("a",))
+    attempts = {"a": Earlier(Candidate(id="a", summary="", patch="+", patch_key="+", evidence="1 test still fails."))}
+    before = Before(
+        bracket=bracket, usable=("a", "b"), predecessor="a", k=1, seed=0, attempts=attempts, lost={"b": "No change."}
+    )
+    wanted = Choice(
+        parents=("a",), texts=("1 test still fails.\n1 attempts were not kept.",), start="a", role="Simplify it."
+    )
+    assert choice_of(rule, before) == wanted
+
+
+async def test_the_watcher_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A watcher")
+    options = {"mine:TestsFirst": {"word": "tox", "after": 2}}
+    config = load_config((), {"agent.watchers": ["mine:TestsFirst"], "agent.watcher_options": options}).agent
+    model = FakeModel(bash("ls"), bash("ls -a"), submit(), submit())
+    task = Assignment(rollout_id="heat-0/rollout-00", task_id="t", instruction="Fix it.", workdir="/w", seed=1)
+    agent = open_agent("bash", config)
+    trajectory = await agent.run(task, FakeSandbox(["", ""]), model, Ledger("rollout"), lambda _: None)
+    assert [step.content for step in trajectory.steps if step.watcher] == ["Run tox now."]
+    refused = [one.content for step in trajectory.steps for one in step.observations if one.watcher]
+    assert refused == ["tox was never run: run it, then submit again."]
+    assert trajectory.exit is not None and trajectory.exit.kind == "submitted"
 
 
 def test_an_unknown_context_rule_is_refused_when_it_is_configured() -> None:

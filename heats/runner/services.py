@@ -203,7 +203,7 @@ def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatMo
 def _check_parts(config: HeatsConfig) -> None:
     """Load parts that are needed only later, so that one that cannot be loaded costs nothing."""
     check_bank(config.bank)
-    open_context_rule(config.refine.context)
+    open_context_rule(config.refine.context, config.refine.options)
     open_chooser(config.agent.chooser)
 
 
