@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from agents.base import Assignment, SaveStep
 from agents.choose.base import StepChooser, Turn, open_chooser
+from agents.choose.config import ChooserConfig
 from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError, ReplyInvalid, ToolsNotTaken
 from agents.llm.base import ChatModel, Completion, History, Message, Reply, ToolCall
@@ -68,7 +69,7 @@ class Attempt:
         in_text: whether this conversation uses text instead of tool calls.
         proposals: what else was proposed for the step that is recorded next.
         forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
-        watched: whether `agent.watchers` apply.
+        watched: whether `agent.watchers` and `agent.chooser` apply.
     """
 
     watched: ClassVar[bool] = True
@@ -91,9 +92,9 @@ class Attempt:
     panel: Panel = field(init=False)
 
     def __post_init__(self) -> None:
-        self.chooser = open_chooser(self.agent.config.chooser)
         self.spent_before = self.ledger.spent
         config = self.agent.config
+        self.chooser = open_chooser(config.chooser if self.watched else ChooserConfig())
         self.panel = Panel.open(config.watchers, config.watcher_options) if self.watched else Panel(())
 
     async def work(self) -> Trajectory:
