@@ -1,9 +1,12 @@
 """`heats bank` and `heats learn` as a user sees them, with real repositories and the built-in tasks."""
 
 import json
+from importlib.resources import files as package_files
 
 import pytest
 
+from envs.demo.env import names_of_tests, read_files
+from heats.bank.asking import Asking
 from heats.bank.entry import Entry, Scope, Source
 from heats.bank.store import Bank
 
@@ -115,34 +118,27 @@ def test_a_broken_bank_stops_a_run_before_anything_is_spent(solve, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.bubblewrap
-def test_no_hidden_test_or_gold_patch_reaches_a_bank(heats, tmp_path):
-    """The built-in tasks have both: a sweep with a writer, graded, leaves neither in the bank nor in what was asked."""
-    from envs.demo.env import DemoEnv, names_of_tests, read_files
+def test_no_hidden_test_or_gold_patch_reaches_a_bank(heats, tmp_path, monkeypatch):
+    """The built-in tasks have both: a graded sweep leaves neither in the bank nor in what writers were shown."""
+    shown, ask, bank = [], Asking.ask, tmp_path / "bank.jsonl"
 
-    bank = tmp_path / "bank.jsonl"
+    def spying(self, name, system, user, *more):
+        shown.append(user)
+        return ask(self, name, system, user, *more)
+
+    monkeypatch.setattr(Asking, "ask", spying)
     keys = ["-c", f"bank.path={bank}", "-c", "bank.writers=[behaviour]", "-c", "bank.scope=all", "-c", "iterations=1"]
     line = ["sweep", "demo", "-i", "csv", "-i", "money", "--rollouts", 2, "--sandbox", "bubblewrap", *keys]
-    code, _, err = heats(*line, "--out", tmp_path / "run", "--progress", "quiet", "-c", f"model.cassette={tmp_path}/c")
+    code, _, err = heats(*line, "--out", tmp_path / "run", "--progress", "quiet")
     assert code == 0, err
-    asked = (
-        (tmp_path / "c").read_text()
-        if (tmp_path / "c").is_file()
-        else "".join(path.read_text() for path in (tmp_path / "c").rglob("*") if path.is_file())
-    )
-    env = DemoEnv(only=("csv", "money"))
-    hidden = [
-        name.partition("::")[2]
-        for one in ("csv", "money")
-        for path, data in env._hidden_tests(one).items()
-        for name in names_of_tests(path, data)
-    ]
-    seen = "".join(
-        data.decode() for one in ("csv", "money") for path, data in read_files(env._folder / one / "repo").items()
-    )
-    secret = [name for name in hidden if name not in seen]
-    assert secret and list((tmp_path / "run" / "grades").rglob("*.json"))
-    for name in secret:
-        assert name not in bank.read_text() and name not in asked
+    assert len(shown) == 2 and list((tmp_path / "run" / "grades").rglob("*.json"))
+    folder, written = package_files("envs.demo") / "tasks", bank.read_text() + "".join(shown)
+    for task in ("csv", "money"):
+        seen = "".join(data.decode() for data in read_files(folder / task / "repo").values())
+        hidden = [names_of_tests(path, data) for path, data in read_files(folder / task / "hidden" / "tests").items()]
+        secret = [name.partition("::")[2] for names in hidden for name in names]
+        assert any(name not in seen for name in secret)
+        assert not any(name in written for name in secret if name not in seen)
 
 
 def test_an_entry_keeps_what_it_rests_on():
