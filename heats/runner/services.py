@@ -153,13 +153,10 @@ async def open_services(
     async with AsyncExitStack() as stack:
         oracle = config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
-        opened = _open_models(config, stack)
-        main, facts = main_model(config), dict[str, Any]()
-        judge = opened[(config.judge_model or main).model_dump_json()]
-        selector = open_selector(config.tournament, judge)
+        opened, main = _open_models(config, stack), main_model(config)
+        selector = open_selector(config.tournament, opened[(config.judge_model or main).model_dump_json()])
         _check_parts(config)
-        for model in opened.values():
-            facts[model.name] = dict(await model.preflight())
+        facts = {model.name: dict(await model.preflight()) for model in opened.values()}
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
         if fetch is not None:
