@@ -87,7 +87,16 @@ class Assignment:
 
 @runtime_checkable
 class BringsFiles(Protocol):
-    """An agent of which a part runs in the sandbox and comes from this machine."""
+    """An agent of which a part runs in the sandbox and comes from this machine.
+
+    Example:
+        >>> import asyncio
+        >>> class MyTool:
+        ...     async def mounts(self):
+        ...         return {"/opt/my-tool": "/usr/local/my-tool"}
+        >>> asyncio.run(MyTool().mounts())
+        {'/opt/my-tool': '/usr/local/my-tool'}
+    """
 
     async def mounts(self) -> Mapping[str, str]:
         """Provide the files, once per run; returns the sandboxes' read-only mounts, host directory -> path inside.

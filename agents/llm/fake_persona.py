@@ -123,9 +123,12 @@ class Persona:
 def _vote_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The parameters of the tool `vote`, if a request offers it."""
     for tool in request.get("tools") or ():
-        spec = tool if isinstance(tool, ToolSpec) else ToolSpec.model_validate(tool.get("function", tool))
-        if spec.name == "vote":
-            return spec.parameters
+        if isinstance(tool, ToolSpec):
+            name, parameters = tool.name, tool.parameters
+        else:
+            name, parameters = tool["function"]["name"], tool["function"]["parameters"]
+        if name == "vote":
+            return parameters
     return None
 
 
