@@ -23,6 +23,7 @@ from core.textfile import read_text
 from envs import VerifyRules
 from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
+from heats.policies.registry import POLICIES
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
 from heats.store.files import there_is
@@ -83,6 +84,27 @@ class RefineConfig(Config):
             raise ValueError(str(error)) from None
 
 
+class PolicyConfig(Config):
+    """How many attempts are started, on which model, and when to stop.
+
+    Attributes:
+        name: `fixed` (N attempts in each of T heats), `first-verified`, `agreement`, `give-up`, `target`, `marginal`,
+            `cascade`, `bandit`, `two-pass`; or `module:Class`, your own policy.
+        options: the policy's own settings.
+    """
+
+    name: str = "fixed"
+    options: dict[str, Any] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return POLICIES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
+
+
 Switch = bool | Literal["auto"]
 
 
@@ -118,8 +140,8 @@ class HeatsConfig(Config):
     """The complete configuration. N, K and T are here, G and V in `tournament`.
 
     Attributes:
-        rollouts: N, rollouts per heat.
-        iterations: T, heats.
+        rollouts: N, rollouts per heat; the most, if a policy starts fewer.
+        iterations: T, heats; likewise.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
         regression: run the project's own tests that pass on the base on every different patch; those that fail then
@@ -154,6 +176,7 @@ class HeatsConfig(Config):
     within_timeout: bool = False
     select_share: float = Field(0.2, gt=0, lt=1)
     min_free_disk_mb: int = Field(512, ge=0)
+    policy: PolicyConfig = PolicyConfig()
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()
     verify: VerifyRules = VerifyRules()
@@ -186,7 +209,8 @@ class HeatsConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
-        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        plain = self.policy == PolicyConfig()  # what runs of earlier versions did
+        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES | ({"policy": True} if plain else {}))
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

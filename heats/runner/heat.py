@@ -11,6 +11,7 @@ from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
 from heats.context_rules import Before, open_context_rule
+from heats.runner.attempts import play_attempts
 from heats.runner.context import Context, make_context, recorded
 from heats.runner.executed import executed, is_on
 from heats.runner.rollout import Plan, TaskRun
@@ -86,7 +87,8 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
     context = sorted({parent for plan in plans for parent in plan.context.parents})
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
-    coming = {plan.rollout: run.candidate(plan) for plan in plans}
+    coming = await play_attempts(run, heat, plans)
+    last = last or (run.allocation is not None and run.allocation.state.final)
     if last and config.refine.keep_candidates:
         coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
     return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
@@ -200,7 +202,8 @@ def _parents(run: TaskRun, heat: int, index: int, bracket: Bracket) -> tuple[str
         k=config.select_k,
         seed=run.services.seed(run.task.id, heat_name(heat), index, "context"),
     )
-    return tuple(open_context_rule(config.refine.context).parents(before))
+    chosen = run.allocation.state.context if run.allocation is not None else None
+    return tuple(open_context_rule(chosen or config.refine.context).parents(before))
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

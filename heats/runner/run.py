@@ -15,6 +15,7 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
+from heats.runner.allocation import Allocation, Board
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
 from heats.runner.host_limits import check_host_limits
@@ -69,12 +70,14 @@ class Work:
 
     Attributes:
         charges: charges by earlier processes, by task.
+        board: what the allocation policy knows of all tasks.
     """
 
     services: Services
     store: RunStore
     charges: dict[str, list[Charge]]
     request: RunRequest
+    board: Board
 
     @property
     def ledger(self) -> Ledger:
@@ -89,7 +92,8 @@ class Work:
         # Only writing: whoever plays the task must not be able to read grades.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
-        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
+        allocation = Allocation(self.board, files, task, ledger)
+        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock, allocation=allocation)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
@@ -177,7 +181,8 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
         if doubt := sameness(config):
             events.emit("warning", text=doubt)
         with charged(request, store, charges):
-            yield Work(services=services, store=store, charges=_by_task(charges), request=request)
+            board = Board(config, store, request.chosen, events)
+            yield Work(services=services, store=store, charges=_by_task(charges), request=request, board=board)
 
 
 @contextmanager
@@ -202,7 +207,7 @@ def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> 
 
 async def _play_tasks(work: Work) -> list[TaskResult]:
     async with open_player(work) as player:
-        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
+        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player, work.board)
 
 
 @asynccontextmanager

@@ -142,6 +142,8 @@ async def open_services(
         main, oracle = main_model(config), config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
         playing = [policy_of(config, index).model for index in range(config.rollouts)]
+        if config.policy.name != "fixed":
+            playing += [policy_of(config, 0, arm).model for arm in range(len(config.models))]
         opened: dict[str, ChatModel] = {}
         facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):

@@ -20,7 +20,16 @@ from envs.base import Evidence, Grade, Task, TestReport
 from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
-from heats.store.records import Charge, CrossCell, CrossTable, Outcome, StoredVotes, TaskResult
+from heats.store.records import (
+    Charge,
+    CrossCell,
+    CrossTable,
+    Decision,
+    Outcome,
+    PassDecisions,
+    StoredVotes,
+    TaskResult,
+)
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
@@ -40,7 +49,14 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
     }
 )
 _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
-    {"events.jsonl": Event, "ledger.jsonl": Charge, "votes.jsonl": StoredVotes, "cross.jsonl": CrossCell}
+    {
+        "events.jsonl": Event,
+        "ledger.jsonl": Charge,
+        "votes.jsonl": StoredVotes,
+        "cross.jsonl": CrossCell,
+        "policy.jsonl": Decision,
+        "passes.jsonl": PassDecisions,
+    }
 )
 _DECIDED_ON = ("outcome.json", "patch.diff", "summary.json", "evidence.json")
 ENTRANTS = "entrants.json"
