@@ -7,16 +7,16 @@ from statistics import fmean
 from pydantic import Field
 
 from heats.policies.base import Attempt, TaskState
-from heats.policies.sequential import FirstVerified
+from heats.policies.sequential import Sequential
 
 
-class Bandit(FirstVerified):
+class Bandit(Sequential):
     """Starts each attempt on the model with the best upper confidence bound (UCB1) on its share of verified attempts.
 
     Source: ShinkaEvolve, arXiv:2509.19349, at the level of attempts; attempts of all tasks of the sweep count.
     """
 
-    class Options(FirstVerified.Options):
+    class Options(Sequential.Options):
         """Settings.
 
         Attributes:

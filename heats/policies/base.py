@@ -201,8 +201,9 @@ class TaskState(Record):
 class AllocationPolicy(Protocol):
     """Decides what to spend attempts on.
 
-    A policy that declares `whole_heats = True` plays every heat in full; its tournaments may then begin while attempts
-    still run, and it is told of no attempts.
+    A policy that declares `whole_heats = True`, or as a function of a task's state, plays every heat in full; its
+    tournaments may then begin while attempts still run, and it is told of no attempts. One that pauses tasks declares
+    `pauses = True`.
 
     Example:
         >>> class TwoAtOnce:

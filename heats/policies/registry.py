@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.registry import Registry
-from heats.policies.base import AllocationPolicy
+from heats.policies.base import AllocationPolicy, TaskState
 
 POLICIES = Registry(
     "policy",
@@ -33,9 +33,10 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None) -> Allocati
     return policy
 
 
-def whole_heats(policy: AllocationPolicy) -> bool:
-    """Whether the policy plays every heat in full."""
-    return bool(getattr(policy, "whole_heats", False))
+def whole_heats(policy: AllocationPolicy, task: TaskState) -> bool:
+    """Whether the policy plays every heat of this task in full."""
+    told = getattr(policy, "whole_heats", False)
+    return bool(told(task) if callable(told) else told)
 
 
 def pauses(policy: AllocationPolicy) -> bool:

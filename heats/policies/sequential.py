@@ -69,6 +69,10 @@ class FirstVerified(Sequential):
     Source: First Finish Search, arXiv:2505.18149, but it waits for the evidence instead of the submission.
     """
 
+    def whole_heats(self, task: TaskState) -> bool:
+        """Without tests there is nothing to wait for."""
+        return not task.verifiable
+
     def width(self, task: TaskState, sweep: Sequence[TaskState]) -> int:
         """See `Sequential.width`; all attempts at once if none can be verified."""
         return super().width(task, sweep) if task.verifiable else task.rollouts

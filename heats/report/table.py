@@ -129,7 +129,21 @@ def notes(figures: Figures) -> list[str]:
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")
-    return [*lines, f"spent: {say.spent(figures.usage)}"]
+    return [*lines, *gain_notes(figures), f"spent: {say.spent(figures.usage)}"]
+
+
+def gain_notes(figures: Figures) -> list[str]:
+    """What each further heat won and lost, and what a success cost, one line each."""
+    lines = [
+        f"heat {gain.heat - 1} to {gain.heat}: {say.several(gain.won, 'task')} won, {gain.lost} lost of {gain.tasks}, "
+        f"for {say.count(gain.tokens)} tokens"
+        for gain in figures.gains
+        if gain.tasks
+    ]
+    if figures.per_success is not None:
+        rollouts, tokens = figures.per_success
+        lines.append(f"for each success: {rollouts:.1f} rollouts, {say.count(round(tokens))} tokens")
+    return lines
 
 
 def header(heats: int) -> list[str]:

@@ -111,8 +111,8 @@ class Allocation:
 
     def __init__(self, board: Board, files: TaskStore, task: Task, ledger: Ledger) -> None:
         self._board, self._files, self._task, self._ledger = board, files, task.id, ledger
-        self.whole_heats = whole_heats(board.policy)
         board.load(files, task)
+        self.whole_heats = whole_heats(board.policy, self.state)
 
     @property
     def state(self) -> TaskState:
