@@ -26,8 +26,11 @@ def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None =
     for one in sorted(found, key=lambda one: (one.usd, one.calls)):
         mark = "*" if one is best else "" if one.within else "-"
         rows.append([mark, *_cells(one, low, high)])
-    numbers = [column for column in range(len(rows[0])) if column not in (0, 9)]
-    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(9,), drop=("calls", "Sel-K", "tokens"))
+    told_of = [column for column in range(len(rows[0])) if column in (0, 9) or any(row[column] for row in rows[1:])]
+    rows = [[row[column] for column in told_of] for row in rows]
+    bar = rows[0].index("", 1)
+    numbers = [column for column in range(len(rows[0])) if column not in (0, bar)]
+    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(bar,), drop=("calls", "Sel-K", "tokens"))
     told = "* cheapest setting within one standard error of the best; - over a limit"
     return "\n".join([*lines, "", told if best else "no setting is within the limits"])
 
@@ -78,7 +81,7 @@ def as_dict(one: Outlook, *, is_best: bool) -> dict[str, Any]:
 
 
 def policies_text(found: Sequence[PolicyOutlook], best: PolicyOutlook | None, width: int | None = None) -> str:
-    """One row per policy, N and T; `*` marks the recommended one, `-` over a limit.
+    """One row per policy, N and T; `>` marks the recommended one, `over` those over a limit.
 
     Args:
         found: the simulated policies.
@@ -90,7 +93,7 @@ def policies_text(found: Sequence[PolicyOutlook], best: PolicyOutlook | None, wi
         spent = one.spending
         rows.append(
             [
-                *("*" if one is best else "" if one.within else "-", one.policy),
+                *(">" if one is best else "" if one.within else "over", one.policy),
                 *(str(one.method.rollouts), str(one.method.iterations), say.percent(spent.passed)),
                 *(f"{spent.attempts:.1f}", say.count(round(one.calls))),
                 *(say.count(round(one.tokens)) if one.tokens else "", say.money(one.usd) if one.usd else ""),

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, pstdev
 
 from heats import formatting as say
@@ -108,8 +108,7 @@ def recommended(found: Sequence[PolicyOutlook]) -> PolicyOutlook | None:
 def reasons(found: Sequence[PolicyOutlook], chosen: PolicyOutlook) -> list[str]:
     """Why this policy and this T, in comparison with the alternatives; one line each."""
     lines = [f"recommended: {chosen.said()} (-c policy.name={chosen.policy})"]
-    same = replace(chosen.method)
-    fixed = next((one for one in found if one.policy == "fixed" and one.method == same), None)
+    fixed = next((one for one in found if one.policy == "fixed" and one.method == chosen.method), None)
     if fixed is not None and fixed is not chosen:
         saved = 1 - chosen.spending.attempts / fixed.spending.attempts
         lines.append(f"against fixed: {_difference(chosen, fixed)}, {saved:.0%} fewer attempts")

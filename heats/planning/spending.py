@@ -66,6 +66,7 @@ class Spent:
         tokens, cost_usd: of attempts; of cancelled ones, the part that had passed.
         seconds: from the first attempt to the last, without votes.
         passed: whether the final choice is right.
+        judged: candidates that votes were cast on, which need summaries.
     """
 
     task: str
@@ -76,6 +77,7 @@ class Spent:
     seconds: float
     votes: float
     heats: int
+    judged: int = 0
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class _Play:
     context: tuple[Drawn, ...] = ()
     kept: list[Drawn] = field(default_factory=list)
     votes: float = 0.0
+    judged: int = 0
     final: Drawn | None = None
 
     def act(self, actions: Iterable[Action]) -> None:
@@ -131,9 +134,11 @@ class _Play:
         last = state.final or state.heat + 1 >= state.heats
         there = [self.drawn[one.rollout] for one in state.of_heat() if one.state == "ended"]
         there += self.kept if last and self.keep_candidates else []
+        there = [self.drawn[state.chosen]] if state.chosen else there
         there = [one for one in there if one.attempt.patch]
         chosen = self.source.choose(state.heat, there, 1 if last else self.keep_k) if there else Chosen(())
         self.votes += chosen.votes
+        self.judged += len(there) if chosen.votes else 0
         self.context = chosen.kept
         self.kept += chosen.kept
         self.final = chosen.kept[0] if chosen.kept else None
@@ -152,6 +157,7 @@ class _Play:
             seconds=self.now,
             votes=self.votes,
             heats=self.state.heat + 1,
+            judged=self.judged,
         )
 
     def _share(self, attempt: Attempt) -> float:
@@ -229,6 +235,7 @@ class Spending:
     cost_usd: float
     seconds: float
     votes: float
+    judged: float
 
     @property
     def attempts_per_pass(self) -> float | None:
@@ -252,4 +259,5 @@ def total(found: Sequence[Spent]) -> Spending:
         cost_usd=fmean(one.cost_usd for one in found),
         seconds=fmean(one.seconds for one in found),
         votes=fmean(one.votes for one in found),
+        judged=fmean(one.judged for one in found),
     )

@@ -12,6 +12,8 @@ from heats.policies.sequential import Sequential
 class Agreement(Sequential):
     """Stops once enough attempts agree by source, or after a heat by behaviour, and nothing executed contradicts them.
 
+    The change that they made is chosen, without a tournament.
+
     Source: On the Role of Temperature Sampling in Test-Time Scaling, arXiv:2510.02611: easy questions end early when
     all answers agree.
     """
@@ -32,7 +34,10 @@ class Agreement(Sequential):
     def enough(self, event: Event, task: TaskState, sweep: Sequence[TaskState]) -> Action | None:
         """See `Sequential.enough`."""
         agreed = self._agreed(task, {one.rollout: one.patch for one in task.ended()})
-        return end_task(f"{' and '.join(agreed)} made the same change") if agreed else None
+        if not agreed:
+            return None
+        last = event.attempt.rollout if event.attempt is not None else ""
+        return end_task(f"{' and '.join(agreed)} made the same change", last if last in agreed else agreed[0])
 
     def after_heat(self, task: TaskState, sweep: Sequence[TaskState]) -> Iterator[Action]:
         """See `Sequential.after_heat`."""

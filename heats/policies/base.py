@@ -75,7 +75,7 @@ class Action(Record):
         arm: index of the model in the mix to start them on; None leaves it to the weights of the mix.
         temperature: their temperature; None leaves it to the configuration.
         context: name of the context rule of the next heat; None for `refine.context`.
-        rollout: the attempt to drop.
+        rollout: the attempt to drop; with `end_task` during a heat, the attempt to choose without a tournament.
         why: the reason in one line, for the account and the report.
     """
 
@@ -115,9 +115,9 @@ def next_heat(context: str | None = None, why: str = "") -> Action:
     return Action(do="next_heat", context=context, why=why)
 
 
-def end_task(why: str = "") -> Action:
-    """Play nothing further: during a heat, its tournament chooses the final patch."""
-    return Action(do="end_task", why=why)
+def end_task(why: str = "", rollout: str = "") -> Action:
+    """Play nothing further: during a heat, its tournament chooses the final patch, or `rollout` is chosen if given."""
+    return Action(do="end_task", rollout=rollout, why=why)
 
 
 def pause(why: str = "") -> Action:
@@ -150,6 +150,7 @@ class TaskState(Record):
         arms: the models of the mix.
         over: the current heat starts nothing more.
         final: no further heat follows.
+        chosen: the attempt that the policy chose in place of a tournament.
         paused: the task waits for the others of the sweep.
         passes: passes that have begun after a pause.
         allowed: attempts that the task may have in total, as far as `allow` said so.
@@ -169,6 +170,7 @@ class TaskState(Record):
     context: str | None = None
     over: bool = False
     final: bool = False
+    chosen: str = ""
     paused: bool = False
     passes: int = 0
     allowed: int = 0

@@ -86,7 +86,10 @@ def acted(state: TaskState, action: Action) -> TaskState:
             update = {"heat": state.heat + 1, "over": False, "context": action.context}
             return state.model_copy(update=update)
         case "end_task":
-            return state.model_copy(update={"attempts": _dropped(state), "over": True, "final": True})
+            ended = {one.rollout for one in state.ended()}
+            chosen = action.rollout if action.rollout in ended else ""
+            update = {"attempts": _dropped(state), "over": True, "final": True, "chosen": chosen}
+            return state.model_copy(update=update)
         case "pause":
             return state.model_copy(update={"paused": True})
         case "allow":

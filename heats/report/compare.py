@@ -24,6 +24,10 @@ LEAST_DIFFERENT = 6
 """Number of tasks that must end differently for a sign test at 5 % to distinguish two runs: 2 x 0.5^5 is still 0.06."""
 
 
+_COLUMNS = (
+    *("run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"),
+    *("heats won/lost", "rollouts/success", "tokens/success"),
+)
 _LEAST_TELLING = ("pass@", "cost", "heats won", "tokens", "95 %", "better", "rollouts")
 """Columns to drop if there is no room, in this order."""
 
@@ -213,22 +217,7 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
         found: the comparison.
         width: maximum line length in characters; None for the terminal's width, or 120.
     """
-    rows = [
-        [
-            *(
-                "run",
-                "final",
-                "95 % interval",
-                "against the first",
-                "better/worse",
-                "pass@1",
-                "pass@N",
-                "tokens",
-                "cost",
-            ),
-            *("heats won/lost", "rollouts/success", "tokens/success"),
-        ]
-    ]
+    rows = [list(_COLUMNS)]
     rows += [_row(run) for run in found.runs]
     lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=_LEAST_TELLING)
     tasks = say.several(len(found.by_task), "common task")

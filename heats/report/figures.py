@@ -12,7 +12,7 @@ from statistics import fmean, median_low
 from typing import Any, Self
 
 from agents.llm.ledger import Usage
-from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
+from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, stopping_policy, task_ids
 from heats.store.records import Charge
 from heats.store.store import RunStore
 
@@ -201,12 +201,18 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """All figures of a run, by task and in total. `basis` is the definition of success used."""
+    """All figures of a run, by task and in total.
+
+    Attributes:
+        basis: the definition of success used.
+        stopped_by: the allocation policy, if it may have ended tasks at a success.
+    """
 
     run_id: str
     basis: Basis
     tasks: tuple[TaskFigures, ...]
     usage: Usage
+    stopped_by: str = ""
 
     @classmethod
     def of(cls, run: RunStore) -> Self:
@@ -237,7 +243,7 @@ class Figures:
         for charge in charges:
             by_task[charge.task].append(charge.usage)
         told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
-        return cls(run.manifest.run_id, basis, tuple(told), usage)
+        return cls(run.manifest.run_id, basis, tuple(told), usage, stopping_policy(run))
 
     @property
     def invalid_grades(self) -> int:

@@ -129,6 +129,8 @@ def notes(figures: Figures) -> list[str]:
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")
+    if figures.stopped_by:
+        lines.append(f"policy {figures.stopped_by} ends tasks early: shares of rollouts are higher than of whole heats")
     return [*lines, *gain_notes(figures), f"spent: {say.spent(figures.usage)}"]
 
 

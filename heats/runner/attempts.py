@@ -47,7 +47,9 @@ async def play_attempts(run: TaskRun, heat: int, plans: Sequence[Plan]) -> Comin
         allocation.cut("time ran out")
     allocation.unpause()
     found = await playing.candidates(heat)
-    if allocation.state.final:  # lower evidence cannot win, so no votes are spent on it
+    if allocation.state.chosen in found:
+        found = {allocation.state.chosen: found[allocation.state.chosen]}
+    elif allocation.state.final:  # lower evidence cannot win, so no votes are spent on it
         best = max((one.evidence_rank for one in found.values() if one.eligible), default=0)
         found = {name: one for name, one in found.items() if one.evidence_rank == best or not one.eligible}
     return {name: _there(one) for name, one in found.items()}

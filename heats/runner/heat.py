@@ -88,8 +88,9 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
     coming = await play_attempts(run, heat, plans)
-    last = last or (run.allocation is not None and run.allocation.state.final)
-    if last and config.refine.keep_candidates:
+    state = run.allocation.state if run.allocation is not None else None
+    last = last or (state is not None and state.final)
+    if last and not (state and state.chosen) and config.refine.keep_candidates:
         coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
     return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
 
