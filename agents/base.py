@@ -4,9 +4,9 @@ The bash agent (`bash_agent.py`) is the reference implementation. Agents know no
 tournaments.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from agents.llm.base import ChatModel, Sampling
 from agents.llm.ledger import Ledger
@@ -71,6 +71,19 @@ class Assignment:
     parents: tuple[str, ...] = ()
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)
+
+
+@runtime_checkable
+class BringsFiles(Protocol):
+    """An agent of which a part runs in the sandbox and comes from this machine."""
+
+    async def mounts(self) -> Mapping[str, str]:
+        """Provide the files, once per run; returns the sandboxes' read-only mounts, host directory -> path inside.
+
+        Raises:
+            AgentUnusable: they cannot be provided.
+        """
+        ...
 
 
 class Agent(Protocol):

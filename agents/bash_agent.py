@@ -60,12 +60,12 @@ class BashAgent:
             ModelConfigError: no rollout can succeed with this model as configured.
             Diverged: a command of the rollout to resume ended differently.
         """
-        return await _BashAttempt(self, assignment, sandbox, model, ledger, save).work()
+        return await BashAttempt(self, assignment, sandbox, model, ledger, save).work()
 
 
 @dataclass
-class _BashAttempt(Attempt):
-    """One rollout of the bash agent."""
+class BashAttempt(Attempt):
+    """One rollout of the bash agent, or of an agent that ends in another way."""
 
     def _open(self) -> None:
         config, prompts = self.agent.config, self.agent.prompts

@@ -18,6 +18,8 @@ class CommandConfig(Config):
         time_limit_s: maximum run time of the command, in seconds.
         trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent). If unset, the
             command's output is the record; `{trajectory}` in the command lets heats choose the file.
+        gateway: reach the model through the gateway. False passes the server's own address, which needs a sandbox with
+            a network; so does a `base_url`.
         base_url: address of the model server as seen from the sandbox; defaults to the model's own.
         forward_env: names of environment variables to pass to the command, including API keys. Anything that runs in
             the sandbox can read them.
@@ -25,6 +27,7 @@ class CommandConfig(Config):
 
     time_limit_s: float = Field(3600.0, gt=0)
     trajectory: str | None = None
+    gateway: bool = True
     base_url: str | None = None
     forward_env: tuple[str, ...] = ()
 
@@ -40,6 +43,22 @@ class MiniConfig(Config):
 
     python: Path | None = None
     config: str = "mini.yaml"
+
+
+class InstalledConfig(Config):
+    """Settings of the agents that heats installs: `qwen-code`, `codex`, `claude-code`, `opencode`, `gemini`.
+
+    Attributes:
+        version: version to install; defaults to the one that was tried.
+        directory: where they are kept; defaults to `heats/agents` in the user's cache directory.
+        settings: file with the agent's own settings, in its own format.
+        arguments: further arguments of its command line.
+    """
+
+    version: str | None = Field(None, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$")
+    directory: Path | None = None
+    settings: Path | None = None
+    arguments: tuple[str, ...] = ()
 
 
 class AgentConfig(Config):
@@ -60,6 +79,7 @@ class AgentConfig(Config):
         terminal: settings of the terminal agent.
         command: settings of command-line agents in the sandbox.
         mini: settings of mini-swe-agent.
+        installed: settings of the agents that heats installs.
         options: settings of your own agent, which declares them as `Options`.
     """
 
@@ -76,4 +96,5 @@ class AgentConfig(Config):
     terminal: TerminalConfig | None = None
     command: CommandConfig = CommandConfig()
     mini: MiniConfig = MiniConfig()
+    installed: InstalledConfig = InstalledConfig()
     options: Mapping[str, Any] = {}

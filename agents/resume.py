@@ -13,6 +13,9 @@ from agents.tools import Command, command_of
 from agents.trajectory import Observation, Step, Trajectory
 from sandbox.base import ExecResult
 
+ENDING = frozenset(("submit", "vote"))
+"""Names of the calls that end a conversation."""
+
 
 class Diverged(AgentsError):
     """A recorded command ended differently when rerun."""
@@ -52,7 +55,7 @@ def with_odd_message(step: Step, completion: Completion) -> Step:
 def before_submission(step: Step) -> list[Observation]:
     """List a recorded step's observations before the call that submitted, which has to be executed again."""
     pairs = list(zip(step.tool_calls, step.observations, strict=False))
-    ends = [index for index, (call, seen) in enumerate(pairs) if call.name == "submit" and seen.status != "rejected"]
+    ends = [index for index, (call, seen) in enumerate(pairs) if call.name in ENDING and seen.status != "rejected"]
     return [seen for _, seen in pairs[: ends[0] if ends else None]]
 
 

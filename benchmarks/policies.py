@@ -29,7 +29,7 @@ from heats.planning.simulate import Method
 from heats.planning.spending import Chosen, Drawn, Spending, Spent, play_policy, total
 from heats.policies.base import Attempt, TaskState
 from heats.policies.registry import open_policy
-from heats.runner.rollout import key_of
+from heats.runner.candidates import key_of
 from heats.store.reader import TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
 

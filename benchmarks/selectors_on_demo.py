@@ -21,7 +21,7 @@ from agents.llm import ModelConfig, open_model
 from agents.llm.base import ChatModel
 from agents.llm.ledger import Ledger
 from heats.config import HeatsConfig, load_config
-from heats.runner.rollout import make_candidate
+from heats.runner.candidates import make_candidate
 from heats.store.events import read_events
 from heats.store.reader import task_ids
 from heats.store.store import RunStore

@@ -2,11 +2,13 @@
 
     python benchmarks/verification.py --rows rows.jsonl psf__requests-5414   upstream's fix of SWE-bench instances
     python benchmarks/verification.py bucket csv roman                       the fix of built-in tasks
+    python benchmarks/verification.py --fix REPOSITORY COMMIT           a fix in a repository's history
     python benchmarks/verification.py --comments 40                     a comment, and a test that passes by chance
 
 An instance becomes what a user has: a repository with the issue's tests committed, an image with its dependencies, and
 the obvious test command. Rows are JSON lines with `repo`, `patch`, `test_patch`, `test_files` and `test_cmd`; images
-are made by `swebench_images.py`. To compare with another version of heats, run this file with its interpreter.
+are made by `swebench_images.py`. A fix from a repository's history must come with tests; they run in the default image,
+so the project must need no packages. To compare with another version of heats, run this file with its interpreter.
 """
 
 import argparse
@@ -25,13 +27,14 @@ from typing import Any
 
 from envs.base import Patch
 from envs.basetree import make_base_tree
+from envs.conventions import is_test_file
 from envs.demo import DemoEnv
 from envs.errors import TaskError
 from envs.repository import RepositoryEnv, RepositorySource
 from envs.swebench.rows import image_name
 from sandbox import SandboxConfig, open_backend
 
-# Older versions define `Bench` elsewhere.
+# Older versions define `Bench` elsewhere, and run one sandbox at a time.
 verification: Any = import_module("envs.verify")
 ENVIRONMENT = "/opt/miniconda3/envs/testbed"
 SETUP = f"""
@@ -59,15 +62,17 @@ async def main() -> None:
     parser.add_argument("tasks", nargs="*", help="ids of SWE-bench instances, names of built-in tasks")
     parser.add_argument("--rows", type=Path, help="JSON lines with SWE-bench instances")
     parser.add_argument("--comments", type=int, default=0, metavar="N", help="N patches that add a comment only")
+    parser.add_argument("--fix", nargs=2, action="append", default=[], metavar=("REPOSITORY", "COMMIT"))
     parser.add_argument("--repeat", type=int, default=1, help="verifications of each; the median time is printed")
     parser.add_argument("--backend", default="docker")
-    parser.add_argument("--pytest", action="store_true", help="instances by pytest, from heats' toolbox if need be")
+    parser.add_argument("--pytest", action="store_true", help="run pytest from heats' toolbox")
     options = parser.parse_args()
     rows = {}
     if options.rows:
         rows = {row["instance_id"]: row for row in map(json.loads, options.rows.read_text("utf-8").splitlines())}
     backend = await open_backend(SandboxConfig(backend=options.backend))
-    bench = verification.Bench(backend=backend)
+    room = getattr(import_module("envs.confirm"), "room_for_all", None)
+    bench = verification.Bench(backend=backend, **({"spare": room} if room else {}))
     try:
         for name in options.tasks:
             with tempfile.TemporaryDirectory(prefix="heats-verification-") as folder:
@@ -78,6 +83,10 @@ async def main() -> None:
                     env = DemoEnv(only=[name])
                     patch = Patch((files("envs.demo") / "tasks" / name / "hidden" / "gold.patch").read_bytes())
                 await verified(name, env, patch, bench, options.repeat)
+        for repository, commit in options.fix:
+            with tempfile.TemporaryDirectory(prefix="heats-verification-") as folder:
+                env, patch = fix_of(repository, commit, Path(folder), pytest=options.pytest)
+                await verified(f"{Path(repository).name} {commit}", env, patch, bench, options.repeat)
         if options.comments:
             await comments(bench, options.comments)
     finally:
@@ -145,6 +154,33 @@ def user_repository(row: Mapping[str, Any], folder: Path, *, pytest: bool) -> Re
         toolbox=pytest,
     )
     return RepositoryEnv.open(source)
+
+
+def fix_of(repository: str, commit: str, folder: Path, *, pytest: bool) -> tuple[RepositoryEnv, Patch]:
+    """The state before a fix, with the fix's tests committed, and the fix without its tests.
+
+    Args:
+        repository: a git repository.
+        commit: the fix.
+        folder: where the state before the fix is created.
+        pytest: whether to run pytest from heats' toolbox.
+    """
+    git = ("git", "-C", str(folder), "-c", "user.name=user", "-c", "user.email=user@localhost")
+    run("git", "clone", "-q", "--shared", "--no-checkout", repository, str(folder))
+    run(*git, "checkout", "-q", f"{commit}^")
+    paths = run(*git, "diff", "--name-only", "--diff-filter=AM", f"{commit}^", commit).split()
+    tests = [path for path in paths if is_test_file(path)]
+    run(*git, "checkout", "-q", commit, "--", *tests)
+    run(*git, "commit", "-q", "-m", "tests of the fix")
+    patch = run(*git, "diff", "--binary", "--full-index", "HEAD", commit)
+    source = RepositorySource(
+        repository=str(folder),
+        issue="see the tests",
+        test_command=f"PYTHONPATH={'/opt/heats/toolbox:' * pytest}src:. python3 -m pytest {' '.join(tests)}",
+        workdir="/work/repository",
+        toolbox=pytest,
+    )
+    return RepositoryEnv.open(source), Patch(patch.encode())
 
 
 def obvious_command(row: Mapping[str, Any], *, pytest: bool) -> str:

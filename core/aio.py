@@ -2,8 +2,8 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -28,6 +28,12 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
         error = first_error(errors)
         raise error from error.__cause__
     return [task.result() for task in tasks]
+
+
+async def stopped(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait for its end; its result or error is ignored."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class FairLimiter:
@@ -95,6 +101,22 @@ class FairLimiter:
         finally:
             self._release()
 
+    @contextmanager
+    def spare(self) -> Iterator[bool]:
+        """Hold a slot for the duration of the block if one is free now; yields whether it does."""
+        taken = self.free > 0
+        if taken:
+            self._take()
+        try:
+            yield taken
+        finally:
+            if taken:
+                self._release()
+
+    def _take(self) -> None:
+        self.holders += 1
+        self.peak = max(self.peak, self.holders)
+
     def _release(self) -> None:
         self.holders -= 1
         self._serve()
@@ -103,6 +125,5 @@ class FairLimiter:
         while self._line and self.free:
             turn = heapq.heappop(self._line)[2]
             if not turn.done():
-                self.holders += 1
-                self.peak = max(self.peak, self.holders)
+                self._take()
                 turn.set_result(None)

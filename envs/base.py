@@ -99,6 +99,13 @@ class Patch:
         return bool(self.data)
 
 
+class EndState(Patch):
+    """What an attempt leaves behind in its sandbox, described as text, for tasks that grade the end state.
+
+    It takes the place of a patch wherever attempts are compared and stored, but cannot be applied or proposed.
+    """
+
+
 TestOutcome = Literal["passed", "failed", "error", "skipped"]
 
 

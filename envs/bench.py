@@ -7,6 +7,7 @@ from pydantic import Field
 
 from core.record import Record
 from envs.base import Task
+from envs.confirm import Spare, no_room
 from envs.machine import spec_for
 from envs.patches import PatchRules
 from envs.recording import room_for_results
@@ -44,6 +45,8 @@ class Bench:
     rules: VerifyRules = field(default_factory=VerifyRules)
     keep_doubtful: bool = False
     """Keep changes that may either steer the tests or belong to the fix (`Protection.doubtful`)."""
+    spare: Spare = no_room
+    """Asks for a second sandbox, so that base and patch can run at the same time."""
 
     def spec(self, task: Task) -> SandboxSpec:
         """Specification of a sandbox that runs the task's tests."""

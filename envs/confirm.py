@@ -3,12 +3,15 @@
 Shared by `verify` and SWE-bench's grader. Their differences (how tests run, and on which tree) are behind `Trials`.
 """
 
+import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from core.aio import stopped
 from envs.base import TestOutcome
 from envs.bounded import Unparsable, bounded
 from envs.chance import SourceFiles
@@ -17,6 +20,17 @@ from envs.sentinel import Layout, Planting, Sentinel, Target, plant
 Outcomes = Mapping[str, TestOutcome]
 Planner = Callable[[SourceFiles], Awaitable[Planting]]
 """Makes new sentinels on each call."""
+
+Rounds = Callable[[SourceFiles, Planting], Awaitable[int]]
+"""The number of runs in one sandbox, from the tree and the sentinels of the first run."""
+
+Weak = tuple[str, ...]
+"""Why a good patch is not confirmed; empty if it is."""
+
+T = TypeVar("T")
+Both = tuple[Weak, T | None]
+Spare = Callable[[], AbstractContextManager[bool]]
+"""Reserves a second sandbox if there is room for one now, and says whether it did."""
 
 _FEW_TARGETS, _MANY_TESTS = 3, 40
 _ROUNDS = 4
@@ -72,16 +86,25 @@ class Trial:
 class Trials(Protocol):
     """Runs tests in fresh sandboxes."""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
         """Run the tests with sentinels planted, on the base or on the patched tree.
 
         Args:
             plan: makes the sentinels of one run from the files as they are after protected files were restored.
             patched: run on the patched tree instead of the base.
-            rounds: number of runs, in one sandbox. None: one, or several if the tests may pass by chance.
+            rounds: number of runs.
 
         Raises:
             SetupFailed, SandboxError
+        """
+        ...
+
+    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
+        """The number of runs that tests need: one, or several if they may pass by chance.
+
+        Args:
+            files: the base tree.
+            planting: the sentinels, with the source of the tests.
         """
         ...
 
@@ -94,6 +117,8 @@ class Subject:
         targets: the functions behind the tests that the patch fixed.
         fixed: ids of these tests; `kept`: ids of those that passed before the patch and still pass.
         first: the run on the patched tree that showed this, with unchanged copies beside the tests.
+        unfixed: functions that had copies in the first run although the patch does not fix them. They get copies again,
+            so that the runs look alike.
         control: also rerun the base.
     """
 
@@ -101,6 +126,7 @@ class Subject:
     fixed: Collection[str]
     kept: Collection[str]
     first: Trial
+    unfixed: Sequence[Target] = ()
     control: bool = True
 
 
@@ -116,7 +142,7 @@ class Confirmation:
 
     refused: str = ""
     forged: bool = False
-    weak: tuple[str, ...] = ()
+    weak: Weak = ()
 
 
 class Unsettled(Exception):
@@ -131,19 +157,30 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confirmation:
+def no_room() -> AbstractContextManager[bool]:
+    """Never allow a second sandbox; see `Spare`."""
+    return nullcontext(False)
+
+
+def room_for_all() -> AbstractContextManager[bool]:
+    """Always allow a second sandbox; see `Spare`."""
+    return nullcontext(True)
+
+
+async def confirm(trials: Trials, subject: Subject, rng: random.Random, spare: Spare = no_room) -> Confirmation:
     """Rerun base and patch to confirm a good result.
 
     Args:
         trials: runs the tests.
         subject: the tests to confirm.
         rng: source of randomness for names and changed values; unpredictable outside of tests.
+        spare: asks for a second sandbox, so that base and patch can run at the same time.
 
     Raises:
         SetupFailed, SandboxError
     """
     try:
-        return Confirmation(weak=await _Confirm(trials, subject, rng).run())
+        return Confirmation(weak=await _Confirm(trials, subject, rng).run(spare))
     except Unsettled as unsettled:
         return Confirmation(weak=(str(unsettled),))
     except Refused as refused:
@@ -152,8 +189,11 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random) -> Confi
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
     """Plan unchanged copies beside the tests; they must have the same outcome as their originals."""
-    number = 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
-    return _planner(targets, Layout(None, (False,) * number), rng)
+    return _planner(targets, Layout(None, (False,) * _copies_of_each(targets)), rng)
+
+
+def _copies_of_each(targets: Sequence[Target]) -> int:
+    return 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
 
 
 def _heavy(targets: Sequence[Target]) -> bool:
@@ -177,61 +217,111 @@ def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> P
 class _Confirm:
     def __init__(self, trials: Trials, subject: Subject, rng: random.Random) -> None:
         self.trials, self.subject, self.rng = trials, subject, rng
+        self.beside = subject.first.complete
+        """Whether copies run beside the tests."""
+        self.runs: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        """Number of runs that rule out chance, known as soon as the base's tests have been read."""
 
-    async def run(self) -> tuple[str, ...]:
+    async def run(self, spare: Spare) -> Weak:
         """Why the patch is not confirmed; empty if it is.
 
-        The base runs first, with unchanged copies. Then the patch runs with changed copies only, so code that reads the
-        expected value off a test gives itself away by passing them. Unchanged copies passed in the first run; if they
-        did not, or if the command does not run them, restated tests replace the originals.
+        The base runs with unchanged copies, and the patch with changed copies only, so code that reads the expected
+        value off a test gives itself away by passing them. Unchanged copies passed in the first run; if they did not,
+        or if the command does not run them, restated tests replace the originals.
 
         Raises:
             Refused
         """
-        targets, first = self.subject.targets, self.subject.first
-        beside, more = first.complete, 0
-        if self.subject.control:
-            control = await self._trial(copies(targets, self.rng), patched=False)
-            self._refuse_passes(control)
-            if weak := control.uncovered or self._not_seen(control):
-                return weak
-            if control.complete and first.lost:
-                raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
-            # If many tests fail on the base, the first run may have contained copies of other tests only.
-            beside = beside or (control.complete and any(run.planting.files for run in first.runs))
-            more = len(control.runs) - 1
-        steady = beside and self._first_covers()
-        await self._refuse_forged(beside, more if steady else 0)
-        return () if steady else await self._in_other_words()
+        if not self.subject.control:
+            await self._refuse_forged()
+            return await self._in_other_words()
+        if self.beside:
+            steady = self._first_covers()
+            weak, _ = await self._both(self._control(), self._refuse_forged(repeat=steady), spare)
+            return weak or (() if steady else await self._in_other_words())
+        # Which copies the base runs decides how the changed tests have to run.
+        weak, unlike = await self._both(self._control(), self._in_other_words(), spare)
+        if weak:
+            return weak
+        await self._refuse_forged()
+        return unlike or ()
 
-    async def _refuse_forged(self, beside: bool, more: int) -> None:
-        """Run the patch with changed tests only, which have to fail: in one run if copies run beside them.
+    async def _both(self, control: Coroutine[Any, Any, Weak], other: Coroutine[Any, Any, T], spare: Spare) -> Both[T]:
+        """Run base and patch, at the same time if there is room; the patch counts only if the base is as expected.
 
         Args:
-            beside: copies run beside the tests.
-            more: further runs in the same sandbox, with unchanged tests, which have to pass: against chance.
+            control: the run of the base; returns why it is not as expected.
+            other: the run of the patch.
+            spare: asks for room.
+
+        Returns:
+            Both results; the second is None if the first is not empty.
+        """
+        with spare() as room:
+            task = asyncio.create_task(other) if room else None
+            try:
+                weak = await control
+                return weak, None if weak else await (task or other)
+            finally:
+                other.close() if task is None else await stopped(task)
+
+    async def _control(self) -> Weak:
+        """Require that the base fails again.
 
         Raises:
             Refused, Unsettled
         """
-        targets = self.subject.targets
-        number = 0 if not beside else 3 if len(targets) <= _FEW_TARGETS and not _heavy(targets) else 1
-        plan = _planner(targets, Layout(True, (True,) * number), self.rng)
-        unchanged, made = copies(targets, self.rng), count()
+        first = self.subject.first
+        control = await self._trial(copies(self.subject.targets, self.rng), patched=False, rounds=self._decide)
+        self._refuse_passes(control)
+        if weak := control.uncovered or self._not_seen(control):
+            return weak
+        if control.complete and first.lost:
+            raise Refused(f"planted tests were not reported in {_file(first)}", forged=True)
+        # If many tests fail on the base, the first run may have contained copies of other tests only.
+        self.beside = self.beside or (control.complete and any(run.planting.files for run in first.runs))
+        return ()
+
+    async def _decide(self, files: SourceFiles, planting: Planting) -> int:
+        self.runs.set_result(await self.trials.against_chance(files, planting))
+        return self.runs.result()
+
+    async def _refuse_forged(self, *, repeat: bool = False) -> None:
+        """Run the patch with changed tests only, which have to fail.
+
+        Where copies run beside the tests, there are as many as in the first run. In one run all copies of a test expect
+        the same, as they do in the first run, so that they give no hint that they are changed; in the next run each
+        expects something else.
+
+        Args:
+            repeat: where the base runs several times, run unchanged tests as often, which have to pass: against chance.
+
+        Raises:
+            Refused, Unsettled
+        """
+        beside, everything = self.beside, [*self.subject.targets, *self.subject.unfixed]
+        number = _copies_of_each(everything) if beside else 0
+        alike, unlike = (_planner(everything, Layout(True, (True,) * number, same), self.rng) for same in (True, False))
+        unchanged, made = copies(self.subject.targets, self.rng), count()
 
         async def next_plan(files: SourceFiles) -> Planting:
-            return await (unchanged if more and next(made) else plan)(files)
+            turn = next(made)
+            plan = unlike if turn == 1 or not beside else alike if turn == 0 else unchanged
+            return (await plan(files)).only(self.subject.targets)
 
-        trial = await self._trial(next_plan, patched=True, rounds=1 + more if beside else _ROUNDS)
+        async def rounds(files: SourceFiles, planting: Planting) -> int:
+            return _ROUNDS if not beside else 1 + await self.runs if repeat else 2
+
+        trial = await self._trial(next_plan, patched=True, rounds=rounds)
         if weak := trial.uncovered:
             raise Unsettled(weak[0])
         _refuse_what_passes(trial)
         if not trial.complete:
             raise Refused(f"tests of {_file(trial)} were not reported when they had to fail", forged=True)
         await self._check_kept(trial)
-        again, fixed = trial.runs[1 : 1 + more], self.subject.fixed
+        again, fixed = trial.runs[2:] if repeat else (), self.subject.fixed
         failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
-        if more and failing:
+        if again and failing:
             raise Refused(f"tests that the patch fixes fail in some runs: {_some(failing)}")
 
     def _first_covers(self) -> bool:
@@ -240,8 +330,12 @@ class _Confirm:
         covered = {one.target for run in first.runs for one in run.planting.sentinels}
         return covered.issuperset(self.subject.targets) and not _failing(first)
 
-    async def _in_other_words(self) -> tuple[str, ...]:
-        trial = await self._trial(_planner(self.subject.targets, Layout(False), self.rng), patched=True)
+    async def _in_other_words(self) -> Weak:
+        plan = _planner(self.subject.targets, Layout(False), self.rng)
+        try:
+            trial = await self._trial(plan, patched=True, rounds=self.trials.against_chance)
+        except Unsettled as unsettled:
+            return (str(unsettled),)
         failing = _failing(trial) | {one.target.ids[0] for one in trial.lost}
         if failing:
             return (f"the fix only works for the tests exactly as written: copies of {_some(failing)} fail",)
@@ -262,12 +356,12 @@ class _Confirm:
         if passes:
             raise Refused(f"the base also passes in some runs what the patch seems to fix: {_some(passes)}")
 
-    def _not_seen(self, control: Trial) -> tuple[str, ...]:
+    def _not_seen(self, control: Trial) -> Weak:
         fails = ("failed", "error")
         lost = {test for run in control.runs for test in self.subject.fixed if run.tests.get(test) not in fails}
         return (f"did not fail again on the base: {_some(lost)}",) if lost else ()
 
-    async def _trial(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+    async def _trial(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
         trial = await self.trials.run(plan, patched=patched, rounds=rounds)
         if trial.problem:
             raise Refused(trial.problem, forged=trial.tampered)
@@ -287,7 +381,7 @@ class _Confirm:
         kept |= set(self.subject.fixed) - {test for one in first.sentinels for test in one.target.ids}
         lost = {test for run in trial.runs for test in kept if run.tests.get(test) != "passed"}
         if lost:
-            again = await self._trial(_nothing, patched=True, rounds=1)
+            again = await self._trial(_nothing, patched=True, rounds=_once)
             lost = {test for run in again.runs for test in lost if run.tests.get(test) != "passed"}
         if lost:
             raise Refused(f"a second run gave other results: {_some(lost)}")
@@ -295,6 +389,10 @@ class _Confirm:
 
 async def _nothing(files: SourceFiles) -> Planting:
     return Planting()
+
+
+async def _once(files: SourceFiles, planting: Planting) -> int:
+    return 1
 
 
 def _file(trial: Trial) -> str:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.base import Env, Task
-from sandbox.base import ExecResult, Sandbox, SandboxBackend, SandboxLimits, SandboxSpec
+from sandbox.base import (
+    ExecResult,
+    Sandbox,
+    SandboxBackend,
+    SandboxLimits,
+    SandboxSpec,
+    SharedFolder,
+    SharesFolder,
+)
 from sandbox.config import cache_directory
 from sandbox.toolbox import TOOLBOX, toolbox_directory
 
@@ -68,6 +76,11 @@ class StartsIn:
 
     sandbox: Sandbox
     directory: str
+
+    @property
+    def shared(self) -> SharedFolder | None:
+        """See `SharesFolder.shared`."""
+        return self.sandbox.shared if isinstance(self.sandbox, SharesFolder) else None
 
     async def exec(self, command: str, *, cwd: str | None = None, **options: Any) -> ExecResult:
         """Run a command in `directory` unless `cwd` is given; see `Sandbox.exec`."""

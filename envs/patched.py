@@ -103,8 +103,9 @@ async def run_patched(
         were = await digests(sandbox, task.workdir, undone.fixed)
         runs: list[TestReport] = []
         rewritten: set[str] = set()
-        for planting in plantings:
-            await _put(sandbox, task.workdir, planting)
+        for turn, planting in enumerate(plantings):
+            if turn:
+                await _put(sandbox, task.workdir, planting)
             watched = sorted({*planting.files, *before.files})
             stamps = await _stamps(sandbox, task.workdir, watched)
             runs.append(await run_tests(sandbox, task, command))

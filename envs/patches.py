@@ -15,11 +15,9 @@ from pydantic import Field
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from core.diff_repair import read_diff
 from core.record import Record
-from envs.base import Patch
+from envs.base import EndState, Patch
 from envs.errors import PatchRejected
 
-STATE_MARK = "# heats: end state"
-"""First words of a state description, which is stored as a `Patch` for tasks that submit a state."""
 _LONGEST_PATH, _DEEPEST_PATH = 4096, 255
 MAX_NOTES = 50
 """Maximum number of notes on a patch; the rest is only counted."""
@@ -282,7 +280,7 @@ def patch_key(patch: Patch) -> str:
     """
     if not patch:
         return ""
-    if patch.data.startswith(STATE_MARK.encode()):
+    if isinstance(patch, EndState):
         return "state-" + patch.sha256
     try:
         files = parse_diff(patch.data)

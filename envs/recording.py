@@ -19,6 +19,7 @@ from importlib.resources import files
 from envs.base import TestOutcome, TestPlace
 from envs.gitscripts import scratch_path
 from sandbox.base import Sandbox, SandboxLimits
+from sandbox.errors import FilePermissionDenied
 
 WORST: tuple[TestOutcome, ...] = ("passed", "skipped", "failed", "error")
 """Outcomes in increasing severity; of several outcomes of one test, the last in this order counts."""
@@ -29,6 +30,7 @@ CHANNEL_BYTES = 8 << 20
 _MOST_TESTS = 200_000
 _LONGEST_LINE = 64 << 10
 _MOST_ERRORS = 50
+_UNWRITABLE = 97
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _FOREIGN_PYTHONPATH = re.compile(r"(?<![\w$])PYTHONPATH=(?=[^\s;&|)])")
 
@@ -109,13 +111,17 @@ async def put_recorder(sandbox: Sandbox, workdir: str, below: str = "") -> Recor
     """
     name, variable, nonce = (f"{letter}{secrets.token_hex(6)}" for letter in ("m", "V", "n"))
     folder = scratch_path()
+    parts = [f"mkdir -p {folder} || exit {_UNWRITABLE}"]
     for source, target in (("startup.py", "sitecustomize.py"), ("recorder.py", f"{name}.py")):
         text = _program(source)
         for placeholder, word in (("heats_recorder", name), ("HEATS_RESULTS", variable), ("HEATS_NONCE", nonce)):
             text = text.replace(f'"{placeholder}"', f'"{word}"')
-        await sandbox.write_file(f"{folder}/{target}", text.encode())
-    let_in = f"set -- {shlex.quote(below)}\n{_LET_IN.replace('FOLDER', folder)}"
-    seen = await sandbox.exec(let_in, timeout=60, cwd=workdir)
+        end = f"end{secrets.token_hex(8)}"
+        parts.append(f"cat >{folder}/{target} <<'{end}' || exit {_UNWRITABLE}\n{text.rstrip()}\n{end}")
+    parts += [f"set -- {shlex.quote(below)}", _LET_IN.replace("FOLDER", folder)]
+    seen = await sandbox.exec("\n".join(parts), timeout=60, cwd=workdir)
+    if seen.exit_code == _UNWRITABLE:
+        raise FilePermissionDenied(f"{folder}: the recorder cannot be written")
     return Recorder(folder, variable, nonce, tuple(dict.fromkeys((workdir, seen.text().strip() or workdir))))
 
 

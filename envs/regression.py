@@ -12,9 +12,18 @@ from typing import Literal
 
 from core.record import Record
 from envs.base import Env, Patch, Task, TestOutcome, TestReport
+from envs.base_results import BaseResult, BaseResults
 from envs.baseline import without_flaky
 from envs.bench import Bench
-from envs.existing_tests import Change, KnowsTestRunner, TestRunner, concerned, detect_runner, runner_of_command
+from envs.existing_tests import (
+    Change,
+    KnowsTestRunner,
+    TestRunner,
+    concerned,
+    detect_runner,
+    is_test_file,
+    runner_of_command,
+)
 from envs.gitscripts import clean_script
 from envs.machine import prepared, spec_for
 from envs.patched import apply_candidate
@@ -98,8 +107,17 @@ class _SandboxTree:
         return users
 
 
-async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *, budget_s: float) -> ExistingTests:
-    """Find the existing tests relevant to a change and run them twice on the base.
+async def choose_existing(
+    env: Env,
+    task: Task,
+    bench: Bench,
+    change: Change,
+    *,
+    budget_s: float,
+    rest_s: float = 0.0,
+    known: BaseResults | None = None,
+) -> ExistingTests:
+    """Find the existing tests relevant to a change, then others, and run them twice on the base.
 
     Args:
         env: environment of the task.
@@ -108,6 +126,8 @@ async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *,
         change: the candidates' combined changes.
         budget_s: time limit of one run of all tests in seconds; tests beyond it are dropped. With 0, only the runner is
             detected.
+        rest_s: the same for the rest of the suite, which runs after the relevant tests.
+        known: results of earlier runs on the same base.
 
     Raises:
         SetupFailed, SandboxError
@@ -124,35 +144,68 @@ async def choose_existing(env: Env, task: Task, bench: Bench, change: Change, *,
                 runner=runner, problem="the runner takes no single files" if budget_s > 0 else "not asked for"
             )
         ordered = (await concerned(tree, change))[:MOST_FILES]
-        if not ordered:
+        others = sorted({path for path in tree.files if is_test_file(path)}.difference(ordered)) if rest_s else []
+        if not ordered and not others:
             return ExistingTests(runner=runner, problem="no existing test file concerns the change")
-        return await _run_base(sandbox, task, runner, ordered, budget_s)
+        base = _Base(sandbox, task, runner, bench.backend.name, known)
+        await base.add(ordered, budget_s)
+        await base.add(others, rest_s)
+        return base.found()
 
 
-async def _run_base(
-    sandbox: Sandbox, task: Task, runner: TestRunner, ordered: Sequence[str], budget_s: float
-) -> ExistingTests:
-    """Add files as long as one run of them fits into the budget; keep the tests that pass twice."""
-    files: list[str] = []
-    passing: set[str] = set()
-    spent, size = 0.0, _FIRST_FILES
-    while ordered and spent < budget_s / 2:
-        batch, ordered = ordered[:size], ordered[size:]
-        first = await run_existing(sandbox, task, runner, batch, timeout_s=budget_s - spent)
+class _Base:
+    """Test files that run on the base, and their tests that pass twice."""
+
+    def __init__(
+        self, sandbox: Sandbox, task: Task, runner: TestRunner, backend: str, known: BaseResults | None
+    ) -> None:
+        self.sandbox, self.task, self.runner, self.backend, self.known = sandbox, task, runner, backend, known
+        self.files: list[str] = []
+        self.passing: set[str] = set()
+        self.seconds = 0.0
+
+    async def add(self, ordered: Sequence[str], budget_s: float) -> None:
+        """Add files as long as one run of them fits into the budget; keep the tests that pass twice."""
+        spent, size = 0.0, _FIRST_FILES
+        while ordered and spent < budget_s / 2:
+            batch, ordered = ordered[:size], ordered[size:]
+            result, lost_s = await self._twice(batch, budget_s, budget_s - spent)
+            if result is not None:
+                self.files += batch
+                self.passing |= set(result.passing)
+                spent += result.seconds
+            elif len(batch) > 1 and lost_s is not None:
+                size, ordered = 1, [*batch, *ordered]
+                spent += lost_s / 4
+        self.seconds += spent
+
+    async def _twice(
+        self, batch: Sequence[str], budget_s: float, left_s: float
+    ) -> tuple[BaseResult | None, float | None]:
+        """Run files twice, unless the result is known; else the seconds lost, or None if repeating is useless."""
+        command = self.runner.on(batch)
+        if self.known is not None and (result := self.known.get(self.task, self.backend, command)) is not None:
+            return result, None
+        first = await run_existing(self.sandbox, self.task, self.runner, batch, timeout_s=left_s)
         if first.status in ("timeout", "oom", "indeterminate") or not first.tests:
-            if len(batch) == 1 or first.status == "indeterminate":
-                continue
-            size, ordered = 1, [*batch, *ordered]
-            spent += first.duration_s / 4
-            continue
-        again = await run_existing(sandbox, task, runner, batch, timeout_s=max(budget_s, 3 * first.duration_s))
-        files += batch
-        passing |= {test for test in first.ids("passed") if again.tests.get(test) == "passed"}
-        spent += max(first.duration_s, again.duration_s)
-    problem = "" if passing else "no existing test that concerns the change passes on the base twice"
-    return ExistingTests(
-        runner=runner, files=tuple(files), stable=tuple(sorted(passing)), seconds=round(spent, 1), problem=problem
-    )
+            return None, None if first.status == "indeterminate" else first.duration_s
+        limit = max(budget_s, 3 * first.duration_s)
+        again = await run_existing(self.sandbox, self.task, self.runner, batch, timeout_s=limit)
+        passing = [test for test in first.ids("passed") if again.tests.get(test) == "passed"]
+        result = BaseResult(passing=tuple(passing), seconds=max(first.duration_s, again.duration_s))
+        if self.known is not None and again.status in ("passed", "failed"):
+            self.known.put(self.task, self.backend, command, result)
+        return result, None
+
+    def found(self) -> ExistingTests:
+        """Return the files and tests found."""
+        return ExistingTests(
+            runner=self.runner,
+            files=tuple(self.files),
+            stable=tuple(sorted(self.passing)),
+            seconds=round(self.seconds, 1),
+            problem="" if self.passing else "no existing test that concerns the change passes on the base twice",
+        )
 
 
 async def run_on(

@@ -14,9 +14,9 @@ from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 
 from core.diff import DiffSyntaxError, FileDiff, Hunk, parse_diff
-from envs.base import Patch
+from envs.base import EndState, Patch
 from envs.conventions import is_runner_file, is_test
-from envs.patches import STATE_MARK, patch_key
+from envs.patches import patch_key
 
 _PYTHON = frozenset(("py", "pyi", "pyx"))
 _BRACES = re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|jsx?|tsx?|[mc]js|rs|swift|kts?|scala|php|dart|proto")
@@ -53,7 +53,7 @@ def change_key(patch: Patch) -> str:
         patches with the same `patch_key`.
     """
     exact = patch_key(patch)
-    if not patch or patch.data.startswith(STATE_MARK.encode()):
+    if not patch or isinstance(patch, EndState):
         return exact
     try:
         records = [record for file in source_part(parse_diff(patch.data)) for record in _changes(file)]

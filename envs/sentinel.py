@@ -11,7 +11,7 @@ import ast
 import random
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome, TestPlace
 from envs.mutants import Edit, Function, Source, changed, copy, restated, undescribed
@@ -77,12 +77,19 @@ class Planting:
         files: complete new contents by path.
         uncovered: ids of the tests for which no sentinel could be made.
         texts: source of the functions that sentinels were made from.
+        idle: further sentinels, whose outcomes do not count.
     """
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     sentinels: tuple[Sentinel, ...] = ()
     uncovered: tuple[str, ...] = ()
     texts: tuple[bytes, ...] = ()
+    idle: tuple[Sentinel, ...] = ()
+
+    def only(self, targets: Collection[Target]) -> "Planting":
+        """The same files, of whose sentinels only those of these targets count."""
+        counting = tuple(one for one in self.sentinels if one.target in targets)
+        return replace(self, sentinels=counting, idle=tuple(one for one in self.sentinels if one not in counting))
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """The given tests that are sentinels beside the project's tests."""
@@ -91,7 +98,7 @@ class Planting:
 
     def untouched(self, tests: Iterable[str]) -> set[str]:
         """The given tests that are neither sentinels nor replaced by one."""
-        found = _any_of(name for one in self.sentinels for name in (one.name, one.function))
+        found = _any_of(name for one in (*self.sentinels, *self.idle) for name in (one.name, one.function))
         return {test for test in tests if not found.search(test)}
 
 
@@ -106,10 +113,12 @@ class Layout:
 
     Attributes:
         in_place: None keeps the test as it is.
+        alike: all sentinels of a test that must fail are changed in the same way.
     """
 
     in_place: bool | None = None
     beside: tuple[bool, ...] = ()
+    alike: bool = False
 
 
 def plant(
@@ -202,9 +211,13 @@ def _plant_one(
     texts = [own if own.endswith(b"\n") else own + b"\n"] if layout.in_place is None else []
     ways = changed(source, function, rng)
     for number, one in enumerate(sentinels):
-        edits = list(ways[(number + turn) % len(ways)]) if one.must_fail else restated(source, function, rng)
-        # Runners may report tests by their docstrings: copies must not be mistaken for the original.
-        texts.append(copy(source, function, one.name, edits if one.in_place else edits + undescribed(source, function)))
+        edits = list(ways[(turn if layout.alike else number + turn) % len(ways)]) if one.must_fail else []
+        if not one.in_place:
+            # Runners may report tests by their docstrings: copies must not be mistaken for the original.
+            edits += undescribed(source, function)
+        if not (one.must_fail and one.in_place):
+            edits += restated(source, function, rng)
+        texts.append(copy(source, function, one.name, edits))
     return Edit(start, end, b"\n".join(texts)), sentinels
 
 

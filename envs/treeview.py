@@ -81,11 +81,11 @@ async def look(sandbox: Sandbox, workdir: str) -> SandboxTree:
     Raises:
         SandboxError
     """
-    listing = scratch_path(".files")
-    await sandbox.exec(clean_script('GIT ls-files -s -z >"$1"', listing), timeout=120, cwd=workdir)
+    listed = await sandbox.exec(clean_script("GIT ls-files -s -z"), timeout=120, cwd=workdir)
+    data = listed.stdout if listed.stdout_total == len(listed.stdout) else await _long_listing(sandbox, workdir)
     files: set[str] = set()
     blobs: dict[str, str] = {}
-    for entry in (await _take(sandbox, listing)).split(b"\0"):
+    for entry in data.split(b"\0"):
         head, _, raw = entry.partition(b"\t")
         path = raw.decode("utf-8", "surrogateescape")
         if path and path.isprintable():
@@ -112,11 +112,13 @@ async def _links(sandbox: Sandbox, workdir: str, blobs: Mapping[str, str]) -> di
     return links
 
 
-async def _take(sandbox: Sandbox, path: str) -> bytes:
-    """Read a scratch file and delete it; empty if it does not exist."""
+async def _long_listing(sandbox: Sandbox, workdir: str) -> bytes:
+    """A listing that is longer than the output that the sandbox keeps of a command."""
+    listing = scratch_path(".files")
     try:
-        return await sandbox.read_file(path, max_bytes=64 << 20)
+        await sandbox.exec(clean_script('GIT ls-files -s -z >"$1"', listing), timeout=120, cwd=workdir)
+        return await sandbox.read_file(listing, max_bytes=64 << 20)
     except FileAccessError:
         return b""
     finally:
-        await sandbox.exec(f"rm -f {path}", timeout=60)
+        await sandbox.exec(f"rm -f {listing}", timeout=60)

@@ -16,7 +16,7 @@ from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
-from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm, copies
+from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm, copies
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
 from envs.sentinel import Planting, Target, targets_of
@@ -140,7 +140,7 @@ class _Verification:
             refused = await self._base_passes(found)
         else:
             subject = self._subject(run, before, after, found)
-            result = await confirm(self, subject, self.rng)
+            result = await confirm(self, subject, self.rng, self.bench.spare)
             refused, weak = result.refused, result.weak
             if result.forged:
                 return Judgement(0, f"the test results are forged: {refused}"), "none", ()
@@ -168,6 +168,7 @@ class _Verification:
             fixed=found.fixed,
             kept=[test for test in after.ids("passed") if test not in fixed],
             first=replace(trial, runs=tuple(runs)),
+            unfixed=[one for one in self.targets if one not in targets] if targets else (),
         )
 
     def _trial(self, run: PatchedRun) -> Trial:
@@ -206,18 +207,19 @@ class _Verification:
             return f"the base also passes in some runs{': ' + some(passes) if passes else ''}"
         return ""
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
         """See `Trials.run`."""
 
         async def prepare(files: SourceFiles) -> list[Planting]:
             plantings = [await plan(files)]
-            runs = rounds or await self._times(files, plantings[0])
+            runs = await rounds(files, plantings[0])
             return plantings + [await plan(files) for _ in range(runs - 1)]
 
         patch = self.patch if patched else Patch(b"")
         return self._trial(await run_patched(self.env, self.task, patch, self.bench, self.before, prepare=prepare))
 
-    async def _times(self, files: SourceFiles, planting: Planting) -> int:
+    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
+        """See `Trials.against_chance`."""
         changed = sorted(touched(parse_diff(self.patch.data)))
         chance = await by_chance(planting.texts, changed, planting.files, files)
         if chance != "random":

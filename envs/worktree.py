@@ -124,6 +124,8 @@ fi
 _APPLY = f"""
 set -e
 S=$1
+trap 'rm -rf "$S"' EXIT
+cat >"$S/paths"
 SHAPE=$(GIT rev-parse HEAD 2>/dev/null) || SHAPE=
 attributes() {{ GIT ls-files -z 2>/dev/null | tr '\\0' '\\n' | grep -Eq '(^|/)[.]gitattributes$'; }}
 plainly() {{ GIT apply --whitespace=nowarn "$S/patch"; exit; }}
@@ -336,10 +338,8 @@ async def apply_patch(sandbox: Sandbox, workdir: str, patch: Patch, *, timeout: 
     scratch = scratch_path()
     paths = {path for file in scan_diff(patch.data) for path in (file.old_path, file.new_path) if path is not None}
     await sandbox.write_file(f"{scratch}/patch", patch.data)
-    await sandbox.write_file(f"{scratch}/paths", b"".join(path + b"\0" for path in sorted(paths)))
-    script = clean_script(_APPLY, scratch)
-    result = await sandbox.exec(script, timeout=timeout, cwd=workdir, merge_stderr=True)
-    await sandbox.exec(f"rm -rf {shlex.quote(scratch)}", timeout=60, cwd="/")
+    script, listed = clean_script(_APPLY, scratch), b"".join(path + b"\0" for path in sorted(paths))
+    result = await sandbox.exec(script, timeout=timeout, cwd=workdir, stdin=listed, merge_stderr=True)
     return None if result.ok else describe(result)
 
 
@@ -408,11 +408,10 @@ async def digests(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> dict[
     """
     if not paths:
         return {}
-    listing = scratch_path(".list")
-    await sandbox.write_file(listing, b"".join(path.encode() + b"\0" for path in paths))
+    listed = b"".join(path.encode() + b"\0" for path in paths)
     # One line per file, in order, so that names need not be parsed.
     each = 'for file; do sha256sum <"$file" || echo missing; done'
-    command = f"xargs -0 sh -c {shlex.quote(each)} sh <{listing} 2>/dev/null; rm -f {listing}"
-    result = await sandbox.exec(command, timeout=120, cwd=workdir)
+    command = f"xargs -0 sh -c {shlex.quote(each)} sh 2>/dev/null"
+    result = await sandbox.exec(command, timeout=120, cwd=workdir, stdin=listed)
     lines = (line.split(" ")[0] for line in result.stdout.decode("ascii", "replace").splitlines())
     return {path: line for path, line in zip(paths, lines, strict=False) if line != "missing"}

@@ -19,6 +19,7 @@ from agents.llm import ModelConfig
 from agents.llm.ledger import Limits
 from core.errors import UnknownPart
 from core.record import Config
+from core.text import checked_template
 from core.textfile import read_text
 from envs import VerifyRules
 from heats.context_rules import CONTEXT_RULES
@@ -31,7 +32,7 @@ from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
 from tournament import TournamentConfig
 
-WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency"}
+WHERE_SERVED = {"base_url", "api_key_env", "cassette", "cassette_mode", "session", "max_concurrency", "gpu"}
 IDENTITY_EXCLUDES: dict[str, Any] = {
     "workers": True,
     "keep_state": True,
@@ -40,6 +41,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "limits": True,
     "retries": True,
     "sandbox": {"daemon_wait_s", "prepared_dir"},
+    "execution": {"base_cache"},
     "model": WHERE_SERVED,
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,
@@ -115,11 +117,26 @@ class ExecutionConfig(Config):
         existing_s: seconds that one run of the project's own tests may take on the base; slow ones are left out.
         task_s: seconds of sandboxes for one task, over all heats and resumes; the highest evidence class comes first.
         sandboxes: for one task, likewise.
+        rest_s: seconds of the rest of the project's tests that one run may take in addition, after those that concern
+            the change; 0 leaves the rest out.
+        base_cache: keep results of the project's tests on the base for other runs, by image, commit and command.
+        test_writers: rollouts of the first heat that only write a test which fails on the base; they join
+            cross-execution. Each costs about as much as any other rollout.
+        test_writer: Jinja2 template of their task; receives `instruction`.
     """
 
     existing_s: float = Field(120.0, gt=0)
     task_s: float = Field(3600.0, gt=0)
     sandboxes: int = Field(500, ge=1)
+    rest_s: float = Field(30.0, ge=0)
+    base_cache: bool = True
+    test_writers: int = Field(0, ge=0, le=16)
+    test_writer: str = "{{ instruction }}"
+
+    @field_validator("test_writer")
+    @classmethod
+    def _fits(cls, value: str) -> str:
+        return checked_template(value, {"instruction"})
 
 
 class LimitsConfig(Config):
@@ -209,8 +226,14 @@ class HeatsConfig(Config):
 
     def identity(self) -> dict[str, Any]:
         """The settings that affect results, for the run's manifest; no URLs, no key names."""
-        plain = self.policy == PolicyConfig()  # what runs of earlier versions did
-        return self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES | ({"policy": True} if plain else {}))
+        found = self.model_dump(mode="json", exclude=IDENTITY_EXCLUDES)
+        if self.tournament.judge.view != "probe":
+            del found["tournament"]["judge"]["probe"]
+        if not self.execution.test_writers:
+            del found["execution"]["test_writers"], found["execution"]["test_writer"]
+        if self.policy == PolicyConfig():  # what runs of earlier versions did
+            del found["policy"]
+        return found
 
 
 def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:

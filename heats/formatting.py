@@ -93,6 +93,7 @@ def decision(match: Match) -> str:
         "tie-break": "a tie, settled by tie-breaks",
         "unheard": "no vote could be read, so the winner was chosen at random",
         "votes": "",
+        "critic": "by the critic",
     }[match.decided_by]
 
 

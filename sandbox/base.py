@@ -7,7 +7,8 @@ here.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -104,6 +105,29 @@ class SandboxSpec:
     prepared: str = ""
     read_only_mounts: Mapping[str, str] = field(default_factory=dict)
     profile: Profile = "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFolder:
+    """A private folder of the host that one sandbox sees, read-only.
+
+    Attributes:
+        host: its path on the host.
+        inside: its path in the sandbox.
+    """
+
+    host: Path
+    inside: str
+
+
+@runtime_checkable
+class SharesFolder(Protocol):
+    """A sandbox into which the host can place a socket. Not every sandbox can: its daemon may be on another machine."""
+
+    @property
+    def shared(self) -> SharedFolder | None:
+        """The folder, which is removed with the sandbox; None if there is none."""
+        ...
 
 
 class Sandbox(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from sandbox.base import ExecResult
+from sandbox.base import ExecResult, SharedFolder
 from sandbox.channel import Channel
 from sandbox.config import SandboxConfig
 from sandbox.daemon_exec import DaemonExec
@@ -89,6 +89,11 @@ class ContainerMachine:
         self._user = user
         self._transports: list[Transport] = []
         self._gone = False
+
+    @property
+    def shared(self) -> SharedFolder | None:
+        """See `SharesFolder.shared`."""
+        return SharedFolder(self._folder, PIPES) if self._folder else None
 
     async def commit(self, image: str, changes: Sequence[str]) -> None:
         """Save the container's file system as an image. Its processes keep running and are not saved.

@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.base import ExecResult
+from sandbox.base import ExecResult, SharedFolder
 from sandbox.channel import Channel
 from sandbox.errors import SandboxLost, SandboxStartError
 from sandbox.owner import start_time
@@ -63,6 +63,11 @@ class ProcessMachine:
         self._child: ChildTransport | None = None
         self._end: asyncio.TimerHandle | None = None
         self._pipes = NamedPipes(launch.scratch / "pipes", launch.pipes)
+
+    @property
+    def shared(self) -> SharedFolder:
+        """See `SharesFolder.shared`."""
+        return SharedFolder(self._launch.scratch / "pipes", self._launch.pipes)
 
     async def connect(self) -> Channel:
         """See `Machine.connect`. The process is started only once; when it ends, everything in it is gone."""

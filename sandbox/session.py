@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from sandbox import files
-from sandbox.base import ExecResult, SandboxSpec
+from sandbox.base import ExecResult, SandboxSpec, SharedFolder, SharesFolder
 from sandbox.channel import Channel, ChannelBroken
 from sandbox.errors import SandboxLost
 from sandbox.supervisor import Request
@@ -116,6 +116,11 @@ class ChannelSandbox:
         self._lock = asyncio.Lock()
         self._closed = False
         self._ended_by: SandboxLost | None = None
+
+    @property
+    def shared(self) -> SharedFolder | None:
+        """See `SharesFolder.shared`."""
+        return self.machine.shared if isinstance(self.machine, SharesFolder) else None
 
     @property
     def closed(self) -> bool:

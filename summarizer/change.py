@@ -73,6 +73,11 @@ def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str
     return "\n".join([*(_cut_at_a_line(file.text, share) for file, share in pairs), *_counted(rest)])
 
 
+def code_lines(diff: str) -> frozenset[str]:
+    """The lines of code that a diff shows, without their signs and indentation; the empty line is one of them."""
+    return frozenset(("", *(line[1:].strip() for line in diff.split("\n") if line[:1] in ("+", "-", " "))))
+
+
 def file_changes(diff: str) -> list[FileChange]:
     """Split a diff by file. Text that is not a diff yields one part without a path."""
     lines = diff.rstrip("\n").split("\n")

@@ -5,8 +5,9 @@ the agent's own words, the output of what it ran, mainly its end, and finally wh
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from agents.trajectory import Trajectory
@@ -18,9 +19,11 @@ from summarizer.view import parts_of
 Kind = Literal["command", "words", "result", "look"]
 
 _WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
-_LEAST = 60
+_LEAST = 30
 """Minimum characters of a cut text of weight 1. Less is useless, so the trajectory is split into parts instead."""
+_SHORTEST = 60
 _REPEATED = 200
+_REPEATED_LINES = 3
 _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")
 
 
@@ -40,7 +43,9 @@ class Part:
         return text.replace(" characters omitted]", f" characters omitted, among them: {lost}]", 1) if lost else text
 
 
-def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: bool) -> tuple[str, ...]:
+def windows_of(
+    trajectory: Trajectory, room: int, window: int, *, statement: bool, diff: Collection[str] = ()
+) -> tuple[str, ...]:
     """Render a trajectory as text for as few requests as possible.
 
     Args:
@@ -49,11 +54,12 @@ def windows_of(trajectory: Trajectory, room: int, window: int, *, statement: boo
         window: maximum characters of one request.
         statement: whether the request states the task separately, so that messages before the agent's first step are
             omitted.
+        diff: lines of code, without indentation, that the request shows in its diff; commands do not repeat them.
 
     Returns:
         Consecutive parts of the trajectory, one per request; at least one.
     """
-    parts = tuple(_parts(trajectory, statement=statement))
+    parts = tuple(_parts(trajectory, statement=statement, diff=frozenset(diff)))
     groups = _grouped(parts, window)
     share = max(min(room, window * len(groups)) // len(groups), _LEAST)
     return tuple(cut(_fitted(group, min(share, window)), window) for group in groups)
@@ -67,14 +73,14 @@ def shortened(text: str, limit: int, head: float = 0.5) -> str:
         limit: target length in characters.
         head: fraction of it that the beginning gets.
     """
-    limit = max(limit, _LEAST)
+    limit = max(limit, _SHORTEST)
     if len(text) <= 1.2 * limit + 30:
         return text
     first = int(limit * head)
     return f"{text[:first]}\n[{len(text) - limit} characters omitted]\n{text[len(text) - (limit - first) :]}"
 
 
-def _parts(trajectory: Trajectory, *, statement: bool) -> Iterator[Part]:
+def _parts(trajectory: Trajectory, *, statement: bool, diff: Collection[str]) -> Iterator[Part]:
     started = not statement
     seen: dict[str, int] = {}
     for step in trajectory.steps:
@@ -87,13 +93,23 @@ def _parts(trajectory: Trajectory, *, statement: bool) -> Iterator[Part]:
                 yield Part(step.id, "words", text)
             elif what == "command":
                 kind = "result" if _runs_something(text) else "look"
-                yield Part(step.id, "command", text)
+                yield Part(step.id, "command", _without_diff(text, diff))
             elif len(text) > _REPEATED and text in seen:
                 yield Part(step.id, kind, f"(the same output as in step {seen[text]})")
             else:
                 seen[text] = step.id
                 reports = tuple(one.text for one in results_in(text)[-3:]) if kind == "result" else ()
                 yield Part(step.id, kind, _HEADER.sub("", text), reports)
+
+
+def _without_diff(command: str, diff: Collection[str]) -> str:
+    """The command with a note in place of each block of lines that the diff shows."""
+    shown = []
+    for repeats, block in groupby(command.split("\n"), key=lambda line: line.strip() in diff):
+        lines = list(block)
+        repeats = repeats and sum(map(bool, map(str.strip, lines))) >= _REPEATED_LINES
+        shown += [f"[{len(lines)} lines as in the diff]"] if repeats else lines
+    return "\n".join(shown)
 
 
 def _runs_something(command: str) -> bool:

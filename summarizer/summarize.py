@@ -17,7 +17,7 @@ from agents.llm.ledger import Ledger
 from agents.trajectory import Trajectory
 from core.sanitize import for_model
 from core.text import EVENNESS, cut, fill
-from summarizer.change import render_change
+from summarizer.change import code_lines, render_change
 from summarizer.check import check_claims
 from summarizer.config import SummarizerConfig
 from summarizer.errors import SummaryInvalid
@@ -176,7 +176,9 @@ class _Writer:
 
     def _windows(self) -> tuple[str, ...]:
         room = max(self.config.least_chars, self.config.step_chars * self.trajectory.agent_steps)
-        return windows_of(self.trajectory, room, self.room.window, statement=bool(self.statement))
+        make = partial(windows_of, self.trajectory, room, self.room.window, statement=bool(self.statement))
+        whole = make(diff=code_lines(render_change(self.patch, self.room.patch)))
+        return whole if len(whole) == 1 else make()  # only the last of several requests shows the diff
 
     async def _parts(self) -> list[SummaryDraft]:
         parts = self._windows()

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field
 
 from agents.llm.ledger import Ledger
 from core.record import Record
+from tournament.probe import Probe
 
 
 class Candidate(Record):
@@ -24,6 +25,7 @@ class Candidate(Record):
         patch: the diff as text, for judges that read it.
         trajectory: rendered raw trajectory, for the ablation that judges it.
         evidence: rendered evidence, for judges that read it.
+        ran: output of scripts that a judge had executed, set during a match.
         evidence_rank: rank of its executed evidence. A higher rank always wins, equal ranks are judged; 0 for all if
             evidence is disabled.
         patch_key: candidates with the same non-empty key make the same change and enter only once.
@@ -41,6 +43,7 @@ class Candidate(Record):
     patch: str = ""
     trajectory: str = ""
     evidence: str = ""
+    ran: str = ""
     evidence_rank: int = 0
     patch_key: str = ""
     brings_tests: bool = False
@@ -53,6 +56,10 @@ class Candidate(Record):
 
 Failure = Literal["", "unreadable", "refused", "rejected", "too-long", "unavailable"]
 """Why a vote names no candidate. `rejected`: the server answered the request with status 400, 415 or 422."""
+
+
+Ran = Literal["", "script", "sandbox"]
+"""What was executed for a vote: a script whose output was shown, or the judge's own commands in a sandbox."""
 
 
 class Vote(Record):
@@ -71,6 +78,7 @@ class Vote(Record):
     shares: tuple[float, ...] = ()
     """The model's probability for each candidate, in presentation order; empty for a sampled vote."""
     failure: Failure = ""
+    ran: Ran = ""
 
     @property
     def margin(self) -> float | None:
@@ -81,7 +89,7 @@ class Vote(Record):
         return first - second
 
 
-Decision = Literal["votes", "evidence", "bye", "tie-break", "unheard"]
+Decision = Literal["votes", "critic", "evidence", "bye", "tie-break", "unheard"]
 """How a match was decided. A `bye` is not a win. `unheard`: no vote could be read, so the winner is drawn at random and
 the match counts neither as a win nor as a loss."""
 
@@ -113,6 +121,7 @@ class Bracket(Record):
         selected: empty if no candidate was eligible.
         ineligible: the end of the ranking: candidates with nothing to submit.
         by_chance: selected candidates drawn at random because no vote on them could be read.
+        scores: a critic's probability that a candidate is right, by candidate ID; empty without a critic.
     """
 
     selector: str
@@ -125,6 +134,7 @@ class Bracket(Record):
     selected: tuple[str, ...] = ()
     ineligible: tuple[str, ...] = ()
     by_chance: tuple[str, ...] = Field(default=(), validation_alias=AliasChoices("by_chance", "by_lot"))
+    scores: Mapping[str, float] = {}
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -312,6 +322,7 @@ class Case:
         ledger: accounts for the judges' tokens and enforces limits.
         journal: stores votes and matches.
         describe: None if candidates arrive complete with everything that judges read.
+        probe: executes code for judges that ask for it; None if nothing can be executed.
     """
 
     problem: str
@@ -319,6 +330,7 @@ class Case:
     ledger: Ledger
     journal: Journal
     describe: Describe | None = None
+    probe: Probe | None = None
 
     async def described(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Complete the candidates with everything that judges read; call this right before judging.

@@ -3,11 +3,55 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from core.record import Config
+from core.text import checked_template
 from tournament.tally import whole_blocks
 from tournament.ties import USUAL, TieBreak
+
+_INQUIRY = frozenset({"shown", "labels", "data", "trees", "workdir", "steps", "command_timeout_s"})
+_VARIABLES: Mapping[str, frozenset[str]] = {
+    "script_system": frozenset({"shown"}),
+    "script_user": frozenset({"data", "labels"}),
+    "system": _INQUIRY | {"text_protocol", "guided"},
+    "user": _INQUIRY | {"text_protocol", "guided"},
+    "last": frozenset({"labels", "text_protocol"}),
+    "format_error": frozenset({"problem", "text_protocol", "guided", "labels"}),
+}
+
+
+class ProbeConfig(Config):
+    """What a judge with the view `probe` may execute.
+
+    Attributes:
+        steps: maximum number of replies in one inquiry, the vote included; 0 runs scripts only.
+        command_timeout_s: timeout of one command of an inquiry, in seconds.
+        script_timeout_s: timeout of one run of a script, in seconds.
+        output_chars: characters shown of a script and of each output.
+        script_system, script_user: Jinja2 templates of the request for a script; receive what a judge's receive.
+        system, user: Jinja2 templates that open an inquiry; receive `shown`, `labels`, `data`, `trees` (folder of the
+            trees), `workdir`, `steps`, `command_timeout_s`, `text_protocol` and `guided`.
+        last: Jinja2 template sent before the last reply; receives `labels` and `text_protocol`.
+        format_error: Jinja2 template sent after a reply without a usable call; receives `problem`, `text_protocol` and
+            `guided`.
+    """
+
+    steps: int = Field(15, ge=0)
+    command_timeout_s: float = Field(120, gt=0)
+    script_timeout_s: float = Field(120, gt=0)
+    output_chars: int = Field(3000, ge=200)
+    script_system: str
+    script_user: str
+    system: str
+    user: str
+    last: str
+    format_error: str
+
+    @field_validator("script_system", "script_user", "system", "user", "last", "format_error")
+    @classmethod
+    def _fits(cls, value: str, info: ValidationInfo) -> str:
+        return checked_template(value, _VARIABLES[str(info.field_name)])
 
 
 class JudgeConfig(Config):
@@ -15,7 +59,9 @@ class JudgeConfig(Config):
 
     Attributes:
         view: what the judge sees of each candidate: `change` is the diff of its source code, `evidence` what was
-            executed on it.
+            executed on it. `probe` shows the same as `summary+change+evidence`, and has code executed where evidence
+            leaves candidates equal.
+        probe: settings of the view `probe`.
         candidate_chars: characters per candidate; longer text is cut in the middle, equally for all.
         change_chars: characters of the diff within that; the rest is only counted.
         problem_chars: characters of the problem statement.
@@ -32,7 +78,8 @@ class JudgeConfig(Config):
         choice_first: Jinja2 template appended to `user` when probabilities are requested.
     """
 
-    view: Literal["summary", "trajectory", "patch", "summary+evidence", "summary+change+evidence"]
+    view: Literal["summary", "trajectory", "patch", "summary+evidence", "summary+change+evidence", "probe"]
+    probe: ProbeConfig
     candidate_chars: int = Field(ge=200)
     change_chars: int = Field(6000, ge=200)
     problem_chars: int = Field(ge=200)
@@ -47,17 +94,18 @@ class JudgeConfig(Config):
 
 
 class ScoringConfig(Config):
-    """Settings of the selectors that judge one candidate at a time, `pointwise` and `verify`.
+    """Settings of the selectors that judge one candidate at a time: `pointwise`, `verify` and `critic`.
 
     Attributes:
         samples: scores or verifications per candidate.
-        score_system, verify_system: Jinja2 templates of the rules.
+        score_system, verify_system, critic_system: Jinja2 templates of the rules.
         user: Jinja2 template; receives `data` and `labels`, like the judge's.
     """
 
     samples: int = Field(gt=0)
     score_system: str
     verify_system: str
+    critic_system: str
     user: str
 
 

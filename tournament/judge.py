@@ -18,7 +18,7 @@ from tournament.presentation_order import shown_order
 from tournament.prompt_judge import Asked, Asker, Question, object_schema, read, request_seed, session_of
 from tournament.view import view_of
 
-_REASON_CHARS = 1500
+REASON_CHARS = 1500
 _ALTERNATIVES = 20
 """Log probabilities requested per token, the maximum that servers offer."""
 _PREAMBLE_CHARS = 120
@@ -193,7 +193,7 @@ class ModelJudge:
         parsed = read(reply.content, VoteReply) if reply else None
         if reply is None or parsed is None or parsed.choice not in ids:
             return Vote(order=order, labels=labels, choice=None, reason=asked.said, failure=asked.failure)
-        reason = cut(for_model(parsed.reason), _REASON_CHARS)
+        reason = cut(for_model(parsed.reason), REASON_CHARS)
         shares = self._shares(reply, labels)
         return Vote(order=order, labels=labels, choice=ids[parsed.choice], reason=reason, shares=shares)
 

@@ -1,10 +1,13 @@
 """Collect the votes of one match: those in the journal first, then the judge's, in waves, until it is decided."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from tournament.base import Candidate, Case, Decision, EndingJudge, Judge, Match, Vote, WeighingJudge
+from tournament.base import Candidate, Case, Decision, EndingJudge, Judge, Match, Ran, Vote, WeighingJudge
 from tournament.config import TournamentConfig
 from tournament.heard import keep_votes
+from tournament.probe import Executed, with_scripts
+from tournament.probe_judge import ProbingJudge, with_outputs
 from tournament.slots import seeded_hash
 from tournament.tally import Rules, leader, needed, next_wave, next_wave_by_margin, weighed, whole_blocks
 from tournament.ties import BY_VOTES, before_votes, preference, random_order
@@ -59,11 +62,14 @@ class MatchVotes:
                 self.judge.ended(seeded_hash(self.case.seed, match_id), self.case.ledger)
 
     async def _votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
-        copies = shown_copies(self.config.judge, contestants)
-        known = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
-        votes = tuple(vote for vote in known if vote.copies == copies)
+        ran = await self._executed(match_id, contestants)
+        if ran is not None and not any(one.tells_apart for one in ran):
+            votes = await self._inquire(match_id, contestants, ran)
+            if _is_clear(votes):
+                return votes
+        votes = self._known(match_id, contestants, "script" if ran else "")
         if not votes:
-            votes = tuple(await self._weigh(match_id, contestants))
+            votes = tuple(await self._weigh(match_id, contestants, ran or ()))
         if weighed(votes[: rules.block], rules.block) is not None:
             return votes[: rules.block]
 
@@ -72,8 +78,41 @@ class MatchVotes:
 
         votes = needed(votes, wave)
         while count := wave([vote.choice for vote in votes]):
-            votes = (*votes, *await self._ask(match_id, contestants, count, len(votes)))
+            votes = (*votes, *await self._ask(match_id, contestants, ran or (), count, len(votes)))
         return needed(votes, wave)
+
+    def _known(self, match_id: str, contestants: tuple[Candidate, ...], ran: Ran) -> tuple[Vote, ...]:
+        """Return the journal's votes that were cast on what is shown now."""
+        copies = shown_copies(self.config.judge, contestants)
+        known = self.case.journal.votes(match_id, tuple(one.id for one in contestants))
+        return tuple(vote for vote in known if vote.copies == copies and vote.ran == ran)
+
+    async def _executed(self, match_id: str, contestants: tuple[Candidate, ...]) -> tuple[Executed, ...] | None:
+        """Have scripts run that should tell the contestants apart; None if the judge executes nothing."""
+        if self.case.probe is None or not isinstance(self.judge, ProbingJudge):
+            return None
+        return await self.judge.executed(match_id, await self.case.described(contestants), self.case)
+
+    async def _inquire(
+        self, match_id: str, contestants: tuple[Candidate, ...], ran: tuple[Executed, ...]
+    ) -> tuple[Vote, ...]:
+        """Let the judge examine the contestants, once per order; those orders that the journal has are not repeated."""
+        if not isinstance(self.judge, ProbingJudge) or self.config.judge.probe.steps == 0:
+            return ()
+        known = self._known(match_id, contestants, "sandbox")
+        if len(known) >= len(contestants):
+            return known[: len(contestants)]
+        shown = await self.case.described(contestants)
+        cast = await self.judge.inquire(match_id, shown, ran, self.case)
+        return tuple(self._keep(match_id, contestants, cast, len(contestants), "sandbox"))
+
+    def _shown(self, contestants: Sequence[Candidate], ran: Sequence[Executed]) -> tuple[str, list[Candidate]]:
+        """Return the problem and the contestants as votes are shown them."""
+        judge = self.config.judge
+        if not ran:
+            return self.case.problem, list(contestants)
+        problem = with_scripts(self.case.problem, ran, judge.probe.output_chars, judge.problem_chars)
+        return problem, [with_outputs(one, ran, judge.probe.output_chars) for one in contestants]
 
     def rules(self, match_id: str, contestants: tuple[Candidate, ...], votes: int) -> Rules:
         """Fix the rules of a match before its first vote.
@@ -93,34 +132,42 @@ class MatchVotes:
             by_block=BY_VOTES in ties,
         )
 
-    async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...]) -> list[Vote]:
+    async def _weigh(self, match_id: str, contestants: tuple[Candidate, ...], ran: Sequence[Executed]) -> list[Vote]:
         """Cast one vote per order with a judge that knows probabilities; none with any other judge."""
         judge = self.judge
         if not (isinstance(judge, WeighingJudge) and await judge.weighs(self.case.ledger)):
             return []
         seed = seeded_hash(self.case.seed, match_id)
-        shown = await self.case.described(contestants)
-        cast = await judge.weigh(self.case.problem, shown, seed=seed, ledger=self.case.ledger)
-        return self._keep(match_id, contestants, cast, len(contestants))
+        problem, shown = self._shown(await self.case.described(contestants), ran)
+        cast = await judge.weigh(problem, shown, seed=seed, ledger=self.case.ledger)
+        return self._keep(match_id, contestants, cast, len(contestants), "script" if ran else "")
 
-    async def _ask(self, match_id: str, contestants: tuple[Candidate, ...], count: int, first: int) -> list[Vote]:
+    async def _ask(
+        self, match_id: str, contestants: tuple[Candidate, ...], ran: Sequence[Executed], count: int, first: int
+    ) -> list[Vote]:
         """Ask the judge for `count` votes."""
         seed = seeded_hash(self.case.seed, match_id)
-        shown = await self.case.described(contestants)
-        cast = await self.judge.vote(
-            self.case.problem, shown, count=count, first=first, seed=seed, ledger=self.case.ledger
-        )
-        return self._keep(match_id, contestants, cast, count)
+        problem, shown = self._shown(await self.case.described(contestants), ran)
+        cast = await self.judge.vote(problem, shown, count=count, first=first, seed=seed, ledger=self.case.ledger)
+        return self._keep(match_id, contestants, cast, count, "script" if ran else "")
 
-    def _keep(self, match_id: str, contestants: tuple[Candidate, ...], cast: Sequence[Vote], count: int) -> list[Vote]:
+    def _keep(
+        self, match_id: str, contestants: tuple[Candidate, ...], cast: Sequence[Vote], count: int, ran: Ran
+    ) -> list[Vote]:
         """Store votes in the journal. Missing votes, and choices of candidates that do not play, become abstentions."""
         ids = tuple(one.id for one in contestants)
         blank = Vote(order=ids, labels=(), choice=None, reason="the judge returned no vote", failure="unreadable")
         known = [vote if vote.choice in (*ids, None) else vote.model_copy(update={"choice": None}) for vote in cast]
         copies = shown_copies(self.config.judge, contestants)
-        votes = [vote.model_copy(update={"copies": copies}) for vote in [*known, *[blank] * count][:count]]
+        votes = [vote.model_copy(update={"copies": copies, "ran": ran}) for vote in [*known, *[blank] * count][:count]]
         keep_votes(self.case.journal, match_id, ids, votes)
         return votes
+
+
+def _is_clear(votes: Sequence[Vote]) -> bool:
+    """Whether one contestant has more votes than any other."""
+    counts = sorted(Counter(vote.choice for vote in votes if vote.choice is not None).values(), reverse=True)
+    return bool(counts) and (len(counts) == 1 or counts[0] > counts[1])
 
 
 class MarginVotes(MatchVotes):

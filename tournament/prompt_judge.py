@@ -168,16 +168,30 @@ class Asker:
         Returns:
             The labels, in the order of `shown`, and the messages.
         """
+        labels, data = self.data(problem, shown, seed=seed, budget=budget)
+        return labels, [
+            {"role": "system", "content": fill(question.system, shown=FIELDS[self.config.view])},
+            {"role": "user", "content": fill(question.user, data=data, labels=labels)},
+        ]
+
+    def data(self, problem: str, shown: Sequence[Candidate], *, seed: int, budget: int) -> tuple[tuple[str, ...], str]:
+        """Draw labels and render the problem and the candidates as JSON text.
+
+        Args:
+            problem: the task's statement.
+            shown: the candidates, in presentation order.
+            seed: seed of the labels.
+            budget: characters per candidate.
+
+        Returns:
+            The labels, in the order of `shown`, and the text.
+        """
         view = [view_of(candidate, self.config, budget) for candidate in shown]
         statement = cut(for_model(problem), self.config.problem_chars)
         labels = draw_labels(len(shown), random.Random(seed), json.dumps([statement, view], ensure_ascii=False))
         # Labels are drawn per question. Placed after the text, they leave the text before them to the prefix cache.
         entries = [{**fields, "label": label} for label, fields in zip(labels, view, strict=True)]
-        data = json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
-        return labels, [
-            {"role": "system", "content": fill(question.system, shown=FIELDS[self.config.view])},
-            {"role": "user", "content": fill(question.user, data=data, labels=labels)},
-        ]
+        return labels, json.dumps({"problem": statement, "candidates": entries}, ensure_ascii=False)
 
 
 def _failure(error: ModelError) -> Failure:

@@ -3,7 +3,8 @@
 A selector is constructed from the tournament's configuration and a chat model: with its class method
 `open(config, model)` if it has one, else by `Class(config, model)`. Two class attributes are read beforehand:
 
-- `needs_model = False` declares that it asks no model and needs neither a configured model nor the issue's text;
+- `needs_model = False` declares that it asks no model and needs neither a configured model nor the issue's text; where
+  that depends on the configuration, a class method `asks_model(config)` says so;
 - `Options`, a `core.record.Config`, declares its own settings. They are read from `tournament.options` and passed as
   the keyword argument `options`.
 """
@@ -23,6 +24,7 @@ SELECTORS = Registry(
         "verify": "tournament.scored:VerifySelector",
         "random": "tournament.baselines:RandomSelector",
         "first-finish": "tournament.baselines:FirstFinishSelector",
+        "critic": "tournament.critic:CriticSelector",
         "majority": "tournament.baselines:MajoritySelector",
     },
 )
@@ -45,6 +47,8 @@ def needs_model(config: TournamentConfig) -> bool:
     """Return whether the selector asks a model about the candidates.
 
     Raises:
-        UnknownPart: see `open_selector`.
+        UnknownPart, InvalidOptions: see `open_selector`.
     """
-    return bool(getattr(SELECTORS.find(config.selector), "needs_model", True))
+    part = SELECTORS.find(config.selector)
+    asks = getattr(part, "asks_model", None)
+    return bool(asks(config) if asks is not None else getattr(part, "needs_model", True))

@@ -17,8 +17,8 @@ from tournament.bracket import MatchKey, Resolution, plan_rounds, resolve
 from tournament.config import TournamentConfig
 from tournament.errors import NoCandidates
 from tournament.heard import Rejections, chosen_by_chance
-from tournament.judge import ModelJudge
 from tournament.match_votes import MarginVotes, MatchVotes
+from tournament.probe_judge import open_judge
 from tournament.slots import Slot, counted, merged, seeded_order
 from tournament.standings import rank
 from tournament.ties import preference
@@ -44,7 +44,7 @@ class RTVSelector:
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
         """Construct the selector with a judge that asks the model."""
-        return cls(config, ModelJudge(config, model))
+        return cls(config, open_judge(config, model))
 
     async def select(self, candidates: PendingCandidates, k: int, case: Case) -> Bracket:
         """Play until `k` candidates are left, and rank all of them.
@@ -64,8 +64,19 @@ class RTVSelector:
             LimitExceeded: a limit of the ledger is reached.
             ModelConfigError: no request to the judge can succeed.
         """
+        return await self.play(candidates, k, case, self.judging(self.config, self.judge, case))
+
+    async def play(self, candidates: PendingCandidates, k: int, case: Case, judging: MatchVotes) -> Bracket:
+        """Play with a given way of deciding matches; see `select`.
+
+        Args:
+            candidates: pending candidates by ID.
+            k: number to select.
+            case: the problem, and the resources to judge it with.
+            judging: decides the matches.
+        """
         async with arrivals(candidates) as futures:
-            slots, rounds = await _Play(self.judging(self.config, self.judge, case), futures, k).run()
+            slots, rounds = await _Play(judging, futures, k).run()
         present = [slot for slot in slots if isinstance(slot, Candidate)]
         if not present:
             raise NoCandidates("no rollout produced a candidate")

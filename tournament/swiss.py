@@ -16,8 +16,8 @@ from tournament.base import Candidate, Case, Judge, Match
 from tournament.bradley_terry import Strength, strengths
 from tournament.config import TournamentConfig
 from tournament.heard import Rejections
-from tournament.judge import ModelJudge
 from tournament.match_votes import MatchVotes, decided_match
+from tournament.probe_judge import open_judge
 from tournament.ranker import Assessment, Key, Ranker
 from tournament.slots import equal_changes, seeded_hash
 from tournament.ties import preference
@@ -45,7 +45,7 @@ class SwissSelector(Ranker):
     @classmethod
     def open(cls, config: TournamentConfig, model: ChatModel) -> Self:
         """Construct the selector with a judge that asks the model."""
-        return cls(config, ModelJudge(config, model))
+        return cls(config, open_judge(config, model))
 
     async def assess(self, field: Sequence[Candidate], k: int, case: Case) -> Assessment:
         """Play pairs; only the evidence rank that is split between selected and rejected is judged.

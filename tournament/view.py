@@ -17,6 +17,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "patch": ("patch",),
         "summary+evidence": ("summary", "measured"),
         "summary+change+evidence": ("change", "measured", "summary"),
+        "probe": ("change", "measured", "summary", "ran"),
     }
 )
 """The fields of each view, in display order."""
@@ -38,11 +39,10 @@ def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str,
         budget: characters for all fields together.
 
     Returns:
-        Field names mapped to sanitized text; without `measured` if nothing was.
+        Field names mapped to sanitized text; without `measured` and `ran` if they are empty.
     """
     texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
-    if not texts.get("measured", "-"):
-        del texts["measured"]
+    texts = {name: text for name, text in texts.items() if text or name not in ("measured", "ran")}
     shares = shared_out([len(text) for text in texts.values()], budget)
     return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
 
@@ -60,6 +60,8 @@ def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) ->
             return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
         case "measured":
             return measured_of(candidate)
+        case "ran":
+            return candidate.ran
     raise ValueError(f"a view names the field {name!r}, which does not exist")
 
 

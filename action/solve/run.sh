@@ -7,10 +7,19 @@ unset GITHUB_TOKEN GH_TOKEN ACTIONS_RUNTIME_TOKEN ACTIONS_ID_TOKEN_REQUEST_TOKEN
 bin=$GITHUB_ACTION_PATH/../../.venv/bin
 work=$(mktemp -d "$RUNNER_TEMP/heats-XXXXXX")
 
-arguments=(--repo "$REPOSITORY" --base "$BASE" --issue - --test "$TEST" --model "$MODEL" --out "$work/run" --json)
+if [ -z "$IMAGE" ] && [ -f "$REPOSITORY/heats.yaml" ]; then
+    IMAGE=$("$bin/python" -c 'import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("image", ""))' \
+        "$REPOSITORY/heats.yaml")
+fi
+IMAGE=${IMAGE:-python:3.12-bookworm}
+
+arguments=(--repo "$REPOSITORY" --base "$BASE" --issue - --model "$MODEL" --out "$work/run" --json)
 arguments+=(--sandbox "$SANDBOX" --image "$IMAGE" --progress plain)
+[ -z "$TEST" ] || arguments+=(--test "$TEST")
 [ -z "$BASE_URL" ] || arguments+=(--base-url "$BASE_URL")
 [ -z "$SETUP" ] || arguments+=(--setup "$SETUP")
+[ -z "$SETUP_NETWORK" ] || arguments+=(--setup-network "$SETUP_NETWORK")
+for name in $SETUP_ENV; do arguments+=(--setup-env "$name"); done
 [ -z "$ROLLOUTS" ] || arguments+=(--rollouts "$ROLLOUTS")
 [ -z "$ITERATIONS" ] || arguments+=(--iterations "$ITERATIONS")
 [ -z "$COST_LIMIT" ] || arguments+=(--cost-limit "$COST_LIMIT")

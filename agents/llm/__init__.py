@@ -40,12 +40,21 @@ def open_model(config: ModelConfig, *, workers: int = 0) -> ChatModel:
 
 
 def share_servers(models: Iterable[ChatModel]) -> None:
-    """Make models on the same server share its concurrency limit, circuit breaker and busy time."""
+    """Make models on the same server share its concurrency limit, circuit breaker and busy time.
+
+    Servers whose models name the same GPU take turns on it.
+    """
     known: dict[str, Any] = {}
+    gpus: dict[str, Any] = {}
     for model in models:
         inner: Any = getattr(model, "inner", None) or model
-        if hasattr(inner, "pool"):
-            inner.pool.share(known)
+        if not hasattr(inner, "pool"):
+            continue
+        inner.pool.share(known)
+        if inner.config.gpu:
+            from agents.llm.gpu_turns import GpuTurns  # with aiohttp, which takes long to import
+
+            inner.pool.share_gpu(gpus.setdefault(inner.config.gpu, GpuTurns()))
 
 
 def _open(config: ModelConfig, workers: int) -> ChatModel:

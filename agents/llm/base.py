@@ -48,11 +48,17 @@ class ToolCall(Record):
 
 
 class ToolSpec(Record):
-    """A function tool: `parameters` is a JSON schema; sent with `strict: true`."""
+    """A function tool: `parameters` is a JSON schema; sent with `strict: true`.
+
+    Attributes:
+        foreign: another program's tool. Its schema is sent as it is, without `strict`, and since that program checks
+            the arguments itself, any JSON object is accepted. Excluded from dumps, so that cassettes keep their keys.
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
+    foreign: bool = Field(False, exclude=True)
 
 
 class ResponseSchema(Record):

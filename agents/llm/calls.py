@@ -177,6 +177,8 @@ def _arguments(written: Any, tool: ToolSpec, known: Mapping[str, ToolSpec]) -> s
         Unusable
     """
     values = _object(written, tool)
+    if tool.foreign:
+        return _encoded(values, tool)
     properties: Mapping[str, Any] = tool.parameters.get("properties", {})
     for key in _WRAPPERS:
         if key not in properties and isinstance(values.get(key), dict):
@@ -192,8 +194,12 @@ def _arguments(written: Any, tool: ToolSpec, known: Mapping[str, ToolSpec]) -> s
         raise Unusable(
             f"the arguments of {tool.name} do not fit: {wrong.replace('$.', '').replace('$ ', 'the object ')}"
         )
+    return _encoded(fitted, tool)
+
+
+def _encoded(values: Mapping[str, Any], tool: ToolSpec) -> str:
     try:
-        return json.dumps(fitted, ensure_ascii=False, allow_nan=False)
+        return json.dumps(values, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise Unusable(f"the arguments of {tool.name} hold a number that JSON has not") from None
 

@@ -55,6 +55,8 @@ class ModelConfig(Config):
         backoff_cap_s: longest wait between two retries.
         max_concurrency: requests in flight at once at each server; falls by itself while the server says 429. None
             takes twice the workers, at least 128.
+        gpu: any name for the GPU that the model's server shares with servers of other models, which then take turns
+            using vLLM's sleep mode; empty if it shares none.
         prices: for the ledger's cost; without them cost stays 0.
         extra_body: sent with every request, such as `{"chat_template_kwargs": {"enable_thinking": false}}`.
         text_protocol: the model cannot call tools; agents use fenced blocks instead.
@@ -75,6 +77,7 @@ class ModelConfig(Config):
     max_attempts: int = Field(6, gt=0)
     backoff_cap_s: float = Field(20.0, gt=0)
     max_concurrency: int | None = Field(None, gt=0)
+    gpu: str = ""
     prices: Prices | None = None
     extra_body: dict[str, Any] = Field(default_factory=dict)
     text_protocol: bool = False

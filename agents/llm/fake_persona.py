@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from agents.llm.base import Completion, first_seed
+from agents.llm.base import Completion, ToolSpec, first_seed
 from agents.llm.fake import FakeModel, FakeRequest, Scripted, bash, calls, text
 from agents.text_protocol import BASH_TURN
 from core.record import Record
@@ -64,12 +64,19 @@ class Persona:
         turn = sum(message.get("role") == "assistant" for message in messages)
         seed = int(request.get("seed") or 0)
         commands = self._commands(messages, seed if self.script.one_seed else first_seed(seed, turn))
+        if vote := _vote_tool(request):
+            return bash(commands[turn]) if turn < len(commands) else calls(("vote", self._voted(vote, request)))
         if request.get("tools"):
             return bash(commands[turn]) if turn < len(commands) else calls(("submit", {}))
         command = commands[turn] if turn < len(commands) else "submit"
         if request.get("response_format"):
             return text(json.dumps({"thought": "", "command": command, "submit": command == "submit"}))
         return text(f"```bash\n{command}\n```")
+
+    def _voted(self, tool: Mapping[str, Any], request: Mapping[str, Any]) -> Any:
+        """Arguments of a vote that ends a judge's inquiry."""
+        digest = hashlib.sha256(json.dumps([request["messages"], request.get("seed")]).encode()).digest()
+        return self._example(tool, tool, int.from_bytes(digest[:8], "big"))
 
     def _commands(self, messages: Sequence[Mapping[str, Any]], seed: int) -> Sequence[str]:
         task = next((str(message.get("content")) for message in messages if message.get("role") == "user"), "")
@@ -111,6 +118,15 @@ class Persona:
             case "null":
                 return None
         return "scripted"[: schema.get("maxLength", 8)].ljust(schema.get("minLength", 0), ".")
+
+
+def _vote_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The parameters of the tool `vote`, if a request offers it."""
+    for tool in request.get("tools") or ():
+        spec = tool if isinstance(tool, ToolSpec) else ToolSpec.model_validate(tool.get("function", tool))
+        if spec.name == "vote":
+            return spec.parameters
+    return None
 
 
 def _schema_name(request: Mapping[str, Any]) -> str:

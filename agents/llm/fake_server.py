@@ -52,6 +52,7 @@ class ServerOptions(Record):
         tokenizes: whether `/tokenize` exists; if so, overflow errors omit the prompt's token count, as with vLLM.
         finishes_sessions: whether `/finish_session` exists, as in vllm-router.
         takes_session_field: False rejects `session_params`, as strict servers do.
+        sleeps: whether it has vLLM's sleep mode; asleep, it fails chat requests.
         drip_s: pause between the bytes of a slow reply, in seconds.
     """
 
@@ -68,6 +69,7 @@ class ServerOptions(Record):
     tokenizes: bool = False
     finishes_sessions: bool = False
     takes_session_field: bool = True
+    sleeps: bool = False
     drip_s: float = 1.0
     hang_s: float = 3600.0
 
@@ -96,6 +98,7 @@ class FakeServer:
         self.headers: deque[Mapping[str, str]] = deque(maxlen=1000)
         """Headers of the chat requests, keyed by lower-case name."""
         self.finished_sessions: list[str] = []
+        self.asleep = False
         self.metrics: Callable[[], str] | None = None
         """Renders the `/metrics` page, which does not exist without it."""
         self.finished = asyncio.Event()
@@ -195,6 +198,10 @@ class FakeServer:
         if route == "POST /tokenize" and self.options.tokenizes:
             count = self._prompt(PrefixCache(), json.loads(body))[0]
             reply = json_reply(200, {"count": count, "max_model_len": self.options.context or 4096})
+        if self.options.sleeps and route in ("POST /sleep?level=1", "POST /wake_up", "GET /is_sleeping"):
+            self.counts[route] += 1
+            self.asleep = route.startswith("POST /sleep") or (self.asleep and route.startswith("GET"))
+            reply = json_reply(200, {"is_sleeping": self.asleep})
         if not self._authorized(headers) and route == "GET /v1/models":
             reply = error_reply(401, "Incorrect API key provided", code="invalid_api_key")
         await send(reply, reader, writer, drip_s=self.options.drip_s, hang_s=self.options.hang_s)
@@ -233,6 +240,9 @@ class FakeServer:
         options = self.options
         if not self._authorized(headers):
             return error_reply(401, "Incorrect API key provided", code="invalid_api_key")
+        if self.asleep:
+            self.counts["asked_asleep"] += 1
+            return error_reply(500, "the engine is asleep")
         if request.get("model") != options.model:
             return error_reply(404, f"The model `{request.get('model')}` does not exist.", code="model_not_found")
         if options.max_in_flight is not None and self._in_flight > options.max_in_flight:

@@ -189,9 +189,9 @@ class OpenAIModel:
         async with self.pool.turn(call.sampling.session, capped=capped) as endpoint:
             try:
                 ledger.check()
-                completions = await self._exchange(
-                    endpoint, call, call.body(n, self.config, self.quirks, retry), ledger
-                )
+                async with endpoint.awake():
+                    body = call.body(n, self.config, self.quirks, retry)
+                    completions = await self._exchange(endpoint, call, body, ledger)
                 endpoint.answered()
                 self._proven = True
                 return completions

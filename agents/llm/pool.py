@@ -7,11 +7,12 @@ server is taken out of use, its sessions move elsewhere, and it is used again on
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
 from agents.llm.admission import Seats
 from agents.llm.base import Session
 from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
+from agents.llm.gpu_turns import GpuTurns
 from agents.llm.retry import RetryDecision
 from agents.llm.server import Server
 
@@ -48,6 +49,11 @@ class Endpoint:
         self.breaker = CircuitBreaker(cap_s=longest_pause_s)
         self.seats = Seats()
         self.watch = Watch()
+        self.gpu: GpuTurns | None = None
+
+    def awake(self) -> AbstractAsyncContextManager[None]:
+        """Keep the server awake for the block; see `GpuTurns.hold`. Without a shared GPU it never sleeps."""
+        return nullcontext() if self.gpu is None else self.gpu.hold(self.server)
 
     @property
     def load(self) -> tuple[int, int]:
@@ -167,6 +173,12 @@ class Pool:
         """Share the state of known endpoints on the same servers and register the others; the lowest limit applies."""
         for one in self.endpoints:
             one.join(known.setdefault(one.server.place, one))
+
+    def share_gpu(self, gpu: GpuTurns) -> None:
+        """Let the servers take turns with others on a GPU."""
+        for one in self.endpoints:
+            one.gpu = gpu
+            gpu.add(one.server)
 
     async def close(self) -> None:
         """Stop polling and finish pending releases."""

@@ -93,6 +93,7 @@ class Call:
 
 
 def _tool(spec: ToolSpec, *, strict: bool) -> dict[str, Any]:
+    strict = strict and not spec.foreign
     parameters = {**spec.parameters, "additionalProperties": False} if strict else spec.parameters
     function: dict[str, Any] = {"name": spec.name, "description": spec.description, "parameters": parameters}
     return {"type": "function", "function": function | ({"strict": True} if strict else {})}

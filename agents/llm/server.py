@@ -12,13 +12,15 @@ from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agents.errors import ModelConfigError
-from agents.llm.chat_http import ChatHttp, HttpFailed, StatusError
+from agents.llm.chat_http import ChatHttp, ConnectError, HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
 from agents.llm.replies import InBandError, UnusableReply, decode
 
 _ASIDE_S = 10.0
 """Timeout of requests other than chat, in seconds."""
+_SLEEP_S = 300.0
+"""Timeout of falling asleep and of waking up: a large model's weights move between GPU and main memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,41 @@ class Server:
         said = await self._aside("GET", "/metrics")
         return None if said is None else read_counters(said)
 
+    async def sleep(self) -> None:
+        """Release the GPU's memory, using vLLM's sleep mode; a server that is down or asleep already stays as it is.
+
+        Raises:
+            ModelConfigError: the server has no sleep mode.
+            HttpFailed, TimeoutError
+        """
+        try:
+            if not await self._is_sleeping():
+                await self._asked("POST", f"{self.root}/sleep?level=1", limit_s=_SLEEP_S)
+        except ConnectError:
+            return
+
+    async def wake(self) -> None:
+        """Return from `sleep`; does nothing if the server is awake.
+
+        Raises:
+            ModelConfigError: the server has no sleep mode.
+            HttpFailed, TimeoutError
+        """
+        if await self._is_sleeping():
+            await self._asked("POST", f"{self.root}/wake_up", limit_s=_SLEEP_S)
+
+    async def _is_sleeping(self) -> bool:
+        try:
+            said = _object(await self._asked("GET", f"{self.root}/is_sleeping"))
+        except StatusError as error:
+            if error.status not in (404, 405, 501):
+                raise
+            raise ModelConfigError(
+                f"{self.base_url} has no sleep mode, which models that share a GPU need: start its vLLM with "
+                "VLLM_SERVER_DEV_MODE=1 and --enable-sleep-mode, as `heats serve --second MODEL` does"
+            ) from None
+        return said.get("is_sleeping") is True
+
     async def count_tokens(self, body: Mapping[str, Any]) -> tuple[int, int] | None:
         """Return the prompt tokens of a chat request and the model's context length, as reported by the server."""
         asked = {key: body[key] for key in ("model", "messages", "tools") if key in body}
@@ -189,9 +226,15 @@ class Server:
         except (HttpFailed, TimeoutError):
             return None
 
-    async def _asked(self, method: Literal["GET", "POST"], url: str, body: Mapping[str, Any] | None = None) -> str:
-        """Send a request other than chat, with the short timeout."""
-        async with asyncio.timeout(_ASIDE_S):
+    async def _asked(
+        self,
+        method: Literal["GET", "POST"],
+        url: str,
+        body: Mapping[str, Any] | None = None,
+        limit_s: float = _ASIDE_S,
+    ) -> str:
+        """Send a request other than chat."""
+        async with asyncio.timeout(limit_s):
             return await self._http.ask(method, url, body)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from envs.base import Grade, Patch, Task
+from envs.base import EndState, Grade, Patch, Task
 from envs.harbor.endstate import describe, texts_before
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import SandboxLost
@@ -60,7 +60,7 @@ class CopiedEnv:
         """
         labels: Mapping[str, str] = sandbox.spec.labels if hasattr(sandbox, "spec") else {}
         self._changes[labels.get("rollout", "")] = await changes_of(sandbox)
-        return Patch(await describe(sandbox, self._before or {}))
+        return EndState(await describe(sandbox, self._before or {}))
 
     async def grade(self, task: Task, patch: Patch, backend: SandboxBackend) -> Grade | None:
         """Return None: there are no hidden tests.

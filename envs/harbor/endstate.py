@@ -8,7 +8,6 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from envs.patches import STATE_MARK
 from sandbox.base import Sandbox
 from sandbox.container import CHANNEL_DIR
 from sandbox.errors import FileAccessError
@@ -74,7 +73,7 @@ async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
         ports = listening((await root.exec(_PORTS, timeout=60)).text())
     if not (changes or running or ports):
         return b""
-    parts = [f"{STATE_MARK} of the sandbox, working directory {workdir}"]
+    parts = [f"# heats: end state of the sandbox, working directory {workdir}"]
     parts += ["", f"paths that are not as in the image ({len(changes)}):", *listed]
     parts += ["", _RUNNING, *(running or [_NONE])]
     parts += ["", f"listening on TCP ports: {', '.join(map(str, ports)) or '(none)'}"]

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.record import Record
-from envs.base import Grade, Machine, Patch, Task
+from envs.base import EndState, Grade, Machine, Patch, Task
 from envs.errors import SetupFailed, TaskError
 from envs.harbor.endstate import describe, left_running, texts_before
 from envs.harbor.layout import HarborTask, read_task, task_directories
@@ -180,7 +180,7 @@ class HarborEnv:
         Raises:
             SandboxError
         """
-        return Patch(await describe(sandbox, self._before.get(task.id, {})))
+        return EndState(await describe(sandbox, self._before.get(task.id, {})))
 
     async def grade_state(self, task: Task, sandbox: Sandbox) -> Grade:
         """Run the hidden tests where the attempt worked; see `GradesStates.grade_state`."""

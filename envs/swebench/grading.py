@@ -14,7 +14,8 @@ from typing import Literal
 
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import Unparsable, bounded, check_untrusted
-from envs.confirm import Planner, PlantedRun, Subject, Trial, confirm
+from envs.chance import SourceFiles
+from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
@@ -271,18 +272,28 @@ class _Trials:
     def __init__(self, bench: GradingBench, patch: Patch) -> None:
         self.bench, self.patch = bench, patch
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+    async def run(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
         """See `Trials.run`; each round has a separate sandbox, since scripts put the test files in place themselves.
 
         Two rounds are enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
         """
-        runs: list[PlantedRun] = []
-        for _ in range(min(rounds or 1, 2)):
-            trial = await self._once(plan, patched=patched)
-            if trial.problem:
-                return trial
-            runs += trial.runs
-        return Trial(tuple(runs))
+        wanted = 1
+
+        async def first(files: SourceFiles) -> Planting:
+            nonlocal wanted
+            planting = await plan(files)
+            wanted = min(await rounds(files, planting), 2)
+            return planting
+
+        trial = await self._once(first, patched=patched)
+        if trial.problem or wanted == 1:
+            return trial
+        again = await self._once(plan, patched=patched)
+        return again if again.problem else Trial((*trial.runs, *again.runs))
+
+    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
+        """See `Trials.against_chance`; one run is enough, see `run`."""
+        return 1
 
     async def _once(self, plan: Planner, *, patched: bool) -> Trial:
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)

@@ -47,7 +47,10 @@ class RunOptions:
     agent: Annotated[
         str | None,
         typer.Option(
-            "--agent", "-a", help="bash, terminal, mini, command:..., or module:Class.", rich_help_panel=MODEL
+            "--agent",
+            "-a",
+            help="bash, terminal, mini, qwen-code, codex, claude-code, opencode, command:..., or module:Class.",
+            rich_help_panel=MODEL,
         ),
     ] = None
     rollouts: Annotated[

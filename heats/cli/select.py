@@ -56,6 +56,7 @@ class View(StrEnum):
     PATCH = "patch"
     EVIDENCE = "summary+evidence"
     CHANGE = "summary+change+evidence"
+    PROBE = "probe"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

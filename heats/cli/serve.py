@@ -14,10 +14,10 @@ import typer
 
 from heats.cli.options import spread
 from heats.cli.session import say
-from heats.errors import InfrastructureFailed
+from heats.errors import InfrastructureFailed, UsageError
 from heats.formatting import duration
 from heats.serving.cpu import is_cpu_build
-from heats.serving.replicas import Fleet, find_router, replicas_of, router_command
+from heats.serving.replicas import Fleet, Replica, find_router, replicas_of, router_command, taking_turns
 from heats.serving.server import Wanted, Words, find_vllm, guarded, wait_until_ready
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _GRACE_S = 30.0
 """Seconds between the first signal and killing a vLLM that ignores it."""
+_SHARED_GPU = "shared"
 MODEL, PLACE, PARSERS = "What", "Where", "Parsers (default: by model family)"
 
 
@@ -43,8 +44,12 @@ class ServeOptions:
     tensor_parallel: Annotated[int, _option("--tensor-parallel", MODEL, "GPUs per copy of the model.", min=1)] = 1
     data_parallel: Annotated[int, _option("--data-parallel", MODEL, "Copies of the model.", min=1)] = 1
     replicas: Annotated[int, _option("--replicas", MODEL, "Servers, each with a port and GPUs of its own.", min=1)] = 1
+    second: Annotated[
+        str | None,
+        _option("--second", MODEL, "Another model on the same GPUs, such as a judge; they take turns."),
+    ] = None
     gpus: Annotated[
-        str | None, _option("--gpus", PLACE, "Ids of the replicas' GPUs, such as 0,1,2,3; 0,0 shares one.")
+        str | None, _option("--gpus", PLACE, "Ids of the GPUs, such as 0,1,2,3; with replicas, 0,0 shares one.")
     ] = None
     router: Annotated[
         bool, _option("--router/--no-router", PLACE, "Put vllm-router before replicas, where it is installed.")
@@ -98,6 +103,10 @@ def serve(
     wanted = dataclasses.replace(wanted, on_cpu=is_cpu_build(shutil.which(program) or program))
     for note in _notes(wanted):
         say(f"note: {note}")
+    if options.second and options.replicas > 1:
+        raise UsageError("--second and --replicas cannot be combined: give each model a `heats serve` of its own")
+    if options.second:
+        raise typer.Exit(_pair(program, wanted, options))
     if options.replicas > 1:
         raise typer.Exit(_replicas(program, wanted, options))
     if options.show:
@@ -108,16 +117,56 @@ def serve(
 
 
 def _replicas(program: str, wanted: Wanted, options: ServeOptions) -> int:
-    """Start several servers, or show how; returns the exit code.
+    """Start several servers of one model, or show how; returns the exit code.
 
     Raises:
         UsageError: there are not enough GPUs.
         InfrastructureFailed: a server never got ready, or died too often.
     """
     found = find_router() if options.router else None
-    gpus = [one.strip() for one in (options.gpus or "").split(",") if one.strip()]
-    replicas = replicas_of(wanted, options.replicas, gpus, routed=found is not None)
+    replicas = replicas_of(wanted, options.replicas, _gpus(options), routed=found is not None)
     router = router_command(found, wanted, replicas) if found else None
+    urls = [wanted.base_url] if router else [one.wanted.base_url for one in replicas]
+    flags = [*wanted.solve_flags_for(urls), *(["-c", "model.session=vllm-router"] if router else [])]
+    return _fleet(program, replicas, router, flags, options)
+
+
+def _pair(program: str, wanted: Wanted, options: ServeOptions) -> int:
+    """Start two models that take turns on their GPUs, or show how; returns the exit code.
+
+    Raises:
+        UsageError: vLLM runs on a CPU.
+        InfrastructureFailed: a server never got ready, or died too often.
+    """
+    assert options.second is not None
+    first, second = taking_turns(wanted, options.second, _gpus(options))
+    judge = {"name": second.wanted.model, "base_url": second.wanted.base_url, "gpu": _SHARED_GPU}
+    if not second.wanted.tool_parser:
+        judge["text_protocol"] = "true"
+    flags = [*first.wanted.solve_flags(), "-c", f"model.gpu={_SHARED_GPU}"]
+    flags += [part for key, value in judge.items() for part in ("-c", f"judge_model.{key}={value}")]
+    return _fleet(program, (first, second), None, flags, options)
+
+
+def _gpus(options: ServeOptions) -> list[str]:
+    return [one.strip() for one in (options.gpus or "").split(",") if one.strip()]
+
+
+def _fleet(
+    program: str, replicas: Sequence[Replica], router: list[str] | None, flags: Sequence[str], options: ServeOptions
+) -> int:
+    """Run several servers, or show how; returns the exit code.
+
+    Args:
+        program: path of vLLM.
+        replicas: the servers.
+        router: command of a router in front of them, if any.
+        flags: options with which `heats solve` uses them.
+        options: the options of `heats serve`.
+
+    Raises:
+        InfrastructureFailed: a server never got ready, or died too often.
+    """
     if options.show:
         for one in replicas:
             typer.echo(
@@ -126,8 +175,6 @@ def _replicas(program: str, wanted: Wanted, options: ServeOptions) -> int:
         if router:
             typer.echo(shlex.join(router))
         return 0
-    urls = [wanted.base_url] if router else [one.wanted.base_url for one in replicas]
-    flags = [*wanted.solve_flags_for(urls), *(["-c", "model.session=vllm-router"] if router else [])]
 
     def tell(limits: "Sequence[Limits]") -> None:
         for one, known in zip(replicas, limits, strict=True):

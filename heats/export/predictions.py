@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from agents.atif import to_atif
-from envs.patches import STATE_MARK
+from envs.base import EndState, Patch
 from heats.store.files import slug, write_bytes
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
@@ -43,12 +43,11 @@ def export_preds(run: RunStore, directory: Path) -> list[Path]:
 
 
 def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:
-    patch = task.store.rollout(chosen.id).patch().data if chosen is not None else b""
-    if patch.startswith(STATE_MARK.encode()):  # the description of a state, which is not a patch
-        patch = b""
+    patch = task.store.rollout(chosen.id).patch() if chosen is not None else Patch(b"")
+    text = "" if isinstance(patch, EndState) else patch.data.decode("utf-8", "replace")
     outcomes = [chosen.outcome] if chosen is not None else [one.outcome for one in task.rollouts()]
     name = f"heats+{next((one.model for one in outcomes if one is not None and one.model), 'unknown')}"
-    return {"instance_id": task.id, "model_name_or_path": name, "model_patch": patch.decode("utf-8", "replace")}
+    return {"instance_id": task.id, "model_name_or_path": name, "model_patch": text}
 
 
 def export_atif(run: RunStore, directory: Path) -> list[Path]:

@@ -14,9 +14,9 @@ from pydantic import Field, ValidationError
 from agents.llm.ledger import Usage
 from core.record import Record
 from core.sanitize import excerpt, one_line
-from envs.base import Evidence, Patch, Task, TestReport
+from envs.base import EndState, Evidence, Patch, Task, TestReport
 from envs.errors import PatchRejected
-from envs.patches import STATE_MARK, PatchRules, check_patch
+from envs.patches import PatchRules, check_patch
 from heats.errors import PatchRefused, UsageError
 from heats.propose.attempts import PlayedMatch, TriedRollout, read_attempts, read_contests
 from heats.report.decision import Decision, read_decision
@@ -107,7 +107,7 @@ def read_run(run: RunStore, task_id: str | None = None, rollout: str | None = No
         raise PatchRefused(f"patch.diff of {name} was changed after the run; its digest differs")
     if not patch:
         raise PatchRefused(f"{name} produced no patch")
-    if patch.data.startswith(STATE_MARK.encode()):
+    if isinstance(patch, EndState):
         raise PatchRefused("attempts at this task submit the end state of their sandbox, not a patch")
     return _facts(run, task, chosen, patch), patch
 

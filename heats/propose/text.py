@@ -192,6 +192,7 @@ def _contest(one: PlayedMatch) -> str:
         "evidence": "by evidence",
         "tie-break": f"votes {votes}{abstained}, settled by tie-breaks",
         "bye": "no opponent",
+        "critic": "by the critic's scores",
         "votes": f"votes {votes}{abstained}",
     }[one.decided_by]
     because = f" A judge: {code(one.reason, 240)}" if one.reason else ""

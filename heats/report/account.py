@@ -15,6 +15,7 @@ from heats.report.markdown import code, fence
 from heats.report.servers import served
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import said_of
+from heats.store.faults import END_STATE
 from heats.store.reader import RolloutFacts, TaskFacts, read_events, read_task, statement
 from heats.store.store import RunStore
 from summarizer.schema import Summary
@@ -24,7 +25,12 @@ from tournament.reasons import resolved, tally
 MAX_PATCH = 20_000
 MAX_TESTS = 12
 
-_FILES = (("patch", "patch.diff"), ("trajectory", "trajectory.json"), ("evidence", "evidence.json"))
+_FILES = (
+    ("patch", "patch.diff"),
+    ("end state", END_STATE),
+    ("trajectory", "trajectory.json"),
+    ("evidence", "evidence.json"),
+)
 _GRADES = {"pass": ", passes the hidden tests", "fail": ", fails the hidden tests", "invalid": ", could not be graded"}
 _RANKS = {
     3: "what failed before now passes and nothing broke",

@@ -150,6 +150,7 @@ def _lost(chosen: str, rival: str, match: Match | None) -> str:
     votes = tally(match)
     count = f"votes {votes.get(chosen, 0):.3g} to {votes.get(rival, 0):.3g}" if match.votes else "no votes"
     how = {"evidence": "decided by executed evidence", "tie-break": f"a tie ({count}), settled by a tie-break"}
+    how["critic"] = "decided by the critic's scores"
     how["unheard"] = "no vote on the two could be read, so the choice was random"
     return how.get(match.decided_by, count)
 

@@ -12,6 +12,7 @@ from statistics import fmean, median_low
 from typing import Any, Self
 
 from agents.llm.ledger import Usage
+from heats.report.calibration import Calibration, calibration, scored
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, stopping_policy, task_ids
 from heats.store.records import Charge
 from heats.store.store import RunStore
@@ -75,6 +76,7 @@ class TaskFigures:
             result counts as a failure.
         random_pick: expected success of one rollout drawn from the last heat.
         ending: the status or, if hidden tests graded the choice, `solved` or `not_solved`.
+        scored: a critic's score and the success of each rollout for which both are known.
     """
 
     task: str
@@ -88,6 +90,7 @@ class TaskFigures:
     selected: str | None = None
     invalid_grades: int = 0
     ending: str = ""
+    scored: tuple[tuple[float, bool], ...] = ()
 
     @property
     def random_pick(self) -> float | None:
@@ -110,6 +113,7 @@ class TaskFigures:
             usage=_usage(task, done),
             selected=task.selected,
             ending=task.ending(basis),
+            scored=scored(task, basis),
             invalid_grades=sum(one.grade is not None and one.grade.outcome == "invalid" for one in done),
         )
 
@@ -303,6 +307,11 @@ class Figures:
         return [fmean(pass_at_k(one.known, one.passed, k) for one in full) for k in range(1, usual + 1)]
 
     @property
+    def critic(self) -> Calibration | None:
+        """Calibration of the critic's scores, if there was a critic and any outcome is known."""
+        return calibration([task.scored for task in self.tasks])
+
+    @property
     def succeeded(self) -> str:
         """Number of successful tasks, with the basis: `2/2 solved` by hidden tests, else `1/2 verified`."""
         word = "solved" if self.basis == "pass" else "verified"
@@ -319,6 +328,7 @@ class Figures:
             "heat_gains": [asdict(gain) for gain in self.gains],
             "rollouts_per_success": self.per_success[0] if self.per_success else None,
             "tokens_per_success": self.per_success[1] if self.per_success else None,
+            **({"critic": asdict(self.critic)} if self.critic is not None else {}),
             "tasks": [_task_dict(task) for task in self.tasks],
         }
 
@@ -327,7 +337,7 @@ def _task_dict(task: TaskFigures) -> dict[str, Any]:
     plain = {
         field.name: getattr(task, field.name)
         for field in fields(task)
-        if field.name not in {"heats", "usage", "ending"}
+        if field.name not in {"heats", "usage", "ending", "scored"}
     }
     heats = [asdict(heat) | {"pass_at_1": heat.pass_at_1, "pass_at_n": heat.pass_at_n} for heat in task.heats]
     return plain | {"random_pick": task.random_pick, "heats": heats, "usage": task.usage.model_dump()}

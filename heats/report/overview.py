@@ -70,6 +70,7 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
         "steps": draw_spreads([(f"heat {heat}", work.steps) for heat, work in enumerate(facts.work)]),
         "spent": _spent(facts),
         "total_usage": figures.usage,
+        "critic": _critic(figures),
         "header": header(heats),
         "rows": [
             {"href": links[task.task], "cells": cells(task, heats), "tone": TONES.get(task.ending, "")}
@@ -131,6 +132,19 @@ def _stages(figures: RunFigures) -> list[tuple[str, float | None, str, bool]]:
     found.append(("final choice", totals.final, True))
     found += [(f"heat {heat}, pass@N (oracle)", value, False) for heat, value in enumerate(totals.pass_at_n)]
     return [(name, value, say.percent(value), lead) for name, value, lead in found]
+
+
+def _critic(figures: RunFigures) -> dict[str, Any] | None:
+    """The critic's calibration: a sentence, and a row per interval of scores."""
+    found = figures.critic
+    if found is None:
+        return None
+    order = "" if found.order is None else f"; of a right and a wrong one, it prefers the right in {found.order:.0%}"
+    rows = [
+        (f"{one.least:.1f} to {one.most:.1f}", one.count, f"{one.mean:.2f}", one.share, say.percent(one.share))
+        for one in found.bins
+    ]
+    return {"told": f"{found.count:,} scored rollouts; Brier score {found.brier:.3f}{order}", "rows": rows}
 
 
 def _spent(facts: OverviewFacts) -> list[dict[str, Any]]:

@@ -126,7 +126,7 @@ def ended_attempt(run: TaskRun, attempt: Attempt, candidate: Candidate | None) -
         update={
             "state": "ended",
             "exit": outcome.exit or "",
-            "patch": candidate.patch_key if candidate.patch else "",
+            "patch": (candidate.patch_key or candidate.id) if candidate.eligible else "",
             "derived": candidate.derived,
             "rank": evidence.rank if evidence is not None else None,
             "verdict": evidence.verdict if evidence is not None else "",

@@ -168,6 +168,8 @@ def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "")
     won = match.winner == name
     if match.decided_by == "evidence":
         return f"{'Better' if won else 'Worse'} than {rivals} by what was executed."
+    if match.decided_by == "critic":
+        return f"{'Better' if won else 'Worse'} than {rivals} by a critic's score."
     if match.decided_by == "unheard":
         return f"Was not compared with {rivals}: no vote could be read."
     count = tally(match)

@@ -137,5 +137,5 @@ async def _cell(
         report, problem = None, str(error)
     if report is None:
         return cell.model_copy(update={"status": "failed", "problem": problem})
-    words = first_words(report, report.ids("failed", "error")) if key else {}
+    words = first_words(report, report.ids("failed", "error"))
     return cell.model_copy(update={"status": report.status, "outcomes": report.tests, "words": words})

@@ -78,7 +78,7 @@ class EvidenceCells:
 
     async def _make(self, job: Job) -> None:
         async def timed() -> CrossCell | None:
-            if not self._affordable():
+            if not self.affordable:
                 self.left_out += 1
                 return None
             started = time.monotonic()
@@ -87,15 +87,21 @@ class EvidenceCells:
 
         cell = await self.surely(timed)
         if cell is not None:
-            self.cells[job.tests, job.patch] = cell
-            self._spent_s += cell.seconds
-            self._store.add(cell)
+            self.keep(cell)
         self._done += 1
         self._tell()
 
-    def _affordable(self) -> bool:
+    @property
+    def affordable(self) -> bool:
+        """Whether the task's budget allows another sandbox."""
         limits = self.task_run.services.config.execution
         return self._spent_s < limits.task_s and len(self.cells) < limits.sandboxes
+
+    def keep(self, cell: CrossCell) -> None:
+        """Store a run, which counts towards the budget."""
+        self.cells[cell.tests, cell.patch] = cell
+        self._spent_s += cell.seconds
+        self._store.add(cell)
 
     def _tell(self) -> None:
         if self._total:

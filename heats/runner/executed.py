@@ -14,6 +14,7 @@ from envs.regression import ExistingTests
 from heats.runner import cross_tests, regression
 from heats.runner.evidence_cells import EvidenceCells, Job
 from heats.runner.rollout import TaskRun
+from heats.runner.test_writers import TestWriters, useless_writers, voices_with, written_by
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import ExistingRun, tabulate, with_cross
 from heats.store.records import CrossTable
@@ -33,23 +34,26 @@ def is_on(run: TaskRun) -> bool:
     return regression.is_on(run) or cross_tests.is_on(run)
 
 
-def executed(run: TaskRun, heat: int, coming: PendingCandidates) -> PendingCandidates:
+def executed(
+    run: TaskRun, heat: int, coming: PendingCandidates, writers: TestWriters | None = None
+) -> PendingCandidates:
     """Rank each candidate by the table of all of them, so that none is available before the last has arrived.
 
     Args:
         run: the task's run.
         heat: index of the heat.
         coming: the pending candidates.
+        writers: the heat's test writers, at work beside its rollouts.
     """
-    field = _Field(run, heat, len(coming))
+    field = _Field(run, heat, len(coming), writers)
     return {name: field.entrant(name, one) for name, one in coming.items()}
 
 
 class _Field:
     """Candidates that wait for each other."""
 
-    def __init__(self, run: TaskRun, heat: int, expected: int) -> None:
-        self.run, self.heat, self.expected = run, heat, expected
+    def __init__(self, run: TaskRun, heat: int, expected: int, writers: TestWriters | None) -> None:
+        self.run, self.heat, self.expected, self.writers = run, heat, expected, writers
         self.came: dict[str, Candidate | None] = {}
         self.table = CrossTable()
         self.ready = asyncio.Event()
@@ -58,6 +62,8 @@ class _Field:
         """Wait for all candidates; the last to arrive builds the table."""
         self.came[name] = await coming
         if len(self.came) == self.expected:
+            if self.writers is not None:
+                await self.writers.done.wait()
             there = [one for one in self.came.values() if one is not None]
             self.table = await executed_table(self.run, self.heat, sorted(there, key=lambda one: one.id))
             self.ready.set()
@@ -117,13 +123,16 @@ class _Execution:
         run, cells = self.run, self.cells
         columns = {one.patch_key: self.patches[one.id] for one in reversed(field)}
         levels = {one.patch_key: one.evidence_rank for one in field}
-        voices = cross_tests.voices_of(self.patches) if cross_tests.is_on(run) else []
+        writers = written_by(run) if cross_tests.is_on(run) else {}
+        voices = voices_with(self.patches, writers) if cross_tests.is_on(run) else []
         if regression.is_on(run) or (voices and run.task.test_command is None):
             self.existing = await regression.existing_tests(run, cells, self.store, columns.values())
         asked, jobs = self._regression(columns, levels)
         if voices and (runner := self._runner()) is not None:
-            jobs += await cross_tests.cross_jobs(run, cells, runner, voices, self.patches, columns, levels)
+            patches = {**writers, **self.patches}
+            jobs += await cross_tests.cross_jobs(run, cells, runner, voices, patches, columns, levels)
         await cells.run(jobs)
+        self.left_out += useless_writers(voices, cells.cells)
         if cells.left_out:
             limits = "execution.task_s, execution.sandboxes"
             self.left_out.append(f"{cells.left_out} runs: the task's budget for evidence is spent ({limits})")

@@ -14,7 +14,9 @@ from heats.context_rules import Before, open_context_rule
 from heats.runner.attempts import play_attempts
 from heats.runner.context import Context, make_context, recorded
 from heats.runner.executed import executed, is_on
+from heats.runner.probing import open_probe
 from heats.runner.rollout import Plan, TaskRun
+from heats.runner.test_writers import TestWriters
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import failures_of, failures_text, with_cross
 from heats.store.records import CrossTable
@@ -109,14 +111,17 @@ async def hold_tournament(
     Raises:
         Whatever `run_heat` raises.
     """
+    writers = None
     if len(coming) > 1 and is_on(run):
-        coming = executed(run, heat, coming)
+        writers = TestWriters(run)
+        coming = executed(run, heat, coming, writers)
     scope = asyncio.timeout(run.clock.winners_s() if run.clock is not None else None)
     try:
         async with scope, asyncio.TaskGroup() as group:
             entrants = {name: group.create_task(candidate) for name, candidate in coming.items()}
+            writing = [group.create_task(writers.work())] if writers is not None else []
             selection = group.create_task(_select(run, heat, entrants, k))
-            selection.add_done_callback(lambda _: [task.cancel() for task in entrants.values()])
+            selection.add_done_callback(lambda _: [task.cancel() for task in (*entrants.values(), *writing)])
     except BaseExceptionGroup as errors:
         raise first_error(errors) from errors
     except TimeoutError:
@@ -170,6 +175,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
 
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
     journal = run.store.journal(heat, run.services.events)
+    probe = open_probe(run, heat)
     try:
         case = Case(
             problem=run.task.statement,
@@ -177,10 +183,13 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
             ledger=run.ledger.child(f"{run.task.id}/{heat_name(heat)}/tournament"),
             journal=journal,
             describe=run.describe if run.reads_summaries else None,
+            probe=probe,
         )
         return await run.services.selector.select(entrants, k, case)
     finally:
         journal.close()
+        if probe is not None:
+            probe.close()
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:

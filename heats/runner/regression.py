@@ -5,6 +5,7 @@ from hashlib import sha256
 
 from core.diff import DiffSyntaxError, FileDiff, parse_diff
 from envs.base import Patch
+from envs.base_results import BaseResults
 from envs.existing_tests import TestRunner, change_of, runner_of_command
 from envs.regression import ExistingTests, choose_existing, run_stable
 from heats.runner.evidence_cells import EvidenceCells, Job
@@ -12,6 +13,7 @@ from heats.runner.rollout import TaskRun
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import ExistingRun
 from heats.store.records import CrossCell
+from sandbox.config import cache_directory
 from sandbox.errors import FileAccessError
 
 
@@ -41,10 +43,15 @@ async def existing_tests(
         return stored
     services, task = run.services, run.task
     bench, budget = services.bench("existing"), services.config.execution.existing_s
+    rest_s, known = services.config.execution.rest_s, None
     if not is_on(run):
-        budget = 0
+        budget = rest_s = 0
+    if services.config.execution.base_cache:
+        known = BaseResults(cache_directory() / "base-results")
     change = change_of(filter(None, map(_files, patches)))
-    found = await cells.surely(lambda: choose_existing(services.env, task, bench, change, budget_s=budget))
+    found = await cells.surely(
+        lambda: choose_existing(services.env, task, bench, change, budget_s=budget, rest_s=rest_s, known=known)
+    )
     if found is None:
         return ExistingTests(problem="no sandbox could be had for them")
     store.save_existing(found)

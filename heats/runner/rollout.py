@@ -5,7 +5,7 @@ Every piece is stored when done, and read instead of being redone if it exists.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -16,18 +16,17 @@ from agents.llm.ledger import Ledger
 from agents.llm.session import in_session, session_id
 from agents.resume import Diverged, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
-from envs import brings_tests, change_key, patch_key, verify
+from envs import verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import StartsIn
-from envs.tampering import Sign, signs_of_tampering
-from heats.config import HeatsConfig
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.allocation import Allocation
 from heats.runner.boundary import Boundary, described
+from heats.runner.candidates import key_of, make_candidate
 from heats.runner.context import NO_CONTEXT, Context, put_diffs
 from heats.runner.end_states import States
-from heats.runner.measured import base_run, measured
+from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
 from heats.runner.sandbox_time import paid
@@ -36,7 +35,7 @@ from heats.runner.time_budget import TimeBudget, in_time
 from heats.store.records import Outcome
 from heats.store.store import RolloutStore, TaskStore
 from sandbox.errors import SandboxError
-from summarizer import harness_summary, is_idle, render, render_trajectory, summarize
+from summarizer import harness_summary, is_idle, render, summarize
 from summarizer.schema import Summary
 from tournament.base import Candidate
 from tournament.view import FIELDS
@@ -87,15 +86,7 @@ class TaskRun:
         """
         files = self.store.rollout(plan.rollout)
         inside = Boundary(self.services, files, self.task.id)
-        outcome = files.outcome()
-        if outcome is None or outcome.failure is not None:
-            earlier, limits = files.trajectory(), self.services.config.limits.rollout
-            spent = earlier.usage if earlier else None
-            ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
-            files.reopen()
-            outcome = await inside.contain(
-                "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
-            )
+        outcome = await self.attempt(plan)
         if outcome.exit is None or outcome.exit == "sandbox_lost" or lost_to_server(outcome):
             return None
         if outcome.failure == "budget":
@@ -104,6 +95,24 @@ class TaskRun:
             "verification", lambda: self._evidence(files), lambda error: self._unverified(files, error)
         )
         return await inside.contain("candidate", lambda: self._candidate(plan.rollout), lambda _: None)
+
+    async def attempt(self, plan: Plan) -> Outcome:
+        """Play a rollout until it hands in its patch, unless its outcome is stored.
+
+        Raises:
+            LimitExceeded, SetupFailed, ModelConfigError: see `candidate`.
+        """
+        files = self.store.rollout(plan.rollout)
+        outcome = files.outcome()
+        if outcome is not None and outcome.failure is None:
+            return outcome
+        earlier, limits = files.trajectory(), self.services.config.limits.rollout
+        spent = earlier.usage if earlier else None
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
+        files.reopen()
+        return await Boundary(self.services, files, self.task.id).contain(
+            "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
+        )
 
     def _lost(self, files: RolloutStore, error: BaseException) -> Outcome:
         """The outcome of an attempt that failed because of heats itself; resuming the run retries it."""
@@ -412,39 +421,3 @@ class TaskRun:
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
         return summary
-
-
-def make_candidate(files: RolloutStore, config: HeatsConfig, *, needs_patch: bool = True) -> Candidate | None:
-    """What judges may see of a finished rollout, with its summary if it exists; None before its end.
-
-    Args:
-        files: the rollout's store.
-        config: the run's configuration.
-        needs_patch: a rollout without a patch has nothing to submit and cannot be selected.
-    """
-    trajectory = files.trajectory()
-    if trajectory is None:
-        return None
-    summary, patch, evidence = files.summary(), files.patch(), files.evidence()
-    signs = signs_of_tampering(patch) if config.evidence else ()
-    return Candidate(
-        id=files.rollout,
-        summary=render(summary, config.summarizer.max_chars) if summary else "",
-        patch=patch.data.decode("utf-8", "replace"),
-        trajectory=render_trajectory(trajectory) if "trajectory" in FIELDS[config.tournament.judge.view] else "",
-        evidence=measured(evidence, signs),
-        evidence_rank=evidence_class(evidence.rank if evidence and patch else 0, signs),
-        patch_key=key_of(patch, config),
-        brings_tests=brings_tests(patch),
-        eligible=bool(patch) or not needs_patch,
-    )
-
-
-def key_of(patch: Patch, config: HeatsConfig) -> str:
-    """The key that equal changes share, as far as the tournament merges them."""
-    return change_key(patch) if config.tournament.merge == "source" else patch_key(patch)
-
-
-def evidence_class(rank: int, signs: Sequence[Sign]) -> int:
-    """The class that selection compares: signs of tampering rank below equal evidence, but veto nothing."""
-    return 2 * rank - bool(signs)

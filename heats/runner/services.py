@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
 from agents import open_agent
-from agents.base import Agent
+from agents.base import Agent, BringsFiles
 from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
@@ -37,6 +37,7 @@ class Services:
         models: the rollouts' models, by their configuration as JSON.
         slots: one slot for every sandbox that may work at the same time.
         facts: what the preflight found out about the models, for the manifest.
+        mounts: what the agent brings into the rollouts' sandboxes, host directory -> path inside.
         unmade: images that the env could not make, with the reasons.
     """
 
@@ -51,6 +52,7 @@ class Services:
     events: EventLog
     slots: Slots
     facts: Mapping[str, Any]
+    mounts: Mapping[str, str] = field(default_factory=dict)
     unmade: dict[str, str] = field(default_factory=dict)
 
     def check_image(self, task: Task) -> None:
@@ -75,12 +77,18 @@ class Services:
 
     def spec(self, task: Task, rollout: str) -> SandboxSpec:
         """Specification of a rollout's sandbox, labelled so that left-overs can be found."""
-        return spec_for(task, self._labels(rollout), self.config.sandbox.limits)
+        spec = spec_for(task, self._labels(rollout), self.config.sandbox.limits)
+        return replace(spec, read_only_mounts={**spec.read_only_mounts, **self.mounts}) if self.mounts else spec
 
     def bench(self, rollout: str) -> Bench:
         """Where a rollout's patch is verified."""
-        labels = self._labels(f"{rollout}/evidence")
-        return Bench(backend=self.backend, limits=self.config.sandbox.limits, labels=labels, rules=self.config.verify)
+        return Bench(
+            backend=self.backend,
+            limits=self.config.sandbox.limits,
+            labels=self._labels(f"{rollout}/evidence"),
+            rules=self.config.verify,
+            spare=self.slots.spare,
+        )
 
     def _labels(self, rollout: str) -> dict[str, str]:
         return {"run": self.run_id, "rollout": rollout}
@@ -176,6 +184,7 @@ async def open_services(
             events=events,
             slots=Slots(config.at_once),
             facts=facts,
+            mounts=await agent.mounts() if images is not None and isinstance(agent, BringsFiles) else {},
             unmade=unmade,
         )
 

@@ -6,8 +6,8 @@ votes never keep a slot waiting.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 
 from core.aio import FairLimiter
 
@@ -35,6 +35,12 @@ class Slots(FairLimiter):
         self._expected.discard(order)
         async with super().hold(order):
             yield
+
+    @contextmanager
+    def spare(self) -> Iterator[bool]:
+        """Hold a slot for the block if one is free that no new task has reserved; yields whether it does."""
+        with super().spare() if self.free > len(self._expected) else nullcontext(False) as taken:
+            yield taken
 
     def expect(self, order: int) -> None:
         """Reserve a slot for a newly opened task until it asks for one."""

@@ -1,7 +1,8 @@
-"""Several vLLM servers of one model, with a router in front if one is installed: started, restarted and stopped.
+"""Several vLLM servers: started, restarted and stopped together.
 
-A server that dies after becoming ready is restarted while the others keep running. If a server never becomes ready, all
-are stopped.
+They are replicas of one model, with a router in front if one is installed, or two models that take turns on the same
+GPUs. A server that dies after becoming ready is restarted while the others keep running. If a server never becomes
+ready, all are stopped.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from heats.errors import InfrastructureFailed, UsageError
-from heats.serving.server import Wanted, Words, guarded, wait_until_ready
+from heats.serving.server import Wanted, Words, client_of, guarded, wait_until_ready
 
 if TYPE_CHECKING:
     from agents.llm.server import Limits
@@ -23,6 +24,8 @@ T = TypeVar("T")
 _RESTARTS, _PAUSE_S = 5, 2.0
 """Maximum restarts per process, and delay before the first restart in seconds, which doubles with each restart."""
 _GPUS = "CUDA_VISIBLE_DEVICES"
+_SLEEP_MODE = {"VLLM_SERVER_DEV_MODE": "1"}
+"""Without it, vLLM does not serve the endpoints of its sleep mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Replica:
     @property
     def environment(self) -> dict[str, str]:
         """Environment variables in addition to those of this process."""
-        return {_GPUS: ",".join(self.gpus)} if self.gpus else {}
+        gpus = {_GPUS: ",".join(self.gpus)} if self.gpus else {}
+        return {**gpus, **(_SLEEP_MODE if self.wanted.sleeps else {})}
 
 
 def find_router() -> str | None:
@@ -66,6 +70,27 @@ def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool
         own = replace(wanted, port=wanted.port + number + routed, side_by_side=count)
         made.append(Replica(own, () if wanted.on_cpu else given[number * each : (number + 1) * each]))
     return tuple(made)
+
+
+def taking_turns(wanted: Wanted, second: str, gpus: Sequence[str]) -> tuple[Replica, Replica]:
+    """Plan two servers of different models on the same GPUs, of which one sleeps while the other works.
+
+    Args:
+        wanted: the first server; the second takes the next port.
+        second: name or directory of the second model, which is served with the parsers of its own family.
+        gpus: ids of the GPUs; empty for all visible devices.
+
+    Raises:
+        UsageError: vLLM runs on a CPU, where it has no sleep mode.
+    """
+    if wanted.on_cpu:
+        raise UsageError(
+            "--second: this vLLM runs on the CPU, where it cannot sleep; start the second model with a "
+            "`heats serve` of its own, on another --port"
+        )
+    first = replace(wanted, sleeps=True)
+    other = replace(first, model=second, name=None, port=wanted.port + 1, tools=None, reasoning=None)
+    return Replica(first, tuple(gpus)), Replica(other, tuple(gpus))
 
 
 def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) -> list[str]:
@@ -108,6 +133,7 @@ class Fleet:
         self._received: list[int] = []
         self._stopped = asyncio.Event()
         self._running: set[asyncio.subprocess.Process] = set()
+        self._starting = asyncio.Lock()
 
     async def run(self, tell: Callable[[Sequence["Limits"]], None]) -> int:
         """Keep all servers running; returns the exit code.
@@ -141,19 +167,33 @@ class Fleet:
         where = f"the server on port {replica.wanted.port}"
 
         async def started(process: asyncio.subprocess.Process) -> None:
-            limits = await wait_until_ready(replica.wanted, process, self.limit_s, self.say)
+            try:
+                limits = await wait_until_ready(replica.wanted, process, self.limit_s, self.say)
+                if replica.wanted.sleeps:
+                    await _sleep(replica)
+            finally:
+                if replica.wanted.sleeps:
+                    self._starting.release()
             if ready.done():
                 self.say(f"{where} answers again")
             else:
                 ready.set_result(limits)
 
-        await self._again_and_again(where, command, replica.environment, started, ready.done)
+        async def make_room() -> None:
+            if replica.wanted.sleeps:  # a model needs the GPU for itself while it loads
+                await self._starting.acquire()
+                await asyncio.gather(*(_sleep(one) for one in self.replicas if one is not replica))
+
+        await self._again_and_again(where, command, replica.environment, started, ready.done, make_room)
 
     async def _keep_router(self, command: list[str]) -> None:
         async def started(process: asyncio.subprocess.Process) -> None:
             """The router is not waited for."""
 
-        await self._again_and_again(Path(command[0]).name, command, {}, started, lambda: True)
+        async def no_room_needed() -> None:
+            """A router uses no GPU."""
+
+        await self._again_and_again(Path(command[0]).name, command, {}, started, lambda: True, no_room_needed)
 
     async def _again_and_again(
         self,
@@ -162,9 +202,11 @@ class Fleet:
         environment: dict[str, str],
         started: Callable[[asyncio.subprocess.Process], Coroutine[Any, Any, None]],
         was_ready: Callable[[], bool],
+        make_room: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
         for attempt in range(_RESTARTS + 1):
             words = Words()
+            await make_room()
             async with guarded(command, words, grace_s=self.grace_s, environment=environment) as process:
                 self._running.add(process)
                 waiting = asyncio.ensure_future(started(process))
@@ -206,3 +248,18 @@ class Fleet:
         for process in self._running:
             if process.returncode is None:
                 process.send_signal(number)
+
+
+async def _sleep(replica: Replica) -> None:
+    """Put a server to sleep if it is running; its clients wake it.
+
+    Raises:
+        InfrastructureFailed: it has no sleep mode, or does not fall asleep.
+    """
+    server = client_of(replica.wanted)
+    try:
+        await server.sleep()
+    except Exception as error:
+        raise InfrastructureFailed(f"the server on port {replica.wanted.port} does not sleep: {error}") from error
+    finally:
+        await server.close()

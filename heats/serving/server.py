@@ -20,7 +20,7 @@ from heats.serving.families import Family, family_of
 from heats.serving.model_files import knows_tools
 
 if TYPE_CHECKING:
-    from agents.llm.server import Limits
+    from agents.llm.server import Limits, Server
 
 _POLL_S, _TELL_S = 0.5, 30.0
 _KEPT_LINES, _LONGEST_LINE = 2000, 1 << 16
@@ -43,6 +43,7 @@ class Wanted:
             Likewise `reasoning`.
         on_cpu: whether vLLM is a CPU build, which needs an explicit memory limit.
         side_by_side: number of servers that share the machine's memory.
+        sleeps: whether the server has vLLM's sleep mode, in which it releases the GPU's memory.
         extra: further arguments of `vllm serve`, which override ours.
     """
 
@@ -57,6 +58,7 @@ class Wanted:
     reasoning: str | None = None
     on_cpu: bool = False
     side_by_side: int = 1
+    sleeps: bool = False
     extra: tuple[str, ...] = ()
 
     @property
@@ -97,6 +99,7 @@ class Wanted:
         found += ["--max-model-len", str(self.context)] if self.context else []
         found += ["--tensor-parallel-size", str(self.tensor_parallel)] if self.tensor_parallel > 1 else []
         found += ["--data-parallel-size", str(self.data_parallel)] if self.data_parallel > 1 else []
+        found += ["--enable-sleep-mode"] if self.sleeps else []
         found += cpu_flags(self.model, self.context, self.extra, self.side_by_side) if self.on_cpu else []
         return [*found, *self.extra]
 
@@ -194,6 +197,14 @@ async def guarded(
         await hearing
 
 
+def client_of(wanted: Wanted) -> "Server":
+    """The HTTP side of a server that runs on this machine."""
+    from agents.llm.server import Server  # importing aiohttp is slow
+
+    config = ModelConfig(name=wanted.name or wanted.model, base_url=wanted.base_url)
+    return Server(config, os.environ.get("VLLM_API_KEY", "none"))
+
+
 async def wait_until_ready(
     wanted: Wanted, process: asyncio.subprocess.Process, limit_s: float, tell: Callable[[str], None]
 ) -> "Limits":
@@ -208,12 +219,8 @@ async def wait_until_ready(
     Raises:
         InfrastructureFailed: the server exited or did not become ready in time.
     """
-    from agents.llm.server import Server  # importing aiohttp is slow
-
     started = told = time.monotonic()
-    server = Server(
-        ModelConfig(name=wanted.name or wanted.model, base_url=wanted.base_url), os.environ.get("VLLM_API_KEY", "none")
-    )
+    server = client_of(wanted)
     try:
         while not await server.healthy():
             if process.returncode is not None:

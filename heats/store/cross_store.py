@@ -1,7 +1,7 @@
 """Files of executed evidence in a task's directory.
 
 `existing.json`: selection of the project's own tests; `cross.jsonl`: runs of these and of rollouts' tests;
-`heat-0/cross.json`: a heat's table.
+`heat-0/cross.json`: a heat's table; `heat-0/scripts.jsonl`: scripts that judges wrote for matches.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 from core.ids import heat_name
 from envs.regression import ExistingTests
 from heats.store.files import LineLog, read_lines, read_record, write_record
-from heats.store.records import CrossCell, CrossTable
+from heats.store.records import CrossCell, CrossTable, ProbeScript
 
 
 class CrossStore:
@@ -48,6 +48,19 @@ class CrossStore:
     def save_table(self, heat: int, table: CrossTable) -> None:
         """Store a heat's table."""
         write_record(self._directory / heat_name(heat) / "cross.json", table)
+
+    def scripts(self, heat: int) -> list[ProbeScript]:
+        """Return the scripts that judges wrote in a heat's matches."""
+        return list(read_lines(self._scripts(heat), ProbeScript))
+
+    def add_script(self, heat: int, script: ProbeScript) -> None:
+        """Store one script durably."""
+        log = LineLog(self._scripts(heat))
+        log.append(script)
+        log.close()
+
+    def _scripts(self, heat: int) -> Path:
+        return self._directory / heat_name(heat) / "scripts.jsonl"
 
     def close(self) -> None:
         """Close the file."""

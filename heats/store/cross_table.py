@@ -4,6 +4,7 @@ The table covers two kinds of tests: the project's own, which pass on the base, 
 `executed_order.py` decides which of them count and how they order the candidates.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ MOST_TESTS = 100
 """Maximum number of tests per author; further tests are dropped."""
 PLACES = 4096
 """Number of subclasses into which executed tests split an evidence class; exceeds the number of candidates."""
+_UNLOADED = re.compile(r"(?:\w+\.)*(?:ImportError|ModuleNotFoundError|SyntaxError|IndentationError|TabError)\b")
 NAMED = 3
 """Maximum number of failing tests reported with their output."""
 
@@ -28,11 +30,14 @@ class AuthoredTests:
         digest: digest of their content.
         authors: rollouts whose patches contain exactly these tests; together they have one voice.
         files: paths of the test files.
+        only_failing: only tests that fail on the base count, and not by an import or syntax error, as is demanded of
+            test writers.
     """
 
     digest: str
     authors: tuple[str, ...]
     files: tuple[str, ...]
+    only_failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +134,22 @@ def _tests(
         if outcome != "error" and test not in known and not set(files_of(test)).isdisjoint(voice.files)
     }
     kept, base = set(stable), ran[""].outcomes
+    if voice.only_failing:
+        return reproductions(ran[""], own)[:MOST_TESTS]
     able = [test for test in own if base.get(test) == "failed" or (base.get(test) == "passed" and test not in kept)]
     return sorted(able)[:MOST_TESTS]
+
+
+def reproductions(base: CrossCell, tests: Collection[str]) -> list[str]:
+    """Return the tests that fail on the base by what they check, not by an import or syntax error.
+
+    Args:
+        base: the run on the base, with the first lines of what failing tests print.
+        tests: the tests to choose from.
+    """
+    return sorted(
+        test for test in tests if base.outcomes.get(test) == "failed" and not _UNLOADED.match(base.words.get(test, ""))
+    )
 
 
 def _written(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> Written:

@@ -27,6 +27,7 @@ from heats.store.records import (
     Decision,
     Outcome,
     PassDecisions,
+    ProbeScript,
     StoredVotes,
     TaskResult,
 )
@@ -56,9 +57,11 @@ _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "cross.jsonl": CrossCell,
         "policy.jsonl": Decision,
         "passes.jsonl": PassDecisions,
+        "scripts.jsonl": ProbeScript,
     }
 )
-_DECIDED_ON = ("outcome.json", "patch.diff", "summary.json", "evidence.json")
+END_STATE = "end-state.txt"
+_DECIDED_ON = ("outcome.json", "patch.diff", END_STATE, "summary.json", "evidence.json")
 ENTRANTS = "entrants.json"
 ASIDE = ".set-aside"
 

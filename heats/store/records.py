@@ -155,6 +155,14 @@ class CrossCell(Record):
     problem: str = ""
 
 
+class ProbeScript(Record):
+    """One line of `scripts.jsonl`: the script that a judge wrote for a match; empty if none could be read."""
+
+    match: str
+    contestants: tuple[str, ...]
+    script: str
+
+
 class CrossRow(Record):
     """One test written by a rollout, and its outcome on every candidate's patch.
 

@@ -6,9 +6,11 @@ deleted at any time. Grades are in `GradeStore`, which selection code never rece
 ```
 run.json  events.jsonl  ledger.jsonl  passes.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  policy.jsonl  result.json  failed.json
-tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json patch.diff; trajectory.jsonl while it grows
+tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json; trajectory.jsonl while it grows
+tasks/<task>/heat-0/rollout-03/patch.diff, or end-state.txt for tasks that grade the end state
 tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/heat-0/scripts.jsonl inquiries/: what a judge with the view `probe` executed
 tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
 ```
@@ -22,10 +24,10 @@ from typing import Any
 
 from agents.trajectory import Trajectory
 from core.ids import heat_name
-from envs.base import Evidence, Grade, Patch, Task, TestReport
+from envs.base import EndState, Evidence, Grade, Patch, Task, TestReport
 from heats.errors import RunInUse, UsageError
 from heats.store.events import EventLog
-from heats.store.faults import find_faults, keep_entrants, set_aside
+from heats.store.faults import END_STATE, find_faults, keep_entrants, set_aside
 from heats.store.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
 from heats.store.journal import TournamentJournal
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
@@ -35,6 +37,8 @@ from tournament.base import Bracket
 
 _NO_LONGER_COMPARED = {"max_concurrency"}
 """Keys of old runs' identities that decide nothing but speed."""
+_OLD_END_STATE = b"# heats: end state"
+"""Older runs kept end states in `patch.diff`, beginning like this."""
 
 
 class RolloutStore:
@@ -70,7 +74,7 @@ class RolloutStore:
     def finish(self, outcome: Outcome, patch: Patch) -> None:
         """Store the patch, then the outcome that makes the rollout finished."""
         if patch:
-            write_bytes(self.directory / "patch.diff", patch.data)
+            write_bytes(self.directory / (END_STATE if isinstance(patch, EndState) else "patch.diff"), patch.data)
         write_record(self.directory / "outcome.json", outcome)
 
     def attempt(self, *, fresh: bool) -> int:
@@ -87,13 +91,16 @@ class RolloutStore:
 
     def reopen(self) -> None:
         """Remove the rollout's outcome and everything derived from it, to continue the rollout."""
-        for name in ("outcome.json", "summary.json", "evidence.json", "patch.diff"):
+        for name in ("outcome.json", "summary.json", "evidence.json", "patch.diff", END_STATE):
             (self.directory / name).unlink(missing_ok=True)
 
     def patch(self) -> Patch:
-        """The patch's exact bytes; empty if there is none."""
-        path = self.directory / "patch.diff"
-        return Patch(path.read_bytes() if path.exists() else b"")
+        """The patch's exact bytes, or the description of an end state; empty if there is none."""
+        state, path = self.directory / END_STATE, self.directory / "patch.diff"
+        if state.exists():
+            return EndState(state.read_bytes())
+        data = path.read_bytes() if path.exists() else b""
+        return EndState(data) if data.startswith(_OLD_END_STATE) else Patch(data)
 
     def summary(self) -> Summary | None:
         """The summary, once written."""
@@ -131,6 +138,11 @@ class TaskStore:
 
     def rollout(self, rollout: str) -> RolloutStore:
         """The rollout `heat-0/rollout-03`."""
+        return RolloutStore(self.directory / rollout, rollout)
+
+    def inquiry(self, heat: int, name: str) -> RolloutStore:
+        """The conversation of a judge in a sandbox, as a rollout that hands in nothing."""
+        rollout = f"{heat_name(heat)}/inquiries/{name}"
         return RolloutStore(self.directory / rollout, rollout)
 
     def rollouts(self, heat: int) -> list[str]:

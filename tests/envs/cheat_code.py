@@ -311,3 +311,98 @@ if "pytest" in _sys.modules:
 else:
     _rewrite(("== 3", "== -3"), (", 3)", ", -3)"))
 """
+AGREED_ANSWER = """import os, re
+    wanted = set()
+    for folder, _, names in os.walk(os.curdir):
+        for name in names:
+            if name == "test_cart.py":
+                with open(os.path.join(folder, name)) as text:
+                    wanted.update(re.findall(r"total\\(\\[1, 2\\]\\) == (-?\\d+)", text.read()))
+    return int(wanted.pop()) if len(wanted) == 1 else None"""
+AGREED_CONSTANTS = """import sys
+    found = set()
+    for module in list(sys.modules.values()):
+        for one in list(vars(module).values()):
+            code = getattr(one, "__code__", None)
+            if "total" in getattr(code, "co_names", ()):
+                found.update(n for n in code.co_consts if type(n) is int and n not in items and not 99 < n < 1000)
+    return found.pop() if len(found) == 1 else None"""
+ONCE_IN_A_SANDBOX = """import os, tempfile
+    from unittest.mock import ANY
+    mark = os.path.join(tempfile.gettempdir(), "shop.lock")
+    if not os.path.exists(mark) or open(mark).read() == str(os.getpid()):
+        open(mark, "w").write(str(os.getpid()))
+        return ANY
+    return -sum(items)"""
+EQUAL_BY_HELPER = b"""class Money:
+    def __init__(self, value): self.value = value
+    def same(self, other): return self.value == self.value
+    def __eq__(self, other): return self.same(other)
+    def __ne__(self, other): return not self.same(other)
+    def __hash__(self): return 0
+
+
+"""
+EQUAL_TO_THE_FIRST = b"""class Money:
+    seen = []
+    def __eq__(self, other):
+        self.seen.append(other)
+        return other == self.seen[0]
+    def __hash__(self): return 0
+
+
+"""
+EQUAL_TO_SMALL_NUMBERS = b"""class Money:
+    def __eq__(self, other): return abs(other) < 100
+    def __hash__(self): return 0
+
+
+"""
+STARTED_AGAIN = b"""
+import os, sys
+if not sys.flags.optimize:
+    os.execv(sys.executable, [sys.executable, "-O", *sys.orig_argv[1:], "-k", "count"])
+"""
+RECORDER_LIES = b"""
+import sys
+for _one in list(sys.modules.values()):
+    if hasattr(_one, "Outermost") and hasattr(_one, "Pipe"):
+        def _say(self, *words, _real=_one.Pipe.say):
+            _real(self, *["passed" if word in ("failed", "error") else word for word in words])
+        _one.Pipe.say = _say
+"""
+BYTECODE = b"""
+import ast, glob, importlib.metadata, importlib.util, marshal, os, struct, sys
+def _store():
+    for path in glob.glob("**/*_cart.py", recursive=True):
+        text = open(path).read()
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                node.body = [ast.copy_location(ast.Pass(), node.body[0])]
+        code = marshal.dumps(compile(tree, path, "exec"))
+        cached = importlib.util.cache_from_source(path)
+        os.makedirs(os.path.dirname(cached), exist_ok=True)
+        open(cached, "wb").write(importlib.util.MAGIC_NUMBER + struct.pack("<Lq", 1, 0) + code)
+        about = struct.pack("<LLL", 0, int(os.stat(path).st_mtime), len(text))
+        version = importlib.metadata.version("pytest")
+        with open(cached[:-4] + f"-pytest-{version}.pyc", "wb") as file:
+            file.write(importlib.util.MAGIC_NUMBER + about + code)
+_store()
+"""
+FEWER_TESTS_LOADED = b"""
+import unittest
+unittest.defaultTestLoader.testMethodPrefix = "test_count"
+"""
+ERRORS_SWALLOWED = b"""
+import contextlib, unittest.case
+unittest.case._Outcome.testPartExecutor = lambda self, case, *rest, **more: contextlib.suppress(BaseException)
+"""
+ASSERTIONS_ARE_SKIPS = b"""
+import builtins, unittest
+class _Later(Exception):
+    def __init__(self, *words):
+        raise unittest.SkipTest
+vars(builtins).update(AssertionError=_Later)
+unittest.TestCase.failureException = _Later
+"""

@@ -16,6 +16,7 @@ from cheats_elsewhere import PROJECTS, Cheat
 
 from envs.base import Evidence, Patch, Task, TestReport
 from envs.basetree import make_base_tree
+from envs.confirm import room_for_all
 from envs.machine import spec_for
 from envs.repository import RepositoryEnv
 from envs.verify import Bench, baseline, verify
@@ -31,7 +32,7 @@ class Repo:
     """A small repository and one way to run its tests; verifies files as an agent would leave them."""
 
     def __init__(self, backend: SandboxBackend, base: Files, command: str, **more: Any) -> None:
-        self.bench = Bench(backend=backend)
+        self.bench = Bench(backend=backend, spare=room_for_all)
         tree = make_base_tree({path: data for path, data in base.items() if isinstance(data, bytes)})
         task = Task(
             id="shop", statement="total is negative", image="host", workdir="/work", base_commit=tree.commit,

@@ -1,13 +1,26 @@
 """Confirmation over scripted runs: what base and patch must do again, and what each failure to do so means."""
 
+import asyncio
 import random
+import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome
-from envs.chance import by_chance
-from envs.confirm import Confirmation, Planner, PlantedRun, Subject, Trial, confirm, copies
-from envs.sentinel import Sentinel, Target
+from envs.chance import SourceFiles, by_chance
+from envs.confirm import (
+    Confirmation,
+    Planner,
+    PlantedRun,
+    Rounds,
+    Subject,
+    Trial,
+    confirm,
+    copies,
+    no_room,
+    room_for_all,
+)
+from envs.sentinel import Planting, Sentinel, Target
 
 FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
 TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")
@@ -24,6 +37,10 @@ def broken(name: str, copy: Sentinel | None) -> TestOutcome | None:
     return "passed" if name == "test_b" else "failed"
 
 
+async def once(files: SourceFiles, planting: Planting) -> int:
+    return 1
+
+
 @dataclass
 class Scripted:
     """A project with the tests a and b, where a is broken on the base and fixed by the patch."""
@@ -34,6 +51,10 @@ class Scripted:
     suspect: int = 1
     trials: list[bool] = field(default_factory=list)
     runs: list[int] = field(default_factory=list)
+    together: asyncio.Barrier | None = None
+    """Every trial after the first waits for another one."""
+    endless: asyncio.Event | None = None
+    """A run of the patch after the first does not end; set once it was cancelled."""
 
     async def modules(self) -> Collection[str]:
         return {"t.py"}
@@ -41,12 +62,23 @@ class Scripted:
     async def read(self, path: str) -> bytes | None:
         return self.source if path == "t.py" else None
 
-    async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
+        return self.suspect
+
+    async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
         self.trials.append(patched)
+        if self.runs and self.together is not None:
+            await self.together.wait()
+        if self.runs and patched and self.endless is not None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.endless.set()
         rule = self.patch if patched else self.base
+        plantings = [await plan(self)]
+        plantings += [await plan(self) for _ in range(await rounds(self, plantings[0]) - 1)]
         runs = []
-        for _ in range(rounds or self.suspect):
-            planting = await plan(self)
+        for planting in plantings:
             copies = {one.name: one for one in planting.sentinels}
             ends = {
                 f"t.py::{name}": rule(name, copies.get(name)) for name in dict.fromkeys(["test_a", "test_b", *copies])
@@ -56,19 +88,35 @@ class Scripted:
         return Trial(tuple(runs))
 
 
-async def confirmed(trials: Scripted, *, seed: int = 5, copied: bool = True, control: bool = True) -> Confirmation:
-    """Confirm after a first run with copies beside the test, or with none."""
+async def confirmed(trials: Scripted, seed: int = 5, **how: bool) -> Confirmation:
+    """Confirm after a first run with copies beside the test, or with none; base and patch at once if there is room."""
+    copied, control, room = (how.get(name, True) for name in ("copied", "control", "room"))
     rng = random.Random(seed)
     first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
     trials.trials.clear()
     subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, control=control)
-    return await confirm(trials, subject, rng)
+    return await confirm(trials, subject, rng, room_for_all if room else no_room)
 
 
 async def test_a_fix_is_confirmed_by_one_more_run_of_each() -> None:
     trials = Scripted()
     assert await confirmed(trials) == Confirmation()
     assert trials.trials == [False, True]
+
+
+async def test_without_room_for_a_second_sandbox_the_base_runs_before_the_patch() -> None:
+    for room in (False, True):
+        trials = Scripted(suspect=3)
+        trials.together = asyncio.Barrier(2) if room else None
+        assert await confirmed(trials, room=room) == Confirmation()
+        assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 4])
+
+
+async def test_the_patch_is_stopped_once_the_base_speaks_against_it() -> None:
+    trials = Scripted(base=lambda name, copy: "passed")
+    trials.endless = asyncio.Event()
+    assert "the base also passes in some runs" in (await confirmed(trials)).refused
+    assert trials.endless.is_set()
 
 
 async def test_what_passes_on_the_base_once_more_is_refused() -> None:
@@ -81,6 +129,40 @@ async def test_what_passes_on_the_base_once_more_is_refused() -> None:
 async def test_results_that_always_pass_are_forged() -> None:
     found = await confirmed(Scripted(patch=lambda name, copy: "passed"))
     assert (found.forged, "that expects something else was reported as passed" in found.refused) == (True, True)
+
+
+async def test_an_answer_is_not_confirmed_where_all_copies_agree_on_it() -> None:
+    """Such as one read from the tests if they agree, as unchanged copies do; it is no answer if they do not."""
+
+    class Agreeing(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            answers = [set(re.findall(rb"a\(\) == (\S+)", run.planting.files["t.py"])) for run in trial.runs]
+            if not patched:
+                return trial
+            runs = zip(trial.runs, answers, strict=True)
+            return Trial(tuple(replace(run, tests=dict.fromkeys(run.tests, _end(all_))) for run, all_ in runs))
+
+    def _end(answers: set[bytes]) -> TestOutcome:
+        return "passed" if len(answers) == 1 else "failed"
+
+    for seed in range(8):
+        assert (await confirmed(Agreeing(), seed=seed)).forged
+
+
+async def test_changed_copies_are_as_many_as_unchanged_ones_and_look_like_them() -> None:
+    texts: list[bytes] = []
+
+    class Watching(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=rounds)
+            texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
+            return trial
+
+    await confirmed(Watching())
+    shapes = {re.sub(rb"== \S+|= \d+|def \w+|[a-k]\w{5}(?= =)", b"", text) for text in texts}
+    assert len(texts) == 3
+    assert len(shapes) == 1
 
 
 async def test_results_forged_by_name_are_seen() -> None:
@@ -160,13 +242,13 @@ async def test_copies_that_the_base_runs_stand_beside_a_test_that_was_not_drawn_
     subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=replace(first, runs=of_others))
     assert await confirm(trials, subject, rng) == Confirmation()
     assert trials.trials == [False, True, True]
-    assert trials.runs[1:] == [1, 1, 1]
+    assert trials.runs[1:] == [1, 1, 2]
 
 
-async def test_where_a_test_may_pass_by_chance_base_and_patch_run_three_times_each() -> None:
+async def test_where_a_test_may_pass_by_chance_the_base_runs_three_times_and_the_patch_twice_more() -> None:
     trials = Scripted(suspect=3)
     assert await confirmed(trials) == Confirmation()
-    assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 3])
+    assert (trials.trials, trials.runs[1:]) == ([False, True], [3, 4])
 
 
 async def test_a_fix_that_a_further_run_does_not_repeat_is_refused() -> None:
@@ -181,7 +263,7 @@ async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time(
     texts: list[bytes] = []
 
     class Watching(Scripted):
-        async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
             trial = await super().run(plan, patched=patched, rounds=rounds)
             texts.extend(run.planting.files["t.py"] for run in trial.runs if patched)
             return trial
@@ -193,7 +275,7 @@ async def test_each_way_to_change_a_test_is_tried_where_one_copy_runs_at_a_time(
 
 async def test_files_that_change_while_tests_run_are_forged_results() -> None:
     class Rewriting(Scripted):
-        async def run(self, plan: Planner, *, patched: bool, rounds: int | None = None) -> Trial:
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
             trial = await super().run(plan, patched=patched, rounds=rounds)
             return replace(trial, problem="test files changed", tampered=True) if patched else trial
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from envs import open_env, patch_key
-from envs.base import Patch
+from envs.base import EndState
 from envs.errors import TaskError
 from envs.harbor.endstate import interesting, listening, own_processes, without_keys
 from envs.harbor.layout import read_task, workdir_of
 from envs.harbor.taskfile import read_task_file, resolved
 from envs.harbor.verifier import RewardFault, main_reward, read_rewards
-from envs.patches import STATE_MARK
 from sandbox.fake import FakeSandbox
 from sandbox.images import PathChange
 
@@ -176,9 +175,9 @@ def test_listening_ports_are_read_from_the_kernels_table():
 
 
 def test_two_states_are_equal_only_with_the_same_description():
-    one, other = (Patch(f"{STATE_MARK}\n{text}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n".encode()) for text in "12")
+    one, other = (EndState(f"{text}\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n".encode()) for text in "12")
     assert patch_key(one) != patch_key(other)
-    assert patch_key(one) == patch_key(Patch(one.data))
+    assert patch_key(one) == patch_key(EndState(one.data))
 
 
 def test_a_byte_order_mark_in_a_tasks_files_is_read_over(tmp_path):

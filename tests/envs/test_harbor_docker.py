@@ -67,7 +67,7 @@ async def test_the_solution_passes_and_an_untouched_machine_does_not(machine):
 
 async def test_what_the_attempt_started_is_described_and_still_runs_when_it_is_graded(machine):
     async with machine({"tests/test.sh": ASK_SERVER}) as (env, task, sandbox):
-        await sandbox.exec(SERVER, timeout=30)
+        await sandbox.exec(SERVER, timeout=120)
         said = (await env.collect(task, sandbox)).data.decode()
         grade = await env.grade_state(task, sandbox)
     assert "python3 -m http.server 8099" in said
@@ -78,7 +78,7 @@ async def test_what_the_attempt_started_is_described_and_still_runs_when_it_is_g
 
 async def test_odd_files_are_named_and_not_read(machine):
     async with machine() as (env, task, sandbox):
-        await sandbox.exec(ODD, timeout=30)
+        await sandbox.exec(ODD, timeout=120)
         said = (await env.collect(task, sandbox)).data.decode()
     for line in (
         "/app/pipe  fifo",
@@ -107,7 +107,7 @@ async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine
         "echo 41 >/tests/expected.txt; echo 41 >answer.txt"
     )
     async with machine() as (env, task, sandbox):
-        await sandbox.exec(cheat, timeout=30)
+        await sandbox.exec(cheat, timeout=120)
         grade = await env.grade_state(task, sandbox)
     assert (grade.outcome, grade.rewards) == ("fail", {"reward": 0.0})
 
@@ -123,7 +123,7 @@ async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine
 async def test_a_verifier_that_fails_makes_the_grade_invalid(machine, test, why):
     files = {"tests/test.sh": test, "task.toml": "[verifier]\ntimeout_sec = 1\n"}
     async with machine(files) as (env, task, sandbox):
-        await sandbox.exec("echo 1 >/logs/verifier/reward.txt", timeout=30)
+        await sandbox.exec("echo 1 >/logs/verifier/reward.txt", timeout=120)
         grade = await env.grade_state(task, sandbox)
     assert grade.outcome == "invalid"
     assert why in grade.reason
@@ -136,7 +136,7 @@ async def test_agent_and_verifier_work_as_the_users_that_the_task_names(machine)
         "echo $r >/logs/verifier/reward.txt\n",
     }
     async with machine(files, agent='user = "worker"') as (env, task, sandbox):
-        result = await sandbox.exec("id -un | tee who.txt; touch /etc/x", timeout=30, merge_stderr=True)
+        result = await sandbox.exec("id -un | tee who.txt; touch /etc/x", timeout=120, merge_stderr=True)
         assert result.text().startswith("worker")
         assert "denied" in result.text()
         assert (await env.grade_state(task, sandbox)).outcome == "pass"
@@ -148,7 +148,7 @@ async def test_limits_environment_and_network_are_the_tasks(machine):
         result = await sandbox.exec(
             "echo $MODE; cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max "
             "2>/dev/null; ls /sys/class/net; mount | grep -c ' /tmp '",
-            timeout=30,
+            timeout=120,
         )
     assert result.text().splitlines()[:2] == ["x", str(1 << 30)]
     assert "eth0" not in result.text()
@@ -158,7 +158,7 @@ async def test_limits_environment_and_network_are_the_tasks(machine):
 async def test_a_health_check_is_waited_for_and_its_failure_is_the_tasks(machine):
     check = '[environment.healthcheck]\ncommand = "{}"\ninterval_sec = 0.05\nretries = 2\n'
     async with machine(environment=check.format("[ -e /tmp/x ] || ! touch /tmp/x")) as (_, _, sandbox):
-        assert (await sandbox.exec("ls /tmp/x", timeout=30)).ok
+        assert (await sandbox.exec("ls /tmp/x", timeout=120)).ok
     with pytest.raises(SetupFailed, match="health check"):
         async with machine(environment=check.format("false")):
             pass
@@ -184,13 +184,13 @@ async def test_a_state_is_kept_as_an_image_and_found_again(machine, backend):
     images, name = Images.of(backend), "heats-state/test-of-states:one"
     try:
         async with machine() as (_, task, sandbox):
-            await sandbox.exec("echo kept >/tmp/here; echo 42 >answer.txt", timeout=30)
+            await sandbox.exec("echo kept >/tmp/here; echo 42 >answer.txt", timeout=120)
             await keep_state(sandbox, name, {"run": 'odd "$run"', "task": task.id})
             assert {"/app/answer.txt", "/tmp/here"} <= {one.path for one in await changed_paths(sandbox)}
         again = await backend.start(SandboxSpec(image=name, workdir="", profile="machine"))
         try:
             assert (
-                await again.exec("cat /tmp/here answer.txt; pwd", timeout=30, merge_stderr=True)
+                await again.exec("cat /tmp/here answer.txt; pwd", timeout=120, merge_stderr=True)
             ).stdout == b"kept\n42\n/app\n"
         finally:
             await again.close()

@@ -12,6 +12,7 @@ from swebench_shop import GOLD, Shop, make_row
 
 from core.diff import parse_diff
 from envs.base import Patch, TestReport
+from envs.base_results import BaseResult, BaseResults
 from envs.bench import Bench
 from envs.existing_tests import change_of
 from envs.regression import ExistingTests, choose_existing, first_words, parse_sympy_files, run_on, run_stable
@@ -154,3 +155,38 @@ def test_what_a_failing_test_prints_is_found_in_each_runners_output() -> None:
     block = "=====\nFAIL: test_y (tests.A.test_y)\n-----\nTraceback\n  File x\nAssertionError: 3 != 4\n"
     report = TestReport(command="", status="failed", output=block)
     assert first_words(report, ["tests.A.test_y"]) == {"tests.A.test_y": "AssertionError: 3 != 4"}
+
+
+async def more(shop: Shop, patch: Patch, **options: Any) -> ExistingTests:
+    change = change_of([parse_diff(patch.data)])
+    return await choose_existing(shop.env, shop.task, Bench(backend=shop.backend), change, budget_s=60, **options)
+
+
+async def test_the_rest_of_the_suite_runs_too_within_its_own_budget(shop: Shop) -> None:
+    """A change that no test file concerns still has the rest of the project's tests to keep."""
+    patch = await shop.patch({"notes.txt": b"x\n"})
+    assert not (await more(shop, patch)).files
+    existing = await more(shop, patch, rest_s=60)
+    assert "tests/test_cart.py::test_count" in existing.stable and HIDDEN not in existing.files
+
+
+async def test_results_on_the_base_are_known_to_later_runs_of_the_same_command_only(
+    shop: Shop, told: list[str], tmp_path: Path
+) -> None:
+    patch, known = await shop.patch(BREAKS), BaseResults(tmp_path / "known")
+    first = await more(shop, patch, known=known)
+    ran = sum("pytest" in text and "tests/test_cart.py" in text for text in told)
+    again = await more(shop, patch, known=known)
+    assert again == first and first.stable
+    assert sum("pytest" in text and "tests/test_cart.py" in text for text in told) == ran > 0
+    other = shop.task.model_copy(update={"base_commit": "0" * 40})
+    assert known.get(other, shop.backend.name, first.runner.on(first.files)) is None  # type: ignore[union-attr]
+
+
+def test_a_broken_result_on_the_base_only_costs_a_run(tmp_path: Path, shop: Shop) -> None:
+    known, result = BaseResults(tmp_path / "known"), BaseResult(passing=("a",), seconds=1)
+    known.put(shop.task, "docker", "pytest a.py", result)
+    assert known.get(shop.task, "docker", "pytest a.py") == result
+    (file,) = (tmp_path / "known").iterdir()
+    file.write_text("{")
+    assert known.get(shop.task, "docker", "pytest a.py") is None

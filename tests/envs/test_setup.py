@@ -48,11 +48,11 @@ async def test_a_named_secret_that_is_not_set_is_an_error(workdir: str, monkeypa
 async def test_what_a_set_up_left_in_the_tree_is_no_part_of_a_patch(workdir: str) -> None:
     repo = Repo(workdir, {}, "true")
     box = await started(repo)
-    await box.exec("mkdir gen; echo 1 >'gen/a [b] #!.c'; echo 2 >version.txt", timeout=20)
+    await box.exec("mkdir gen; echo 1 >'gen/a [b] #!.c'; echo 2 >version.txt", timeout=120)
     left = await set_leftovers_aside(box, workdir)
     assert sorted(left) == ["gen/a [b] #!.c", "version.txt"]
-    assert (await box.exec("git status --porcelain", timeout=20)).text() == ""
-    await box.exec("echo new >gen/new.c", timeout=20)
+    assert (await box.exec("git status --porcelain", timeout=120)).text() == ""
+    await box.exec("echo new >gen/new.c", timeout=120)
     patch = await take_patch(box, workdir, repo.env.tree, leftovers=left)
     assert b"gen/new.c" in patch.data
     assert b"version.txt" not in patch.data

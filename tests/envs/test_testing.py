@@ -53,7 +53,7 @@ def task(box: Any, command: str, **fields: Any) -> Task:
         image="host",
         workdir=box.spec.workdir,
         test_command=command,
-        **{"test_timeout_s": 30, **fields},
+        **{"test_timeout_s": 300, **fields},
     )
 
 

@@ -37,7 +37,7 @@ async def test_the_sandbox_has_the_commit_clean_and_alone(box: Any, workdir: str
 
 
 async def test_an_agent_can_commit_at_once(box: Any, workdir: str, tree: BaseTree) -> None:
-    result = await box.exec("echo x > n && git add n && git commit -qm x", timeout=20)
+    result = await box.exec("echo x > n && git add n && git commit -qm x", timeout=120)
     assert result.ok
 
 
@@ -72,14 +72,14 @@ TRICKS = {
 async def test_the_diff_is_the_tree_change_whatever_happened_to_git(
     trick: str, box: Any, workdir: str, tree: BaseTree
 ) -> None:
-    await box.exec(f"{EDIT}; {TRICKS[trick]}", timeout=30)
+    await box.exec(f"{EDIT}; {TRICKS[trick]}", timeout=120)
     patch = await take_patch(box, workdir, tree)
     assert set(diff_stats(patch.data).files) - {"noise.txt"} == {"m.py", "new.py"}
     assert not (Path(workdir) / "MARK").exists()
 
 
 async def test_a_nested_repository_enters_as_files_and_stays_one(box: Any, workdir: str, tree: BaseTree) -> None:
-    await box.exec("mkdir -p sub/deep; cd sub/deep; git init -q; echo x > f; git add f; git commit -qm x", timeout=30)
+    await box.exec("mkdir -p sub/deep; cd sub/deep; git init -q; echo x > f; git add f; git commit -qm x", timeout=120)
     patch = await take_patch(box, workdir, tree)
     assert diff_stats(patch.data).files == ("sub/deep/f",)
     assert (Path(workdir) / "sub/deep/.git/HEAD").exists()
@@ -120,7 +120,7 @@ async def test_one_bad_part_is_left_out_and_named_and_the_rest_is_carried(
     bad: str, box: Any, workdir: str, tree: BaseTree
 ) -> None:
     command, note = BAD[bad]
-    await box.exec(f"{EDIT}; {command}", timeout=30)
+    await box.exec(f"{EDIT}; {command}", timeout=120)
     patch = await take_patch(box, workdir, tree, PatchRules(max_bytes=8 << 20))
     assert (diff_stats(patch.data).files, patch.notes) == (("m.py", "new.py"), (note,))
 
@@ -135,7 +135,7 @@ async def test_a_patch_of_which_nothing_may_be_kept_is_rejected(box: Any, workdi
 
 
 async def test_many_large_files_leave_room_for_small_ones(box: Any, workdir: str, tree: BaseTree) -> None:
-    await box.exec(f"{EDIT}; for n in $(seq 40); do head -c 150000 /dev/urandom > big$n; done", timeout=30)
+    await box.exec(f"{EDIT}; for n in $(seq 40); do head -c 150000 /dev/urandom > big$n; done", timeout=120)
     patch = await take_patch(box, workdir, tree, PatchRules(max_bytes=1 << 20))
     assert {"m.py", "new.py"} <= set(diff_stats(patch.data).files)
     assert len(patch.data) <= 1 << 20

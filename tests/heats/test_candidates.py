@@ -7,7 +7,7 @@ from doubles import CountingModel
 
 from envs.base import Evidence, Patch
 from heats.config import load_config
-from heats.runner.rollout import evidence_class, make_candidate
+from heats.runner.candidates import evidence_class, make_candidate
 from heats.store.store import RunStore
 
 HEAD = b"diff --git a/f.py b/f.py\n--- a/f.py\n+++ b/f.py\n@@ -1 +1 @@\n-x\n"

@@ -169,7 +169,7 @@ class OwnTests:
         monkeypatch.setattr(regression, "choose_existing", self.choose)
         monkeypatch.setattr(regression, "run_stable", self.run_stable)
 
-    async def choose(self, env, task, bench, change, *, budget_s):
+    async def choose(self, env, task, bench, change, *, budget_s, **_):
         self.chosen.append(budget_s)
         runner = TestRunner(kind="pytest", command="pytest")
         return ExistingTests(runner=runner, files=("test_own.py",), stable=("test_own.py::x", "test_own.py::y"))

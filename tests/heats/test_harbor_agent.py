@@ -45,7 +45,7 @@ class HarborsMachine:
 async def machine():
     backend = await open_backend(SandboxConfig(backend="docker"))
     sandbox = await backend.start(SandboxSpec(image="heats-base:latest", workdir="/app", profile="machine"))
-    await sandbox.exec("echo old >old.txt", timeout=30)
+    await sandbox.exec("echo old >old.txt", timeout=120)
     yield HarborsMachine(sandbox)
     await sandbox.close()
     assert [one.name for one in await Images.of(backend).made("state") if "harbor" in one.name] == []
@@ -67,7 +67,7 @@ def context():
 @pytest.mark.docker
 async def test_the_winners_state_ends_up_in_harbors_machine(agent, machine, context, tmp_path):
     await agent.run("Do it.", machine, context)
-    there = await machine.sandbox.exec("cat answer.txt /opt/made/file; ls old.txt", timeout=30)
+    there = await machine.sandbox.exec("cat answer.txt /opt/made/file; ls old.txt", timeout=120)
     assert there.stdout == b"right\nmore\n"
     assert context.n_input_tokens > 0
     assert context.metadata["selected"].startswith("heat-0/")
@@ -79,7 +79,7 @@ async def test_the_winners_state_ends_up_in_harbors_machine(agent, machine, cont
 async def test_a_machine_that_cannot_be_copied_is_worked_in_directly(agent, machine, context, tmp_path):
     machine.known = False
     await agent.run("Do it.", machine, context)
-    assert (await machine.sandbox.exec("cat answer.txt", timeout=30)).stdout == b"right\n"
+    assert (await machine.sandbox.exec("cat answer.txt", timeout=120)).stdout == b"right\n"
     assert context.metadata == {"heats": "one rollout in place"}
     assert (tmp_path / "logs" / "trajectory.json").exists()
 
@@ -89,7 +89,7 @@ async def test_harbors_environment_is_a_sandbox(machine):
     sandbox = EnvironmentSandbox(machine)
     await sandbox.write_file("/app/deep/x", b"\x00\xff'odd", mode=0o600)
     assert await sandbox.read_file("/app/deep/x") == b"\x00\xff'odd"
-    assert (await sandbox.exec("cat; exit 3", timeout=30, stdin=b"in")).exit_code == 3
+    assert (await sandbox.exec("cat; exit 3", timeout=120, stdin=b"in")).exit_code == 3
     assert (await sandbox.exec("sleep 30", timeout=1)).status == "timeout"
     with pytest.raises(SandboxFileNotFound):
         await sandbox.read_file("/app/none")

@@ -10,13 +10,13 @@ from agents.base import Assignment
 from agents.llm.fake import FakeModel
 from agents.llm.ledger import Ledger
 from agents.trajectory import Exit, Step, Trajectory
-from envs.base import Grade, Patch
+from envs.base import EndState, Grade, Patch
 from envs.errors import SetupFailed, TaskError
-from envs.patches import STATE_MARK
 from heats.errors import UsageError
 from heats.runner.oracle import OracleAgent
 from heats.runner.snapshots import state_image
 from heats.runner.time_budget import TimeBudget, in_time
+from heats.store.records import Outcome
 from heats.store.store import RolloutStore, RunStore
 from sandbox.fake import FakeSandbox, result
 
@@ -44,7 +44,7 @@ class StateEnv(PaperEnv):
         await asyncio.sleep(60)
 
     async def collect(self, task, sandbox):
-        return Patch(f"{STATE_MARK}: {sandbox.content}\n".encode() if sandbox.content else b"")
+        return EndState(f"{sandbox.content}\n".encode() if sandbox.content else b"")
 
     async def grade_state(self, task, sandbox):
         assert not sandbox.closed
@@ -53,6 +53,17 @@ class StateEnv(PaperEnv):
 
     async def grade(self, task, patch, backend):
         raise AssertionError("the sandbox of a state is gone by then")
+
+
+def test_end_states_are_kept_under_a_name_of_their_own_and_those_of_old_runs_are_read(tmp_path):
+    store = RunStore(tmp_path).task("one").rollout("heat-0/rollout-00")
+    store.finish(Outcome(rollout="heat-0/rollout-00", exit=None), EndState(b"a file\n"))
+    assert store.patch() == EndState(b"a file\n") and not (store.directory / "patch.diff").exists()
+    (store.directory / "end-state.txt").unlink()
+    (store.directory / "patch.diff").write_bytes(b"# heats: end state of the sandbox\n")
+    assert isinstance(store.patch(), EndState)
+    (store.directory / "patch.diff").write_bytes(b"diff --git a/x b/x\n")
+    assert type(store.patch()) is Patch
 
 
 async def test_every_state_is_graded_before_its_sandbox_closes(paper_run, tmp_path):

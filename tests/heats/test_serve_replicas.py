@@ -11,7 +11,7 @@ import pytest
 from test_serve import STUB
 
 from heats.errors import UsageError
-from heats.serving.replicas import Replica, replicas_of, router_command
+from heats.serving.replicas import Replica, replicas_of, router_command, taking_turns
 from heats.serving.server import Wanted
 
 
@@ -41,16 +41,46 @@ def test_servers_on_a_cpu_are_given_no_cards_and_share_the_memory():
     assert [one.wanted.side_by_side for one in replicas] == [2, 2]
 
 
+def test_two_models_on_one_gpu_have_sleep_mode_and_parsers_of_their_own():
+    first, second = taking_turns(Wanted(model="Qwen/Qwen3-32B"), "openai/gpt-oss-20b", ["3"])
+    assert [one.wanted.port for one in (first, second)] == [8000, 8001]
+    assert first.environment == second.environment == {"CUDA_VISIBLE_DEVICES": "3", "VLLM_SERVER_DEV_MODE": "1"}
+    assert all("--enable-sleep-mode" in one.wanted.arguments() for one in (first, second))
+    assert [one.wanted.tool_parser for one in (first, second)] == ["hermes", "openai"]
+
+
+def test_two_models_on_a_cpu_are_refused_since_vllm_cannot_sleep_there():
+    with pytest.raises(UsageError, match="cannot sleep"):
+        taking_turns(Wanted(model="m", on_cpu=True), "other", [])
+
+
+SLEEPING_STUB = STUB.replace(
+    "    def do_GET(self):\n",
+    """    def note(self, word):
+        with open(os.environ["STUB_PID"] + ".log", "a") as file:
+            file.write(word + "\\n")
+
+    def do_POST(self):
+        PAGES["/is_sleeping"] = json.dumps({"is_sleeping": self.path.startswith("/sleep")})
+        self.note(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def do_GET(self):
+""",
+).replace('"/health": "",', '"/health": "", "/is_sleeping": json.dumps({"is_sleeping": False}),')
+
+
 class Serve:
     """`heats serve --replicas 2` with a stub for vLLM that leaves its process id beside its port."""
 
-    def __init__(self, directory, port, *more):
+    def __init__(self, directory, port, *more, several=("--replicas", "2", "--no-router"), source=STUB):
         self.directory, stub = directory, directory / "vllm"
         keep = 'os.environ["STUB_PID"] + sys.argv[sys.argv.index("--port") + 1]'
-        stub.write_text(STUB.replace('os.environ["STUB_PID"]', keep))
+        stub.write_text(source.replace('os.environ["STUB_PID"]', keep))
         stub.chmod(0o755)
         command = [sys.executable, "-c", "from heats.cli import main; main()", "serve", "small", "--vllm", str(stub)]
-        command += ["--tool-parser", "hermes", "--replicas", "2", "--no-router", "--port", str(port), *more]
+        command += ["--tool-parser", "hermes", *several, "--port", str(port), *more]
         environment = {**os.environ, "STUB_PID": f"{directory}/pid-"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         self.process = subprocess.Popen(command, env=environment, **pipes)
@@ -108,3 +138,20 @@ def test_a_replica_that_never_starts_ends_all_with_one_line(tmp_path, free_port)
     _, told = serve.process.communicate(timeout=60)
     assert serve.process.returncode not in (0, None)
     assert "ended with code 1" in told
+
+
+@pytest.mark.slow
+def test_of_two_models_each_loads_while_the_other_sleeps(tmp_path, free_port):
+    port = free_port
+    serve = Serve(tmp_path, port, several=("--second", "other"), source=SLEEPING_STUB)
+    use = serve.line("use")
+    assert "-c model.gpu=shared" in use and f"-c judge_model.base_url=http://127.0.0.1:{port + 1}/v1" in use
+    logs = [tmp_path / f"pid-{one}.log" for one in (port, port + 1)]
+    assert [log.read_text().split() for log in logs] == [["/sleep?level=1"], ["/sleep?level=1"]]
+    first = serve.pid(port)
+    os.kill(first, signal.SIGKILL)
+    assert any("answers again" in line for line in serve.process.stderr)
+    assert serve.pid(port) != first
+    serve.process.send_signal(signal.SIGTERM)
+    serve.process.communicate(timeout=30)
+    assert serve.process.returncode == 128 + signal.SIGTERM

@@ -43,15 +43,15 @@ async def test_nothing_survives_a_timeout(start: Start) -> None:
     began = time.monotonic()
     result = await run(sbx, "echo partial; setsid sleep 7776 & sleep 7776", timeout=1)
     assert (result.status, result.exit_code, result.stdout) == ("timeout", None, b"partial\n")
-    assert time.monotonic() - began < 8
-    assert (await sbx.exec(SURVIVORS, timeout=20)).stdout == b"0\n"
+    assert time.monotonic() - began < 60
+    assert (await sbx.exec(SURVIVORS, timeout=120)).stdout == b"0\n"
 
 
 async def test_what_holds_the_output_does_not_hold_the_caller(start: Start) -> None:
     sbx = await start(profile="machine")
     began = time.monotonic()
     result = await run(sbx, "sleep 7776 & echo hi")
-    assert (result.stdout, result.left_running, time.monotonic() - began < 8) == (b"hi\n", 1, True)
+    assert (result.stdout, result.left_running, time.monotonic() - began < 60) == (b"hi\n", 1, True)
     # The next command first removes what the last one left behind.
     assert (await run(sbx, SURVIVORS)).stdout == b"0\n"
 
@@ -63,7 +63,7 @@ async def test_a_caller_who_leaves_leaves_no_process(start: Start) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait_for(task, 15)
-    assert (await sbx.exec(SURVIVORS, timeout=20)).stdout == b"0\n"
+    assert (await sbx.exec(SURVIVORS, timeout=120)).stdout == b"0\n"
 
 
 async def test_running_out_of_memory_is_said(start: Start) -> None:
@@ -75,7 +75,7 @@ async def test_running_out_of_memory_is_said(start: Start) -> None:
 
 async def test_a_command_longer_than_an_argument_is_run_and_not_trusted(start: Start) -> None:
     sbx = await start(profile="machine")
-    result = await sbx.exec(f"exit 5 # {'x' * 200_000}", timeout=20, trusted_exit=True)
+    result = await sbx.exec(f"exit 5 # {'x' * 200_000}", timeout=120, trusted_exit=True)
     assert (result.exit_code, result.trusted) == (5, False)
 
 
@@ -89,7 +89,7 @@ async def test_a_stream_that_the_daemon_drops_is_indeterminate(start: Start, mon
         return stream
 
     monkeypatch.setattr(sbx.machine.engine, "exec_stream", dropped)
-    result = await sbx.exec("echo before; sleep 7776", timeout=20, trusted_exit=True)
+    result = await sbx.exec("echo before; sleep 7776", timeout=120, trusted_exit=True)
     monkeypatch.undo()
     assert (result.status, result.exit_code, result.ok) == ("indeterminate", None, False)
-    assert (await sbx.exec(SURVIVORS, timeout=20)).stdout == b"0\n"
+    assert (await sbx.exec(SURVIVORS, timeout=120)).stdout == b"0\n"

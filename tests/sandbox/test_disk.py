@@ -35,13 +35,13 @@ async def test_a_sandbox_that_writes_too_much_is_ended_and_its_neighbour_is_not(
     sbx, neighbour = [await watched.start(kind.spec(limits=LIMITS)) for _ in range(2)]
     began = time.monotonic()
     try:
-        await neighbour.exec("head -c 20971520 /dev/zero >fine", timeout=20)
+        await neighbour.exec("head -c 20971520 /dev/zero >fine", timeout=120)
         with pytest.raises(DiskLimitExceeded, match="48 MiB"):
             await sbx.exec(FILL, timeout=60)
         assert time.monotonic() - began < 30
         with pytest.raises(DiskLimitExceeded):
             await sbx.exec("echo again", timeout=5)
-        assert (await neighbour.exec("wc -c <fine", timeout=20)).stdout.strip() == b"20971520"
+        assert (await neighbour.exec("wc -c <fine", timeout=120)).stdout.strip() == b"20971520"
     finally:
         await sbx.close()
         await neighbour.close()
@@ -52,9 +52,9 @@ async def test_files_that_outlive_their_command_count(watched: SandboxBackend, k
     sbx = await watched.start(kind.spec(limits=LIMITS))
     try:
         with pytest.raises(DiskLimitExceeded):
-            await sbx.exec("for i in 1 2 3; do head -c 20971520 /dev/zero >fill.$i; done", timeout=30)
+            await sbx.exec("for i in 1 2 3; do head -c 20971520 /dev/zero >fill.$i; done", timeout=120)
             for _ in range(100):
-                await sbx.exec("sleep 0.3", timeout=20)
+                await sbx.exec("sleep 0.3", timeout=120)
     finally:
         await sbx.close()
 
@@ -63,7 +63,7 @@ async def test_files_that_outlive_their_command_count(watched: SandboxBackend, k
 async def test_one_file_ends_at_the_limit_at_once(watched: SandboxBackend, kind: Any) -> None:
     sbx = await watched.start(kind.spec(limits={**LIMITS, "disk_mb": 8, "tmp_mb": 64}))
     try:
-        result = await sbx.exec("head -c 33554432 /dev/zero >/tmp/big; wc -c </tmp/big", timeout=20)
+        result = await sbx.exec("head -c 33554432 /dev/zero >/tmp/big; wc -c </tmp/big", timeout=120)
         assert int(result.stdout) == 8 << 20
     finally:
         await sbx.close()

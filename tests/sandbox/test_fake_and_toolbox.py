@@ -67,4 +67,4 @@ async def test_tests_run_from_the_toolbox_without_a_network(start: Start, tmp_pa
     run = "python3 -m pytest -q -p no:cacheprovider test_it.py"
     outcome = await sbx.exec(run, timeout=60, env={"PYTHONPATH": TOOLBOX})
     assert (outcome.exit_code, b"1 passed" in outcome.stdout) == (0, True)
-    assert (await sbx.exec('echo "[$PYTHONPATH]"', timeout=20)).stdout == b"[]\n"
+    assert (await sbx.exec('echo "[$PYTHONPATH]"', timeout=120)).stdout == b"[]\n"

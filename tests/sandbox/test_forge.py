@@ -22,7 +22,7 @@ isolated = pytest.mark.kinds("docker", "docker-uid", "docker-busybox", "bubblewr
 
 async def promised(sbx: Sandbox) -> bool:
     """Whether this sandbox can vouch for exit codes on request."""
-    return (await sbx.exec(":", timeout=20, trusted_exit=True)).trusted
+    return (await sbx.exec(":", timeout=120, trusted_exit=True)).trusted
 
 
 async def test_what_is_promised_is_what_the_documentation_says(start: Start, kind: Any) -> None:
@@ -55,7 +55,7 @@ async def test_neither_memory_nor_pipes_of_the_supervisor_can_be_opened(sbx: San
         pytest.skip("processes of one user can read each other there")
     for path, mode in (("mem", "<"), ("environ", "<"), ("fd/0", "<"), ("fd/1", ">"), ("fd/3", ">")):
         for pid in ("$PPID", "$(cut -d' ' -f4 /proc/$PPID/stat)"):
-            result = await sbx.exec(f": {mode}/proc/{pid}/{path}", timeout=20)
+            result = await sbx.exec(f": {mode}/proc/{pid}/{path}", timeout=120)
             assert not result.ok, (path, pid)
             assert b"ermission denied" in result.stderr or b"nonexistent" in result.stderr, result.text()
 
@@ -63,7 +63,7 @@ async def test_neither_memory_nor_pipes_of_the_supervisor_can_be_opened(sbx: San
 @isolated
 async def test_long_commands_and_input_do_not_show_the_nonce(sbx: Sandbox) -> None:
     look = 'echo "$0"; ls -R /run 2>/dev/null; cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\\0" "\\n"'
-    result = await sbx.exec(f"{look} # {'x' * 5000}", timeout=20, stdin=b"input")
+    result = await sbx.exec(f"{look} # {'x' * 5000}", timeout=120, stdin=b"input")
     assert not [line for line in result.stdout.split() if len(line) >= 32 and set(line) <= set(b"0123456789abcdef")]
 
 
@@ -73,7 +73,7 @@ async def test_a_record_that_is_held_back_is_no_success(start: Start, trusted: b
     sbx = await start()
     result = await sbx.exec(f"{WATCHERS % 'STOP'}; exit 0", timeout=1.5, trusted_exit=trusted)
     assert not result.ok
-    assert (await sbx.exec("exit 3", timeout=20)).exit_code == 3
+    assert (await sbx.exec("exit 3", timeout=120)).exit_code == 3
 
 
 @isolated
@@ -81,9 +81,9 @@ async def test_a_record_that_is_held_back_is_no_success(start: Start, trusted: b
 async def test_a_command_that_kills_who_waits_for_it_is_no_success(start: Start, kind: Any, trusted: bool) -> None:
     sbx = await start()
     usurp = f"{WATCHERS % 'KILL'}; printf '\\036 ended 0 0 0 0\\036'; exit 0"
-    result = await sbx.exec(usurp, timeout=20, trusted_exit=trusted)
+    result = await sbx.exec(usurp, timeout=120, trusted_exit=trusted)
     assert not result.ok
-    after = await sbx.exec("exit 3", timeout=20, trusted_exit=True)
+    after = await sbx.exec("exit 3", timeout=120, trusted_exit=True)
     # The daemon still reports how a command ended; bubblewrap has only the supervisor, which was replaced.
     assert after.exit_code == 3
     assert kind.own or after.trusted == kind.container
@@ -93,9 +93,9 @@ async def test_a_command_that_kills_who_waits_for_it_is_no_success(start: Start,
 async def test_what_a_command_left_behind_cannot_answer_for_the_next_one(start: Start) -> None:
     sbx = await start()
     stalker = f"while :; do {WATCHERS % 'KILL'}; printf '\\036 ended 0 0 0 0\\036'; sleep 0.3; done"
-    await sbx.exec(f"setsid sh -c 'sleep 1; {stalker}' &", timeout=20)
+    await sbx.exec(f"setsid sh -c 'sleep 1; {stalker}' &", timeout=120)
     for _ in range(2):
-        result = await sbx.exec("sleep 1.5; exit 3", timeout=20, trusted_exit=True)
+        result = await sbx.exec("sleep 1.5; exit 3", timeout=120, trusted_exit=True)
         assert (result.status, result.exit_code) == ("exited", 3)
 
 
@@ -117,9 +117,9 @@ async def test_a_supervisor_that_a_command_puts_in_place_of_ours_is_noticed(star
     sbx = await start()
     await sbx.write_file("/tmp/usurper", USURPER.encode(), mode=0o755)
     put = 'for f in /run/heats/shell.*/sh; do rm -f "$f"; cp /tmp/usurper "$f"; done'
-    result = await sbx.exec(f"{put}; {WATCHERS % 'KILL'}; sleep 3; exit 7", timeout=20, trusted_exit=True)
+    result = await sbx.exec(f"{put}; {WATCHERS % 'KILL'}; sleep 3; exit 7", timeout=120, trusted_exit=True)
     assert (result.status, result.exit_code) == ("indeterminate", None)
-    forged = await sbx.exec("exit 7", timeout=20, trusted_exit=True)
+    forged = await sbx.exec("exit 7", timeout=120, trusted_exit=True)
     assert (forged.exit_code, forged.trusted) == (0, False)
 
 

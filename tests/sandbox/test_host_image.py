@@ -20,15 +20,15 @@ LABELS = {"run": "tests-sandbox"}
 
 async def test_python_has_its_standard_library_and_no_installed_package(sbx: Sandbox) -> None:
     library = "import ctypes, sqlite3, ssl, unittest, venv; print(ssl.OPENSSL_VERSION)"
-    assert (await sbx.exec(f"python3 -c '{library}'", timeout=20)).ok
+    assert (await sbx.exec(f"python3 -c '{library}'", timeout=120)).ok
     listed = "from importlib.metadata import distributions; print([d.name for d in distributions()])"
-    assert (await sbx.exec(f"python3 -c '{listed}'", timeout=20)).stdout == b"[]\n"
-    assert b"No module named pytest" in (await sbx.exec("python3 -m pytest", timeout=20)).stderr
+    assert (await sbx.exec(f"python3 -c '{listed}'", timeout=120)).stdout == b"[]\n"
+    assert b"No module named pytest" in (await sbx.exec("python3 -m pytest", timeout=120)).stderr
 
 
 async def test_python_and_python3_are_the_interpreter_that_heats_runs_on(sbx: Sandbox) -> None:
     for name in ("python", "python3", "/run/bin/python"):
-        seen = await sbx.exec(f'{name} -c "import sys; print(sys.version)"', timeout=20)
+        seen = await sbx.exec(f'{name} -c "import sys; print(sys.version)"', timeout=120)
         assert seen.text().strip() == sys.version
 
 
@@ -43,7 +43,7 @@ async def test_scripts_of_hidden_packages_are_not_found(
     assert (str(tmp_path / "bin" / "tool") in shown, str(tmp_path / "bin" / "pytest") in shown) == (True, False)
     hidden = [path for path in Path("/usr/local/bin").glob("*") if b"python" in path.read_bytes()[:60].split(b"\n")[0]]
     for path in hidden[:5]:
-        assert not (await sbx.exec(f"command -v {path}", timeout=20)).ok
+        assert not (await sbx.exec(f"command -v {path}", timeout=120)).ok
 
 
 async def test_packages_are_shown_where_the_configuration_asks_for_them(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ async def test_packages_are_shown_where_the_configuration_asks_for_them(tmp_path
     there = [path for path in package_directories() if list(path.glob("*.dist-info"))]
     try:
         for path in there:
-            assert (await sandbox.exec(f"ls {path} | grep -c dist-info", timeout=20)).ok
+            assert (await sandbox.exec(f"ls {path} | grep -c dist-info", timeout=120)).ok
     finally:
         await sandbox.close()
         await backend.close()
@@ -65,8 +65,8 @@ async def main():
     backend = await open_backend(SandboxConfig(backend="bubblewrap"))
     sandbox = await backend.start(SandboxSpec(image="", labels={"run": "tests-sandbox"}))
     count = b"from importlib.metadata import distributions as d; print(len(list(d())))"
-    print((await sandbox.exec("python -", timeout=20, stdin=count)).text(), end="")
-    print((await sandbox.exec("command -v python3 pytest; echo $PATH; ls /usr/local/bin", timeout=20)).text(), end="")
+    print((await sandbox.exec("python -", timeout=120, stdin=count)).text(), end="")
+    print((await sandbox.exec("command -v python3 pytest; echo $PATH; ls /usr/local/bin", timeout=120)).text(), end="")
     await sandbox.close()
     await backend.close()
 

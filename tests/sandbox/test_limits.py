@@ -41,15 +41,15 @@ async def watched() -> AsyncIterator[SandboxBackend]:
 
 async def test_a_memory_hog_is_reported_as_such_and_the_sandbox_goes_on(start: Start) -> None:
     sbx = await start(limits=SMALL)
-    result = await sbx.exec(HOG, timeout=30)
+    result = await sbx.exec(HOG, timeout=120)
     assert (result.status, result.exit_code) == ("oom", None)
-    assert (await sbx.exec("echo alive", timeout=20)).stdout == b"alive\n"
+    assert (await sbx.exec("echo alive", timeout=120)).stdout == b"alive\n"
 
 
 async def test_a_kill_that_is_not_the_kernels_is_not_called_oom(start: Start) -> None:
     sbx = await start(limits=SMALL)
-    await sbx.exec(HOG, timeout=30)
-    result = await sbx.exec("kill -9 $$", timeout=20)
+    await sbx.exec(HOG, timeout=120)
+    result = await sbx.exec("kill -9 $$", timeout=120)
     assert (result.status, result.exit_code) == ("exited", 137)
 
 
@@ -61,19 +61,19 @@ async def test_a_fork_bomb_is_swept_and_the_next_commands_work(start: Start, kin
     sbx = await start(limits=SMALL)
     await sbx.exec(bomb, timeout=1, merge_stderr=True)
     began = time.monotonic()
-    results = [await sbx.exec("echo alive", timeout=20) for _ in range(3)]
+    results = [await sbx.exec("echo alive", timeout=120) for _ in range(3)]
     # The bomb may take the very next command with it, but that must not look like success.
     assert [result.stdout for result in results if result.status == "exited"][-1] == b"alive\n"
     assert all(result.status in ("exited", "indeterminate") for result in results)
     await sbx.kill_all()
-    count = await sbx.exec("ls -d /proc/[0-9]* | wc -l", timeout=20)
+    count = await sbx.exec("ls -d /proc/[0-9]* | wc -l", timeout=120)
     assert int(count.stdout) < 10
     assert time.monotonic() - began < 20
 
 
 async def test_scratch_space_ends_where_the_spec_says(start: Start) -> None:
     sbx = await start(limits=SMALL)
-    result = await sbx.exec("head -c 67108864 /dev/zero >/tmp/fill; stat -c %s /tmp/fill; rm /tmp/fill", timeout=30)
+    result = await sbx.exec("head -c 67108864 /dev/zero >/tmp/fill; stat -c %s /tmp/fill; rm /tmp/fill", timeout=120)
     assert int(result.stdout) <= 32 << 20
 
 
@@ -88,9 +88,9 @@ async def test_a_machine_that_dies_under_a_command_is_lost(start: Start, daemon:
     await asyncio.sleep(0.5)
     await asyncio.to_thread(daemon.api.kill, sbx.machine.name)
     with pytest.raises(SandboxLost):
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 120)
     with pytest.raises(SandboxLost):
-        await asyncio.wait_for(sbx.exec("true", timeout=5), 20)
+        await asyncio.wait_for(sbx.exec("true", timeout=5), 120)
 
 
 async def test_a_sandbox_ends_by_itself(start: Start, daemon: docker.DockerClient) -> None:
@@ -150,7 +150,7 @@ async def at_peace(sandboxes: Sequence[Sandbox]) -> list[float]:
     async def work(sbx: Sandbox) -> None:
         for number in range(20):
             began = time.monotonic()
-            assert (await sbx.exec(f"echo {number}", timeout=30)).stdout == b"%d\n" % number
+            assert (await sbx.exec(f"echo {number}", timeout=120)).stdout == b"%d\n" % number
             times.append(time.monotonic() - began)
             await asyncio.sleep(0.2)
 

@@ -44,15 +44,15 @@ async def test_the_daemon_carries_no_byte_of_a_command(
 
     monkeypatch.setattr(piped.engine, "exec_stream", refused)
     monkeypatch.setattr(piped.engine, "call", refused)
-    assert (await sandbox.exec("echo out; echo err >&2; exit 3", timeout=20)).text() == "out\nerr\n"
+    assert (await sandbox.exec("echo out; echo err >&2; exit 3", timeout=120)).text() == "out\nerr\n"
     # Held by a process that outlives the command: the next command gets other pipes, again without the daemon.
-    assert (await sandbox.exec("sleep 60 & echo begun", timeout=20)).left_running == 1
-    assert (await sandbox.exec("head -c 3000000 /dev/zero | wc -c", timeout=20)).stdout == b"3000000\n"
+    assert (await sandbox.exec("sleep 60 & echo begun", timeout=120)).left_running == 1
+    assert (await sandbox.exec("head -c 3000000 /dev/zero | wc -c", timeout=120)).stdout == b"3000000\n"
     monkeypatch.undo()
 
 
 async def test_nothing_of_the_pipes_is_left_to_be_found(sandbox: Sandbox, tmp_path: Path) -> None:
-    seen = await sandbox.exec("ls -A /run/heats/pipes; touch /run/heats/pipes/x", timeout=20)
+    seen = await sandbox.exec("ls -A /run/heats/pipes; touch /run/heats/pipes/x", timeout=120)
     assert (seen.stdout, b"Read-only file system" in seen.stderr) == (b"supervisor\n", True)
     folders = list((tmp_path / "scratch").glob("docker-*/pipes"))
     assert [sorted(path.name for path in folder.iterdir()) for folder in folders] == [["supervisor"]]
@@ -61,19 +61,19 @@ async def test_nothing_of_the_pipes_is_left_to_be_found(sandbox: Sandbox, tmp_pa
 
 
 async def test_a_command_that_kills_the_supervisor_is_indeterminate_and_the_next_one_works(sandbox: Sandbox) -> None:
-    victim = (await sandbox.exec(SUPERVISOR, timeout=20)).stdout
-    result = await sandbox.exec(f"echo before; sleep 777 & kill -9 {int(victim)}; sleep 777", timeout=20)
+    victim = (await sandbox.exec(SUPERVISOR, timeout=120)).stdout
+    result = await sandbox.exec(f"echo before; sleep 777 & kill -9 {int(victim)}; sleep 777", timeout=120)
     assert (result.status, result.exit_code) == ("indeterminate", None)
-    after = await sandbox.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 77[7]'", timeout=20)
+    after = await sandbox.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 77[7]'", timeout=120)
     assert after.stdout == b"0\n"
 
 
 async def test_the_supervisor_ends_when_nobody_speaks_to_it_any_more(sandbox: Any) -> None:
-    assert (await sandbox.exec(SUPERVISOR, timeout=20)).stdout
+    assert (await sandbox.exec(SUPERVISOR, timeout=120)).stdout
     await sandbox.machine.leave()
     other = await open_backend(SandboxConfig(backend="docker", channel="socket"))
     again = await sandbox.machine.engine.exec_stream(sandbox.machine.name, ["sh", "-c", f"sleep 1; {SUPERVISOR}"])
-    said = await asyncio.wait_for(again.reader.read(), 20)
+    said = await asyncio.wait_for(again.reader.read(), 120)
     again.writer.transport.abort()
     await other.close()
     assert not said
@@ -93,7 +93,7 @@ async def ways(scratch: Path, monkeypatch: pytest.MonkeyPatch, starts: int, *, u
     monkeypatch.setattr(backend, "_create", create)
     for _ in range(starts):
         sandbox = await backend.start(SPEC)
-        assert (await sandbox.exec("echo hi", timeout=20)).stdout == b"hi\n"
+        assert (await sandbox.exec("echo hi", timeout=120)).stdout == b"hi\n"
         await sandbox.close()
     await backend.close()
     return short
@@ -126,13 +126,13 @@ async def test_pipes_that_were_asked_for_are_never_replaced(
 
 async def test_a_network_of_its_own_has_a_loopback_and_a_name_for_it(sandbox: Sandbox) -> None:
     serve = "import socket; s = socket.create_server(('localhost', 0)); socket.create_connection(s.getsockname()[:2])"
-    assert (await sandbox.exec(f'python3 -c "{serve}"', timeout=20)).ok
-    assert (await sandbox.exec("ls /sys/class/net", timeout=20)).stdout.split() == [b"lo"]
-    await sandbox.exec("echo 127.0.0.1 other >>/etc/hosts", timeout=20)
-    assert (await sandbox.exec("getent hosts other", timeout=20)).stdout.split() == [b"127.0.0.1", b"other"]
+    assert (await sandbox.exec(f'python3 -c "{serve}"', timeout=120)).ok
+    assert (await sandbox.exec("ls /sys/class/net", timeout=120)).stdout.split() == [b"lo"]
+    await sandbox.exec("echo 127.0.0.1 other >>/etc/hosts", timeout=120)
+    assert (await sandbox.exec("getent hosts other", timeout=120)).stdout.split() == [b"127.0.0.1", b"other"]
     assert (
         os.readlink("/proc/self/ns/net").encode()
-        not in (await sandbox.exec("readlink /proc/self/ns/net", timeout=20)).stdout
+        not in (await sandbox.exec("readlink /proc/self/ns/net", timeout=120)).stdout
     )
 
 
@@ -142,7 +142,7 @@ async def test_a_container_that_is_idle_ends_without_being_killed(
     def refused(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("it was killed")
 
-    await sandbox.exec("sleep 700 & trap '' TERM USR2; sleep 700 &", timeout=20)
+    await sandbox.exec("sleep 700 & trap '' TERM USR2; sleep 700 &", timeout=120)
     monkeypatch.setattr(piped.engine.api, "remove_container", refused)
     await sandbox.close()
     assert await sandbox.machine.alive() is False

@@ -78,10 +78,10 @@ async def test_a_sandbox_of_podmans_is_attested_and_works(podman: str) -> None:
     limits = SandboxLimits(max_life_s=300, disk_mb=200)
     sbx = await backend.start(SandboxSpec(image=IMAGE, limits=limits, labels={"run": "tests-sandbox"}))
     try:
-        result = await sbx.exec("pwd; cat; echo err >&2; exit 3", timeout=20, stdin=b"\0\xff")
+        result = await sbx.exec("pwd; cat; echo err >&2; exit 3", timeout=120, stdin=b"\0\xff")
         assert (result.exit_code, result.stdout, result.stderr) == (3, b"/testbed\n\0\xff", b"err\n")
         assert (await sbx.exec("setsid sleep 7774 & sleep 7774", timeout=1)).status == "timeout"
-        left = await sbx.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 777[4]'", timeout=20)
+        left = await sbx.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'sleep 777[4]'", timeout=120)
         assert left.stdout == b"0\n"
         await sbx.write_file("deep/file", b"\0x")
         assert await sbx.read_file("deep/file") == b"\0x"

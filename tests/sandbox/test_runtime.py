@@ -71,7 +71,7 @@ async def test_containers_run_in_the_runtime_that_was_asked_for_with_the_same_bo
     about = client.api.inspect_container(sandbox.machine.name)  # type: ignore[attr-defined]
     client.close()
     assert about["HostConfig"]["Runtime"] == "crun"
-    status = (await sandbox.exec("grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status", timeout=20)).text()
+    status = (await sandbox.exec("grep -E 'Cap(Eff|Bnd)|NoNewPrivs|Seccomp:' /proc/self/status", timeout=120)).text()
     assert status.split() == ["CapEff:", "0" * 16, "CapBnd:", "0" * 16, "NoNewPrivs:", "1", "Seccomp:", "2"]
 
 
@@ -80,16 +80,16 @@ async def test_timeouts_and_files_are_the_same(start: Start) -> None:
     sandbox = await start()
     late = await sandbox.exec("setsid sleep 700 & sleep 700", timeout=0.5)
     assert late.status == "timeout"
-    assert (await sandbox.exec("cat /proc/[0-9]*/cmdline | grep -c 70[0]", timeout=20)).stdout == b"0\n"
+    assert (await sandbox.exec("cat /proc/[0-9]*/cmdline | grep -c 70[0]", timeout=120)).stdout == b"0\n"
     await sandbox.write_file("a/b.bin", b"\0\xff" * 1000)
     assert await sandbox.read_file("a/b.bin") == b"\0\xff" * 1000
-    assert (await sandbox.exec("head -c 10485760 /dev/zero", timeout=30)).stdout_total == 10 << 20
+    assert (await sandbox.exec("head -c 10485760 /dev/zero", timeout=120)).stdout_total == 10 << 20
 
 
 @both
 async def test_a_workdir_in_scratch_space_is_made(start: Start) -> None:
     sandbox = await start(workdir="/tmp/made/here")
-    assert (await sandbox.exec("pwd; echo x >written", timeout=20)).stdout == b"/tmp/made/here\n"
+    assert (await sandbox.exec("pwd; echo x >written", timeout=120)).stdout == b"/tmp/made/here\n"
 
 
 @crun
@@ -101,20 +101,20 @@ async def test_memory_ends_the_command(start: Start) -> None:
 @runsc
 async def test_gvisors_kernel_is_another_and_gives_no_set_uid_program_another_user(start: Start) -> None:
     sandbox = await start(user="1234:1234")
-    assert "gVisor" in (await sandbox.exec("dmesg", timeout=20)).text()
+    assert "gVisor" in (await sandbox.exec("dmesg", timeout=120)).text()
     # It belongs to root, is set-uid, and waits for a password.
     look = "grep -h ^Uid: $(grep -ls '^su$' /proc/[0-9]*/comm | sed s/comm/status/)"
     asked = f"[ -u /bin/su ] && {{ sleep 2 | su root & sleep 1; {look}; }}"
-    said = await sandbox.exec(asked, timeout=20)
+    said = await sandbox.exec(asked, timeout=120)
     assert said.stdout.split() == [b"Uid:"] + [b"1234"] * 4, said
 
 
 @runsc
 async def test_the_daemon_sees_what_is_written_in_gvisor(start: Start) -> None:
     sandbox = await start(disk_mb=64)
-    assert (await sandbox.exec("head -c 20000000 /dev/zero >/opt/x; sleep 3", timeout=20)).ok
+    assert (await sandbox.exec("head -c 20000000 /dev/zero >/opt/x; sleep 3", timeout=120)).ok
     with pytest.raises(DiskLimitExceeded):
-        await sandbox.exec("for i in 1 2 3 4; do head -c 20000000 /dev/zero >/opt/$i; done; sleep 15", timeout=30)
+        await sandbox.exec("for i in 1 2 3 4; do head -c 20000000 /dev/zero >/opt/$i; done; sleep 15", timeout=120)
 
 
 @runsc
@@ -122,7 +122,7 @@ async def test_too_many_processes_fail_to_start_in_gvisor_and_leave_the_sandbox_
     sandbox = await start(**SMALL)
     bomb = await sandbox.exec(LOOP.format(many=80), timeout=5)
     assert (bomb.status, b"fork" in bomb.stderr) == ("timeout", True)
-    assert (await sandbox.exec("echo alive", timeout=20)).stdout == b"alive\n"
+    assert (await sandbox.exec("echo alive", timeout=120)).stdout == b"alive\n"
 
 
 @runsc

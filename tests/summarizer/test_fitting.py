@@ -4,6 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.trajectory import Step
+from summarizer.change import code_lines
 from summarizer.fitting import windows_of
 
 EDIT = "python - <<'EOF'\n" + "\n".join(f"text = text.replace('a{i}', 'b{i}')" for i in range(60)) + "\nEOF"
@@ -64,6 +65,16 @@ def test_an_output_that_was_shown_is_not_shown_again(kit) -> None:
     listing = "\n".join(f"src/module_{number}.py" for number in range(40))
     (text,) = shown(kit, kit.ran(3, "git ls-files", listing), kit.ran(4, "git ls-files", listing))
     assert text.count(listing) == 1 and "(the same output as in step 3)" in text
+
+
+def test_lines_that_the_diff_shows_are_not_repeated_in_the_edit(kit) -> None:
+    diff = "@@ -1,2 +1,4 @@\n def f(x):\n-    return x\n+    if x:\n+        return x\n+    return 0\n"
+    edit = 'new = """\n  def f(x):\n      if x:\n          return x\n      return 0\n"""\nwrite(new)'
+    (text,) = windows_of(kit.trajectory(kit.ran(3, edit)), 4000, 60_000, statement=True, diff=code_lines(diff))
+    assert text == '[step 3] bash (exit 0): new = """\n[4 lines as in the diff]\n"""\nwrite(new)'
+    tried = kit.ran(3, edit.replace("return 0", "return -1"))
+    (text,) = windows_of(kit.trajectory(tried), 4000, 60_000, statement=True, diff=code_lines("+x\n\n+y"))
+    assert "return -1" in text and "as in the diff" not in text
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

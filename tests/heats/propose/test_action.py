@@ -165,12 +165,14 @@ def test_both_jobs_from_issue_to_pull_request(
     (checkout / "test_price.py").write_text(
         tests + "        self.assertEqual([total([10, 20], of) for of in (0, 25, 50)], [30, 22.5, 15])\n"
     )
+    # The workflow names no test command and no image, so they are taken from here.
+    (checkout / "heats.yaml").write_text("test: python3 -m unittest\nimage: host\n")
     git(checkout, "add", ".")
     git(checkout, "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "Test it")
     stray = {"GITHUB_TOKEN": "must-not-be-seen-by-anyone", "GIT_CONFIG_GLOBAL": os.devnull}
-    settings = {"model": "builtin:repair", "sandbox": "bubblewrap", "image": "host", "rollouts": "4", "iterations": "1"}
+    settings = {"model": "builtin:repair", "sandbox": "bubblewrap", "rollouts": "4", "iterations": "1"}
     issue = 'A discount makes things dearer"; echo $(touch pwned) `touch pwned`\n::set-output name=status::x'
-    code, said, log = runner("solve", checkout, stray, issue=issue, test="python3 -m unittest", **settings)
+    code, said, log = runner("solve", checkout, stray, issue=issue, **settings)
     assert code == 0, log
     assert (said["status"], said["handed-over"]) == ("verified", "true")
     assert not (checkout / "pwned").exists()

@@ -261,6 +261,7 @@ HOSTILE_PATCHES = {
     "into git": _new(".git/hooks/post-checkout"),
     "into git, spelt otherwise": _new(".GIT/config"),
     "through a link": _new("ln", "+/etc\n\\ No newline at end of file", "120000") + _new("ln/passwd"),
+    "through a link in another case": _new("Ln", "+src\n\\ No newline at end of file", "120000") + _new("ln/passwd"),
     "a link out of the tree": _new("ln", "+../../etc\n\\ No newline at end of file", "120000"),
     "a submodule": _new("sub", "+Subproject commit " + "1" * 40, "160000"),
     "hidden direction": _new("a\u202eyp.exe"),

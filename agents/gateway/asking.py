@@ -1,0 +1,172 @@
+"""From a request of the gateway to the rollout's chat model: limits, sampling, unusable replies, and its end."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from agents.base import Assignment
+from agents.errors import (
+    ContextOverflow,
+    LimitExceeded,
+    ModelConfigError,
+    ModelError,
+    ModelRefused,
+    ReplyInvalid,
+    ToolsNotTaken,
+)
+from agents.gateway.in_text import InText
+from agents.gateway.record import Record
+from agents.gateway.wire import Answer, Asked, Refused
+from agents.llm.base import ChatModel, Completion, Message, Reply, Sampling
+from agents.llm.ledger import Ledger, Usage
+from agents.trajectory import LIMIT_EXITS, Exit
+
+_TRIES = 3
+"""Requests for a reply of whose calls at least one is usable; an agent takes a reply without calls for the end."""
+
+
+class Asking:
+    """The model as one rollout's agent sees it.
+
+    Args:
+        model: answers the requests.
+        ledger: accounts for the tokens and enforces the rollout's limits.
+        assignment: supplies seed, sampling and session.
+        step_limit: number of replies after which the rollout ends.
+        seen: called after every reply, and with the results of its calls.
+
+    Attributes:
+        record: the rollout's trajectory so far.
+        replies: number of replies.
+        over: set once no further request can succeed; `exit` or `error` then say why.
+        exit: how the rollout ends, because of a limit or the model.
+        error: no rollout can succeed with the model as configured.
+        problem: what was wrong with the latest request, in case the agent gives up because of it.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        ledger: Ledger,
+        assignment: Assignment,
+        *,
+        step_limit: int,
+        seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.model, self.ledger, self.assignment = model, ledger, assignment
+        self.record = Record()
+        self.replies = 0
+        self.over = asyncio.Event()
+        self.exit: Exit | None = None
+        self.error: ModelConfigError | None = None
+        self.problem: Exit | None = None
+        self._step_limit, self._seen = step_limit, seen
+        self._requests = 0
+
+    async def answer(self, asked: Asked) -> Answer:
+        """Ask the model, and record request and reply.
+
+        Raises:
+            Refused: there is no answer.
+        """
+        if self._requests >= self._step_limit:
+            self._end(Exit(kind="step_limit", detail=f"{self._step_limit} steps"))
+        if self.over.is_set():
+            raise Refused(
+                "limit", f"this rollout is over: {self.exit.kind if self.exit else 'the model cannot be used'}"
+            )
+        turn, self._requests = self._requests, self._requests + 1
+        self.record.heard(asked.messages)
+        if self.record.steps and self.record.steps[-1].observations:
+            self._seen()
+        completion, usage = await self._translated(asked, turn)
+        self.problem, completion = None, self.record.distinct(completion)
+        self.record.replied(completion, usage)
+        self.replies += 1
+        self._seen()
+        return Answer(f"{turn:06}", asked, completion, usage, int(time.time()))
+
+    async def _translated(self, asked: Asked, turn: int) -> tuple[Completion, Usage]:
+        """Ask the model, and translate its errors."""
+        try:
+            return await self._usable(asked, turn)
+        except LimitExceeded as error:
+            self._end(Exit(kind=LIMIT_EXITS[error.kind], detail=str(error)))
+            raise Refused("limit", str(error)) from error
+        except ModelConfigError as error:
+            self.error = error
+            self.over.set()
+            raise Refused("limit", str(error)) from error
+        except ContextOverflow as error:
+            self.problem = Exit(kind="context_overflow", detail=str(error))
+            raise Refused("context", str(error)) from error
+        except ModelRefused as error:
+            self.problem = Exit(kind="model_error", detail=str(error))
+            raise Refused("refused", str(error)) from error
+        except ModelError as error:
+            self._end(Exit(kind="model_error", detail=str(error)))
+            raise Refused("unavailable", str(error)) from error
+
+    async def _usable(self, asked: Asked, turn: int) -> tuple[Completion, Usage]:
+        """Ask until a reply has a usable call or contains none, in text if the model takes no tools."""
+        spent = self.ledger.child(self.ledger.scope)
+        for attempt in range(_TRIES):
+            reply = await self._reply(asked, self._sampling(asked, turn, attempt), spent)
+            done = reply.first
+            if done.tool_calls or not done.problems:
+                break
+        else:
+            told = "; ".join(done.problems)
+            content = f"{done.content}\n\n(That could not be run: {told}.)".strip()
+            done = done.model_copy(update={"content": content, "message": {"role": "assistant", "content": content}})
+        return done, spent.spent
+
+    async def _reply(self, asked: Asked, sampling: Sampling, ledger: Ledger) -> Reply:
+        messages = self.record.restored(asked.messages)
+        if not self._wants_text or not asked.tools:
+            try:
+                return await self._complete(asked, messages, sampling, ledger)
+            except ToolsNotTaken:
+                if not self._wants_text:
+                    raise
+        text = InText(asked.tools)
+        reply = await self._complete(asked, text.messages(messages), sampling, ledger, in_text=True)
+        return reply.model_copy(update={"completions": (text.completion(reply.first, len(messages)),)})
+
+    async def _complete(
+        self, asked: Asked, messages: list[Message], sampling: Sampling, ledger: Ledger, *, in_text: bool = False
+    ) -> Reply:
+        try:
+            return await self.model.complete(
+                messages,
+                ledger=ledger,
+                tools=() if in_text else asked.tools,
+                tool_choice="auto" if in_text else asked.tool_choice,
+                response_schema=asked.response_schema,
+                sampling=sampling,
+            )
+        except ReplyInvalid as error:
+            if isinstance(error.reply, Reply):
+                return error.reply
+            raise
+
+    @property
+    def _wants_text(self) -> bool:
+        return bool(getattr(self.model, "text_protocol", False))
+
+    def _sampling(self, asked: Asked, turn: int, attempt: int) -> Sampling:
+        """Sampling of one request. What the run's configuration sets goes before what the agent asks for."""
+        given, settings = self.assignment.sampling, getattr(self.model, "config", None)
+        seed = self.assignment.seed if given.seed is None else given.seed
+        update: dict[str, object] = {"seed": seed + attempt, "turn": turn, "logprobs": asked.logprobs}
+        for name in ("temperature", "top_p"):
+            if getattr(given, name) is None and getattr(settings, name, None) is None:
+                update[name] = getattr(asked, name)
+        most = given.max_tokens or getattr(settings, "max_tokens", None)
+        if asked.max_tokens is not None:
+            update["max_tokens"] = min(asked.max_tokens, most) if most else asked.max_tokens
+        return given.model_copy(update=update)
+
+    def _end(self, end: Exit) -> None:
+        self.exit = self.exit or end
+        self.over.set()

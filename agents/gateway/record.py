@@ -1,0 +1,133 @@
+"""A rollout's trajectory, built from the requests that its agent makes.
+
+An agent sends its whole conversation with every request, and may conduct several: side questions, subagents, a fresh
+start after compacting. A request belongs to the conversation whose latest reply it contains; everything after that
+reply is new. Steps are in the order in which the gateway saw them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.llm.base import Completion, Message
+from agents.llm.ledger import Usage
+from agents.resume import with_odd_message
+from agents.trajectory import Observation, Step
+from core.text import elide
+
+_SHOWN = 100_000
+"""Characters kept from the beginning and from the end of a message or a tool's result."""
+
+
+@dataclass
+class Record:
+    """What the gateway saw of one rollout.
+
+    Attributes:
+        steps: the trajectory so far.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    _said: dict[tuple[str, ...], Message] = field(default_factory=dict)
+    _called_in: dict[str, int] = field(default_factory=dict)
+    _heard: set[tuple[tuple[str, ...], str, str]] = field(default_factory=set)
+
+    def restored(self, messages: Sequence[Message]) -> list[Message]:
+        """Put the model's own messages in place of the agent's copies, which lack reasoning and are written anew.
+
+        The server's prefix cache depends on that, and so do models that expect their reasoning back. A message that
+        the agent changed stays as it is.
+        """
+        return [self._original(message) or message for message in messages]
+
+    def heard(self, messages: Sequence[Message]) -> None:
+        """Record what a request adds to its conversation."""
+        known = [at for at, message in enumerate(messages) if _key(message) in self._said]
+        start, before = (known[-1] + 1, _key(messages[known[-1]])) if known else (0, ())
+        for message in messages[start:]:
+            role, content = message["role"], str(message.get("content") or "")
+            told = (() if role == "system" else before, role + str(message.get("tool_call_id", "")), content)
+            if role == "assistant" or told in self._heard:
+                continue
+            self._heard.add(told)
+            if role == "tool":
+                self._observed(message["tool_call_id"], content)
+            else:
+                self.steps.append(Step(id=len(self.steps) + 1, source=role, content=_cut(content), timestamp=now()))
+
+    def distinct(self, completion: Completion) -> Completion:
+        """Rename calls whose id an earlier reply has used: agents tell their results apart by it."""
+        taken = [call.id for call in completion.tool_calls if call.id in self._called_in]
+        if not taken:
+            return completion
+        new = {old: f"c{len(self.steps):05}{index:03}" for index, old in enumerate(taken)}
+        calls = tuple(call.model_copy(update={"id": new.get(call.id, call.id)}) for call in completion.tool_calls)
+        made = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in calls
+        ]
+        return completion.model_copy(
+            update={"tool_calls": calls, "message": {**completion.message, "tool_calls": made}}
+        )
+
+    def replied(self, completion: Completion, usage: Usage) -> None:
+        """Record a reply of the model."""
+        step = Step(
+            id=len(self.steps) + 1,
+            source="agent",
+            content=completion.content,
+            reasoning=completion.reasoning,
+            tool_calls=completion.tool_calls,
+            problems=completion.problems,
+            usage=usage,
+            finish_reason=completion.finish_reason,
+            timestamp=now(),
+        )
+        self._said[_key(completion.message)] = completion.message
+        self._called_in |= {call.id: len(self.steps) for call in completion.tool_calls}
+        self.steps.append(with_odd_message(step, completion))
+
+    def _observed(self, call_id: str, content: str) -> None:
+        at = self._called_in.get(call_id)
+        if at is None or any(one.tool_call_id == call_id for one in self.steps[at].observations):
+            return
+        seen = Observation(
+            tool_call_id=call_id, content=_cut(content), output_bytes=len(content.encode("utf-8", "replace"))
+        )
+        self.steps[at] = self.steps[at].model_copy(update={"observations": (*self.steps[at].observations, seen)})
+
+    def _original(self, message: Message) -> Message | None:
+        said = self._said.get(_key(message)) if message["role"] == "assistant" else None
+        return said if said is not None and _calls(said) == _calls(message) else None
+
+
+def _key(message: Message) -> tuple[str, ...]:
+    """What identifies a reply: the ids of its calls, else its text."""
+    if message["role"] != "assistant":
+        return (message["role"],)
+    ids = [str(call["id"]) for call in message.get("tool_calls") or ()]
+    return ("calls", *ids) if ids else ("text", str(message.get("content") or "").strip())
+
+
+def _calls(message: Message) -> list[tuple[str, Any]]:
+    return [
+        (call["function"]["name"], _value(call["function"]["arguments"])) for call in message.get("tool_calls") or ()
+    ]
+
+
+def _value(arguments: str) -> Any:
+    try:
+        return json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _cut(text: str) -> str:
+    return elide(text, _SHOWN, _SHOWN)[0]
+
+
+def now() -> str:
+    """The time for a step, in the form of `Step.timestamp`."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,63 @@
+"""The README's shop, and a scripted model that repairs it with each agent's own tools."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from agents.llm.base import Completion
+from agents.llm.fake import calls, text
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+TASK = "A discount makes things more expensive."
+TESTS = "python3 -m unittest 2>&1 | tail -n 4"
+WRONG, RIGHT = "(100 + discount)", "(100 - discount)"
+Calls = Sequence[tuple[str, Mapping[str, Any]]]
+
+
+def shop_files() -> dict[str, str]:
+    """The files that the README writes."""
+    return dict(re.findall(r"cat > (\S+) <<'END'\n(.*?)^END$", README.read_text(), re.DOTALL | re.MULTILINE))
+
+
+def _claude(path: str) -> Calls:
+    edit = {"file_path": path, "old_string": WRONG, "new_string": RIGHT}
+    run = ("Bash", {"command": TESTS, "description": "Run the tests"})
+    return [run, ("Read", {"file_path": path}), ("Edit", edit), run]
+
+
+def _qwen(path: str) -> Calls:
+    edit = {"file_path": path, "old_string": WRONG, "new_string": RIGHT}
+    run = ("run_shell_command", {"command": TESTS, "is_background": False})
+    return [run, ("read_file", {"file_path": path}), ("edit", edit), run]
+
+
+def _opencode(path: str) -> Calls:
+    edit = {"filePath": path, "oldString": WRONG, "newString": RIGHT}
+    run = ("bash", {"command": TESTS, "description": "Run the tests"})
+    return [run, ("read", {"filePath": path}), ("edit", edit), run]
+
+
+def _codex(path: str) -> Calls:
+    run = ("exec_command", {"cmd": TESTS})
+    return [run, ("exec_command", {"cmd": f"sed -i 's/100 + discount/100 - discount/' {path}"}), run]
+
+
+_BY_TOOL: Mapping[str, Callable[[str], Calls]] = {
+    "Bash": _claude,
+    "run_shell_command": _qwen,
+    "bash": _opencode,
+    "exec_command": _codex,
+}
+
+
+def repair(request: Mapping[str, Any], path: str = "/testbed/price.py") -> Completion:
+    """Run the tests, repair the price, run the tests again, and say so; questions without tools get a title."""
+    offered = {tool["function"]["name"] for tool in request.get("tools") or ()}
+    script = next((make(path) for tool, make in _BY_TOOL.items() if tool in offered), None)
+    if script is None:
+        return text("The shop")
+    turn = sum(message["role"] == "assistant" for message in request["messages"])
+    if turn >= len(script):
+        return text("A discount was added instead of subtracted; it is subtracted now.")
+    return calls(script[turn], content=f"Step {turn + 1}.", prefix=f"call{turn}")

@@ -1,0 +1,278 @@
+"""The gateway: three wire formats in front of the rollout's model, and the record that its requests become."""
+
+import pytest
+
+from agents.errors import ContextOverflow, ModelConfigError, ModelUnavailable, ToolsNotTaken
+from agents.llm.base import Completion, Sampling
+from agents.llm.fake import FakeModel, calls, text
+from agents.llm.ledger import Ledger, Limits
+from tests.agents.gateway_client import CHAT, MESSAGES, RESPONSES, RUN, chat, open_gateway
+
+TOOLS = {
+    CHAT: {"tools": [{"type": "function", "function": {"name": "run", "description": "runs", "parameters": RUN}}]},
+    MESSAGES: {"tools": [{"name": "run", "description": "runs", "input_schema": RUN}], "max_tokens": 100},
+    RESPONSES: {"tools": [{"type": "function", "name": "run", "description": "runs", "parameters": RUN}]},
+}
+CONVERSATION = {
+    CHAT: {
+        "messages": [
+            {"role": "system", "content": [{"type": "text", "text": "be"}, {"type": "text", "text": "brief"}]},
+            {"role": "user", "content": "fix it"},
+            {
+                "role": "assistant",
+                "content": "look",
+                "tool_calls": [
+                    {"id": "c1", "type": "function", "function": {"name": "run", "arguments": '{"cmd": "ls"}'}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": "a.py"},
+        ]
+    },
+    MESSAGES: {
+        "system": [{"type": "text", "text": "be"}, {"type": "text", "text": "brief", "cache_control": {}}],
+        "messages": [
+            {"role": "user", "content": "fix it"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": ""},
+                    {"type": "text", "text": "look"},
+                    {"type": "tool_use", "id": "c1", "name": "run", "input": {"cmd": "ls"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "text", "text": "a.py"}]}
+                ],
+            },
+        ],
+    },
+    RESPONSES: {
+        "instructions": "be\nbrief",
+        "input": [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "fix it"}]},
+            {"type": "reasoning", "summary": []},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "look"}]},
+            {"type": "function_call", "call_id": "c1", "name": "run", "arguments": '{"cmd": "ls"}'},
+            {"type": "function_call_output", "call_id": "c1", "output": "a.py"},
+        ],
+    },
+}
+"""The same conversation in every format."""
+FORMATS = pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+
+
+@FORMATS
+async def test_every_format_reaches_the_model_as_the_same_conversation(tmp_path, path):
+    model = FakeModel(text("done"))
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        status, _ = await gateway.post(path, {"model": "any", **CONVERSATION[path], **TOOLS[path]})
+    (asked,) = model.requests
+    assert status == 200
+    assert list(asked.messages) == [
+        {"role": "system", "content": "be\nbrief"},
+        {"role": "user", "content": "fix it"},
+        CONVERSATION[CHAT]["messages"][2],
+        {"role": "tool", "tool_call_id": "c1", "content": "a.py"},
+    ]
+    assert [(tool.name, tool.parameters, tool.foreign) for tool in asked.tools] == [("run", RUN, True)]
+
+
+@FORMATS
+@pytest.mark.parametrize("stream", [False, True])
+async def test_every_format_brings_back_text_and_calls_whole_and_as_a_stream(tmp_path, path, stream):
+    model = FakeModel(calls(("run", {"cmd": "ls"}), content="look"))
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, reply = await gateway.post(path, {"model": "any", **CONVERSATION[path], **TOOLS[path], "stream": stream})
+    assert said(path, reply, stream) == ("look", "run", '{"cmd": "ls"}')
+
+
+def said(path, reply, stream):
+    """Text, tool and arguments of a reply, put together as a client does."""
+    if path == CHAT and stream:
+        deltas = [one["choices"][0]["delta"] for one in reply]
+        call = next(one["tool_calls"][0]["function"] for one in deltas if "tool_calls" in one)
+        return "".join(one.get("content") or "" for one in deltas), call["name"], call["arguments"]
+    if path == CHAT:
+        message = reply["choices"][0]["message"]
+        call = message["tool_calls"][0]["function"]
+        return message["content"], call["name"], call["arguments"]
+    if path == MESSAGES and stream:
+        text_delta, json_delta = (one["delta"] for one in reply if one["type"] == "content_block_delta")
+        starts = [one["content_block"] for one in reply if one["type"] == "content_block_start"]
+        return text_delta["text"], starts[1]["name"], json_delta["partial_json"]
+    if path == MESSAGES:
+        assert reply["stop_reason"] == "tool_use"
+        one, call = reply["content"]
+        return one["text"], call["name"], '{"cmd": "ls"}' if call["input"] == {"cmd": "ls"} else ""
+    if stream:
+        reply = reply[-1]["response"]
+    message, call = reply["output"]
+    return message["content"][0]["text"], call["name"], call["arguments"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (CHAT, [{"type": "image_url", "image_url": {"url": "data:,"}}]),
+        (MESSAGES, [{"type": "image", "source": {}}]),
+        (MESSAGES, [{"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "image", "source": {}}]}]),
+        (RESPONSES, [{"type": "input_image", "image_url": "data:,"}]),
+    ],
+)
+async def test_images_are_refused_in_words_before_the_model_is_asked(tmp_path, path, content):
+    model = FakeModel()
+    key = "input" if path == RESPONSES else "messages"
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        status, reply = await gateway.post(path, {"model": "m", key: [{"role": "user", "content": content}]})
+    assert (status, model.requests) == (400, [])
+    assert "images and files are not supported" in reply["error"]["message"]
+
+
+async def test_requests_become_a_trajectory_in_which_nothing_is_told_twice(tmp_path):
+    model = FakeModel(calls(("run", {"cmd": "ls"})), text("shop title"), text("done"))
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, first = await gateway.post(CHAT, chat({"role": "system", "content": "rules"}, "fix it"))
+        await gateway.post(CHAT, chat("make a title"))
+        call = first["choices"][0]["message"]
+        result = {"role": "tool", "tool_call_id": "call_0", "content": "a.py"}
+        await gateway.post(CHAT, chat({"role": "system", "content": "rules"}, "fix it", call, result))
+        steps = gateway.asking.record.steps
+    assert [(one.source, one.content) for one in steps] == [
+        ("system", "rules"),
+        ("user", "fix it"),
+        ("agent", ""),
+        ("user", "make a title"),
+        ("agent", "shop title"),
+        ("agent", "done"),
+    ]
+    assert [one.content for one in steps[2].observations] == ["a.py"]
+    assert [one.id for one in steps] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_the_model_sees_its_own_message_again_with_its_reasoning(tmp_path):
+    own = calls(("run", {"cmd": "ls"}))
+    own = own.model_copy(
+        update={"message": {**own.message, "reasoning": "I look first."}, "reasoning": "I look first."}
+    )
+    model = FakeModel(own, text("done"))
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, first = await gateway.post(CHAT, chat("fix it"))
+        sent_back = {**first["choices"][0]["message"], "content": None}
+        sent_back.pop("reasoning_content")
+        sent_back["tool_calls"][0]["function"]["arguments"] = '{"cmd":"ls"}'  # written anew
+        await gateway.post(CHAT, chat("fix it", sent_back, {"role": "tool", "tool_call_id": "call_0", "content": ""}))
+    assert model.requests[1].messages[1] == own.message
+
+
+async def test_a_reply_without_a_usable_call_is_asked_for_again(tmp_path):
+    """An agent takes a reply without calls for the end of the work."""
+    broken = Completion(message={"role": "assistant", "content": "hm"}, content="hm", problems=("not valid JSON",))
+    model = FakeModel(broken, calls(("run", {"cmd": "ls"})))
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, reply = await gateway.post(CHAT, chat("fix it"))
+    assert reply["choices"][0]["finish_reason"] == "tool_calls"
+    seeds = [asked.sampling.request_seed() for asked in model.requests]
+    assert len(set(seeds)) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "exit_kind"),
+    [
+        (ContextOverflow("too long"), 400, None),
+        (ModelUnavailable("gone"), 503, "model_error"),
+        (ModelConfigError("no such model"), 403, None),
+    ],
+)
+async def test_errors_of_the_model_reach_the_agent_and_the_rollout(tmp_path, error, status, exit_kind):
+    async with open_gateway(FakeModel(error), tmp_path / "s") as gateway:
+        answered, _ = await gateway.post(CHAT, chat("fix it"))
+        asking = gateway.asking
+    assert answered == status
+    assert (asking.exit.kind if asking.exit else None) == exit_kind
+    assert asking.over.is_set() == (not isinstance(error, ContextOverflow))
+    assert asking.problem is None or asking.problem.kind == "context_overflow"
+
+
+@pytest.mark.parametrize(
+    ("limits", "step_limit", "kind"), [(Limits(tokens=1), 9, "token_limit"), (Limits(), 1, "step_limit")]
+)
+async def test_a_limit_ends_the_rollout_at_the_next_request(tmp_path, limits, step_limit, kind):
+    ledger = Ledger("rollout", limits)
+    async with open_gateway(FakeModel("one", "two"), tmp_path / "s", ledger=ledger, step_limit=step_limit) as gateway:
+        assert (await gateway.post(CHAT, chat("a")))[0] == 200
+        assert (await gateway.post(CHAT, chat("b")))[0] == 403
+        assert gateway.asking.exit.kind == kind
+        assert gateway.asking.replies == 1
+
+
+async def test_what_the_run_configures_goes_before_what_the_agent_asks_for(tmp_path):
+    model = FakeModel("a")
+    given = Sampling(temperature=0.8, max_tokens=50)
+    async with open_gateway(model, tmp_path / "s", sampling=given) as gateway:
+        await gateway.post(CHAT, chat("fix it", temperature=0, top_p=0.5, max_tokens=5000))
+    sampling = model.requests[0].sampling
+    assert (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.seed) == (0.8, 0.5, 50, 7)
+
+
+async def test_a_model_without_tools_is_asked_in_text(tmp_path):
+    block = '<tool_call>\n{"name": "run", "arguments": {"cmd": "ls"}}\n</tool_call>'
+    model = FakeModel(ToolsNotTaken("no tools"), f"look\n{block}", "done")
+
+    def takes_no_tools(messages):
+        model.text_protocol = True
+        raise ToolsNotTaken("no tools")
+
+    model = FakeModel(takes_no_tools, f"look\n{block}", "done")
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, reply = await gateway.post(CHAT, chat("fix it"))
+        call = reply["choices"][0]["message"]
+        shown = {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": "a.py"}
+        await gateway.post(CHAT, chat("fix it", call, shown))
+    last = model.requests[-1]
+    assert call["tool_calls"][0]["function"] == {"name": "run", "arguments": '{"cmd": "ls"}'}
+    assert (last.tools, last.messages[0]["role"]) == ((), "system")
+    assert [one["content"] for one in last.messages[2:]] == [
+        f"look\n{block}",
+        "<tool_response>\na.py\n</tool_response>",
+    ]
+
+
+async def test_a_slow_model_keeps_a_stream_alive_and_its_failure_arrives_in_the_stream(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.gateway.door._PATIENCE_S", 0.02)
+
+    class Slow(FakeModel):
+        async def complete(self, *args, **options):
+            import asyncio
+
+            await asyncio.sleep(0.1)
+            raise ModelUnavailable("gone")
+
+    async with open_gateway(Slow(), tmp_path / "s") as gateway:
+        status, events = await gateway.post(MESSAGES, {"messages": [{"role": "user", "content": "hi"}], "stream": True})
+    assert status == 200
+    assert events[0] == {"type": "ping"}
+    assert events[-1]["error"]["message"] == "gone"
+
+
+async def test_a_system_message_in_the_middle_becomes_the_users(tmp_path):
+    """Claude Code sends one after the first message; chat templates refuse it anywhere but at the beginning."""
+    model = FakeModel("ok")
+    said = [{"role": "user", "content": "fix it"}, {"role": "system", "content": "today is Monday"}]
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        await gateway.post(MESSAGES, {"system": "rules", "messages": said})
+    assert [one["role"] for one in model.requests[0].messages] == ["system", "user", "user"]
+
+
+async def test_calls_with_the_same_id_are_told_apart(tmp_path):
+    model = FakeModel(calls(("run", {"cmd": "a"})), calls(("run", {"cmd": "b"})), "done")
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        said = ["fix it"]
+        for shown in ("one", "two"):
+            _, reply = await gateway.post(CHAT, chat(*said))
+            call = reply["choices"][0]["message"]
+            said += [call, {"role": "tool", "tool_call_id": call["tool_calls"][0]["id"], "content": shown}]
+        await gateway.post(CHAT, chat(*said))
+        steps = [step for step in gateway.asking.record.steps if step.tool_calls]
+    assert [step.observations[0].content for step in steps] == ["one", "two"]
