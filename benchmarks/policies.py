@@ -172,7 +172,7 @@ class Stored:
         return Chosen(tuple(order[:k]))
 
 
-def stored_tasks(directory: Path, draw: int) -> Iterator[tuple[TaskState, Stored]]:
+def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
     """The graded tasks of a run."""
     run = RunStore(directory)
     for name in task_ids(run):
@@ -181,7 +181,7 @@ def stored_tasks(directory: Path, draw: int) -> Iterator[tuple[TaskState, Stored
             attempts = dict(_attempts(facts))
             sizes = [len(heat) for heat in facts.heats]
             state = TaskState(task=f"{directory.name}/{name}", rollouts=max(sizes), heats=2)
-            yield state, Stored(attempts, f"{directory.name}/{name}/{draw}")
+            yield state, Stored(attempts, state.task)
 
 
 def _attempts(facts: TaskFacts) -> Iterator[tuple[tuple[int, int], Drawn]]:
@@ -211,12 +211,13 @@ def _attempts(facts: TaskFacts) -> Iterator[tuple[tuple[int, int], Drawn]]:
 def on_replay(runs: Sequence[Path], draws: int) -> None:
     """Print the policies over stored runs."""
     print(f"\n### {len(runs)} stored runs\n\n{HEAD}")
-    fixed = None
+    stored, fixed = [list(stored_tasks(directory)) for directory in runs], None
     for name, options in POLICIES:
         spent: list[Spent] = []
         for draw in range(draws):
-            for directory in runs:
-                spent += play_policy(open_policy(name, options), list(stored_tasks(directory, draw)))
+            for tasks in stored:
+                drawn = [(state, replace(one, seed=f"{one.seed}/{draw}")) for state, one in tasks]
+                spent += play_policy(open_policy(name, options), drawn)
         found = replace(total(spent), error=total(spent[:: max(1, draws)]).error)
         fixed = fixed or found
         print(row(said(name, options), found, fixed), flush=True)

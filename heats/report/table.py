@@ -120,7 +120,7 @@ def notes(figures: Figures) -> list[str]:
     found = [
         (totals.infrastructure_failed, "lost to infrastructure: counted as failures"),
         (totals.unknown if figures.basis != "none" else 0, "without a grade: not counted"),
-        (totals.unfinished, "not finished: not counted"),
+        (totals.unfinished, f"{'cancelled or ' if figures.stopped_by else ''}not finished: not counted"),
     ]
     lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
     failed = sum(task.status in ("error", "budget") for task in figures.tasks)
