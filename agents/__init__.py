@@ -8,6 +8,8 @@ from agents.bash_agent import BashAgent
 from agents.config import AgentConfig
 from agents.errors import AgentsError
 from agents.trajectory import Exit, Observation, Step, Trajectory
+from agents.watchers import open_watchers
+from core.errors import InvalidOptions
 from core.registry import Registry
 
 __all__ = [
@@ -43,8 +45,13 @@ def open_agent(name: str, config: AgentConfig) -> Agent:
 
     Raises:
         UnknownPart: there is no such name, module or class; the message lists the names.
-        InvalidOptions: `agent.options` do not match the agent's `Options`.
+        InvalidOptions: `agent.options` do not match the agent's `Options`, or an option of a watcher is wrong; or there
+            are watchers, and the agent is none that can be watched.
     """
+    open_watchers(config.watchers, config.watcher_options)
+    ours = name.startswith("command:") or name in AGENTS.known
+    if config.watchers and ours and name not in ("bash", "terminal"):
+        raise InvalidOptions(f"agent.watchers: the agent {name} cannot be watched; bash and terminal can")
     if name.startswith("command:"):
         from agents.command import CommandAgent
 

@@ -74,6 +74,7 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         ours["sent"] = step.sent
     if step.problems:
         ours["problems"] = list(step.problems)
+    ours |= step.model_dump(mode="json", include={"watcher", "restarts"}, exclude_defaults=True)
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:
@@ -130,6 +131,8 @@ def _refuse(constant: str) -> Any:
 def _result_out(observation: Observation, known: set[str]) -> dict[str, Any]:
     extra = observation.model_dump(mode="json", exclude={"content", "tool_call_id"})
     extra["returncode"] = observation.exit_code
+    if not observation.watcher:
+        del extra["watcher"]
     source = observation.tool_call_id if observation.tool_call_id in known else None
     if source is None:
         extra["tool_call_id"] = observation.tool_call_id

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
@@ -16,6 +17,8 @@ from agents.llm.truncation import PromptGrowth
 from agents.prompting import Prompts
 from agents.resume import as_message, with_odd_message
 from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
+from agents.watchers.base import Refuse, Restart, Seen, Stop
+from agents.watchers.panel import Panel
 from core.sanitize import for_model
 from core.text import elide
 from sandbox.base import Sandbox
@@ -63,8 +66,10 @@ class Attempt:
     Attributes:
         in_text: whether this conversation uses text instead of tool calls.
         forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
+        watched: whether `agent.watchers` apply.
     """
 
+    watched: ClassVar[bool] = True
     agent: TalkingAgent
     assignment: Assignment
     sandbox: Sandbox
@@ -79,9 +84,12 @@ class Attempt:
     growth: PromptGrowth = field(default_factory=PromptGrowth)
     started: float = field(default_factory=time.monotonic)
     spent_before: Usage = field(init=False)
+    panel: Panel = field(init=False)
 
     def __post_init__(self) -> None:
         self.spent_before = self.ledger.spent
+        config = self.agent.config
+        self.panel = Panel.open(config.watchers, config.watcher_options) if self.watched else Panel(())
 
     async def work(self) -> Trajectory:
         """Run the loop until the rollout is over; see `Agent.run`."""
@@ -147,15 +155,21 @@ class Attempt:
         self._begin(in_text=False)
         return False
 
-    def _tell(self, source: Literal["system", "user"], content: str) -> None:
-        """Append a message that is not a tool result."""
+    def _tell(self, source: Literal["system", "user"], content: str, **more: Any) -> None:
+        """Append a message that is not a tool result; `more` are further fields of its step."""
         self.messages.append({"role": source, "content": content})
-        self._record(Step(id=len(self.steps) + 1, source=source, content=content, timestamp=_now()))
+        self._record(Step(id=len(self.steps) + 1, source=source, content=content, timestamp=_now(), **more))
+
+    def _tell_task(self) -> None:
+        """Send the first user message: the task, and what watchers add to it."""
+        parts = [self.agent.prompts.first_user_message(self.assignment), *self.panel.openings(self._seen())]
+        self._tell("user", "\n\n".join(parts))
 
     async def _turn(self) -> None:
         """Ask the model once and act on its reply."""
         if self._turns >= self.agent.config.step_limit:
             raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
+        self._watch()
         try:
             completion, usage = await self._ask()
         except ToolsNotTaken as error:
@@ -204,6 +218,7 @@ class Attempt:
         calls, problems = completion.tool_calls, completion.problems
         if self.in_text:
             calls, wrong = self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")
+            calls = tuple(map(self.panel.read, calls))
             problems = (*problems, wrong) if wrong else problems
         if not calls:
             cut = completion.finish_reason == "length"
@@ -270,6 +285,72 @@ class Attempt:
             last = f"; the last: {'; '.join(step.problems)}" if step.problems else ""
             raise Finished("format_errors", f"{self.format_errors} turns in a row without a usable call{last}")
 
+    # Watchers.
+
+    def _seen(self) -> Seen:
+        limit, time_s = self.agent.config.step_limit, self.assignment.time_limit_s
+        left = {"replies": 1 - self._turns / limit, **self.ledger.left()}
+        if time_s:
+            left["time"] = min(left.get("time", 1.0), max(0.0, 1 - (time.monotonic() - self.started) / time_s))
+        return Seen(
+            steps=tuple(self.steps),
+            turns_left=limit - self._turns,
+            left=left,
+            test_command=self.assignment.test_command,
+            in_text=self.in_text,
+        )
+
+    def _watch(self) -> None:
+        """Ask the watchers about the last turn, unless a resumed rollout has their answer already."""
+        since = [step for step in reversed(self.steps) if step.source == "agent" or step.watcher]
+        if not self.panel or not since or since[0].watcher:
+            return
+        names, verdict = self.panel.after_turn(self._seen())
+        if isinstance(verdict, Stop):
+            raise Finished(verdict.kind, f"{names}: {verdict.reason}")
+        if isinstance(verdict, Restart):
+            self._restart()
+        if verdict is not None:
+            self._tell("user", for_model(verdict.text), watcher=names, restarts=isinstance(verdict, Restart))
+
+    def _restart(self) -> None:
+        """Drop the conversation but for system prompt and task."""
+        opening = self.messages[:2]
+        self.messages, self.growth, self.format_errors = History(), PromptGrowth(), 0
+        self.messages.extend(opening)
+
+    def _submit(self, call: ToolCall, rest: Sequence[ToolCall], observations: list[Observation]) -> None:
+        """End the rollout by a submission, unless a watcher refuses it.
+
+        Args:
+            call: the call that submits.
+            rest: the calls after it, which are not executed.
+            observations: receives the results.
+        """
+        name, verdict = self.panel.at_submission(self._seen())
+        if not isinstance(verdict, Refuse):
+            end = Finished("submitted") if verdict is None else Finished(verdict.kind, verdict.reason)
+            self._end_at(call, rest, observations, end)
+        observations.append(self._refused(call, name, verdict.text))
+        observations += [self._rejected(one, "the submission was refused") for one in rest]
+
+    def _call_watcher(self, call: ToolCall, rest: Sequence[ToolCall], observations: list[Observation]) -> None:
+        """Have a watcher answer a call of its tool, which may end the rollout; see `_submit`."""
+        name, verdict = self.panel.called(call, self._seen())
+        if isinstance(verdict, Stop):
+            self._end_at(call, rest, observations, Finished(verdict.kind, verdict.reason))
+        observations.append(self._refused(call, name, "noted" if verdict is None else verdict.text))
+
+    def _end_at(
+        self, call: ToolCall, rest: Sequence[ToolCall], observations: list[Observation], end: Finished
+    ) -> NoReturn:
+        observations.append(Observation(tool_call_id=call.id, content=end.exit.kind, exit_code=0))
+        observations += [self._rejected(one, "the work was submitted before") for one in rest]
+        raise end
+
+    def _refused(self, call: ToolCall, watcher: str, text: str) -> Observation:
+        return Observation(tool_call_id=call.id, content=for_model(text), status="refused", watcher=watcher)
+
     # The record.
 
     def _record(self, step: Step) -> None:
@@ -293,6 +374,7 @@ class Attempt:
             usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
             parents=self.assignment.parents,
+            extra={"started_from": self.assignment.started_from} if self.assignment.started_from else {},
         )
 
 

@@ -48,9 +48,13 @@ class Assignment:
         test_command: command that checks whether the tree works, if there is one.
         base: result of `test_command` on the unmodified tree, if known.
         limits: what the rollout may use, such as `100 replies`.
-        refinement: records of earlier rollouts, best first, the same for a whole heat; empty in the first heat.
+        time_limit_s: seconds after which the rollout is ended from outside; None for no limit.
+        refinement: records of earlier rollouts, as the context rule orders them; empty in the first heat.
         others: one line for each earlier rollout that was not kept.
+        notes: whether `refinement` holds other texts about earlier rollouts instead of their records.
+        role: what to do with `refinement`; empty for the usual.
         diffs: folder in the sandbox with the changes of these records, `attempt-1.diff` ...; empty if there is none.
+        started_from: earlier attempt whose change is in the tree already, such as `attempt 1`; empty for none.
         parents: IDs of the rollouts that `refinement` came from.
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
@@ -65,9 +69,13 @@ class Assignment:
     test_command: str | None = None
     base: BaseRun | None = None
     limits: tuple[str, ...] = ()
+    time_limit_s: float | None = None
     refinement: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    notes: bool = False
+    role: str = ""
     diffs: str = ""
+    started_from: str = ""
     parents: tuple[str, ...] = ()
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)

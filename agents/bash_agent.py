@@ -8,7 +8,7 @@ results of other calls have to be seen first.
 from dataclasses import dataclass
 from typing import Any
 
-from agents.attempt import Attempt, Finished, without_sandbox
+from agents.attempt import Attempt, without_sandbox
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
 from agents.llm.base import ChatModel, ToolCall
@@ -71,13 +71,13 @@ class BashAttempt(Attempt):
         config, prompts = self.agent.config, self.agent.prompts
         means = {"text_protocol": self.in_text, "guided": self.in_text and self.forced}
         self._tell("system", prompts.render("system", command_timeout_s=config.command_timeout_s, **means))
-        self._tell("user", prompts.first_user_message(self.assignment))
+        self._tell_task()
 
     def _means(self) -> dict[str, Any]:
         config = self.agent.config
         if self.in_text:
             return {"response_schema": BASH_TURN} if self.forced else {}
-        tools = (bash_tool(config.command_timeout_s, config.longest_command_s), SUBMIT)
+        tools = (bash_tool(config.command_timeout_s, config.longest_command_s), SUBMIT, *self.panel.tools)
         return {"tools": tools, **({"tool_choice": "required"} if self.forced else {})}
 
     def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
@@ -102,6 +102,8 @@ class BashAttempt(Attempt):
             except SandboxError as error:
                 raise without_sandbox(error) from error
             if step.source != "agent":
+                if step.restarts:
+                    self._restart()
                 self.messages.append({"role": step.source, "content": step.content})
             elif step is earlier.steps[-1]:
                 await self._act(before_submission(step))
@@ -116,17 +118,19 @@ class BashAttempt(Attempt):
         for index, call in list(enumerate(calls))[len(observations) :]:
             self._check_time()
             cut = step.finish_reason == "length" and index == len(calls) - 1 and not step.problems
+            if self.panel.owns(call) and not cut:
+                self._call_watcher(call, calls[index + 1 :], observations)
+                continue
             command, problem = (None, CUT) if cut else command_of(call)
             if problem:
                 observations.append(self._rejected(call, problem))
             elif command is not None:
                 observations.append(await self._execute(call.id, command))
             elif alone:
-                observations.append(Observation(tool_call_id=call.id, content="submitted", exit_code=0))
-                observations += [self._rejected(rest, "the work was submitted before") for rest in calls[index + 1 :]]
-                raise Finished("submitted")
+                return self._submit(call, calls[index + 1 :], observations)
             else:
                 observations.append(Observation(tool_call_id=call.id, content=_NOT_YET, status="rejected"))
+        return None
 
     async def _execute(self, call_id: str, command: Command) -> Observation:
         config = self.agent.config

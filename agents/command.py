@@ -30,7 +30,7 @@ from agents.trajectory import LIMIT_EXITS, Exit, Observation, Step, Trajectory
 from core.errors import UnknownPart
 from core.sanitize import for_model
 from core.text import elide
-from sandbox.base import ExecResult, Sandbox
+from sandbox.base import ExecResult, Sandbox, SharesFolder
 from sandbox.errors import SandboxError, SandboxFileNotFound
 
 PREFIX = "command:"
@@ -116,7 +116,7 @@ class _Run:
         self.agent, self.assignment, self.sandbox, self.model = agent, assignment, sandbox, model
         self.ledger, self.save = ledger, save
         self.config = agent.config.command
-        self.folder = f"/tmp/heats-agent-{secrets.token_hex(6)}"  # noqa: S108 - inside the sandbox
+        self.folder = _folder_in(sandbox)
         self.started, self.spent_before = time.monotonic(), ledger.spent
         self.instruction = instruction_of(assignment)
         self.asking = Asking(model, ledger, assignment, step_limit=agent.config.step_limit, seen=self._seen)
@@ -386,6 +386,16 @@ def instruction_of(assignment: Assignment) -> str:
         parts += [f"Attempt {number}\n{record}" for number, record in enumerate(assignment.refinement, start=1)]
         parts += [f"Not kept: {other}" for other in assignment.others]
     return for_model("\n\n".join(parts)) + "\n"
+
+
+def _folder_in(sandbox: Sandbox) -> str:
+    """Choose the folder for the command's files.
+
+    In an isolated sandbox it is always the same: agents name it in their prompts, whose beginnings rollouts share.
+    """
+    shared = sandbox.shared if isinstance(sandbox, SharesFolder) else None
+    isolated = shared is not None and shared.inside != str(shared.host)
+    return f"/tmp/heats-agent-{'files' if isolated else secrets.token_hex(6)}"  # noqa: S108 - inside the sandbox
 
 
 def _in_json(text: str) -> str:

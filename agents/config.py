@@ -4,20 +4,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from agents.prompting import Templates
 from agents.terminal.config import TerminalConfig
+from agents.watchers import WATCHERS
+from core.errors import UnknownPart
 from core.record import Config
 
 
 class CommandConfig(Config):
-    """Settings of `command:...`, a command-line agent in the sandbox's image.
+    """Settings of `command:...`, a command-line agent in the sandbox's image; also of the agents that heats installs.
 
     Attributes:
         time_limit_s: maximum run time of the command, in seconds.
-        trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent). If unset, the
-            command's output is the record; `{trajectory}` in the command lets heats choose the file.
+        trajectory: file in the sandbox to which the command writes its trajectory (ATIF, mini-swe-agent), which counts
+            if the gateway saw no request. If unset, the command's output is the record then; `{trajectory}` in the
+            command lets heats choose the file.
         gateway: reach the model through the gateway. False passes the server's own address, which needs a sandbox with
             a network; so does a `base_url`.
         base_url: address of the model server as seen from the sandbox; defaults to the model's own.
@@ -81,6 +84,9 @@ class AgentConfig(Config):
         mini: settings of mini-swe-agent.
         installed: settings of the agents that heats installs.
         options: settings of your own agent, which declares them as `Options`.
+        watchers: what looks at a rollout after each turn and at submission: `check-again`, `reserve`, `loop-guard`,
+            `fresh-start`, `decline` or `module:Class`; see docs/watchers.md. For the agents `bash` and `terminal`.
+        watcher_options: settings of watchers, by name.
     """
 
     name: str = "bash"
@@ -98,3 +104,13 @@ class AgentConfig(Config):
     mini: MiniConfig = MiniConfig()
     installed: InstalledConfig = InstalledConfig()
     options: Mapping[str, Any] = {}
+    watchers: tuple[str, ...] = ()
+    watcher_options: Mapping[str, Mapping[str, Any]] = {}
+
+    @field_validator("watchers")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(map(WATCHERS.check, names))
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None

@@ -21,6 +21,8 @@ def conversation_of(trajectory: Trajectory) -> tuple[list[Message], Sequence[Too
     in_text = False
     for step in trajectory.steps:
         if step.source != "agent":
+            if step.restarts:
+                del messages[2:]
             messages.append({"role": step.source, "content": step.content})
             continue
         messages.append(as_message(step))

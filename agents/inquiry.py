@@ -7,7 +7,7 @@ after every step. Only an explicit vote ends it with an answer. In its last turn
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from agents.attempt import Finished
 from agents.base import Assignment, SaveStep
@@ -81,6 +81,7 @@ def choice_of(trajectory: Trajectory) -> Choice | None:
 class _Inquiry(BashAttempt):
     """One inquiry."""
 
+    watched: ClassVar[bool] = False
     agent: InquiryAgent
 
     def _open(self) -> None:

@@ -18,7 +18,7 @@ from sandbox.base import ExecResult
 _VARIABLES: Mapping[str, frozenset[str]] = {
     "system": frozenset({"text_protocol", "guided", "command_timeout_s"}),
     "task": frozenset({"instruction", "workdir", "test_command", "base", "limits"}),
-    "refinement": frozenset({"summaries", "others", "diffs"}),
+    "refinement": frozenset({"summaries", "others", "diffs", "notes", "role", "started_from"}),
     "format_error": frozenset({"problem", "text_protocol", "guided"}),
     "observation": frozenset({"output", "status", "exit_code", "timeout_s", "omitted", "escaped", "left_running"}),
 }
@@ -33,8 +33,9 @@ class Templates(Config):
         task: the start of the first user message; receives `instruction`, `workdir`, `limits`, and `test_command` and
             `base`, a `BaseRun`, both of which may be None.
         refinement: follows the task if there are records of earlier rollouts; receives `summaries`, the records, best
-            first, `others`, one line for each rollout that was not kept, and `diffs`, the folder with the changes,
-            which may be empty.
+            first, `others`, one line for each rollout that was not kept, `diffs`, the folder with the changes, which
+            may be empty, `notes` (true if `summaries` are other texts about earlier rollouts), `role`, what to do with
+            them, if not the usual, and `started_from`, the attempt whose change is in the tree, which may be empty.
         format_error: sent after a turn without a usable call; receives `problem`, `text_protocol` and `guided`.
         observation: the result of a command; receives `output`, `status`, `exit_code`, `timeout_s`, `left_running`,
             `omitted` (characters) and `escaped` (control tokens).
@@ -80,7 +81,9 @@ class Prompts:
             return task
         records = [for_model(record) for record in assignment.refinement]
         others = [for_model(other) for other in assignment.others]
-        return f"{task}\n\n{self.render('refinement', summaries=records, others=others, diffs=assignment.diffs)}"
+        more = {"notes": assignment.notes, "role": assignment.role, "started_from": assignment.started_from}
+        told = self.render("refinement", summaries=records, others=others, diffs=assignment.diffs, **more)
+        return f"{task}\n\n{told}"
 
     def observation(self, result: ExecResult, *, timeout_s: float, head: int, tail: int) -> str:
         """Render the result of a command for the model.

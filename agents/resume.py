@@ -13,9 +13,6 @@ from agents.tools import Command, command_of
 from agents.trajectory import Observation, Step, Trajectory
 from sandbox.base import ExecResult
 
-ENDING = frozenset(("submit", "vote"))
-"""Names of the calls that end a conversation."""
-
 
 class Diverged(AgentsError):
     """A recorded command ended differently when rerun."""
@@ -53,9 +50,13 @@ def with_odd_message(step: Step, completion: Completion) -> Step:
 
 
 def before_submission(step: Step) -> list[Observation]:
-    """List a recorded step's observations before the call that submitted, which has to be executed again."""
+    """List a recorded step's observations before the call that ended the rollout, which has to be executed again."""
     pairs = list(zip(step.tool_calls, step.observations, strict=False))
-    ends = [index for index, (call, seen) in enumerate(pairs) if call.name in ENDING and seen.status != "rejected"]
+    ends = [
+        index
+        for index, (call, seen) in enumerate(pairs)
+        if call.name != "bash" and seen.status not in ("rejected", "refused")
+    ]
     return [seen for _, seen in pairs[: ends[0] if ends else None]]
 
 
@@ -68,7 +69,7 @@ async def repeat_commands(step: Step, run: Callable[[Command], Awaitable[ExecRes
     """
     for call, seen in zip(step.tool_calls, step.observations, strict=False):
         command, _ = command_of(call)
-        if command is None or seen.status == "rejected":
+        if command is None or seen.status in ("rejected", "refused"):
             continue
         result = await run(command)
         if (result.status, result.exit_code) != (seen.status, seen.exit_code):

@@ -23,6 +23,8 @@ ExitKind = Literal[
     "context_overflow",
     "model_error",
     "agent_failed",
+    "stopped",
+    "declined",
     "sandbox_lost",
     "disk_limit",
     "cancelled",
@@ -42,10 +44,12 @@ class Observation(Record):
     Attributes:
         tool_call_id: ID of the call.
         content: the text as the model was shown it, including any cut.
-        status: the sandbox's `ExecStatus`, or `rejected` for a call that was not executed.
+        status: the sandbox's `ExecStatus`, `rejected` for a call that was not executed, or `refused` for one that a
+            watcher answered.
         exit_code: None unless status is `exited` or `oom`.
         duration_s: wall time in seconds.
         output_bytes: bytes of output before any cut.
+        watcher: name of the watcher that refused the call.
     """
 
     tool_call_id: str
@@ -54,6 +58,7 @@ class Observation(Record):
     exit_code: int | None = None
     duration_s: float = 0.0
     output_bytes: int = 0
+    watcher: str = ""
 
 
 class Step(Record):
@@ -62,6 +67,8 @@ class Step(Record):
 
     Attributes:
         problems: parts of the agent's message that could not be parsed as calls; a user message reporting them follows.
+        watcher: names of the watchers that wrote a user message.
+        restarts: whether the conversation continues from this message and the task alone.
     """
 
     id: int
@@ -75,6 +82,8 @@ class Step(Record):
     finish_reason: str | None = None
     sent: dict[str, Any] | None = None
     """The assistant message as it was sent back to the server, if it cannot be rebuilt from the other fields."""
+    watcher: str = ""
+    restarts: bool = False
     timestamp: str = ""
     """ISO 8601, UTC; for display, never for deadlines."""
 

@@ -14,7 +14,6 @@ import base64
 import json
 import re
 import sys
-from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -126,12 +125,15 @@ def _sandboxes(store: RunStore, task: str) -> int:
 
 
 def _seconds(store: RunStore, task: str) -> float:
-    """Time from a task's start to its result, without grading."""
-    moments: dict[str, list[float]] = defaultdict(list)
+    """Time at work on a task, over all processes, without grading."""
+    total, began, last = 0.0, 0.0, 0.0
     for event in read_events(store):
-        if event.task == task:
-            moments[event.kind].append(datetime.fromisoformat(event.time).timestamp())
-    return max(moments["task_finished"], default=0.0) - min(moments["task_started"], default=0.0)
+        if event.task == task and event.kind not in ("grading", "graded"):
+            moment = datetime.fromisoformat(event.time).timestamp()
+            if event.kind == "task_started":
+                total, began = total + last - began, moment
+            last = moment
+    return total + last - began
 
 
 async def main() -> None:

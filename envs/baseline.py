@@ -153,6 +153,7 @@ def _words(text: str) -> str:
     """The end of the runner's output, on one line."""
     lines = [line.strip() for line in text.strip().splitlines() if re.search(r"\w", line)]
     telling = [line for line in lines if re.match(r"(E  |ERROR|Error|error|\w*Error\b|npm |Ran 0 )|.*: error: ", line)]
+    telling = [line for line in telling if not re.match(r"E\s+See http", line)] or telling
     return (telling or lines or ["it printed nothing"])[-1][:300]
 
 

@@ -5,6 +5,7 @@ Shared by `verify` and SWE-bench's grader. Their differences (how tests run, and
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -300,7 +301,7 @@ class _Confirm:
             Refused, Unsettled
         """
         beside, everything = self.beside, [*self.subject.targets, *self.subject.unfixed]
-        number = _copies_of_each(everything) if beside else 0
+        number = self._copies_in_first() or _copies_of_each(everything) if beside else 0
         alike, unlike = (_planner(everything, Layout(True, (True,) * number, same), self.rng) for same in (True, False))
         unchanged, made = copies(self.subject.targets, self.rng), count()
 
@@ -329,6 +330,11 @@ class _Confirm:
         first = self.subject.first
         covered = {one.target for run in first.runs for one in run.planting.sentinels}
         return covered.issuperset(self.subject.targets) and not _failing(first)
+
+    def _copies_in_first(self) -> int:
+        """How many copies each test had in the first run."""
+        runs = self.subject.first.runs[:1]
+        return max(Counter(one.target for run in runs for one in run.planting.sentinels).values(), default=0)
 
     async def _in_other_words(self) -> Weak:
         plan = _planner(self.subject.targets, Layout(False), self.rng)

@@ -57,19 +57,23 @@ class RefineConfig(Config):
     """How a heat uses the previous one (PDR).
 
     Attributes:
-        context: `select-k` gives every rollout the K candidates that the tournament kept, `random-k` K candidates drawn
-            for each rollout, `single` its own predecessor; or `module:Class`, your own context rule.
+        context: the context rule, which decides what each rollout is shown: `select-k` gives every rollout the K
+            candidates that the tournament kept; docs/context-rules.md lists the others; or `module:Class`, your own.
+        options: settings of the context rule, which declares them as `Options`.
+        roles: what context rules tell rollouts to do with what they are shown, by the rule's name for it.
         view: what rollouts see of these candidates: their summaries alone, or also how they did in the comparison,
             their changes (as text, and as files that apply), their test results, and why the others lost.
         chars: maximum characters of the whole context.
         change_chars: maximum characters of one change in it.
         fresh_share: share of a later heat's rollouts that get no context, so that a context of failures cannot drag
-            down the whole heat.
+            down the whole heat; at least one rollout of two or more, unless the share is 0.
         keep_candidates: the kept candidates of earlier heats also play in the final tournament.
         stop_when_verified: play no further heat once a candidate is verified.
     """
 
     context: str = "select-k"
+    options: Mapping[str, Any] = {}
+    roles: Mapping[str, str] = {}
     view: Literal["summary", "summary+change+evidence"] = "summary+change+evidence"
     chars: int = Field(24_000, ge=1000)
     change_chars: int = Field(6000, ge=200)

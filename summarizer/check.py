@@ -88,10 +88,12 @@ def _one_of(found: Sequence[Finding]) -> Finding:
 
 
 def _judge(claim: Claim, ran: Ran) -> Finding:
-    if ran.status in ("", "rejected", "indeterminate"):
-        return "unconfirmed", {"": "no result was recorded", "rejected": "the call was not run"}.get(
-            ran.status, "its end was not seen"
-        )
+    if ran.status in ("", "rejected", "refused", "indeterminate"):
+        return "unconfirmed", {
+            "": "no result was recorded",
+            "rejected": "the call was not run",
+            "refused": "the call was not run",
+        }.get(ran.status, "its end was not seen")
     if claim.outcome == "other":
         return _CONFIRMED
     runs = runs_in(ran)

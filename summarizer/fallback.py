@@ -19,7 +19,7 @@ def is_idle(trajectory: Trajectory, patch: bytes) -> bool:
 
 
 def _was_run(ran: Ran) -> bool:
-    return bool(ran.command.strip()) and ran.status not in ("", "rejected")
+    return bool(ran.command.strip()) and ran.status not in ("", "rejected", "refused")
 
 
 def harness_summary(trajectory: Trajectory, statement: str, patch: bytes) -> Summary:

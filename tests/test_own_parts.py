@@ -10,14 +10,15 @@ from typing import get_args
 
 import pytest
 
-from agents import open_agent
+from agents import Assignment, open_agent
 from agents.llm import ModelConfig, open_model
+from agents.llm.fake import FakeModel, bash, submit
 from agents.llm.ledger import Ledger
 from core.errors import InvalidOptions
 from envs import open_env
 from heats.cli.select import View
 from heats.config import load_config
-from heats.context_rules import Before, open_context_rule
+from heats.context_rules import Before, Choice, Earlier, choice_of, open_context_rule
 from heats.errors import UsageError
 from heats.planning.dice import Dice, Signals
 from heats.planning.plan import Cost, Prices
@@ -25,6 +26,7 @@ from heats.planning.simulate import Method, World
 from heats.planning.spending import play_policy
 from heats.policies.registry import open_policy
 from sandbox import open_backend
+from sandbox.fake import FakeSandbox
 from tournament import open_selector
 from tournament.base import Bracket, Candidate, Case, Vote
 from tournament.config import JudgeConfig
@@ -190,6 +192,35 @@ def test_the_policy_in_contributing_works(example: Callable[[str], None]) -> Non
     assert {one.attempts for one in found} == {1, 2}
     with pytest.raises(InvalidOptions, match=r"unknown option policy\.options\.strike; known: strikes"):
         open_policy("mine:Strikes", {"strike": 2})
+
+
+def test_the_full_context_rule_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A context rule")
+    config = load_config((), {"refine.context": "mine:Shrink", "refine.options.role": "Simplify it."}).refine
+    rule = open_context_rule(config.context, config.options)
+    bracket = Bracket(selector="rtv", seed=0, group_size=2, votes_per_match=2, ranking=("a", "b"), selected=("a",))
+    attempts = {"a": Earlier(Candidate(id="a", summary="", patch="+", patch_key="+", evidence="1 test still fails."))}
+    before = Before(
+        bracket=bracket, usable=("a", "b"), predecessor="a", k=1, seed=0, attempts=attempts, lost={"b": "No change."}
+    )
+    wanted = Choice(
+        parents=("a",), texts=("1 test still fails.\n1 attempts were not kept.",), start="a", role="Simplify it."
+    )
+    assert choice_of(rule, before) == wanted
+
+
+async def test_the_watcher_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A watcher")
+    options = {"mine:TestsFirst": {"word": "tox", "after": 2}}
+    config = load_config((), {"agent.watchers": ["mine:TestsFirst"], "agent.watcher_options": options}).agent
+    model = FakeModel(bash("ls"), bash("ls -a"), submit(), submit())
+    task = Assignment(rollout_id="heat-0/rollout-00", task_id="t", instruction="Fix it.", workdir="/w", seed=1)
+    agent = open_agent("bash", config)
+    trajectory = await agent.run(task, FakeSandbox(["", ""]), model, Ledger("rollout"), lambda _: None)
+    assert [step.content for step in trajectory.steps if step.watcher] == ["Run tox now."]
+    refused = [one.content for step in trajectory.steps for one in step.observations if one.watcher]
+    assert refused == ["tox was never run: run it, then submit again."]
+    assert trajectory.exit is not None and trajectory.exit.kind == "submitted"
 
 
 def test_an_unknown_context_rule_is_refused_when_it_is_configured() -> None:

@@ -110,13 +110,24 @@ class Ledger:
         """
         if self.parent is not None:
             self.parent.check()
-        used = {
+        for kind, amount in self._used().items():
+            limit = getattr(self.limits, kind)
+            if limit is not None and amount >= limit:
+                raise LimitExceeded(self.scope, kind.removesuffix("_usd").removesuffix("_s"), limit, amount)
+
+    def left(self) -> dict[str, float]:
+        """The share of each of this scope's own limits that is left, from 0 to 1, by kind: `calls`, `tokens` ..."""
+        limits = {kind: getattr(self.limits, kind) for kind in self._used()}
+        return {
+            kind.removesuffix("_usd").removesuffix("_s"): max(0.0, 1 - amount / limits[kind])
+            for kind, amount in self._used().items()
+            if limits[kind] is not None
+        }
+
+    def _used(self) -> dict[str, float]:
+        return {
             "calls": self.spent.calls,
             "tokens": self.spent.tokens,
             "cost_usd": self.spent.cost_usd,
             "time_s": time.monotonic() - self._started,
         }
-        for kind, amount in used.items():
-            limit = getattr(self.limits, kind)
-            if limit is not None and amount >= limit:
-                raise LimitExceeded(self.scope, kind.removesuffix("_usd").removesuffix("_s"), limit, amount)

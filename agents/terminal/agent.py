@@ -7,7 +7,7 @@ interrupted rollout starts over, since a terminal's state cannot be restored.
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.attempt import Attempt, Finished, without_sandbox
+from agents.attempt import Attempt, without_sandbox
 from agents.base import Assignment, SaveStep
 from agents.config import AgentConfig
 from agents.errors import ModelConfigError
@@ -79,7 +79,7 @@ class _TerminalAttempt(Attempt):
     def _means(self) -> dict[str, Any]:
         if self.in_text:
             return {"response_schema": TURN}
-        return {"tools": (TYPE, SUBMIT), **({"tool_choice": "required"} if self.forced else {})}
+        return {"tools": (TYPE, SUBMIT, *self.panel.tools), **({"tool_choice": "required"} if self.forced else {})}
 
     def _calls_in_text(self, content: str, call_id: str) -> tuple[tuple[ToolCall, ...], str]:
         return calls_in_turn(content, call_id)
@@ -94,7 +94,7 @@ class _TerminalAttempt(Attempt):
             wait_limit_s=settings.wait_limit_s,
         )
         self._tell("system", system)
-        self._tell("user", self.agent.prompts.first_user_message(self.assignment))
+        self._tell_task()
 
     async def _run_calls(self, step: Step, observations: list[Observation]) -> None:
         calls = step.tool_calls
@@ -102,21 +102,22 @@ class _TerminalAttempt(Attempt):
             self._check_time()
             cut = step.finish_reason == "length" and index == len(calls) - 1 and not step.problems
             problem = CUT if cut else ""
+            if self.panel.owns(call) and not cut:
+                self._call_watcher(call, calls[index + 1 :], observations)
+                continue
             typing, wrong = (None, problem) if problem else typing_of(call, self.settings.wait_limit_s)
             if wrong:
                 observations.append(self._rejected(call, wrong))
             elif typing is not None:
                 observations.append(await self._type(call.id, typing))
             elif self.asked_to_confirm:
-                observations.append(Observation(tool_call_id=call.id, content="submitted", exit_code=0))
-                rest = calls[index + 1 :]
-                observations += [self._rejected(one, "the work was submitted before") for one in rest]
-                raise Finished("submitted")
+                return self._submit(call, calls[index + 1 :], observations)
             else:
                 observations.append(await self._ask_to_confirm(call.id))
                 rest = calls[index + 1 :]
                 observations += [self._rejected(one, "the submission has to be confirmed first") for one in rest]
-                return
+                return None
+        return None
 
     async def _type(self, call_id: str, typing: Typing) -> Observation:
         self.asked_to_confirm = False

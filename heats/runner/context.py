@@ -6,11 +6,15 @@ Everything is made once per heat, regardless of the number of rollouts, so that 
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from core.sanitize import for_model
 from core.text import cut
+from envs.base import Patch, Task
+from envs.worktree import apply_patch
 from heats.config import RefineConfig
+from heats.context_rules import Choice
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 from summarizer.change import render_change, shared_out
@@ -36,15 +40,23 @@ class Context:
 
     Attributes:
         parents: ids of the rollouts whose records it receives.
-        records: the records' texts, in the same order.
+        records: the records' texts, in the same order, or what a context rule shows in place of them (`notes`).
         others: one line on each rollout that was not kept.
         diffs: the parents' changes by file name.
+        notes: whether `records` are a context rule's own texts.
+        role: what to make of it, if not the usual.
+        start: the change that is applied before the first turn; empty for the untouched tree.
+        start_name: what the records call that change, such as `attempt 1`.
     """
 
     parents: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     diffs: Mapping[str, bytes] = field(default_factory=dict)
+    notes: bool = False
+    role: str = ""
+    start: bytes = b""
+    start_name: str = ""
 
 
 NO_CONTEXT = Context()
@@ -83,6 +95,29 @@ def make_context(
     records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
     diffs = {f"attempt-{place}.diff": patches.get(one.id, b"") for place, one in enumerate(kept, start=1)}
     return Context(tuple(one.id for one in kept), records, others, {name: data for name, data in diffs.items() if data})
+
+
+def with_choice(context: Context, choice: Choice, patches: Mapping[str, bytes], config: RefineConfig) -> Context:
+    """Add to a context what else a context rule chose: its texts, its role, and the change to start from.
+
+    Args:
+        context: the context made from the rule's parents.
+        choice: the rule's answer.
+        patches: exact bytes, by id, of changes that can be applied.
+        config: roles by name, and size limits.
+    """
+    role = config.roles.get(choice.role, choice.role).strip()
+    if choice.texts is not None:
+        shares = shared_out([len(text) for text in choice.texts], config.chars)
+        texts = tuple(cut(for_model(text), share) for text, share in zip(choice.texts, shares, strict=True))
+        context = replace(context, records=texts, others=(), notes=True)
+    start = patches.get(choice.start, b"")
+    if not context.records:
+        role = ""
+    if not start:
+        return replace(context, role=role)
+    names = {data: f"attempt {place}" for place, data in reversed(list(enumerate(context.diffs.values(), start=1)))}
+    return replace(context, role=role, start=start, start_name=names.get(start, "an earlier attempt"))
 
 
 def recorded(parents: Sequence[str], candidates: Mapping[str, Candidate], config: RefineConfig) -> tuple[str, ...]:
@@ -127,7 +162,7 @@ def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
         return "It was not compared with another attempt."
-    return "\n".join(_result(match, player, numbers) for match in matches)
+    return "\n".join(result_text(match, player, numbers) for match in matches)
 
 
 def _others(
@@ -148,7 +183,7 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     if not one.patch:
         why = "handed in no change."
     elif lost:
-        why = _result(lost[-1], one.id, numbers, told)
+        why = result_text(lost[-1], one.id, numbers, told)
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
@@ -163,7 +198,15 @@ def _did(one: Candidate) -> str:
     return f"{said} " if said.endswith((".", "!", "?")) else f"{said}. " if said else ""
 
 
-def _result(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
+def result_text(match: Match, name: str, numbers: Mapping[str, str], told: str = "") -> str:
+    """How an attempt did in one match, with a reason for it and one against it.
+
+    Args:
+        match: the match.
+        name: id of the attempt.
+        numbers: what to call attempts, by id; others are "another attempt".
+        told: text whose reasons are not repeated.
+    """
     rivals = ", ".join(numbers.get(one, _ANOTHER) for one in match.contestants if one != name)
     won = match.winner == name
     if match.decided_by == "evidence":
@@ -185,13 +228,14 @@ def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> 
     sides = (True, False) if match.winner == name else (False, True)
     for own in sides:
         vote = next((one for one in match.votes if one.choice and (one.choice == name) is own and one.reason), None)
-        reason = _reason(vote, numbers) if vote is not None else ""
+        reason = reason_text(vote, numbers) if vote is not None else ""
         if reason and reason not in told:
             told = f"{told}\n{reason}"
             yield f"A judge {'for' if own else 'against'} it: {reason}"
 
 
-def _reason(vote: Vote, numbers: Mapping[str, str]) -> str:
+def reason_text(vote: Vote, numbers: Mapping[str, str]) -> str:
+    """A vote's reason on one line, with names in place of labels."""
     text = resolved(vote, lambda name: numbers.get(name, _ANOTHER))
     text = " ".join(for_model(_TWICE.sub("", text)).split())
     return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]}..."
@@ -223,6 +267,34 @@ async def put_diffs(sandbox: Sandbox, workdir: str, diffs: Mapping[str, bytes]) 
             continue
         return f"{shown}/{_FOLDER}"
     return ""
+
+
+async def put_context(sandbox: Sandbox, task: Task, workdir: str, context: Context) -> dict[str, Any]:
+    """Prepare a rollout's sandbox: write the changes as files, and apply the one that it starts from.
+
+    Args:
+        sandbox: the rollout's sandbox, with the untouched tree.
+        task: the task.
+        workdir: where commands run.
+        context: what the rollout sees of the previous heat.
+
+    Returns:
+        The fields of the rollout's `Assignment` that hold the context. A change that does not apply is not named.
+
+    Raises:
+        SandboxLost
+    """
+    problem: str | None = None
+    if context.start:
+        problem = await apply_patch(sandbox, task.workdir or workdir, Patch(context.start))
+    return {
+        "refinement": context.records,
+        "others": context.others,
+        "notes": context.notes,
+        "role": context.role,
+        "diffs": await put_diffs(sandbox, workdir, context.diffs),
+        "started_from": "" if problem else context.start_name,
+    }
 
 
 def _holds(folder: str, path: str) -> bool:

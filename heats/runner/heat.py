@@ -10,9 +10,10 @@ from typing import Any
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
-from heats.context_rules import Before, open_context_rule
+from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
 from heats.runner.attempts import play_attempts
-from heats.runner.context import Context, make_context, recorded
+from heats.runner.context import Context, make_context, recorded, with_choice
+from heats.runner.context_view import view_before
 from heats.runner.executed import executed, is_on
 from heats.runner.probing import open_probe
 from heats.runner.rollout import Plan, TaskRun
@@ -35,7 +36,7 @@ def rollout_ids(heat: int, count: int) -> list[str]:
 async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     """The plans of a heat's rollouts: what each sees of the previous heat.
 
-    The last `fresh_share` of a later heat's rollouts sees nothing.
+    The last `fresh_share` of a later heat's rollouts sees nothing, unless the context rule has something for them.
 
     Raises:
         LimitExceeded, ModelConfigError: a summary that is needed could not be made.
@@ -47,24 +48,34 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     before = run.store.bracket(heat - 1)
     if before is None:
         raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
-    informed = config.rollouts - int(config.rollouts * config.refine.fresh_share)
-    parents = [_parents(run, heat, index, before) if index < informed else () for index in range(len(ids))]
-    contexts = await _contexts(run, heat, before, set(parents))
-    return [Plan(rollout=rollout, index=index, context=contexts[parents[index]]) for index, rollout in enumerate(ids)]
+    refine = config.refine
+    rule = _rule(run)
+    everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
+    candidates = {name: one for name, one in everybody.items() if one is not None}
+    if getattr(rule, "reads_summaries", False):
+        candidates |= {one.id: one for one in await asyncio.gather(*map(run.describe, candidates.values()))}
+    informed = config.rollouts - fresh_rollouts(config.rollouts, refine.fresh_share)
+    view = view_before(run, heat, before, candidates, summaries=getattr(rule, "reads_summaries", False))
+    choices = [choice_of(rule, view.of(index, fresh=index >= informed)) for index in range(len(ids))]
+    contexts = await _contexts(run, before, candidates, set(choices))
+    return [Plan(rollout=rollout, index=index, context=contexts[choices[index]]) for index, rollout in enumerate(ids)]
 
 
 async def _contexts(
-    run: TaskRun, heat: int, before: Bracket, wanted: set[tuple[str, ...]]
-) -> dict[tuple[str, ...], Context]:
-    """Each context once, by the ids of its parents, with the summaries it needs."""
-    everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
-    candidates = {name: one for name, one in everybody.items() if one is not None}
+    run: TaskRun, before: Bracket, candidates: Mapping[str, Candidate], wanted: set[Choice]
+) -> dict[Choice, Context]:
+    """Each context once, with the summaries it needs."""
     refine = run.services.config.refine
-    parents = sorted({name for names in wanted for name in recorded(names, candidates, refine)})
-    described = await asyncio.gather(*(run.describe(candidates[name]) for name in parents))
-    candidates |= {one.id: one for one in described}
-    patches = {} if run.task.submission == "state" else {one: run.store.rollout(one).patch().data for one in parents}
-    return {names: make_context(names, candidates, patches, before, refine) for names in wanted}
+    parents = sorted({name for one in wanted for name in recorded(one.parents, candidates, refine)})
+    shown = {name for one in wanted if one.texts is None for name in recorded(one.parents, candidates, refine)}
+    described = await asyncio.gather(*(run.describe(candidates[name]) for name in parents if name in shown))
+    candidates = {**candidates, **{one.id: one for one in described}}
+    changes = {*parents, *(one.start for one in wanted)} & set(candidates)
+    patches = {} if run.task.submission == "state" else {one: run.store.rollout(one).patch().data for one in changes}
+    return {
+        one: with_choice(make_context(one.parents, candidates, patches, before, refine), one, patches, refine)
+        for one in wanted
+    }
 
 
 async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> Bracket:
@@ -202,18 +213,13 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
-def _parents(run: TaskRun, heat: int, index: int, bracket: Bracket) -> tuple[str, ...]:
-    """Parents of the rollout with this number; attempts that did nothing are left out, as they teach nothing."""
-    config = run.services.config
-    before = Before(
-        bracket=bracket,
-        usable=tuple(one for one in bracket.ranking if not run.was_idle(one)),
-        predecessor=rollout_ids(heat - 1, config.rollouts)[index],
-        k=config.select_k,
-        seed=run.services.seed(run.task.id, heat_name(heat), index, "context"),
-    )
+def _rule(run: TaskRun) -> Rule:
+    """The context rule of the next heat: the one that the allocation policy named, or else `refine.context`."""
+    refine = run.services.config.refine
     chosen = run.allocation.state.context if run.allocation is not None else None
-    return tuple(open_context_rule(chosen or config.refine.context).parents(before))
+    if chosen is None or chosen == refine.context:
+        return open_context_rule(refine.context, refine.options)
+    return open_context_rule(chosen, {})
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

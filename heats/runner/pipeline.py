@@ -24,7 +24,7 @@ from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
 from heats.runner.attempts import another_heat
 from heats.runner.heat import plan_heat, run_heat
-from heats.runner.reasons import outcomes_of, why_nothing, without_calls
+from heats.runner.reasons import needs_person, outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.records import Outcome, TaskResult
 from sandbox.errors import SandboxError
@@ -204,9 +204,7 @@ class Nodes:
             raise RuntimeError(f"verification before the tournament of heat {state['heat']} was stored")
         if not bracket.selected:
             result = _result(run, "no_patch", detail=f"no rollout produced a patch: {why_nothing(_outcomes(run))}")
-            run.store.save_result(result)
-            run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
-            return {"stop": True}
+            return self._end(result)
         winner = bracket.selected[0]
         evidence = await run.evidence_for(winner)
         result = conclude(run, winner, evidence)
@@ -219,6 +217,13 @@ class Nodes:
                 f"{result.detail}; chosen at random, because no vote on it could be read{_why_unheard(bracket, winner)}"
             )
             result = result.model_copy(update={"detail": detail, "by_chance": True})
+        return self._end(result)
+
+    def _end(self, result: TaskResult) -> dict[str, Any]:
+        """Store the result; it says so if the task needs a person."""
+        run = self._run
+        if said := needs_person(_outcomes(run)):
+            result = result.model_copy(update={"detail": f"{said}; {result.detail}"})
         run.store.save_result(result)
         run.services.events.emit("verified", task=run.task.id, verdict=result.status, reason=result.detail)
         return {"stop": True}

@@ -21,6 +21,8 @@ _LIMITS: dict[ExitKind, tuple[str, str]] = {
     ),
     "disk_limit": ("filled the disk", "raise sandbox.limits, or check what the commands write"),
     "agent_failed": ("ended when the agent failed", "inspect the last steps with `heats view`"),
+    "stopped": ("were stopped by a watcher", "see its reason, or change agent.watchers"),
+    "declined": ("declined the task", "settle what they say about it, then try again"),
     "sandbox_lost": ("lost their sandbox", "run the same command to try again"),
     "cancelled": ("were cancelled", "run the same command to try again"),
 }
@@ -35,6 +37,16 @@ def without_calls(outcomes: Iterable[Outcome]) -> bool:
     """Whether every one of these attempts ended because no reply contained a usable call."""
     exits = [outcome.exit for outcome in outcomes]
     return bool(exits) and all(kind == "format_errors" for kind in exits)
+
+
+def needs_person(outcomes: Sequence[Outcome]) -> str:
+    """That a task needs a person, and why, if most attempts that were made declined it; else empty."""
+    made = [one for one in outcomes if one.exit not in (None, "sandbox_lost", "cancelled", "model_error")]
+    declined = [one for one in made if one.exit == "declined"]
+    if 2 * len(declined) <= len(made):
+        return ""
+    said = "; ".join(dict.fromkeys(one.detail for one in declined))
+    return f"needs a person: {len(declined)} of {len(made)} attempts declined the task ({said[:600]})"
 
 
 def outcomes_of(store: TaskStore, heat: int) -> list[Outcome]:

@@ -7,7 +7,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -24,7 +24,7 @@ from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.allocation import Allocation
 from heats.runner.boundary import Boundary, described
 from heats.runner.candidates import key_of, make_candidate
-from heats.runner.context import NO_CONTEXT, Context, put_diffs
+from heats.runner.context import NO_CONTEXT, Context, put_context
 from heats.runner.end_states import States
 from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
@@ -39,6 +39,9 @@ from summarizer import harness_summary, is_idle, render, summarize
 from summarizer.schema import Summary
 from tournament.base import Candidate
 from tournament.view import FIELDS
+
+_WITHOUT_PATCH = ("sandbox_lost", "disk_limit", "declined")
+"""Exits of rollouts that hand in nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,9 +233,9 @@ class TaskRun:
         try:
             await services.env.prepare(task, sandbox)
             workdir = task.runs_in or (await sandbox.exec("pwd", timeout=60)).text().strip()
-            diffs = await put_diffs(sandbox, workdir, plan.context.diffs)
+            given = await put_context(sandbox, task, workdir, plan.context)
             running = services.agent.run(
-                self._assignment(plan, policy, session, resume, workdir, diffs),
+                replace(self._assignment(plan, policy, session, resume, workdir), **given),
                 StartsIn(sandbox, workdir) if task.folder else sandbox,
                 services.model_of(policy.model),
                 ledger,
@@ -245,7 +248,7 @@ class TaskRun:
             trajectory = ended
             files.save_trajectory(trajectory)
             services.tell_of_models()
-            if trajectory.exit is not None and trajectory.exit.kind in ("sandbox_lost", "disk_limit"):
+            if trajectory.exit is not None and trajectory.exit.kind in _WITHOUT_PATCH:
                 return self._outcome(trajectory), Patch(b"")
             patch = await services.env.collect(task, sandbox)
             waits = self.states is not None and await self.states.hand_in(plan.rollout, sandbox, patch)
@@ -261,7 +264,7 @@ class TaskRun:
                 await sandbox.close()
 
     def _assignment(
-        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str, diffs: str
+        self, plan: Plan, policy: Policy, session: Session, resume: Trajectory | None, workdir: str
     ) -> Assignment:
         seed = self.services.seed(self.task.id, plan.rollout)
         return Assignment(
@@ -271,11 +274,9 @@ class TaskRun:
             test_command=self.task.test_command,
             base=base_run(self.store.baseline()) if self.task.test_command else None,
             limits=tuple(self._limits()),
+            time_limit_s=self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
             workdir=workdir,
             seed=seed,
-            refinement=plan.context.records,
-            others=plan.context.others,
-            diffs=diffs,
             parents=plan.context.parents,
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),

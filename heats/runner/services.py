@@ -161,7 +161,7 @@ async def open_services(
         share_servers(opened.values())
         judge = opened[(config.judge_model or main).model_dump_json()]
         selector = open_selector(config.tournament, judge)
-        open_context_rule(config.refine.context)  # so that a rule that cannot be loaded costs nothing
+        open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
         for model in opened.values():
             facts[model.name] = dict(await model.preflight())
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)

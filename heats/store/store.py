@@ -30,7 +30,7 @@ from heats.store.events import EventLog
 from heats.store.faults import END_STATE, find_faults, keep_entrants, set_aside
 from heats.store.files import LineLog, read_lines, read_record, slug, write_bytes, write_record
 from heats.store.journal import TournamentJournal
-from heats.store.records import Charge, Manifest, Outcome, TaskResult
+from heats.store.records import Charge, Manifest, Outcome, StoredVotes, TaskResult
 from heats.store.steplog import StepLog, read_steps
 from summarizer.schema import Summary
 from tournament.base import Bracket
@@ -162,6 +162,10 @@ class TaskStore:
     def journal(self, heat: int, events: EventLog) -> TournamentJournal:
         """The votes of one heat's tournament; close it after use."""
         return TournamentJournal(self.directory / heat_name(heat) / "votes.jsonl", events, self.task_id, heat)
+
+    def votes(self, heat: int) -> list[StoredVotes]:
+        """The votes of one heat's tournament, in the order in which they were cast."""
+        return list(read_lines(self.directory / heat_name(heat) / "votes.jsonl", StoredVotes))
 
     def bracket(self, heat: int) -> Bracket | None:
         """One heat's finished tournament."""

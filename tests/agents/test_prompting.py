@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pydantic import ValidationError
 
-from agents import AgentConfig, open_agent
+from agents import AgentConfig, BashAgent, open_agent
 from agents.base import BaseRun
 from agents.llm.fake import submit
 from agents.prompting import Prompts, Templates
@@ -95,3 +95,21 @@ def test_unknown_agents_are_listed(agent_settings):
     with pytest.raises(UnknownPart, match="cannot be loaded"):
         open_agent("no_such_module:Agent", config)
     assert open_agent("agents.bash_agent:BashAgent", config).name == "bash"
+
+
+async def test_what_a_context_rule_says_replaces_the_usual_instruction_and_nothing_else(story):
+    usual = replace(story.assignment, refinement=("first",), diffs="~/d")
+    prompts = BashAgent(AgentConfig.model_validate(story.settings)).prompts
+    told, ruled = (prompts.first_user_message(one) for one in (usual, replace(usual, role="Make it smaller.")))
+    assert "1 earlier attempt at this same task, the best first, as a comparison ranked them. You start from a" in told
+    assert "1 earlier attempt at this same task. You start from a clean tree" in ruled
+    assert "Take over the best change" in told and "Take over" not in ruled
+    assert 'Make it smaller. "not confirmed" means' in ruled
+    assert told.partition("### Attempt 1")[2] == ruled.partition("### Attempt 1")[2]
+
+
+async def test_notes_are_no_attempts_and_a_change_in_the_tree_is_named(story):
+    notes = replace(story.assignment, refinement=("Confirmed: x",), notes=True, started_from="attempt 1", role="Go on.")
+    told = BashAgent(AgentConfig.model_validate(story.settings)).prompts.first_user_message(notes)
+    assert "Notes on earlier attempts at this same task. The change of attempt 1 is\nin your tree already" in told
+    assert "### Attempt" not in told and "clean tree" not in told

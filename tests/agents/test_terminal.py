@@ -332,3 +332,16 @@ async def test_an_editor_does_not_indent_what_is_typed_into_it(terminal):
         typed(":wq\n", wait_s=2),
     )
     assert (await sandbox.read_file("/work/f.py")).decode() == code + "\n"
+
+
+async def test_a_terminal_is_watched_like_a_shell(play):
+    watched = {"watchers": ["check-again", "decline", "loop-guard"]}
+    checked, _ = await play(Screens(), SUBMIT, SUBMIT, SUBMIT, **watched)
+    assert checked.steps[3].observations[0].watcher == "check-again" and checked.exit.kind == "submitted"
+    declined = calls(("decline", {"kind": "done-already", "reason": "it runs"}))
+    ended, _ = await play(Screens(), typed("ls\n"), declined, **watched)
+    assert (ended.exit.kind, ended.exit.detail) == ("declined", "done-already: it runs")
+    looping, _ = await play(Screens(), *[typed("ls\n")] * 6, **watched)
+    assert looping.exit.kind == "stopped"
+    waiting, _ = await play(Screens(), *[typed()] * 6, SUBMIT, SUBMIT, SUBMIT, **watched)
+    assert waiting.exit.kind == "submitted"  # to wait again is no loop

@@ -77,3 +77,12 @@ async def test_a_place_handed_over_to_a_cancelled_caller_is_not_lost() -> None:
     unlucky.cancel()
     await other
     assert (order, limiter.holders) == (["b"], 0)
+
+
+async def test_a_spare_slot_is_held_only_if_one_is_free_and_is_given_back() -> None:
+    limiter = FairLimiter(2)
+    async with limiter.hold():
+        with limiter.spare() as room, limiter.spare() as more:
+            assert (room, more, limiter.holders) == (True, False, 2)
+        assert limiter.free == 1
+    assert limiter.peak == 2

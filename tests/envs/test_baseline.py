@@ -53,6 +53,7 @@ async def test_a_set_up_that_does_not_work(
     ("files", "options", "start", "words"),
     [
         ({"test_a.py": "import nosuch\n"}, "", LOADING, "test_a.py (E   ModuleNotFoundError: No module"),
+        ({"test_a.py": "raise FutureWarning('old\\nSee https://x')\n"}, "", LOADING, "(E   FutureWarning: old"),
         ({"test_a.py": "def (\n"}, "", LOADING, "SyntaxError"),
         ({"a.py": ""}, "", f"{NONE}: pytest found no tests", "no tests ran"),
         ({"tests/__init__.py": ""}, "tests", f"{NONE}: pytest found no tests", "no tests ran"),

@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 import pytest
-from processes import Solve, containers, make_repository, model_server, stats
+from processes import RIGHT, Solve, containers, make_repository, model_server_of, stats
 
 from heats.store.store import RunStore
 
@@ -38,7 +38,7 @@ def test_a_killed_run_leaves_nothing_and_resumes(tmp_path, sandbox):
     subprocess.run([*git, "commit", "-qm", "An agent"], check=True)
     scratch = tmp_path / "scratch"
     few = ("--rollouts", "2", "--iterations", "1", "--select-k", "1", "-c", "tournament.votes=2")
-    with model_server(tmp_path, latency=0.5) as base_url:
+    with model_server_of(tmp_path, {"rules": [{"commands": ["cat calc.py", RIGHT, "ls"]}]}, latency=0.5) as base_url:
         solve = Solve(
             tmp_path,
             base_url,
@@ -53,7 +53,7 @@ def test_a_killed_run_leaves_nothing_and_resumes(tmp_path, sandbox):
         assert list(scratch.glob("*/pipes/model.sock")), "it was killed before the gateway was open"
         code, answer, messages = solve.finish(1000)
         served = stats(base_url)
-    assert (code, answer["verdict"]) == (0, "verified"), messages
+    assert (code, answer.get("status")) == (0, "verified"), (answer, messages)
     assert not list(scratch.glob("*"))
     assert sandbox != "docker" or not containers(solve.run_dir)
     charged = sum(charge.usage.calls for charge in RunStore(solve.run_dir).charges())

@@ -42,6 +42,16 @@ async def test_a_slot_is_idle_only_when_nobody_is_expected_to_take_it():
     await asyncio.wait_for(slots.idle(), 1)
 
 
+async def test_a_slot_that_a_new_task_expects_is_not_spare() -> None:
+    slots = Slots(2)
+    slots.expect(0)
+    with slots.spare() as one, slots.spare() as two:
+        assert (one, two) == (True, False)
+    async with slots.hold(0):
+        with slots.spare() as one:
+            assert one
+
+
 async def test_failures_are_counted_by_class():
     attempts = RetryBudget(RetriesConfig(sandbox_start=2, sandbox_lost=1, endpoint=0, wait_s=0))
     assert [await attempts.again("sandbox_start") for _ in range(3)] == [True, True, False]

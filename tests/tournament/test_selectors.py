@@ -118,7 +118,7 @@ def test_a_selector_of_ones_own_has_settings_that_it_checks_itself(config) -> No
 
 def test_a_selector_says_itself_whether_it_needs_a_model(config) -> None:
     asked = {name for name in SELECTORS.known if needs_model(config.model_copy(update={"selector": name}))}
-    assert asked == {"rtv", "adaptive", "swiss", "pointwise", "verify"}
+    assert asked == {"rtv", "adaptive", "swiss", "pointwise", "verify", "critic"}
 
 
 async def test_random_gives_everybody_the_same_chance(kit) -> None:
