@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from heats.context_rules import fresh_rollouts
 from heats.planning.plan import Prices
 from heats.planning.simulate import Method, Simulation, World
 from heats.planning.spending import Chosen, Drawn
@@ -131,7 +132,7 @@ class SimulatedTask:
 
     def _chance(self, heat: int, index: int, context: Sequence[Drawn]) -> float:
         method = self.dice.method
-        unread = index >= method.rollouts - int(method.rollouts * method.fresh_share)
+        unread = index >= method.rollouts - fresh_rollouts(method.rollouts, method.fresh_share)
         if heat == 0 or unread or not context:
             return self.chance
         share = sum(one.right for one in context) / len(context)

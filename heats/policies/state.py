@@ -1,6 +1,7 @@
 """How events and actions change a task's state: the same for the runner, the simulator and a replay."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from core.ids import RolloutId
 from heats.policies.base import NOT_STARTED, Action, Attempt, Event, TaskState, end_heat, end_task
@@ -83,12 +84,11 @@ def acted(state: TaskState, action: Action) -> TaskState:
         case "end_heat":
             return state.model_copy(update={"attempts": _dropped(state), "over": True})
         case "next_heat":
-            update = {"heat": state.heat + 1, "over": False, "context": action.context}
-            return state.model_copy(update=update)
+            return state.model_copy(update={"heat": state.heat + 1, "over": False, "context": action.context})
         case "end_task":
             ended = {one.rollout for one in state.ended()}
             chosen = action.rollout if action.rollout in ended else ""
-            update = {"attempts": _dropped(state), "over": True, "final": True, "chosen": chosen}
+            update: dict[str, Any] = {"attempts": _dropped(state), "over": True, "final": True, "chosen": chosen}
             return state.model_copy(update=update)
         case "pause":
             return state.model_copy(update={"paused": True})
