@@ -18,6 +18,8 @@ class Agreement(Sequential):
     all answers agree.
     """
 
+    judges_without_tests = True
+
     class Options(Sequential.Options):
         """Settings.
 

@@ -14,6 +14,8 @@ class GiveUp(Sequential):
     Source: Adaptive Inference-Time Compute, arXiv:2410.02725 (stop where a restart would not help).
     """
 
+    judges_without_tests = True
+
     class Options(Sequential.Options):
         """Settings.
 

@@ -15,6 +15,9 @@ class Sequential:
     the next one runs) or `after_heat`.
     """
 
+    judges_without_tests = False
+    """Whether `enough` may end a task that has no tests."""
+
     class Options(Config):
         """Settings.
 
@@ -51,8 +54,10 @@ class Sequential:
         return None
 
     def width(self, task: TaskState, sweep: Sequence[TaskState]) -> int:
-        """Attempts to run at the same time: all, if they must fit into the task's own time-out."""
-        return task.rollouts if task.timed else self.options.at_once
+        """Attempts to run at the same time: all, if waiting saves nothing or time is short."""
+        if task.timed or not (task.verifiable or self.judges_without_tests):
+            return task.rollouts
+        return self.options.at_once
 
     def arm(self, task: TaskState, sweep: Sequence[TaskState]) -> int | None:
         """Index of the model to start the next attempts on; None leaves it to the weights of the mix."""
@@ -72,7 +77,3 @@ class FirstVerified(Sequential):
     def whole_heats(self, task: TaskState) -> bool:
         """Without tests there is nothing to wait for."""
         return not task.verifiable
-
-    def width(self, task: TaskState, sweep: Sequence[TaskState]) -> int:
-        """See `Sequential.width`; all attempts at once if none can be verified."""
-        return super().width(task, sweep) if task.verifiable else task.rollouts

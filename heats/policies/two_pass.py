@@ -27,6 +27,8 @@ class TwoPass(Sequential):
 
     pauses = True
 
+    judges_without_tests = True
+
     class Options(Sequential.Options):
         """Settings.
 
