@@ -65,6 +65,14 @@ def policy_of(config: HeatsConfig, index: int, arm: int | None = None, temperatu
     return Policy(model, usual if temperature is None else temperature)
 
 
+def playing_models(config: HeatsConfig) -> list[ModelConfig]:
+    """The models that rollouts may use: those of a whole heat, and all of the mix if a policy chooses among them."""
+    models = [policy_of(config, index).model for index in range(config.rollouts)]
+    if config.policy.name != "fixed":
+        models += [policy_of(config, 0, arm).model for arm in range(len(config.models))]
+    return models
+
+
 def sameness(config: HeatsConfig) -> str:
     """A warning if several rollouts of a heat use greedy decoding with the same model; else empty."""
     if config.model is None and not config.models:

@@ -15,7 +15,7 @@ from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
-from heats.runner.model_mix import main_model, policy_of
+from heats.runner.model_mix import main_model, playing_models
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
 from heats.runner.slots import Slots
@@ -149,9 +149,7 @@ async def open_services(
     async with AsyncExitStack() as stack:
         main, oracle = main_model(config), config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
-        playing = [policy_of(config, index).model for index in range(config.rollouts)]
-        if config.policy.name != "fixed":
-            playing += [policy_of(config, 0, arm).model for arm in range(len(config.models))]
+        playing = playing_models(config)
         opened: dict[str, ChatModel] = {}
         facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
