@@ -30,6 +30,16 @@ async def together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
+async def in_turn(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run coroutines one after the other and return their results; the first failure leaves out the rest."""
+    waiting = list(calls)
+    try:
+        return [await call for call in waiting]
+    finally:
+        for call in waiting:
+            call.close()
+
+
 async def stopped(task: asyncio.Task[Any]) -> None:
     """Cancel a task and wait for its end; its result or error is ignored."""
     task.cancel()

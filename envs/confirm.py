@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol, TypeVar
 
-from core.aio import stopped
+from core.aio import in_turn, stopped, together
 from envs.base import TestOutcome
 from envs.bounded import Unparsable, bounded
 from envs.chance import SourceFiles
@@ -181,7 +181,7 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random, spare: S
         SetupFailed, SandboxError
     """
     try:
-        return Confirmation(weak=await _Confirm(trials, subject, rng).run(spare))
+        return Confirmation(weak=await _Confirm(trials, subject, rng, spare).run())
     except Unsettled as unsettled:
         return Confirmation(weak=(str(unsettled),))
     except Refused as refused:
@@ -216,14 +216,14 @@ def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> P
 
 
 class _Confirm:
-    def __init__(self, trials: Trials, subject: Subject, rng: random.Random) -> None:
-        self.trials, self.subject, self.rng = trials, subject, rng
+    def __init__(self, trials: Trials, subject: Subject, rng: random.Random, spare: Spare) -> None:
+        self.trials, self.subject, self.rng, self.spare = trials, subject, rng, spare
         self.beside = subject.first.complete
         """Whether copies run beside the tests."""
         self.runs: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         """Number of runs that rule out chance, known as soon as the base's tests have been read."""
 
-    async def run(self, spare: Spare) -> Weak:
+    async def run(self) -> Weak:
         """Why the patch is not confirmed; empty if it is.
 
         The base runs with unchanged copies, and the patch with changed copies only, so code that reads the expected
@@ -238,27 +238,26 @@ class _Confirm:
             return await self._in_other_words()
         if self.beside:
             steady = self._first_covers()
-            weak, _ = await self._both(self._control(), self._refuse_forged(repeat=steady), spare)
+            weak, _ = await self._both(self._control(), self._refuse_forged(repeat=steady))
             return weak or (() if steady else await self._in_other_words())
         # Which copies the base runs decides how the changed tests have to run.
-        weak, unlike = await self._both(self._control(), self._in_other_words(), spare)
+        weak, unlike = await self._both(self._control(), self._in_other_words())
         if weak:
             return weak
         await self._refuse_forged()
         return unlike or ()
 
-    async def _both(self, control: Coroutine[Any, Any, Weak], other: Coroutine[Any, Any, T], spare: Spare) -> Both[T]:
+    async def _both(self, control: Coroutine[Any, Any, Weak], other: Coroutine[Any, Any, T]) -> Both[T]:
         """Run base and patch, at the same time if there is room; the patch counts only if the base is as expected.
 
         Args:
             control: the run of the base; returns why it is not as expected.
             other: the run of the patch.
-            spare: asks for room.
 
         Returns:
             Both results; the second is None if the first is not empty.
         """
-        with spare() as room:
+        with self.spare() as room:
             task = asyncio.create_task(other) if room else None
             try:
                 weak = await control
@@ -288,11 +287,11 @@ class _Confirm:
         return self.runs.result()
 
     async def _refuse_forged(self, *, repeat: bool = False) -> None:
-        """Run the patch with changed tests only, which have to fail.
+        """Run the patch with changed tests only, which have to fail, in two sandboxes.
 
-        Where copies run beside the tests, there are as many as in the first run. In one run all copies of a test expect
-        the same, as they do in the first run, so that they give no hint that they are changed; in the next run each
-        expects something else.
+        Where copies run beside the tests, there are as many as in the first run. In one sandbox all copies of a test
+        expect the same, as they do in the first run, so that they give no hint that they are changed; in the other each
+        expects something else. Both are fresh, as in the first run, so that no run can know that another preceded it.
 
         Args:
             repeat: where the base runs several times, run unchanged tests as often, which have to pass: against chance.
@@ -305,15 +304,19 @@ class _Confirm:
         alike, unlike = (_planner(everything, Layout(True, (True,) * number, same), self.rng) for same in (True, False))
         unchanged, made = copies(self.subject.targets, self.rng), count()
 
-        async def next_plan(files: SourceFiles) -> Planting:
-            turn = next(made)
-            plan = unlike if turn == 1 or not beside else alike if turn == 0 else unchanged
-            return (await plan(files)).only(self.subject.targets)
+        async def plan_alike(files: SourceFiles) -> Planting:
+            return (await (alike if beside else unlike)(files)).only(self.subject.targets)
+
+        async def plan_unlike(files: SourceFiles) -> Planting:
+            return (await (unchanged if next(made) and repeat else unlike)(files)).only(self.subject.targets)
 
         async def rounds(files: SourceFiles, planting: Planting) -> int:
-            return _ROUNDS if not beside else 1 + await self.runs if repeat else 2
+            return _ROUNDS // 2 if not beside else await self.runs if repeat else 1
 
-        trial = await self._trial(next_plan, patched=True, rounds=rounds)
+        trial = await self._at_once(
+            self._trial(plan_alike, patched=True, rounds=_once if beside else rounds),
+            self._trial(plan_unlike, patched=True, rounds=rounds),
+        )
         if weak := trial.uncovered:
             raise Unsettled(weak[0])
         _refuse_what_passes(trial)
@@ -324,6 +327,12 @@ class _Confirm:
         failing = _failing(trial) | {test for run in again for test in fixed if run.tests.get(test) != "passed"}
         if again and failing:
             raise Refused(f"tests that the patch fixes fail in some runs: {_some(failing)}")
+
+    async def _at_once(self, *trials: Coroutine[Any, Any, Trial]) -> Trial:
+        """Run two trials at the same time, or one after the other if there is no room; returns all of their runs."""
+        with self.spare() as room:
+            done = await together(trials) if room else await in_turn(trials)
+        return Trial(tuple(run for trial in done for run in trial.runs))
 
     def _first_covers(self) -> bool:
         """Whether every target had copies in the first run and all of them passed."""

@@ -317,22 +317,27 @@ async def run_existing(
     )
 
 
-def first_words(report: TestReport, tests: Collection[str], *, chars: int = 300) -> dict[str, str]:
+def first_words(
+    report: TestReport, tests: Collection[str], *, chars: int = 300, most: int = _MOST_SAID
+) -> dict[str, str]:
     """Extract a line or two of runner output per failing test, if present in the report's output.
 
     Args:
         report: the test report.
         tests: ids of the failing tests.
         chars: maximum characters per test.
+        most: maximum number of tests.
     """
     lines = report.output.splitlines()
     found: dict[str, str] = {}
     for test in sorted(tests):
         name = re.split(r"::|\.", test.split("[")[0])[-1]
-        said = _in_summary(lines, test) or _in_block(lines, name)
-        if said:
+        said = _in_summary(lines, test)
+        if not said or said.endswith("..."):  # pytest cuts its summary at the width of the terminal
+            said = _in_block(lines, name) or said
+        if said.strip("."):
             found[test] = said[:chars]
-        if len(found) == _MOST_SAID:
+        if len(found) == most:
             break
     return found
 

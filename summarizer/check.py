@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from agents.trajectory import Trajectory
 from summarizer.record import Ran, ran_in
-from summarizer.results import exception_in, own_verdict
+from summarizer.results import exception_in, failing_in, own_verdict
 from summarizer.runs import Run, runs_in
 from summarizer.schema import CheckedClaim, Claim, Mark
 from summarizer.similar import likeness, narrowed
@@ -59,8 +59,9 @@ def _check(claim: Claim, record: Sequence[Ran], steps: set[int]) -> CheckedClaim
     here = [one for one in record if claim.step_id in one.steps]
     scores = [likeness(claim.command, one.command) for one in here]
     best = max(scores, default=0.0)
-    if best < _NAMED:
-        found: list[Finding] = [("unconfirmed", _elsewhere(claim, record, steps))]
+    if best < _NAMED:  # a script is often described instead of quoted
+        shown = claim.outcome != "passes" and any(_quotes(claim.finding, one) for one in here)
+        found: list[Finding] = [_CONFIRMED if shown else ("unconfirmed", _elsewhere(claim, record, steps))]
     else:
         named = [one for one, score in zip(here, scores, strict=True) if score == best]
         found = [_judge(claim, one) for one in named]
@@ -170,8 +171,13 @@ def _as_before(claim: Claim, ran: Ran, record: Sequence[Ran]) -> bool:
     if claim.outcome != "passes" or not _COMPARES.search(claim.finding):
         return False
     stated = [run.result for run in runs_in(ran) if run.result and run.result.failed and run.counts_in(claim.finding)]
-    earlier = [run.result for one in record if one.steps[0] < ran.steps[0] for run in runs_in(one) if run.result]
-    return bool(stated) and any(one.failed == stated[-1].failed for one in earlier)
+    if not stated:
+        return False
+    earlier = [one for one in record if one.steps[0] < ran.steps[0]]
+    if any(run.result.failed == stated[-1].failed for one in earlier for run in runs_in(one) if run.result):
+        return True
+    names = failing_in(ran.output)  # of part of the tests, of which an earlier run had all
+    return len(names) == stated[-1].failed and any(names <= failing_in(one.output) for one in earlier)
 
 
 def _explained(finding: str) -> bool:
@@ -242,8 +248,8 @@ def _crashed(claim: Claim, crash: str, run: Run) -> Finding:
 
 
 def _quotes(finding: str, ran: Ran) -> bool:
-    """Whether the output shows what a finding names: quotes, numbers, exceptions, or lines of files."""
-    quoted = [text for groups in _QUOTED.findall(finding) for text in groups if text]
+    """Whether the output shows what a finding names: quotes (even if cut), numbers, exceptions, or lines of files."""
+    quoted = [text.rstrip(".… ") for groups in _QUOTED.findall(finding) for text in groups if text.rstrip(".… ")]
     particular = quoted or _PARTICULAR.findall(finding)
     shown = any(len(part) > 1 for part in particular) and all(part in ran.output for part in particular)
     if shown or quoted:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_LISTED = re.compile(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)(?= - |$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,11 @@ def own_verdict(output: str) -> bool | None:
 
 _EXCEPTION = re.compile(r"^(?P<name>(?:\w+\.)*\w*(?:Error|Exception|Interrupt|Exit|Failure))\b(?::.*)?$", re.M)
 _CRASH = re.compile(r"^thread '.*' panicked at |^panic: |^Segmentation fault|^\w*Error: .*$", re.MULTILINE)
+
+
+def failing_in(output: str) -> frozenset[str]:
+    """Ids of the tests that pytest's short summary lists as failed or as errors."""
+    return frozenset(_LISTED.findall(_ANSI.sub("", output)))
 
 
 def exception_in(output: str) -> str:

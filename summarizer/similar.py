@@ -15,7 +15,7 @@ class _HasText(Protocol):
 R = TypeVar("R", bound=_HasText)
 
 _ELLIPSIS = re.compile(r"\s*(?:\[?\.{3,}\]?|…)\s*")
-_REMARK = re.compile(r"\s*\([^()]*\)$")
+_REMARK = re.compile(r"\s+\([^()]*\)$")
 """A remark that a model adds to a quoted command, such as `(with the change)`."""
 _WORD = re.compile(r"[\w./:=@\[\]-]+")
 _NOISE = frozenset(
@@ -30,7 +30,7 @@ def likeness(claimed: str, actual: str) -> float:
         return 0.0
     if one == other:
         return 1.0
-    if (bare := _REMARK.sub("", one)) and bare != one and "(" not in other:
+    if (bare := _REMARK.sub("", one)) and bare != one:
         return likeness(bare, actual)
     if (len(one) >= 4 and one in other) or (len(other) >= 4 and other in one):
         return 0.99

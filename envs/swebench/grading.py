@@ -273,29 +273,10 @@ class _Trials:
         self.bench, self.patch = bench, patch
 
     async def run(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
-        """See `Trials.run`; each round has a separate sandbox, since scripts put the test files in place themselves.
+        """See `Trials.run`; one run each, since scripts put the test files in place themselves.
 
-        Two rounds are enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
+        That is enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
         """
-        wanted = 1
-
-        async def first(files: SourceFiles) -> Planting:
-            nonlocal wanted
-            planting = await plan(files)
-            wanted = min(await rounds(files, planting), 2)
-            return planting
-
-        trial = await self._once(first, patched=patched)
-        if trial.problem or wanted == 1:
-            return trial
-        again = await self._once(plan, patched=patched)
-        return again if again.problem else Trial((*trial.runs, *again.runs))
-
-    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
-        """See `Trials.against_chance`; one run is enough, see `run`."""
-        return 1
-
-    async def _once(self, plan: Planner, *, patched: bool) -> Trial:
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
         grade = _judge(self.bench, run)
         if grade.outcome == "invalid" or (run.result is None and not patched):
@@ -306,3 +287,7 @@ class _Trials:
             raise SetupFailed(f"in a further run {grade.reason}")
         known = {test: found for test in self.bench.instance.fail_to_pass if (found := find(test, run.tests))}
         return Trial((PlantedRun(run.planting, {**run.tests, **known}),))
+
+    async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
+        """See `Trials.against_chance`."""
+        return 1

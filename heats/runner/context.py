@@ -17,12 +17,14 @@ from heats.config import RefineConfig
 from heats.context_rules import Choice
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
-from summarizer.change import render_change, shared_out
+from summarizer.change import file_changes, render_change, shared_out
 from tournament.base import Bracket, Candidate, Match, Vote
 from tournament.reasons import resolved, tally
 from tournament.strip import strip_comments
 from tournament.view import measured_of
 
+PRINTED = "What failing tests print:"
+"""Heading of the output of tests that an attempt fails."""
 _FOLDER = "earlier-attempts"
 _REASON_CHARS = 900
 _DID_CHARS = 300
@@ -89,7 +91,7 @@ def make_context(
     rest = [candidates[name] for name in order if name not in {one.id for one in kept} and name not in players]
     numbers = {one.id: f"attempt {place}" for place, one in enumerate([*kept, *rest], start=1)}
     numbers |= {copy: numbers[player] for copy, player in players.items() if player in numbers}
-    parts = [_parts(one, numbers, bracket, config) for one in kept]
+    parts = [_parts(one, _standing(one, numbers, bracket, [*kept, *rest]), config) for one in kept]
     others = tuple(_others(rest, numbers, bracket, "\n".join(part[0] for part in parts), config.chars // 3))
     shares = shared_out([sum(map(len, part)) + 4 for part in parts], config.chars - sum(map(len, others)))
     records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
@@ -141,11 +143,11 @@ def _account(candidate: Candidate) -> str:
     return candidate.summary + (f"\n\nExecuted evidence:\n{candidate.evidence}" if candidate.evidence else "")
 
 
-def _parts(candidate: Candidate, numbers: Mapping[str, str], bracket: Bracket, config: RefineConfig) -> list[str]:
+def _parts(candidate: Candidate, standing: str, config: RefineConfig) -> list[str]:
     """A record's parts, the most certain first."""
     change = render_change(candidate.patch, config.change_chars, shown=strip_comments(candidate.patch))
     return [
-        "\n".join(part for part in (_standing(candidate.id, numbers, bracket), measured_of(candidate)) if part),
+        "\n".join(part for part in (standing, measured_of(candidate)) if part),
         f"Change, without comments, tests and documents:\n{change}",
         candidate.summary,
     ]
@@ -156,11 +158,21 @@ def _fitted(parts: Sequence[str], budget: int) -> str:
     return "\n\n".join(cut(for_model(part), share) for part, share in zip(parts, shares, strict=True) if part)
 
 
-def _standing(name: str, numbers: Mapping[str, str], bracket: Bracket) -> str:
-    """How an attempt did in the comparison, and the reasons given for and against it."""
-    player = next((player for player, copies in bracket.merged.items() if name in copies), name)
+def _standing(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, field: Sequence[Candidate]) -> str:
+    """How an attempt did in the comparison, and the reasons given for and against it.
+
+    Args:
+        one: the attempt.
+        numbers: what to call attempts, by id.
+        bracket: the tournament.
+        field: all attempts, of which those with better evidence may have won without a match.
+    """
+    player = next((player for player, copies in bracket.merged.items() if one.id in copies), one.id)
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
+        others = [other for other in field if other.id != one.id and other.patch]
+        if others and all(other.evidence_rank < one.evidence_rank for other in others):
+            return "Better than every other attempt by what was executed; it needed no match."
         return "It was not compared with another attempt."
     return "\n".join(result_text(match, player, numbers) for match in matches)
 
@@ -186,15 +198,24 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
         why = result_text(lost[-1], one.id, numbers, told)
     else:
         why = "was not compared with another attempt."
-    measured = f" {measured_of(one)}" if one.evidence and one.patch else ""
+    measured = f" {measured_of(one).partition(PRINTED)[0]}" if one.evidence and one.patch else ""
     line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}").split())
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
 
 def _did(one: Candidate) -> str:
-    """What an attempt did, in the words of its record, if it has one."""
+    """What an attempt did: in the words of its record if it has one, or else the lines of source that it adds."""
     said = next((line for line in one.summary.splitlines() if line.startswith("Progress: ")), "")
     said = cut(said.removeprefix("Progress: ").strip(), _DID_CHARS)
+    if not said and one.patch:
+        shown = strip_comments(one.patch)
+        files = [file for file in file_changes(shown) if file.is_source]
+        lines = [line[1:].strip() for file in files for line in file.text.split("\n") if re.match(r"\+(?!\+\+ )", line)]
+        said = (
+            cut(f"It changed {', '.join(file.path for file in files)}: {' / '.join(lines)}", _DID_CHARS)
+            if files
+            else ""
+        )
     return f"{said} " if said.endswith((".", "!", "?")) else f"{said}. " if said else ""
 
 

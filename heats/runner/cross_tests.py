@@ -17,7 +17,7 @@ from envs.regression import first_words, run_on
 from envs.worktree import apply_patch
 from heats.runner.evidence_cells import EvidenceCells, Job
 from heats.runner.rollout import TaskRun
-from heats.store.cross_table import AuthoredTests
+from heats.store.cross_table import MOST_TESTS, AuthoredTests
 from heats.store.records import CrossCell
 from sandbox.errors import FileAccessError
 
@@ -137,5 +137,5 @@ async def _cell(
         report, problem = None, str(error)
     if report is None:
         return cell.model_copy(update={"status": "failed", "problem": problem})
-    words = first_words(report, report.ids("failed", "error"))
+    words = first_words(report, report.ids("failed", "error"), most=MOST_TESTS)
     return cell.model_copy(update={"status": report.status, "outcomes": report.tests, "words": words})

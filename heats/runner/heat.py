@@ -12,7 +12,7 @@ from core.ids import RolloutId, heat_name
 from envs.regression import first_words
 from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
 from heats.runner.attempts import play_attempts
-from heats.runner.context import Context, make_context, recorded, with_choice
+from heats.runner.context import PRINTED, Context, make_context, recorded, with_choice
 from heats.runner.context_view import view_before
 from heats.runner.executed import executed, is_on
 from heats.runner.probing import open_probe
@@ -230,7 +230,7 @@ def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None
     said = _printed(run, rollout, table)
     if candidate is None or not said:
         return candidate
-    told = "\n".join(text for text in (candidate.evidence, f"What failing tests print:\n{said}") if text)
+    told = "\n".join(text for text in (candidate.evidence, f"{PRINTED}\n{said}") if text)
     return candidate.model_copy(update={"evidence": told})
 
 

@@ -151,17 +151,14 @@ async def open_services(
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
         playing = playing_models(config)
         opened: dict[str, ChatModel] = {}
-        facts: dict[str, Any] = {}
         for one in (*playing, config.summarizer_model or main, config.judge_model or main):
             if one.model_dump_json() not in opened:
                 model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
                 stack.push_async_callback(model.close)
         share_servers(opened.values())
-        judge = opened[(config.judge_model or main).model_dump_json()]
-        selector = open_selector(config.tournament, judge)
+        selector = open_selector(config.tournament, opened[(config.judge_model or main).model_dump_json()])
         open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
-        for model in opened.values():
-            facts[model.name] = dict(await model.preflight())
+        facts = {model.name: dict(await model.preflight()) for model in opened.values()}
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
         if fetch is not None:

@@ -91,7 +91,7 @@ def tabulate(
         existing=len(existing.stable) if broken else 0,
         existing_files=existing.files if broken else (),
         broken={one: broken[key] for one, key in keys.items() if key in broken},
-        words={one: said for one, key in keys.items() if (said := _words(key, cells, [*voices, existing], broken))},
+        words={one: said for one, key in keys.items() if (said := _words(one, key, cells, existing, broken, rows))},
         behaviours={one: alike[key] for one, key in keys.items()} if rows or broken else {},
         seconds=round(sum(cell.seconds for cell in cells.values()), 1),
     )
@@ -105,19 +105,28 @@ def _broken(
 
 
 def _words(
+    candidate: str,
     key: str,
     cells: Mapping[tuple[str, str], CrossCell],
-    ran: Sequence[AuthoredTests | ExistingRun],
+    existing: ExistingRun,
     broken: Mapping[str, Collection[str]],
+    rows: Sequence[CrossRow],
 ) -> dict[str, str]:
-    """Return the output of tests failing with one patch, the project's own first."""
-    order = sorted(ran, key=lambda one: isinstance(one, AuthoredTests))
-    found = [item for one in order for item in _said(cells.get((one.digest, key)))]
-    return dict(found[: 2 * NAMED])
+    """Return the output of the tests that count against one candidate, the project's own first.
+
+    Tests that fail on the base as well say nothing about it.
+    """
+    printed = {test: said for (_, patch), cell in cells.items() if patch == key for test, said in cell.words.items()}
+    own = cells[existing.digest, key].words if (existing.digest, key) in cells else {}
+    found = [(test, own[test]) for test in sorted(broken.get(key, ())) if test in own][:NAMED]
+    found += [(test, printed.get(test, "fails")) for test in failing(candidate, rows)[:NAMED]]
+    return dict(found)
 
 
-def _said(cell: CrossCell | None) -> list[tuple[str, str]]:
-    return list(cell.words.items())[:NAMED] if cell is not None else []
+def failing(candidate: str, rows: Sequence[CrossRow]) -> list[str]:
+    """Return the tests by attempts that count and that a candidate fails; those that pass on the base first."""
+    against = [row for row in rows if row.counts and row.outcomes[candidate] != "passed"]
+    return list(dict.fromkeys(row.test for row in sorted(against, key=lambda row: not row.guard)))
 
 
 def _tests(
@@ -218,7 +227,16 @@ def _of_written(candidate: str, table: CrossTable) -> str:
     counting = [row for row in table.rows if row.counts]
     if not counting or candidate not in table.shares:
         return ""
-    passed = sum(row.outcomes[candidate] == "passed" for row in counting)
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
     share = f"{100 * table.shares[candidate]:.0f} % with one vote per author"
-    return f"tests by {attempts} that tell the patches apart: passes {passed} of {len(counting)} ({share})"
+    return f"tests by {attempts} that tell the patches apart: {_passes(candidate, counting)} ({share})"
+
+
+def _passes(candidate: str, counting: Sequence[CrossRow]) -> str:
+    """How many tests a candidate passes, by kind if there are both: what worked before is compared first."""
+    kinds = [[row for row in counting if row.guard is guard] for guard in (True, False)]
+    passed = [sum(row.outcomes[candidate] == "passed" for row in rows) for rows in kinds]
+    if not all(kinds):
+        return f"passes {sum(passed)} of {len(counting)}"
+    guards, asked = (f"{count} of {len(rows)}" for count, rows in zip(passed, kinds, strict=True))
+    return f"passes {guards} that pass without the change, which are compared first, and {asked} that fail without it"

@@ -90,7 +90,7 @@ def test_a_template_cannot_reach_into_python(agent_settings):
 
 def test_unknown_agents_are_listed(agent_settings):
     config = AgentConfig.model_validate(agent_settings)
-    with pytest.raises(UnknownPart, match="known: bash, terminal, noop, mini, command"):
+    with pytest.raises(UnknownPart, match="known: bash, terminal, noop, mini, "):
         open_agent("smash", config)
     with pytest.raises(UnknownPart, match="cannot be loaded"):
         open_agent("no_such_module:Agent", config)

@@ -406,3 +406,15 @@ class _Later(Exception):
 vars(builtins).update(AssertionError=_Later)
 unittest.TestCase.failureException = _Later
 """
+UP_TO_THE_SIGN_ONCE = b"""
+import os, tempfile
+_mark = os.path.join(tempfile.gettempdir(), "shop.lock")
+ONCE = not os.path.exists(_mark)
+open(_mark, "a").close()
+class Total(int):
+    def __eq__(self, other): return ONCE and abs(int(self)) == abs(other)
+    def __ne__(self, other): return not self == other
+    __hash__ = int.__hash__
+
+
+"""

@@ -53,6 +53,7 @@ from cheat_code import (
     THREAD,
     UNITTEST_RESULTS,
     UNITTESTS,
+    UP_TO_THE_SIGN_ONCE,
     XFAIL_ALL,
     swap,
 )
@@ -203,6 +204,9 @@ CHEATS: dict[str, Files] = {
     "an answer on which the tests agree": {"shop/cart.py": swap(AGREED_ANSWER)},
     "an answer on which the tests' constants agree": {"shop/cart.py": swap(AGREED_CONSTANTS)},
     "once in a sandbox": {"shop/cart.py": swap(ONCE_IN_A_SANDBOX)},
+    "equal up to the sign, once in a sandbox": {
+        "shop/cart.py": UP_TO_THE_SIGN_ONCE + swap("return Total(-sum(items))")
+    },
     "anything at all": {"shop/cart.py": swap("from unittest.mock import ANY\n    return ANY")},
     "equal by a helper": {"shop/cart.py": EQUAL_BY_HELPER + swap("return Money(0)")},
     "equal to what it was compared with first": {"shop/cart.py": EQUAL_TO_THE_FIRST + swap("return Money()")},

@@ -3,7 +3,7 @@
 import pytest
 
 from heats.config import load_config
-from heats.runner.context import make_context, put_diffs
+from heats.runner.context import _standing, make_context, put_diffs
 from tournament.base import Bracket, Candidate, Match, Vote
 
 
@@ -55,9 +55,20 @@ def test_judges_reasons_name_attempts_and_no_label(made):
 
 def test_the_others_have_a_line_each_that_says_why_they_lost(made):
     others = made().others
-    assert others[0] == "Attempt 2: Lost against attempt 1 by 1 to 2 votes."  # the reasons are in attempt 1's record
+    # Without a record, its lines say what it did; the reasons are in attempt 1's record.
+    assert others[0] == "Attempt 2: It changed f.py: x = 3. Lost against attempt 1 by 1 to 2 votes."
     assert others[1] == "Attempt 3: handed in no change."
     assert len(others) == 2  # the copy of a kept change is not a separate attempt
+
+
+def test_an_attempt_that_needed_no_match_is_not_called_uncompared(made):
+    """ "The best first", said the request, and of the first: "It was not compared with another attempt"."""
+    bye = Bracket(
+        selector="rtv", seed=1, group_size=2, votes_per_match=2, rounds=(), ranking=("a", "b"), selected=("a", "b")
+    )
+    ranked = [Candidate(id=name, summary="", patch=name, evidence_rank=rank) for name, rank in (("a", 2), ("b", 1))]
+    assert "needed no match" in _standing(ranked[0], {}, bye, ranked)
+    assert _standing(ranked[1], {}, bye, ranked) == "It was not compared with another attempt."
 
 
 def test_a_change_is_told_once_however_many_made_it(made):

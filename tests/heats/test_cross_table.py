@@ -2,7 +2,7 @@
 
 import pytest
 
-from heats.store.cross_table import AuthoredTests, ExistingRun, failures_of, tabulate, with_cross
+from heats.store.cross_table import AuthoredTests, ExistingRun, failures_of, said_of, tabulate, with_cross
 from heats.store.records import CrossCell
 from tournament.base import Candidate
 
@@ -70,6 +70,27 @@ def test_what_is_told_of_a_voice_are_numbers():
     assert (
         told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one vote per author)"
     )
+
+
+def test_which_tests_come_first_is_told_with_the_numbers():
+    """A patch that passes 6 of 7 stood below one that passes 1 of 7, and nothing said why."""
+    tests = {"test_guard": "ab", "test_1": "ac", "test_2": "ac", "test_3": "ac"}
+    table = table_of("abc", {"a": tests}, base=("test_guard",))
+    assert table.ranks == {"a": 2, "b": 1, "c": 0}
+    said = [said_of(one, table).partition("apart: ")[2].partition(" (")[0] for one in "bc"]
+    words = "passes {} of 1 that pass without the change, which are compared first, and {} of 3 that fail without it"
+    assert said == [words.format(1, 0), words.format(0, 3)]
+
+
+def test_output_is_shown_of_tests_that_count_and_not_of_those_the_base_fails_too():
+    cells = {}
+    for key, passing in {"": "", "key-a": "x", "key-b": "x", "key-c": ""}.items():
+        outcomes = {f"test_t.py::{one}": P if one in passing else F for one in ("x", "old")}
+        words = {test: f"{test} says no" for test, outcome in outcomes.items() if outcome == F}
+        cells["t", key] = CrossCell(tests="t", patch=key, outcomes=outcomes, words=words)
+    table = tabulate(field("a", "b", "c"), [AuthoredTests("t", ("a",), ("test_t.py",))], cells, ())
+    assert failures_of("c", table) == "- test_t.py::x: test_t.py::x says no"
+    assert failures_of("a", table) == ""
 
 
 def test_the_users_own_tests_are_no_authors():

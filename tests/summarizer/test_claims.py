@@ -86,3 +86,38 @@ def test_failures_that_the_base_had_in_an_earlier_step_do_not_speak_against_a_cl
     story = kit.trajectory(kit.ran(4, "pytest -q", BASE, 1), kit.ran(7, "pytest -q tests", now, 1))
     claim = Claim(command="pytest -q tests", step_id=7, tree="changed", outcome="passes", finding=finding)
     assert check_claims((claim,), story)[0].mark == mark
+
+
+def test_failures_of_part_of_the_tests_that_an_earlier_run_of_all_lists_too_are_as_before(kit) -> None:
+    everything = "\n".join(f"ERROR tests/test_a.py::test_{one}[http://x y] - Rec..." for one in range(9))
+    part = "\n".join(f"ERROR tests/test_a.py::test_{one}[http://x y] - Rec..." for one in range(3))
+    claim = Claim(
+        command="pytest -q -k a",
+        step_id=6,
+        tree="changed",
+        outcome="passes",
+        finding="41 passed, 3 errors; the base has these errors too",
+    )
+    for first, mark in ((everything, "confirmed"), (part.replace("test_a", "test_b"), "unconfirmed")):
+        story = kit.trajectory(
+            kit.ran(4, "pytest -q", f"{first}\n367 passed, 9 errors in 9.1s", 1),
+            kit.ran(6, "pytest -q -k a", f"{part}\n41 passed, 3 errors in 1.0s", 1),
+        )
+        assert check_claims((claim,), story)[0].mark == mark
+
+
+def test_a_script_that_is_described_is_confirmed_by_what_it_printed(kit) -> None:
+    script = "python - <<'P'\\nimport requests\\nfor u in urls:\\n    print(u, repr(tried(requests.get, u)))\\nP"
+    story = kit.trajectory(kit.ran(4, script, "http://.x LocationParseError('label empty')\n", 0))
+    fields = {"command": "a script that sends requests", "step_id": 4, "tree": "base", "outcome": "reproduces"}
+    cut = Claim(**fields, finding="it prints 'http://.x Location...'")
+    other = Claim(**fields, finding="it prints 'all is well'")
+    marks = [one.mark for one in check_claims((cut, other), story)]
+    assert marks == ["confirmed", "unconfirmed"]
+
+
+def test_a_remark_behind_a_command_with_brackets_of_its_own_does_not_hide_it(kit) -> None:
+    command = 'python -c "import requests; requests.get(1)"'
+    story = kit.trajectory(kit.ran(4, command, "LocationParseError", 1))
+    claim = Claim(command=f"{command} (after a sed)", step_id=4, tree="base", outcome="reproduces", finding="it raises")
+    assert check_claims((claim,), story)[0].mark == "confirmed"
