@@ -25,6 +25,7 @@ from envs import VerifyRules
 from heats.bank.config import BankConfig
 from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
+from heats.policies.registry import POLICIES
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
 from heats.store.files import there_is
@@ -91,6 +92,27 @@ class RefineConfig(Config):
             raise ValueError(str(error)) from None
 
 
+class PolicyConfig(Config):
+    """How many attempts are started, on which model, and when to stop.
+
+    Attributes:
+        name: `fixed` (N attempts in each of T heats), `first-verified`, `agreement`, `give-up`, `target`, `marginal`,
+            `cascade`, `bandit`, `two-pass`; or `module:Class`, your own policy.
+        options: the policy's own settings.
+    """
+
+    name: str = "fixed"
+    options: dict[str, Any] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return POLICIES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
+
+
 Switch = bool | Literal["auto"]
 
 
@@ -141,8 +163,8 @@ class HeatsConfig(Config):
     """The complete configuration. N, K and T are here, G and V in `tournament`.
 
     Attributes:
-        rollouts: N, rollouts per heat.
-        iterations: T, heats.
+        rollouts: N, rollouts per heat; the most, if a policy starts fewer.
+        iterations: T, heats; likewise.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
         regression: run the project's own tests that pass on the base on every different patch; those that fail then
@@ -178,6 +200,7 @@ class HeatsConfig(Config):
     within_timeout: bool = False
     select_share: float = Field(0.2, gt=0, lt=1)
     min_free_disk_mb: int = Field(512, ge=0)
+    policy: PolicyConfig = PolicyConfig()
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()
     verify: VerifyRules = VerifyRules()
@@ -224,6 +247,8 @@ class HeatsConfig(Config):
         del found["bank"]["path"]
         if not (self.bank.readers or self.bank.writers):
             del found["bank"]
+        if self.policy == PolicyConfig():  # what runs of earlier versions did
+            del found["policy"]
         return found
 
 

@@ -27,6 +27,11 @@ from heats.cli.select import View
 from heats.config import load_config
 from heats.context_rules import Before, Choice, Earlier, choice_of, open_context_rule
 from heats.errors import UsageError
+from heats.planning.dice import Dice, Signals
+from heats.planning.plan import Cost, Prices
+from heats.planning.simulate import Method, World
+from heats.planning.spending import play_policy
+from heats.policies.registry import open_policy
 from sandbox import open_backend
 from sandbox.fake import FakeSandbox
 from tournament import open_selector
@@ -36,6 +41,7 @@ from tournament.journal import MemoryJournal
 from tournament.registry import needs_model
 from tournament.view import FIELDS
 
+PRICES = Prices(steps=(10.0, 5.0), step=Cost(tokens=100), summary=Cost(), vote=Cost())
 OWN = """
 from core.record import Config
 from tournament.baselines import RandomSelector
@@ -183,6 +189,16 @@ def test_the_context_rule_in_contributing_works(example: Callable[[str], None]) 
     bracket = Bracket(selector="rtv", seed=0, group_size=2, votes_per_match=2)
     before = Before(bracket=bracket, usable=("c", "a", "b"), predecessor="a", k=2, seed=0)
     assert tuple(rule.parents(before)) == ("c", "b")
+
+
+def test_the_policy_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("An allocation policy")
+    config = load_config((), {"policy.name": "mine:Strikes", "policy.options.strikes": 2}).policy
+    dice = Dice(Method(rollouts=8, iterations=2), World(0.3, 1.0, (0.6,), (0.1, 0.5)), Signals(), PRICES)
+    found = play_policy(open_policy(config.name, config.options), dice.tasks(50))
+    assert {one.attempts for one in found} == {1, 2}
+    with pytest.raises(InvalidOptions, match=r"unknown option policy\.options\.strike; known: strikes"):
+        open_policy("mine:Strikes", {"strike": 2})
 
 
 def test_the_full_context_rule_in_contributing_works(example: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
+from heats.runner.allocation import Allocation, Board
 from heats.runner.bank import remember
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
@@ -70,12 +71,14 @@ class Work:
 
     Attributes:
         charges: charges by earlier processes, by task.
+        board: what the allocation policy knows of all tasks.
     """
 
     services: Services
     store: RunStore
     charges: dict[str, list[Charge]]
     request: RunRequest
+    board: Board
 
     @property
     def ledger(self) -> Ledger:
@@ -90,7 +93,8 @@ class Work:
         # Only writing: whoever plays the task must not be able to read grades.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
-        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
+        allocation = Allocation(self.board, files, task, ledger)
+        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock, allocation=allocation)
 
 
 NOT_INDEPENDENT = (
@@ -186,7 +190,8 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
         if config.bank.across_tasks and len(request.chosen) > 1:
             events.emit("warning", text=NOT_INDEPENDENT)
         with charged(request, store, charges):
-            yield Work(services=services, store=store, charges=_by_task(charges), request=request)
+            board = Board(config, store, request.chosen, events)
+            yield Work(services=services, store=store, charges=_by_task(charges), request=request, board=board)
 
 
 def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> AbstractContextManager[None]:
@@ -220,7 +225,7 @@ def charged_to(ledger: Ledger, store: RunStore, charges: Sequence[Charge]) -> It
 
 async def _play_tasks(work: Work) -> list[TaskResult]:
     async with open_player(work) as player:
-        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
+        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player, work.board)
 
 
 @asynccontextmanager

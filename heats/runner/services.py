@@ -17,7 +17,7 @@ from envs.errors import SetupFailed
 from heats.bank.checking import check_bank
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
-from heats.runner.model_mix import main_model, policy_of
+from heats.runner.model_mix import main_model
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
 from heats.runner.slots import Slots
@@ -186,7 +186,7 @@ async def open_services(
 def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatModel]:
     """Each model once, by its configuration as JSON; closed with the stack."""
     main = main_model(config)
-    playing = [policy_of(config, index).model for index in range(config.rollouts)]
+    playing = playing_models(config)
     drafting = [config.draft_model] if config.draft_model else []
     opened: dict[str, ChatModel] = {}
     for one in (*playing, *drafting, config.summarizer_model or main, config.judge_model or main):

@@ -34,6 +34,7 @@ EventKind = Literal[
     "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
     "match_dropped",  # heat, match, contestants, winner: a match announced before that no longer counts
     "selected",  # heat, selected: ids, final: bool
+    "policy",  # heat, action, why: what the allocation policy decided, where it gives a reason
     "verified",  # verdict, reason
     "grading",  # rollouts: those being graded by hidden tests; none when that is over
     "graded",  # outcome
