@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.real_attempts import Pool, read_pools  # noqa: E402
+from core.sanitize import for_model  # noqa: E402
 from envs.base import Task  # noqa: E402
 from envs.same_change import change_key  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
@@ -44,7 +45,7 @@ def script(pools: Mapping[str, Pool], tasks: Mapping[str, Task]) -> dict[str, An
         for patch in pools[name].patches.values():
             data = base64.b64encode(patch.data).decode()
             ways.append([f"base64 -d <<'END' | git apply --whitespace=nowarn -\n{data}\nEND"])
-        rules.append({"when": re.escape(task.statement.strip()[:200]), "variants": ways})
+        rules.append({"when": re.escape(for_model(task.statement).strip()[:200]), "variants": ways})
     return {"rules": rules, "pick": "hash"}
 
 
@@ -165,7 +166,9 @@ async def main() -> None:
                 await run(asked.out, env, tasks[name], asked, evidence)
             rows.append(scored(asked.out, tasks[name], pools[name], asked.grade))
             print(json.dumps(rows[-1]), flush=True)
-    totals = {kind: fmean(float(row[kind] or 0) for row in rows) for kind in ("random", "evidence", "votes")}
+    known = [row for row in rows if None not in (row["random"], row["evidence"], row["votes"])]
+    totals: dict[str, float] = {"known": len(known)}
+    totals |= {kind: fmean(float(row[kind]) for row in known) for kind in ("random", "evidence", "votes") if known}
     for kind in ("evidence", "votes"):
         totals[f"{kind}_sandboxes"] = sum(row[f"{kind}_sandboxes"] for row in rows)
         totals[f"{kind}_s"] = round(sum(row[f"{kind}_s"] for row in rows), 1)

@@ -22,6 +22,7 @@ from core.record import Config
 from core.text import checked_template
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.bank.config import BankConfig
 from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
 from heats.propose.config import ProposeConfig
@@ -45,6 +46,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,
     "judge_model": WHERE_SERVED,
+    "draft_model": WHERE_SERVED,
 }
 """What may change between invocations of the same run: speed, budgets, and where the same model is served."""
 
@@ -152,6 +154,7 @@ class HeatsConfig(Config):
             and no more than `model.max_concurrency` allows.
         retries: additional attempts after infrastructure failures, by class of failure.
         models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
+        draft_model: writes turns for the step chooser `speculate`; like `model`, it calls tools, or neither does.
         temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
         allow_passing: continue if the tests already pass on the base commit.
         keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
@@ -183,16 +186,20 @@ class HeatsConfig(Config):
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     summarizer_model: ModelConfig | None = None
     judge_model: ModelConfig | None = None
+    draft_model: ModelConfig | None = None
     sandbox: SandboxConfig
     agent: AgentConfig
     summarizer: SummarizerConfig
     tournament: TournamentConfig
+    bank: BankConfig
     propose: ProposeConfig = ProposeConfig()
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
+        if self.agent.chooser.name == "speculate" and self.draft_model is None:
+            raise ValueError("agent.chooser speculate needs a second model: set draft_model.name")
         return self
 
     @property
@@ -212,6 +219,11 @@ class HeatsConfig(Config):
             del found["tournament"]["judge"]["probe"]
         if not self.execution.test_writers:
             del found["execution"]["test_writers"], found["execution"]["test_writer"]
+        if self.agent.chooser.name == "one":
+            del found["agent"]["chooser"]
+        del found["bank"]["path"]
+        if not (self.bank.readers or self.bank.writers):
+            del found["bank"]
         return found
 
 

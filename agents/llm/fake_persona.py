@@ -123,9 +123,11 @@ class Persona:
 def _vote_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The parameters of the tool `vote`, if a request offers it."""
     for tool in request.get("tools") or ():
-        spec = tool if isinstance(tool, ToolSpec) else ToolSpec.model_validate(tool.get("function", tool))
-        if spec.name == "vote":
-            return spec.parameters
+        spec = tool.model_dump() if isinstance(tool, ToolSpec) else tool
+        spec = spec.get("function", spec) if isinstance(spec, dict) else {}
+        if spec.get("name") == "vote":
+            parameters: Mapping[str, Any] = spec["parameters"]
+            return parameters
     return None
 
 

@@ -22,6 +22,7 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
+from heats.runner.bank import recall, remember
 from heats.runner.heat import plan_heat, run_heat
 from heats.runner.reasons import needs_person, outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import Plan, TaskRun
@@ -178,6 +179,7 @@ class Nodes:
     async def heat(self, state: State) -> dict[str, Any]:
         """Play a heat (rollouts, summaries, tournament), and decide whether another follows."""
         run, heat = self._run, state["heat"]
+        await recall(run, heat)
         bracket = await run_heat(run, heat, self._plans.pop(heat, None))
         first = bracket.selected[:1]
         stop = (
@@ -185,6 +187,8 @@ class Nodes:
             or without_calls(outcomes_of(run.store, heat))
             or (run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first))
         )
+        if not stop and run.services.config.bank.when == "heat":
+            await remember(run, heat)
         selected = first if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
         return {"stop": stop}

@@ -25,6 +25,7 @@ from heats.runner.boundary import Boundary, described
 from heats.runner.candidates import key_of, make_candidate
 from heats.runner.context import NO_CONTEXT, Context, put_context
 from heats.runner.end_states import States
+from heats.runner.knowledge import knowledge_of
 from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
@@ -273,8 +274,10 @@ class TaskRun:
             workdir=workdir,
             seed=seed,
             parents=plan.context.parents,
+            knowledge=knowledge_of(self.services, self.task, self.store.directory, plan.rollout),
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
+            drafter=self.services.draft_model,
         )
 
     def _limits(self) -> Iterator[str]:

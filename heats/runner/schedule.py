@@ -60,7 +60,8 @@ async def _play_round(
     play: Player,
     results: dict[str, TaskResult],
 ) -> None:
-    slots, gate = services.slots, asyncio.Semaphore(2 * services.slots.count + 2)
+    in_turn = services.config.bank.across_tasks  # each task reads what those before it noted
+    slots, gate = services.slots, asyncio.Semaphore(1 if in_turn else 2 * services.slots.count + 2)
 
     async def one(order: int, task: Task) -> None:
         try:

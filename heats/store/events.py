@@ -37,6 +37,7 @@ EventKind = Literal[
     "verified",  # verdict, reason
     "grading",  # rollouts: those being graded by hidden tests; none when that is over
     "graded",  # outcome
+    "noted",  # writer, changes: number of changes to the bank
     "task_finished",  # status, selected, detail
     "warning",  # text
     "server",  # model, vllm: version, context_length, seconds, and the server's counters for this time (`Counters`)
