@@ -74,7 +74,7 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         ours["sent"] = step.sent
     if step.problems:
         ours["problems"] = list(step.problems)
-    ours |= step.model_dump(mode="json", include={"watcher", "restarts"}, exclude_defaults=True)
+    ours |= step.model_dump(mode="json", include={"watcher", "restarts", "proposals"}, exclude_defaults=True)
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
 from agents.base import Assignment, SaveStep
+from agents.choose.base import StepChooser, Turn, open_chooser
+from agents.choose.config import ChooserConfig
 from agents.config import AgentConfig
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError, ReplyInvalid, ToolsNotTaken
 from agents.llm.base import ChatModel, Completion, History, Message, Reply, ToolCall
@@ -16,7 +18,7 @@ from agents.llm.replies import CUT
 from agents.llm.truncation import PromptGrowth
 from agents.prompting import Prompts
 from agents.resume import as_message, with_odd_message
-from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Step, Trajectory
+from agents.trajectory import LIMIT_EXITS, Exit, ExitKind, Observation, Proposal, Step, Trajectory
 from agents.watchers.base import Refuse, Restart, Seen, Stop
 from agents.watchers.panel import Panel
 from core.sanitize import for_model
@@ -65,8 +67,9 @@ class Attempt:
 
     Attributes:
         in_text: whether this conversation uses text instead of tool calls.
+        proposals: what else was proposed for the step that is recorded next.
         forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
-        watched: whether `agent.watchers` apply.
+        watched: whether `agent.watchers` and `agent.chooser` apply.
     """
 
     watched: ClassVar[bool] = True
@@ -84,11 +87,14 @@ class Attempt:
     growth: PromptGrowth = field(default_factory=PromptGrowth)
     started: float = field(default_factory=time.monotonic)
     spent_before: Usage = field(init=False)
+    chooser: StepChooser = field(init=False)
+    proposals: tuple[Proposal, ...] = ()
     panel: Panel = field(init=False)
 
     def __post_init__(self) -> None:
         self.spent_before = self.ledger.spent
         config = self.agent.config
+        self.chooser = open_chooser(config.chooser if self.watched else ChooserConfig())
         self.panel = Panel.open(config.watchers, config.watcher_options) if self.watched else Panel(())
 
     async def work(self) -> Trajectory:
@@ -190,9 +196,19 @@ class Attempt:
         given = self.assignment.sampling
         seed = self.assignment.seed if given.seed is None else given.seed
         sampling = given.model_copy(update={"seed": seed, "turn": self._turns})
+        turn = Turn(
+            messages=self.messages,
+            means=self._means(),
+            model=self.model,
+            drafter=self.assignment.drafter,
+            ledger=self.ledger,
+            sampling=sampling,
+            calls=self._calls_of,
+        )
         try:
-            reply = await self.model.complete(self.messages, ledger=self.ledger, sampling=sampling, **self._means())
+            reply, self.proposals = await self.chooser.choose(turn)
         except ReplyInvalid as error:
+            self.proposals = ()
             if not isinstance(error.reply, Reply):
                 raise Finished("model_error", str(error)) from error
             reply = error.reply
@@ -212,6 +228,11 @@ class Attempt:
         except ContextOverflow as error:
             raise Finished("context_overflow", str(error)) from error
         return reply.first, reply.usage
+
+    def _calls_of(self, completion: Completion) -> tuple[ToolCall, ...]:
+        if self.in_text:
+            return self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")[0]
+        return completion.tool_calls
 
     def _step_of(self, completion: Completion, usage: Usage) -> Step:
         """Record a reply. If it contains no call, only its beginning and end are kept, in the conversation as well."""
@@ -234,6 +255,7 @@ class Attempt:
             reasoning=completion.reasoning,
             tool_calls=calls,
             problems=problems,
+            proposals=self.proposals,
             usage=usage,
             finish_reason=completion.finish_reason,
             timestamp=_now(),

@@ -56,9 +56,11 @@ class Assignment:
         diffs: folder in the sandbox with the changes of these records, `attempt-1.diff` ...; empty if there is none.
         started_from: earlier attempt whose change is in the tree already, such as `attempt 1`; empty for none.
         parents: IDs of the rollouts that `refinement` came from.
+        knowledge: what earlier work on other tasks noted, as a section of the first message; empty if there is nothing.
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
         sampling: sampling parameters of all model requests.
+        drafter: a second, cheaper model for step choosers that use one.
     """
 
     rollout_id: str
@@ -77,13 +79,24 @@ class Assignment:
     diffs: str = ""
     started_from: str = ""
     parents: tuple[str, ...] = ()
+    knowledge: str = ""
     resume: Trajectory | None = None
     sampling: Sampling = field(default_factory=Sampling)
+    drafter: ChatModel | None = None
 
 
 @runtime_checkable
 class BringsFiles(Protocol):
-    """An agent of which a part runs in the sandbox and comes from this machine."""
+    """An agent of which a part runs in the sandbox and comes from this machine.
+
+    Example:
+        >>> import asyncio
+        >>> class MyTool:
+        ...     async def mounts(self):
+        ...         return {"/opt/my-tool": "/usr/local/my-tool"}
+        >>> asyncio.run(MyTool().mounts())
+        {'/opt/my-tool': '/usr/local/my-tool'}
+    """
 
     async def mounts(self) -> Mapping[str, str]:
         """Provide the files, once per run; returns the sandboxes' read-only mounts, host directory -> path inside.

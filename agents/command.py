@@ -379,6 +379,7 @@ def instruction_of(assignment: Assignment) -> str:
         base = assignment.base
         parts.append(f"The tests are run with: {assignment.test_command}")
         parts += [f"Without any change it {base.ending} after {base.seconds} s."] if base else []
+    parts += [assignment.knowledge] if assignment.knowledge else []
     if assignment.refinement:
         parts.append("Earlier attempts at this task, the best first. They may be wrong; check what you take over.")
         if assignment.diffs:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from agents.choose.config import ChooserConfig
 from agents.prompting import Templates
 from agents.terminal.config import TerminalConfig
 from agents.watchers import WATCHERS
@@ -79,6 +80,7 @@ class AgentConfig(Config):
         force_calls: allow nothing but calls from the first turn on (`tool_choice: required`, or guided JSON in text).
         text_protocol: use text instead of tool calls for every model; a model can also request this itself.
         templates: prompts of the agents.
+        chooser: which of several proposed turns is acted on.
         terminal: settings of the terminal agent.
         command: settings of command-line agents in the sandbox.
         mini: settings of mini-swe-agent.
@@ -99,6 +101,7 @@ class AgentConfig(Config):
     force_calls: bool = False
     text_protocol: bool = False
     templates: Templates
+    chooser: ChooserConfig = ChooserConfig()
     terminal: TerminalConfig | None = None
     command: CommandConfig = CommandConfig()
     mini: MiniConfig = MiniConfig()

@@ -77,6 +77,8 @@ class Prompts:
             base=_base_for_display(assignment.base),
             limits=assignment.limits,
         )
+        if assignment.knowledge:
+            task = f"{task}\n\n{for_model(assignment.knowledge)}"
         if not assignment.refinement:
             return task
         records = [for_model(record) for record in assignment.refinement]

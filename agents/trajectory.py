@@ -61,12 +61,34 @@ class Observation(Record):
     watcher: str = ""
 
 
+class Proposal(Record):
+    """What a step chooser knows about one of several messages proposed for a step.
+
+    Attributes:
+        content: text of a message that was not chosen, with its `tool_calls`; empty for the chosen one.
+        model: name of the model that proposed it.
+        copies: number of proposals that do the same.
+        score: the scorer's, from 0 to 9.
+        reason: the judge's, for the chosen one.
+        chosen: this is the message that the step holds.
+    """
+
+    content: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    model: str = ""
+    copies: int = 1
+    score: float | None = None
+    reason: str = ""
+    chosen: bool = False
+
+
 class Step(Record):
     """One message of the conversation and, for the agent's, the results of its tool calls. IDs count from 1 without
     gaps.
 
     Attributes:
         problems: parts of the agent's message that could not be parsed as calls; a user message reporting them follows.
+        proposals: what else was proposed for this step, and what decided; empty if nothing else was.
         watcher: names of the watchers that wrote a user message.
         restarts: whether the conversation continues from this message and the task alone.
     """
@@ -78,6 +100,7 @@ class Step(Record):
     tool_calls: tuple[ToolCall, ...] = ()
     observations: tuple[Observation, ...] = ()
     problems: tuple[str, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
     usage: Usage | None = None
     finish_reason: str | None = None
     sent: dict[str, Any] | None = None

@@ -4,6 +4,8 @@ import re
 
 EARLIER_ATTEMPTS = "Earlier attempts"
 """Heading of the refinement context."""
+NOTES = "Notes from earlier work"
+"""Heading of what a bank contributes."""
 NO_PATCH = "no patch"
 CONTRADICTED, NOT_CONFIRMED = "CONTRADICTED", "not confirmed"
 

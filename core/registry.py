@@ -13,6 +13,7 @@ from core.errors import ExtraMissing, InvalidOptions, UnknownPart
 from core.record import Config
 
 _EXTRAS = {
+    "bm25s": "bank",
     "google": "otel",
     "huggingface_hub": "hub",
     "matplotlib": "plots",

@@ -47,6 +47,7 @@ class Task(Record):
         submission: what an attempt submits: a `patch`, or the `state` of its sandbox. For a state, only a description
             is stored (as a `Patch` that is never applied); it is graded in place by `GradesStates`.
         workdir: directory of the tree; for a `state`, empty means the image's own working directory.
+        repository: name of the project, the same for all of its tasks; empty if unknown.
         folder: subfolder of `workdir` where commands run; empty for `workdir` itself. Patches always cover the whole
             tree.
         agent_timeout_s: time limit for one attempt, if the task sets one.
@@ -72,6 +73,7 @@ class Task(Record):
     machine: Machine = Machine()
     agent_timeout_s: float | None = None
     folder: str = ""
+    repository: str = ""
 
     @property
     def runs_in(self) -> str:

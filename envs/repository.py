@@ -86,6 +86,7 @@ class RepositoryEnv:
             statement=source.issue,
             base_commit=tree.commit,
             folder=tree.folder,
+            repository=repository_name(source.repository),
             **fields,
         )
         return cls(task, tree)
@@ -188,6 +189,12 @@ def prepared_key(source: RepositorySource, tree: BaseTree) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def repository_name(repository: str) -> str:
+    """Name of a repository given as a directory or URL, without user names or hosts."""
+    name = Path(repository.rstrip("/").removesuffix(".git")).name or Path(repository).resolve().name
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "repository"
+
+
 def task_id(repository: str, commit: str, issue: str) -> str:
     """`name-1a2b3c4d-5e6f7a8b`: the repository's name, its commit and its issue, without user names or hosts.
 
@@ -196,6 +203,4 @@ def task_id(repository: str, commit: str, issue: str) -> str:
         commit: full commit id.
         issue: the issue's text.
     """
-    name = Path(repository.rstrip("/").removesuffix(".git")).name or Path(repository).resolve().name
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "repository"
-    return f"{slug}-{commit[:8]}-{hashlib.sha256(issue.encode()).hexdigest()[:8]}"
+    return f"{repository_name(repository)}-{commit[:8]}-{hashlib.sha256(issue.encode()).hexdigest()[:8]}"

@@ -89,7 +89,10 @@ class Planting:
     def only(self, targets: Collection[Target]) -> "Planting":
         """The same files, of whose sentinels only those of these targets count."""
         counting = tuple(one for one in self.sentinels if one.target in targets)
-        return replace(self, sentinels=counting, idle=tuple(one for one in self.sentinels if one not in counting))
+        idle = tuple(one for one in self.sentinels if one not in counting)
+        ids = {test for target in targets for test in target.ids}
+        uncovered = tuple(test for test in self.uncovered if test in ids)
+        return replace(self, sentinels=counting, idle=idle, uncovered=uncovered)
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """The given tests that are sentinels beside the project's tests."""

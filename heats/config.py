@@ -22,8 +22,10 @@ from core.record import Config
 from core.text import checked_template
 from core.textfile import read_text
 from envs import VerifyRules
+from heats.bank.config import BankConfig
 from heats.context_rules import CONTEXT_RULES
 from heats.errors import UsageError
+from heats.policies.registry import POLICIES
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
 from heats.store.files import there_is
@@ -45,6 +47,7 @@ IDENTITY_EXCLUDES: dict[str, Any] = {
     "models": {"__all__": WHERE_SERVED},
     "summarizer_model": WHERE_SERVED,
     "judge_model": WHERE_SERVED,
+    "draft_model": WHERE_SERVED,
 }
 """What may change between invocations of the same run: speed, budgets, and where the same model is served."""
 
@@ -85,6 +88,27 @@ class RefineConfig(Config):
     def _known(cls, value: str) -> str:
         try:
             return CONTEXT_RULES.check(value)
+        except UnknownPart as error:
+            raise ValueError(str(error)) from None
+
+
+class PolicyConfig(Config):
+    """How many attempts are started, on which model, and when to stop.
+
+    Attributes:
+        name: `fixed` (N attempts in each of T heats), `first-verified`, `agreement`, `give-up`, `target`, `marginal`,
+            `cascade`, `bandit`, `two-pass`; or `module:Class`, your own policy.
+        options: the policy's own settings.
+    """
+
+    name: str = "fixed"
+    options: dict[str, Any] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return POLICIES.check(value)
         except UnknownPart as error:
             raise ValueError(str(error)) from None
 
@@ -139,8 +163,8 @@ class HeatsConfig(Config):
     """The complete configuration. N, K and T are here, G and V in `tournament`.
 
     Attributes:
-        rollouts: N, rollouts per heat.
-        iterations: T, heats.
+        rollouts: N, rollouts per heat; the most, if a policy starts fewer.
+        iterations: T, heats; likewise.
         select_k: K, candidates kept as refinement context.
         evidence: run the user's tests on every candidate's patch; evidence then outranks votes.
         regression: run the project's own tests that pass on the base on every different patch; those that fail then
@@ -152,6 +176,7 @@ class HeatsConfig(Config):
             and no more than `model.max_concurrency` allows.
         retries: additional attempts after infrastructure failures, by class of failure.
         models: a mix of models for a heat's rollouts; summaries and votes use `model`, or else the first of the mix.
+        draft_model: writes turns for the step chooser `speculate`; like `model`, it calls tools, or neither does.
         temperatures: cycled over the rollouts of a heat, per model, in place of the model's own.
         allow_passing: continue if the tests already pass on the base commit.
         keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
@@ -175,6 +200,7 @@ class HeatsConfig(Config):
     within_timeout: bool = False
     select_share: float = Field(0.2, gt=0, lt=1)
     min_free_disk_mb: int = Field(512, ge=0)
+    policy: PolicyConfig = PolicyConfig()
     refine: RefineConfig = RefineConfig()
     limits: LimitsConfig = LimitsConfig()
     verify: VerifyRules = VerifyRules()
@@ -183,16 +209,20 @@ class HeatsConfig(Config):
     temperatures: tuple[Annotated[float, Field(ge=0)], ...] = ()
     summarizer_model: ModelConfig | None = None
     judge_model: ModelConfig | None = None
+    draft_model: ModelConfig | None = None
     sandbox: SandboxConfig
     agent: AgentConfig
     summarizer: SummarizerConfig
     tournament: TournamentConfig
+    bank: BankConfig
     propose: ProposeConfig = ProposeConfig()
 
     @model_validator(mode="after")
     def _check_sizes(self) -> Self:
         if self.iterations > 1 and self.select_k > self.rollouts:
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
+        if self.agent.chooser.name == "speculate" and self.draft_model is None:
+            raise ValueError("agent.chooser speculate needs a second model: set draft_model.name")
         return self
 
     @property
@@ -212,6 +242,13 @@ class HeatsConfig(Config):
             del found["tournament"]["judge"]["probe"]
         if not self.execution.test_writers:
             del found["execution"]["test_writers"], found["execution"]["test_writer"]
+        if self.agent.chooser.name == "one":
+            del found["agent"]["chooser"]
+        del found["bank"]["path"]
+        if not (self.bank.readers or self.bank.writers):
+            del found["bank"]
+        if self.policy == PolicyConfig():  # what runs of earlier versions did
+            del found["policy"]
         return found
 
 

@@ -122,7 +122,16 @@ class SharedFolder:
 
 @runtime_checkable
 class SharesFolder(Protocol):
-    """A sandbox into which the host can place a socket. Not every sandbox can: its daemon may be on another machine."""
+    """A sandbox into which the host can place a socket. Not every sandbox can: its daemon may be on another machine.
+
+    Example:
+        >>> class Remote:
+        ...     shared = None
+        >>> def place_of(sandbox: SharesFolder) -> str:
+        ...     return sandbox.shared.inside if sandbox.shared is not None else "no gateway here"
+        >>> place_of(Remote())
+        'no gateway here'
+    """
 
     @property
     def shared(self) -> SharedFolder | None:

@@ -68,8 +68,14 @@ def test_every_heats_command_and_flag_on_a_page_exists(page: Path) -> None:
         if len(words) < 2:
             continue
         assert words[1] in known, f"{page.name}: there is no command `heats {words[1]}`"
+        command = known[words[1]]
+        if below := getattr(command, "commands", None):
+            assert len(words) == 2 or words[2] in below, (
+                f"{page.name}: there is no command `heats {' '.join(words[1:3])}`"
+            )
+            command = below[words[2]] if len(words) > 2 else command
         unknown = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-zA-Z]", word)}
-        assert unknown <= flags(known[words[1]]), f"{page.name}: {line.strip()}"
+        assert unknown <= flags(command), f"{page.name}: {line.strip()}"
 
 
 @pages

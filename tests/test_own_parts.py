@@ -11,15 +11,27 @@ from typing import get_args
 import pytest
 
 from agents import Assignment, open_agent
+from agents.choose import Turn, open_chooser
 from agents.llm import ModelConfig, open_model
+from agents.llm.base import Sampling
 from agents.llm.fake import FakeModel, bash, submit
 from agents.llm.ledger import Ledger
 from core.errors import InvalidOptions
 from envs import open_env
+from heats.bank.asking import Asking
+from heats.bank.config import WRITERS
+from heats.bank.entry import Entry
+from heats.bank.readers import Question, read_bank
+from heats.bank.writers import Finished
 from heats.cli.select import View
 from heats.config import load_config
 from heats.context_rules import Before, Choice, Earlier, choice_of, open_context_rule
 from heats.errors import UsageError
+from heats.planning.dice import Dice, Signals
+from heats.planning.plan import Cost, Prices
+from heats.planning.simulate import Method, World
+from heats.planning.spending import play_policy
+from heats.policies.registry import open_policy
 from sandbox import open_backend
 from sandbox.fake import FakeSandbox
 from tournament import open_selector
@@ -29,6 +41,7 @@ from tournament.journal import MemoryJournal
 from tournament.registry import needs_model
 from tournament.view import FIELDS
 
+PRICES = Prices(steps=(10.0, 5.0), step=Cost(tokens=100), summary=Cost(), vote=Cost())
 OWN = """
 from core.record import Config
 from tournament.baselines import RandomSelector
@@ -178,6 +191,16 @@ def test_the_context_rule_in_contributing_works(example: Callable[[str], None]) 
     assert tuple(rule.parents(before)) == ("c", "b")
 
 
+def test_the_policy_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("An allocation policy")
+    config = load_config((), {"policy.name": "mine:Strikes", "policy.options.strikes": 2}).policy
+    dice = Dice(Method(rollouts=8, iterations=2), World(0.3, 1.0, (0.6,), (0.1, 0.5)), Signals(), PRICES)
+    found = play_policy(open_policy(config.name, config.options), dice.tasks(50))
+    assert {one.attempts for one in found} == {1, 2}
+    with pytest.raises(InvalidOptions, match=r"unknown option policy\.options\.strike; known: strikes"):
+        open_policy("mine:Strikes", {"strike": 2})
+
+
 def test_the_full_context_rule_in_contributing_works(example: Callable[[str], None]) -> None:
     example("A context rule")
     config = load_config((), {"refine.context": "mine:Shrink", "refine.options.role": "Simplify it."}).refine
@@ -210,6 +233,37 @@ async def test_the_watcher_in_contributing_works(example: Callable[[str], None])
 def test_an_unknown_context_rule_is_refused_when_it_is_configured() -> None:
     with pytest.raises(UsageError, match=r"unknown context rule 'select'.*did you mean select-k\?"):
         load_config((), {"refine.context": "select"})
+
+
+async def test_the_step_chooser_in_contributing_works(example: Callable[[str], None]) -> None:
+    example("A step chooser")
+    chooser = open_chooser(load_config((), {"agent.chooser.name": "mine:Shorter"}).agent.chooser)
+    model, ledger = FakeModel(bash("a long command"), bash("ls")), Ledger("t")
+    turn = Turn(
+        messages=[],
+        means={},
+        model=model,
+        drafter=None,
+        ledger=ledger,
+        sampling=Sampling(seed=1),
+        calls=lambda one: one.tool_calls,
+    )
+    reply, (other,) = await chooser.choose(turn)
+    assert "ls" in reply.first.tool_calls[0].arguments and "long" in other.tool_calls[0].arguments
+    assert reply.usage == ledger.spent
+
+
+async def test_the_reader_and_the_writer_in_contributing_work(example: Callable[[str], None]) -> None:
+    example("A reader and a writer of a bank")
+    given = {"bank.path": "b", "bank.writers": ["mine:Titles"], "bank.readers": ["mine:Newest"]}
+    config = load_config((), given).bank
+    asking = Asking(model=FakeModel(), ledger=Ledger("t"), config=config, seed=0)
+    writer = WRITERS.open("mine:Titles", "mine:Titles", config)
+    (proposal,) = await writer.write(Finished(statement="Fix it.\nMore.", accounts=()), [], asking)
+    assert proposal.name == "Fix it."
+    entries = [Entry(kind="k", name=name, text=name) for name in ("old", "new")]
+    found = await read_bank(Question(statement="", most=1, asking=asking), entries, config)
+    assert [one.name for one in found] == ["new"]
 
 
 def test_the_export_in_contributing_works(example: Callable[[str], None], tmp_path: Path) -> None:

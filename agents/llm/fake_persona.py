@@ -123,11 +123,10 @@ class Persona:
 def _vote_tool(request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The parameters of the tool `vote`, if a request offers it."""
     for tool in request.get("tools") or ():
-        if isinstance(tool, ToolSpec):
-            name, parameters = tool.name, tool.parameters
-        else:
-            name, parameters = tool["function"]["name"], tool["function"]["parameters"]
-        if name == "vote":
+        spec = tool.model_dump() if isinstance(tool, ToolSpec) else tool
+        spec = spec.get("function", spec) if isinstance(spec, dict) else {}
+        if spec.get("name") == "vote":
+            parameters: Mapping[str, Any] = spec["parameters"]
             return parameters
     return None
 

@@ -154,6 +154,7 @@ class SweBenchEnv:
             image=image_name(instance.row, source.image_template),
             workdir=workdir,
             base_commit=instance.base_commit,
+            repository=instance.repo,
             test_command=source.test_command,
             env={"BASH_ENV": activation_file(workdir)},
             network=source.network,

@@ -9,7 +9,24 @@ import typer
 from typer.exceptions import TyperException
 
 from core.sanitize import for_screen
-from heats.cli import check, demo, doctor, export, gc, grade, plan, propose, runs, select, serve, solve, sweep, view
+from heats.cli import (
+    bank,
+    check,
+    demo,
+    doctor,
+    export,
+    gc,
+    grade,
+    learn,
+    plan,
+    propose,
+    runs,
+    select,
+    serve,
+    solve,
+    sweep,
+    view,
+)
 from heats.cli.failures import explain
 from heats.errors import ExitCode, UsageError
 
@@ -34,6 +51,8 @@ app.command()(export.export)
 app.command()(serve.serve)
 app.command()(doctor.doctor)
 app.command()(gc.gc)
+app.command()(learn.learn)
+app.add_typer(bank.app, name="bank")
 
 
 def _print_version(wanted: bool) -> None:

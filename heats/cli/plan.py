@@ -2,10 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -16,13 +16,17 @@ from heats.cli.session import print_json, telling
 from heats.errors import UsageError
 from heats.formatting import several
 from heats.planning.calibrate import Measured, measure
+from heats.planning.dice import Signals
 from heats.planning.forecast_plot import write_plot
-from heats.planning.forecast_text import as_dict, outlook_text
+from heats.planning.forecast_text import as_dict, outlook_text, policies_text, policy_dict
 from heats.planning.plan import Cost, Outlook, Prices, TaskLimits, best, outlooks, settings
+from heats.planning.recommend import PolicyOutlook, policy_outlooks, reasons, recommended
 from heats.planning.reproduce import OPUS_REFINED, SWE_BENCH, reproduce_paper, usual_concentration, usual_unsolvable
 from heats.planning.simulate import Method, World
 
 MOST_SETTINGS = 500
+POLICY_TASKS = 300
+"""Most tasks to simulate policies on, which takes longer than whole heats."""
 METHOD, TASKS, COSTS, LIMITS = "Settings (lists such as 4,8,16)", "Model and tasks", "Costs", "Limits per task"
 
 
@@ -87,6 +91,30 @@ class PlanOptions:
         str | None,
         _option("--refined", TASKS, "Pass rates of refined rollouts, by the share of their context that passes."),
     ] = None
+    judge_misled: Annotated[
+        float,
+        typer.Option(
+            "--judge-misled",
+            min=0,
+            max=1,
+            help="Share of failing candidates that the judge always prefers to passing ones.",
+            rich_help_panel=TASKS,
+        ),
+    ] = 0.0
+    visible_tests: Annotated[
+        str,
+        _option(
+            "--visible-tests",
+            TASKS,
+            "Shares of right and of wrong patches that your tests verify, or none if there are no tests.",
+        ),
+    ] = "0.95,0.1"
+    equal_patches: Annotated[
+        str, _option("--equal-patches", TASKS, "Shares of right and of wrong attempts that make the usual change.")
+    ] = "0.5,0.15"
+    policies: Annotated[str, _option("--policies", METHOD, "Allocation policies to compare; empty compares none.")] = (
+        "fixed,first-verified,agreement"
+    )
     steps: Annotated[str | None, _option("--steps", COSTS, "Steps per rollout, by heat.")] = None
     step_tokens: Annotated[float | None, _option("--step-tokens", COSTS, "Tokens per step.")] = None
     summary_tokens: Annotated[float | None, _option("--summary-tokens", COSTS, "Tokens per summary.")] = None
@@ -162,32 +190,68 @@ def plan(*, options: PlanOptions) -> None:
     notes = [*(measured.notes if measured else ()), *_assumed(options, measured, world, prices)]
     found = _simulated(outlooks(methods, world, prices, budget, tasks=tasks, seed=options.seed), len(methods))
     chosen = best(found, tasks)
+    spending = _spending(options, methods, world, prices, min(tasks, POLICY_TASKS))
     if options.plot is not None:
         write_plot(options.plot, found, chosen, budget)
-    _show(options, found, chosen, notes)
+    _show(options, found, chosen, notes, spending)
 
 
-def _simulated(outlooks: Iterable[Outlook], count: int) -> list[Outlook]:
+def _spending(
+    options: PlanOptions, methods: list[Method], world: World, prices: Prices, tasks: int
+) -> list[PolicyOutlook]:
+    """Simulate the policies, with every N and T."""
+    names = [name for name in options.policies.split(",") if name]
+    sizes = {(one.rollouts, one.iterations) for one in methods}
+    found = policy_outlooks(
+        names, methods, world, _signals(options), prices, options.budget(), tasks=tasks, seed=options.seed
+    )
+    return _simulated(found, len(names) * len(sizes), "policy setting")
+
+
+def _signals(options: PlanOptions) -> Signals:
+    equal = _shares("--equal-patches", options.equal_patches, least=2)
+    seen = Signals(equal_right=equal[0], equal_wrong=equal[1])
+    if options.visible_tests == "none":
+        return dataclasses.replace(seen, true_pass=None, false_pass=None)
+    tests = _shares("--visible-tests", options.visible_tests, least=2)
+    return dataclasses.replace(seen, true_pass=tests[0], false_pass=tests[1])
+
+
+Simulated = TypeVar("Simulated")
+
+
+def _simulated(outlooks: Iterable[Simulated], count: int, what: str = "setting") -> list[Simulated]:
     """Collect all outlooks, showing progress on stderr."""
-    found: list[Outlook] = []
+    found: list[Simulated] = []
     console = Console(stderr=True)
     if console.is_terminal:
         return list(track(outlooks, "simulating", total=count, console=console, transient=True))
-    with telling(lambda: f"still simulating: {len(found)} of {several(count, 'setting')} done") as tell:
-        tell(f"simulating {several(count, 'setting')}")
+    with telling(lambda: f"still simulating: {len(found)} of {several(count, what)} done") as tell:
+        tell(f"simulating {several(count, what)}")
         for one in outlooks:
             found.append(one)
     return found
 
 
-def _show(options: PlanOptions, found: list[Outlook], chosen: Outlook | None, notes: list[str]) -> None:
+def _show(
+    options: PlanOptions,
+    found: list[Outlook],
+    chosen: Outlook | None,
+    notes: list[str],
+    spending: Sequence[PolicyOutlook],
+) -> None:
+    policy = recommended(spending)
+    told = reasons(spending, policy) if policy else []
     if options.json:
         rows = [as_dict(one, is_best=one is chosen) for one in found]
         best_row = as_dict(chosen, is_best=True) if chosen else None
-        print_json({"settings": rows, "best": best_row, "notes": notes})
+        policies = [policy_dict(one, is_best=one is policy) for one in spending]
+        print_json({"settings": rows, "best": best_row, "policies": policies, "reasons": told, "notes": notes})
         return
     typer.echo(outlook_text(found, chosen))
-    for note in notes:
+    if spending:
+        typer.echo(f"\n{policies_text(spending, policy)}")
+    for note in (*told, *notes):
         typer.echo(f"- {note}")
 
 
@@ -226,6 +290,7 @@ def _world(options: PlanOptions, measured: Measured | None) -> World:
         refined=_shares("--refined", options.refined, least=2) or OPUS_REFINED,
         rates=measured.rates if measured and own else (),
         unsolvable=0.0 if given else usual_unsolvable(mean),
+        misled=options.judge_misled,
     )
 
 

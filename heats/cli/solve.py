@@ -38,13 +38,16 @@ def solve(
     allow_passing: Annotated[bool, typer.Option("--allow-passing", help="Continue if the tests already pass.")] = False,
     options: TestOptions,
 ) -> None:
-    """Fix one issue in one repository and return one verified patch.
+    """Fix one issue in one repository and return one verified patch; stop as soon as there is one.
+
+    -c policy.name=fixed plays all attempts and heats.
 
     Exit codes: 0 verified; 7 passes the tests but is not confirmed; 4 neither; 8 neither, and chosen at random
     because no vote could be read; 3 infrastructure failed; 5 a limit was reached; 2 wrong input; 6 a prerequisite is
     missing, or the tests do not work on the untouched tree.
     """
-    config = options.load({"allow_passing": True} if allow_passing else None)
+    usual = {"policy.name": "first-verified"}
+    config = options.load(usual | {"allow_passing": True} if allow_passing else usual)
     if options.print_config:
         print_config(config)
     main_model(config)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agents.llm.base import Message, ResponseSchema
 from agents.wording import step_line
-from heats.demo import judging, summing
+from heats.demo import judging, noting, summing
 from heats.demo.instance import fitted
 from heats.demo.reading import text_of
 
@@ -51,6 +51,8 @@ def answer(messages: Sequence[Message], schema: ResponseSchema | None, seed: int
     properties = schema.json_schema.get("properties", {})
     if schema.name == "summary":
         value = summing.draft(text)
+    elif schema.name.startswith("bank-") and "operations" in properties:
+        value = noting.operations(text)
     elif properties.keys() & {"choice", "score", "verdict"}:
         value = judging.judgement(text, properties, seed)
     return json.dumps(fitted(value, schema.json_schema), ensure_ascii=False)

@@ -39,11 +39,13 @@ class Commands:
         command: the project's test command; empty if it has to be guessed.
         workdir: directory to change to first; empty to stay where commands start.
         key: distinguishes this rollout's helper folder from others'.
+        folder: the helper folder that this conversation already uses, whichever seed named it.
     """
 
-    def __init__(self, command: str, workdir: str, key: str) -> None:
+    def __init__(self, command: str, workdir: str, key: str, folder: str = "") -> None:
         self.command = command
-        self.folder = "/tmp/repair-" + hashlib.sha256(key.encode()).hexdigest()[:10]  # noqa: S108 - in the sandbox
+        named = "/tmp/repair-" + hashlib.sha256(key.encode()).hexdigest()[:10]  # noqa: S108 - in the sandbox
+        self.folder = folder or named
         self.start = f"cd {shlex.quote(workdir)} || exit 1\n" if workdir else ""
 
     def look(self) -> str:

@@ -52,6 +52,43 @@ class Edit:
         return mine == theirs or (mine < other.end and theirs < self.end)
 
 
+Slip = tuple[str, str]
+"""What an edit replaces by what, without the code around it: `==` by `>=`."""
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]+")
+_SLIP = re.compile(r'slip (?=")')
+_LONGEST_SLIP = 24
+
+
+def slip_of(edit: Edit) -> Slip | None:
+    """The tokens in which old and new text differ, if these are few."""
+    old, new = _TOKEN.findall(edit.old), _TOKEN.findall(edit.new)
+    while old and new and old[0] == new[0]:
+        old, new = old[1:], new[1:]
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    slip = "".join(old), "".join(new)
+    return slip if any(slip) and max(map(len, slip)) <= _LONGEST_SLIP else None
+
+
+def slip_text(slip: Slip) -> str:
+    """A slip in the notation of notes: `slip "==" -> ">="`."""
+    return "slip " + " -> ".join(json.dumps(part, ensure_ascii=False) for part in slip)
+
+
+def read_slips(text: str) -> set[Slip]:
+    """Every slip written in a text."""
+    found: set[Slip] = set()
+    for match in _SLIP.finditer(text):
+        try:
+            old, stop = _DECODER.raw_decode(text, match.end())
+            if text.startswith(" -> ", stop):
+                new, _ = _DECODER.raw_decode(text, stop + 4)
+                found.add((str(old), str(new)))
+        except ValueError:
+            continue
+    return found
+
+
 Patch = tuple[Edit, ...]
 """Edits that are applied together, sorted."""
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from pydantic import Field
 
 from core.record import Config
 from heats.demo.commands import Commands
-from heats.demo.edits import Patch, TriedEdits, best_of, joined, patch_text
+from heats.demo.edits import Patch, Slip, TriedEdits, best_of, joined, patch_text, slip_of
 from heats.demo.pool import DrawnEdit, Pool, Taste, sample
 from heats.demo.reading import Knowledge
 
@@ -52,7 +52,8 @@ class RepairPolicy:
 
     def act(self, known: Knowledge, seed: int) -> Action:
         """The next action."""
-        commands = Commands(known.command, known.task.workdir, f"{seed} {known.task.statement}")
+        key = f"{seed} {known.task.statement}"
+        commands = Commands(known.command, known.task.workdir, key, known.folder)
         if known.turns == 0:
             return Action("I look around and run the tests.", (commands.look(), commands.tests()))
         if known.finished:
@@ -114,7 +115,7 @@ class RepairPolicy:
         avoided = done | failed | set(patches)
         bases = _bases(known)
         near = {(edit.path, edit.line) for patch in [*promising, *bases] for edit in patch}
-        favoured = [_favoured(choice, near) for choice in choices if choice.patch not in avoided]
+        favoured = [_favoured(choice, near, known.task.slips) for choice in choices if choice.patch not in avoided]
         for choice in sample(favoured, 2 * self.config.batch, rng, per_line=4 if near else 2):
             patch = _on_base(choice.patch, bases, rng)
             if patch not in avoided and len(patches) < self.config.batch:
@@ -123,8 +124,10 @@ class RepairPolicy:
         return patches
 
 
-def _favoured(choice: DrawnEdit, near: set[tuple[str, int]]) -> DrawnEdit:
+def _favoured(choice: DrawnEdit, near: set[tuple[str, int]], slips: Collection[Slip]) -> DrawnEdit:
+    """Prefer places where something helped, and slips that earlier work noted."""
     factor = 4.0 if choice.line in near else 1.0
+    factor *= 20.0 if any(slip_of(edit) in slips for edit in choice.patch) else 1.0
     return DrawnEdit(choice.patch, choice.weight * factor, choice.plausibility, choice.line)
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.llm.base import Message
-from agents.wording import EARLIER_ATTEMPTS
-from heats.demo.edits import TriedEdits, read_attempts
+from agents.wording import EARLIER_ATTEMPTS, NOTES
+from heats.demo.edits import Slip, TriedEdits, read_attempts, read_slips
 
 _LABELLED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*`{{0,3}}(?P<value>[^\n]*?)`{{0,3}}[ \t*]*$"
 _FENCED = r"(?im)^[ \t>*-]*{label}[ \t*]*:[ \t*]*\n+```\w*\n(?P<value>[^\n]+)\n```"
-_EARLIER = re.compile(rf"(?im)^#+ *{EARLIER_ATTEMPTS}\b")
+_EARLIER = re.compile(rf"(?im)^#+ *(?:{EARLIER_ATTEMPTS}|{NOTES})\b")
+_NOTES = re.compile(rf"(?ims)^#+ *{NOTES}\b.*?^begin (\w+)$(?P<notes>.*?)^end \1$")
+_FOLDER = re.compile(r"/tmp/repair-[0-9a-f]{10}\b")  # noqa: S108 - in the sandbox
 _STRONG = re.compile(r"`([^`\n]+)`|\b(\w*_\w+|[A-Z][a-z]+[A-Z]\w*|\w+(?=\())")
 _QUOTED = re.compile(r"'([^'\n]{1,60})'|\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`")
 _COMMON = frozenset(  # words of every task, which name nothing in particular
@@ -107,6 +109,7 @@ class Task:
         workdir: directory to run commands in; empty if they start there.
         words: identifiers and other words of the issue.
         earlier: patches that earlier attempts report, with their outcomes.
+        slips: slips that notes from earlier work name.
     """
 
     statement: str
@@ -114,6 +117,7 @@ class Task:
     workdir: str
     words: tuple[str, ...]
     earlier: tuple[TriedEdits, ...]
+    slips: frozenset[Slip] = frozenset()
 
 
 @dataclass(slots=True)
@@ -133,6 +137,7 @@ class Knowledge:
         checks: number of times that patches were tried.
         first_pass: number of the check that first found a passing patch; 0 for none.
         last: text of the last observation.
+        folder: the helper folder in use.
         located: the ranking was requested, successfully or not.
         shows: number of times that more code was requested.
         unsettled: number of checks without any outcome.
@@ -152,6 +157,7 @@ class Knowledge:
     checks: int = 0
     first_pass: int = 0
     last: str = ""
+    folder: str = ""
     located: bool = False
     shows: int = 0
     unsettled: int = 0
@@ -178,13 +184,16 @@ def read_task(messages: Sequence[Message]) -> Task:
     text = "\n\n".join(users)
     start = _EARLIER.search(text)
     statement = text[: start.start()] if start else text
-    earlier = [attempt for attempt in read_attempts(text) if _inside(attempt)]
+    notes = _NOTES.search(text)
+    reports = text[: notes.start()] + text[notes.end() :] if notes else text
+    earlier = [attempt for attempt in read_attempts(reports) if _inside(attempt)]
     return Task(
         statement=statement,
         command=labelled(statement, "test command"),
         workdir=labelled(statement, "working directory"),
         words=tuple(words_of(statement)),
         earlier=tuple(earlier),
+        slips=frozenset(read_slips(notes["notes"])) if notes else frozenset(),
     )
 
 
@@ -216,6 +225,7 @@ def read(messages: Sequence[Message]) -> Knowledge:
         if message.get("role") == "assistant":
             known.turns += 1
             asked.update(_calls(message))
+            known.folder = known.folder or next(iter(_FOLDER.findall(" ".join(asked.values()))), "")
         elif message.get("role") == "tool":
             verb = _verb(asked.get(str(message.get("tool_call_id")), ""))
             _observe(known, verb, text_of(message))

@@ -16,8 +16,9 @@ from agents.errors import ModelConfigError
 from agents.llm.ledger import Usage
 from core.registry import optional_module
 from envs.base import Task
-from heats.errors import InfrastructureFailed, PreflightFailed
+from heats.errors import InfrastructureFailed, PreflightFailed, UsageError
 from heats.executors.ray_worker import Shard, Update, order_of, said
+from heats.policies.registry import open_policy, pauses
 from heats.runner.grading import ungraded
 from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.runner.server_metrics import is_local
@@ -49,10 +50,14 @@ class RayExecutor:
 
         Raises:
             ExtraMissing: Ray is not installed.
+            UsageError: the allocation policy needs all tasks in one process.
             PreflightFailed: a machine lacks something.
             InfrastructureFailed: no machine is left.
         """
         ray = optional_module("ray", "--executor ray, on this and every other machine,")
+        name = request.config.policy.name
+        if pauses(open_policy(name, request.config.policy.options)):
+            raise UsageError(f"policy {name} shares attempts among all tasks of a sweep: use --executor local")
         store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
         try:
             charges = store.charges()

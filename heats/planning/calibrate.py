@@ -12,7 +12,8 @@ from heats.errors import UsageError
 from heats.formatting import several
 from heats.planning.plan import Cost
 from heats.planning.reproduce import usual_concentration
-from heats.store.reader import Basis, TaskFacts, find_basis, read_task, task_ids
+from heats.policies.chances import fit
+from heats.store.reader import Basis, TaskFacts, find_basis, read_task, stopping_policy, task_ids
 from heats.store.store import RunStore
 
 FEWEST_MATCHES, FEWEST_TASKS = 20, 5
@@ -68,9 +69,8 @@ def measure(directory: Path) -> Measured:
         _count(read_task(run, task_id), basis, counts)
     if not counts.first_heat:
         raise UsageError(f"--from {directory}: none of its rollouts was graded or tested, so its pass rate is unknown")
-    mean = sum(passed for passed, _ in counts.first_heat) / sum(known for _, known in counts.first_heat)
-    enough = len(counts.first_heat) >= FEWEST_TASKS
-    concentration = fit_concentration(counts.first_heat) if enough else usual_concentration()
+    enough, policy = len(counts.first_heat) >= FEWEST_TASKS, stopping_policy(run)
+    mean, concentration = _distribution(counts.first_heat, stopped=bool(policy))
     told = "hidden tests" if basis == "pass" else "your tests"
     accuracy, unsaid = _accuracy(counts)
     step, summary, vote = _costs(run, counts)
@@ -86,9 +86,32 @@ def measure(directory: Path) -> Measured:
         notes=(
             f"pass rates of {several(len(counts.first_heat), 'task')} by {told}: mean {mean:.3f}, "
             f"concentration {concentration:.2f}{'' if enough else ' (assumed: too few tasks to measure)'}",
+            *_bias_notes(policy, enough),
             unsaid or f"judge accuracy by heat: {', '.join(f'{one:.2f}' for one in accuracy)}",
         ),
     )
+
+
+def _distribution(counts: Sequence[tuple[int, int]], *, stopped: bool) -> tuple[float, float]:
+    """Mean and concentration of the pass rates.
+
+    Args:
+        counts: passed and known rollouts of each task.
+        stopped: tasks ended at a success, so that the share of passes says too much.
+    """
+    enough = len(counts) >= FEWEST_TASKS
+    if stopped and enough:
+        prior = fit(counts)
+        return prior.a / (prior.a + prior.b), prior.a + prior.b
+    mean = sum(passed for passed, _ in counts) / sum(known for _, known in counts)
+    return mean, fit_concentration(counts) if enough else usual_concentration()
+
+
+def _bias_notes(policy: str, enough: bool) -> Iterator[str]:
+    if policy and enough:
+        yield f"the run stopped tasks early (policy {policy}): pass rates are fitted to its attempts, not counted"
+    elif policy:
+        yield f"the run stopped tasks early (policy {policy}) and has too few tasks to correct that: rates are too high"
 
 
 def fit_concentration(counts: Sequence[tuple[int, int]]) -> float:

@@ -1,9 +1,11 @@
 """Simulated settings as a table and as JSON."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from heats import formatting as say
 from heats.planning.plan import Outlook
+from heats.planning.recommend import PolicyOutlook
 
 _BAR = 20
 
@@ -24,8 +26,11 @@ def outlook_text(found: list[Outlook], best: Outlook | None, width: int | None =
     for one in sorted(found, key=lambda one: (one.usd, one.calls)):
         mark = "*" if one is best else "" if one.within else "-"
         rows.append([mark, *_cells(one, low, high)])
-    numbers = [column for column in range(len(rows[0])) if column not in (0, 9)]
-    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(9,), drop=("calls", "Sel-K", "tokens"))
+    told_of = [column for column in range(len(rows[0])) if column in (0, 9) or any(row[column] for row in rows[1:])]
+    rows = [[row[column] for column in told_of] for row in rows]
+    bar = rows[0].index("", 1)
+    numbers = [column for column in range(len(rows[0])) if column not in (0, bar)]
+    lines = say.aligned(rows, width or say.columns(), right=numbers, cut=(bar,), drop=("calls", "Sel-K", "tokens"))
     told = "* cheapest setting within one standard error of the best; - over a limit"
     return "\n".join([*lines, "", told if best else "no setting is within the limits"])
 
@@ -72,4 +77,46 @@ def as_dict(one: Outlook, *, is_best: bool) -> dict[str, Any]:
         "seconds": one.seconds,
         "within_limits": one.within,
         "best": is_best,
+    }
+
+
+def policies_text(found: Sequence[PolicyOutlook], best: PolicyOutlook | None, width: int | None = None) -> str:
+    """One row per policy, N and T; `>` marks the recommended one, `over` those over a limit.
+
+    Args:
+        found: the simulated policies.
+        best: the recommended one.
+        width: maximum line length in characters; None for the terminal's width, or 120.
+    """
+    rows = [["", "policy", "N", "T", "final", "attempts", "calls", "tokens", "cost"]]
+    for one in found:
+        spent = one.spending
+        rows.append(
+            [
+                *(">" if one is best else "" if one.within else "over", one.policy),
+                *(str(one.method.rollouts), str(one.method.iterations), say.percent(spent.passed)),
+                *(f"{spent.attempts:.1f}", say.count(round(one.calls))),
+                *(say.count(round(one.tokens)) if one.tokens else "", say.money(one.usd) if one.usd else ""),
+            ]
+        )
+    told_of = [column for column in range(len(rows[0])) if column == 0 or any(row[column] for row in rows[1:])]
+    rows = [[row[column] for column in told_of] for row in rows]
+    return "\n".join(say.aligned(rows, width or say.columns(), right=range(2, len(rows[0])), drop=("calls", "tokens")))
+
+
+def policy_dict(one: PolicyOutlook, *, is_best: bool) -> dict[str, Any]:
+    """A policy with its results and costs for one task; shares are between 0 and 1."""
+    return {
+        "policy": one.policy,
+        "rollouts": one.method.rollouts,
+        "iterations": one.method.iterations,
+        "final": one.spending.passed,
+        "standard_error": one.spending.error,
+        "attempts": one.spending.attempts,
+        "calls": one.calls,
+        "votes_cast": one.spending.votes,
+        "tokens": one.tokens,
+        "cost_usd": one.usd,
+        "within_limits": one.within,
+        "recommended": is_best,
     }

@@ -52,6 +52,9 @@ class World:
         mean: share of fresh rollouts that pass.
         concentration: alpha + beta of the tasks' beta distribution; small values mean polarised tasks.
         unsolvable: share of tasks that no fresh rollout passes; the beta distribution describes the others.
+        misled: share of failing candidates that the judge prefers to passing ones throughout a tournament, such as
+            long or confident ones. With it, there is an N beyond which more rollouts hurt. Source: Demystifying
+            LLM-as-a-Judge, arXiv:2512.19905.
         accuracy: by heat, share of pairs with one passing candidate that 8 votes decide correctly; the last value
             applies to later heats.
         noise: standard deviation, in logits, of the error that all votes of a match share.
@@ -68,6 +71,7 @@ class World:
     refined_concentration: float = 0.7
     rates: tuple[float, ...] = ()
     unsolvable: float = 0.0
+    misled: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +144,7 @@ class Simulation:
         """Simulate this number of tasks."""
         heats = self.method.iterations
         sums = _Sums([0.0] * heats, [0.0] * heats, [0.0] * heats, [0.0] * (heats - 1))
-        for chance in self._chances(tasks):
+        for chance in self.chances(tasks):
             self._task(chance, sums)
         by_heat = (sums.heats, sums.oracle, sums.unanimous, sums.selected)
         means, oracle, unanimous, selected = (tuple(value / tasks for value in values) for values in by_heat)
@@ -179,7 +183,7 @@ class Simulation:
         sums.final += won
         sums.votes += votes
 
-    def _chances(self, tasks: int) -> list[float]:
+    def chances(self, tasks: int) -> list[float]:
         """One probability per task, spread evenly over the distribution, so that few tasks represent it well."""
         world = self.world
         if world.rates:
@@ -199,48 +203,70 @@ class Simulation:
     def _refine(self, context: Sequence[bool], fresh: float) -> list[bool]:
         """The next heat's outcomes."""
         share = sum(context) / len(context)
-        chance = self._refined_chance(share)
+        self._drawn[share] += 1
+        chance = self.refined_chance(share, self._drawn[share] * GOLDEN % 1)
         count = self.method.rollouts
         unread = round(count * self.method.fresh_share)
         return [self._rng.random() < (fresh if index < unread else chance) for index in range(count)]
 
-    def _refined_chance(self, share: float) -> float:
-        """A pass probability, spread evenly over the distribution for each share of passing context."""
+    def refined_chance(self, share: float, place: float) -> float:
+        """A pass probability of refined rollouts.
+
+        Args:
+            share: share of the context that passes.
+            place: place in the distribution, from 0 (lowest) to 1.
+        """
         pool = self._pools.setdefault(share, [])
         if not pool:
             mean = _between(self.world.refined, share)
             pool += sorted(self._beta(mean, self.world.refined_concentration) for _ in range(POOL))
-        self._drawn[share] += 1
-        return pool[int(self._drawn[share] * GOLDEN % 1 * POOL)]
+        return pool[int(place * POOL)]
 
     def _select(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], float]:
-        """The outcomes of the kept candidates, and the number of votes it took.
+        """The outcomes of the kept candidates, and the number of votes it took."""
+        kept, votes = self.choose(passed, keep, heat)
+        return [passed[place] for place in kept], votes
+
+    def choose(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[int], float]:
+        """Hold a tournament: the places of the kept candidates, best first, and the number of votes it took.
 
         If all candidates pass, or none does, only the number of votes is open; the mean over the first such fields is
         reused for the others.
+
+        Args:
+            passed: outcomes of the candidates.
+            keep: number to keep.
+            heat: number of the heat, for the judge's accuracy.
         """
         if any(passed) and not all(passed):
             return self._play(passed, keep, heat)
         counted = self._even.setdefault((len(passed), keep), [])
         if len(counted) < EVEN_FIELDS:
             counted.append(self._play(passed, keep, heat)[1])
-        return [passed[0]] * min(keep, len(passed)), sum(counted) / len(counted)
+        return list(range(min(keep, len(passed)))), sum(counted) / len(counted)
 
-    def _play(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[bool], int]:
+    def _play(self, passed: Sequence[bool], keep: int, heat: int) -> tuple[list[int], int]:
         order = self._rng.sample(range(len(passed)), len(passed))
         slots = [self._field[index] for index in order]
         plan = plan_rounds(len(slots), self.method.group_size, keep)
         accuracy = self.world.accuracy[min(heat, len(self.world.accuracy) - 1)]
         gap = quality_gap(accuracy, self.world.noise)
+        worth = [gap * self._appeal(one) for one in passed]
         judged: dict[MatchKey, Match] = {}
         votes = 0
         while (state := resolve(slots, plan, judged, keep)).open:
             for (name, ids), _ in state.ready.items():
-                winner, cast = self._match(ids, [gap * passed[int(one)] for one in ids])
+                winner, cast = self._match(ids, [worth[int(one)] for one in ids])
                 judged[name, ids] = Match(id=name, contestants=ids, winner=winner, decided_by="votes")
                 votes += cast
         ranking = rank(slots, state.rounds, preference(slots, self.seed, "ranking"))
-        return [passed[int(one)] for one in ranking[:keep]], votes
+        return [int(one) for one in ranking[:keep]], votes
+
+    def _appeal(self, passed: bool) -> float:
+        """What a judge sees in a candidate, in gaps between a failing and a passing one."""
+        if passed or not self.world.misled:
+            return float(passed)
+        return 2.0 * (self._rng.random() < self.world.misled)
 
     def _match(self, ids: tuple[str, ...], worth: list[float]) -> tuple[str, int]:
         """One match: its winner and the votes cast."""

@@ -9,7 +9,7 @@ from core.sanitize import one_line
 from heats import formatting as say
 from heats.errors import UsageError
 from heats.report.charts import Scatter, draw_scatter
-from heats.report.figures import TaskFigures
+from heats.report.figures import Figures, TaskFigures, total_usage
 from heats.report.intervals import Estimate, estimate
 from heats.report.report import page_html, render
 from heats.report.table import MEANING, RunFigures
@@ -24,6 +24,14 @@ LEAST_DIFFERENT = 6
 """Number of tasks that must end differently for a sign test at 5 % to distinguish two runs: 2 x 0.5^5 is still 0.06."""
 
 
+_COLUMNS = (
+    *("run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"),
+    *("heats won/lost", "rollouts/success", "tokens/success"),
+)
+_LEAST_TELLING = ("pass@", "cost", "heats won", "tokens", "95 %", "better", "rollouts")
+"""Columns to drop if there is no room, in this order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """One run on the common tasks. Costs and tokens are means per task.
@@ -32,6 +40,8 @@ class Compared:
         settings: the run's settings, in words.
         difference: final success minus the first run's, paired by task; None for the first run.
         better, worse: number of common tasks on which only this run, or only the first, succeeded.
+        won, lost: tasks whose choice only succeeds after, or only before a further heat, over all heats.
+        rollouts_per_success, tokens_per_success: of the common tasks, for each that succeeds; None if none does.
         frontier: whether no other run is both cheaper and better.
     """
 
@@ -47,6 +57,10 @@ class Compared:
     better: int = 0
     worse: int = 0
     frontier: bool = False
+    won: int = 0
+    lost: int = 0
+    rollouts_per_success: float | None = None
+    tokens_per_success: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,8 @@ def _compared(run: RunStore, tasks: Sequence[TaskFigures]) -> Compared:
     heats = [task.heats for task in tasks]
     first = [one[0].pass_at_1 for one in heats if one]
     best = [one[-1].pass_at_n for one in heats if one]
+    own = Figures(run.directory.name, "pass", tuple(tasks), total_usage(task.usage for task in tasks))
+    rollouts, tokens = own.per_success or (None, None)
     return Compared(
         name=one_line(run.directory.resolve().name, 60),
         settings=_settings(run),
@@ -119,6 +135,10 @@ def _compared(run: RunStore, tasks: Sequence[TaskFigures]) -> Compared:
         cost_usd=sum(task.usage.cost_usd for task in tasks) / len(tasks),
         tokens=sum(task.usage.tokens for task in tasks) / len(tasks),
         calls=sum(task.usage.calls for task in tasks) / len(tasks),
+        won=sum(gain.won for gain in own.gains),
+        lost=sum(gain.lost for gain in own.gains),
+        rollouts_per_success=rollouts,
+        tokens_per_success=tokens,
     )
 
 
@@ -197,11 +217,9 @@ def comparison_text(found: Comparison, width: int | None = None) -> str:
         found: the comparison.
         width: maximum line length in characters; None for the terminal's width, or 120.
     """
-    rows = [
-        ["run", "final", "95 % interval", "against the first", "better/worse", "pass@1", "pass@N", "tokens", "cost"]
-    ]
+    rows = [list(_COLUMNS)]
     rows += [_row(run) for run in found.runs]
-    lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=("pass@", "cost", "tokens", "95 %", "better"))
+    lines = say.aligned(rows, width or say.columns(), cut=(0,), drop=_LEAST_TELLING)
     tasks = say.several(len(found.by_task), "common task")
     notes = [f"{MEANING[found.basis]}; {tasks}; cost and tokens are per task; * no other run is cheaper and better"]
     if found.left_out:
@@ -213,7 +231,14 @@ def _row(run: Compared) -> list[str]:
     name = run.name + ("*" if run.frontier else "")
     told = [share(run.final), interval(run.final), change(run), f"{run.better}/{run.worse}" if run.difference else ""]
     costs = [say.count(round(run.tokens)), say.money(run.cost_usd)]
-    return [name, *told, share(run.pass_at_1), share(run.pass_at_n), *costs]
+    per_success = [
+        "" if run.rollouts_per_success is None else f"{run.rollouts_per_success:.1f}",
+        "" if run.tokens_per_success is None else say.count(round(run.tokens_per_success)),
+    ]
+    return [
+        *(name, *told, share(run.pass_at_1), share(run.pass_at_n), *costs),
+        *(f"{run.won}/{run.lost}" if run.won or run.lost else "", *per_success),
+    ]
 
 
 def share(one: Estimate | None) -> str:

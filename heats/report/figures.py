@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from agents.llm.ledger import Usage
 from heats.report.calibration import Calibration, calibration, scored
-from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, task_ids
+from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, stopping_policy, task_ids
 from heats.store.records import Charge
 from heats.store.store import RunStore
 
@@ -44,6 +44,8 @@ class HeatFigures:
         known: number of rollouts whose success is known; `passed` of them succeeded.
         kept: share of the kept candidates that succeed; None for the last heat and while unknown.
         steps: mean over the rollouts that made an attempt.
+        best: success of the tournament's first choice, which would be handed over if no heat followed.
+        tokens: of its rollouts, without summaries and votes.
     """
 
     rollouts: int
@@ -51,6 +53,8 @@ class HeatFigures:
     passed: int
     kept: float | None = None
     steps: float | None = None
+    best: float | None = None
+    tokens: int = 0
 
     @property
     def pass_at_1(self) -> float | None:
@@ -124,7 +128,18 @@ def _heat(task: TaskFacts, heat: int, basis: Basis) -> HeatFigures:
         passed=sum(known),
         kept=_kept(task, heat, basis) if heat < len(task.heats) - 1 else None,
         steps=fmean(steps) if steps else None,
+        best=_best(task, heat, basis),
+        tokens=sum(one.outcome.usage.tokens for one in rollouts if one.outcome is not None),
     )
+
+
+def _best(task: TaskFacts, heat: int, basis: Basis) -> float | None:
+    """Success of the tournament's first choice; 0 if there was nothing to choose."""
+    if basis == "none" or task.brackets[heat] is None:
+        return None
+    chosen = task.find(next(iter(task.kept(heat)), None))
+    passed = chosen.passed(basis) if chosen is not None else False
+    return None if passed is None else float(passed)
 
 
 def _kept(task: TaskFacts, heat: int, basis: Basis) -> float | None:
@@ -171,13 +186,37 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Gain:
+    """What a heat changed in the choice that the heat before would have handed over. Source: ARISE, arXiv:2510.06014.
+
+    Attributes:
+        heat: the later heat.
+        tasks: tasks that played both heats and whose choices are known.
+        won, lost: of these, the tasks whose choice succeeds only after, or only before this heat.
+        tokens: of this heat's rollouts.
+    """
+
+    heat: int
+    tasks: int
+    won: int
+    lost: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
-    """All figures of a run, by task and in total. `basis` is the definition of success used."""
+    """All figures of a run, by task and in total.
+
+    Attributes:
+        basis: the definition of success used.
+        stopped_by: the allocation policy, if it may have ended tasks at a success.
+    """
 
     run_id: str
     basis: Basis
     tasks: tuple[TaskFigures, ...]
     usage: Usage
+    stopped_by: str = ""
 
     @classmethod
     def of(cls, run: RunStore) -> Self:
@@ -208,7 +247,7 @@ class Figures:
         for charge in charges:
             by_task[charge.task].append(charge.usage)
         told = [task if task.usage.calls else replace(task, usage=total_usage(by_task[task.task])) for task in tasks]
-        return cls(run.manifest.run_id, basis, tuple(told), usage)
+        return cls(run.manifest.run_id, basis, tuple(told), usage, stopping_policy(run))
 
     @property
     def invalid_grades(self) -> int:
@@ -233,6 +272,30 @@ class Figures:
             unknown=sum(task.unknown for task in self.tasks),
             unfinished=sum(task.unfinished for task in self.tasks),
         )
+
+    @property
+    def gains(self) -> tuple[Gain, ...]:
+        """What each heat but the first changed."""
+        return tuple(self._gain(heat) for heat in range(1, max((len(task.heats) for task in self.tasks), default=0)))
+
+    def _gain(self, heat: int) -> Gain:
+        played = [task.heats for task in self.tasks if heat < len(task.heats)]
+        pairs = [(one[heat - 1].best, one[heat].best) for one in played]
+        changes = [after - before for before, after in pairs if before is not None and after is not None]
+        return Gain(
+            heat=heat,
+            tasks=len(changes),
+            won=sum(change > 0 for change in changes),
+            lost=sum(change < 0 for change in changes),
+            tokens=sum(one[heat].tokens for one in played),
+        )
+
+    @property
+    def per_success(self) -> tuple[float, float] | None:
+        """Rollouts and tokens of the whole run for each task that succeeds; None if none does."""
+        solved = sum(task.final == 1 for task in self.tasks)
+        rollouts = sum(heat.rollouts for task in self.tasks for heat in task.heats)
+        return (rollouts / solved, self.usage.tokens / solved) if solved else None
 
     def curve(self, heat: int) -> list[float]:
         """Mean pass@k of a heat for k = 1, 2 ..., over the tasks with at least the usual number of rollouts."""
@@ -262,6 +325,9 @@ class Figures:
             "basis": self.basis,
             "totals": asdict(self.totals) | {"pass_at_k": [self.curve(heat) for heat in heats]},
             "usage": self.usage.model_dump(),
+            "heat_gains": [asdict(gain) for gain in self.gains],
+            "rollouts_per_success": self.per_success[0] if self.per_success else None,
+            "tokens_per_success": self.per_success[1] if self.per_success else None,
             **({"critic": asdict(self.critic)} if self.critic is not None else {}),
             "tasks": [_task_dict(task) for task in self.tasks],
         }

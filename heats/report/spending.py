@@ -10,7 +10,7 @@ from heats.report.figures import total_usage
 from heats.store.reader import TaskFacts
 from heats.store.records import Charge
 
-_HEAT = re.compile(r"/heat-(\d+)/(?:(tournament$)|(writer-))?")
+_HEAT = re.compile(r"/heat-(\d+)/(?:(tournament$)|(writer-)|(bank$))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,15 @@ def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[Spe
     """
     rollouts: dict[int, list[Usage]] = defaultdict(list)
     votes: dict[int, list[Usage]] = defaultdict(list)
+    bank: list[Usage] = []
     writers: list[Usage] = []
     elsewhere: list[Usage] = []
     for charge in charges:
         found = _HEAT.search(charge.scope)
         if found is None:
             elsewhere.append(charge.usage)
-        elif found[3]:
-            writers.append(charge.usage)
+        elif found[3] or found[4]:
+            (writers if found[3] else bank).append(charge.usage)
         else:
             (votes if found[2] else rollouts)[int(found[1])].append(charge.usage)
     rows = []
@@ -56,6 +57,7 @@ def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[Spe
         if whole:
             rows.append(Spent(f"heat {heat}: summaries", charged - own))
         rows.append(Spent(f"heat {heat}: votes", total_usage(votes[heat])))
+    rows.append(Spent("bank", total_usage(bank)))
     rows.append(Spent("test writers", total_usage(writers)))
     rows.append(Spent("other", total_usage(elsewhere)))
     return [row for row in rows if row.usage.calls]

@@ -120,7 +120,7 @@ def notes(figures: Figures) -> list[str]:
     found = [
         (totals.infrastructure_failed, "lost to infrastructure: counted as failures"),
         (totals.unknown if figures.basis != "none" else 0, "without a grade: not counted"),
-        (totals.unfinished, "not finished: not counted"),
+        (totals.unfinished, f"{'cancelled or ' if figures.stopped_by else ''}not finished: not counted"),
     ]
     lines = [f"{say.several(number, 'rollout')} {what}" for number, what in found if number]
     failed = sum(task.status in ("error", "budget") for task in figures.tasks)
@@ -129,7 +129,23 @@ def notes(figures: Figures) -> list[str]:
     running = sum(task.status == "running" for task in figures.tasks)
     if running:
         lines.append(f"{say.several(running, 'task')} not finished")
-    return [*lines, f"spent: {say.spent(figures.usage)}"]
+    if figures.stopped_by:
+        lines.append(f"policy {figures.stopped_by} ends tasks early: shares of rollouts are higher than of whole heats")
+    return [*lines, *gain_notes(figures), f"spent: {say.spent(figures.usage)}"]
+
+
+def gain_notes(figures: Figures) -> list[str]:
+    """What each further heat won and lost, and what a success cost, one line each."""
+    lines = [
+        f"heat {gain.heat - 1} to {gain.heat}: {say.several(gain.won, 'task')} won, {gain.lost} lost of {gain.tasks}, "
+        f"for {say.count(gain.tokens)} tokens"
+        for gain in figures.gains
+        if gain.tasks
+    ]
+    if figures.per_success is not None:
+        rollouts, tokens = figures.per_success
+        lines.append(f"for each success: {rollouts:.1f} rollouts, {say.count(round(tokens))} tokens")
+    return lines
 
 
 def header(heats: int) -> list[str]:

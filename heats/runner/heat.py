@@ -11,6 +11,7 @@ from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
 from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
+from heats.runner.attempts import play_attempts
 from heats.runner.context import PRINTED, Context, make_context, recorded, with_choice
 from heats.runner.context_view import view_before
 from heats.runner.executed import executed, is_on
@@ -99,8 +100,10 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
     context = sorted({parent for plan in plans for parent in plan.context.parents})
     names = [plan.rollout for plan in plans]
     run.services.events.emit("heat_started", task=run.task.id, heat=heat, rollouts=names, context=context)
-    coming = {plan.rollout: run.candidate(plan) for plan in plans}
-    if last and config.refine.keep_candidates:
+    coming = await play_attempts(run, heat, plans)
+    state = run.allocation.state if run.allocation is not None else None
+    last = last or (state is not None and state.final)
+    if last and not (state and state.chosen) and config.refine.keep_candidates:
         coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
     return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
 
@@ -211,9 +214,12 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
 
 
 def _rule(run: TaskRun) -> Rule:
-    """The context rule of the next heat."""
+    """The context rule of the next heat: the one that the allocation policy named, or else `refine.context`."""
     refine = run.services.config.refine
-    return open_context_rule(refine.context, refine.options)
+    chosen = run.allocation.state.context if run.allocation is not None else None
+    if chosen is None or chosen == refine.context:
+        return open_context_rule(refine.context, refine.options)
+    return open_context_rule(chosen, {})
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

@@ -35,7 +35,7 @@ def main_model(config: HeatsConfig) -> ModelConfig:
     return config.model or _complete(config.models[0], None)
 
 
-def policy_of(config: HeatsConfig, index: int) -> Policy:
+def policy_of(config: HeatsConfig, index: int, arm: int | None = None, temperature: float | None = None) -> Policy:
     """The policy of the rollout with this number in its heat.
 
     Any first rollouts of a heat use the models in proportion to their weights, as closely as whole rollouts can. Each
@@ -44,6 +44,8 @@ def policy_of(config: HeatsConfig, index: int) -> Policy:
     Args:
         config: the run's configuration.
         index: number of the rollout in its heat.
+        arm: index of the model in the mix, if an allocation policy chose it.
+        temperature: the temperature, likewise.
 
     Raises:
         UsageError: no model is configured.
@@ -55,9 +57,20 @@ def policy_of(config: HeatsConfig, index: int) -> Policy:
         shares = [weight * rollouts / sum(weights) - turns[at] for at, weight in enumerate(weights)]
         now = shares.index(max(shares))
         turns[now] += 1
+    now = now if arm is None or not config.models else arm
     model = _complete(config.models[now], config.model) if config.models else main
     schedule = config.temperatures
-    return Policy(model, schedule[(turns[now] - 1) % len(schedule)] if schedule else model.temperature)
+    turn = turns[now] - 1 if arm is None else index
+    usual = schedule[turn % len(schedule)] if schedule else model.temperature
+    return Policy(model, usual if temperature is None else temperature)
+
+
+def playing_models(config: HeatsConfig) -> list[ModelConfig]:
+    """The models that rollouts may use: those of a whole heat, and all of the mix if a policy chooses among them."""
+    models = [policy_of(config, index).model for index in range(config.rollouts)]
+    if config.policy.name != "fixed":
+        models += [policy_of(config, 0, arm).model for arm in range(len(config.models))]
+    return models
 
 
 def sameness(config: HeatsConfig) -> str:

@@ -22,6 +22,8 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
+from heats.runner.attempts import another_heat
+from heats.runner.bank import recall, remember
 from heats.runner.heat import plan_heat, run_heat
 from heats.runner.reasons import needs_person, outcomes_of, why_nothing, without_calls
 from heats.runner.rollout import Plan, TaskRun
@@ -178,14 +180,16 @@ class Nodes:
     async def heat(self, state: State) -> dict[str, Any]:
         """Play a heat (rollouts, summaries, tournament), and decide whether another follows."""
         run, heat = self._run, state["heat"]
+        await recall(run, heat)
         bracket = await run_heat(run, heat, self._plans.pop(heat, None))
-        first = bracket.selected[:1]
         stop = (
             heat + 1 >= run.services.config.iterations
             or without_calls(outcomes_of(run.store, heat))
-            or (run.services.config.refine.stop_when_verified and any(_is_verified(run, one) for one in first))
+            or not another_heat(run, heat, bracket)
         )
-        selected = first if stop else bracket.selected
+        if not stop and run.services.config.bank.when == "heat":
+            await remember(run, heat)
+        selected = bracket.selected[:1] if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
         return {"stop": stop}
 
@@ -281,12 +285,6 @@ def settle(run: TaskRun, limit: LimitExceeded) -> TaskResult:
                     result = conclude(run, rollout, evidence)
                     return result.model_copy(update={"detail": f"{evidence.reason} ({limit})"})
     return _result(run, "budget", detail=str(limit))
-
-
-def _is_verified(run: TaskRun, rollout: str) -> bool:
-    """Whether a rollout leaves nothing to do: it is verified, and all relevant tests are fixed."""
-    evidence = run.store.rollout(rollout).evidence()
-    return evidence is not None and evidence.verdict == "verified" and evidence.rank == 3
 
 
 def _result(

@@ -21,10 +21,12 @@ from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import StartsIn
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
+from heats.runner.allocation import Allocation
 from heats.runner.boundary import Boundary, described
 from heats.runner.candidates import key_of, make_candidate
 from heats.runner.context import NO_CONTEXT, Context, put_context
 from heats.runner.end_states import States
+from heats.runner.knowledge import knowledge_of
 from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
@@ -45,10 +47,12 @@ _WITHOUT_PATCH = ("sandbox_lost", "disk_limit", "declined")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One rollout of a heat before it starts: id, number in the heat, and refinement context."""
+    """One rollout of a heat before it starts; arm (index in the mix) and temperature are set if a policy chose them."""
 
     rollout: str
     index: int = 0
+    arm: int | None = None
+    temperature: float | None = None
     context: Context = NO_CONTEXT
 
 
@@ -60,6 +64,7 @@ class TaskRun:
         order: the task's position in the run: earlier tasks go first.
         states: receives the states that rollouts submit; None if they submit none.
         clock: None if the task's time is not limited.
+        allocation: the decisions of the allocation policy; None plays all rollouts and heats.
         describing: a lock per rollout, held while its summary is made.
         needs_patch: an attempt without a patch cannot be selected.
     """
@@ -71,6 +76,7 @@ class TaskRun:
     order: int = 0
     states: States | None = None
     clock: TimeBudget | None = None
+    allocation: Allocation | None = None
     describing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     needs_patch: bool = True
 
@@ -191,7 +197,7 @@ class TaskRun:
                     continue
             trying = outcome.failure is not None and await attempts.again(outcome.failure)
             resume = resumable(files.trajectory()) if outcome.failure == "endpoint" else None
-        played = policy_of(self.services.config, plan.index)
+        played = policy_of(self.services.config, plan.index, plan.arm, plan.temperature)
         outcome = outcome.model_copy(update={"temperature": played.temperature})
         self._finish(files, outcome, patch)
         return outcome
@@ -205,7 +211,7 @@ class TaskRun:
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
     ) -> tuple[Outcome, Patch]:
-        policy = policy_of(self.services.config, plan.index)
+        policy = policy_of(self.services.config, plan.index, plan.arm, plan.temperature)
         session = self._session(plan.rollout, str(files.attempt(fresh=resume is None)), order=self.order)
         async with in_session(self.services.model_of(policy.model), session):
             return await self._attempt_in(session, policy, plan, files, ledger, resume)
@@ -273,19 +279,18 @@ class TaskRun:
             workdir=workdir,
             seed=seed,
             parents=plan.context.parents,
+            knowledge=knowledge_of(self.services, self.task, self.store.directory, plan.rollout),
             resume=resume,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
+            drafter=self.services.draft_model,
         )
 
     def _limits(self) -> Iterator[str]:
         """The rollout's limits, in words."""
         config, own = self.services.config, self.services.config.limits.rollout
         yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
-        times = (
-            own.time_s,
-            self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
-        )
-        limit_s = min((time_s for time_s in times if time_s is not None), default=None)
+        task_s = self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s
+        limit_s = min((time_s for time_s in (own.time_s, task_s) if time_s is not None), default=None)
         if limit_s is not None:
             yield f"{max(1, int(limit_s / 60))} minutes in all"
         memory_mb = self.task.machine.memory_mb or config.sandbox.limits.memory_mb

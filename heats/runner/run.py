@@ -4,7 +4,7 @@ import asyncio
 import platform
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib import metadata
@@ -15,6 +15,8 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
+from heats.runner.allocation import Allocation, Board
+from heats.runner.bank import remember
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
 from heats.runner.host_limits import check_host_limits
@@ -69,12 +71,14 @@ class Work:
 
     Attributes:
         charges: charges by earlier processes, by task.
+        board: what the allocation policy knows of all tasks.
     """
 
     services: Services
     store: RunStore
     charges: dict[str, list[Charge]]
     request: RunRequest
+    board: Board
 
     @property
     def ledger(self) -> Ledger:
@@ -89,7 +93,14 @@ class Work:
         # Only writing: whoever plays the task must not be able to read grades.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
-        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock)
+        allocation = Allocation(self.board, files, task, ledger)
+        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock, allocation=allocation)
+
+
+NOT_INDEPENDENT = (
+    "bank.across_tasks: tasks read what earlier tasks of this run noted, so they are not independent and their order "
+    "matters; say so beside the figures"
+)
 
 
 async def play(request: RunRequest) -> list[TaskResult]:
@@ -158,7 +169,7 @@ def make_manifest(request: RunRequest) -> Manifest:
 
 def task_digest(task: Task) -> str:
     """Digest of everything that an agent may know about a task."""
-    later = {"prepared"}  # follows from the other fields
+    later = {"prepared", "repository"}  # follow from the other fields
     # Absent in runs of earlier versions.
     later |= {name for name in ("folder", "setup_network", "setup_env") if getattr(task, name) in ("", "none", ())}
     return sha256(task.model_dump_json(exclude=later).encode("utf-8", "surrogatepass")).hexdigest()[:16]
@@ -176,25 +187,37 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
         services.tell_of_models()
         if doubt := sameness(config):
             events.emit("warning", text=doubt)
+        if config.bank.across_tasks and len(request.chosen) > 1:
+            events.emit("warning", text=NOT_INDEPENDENT)
         with charged(request, store, charges):
-            yield Work(services=services, store=store, charges=_by_task(charges), request=request)
+            board = Board(config, store, request.chosen, events)
+            yield Work(services=services, store=store, charges=_by_task(charges), request=request, board=board)
 
 
-@contextmanager
-def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> Iterator[None]:
-    """Continue the request's ledger from earlier charges, and record new ones.
+def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> AbstractContextManager[None]:
+    """Continue the request's ledger; see `charged_to`.
 
     Args:
         request: owner of the ledger.
         store: the run's store, which records charges.
         charges: earlier charges.
     """
+    return charged_to(request.ledger, store, charges)
+
+
+@contextmanager
+def charged_to(ledger: Ledger, store: RunStore, charges: Sequence[Charge]) -> Iterator[None]:
+    """Continue a run's ledger from earlier charges, and record new ones.
+
+    Args:
+        ledger: the ledger.
+        store: the run's store, which records charges.
+        charges: earlier charges.
+    """
     log = store.ledger_log()
     try:
         # Not synced to disk each time: all other rollouts would wait for it.
-        request.ledger.restore(
-            _spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False)
-        )
+        ledger.restore(_spent(charges), lambda scope, usage: log.append(Charge(scope=scope, usage=usage), sync=False))
         yield
     finally:
         log.close()
@@ -202,7 +225,7 @@ def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> 
 
 async def _play_tasks(work: Work) -> list[TaskResult]:
     async with open_player(work) as player:
-        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player)
+        return await run_tasks(work.services, work.store, work.ledger, work.request.chosen, player, work.board)
 
 
 @asynccontextmanager
@@ -213,7 +236,9 @@ async def open_player(work: Work) -> AsyncIterator[Player]:
     services, store = work.services, work.store
 
     async def player(task: Task, order: int) -> TaskResult:
-        result = await run_task(work.task_run(task, order), checkpointer)
+        run = work.task_run(task, order)
+        result = await run_task(run, checkpointer)
+        await remember(run)  # before anything is graded
         await grade_task(services, store.task(task.id), store.grades, task, order)
         if work.request.images is not None and store.task(task.id).result() is not None:
             await work.request.images.done(task, services.backend)

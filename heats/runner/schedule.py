@@ -1,7 +1,8 @@
 """Many tasks at once on a fixed number of worker slots.
 
 A task is opened as soon as a slot would be idle, so that votes and summaries, which need no sandbox, never leave
-workers idle. Slots go to the oldest open task first, so that few tasks are half done at any time.
+workers idle. Slots go to the oldest open task first, so that few tasks are half done at any time. Tasks that an
+allocation policy pauses are opened again once all others have ended or pause, too.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from agents.llm.ledger import Ledger
 from core.aio import first_error
 from envs.base import Task
 from heats.errors import HeatsError
+from heats.runner.allocation import Board, Paused
 from heats.runner.services import Services
 from heats.store.files import write_bytes
 from heats.store.records import TaskResult
@@ -22,8 +24,12 @@ Player = Callable[[Task, int], Awaitable[TaskResult]]
 """Plays one task, given its position in the run, and returns its result."""
 
 
+Places = Sequence[tuple[int, Task]]
+"""Tasks with their positions in the run."""
+
+
 async def run_tasks(
-    services: Services, store: RunStore, ledger: Ledger, tasks: Sequence[Task], player: Player
+    services: Services, store: RunStore, ledger: Ledger, tasks: Sequence[Task], player: Player, board: Board
 ) -> list[TaskResult]:
     """Play every task; those that infrastructure prevented are retried at the end.
 
@@ -33,6 +39,7 @@ async def run_tasks(
         ledger: the run's ledger.
         tasks: tasks to play, in order of priority.
         player: plays one task.
+        board: decides how tasks continue that pause.
 
     Returns:
         The results, in task order.
@@ -46,7 +53,9 @@ async def run_tasks(
     for number in range(rounds):
         if number:
             await asyncio.sleep(services.config.retries.wait_s)
-        await _play_round(services, ledger, waiting, play, results)
+        playing: Places = waiting
+        while playing := await _play_round(services, playing, play, results):
+            board.begin_pass([task.id for _, task in playing])
         waiting = [(order, task) for order, task in waiting if results[task.id].cause == "infrastructure"]
         if not waiting or _exhausted(ledger):
             break
@@ -54,17 +63,18 @@ async def run_tasks(
 
 
 async def _play_round(
-    services: Services,
-    ledger: Ledger,
-    waiting: Sequence[tuple[int, Task]],
-    play: Player,
-    results: dict[str, TaskResult],
-) -> None:
-    slots, gate = services.slots, asyncio.Semaphore(2 * services.slots.count + 2)
+    services: Services, waiting: Places, play: Player, results: dict[str, TaskResult]
+) -> list[tuple[int, Task]]:
+    """Play tasks; returns those that pause, in order."""
+    in_turn = services.config.bank.across_tasks  # each task reads what those before it noted
+    slots, gate = services.slots, asyncio.Semaphore(1 if in_turn else 2 * services.slots.count + 2)
+    paused: list[tuple[int, Task]] = []
 
     async def one(order: int, task: Task) -> None:
         try:
             results[task.id] = await play(task, order)
+        except Paused:
+            paused.append((order, task))
         finally:
             slots.forget(order)
             gate.release()
@@ -75,6 +85,7 @@ async def _play_round(
             await slots.idle()
             slots.expect(order)
             group.create_task(one(order, task))
+    return sorted(paused, key=lambda place: place[0])
 
 
 def guarded(services: Services, store: RunStore, player: Player) -> Player:
@@ -89,11 +100,11 @@ def guarded(services: Services, store: RunStore, player: Player) -> Player:
     async def play(task: Task, order: int) -> TaskResult:
         try:
             return await player(task, order)
-        except (ModelConfigError, HeatsError, OSError):
+        except (Paused, ModelConfigError, HeatsError, OSError):
             raise
         except Exception as error:
             cause = first_error(error)
-            if isinstance(cause, ModelConfigError | HeatsError | OSError):
+            if isinstance(cause, Paused | ModelConfigError | HeatsError | OSError):
                 raise cause from error
             path = store.task(task.id).directory / "crash.txt"
             write_bytes(path, "".join(traceback.format_exception(error)).encode("utf-8", "replace"))

@@ -8,14 +8,16 @@ from typing import Any
 
 from agents import open_agent
 from agents.base import Agent, BringsFiles
+from agents.choose import open_chooser
 from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
+from heats.bank.checking import check_bank
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
-from heats.runner.model_mix import main_model, policy_of
+from heats.runner.model_mix import main_model
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
 from heats.runner.slots import Slots
@@ -37,6 +39,7 @@ class Services:
         models: the rollouts' models, by their configuration as JSON.
         slots: one slot for every sandbox that may work at the same time.
         facts: what the preflight found out about the models, for the manifest.
+        draft_model: second model for step choosers.
         mounts: what the agent brings into the rollouts' sandboxes, host directory -> path inside.
         unmade: images that the env could not make, with the reasons.
     """
@@ -54,6 +57,7 @@ class Services:
     facts: Mapping[str, Any]
     mounts: Mapping[str, str] = field(default_factory=dict)
     unmade: dict[str, str] = field(default_factory=dict)
+    draft_model: ChatModel | None = None
 
     def check_image(self, task: Task) -> None:
         """Check that the task's image exists.
@@ -147,17 +151,11 @@ async def open_services(
         UsageError, UnknownPart, InvalidOptions, ModelConfigError, ModelUnavailable, BackendUnavailable, ImageMissing.
     """
     async with AsyncExitStack() as stack:
-        main, oracle = main_model(config), config.agent.name == ORACLE
+        oracle = config.agent.name == ORACLE
         agent: Agent = OracleAgent(env) if oracle else open_agent(config.agent.name, config.agent)
-        playing = [policy_of(config, index).model for index in range(config.rollouts)]
-        opened: dict[str, ChatModel] = {}
-        for one in (*playing, config.summarizer_model or main, config.judge_model or main):
-            if one.model_dump_json() not in opened:
-                model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
-                stack.push_async_callback(model.close)
-        share_servers(opened.values())
+        opened, main = _open_models(config, stack), main_model(config)
         selector = open_selector(config.tournament, opened[(config.judge_model or main).model_dump_json()])
-        open_context_rule(config.refine.context, config.refine.options)  # fails before anything is paid
+        _check_parts(config)
         facts = {model.name: dict(await model.preflight()) for model in opened.values()}
         backend = NoSandboxes() if images is None else await open_backend(config.sandbox)
         stack.push_async_callback(backend.close)
@@ -175,6 +173,7 @@ async def open_services(
             agent=agent,
             models=opened,
             summarizer_model=opened[(config.summarizer_model or main).model_dump_json()],
+            draft_model=opened[config.draft_model.model_dump_json()] if config.draft_model else None,
             selector=selector,
             events=events,
             slots=Slots(config.at_once),
@@ -182,6 +181,27 @@ async def open_services(
             mounts=await agent.mounts() if images is not None and isinstance(agent, BringsFiles) else {},
             unmade=unmade,
         )
+
+
+def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatModel]:
+    """Each model once, by its configuration as JSON; closed with the stack."""
+    main = main_model(config)
+    playing = playing_models(config)
+    drafting = [config.draft_model] if config.draft_model else []
+    opened: dict[str, ChatModel] = {}
+    for one in (*playing, *drafting, config.summarizer_model or main, config.judge_model or main):
+        if one.model_dump_json() not in opened:
+            model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
+            stack.push_async_callback(model.close)
+    share_servers(opened.values())
+    return opened
+
+
+def _check_parts(config: HeatsConfig) -> None:
+    """Load parts that are needed only later, so that one that cannot be loaded costs nothing."""
+    check_bank(config.bank)
+    open_context_rule(config.refine.context, config.refine.options)
+    open_chooser(config.agent.chooser)
 
 
 async def _prepare_once(env: Env, backend: SandboxBackend, config: HeatsConfig, events: EventLog) -> None:

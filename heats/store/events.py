@@ -34,9 +34,11 @@ EventKind = Literal[
     "match",  # heat, match, contestants, winner, decided_by; detail: why no vote could be read
     "match_dropped",  # heat, match, contestants, winner: a match announced before that no longer counts
     "selected",  # heat, selected: ids, final: bool
+    "policy",  # heat, action, why: what the allocation policy decided, where it gives a reason
     "verified",  # verdict, reason
     "grading",  # rollouts: those being graded by hidden tests; none when that is over
     "graded",  # outcome
+    "noted",  # writer, changes: number of changes to the bank
     "task_finished",  # status, selected, detail
     "warning",  # text
     "server",  # model, vllm: version, context_length, seconds, and the server's counters for this time (`Counters`)

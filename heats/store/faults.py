@@ -20,7 +20,17 @@ from envs.base import Evidence, Grade, Task, TestReport
 from envs.regression import ExistingTests
 from heats.store.events import Event
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
-from heats.store.records import Charge, CrossCell, CrossTable, Outcome, ProbeScript, StoredVotes, TaskResult
+from heats.store.records import (
+    Charge,
+    CrossCell,
+    CrossTable,
+    Decision,
+    Outcome,
+    PassDecisions,
+    ProbeScript,
+    StoredVotes,
+    TaskResult,
+)
 from summarizer.schema import Summary
 from tournament.base import Bracket
 
@@ -45,6 +55,8 @@ _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "ledger.jsonl": Charge,
         "votes.jsonl": StoredVotes,
         "cross.jsonl": CrossCell,
+        "policy.jsonl": Decision,
+        "passes.jsonl": PassDecisions,
         "scripts.jsonl": ProbeScript,
     }
 )

@@ -117,6 +117,14 @@ def read_task(run: RunStore, task_id: str) -> TaskFacts:
     return TaskFacts(task_id, store, store.result(), store.baseline(), tuple(heats), brackets, store.failed())
 
 
+def stopping_policy(run: RunStore) -> str:
+    """The run's allocation policy if it may have ended tasks at a success, which makes shares of passes too high."""
+    config = run.manifest.identity.get("config")
+    policy = config.get("policy") if isinstance(config, dict) else None
+    name = policy.get("name") if isinstance(policy, dict) else None
+    return name if isinstance(name, str) and name != "fixed" else ""
+
+
 def find_basis(run: RunStore) -> Basis:
     """Grades if there are any, else evidence if there is any."""
     if any((run.directory / "grades").rglob("rollout-*.json")):

@@ -12,6 +12,7 @@ from agents.llm.ledger import Usage
 from agents.trajectory import ExitKind
 from core.record import Record
 from envs.base import Evidence, TestOutcome
+from heats.policies.base import Action, Event
 from heats.retries import FailureClass
 from tournament.base import Vote
 
@@ -114,6 +115,20 @@ class StoredVotes(Record):
     match: str
     contestants: tuple[str, ...]
     votes: tuple[Vote, ...]
+
+
+class Decision(Record):
+    """One line of a task's `policy.jsonl`: what its allocation policy was told, and what it decided."""
+
+    event: Event
+    actions: tuple[Action, ...] = ()
+
+
+class PassDecisions(Record):
+    """One line of the run's `passes.jsonl`: how the paused tasks of a sweep continue, by task."""
+
+    number: int
+    actions: Mapping[str, tuple[Action, ...]]
 
 
 CrossOutcome = TestOutcome | Literal["missing"]

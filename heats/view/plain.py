@@ -165,6 +165,10 @@ def _warning(event: Event, run: RunView) -> str:
     return f"warning: {one_line(word(event.data, 'text'), 400)}"
 
 
+def _policy(event: Event, run: RunView) -> str:
+    return f"heat {amount(event.data, 'heat')}: {one_line(word(event.data, 'why'), 200)}"
+
+
 def _finished(event: Event, run: RunView) -> str:
     counts = ", ".join(f"{number} {say.STATUS_WORDS.get(name, name)}" for name, number in sorted(run.statuses.items()))
     status = one_line(word(event.data, "status"), 40)
@@ -185,6 +189,7 @@ _TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
     "graded": _graded,
     "match": _match,
     "match_dropped": _dropped,
+    "policy": _policy,
     "selected": _selected,
     "verified": _verified,
     "task_finished": _task_finished,

@@ -245,6 +245,14 @@ async def test_copies_that_the_base_runs_stand_beside_a_test_that_was_not_drawn_
     assert trials.runs[1:] == [1, 1, 1, 1]
 
 
+async def test_a_failing_test_that_cannot_be_copied_and_is_not_fixed_does_not_matter() -> None:
+    trials, rng = Scripted(), random.Random(5)
+    first = await trials.run(copies([TARGET], rng), patched=True)
+    doctest = Target(("t.a",), (), None, "a")
+    subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, unfixed=[doctest])
+    assert await confirm(trials, subject, rng) == Confirmation()
+
+
 async def test_where_a_test_may_pass_by_chance_the_base_runs_three_times_and_the_patch_twice_more() -> None:
     trials = Scripted(suspect=3)
     assert await confirmed(trials) == Confirmation()

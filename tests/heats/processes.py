@@ -95,6 +95,12 @@ class Solve:
         ]
         self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
 
+    def decisions(self) -> bytes:
+        """The decisions of the allocation policy so far, up to the last complete line."""
+        journals = list(self.run_dir.glob("tasks/*/policy.jsonl"))
+        content = journals[0].read_bytes() if journals else b""
+        return content[: content.rfind(b"\n") + 1]
+
     def finish(self, timeout: float = 300) -> tuple[int, dict, str]:
         """Run to the end; returns exit code, the JSON object and the messages."""
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)

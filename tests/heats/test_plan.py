@@ -206,4 +206,4 @@ def test_a_rollout_costs_more_than_its_steps_and_waves_of_votes_take_time(plan):
 
 def test_it_says_that_it_computes(plan):
     code, _, err = plan("--pass-rate", "0.4", "--rollouts", "2", "--iterations", "1", "--select-k", "1", "--votes", "2")
-    assert (code, err) == (0, "simulating 1 setting\n")
+    assert (code, err) == (0, "simulating 1 setting\nsimulating 3 policy settings\n")

@@ -26,13 +26,18 @@ SEEDS = int(os.environ.get("HEATS_KILL_SEEDS", "1"))
 TASKS = int(os.environ.get("HEATS_KILL_TASKS", "4"))
 MODEL = os.environ.get("HEATS_KILL_MODEL", "fake-model")
 SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)]
+_TWO_PASS = ("first=1", "mean=2", "at_once=1")
+POLICIES = [
+    (),
+    ("-c", "policy.name=two-pass", *(part for one in _TWO_PASS for part in ("-c", f"policy.options.{one}"))),
+]
 SCRIPT = {"rules": [{"variants": [["ls", "echo one > note.txt"], ["echo two > note.txt", "ls -la", "true"], ["ls"]]}]}
 
 
 class Sweep:
     """One `heats sweep` command line over built-in tasks, which can be started repeatedly."""
 
-    def __init__(self, directory, base_url, sandbox, seed):
+    def __init__(self, directory, base_url, sandbox, seed, policy):
         self.run_dir = directory / f"run-{secrets.token_hex(4)}"
         self.scratch = directory / "scratch"
         model = ["--model", MODEL] if ":" in MODEL else ["--model", MODEL, "--base-url", base_url]
@@ -40,7 +45,7 @@ class Sweep:
             *(sys.executable, "-c", "from heats.cli import main; main()", "sweep", "demo", "--slice", f":{TASKS}"),
             *("--rollouts", "2", "--iterations", "1", "--votes", "1", "--workers", "4", "--seed", str(seed), *model),
             *("--sandbox", sandbox, "--out", str(self.run_dir), "--progress", "quiet", "--json"),
-            *("-c", f"sandbox.scratch_dir={self.scratch}", "-c", "retries.wait_s=0"),
+            *("-c", f"sandbox.scratch_dir={self.scratch}", "-c", "retries.wait_s=0", *policy),
         ]
         self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
 
@@ -79,9 +84,10 @@ class Sweep:
         return sum(charge.usage.calls for charge in RunStore(self.run_dir).charges())
 
 
+@pytest.mark.parametrize("policy", POLICIES, ids=["fixed", "two-pass"])
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.timeout(7200)
-def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox):
+def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox, policy):
     seed = random.randrange(10**6)
     print("seed", seed, "run directories", tmp_path)
     draw = random.Random(seed)
@@ -90,10 +96,10 @@ def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox):
         for name in ("uncut", "cut"):
             (tmp_path / f"{name}{number}").mkdir()
         with model_server_of(tmp_path / f"uncut{number}", SCRIPT, latency=0.1) as base_url:
-            uncut = Sweep(tmp_path / f"uncut{number}", base_url, sandbox, number)
+            uncut = Sweep(tmp_path / f"uncut{number}", base_url, sandbox, number, policy)
             wanted = uncut.finish()
         with model_server_of(tmp_path / f"cut{number}", SCRIPT, latency=0.1) as base_url:
-            cut = Sweep(tmp_path / f"cut{number}", base_url, sandbox, number)
+            cut = Sweep(tmp_path / f"cut{number}", base_url, sandbox, number, policy)
             most = uncut.events_bytes().count(b"\n") // (kills + 1)
             killed = sum(cut.kill_after(draw.randint(1, max(2, most)), draw.uniform(0, 0.5)) for _ in range(kills))
             ended = cut.finish()
@@ -101,6 +107,7 @@ def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox):
         assert ended["results"] == wanted["results"]
         assert cut.predictions() == uncut.predictions() != {}
         assert set(cut.finished().values()) == {1}
+        assert cut.finished() == uncut.finished()
         assert containers(cut.run_dir) == set() if sandbox == "docker" else not list(cut.scratch.glob("*"))
         more = cut.calls() - uncut.calls()
         print(f"seed {number}: {killed} of {kills} kills hit; {len(cut.finished())} rollouts ended once each; ", end="")

@@ -15,8 +15,8 @@ from rich.console import Console
 
 from agents.llm.ledger import Usage
 from envs.base import Evidence, Grade, Patch
-from heats.report.figures import pass_at_k
-from heats.report.table import RunFigures, notes
+from heats.report.figures import Figures, Gain, HeatFigures, TaskFigures, pass_at_k
+from heats.report.table import RunFigures, gain_notes, notes
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.store import RunStore
 from tournament.base import Bracket
@@ -199,3 +199,23 @@ def test_the_dict_is_json_and_has_every_task(make_run: MakeRun, synthetic: Modul
     assert [task["task"] for task in told["tasks"]] == ["demo__task-000", "demo__task-001"]
     assert len(told["totals"]["pass_at_k"]) == 2
     assert told["usage"]["calls"] == 80
+
+
+def test_a_further_heat_is_judged_by_the_tasks_it_wins_and_loses_and_by_its_tokens() -> None:
+    def task(name: str, *best: float) -> TaskFigures:
+        heats = tuple(HeatFigures(4, 4, 2, best=one, tokens=100) for one in best)
+        return TaskFigures(name, "verified", heats, best[-1], 0, 0, 0, Usage(prompt_tokens=400, calls=1))
+
+    tasks = (task("won", 0, 1), task("lost", 1, 0), task("kept", 1, 1), task("stopped", 1))
+    figures = Figures("run", "pass", tasks, Usage(prompt_tokens=1600, calls=4))
+    assert figures.gains == (Gain(heat=1, tasks=3, won=1, lost=1, tokens=300),)
+    assert figures.per_success == (28 / 3, 1600 / 3)
+    assert gain_notes(figures) == [
+        "heat 0 to 1: 1 task won, 1 lost of 3, for 300 tokens",
+        "for each success: 9.3 rollouts, 533 tokens",
+    ]
+
+
+def test_shares_of_a_run_that_stopped_at_successes_are_marked_as_too_high() -> None:
+    figures = Figures("run", "pass", (), Usage(), stopped_by="first-verified")
+    assert any(note.startswith("policy first-verified ends tasks early") for note in notes(figures))

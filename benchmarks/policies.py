@@ -1,0 +1,247 @@
+"""Allocation policies against `fixed`: attempts, tokens, time and pass rate.
+
+    python -m benchmarks.policies dice --tasks 1000
+    python -m benchmarks.policies sweep --tasks 200
+    python -m benchmarks.policies models --tasks 300
+
+    heats demo --all --seed 1 --sandbox bubblewrap --out runs/demo-1   (other seeds likewise)
+    python -m benchmarks.policies replay runs/demo-*
+
+`dice` simulates the paper's Opus on SWE-bench Verified with visible tests that pass for 95 % of right patches and for a
+share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model.
+`replay` plays stored runs again: attempts, evidence and grades are those of the run, so a policy can only end earlier,
+and its choice is random within an evidence class. Virtual minutes leave out votes.
+"""
+
+import argparse
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from heats.config import load_config
+from heats.planning.dice import Dice, Signals, SimulatedArm
+from heats.planning.plan import Cost, Prices
+from heats.planning.reproduce import REPORTED
+from heats.planning.simulate import Method
+from heats.planning.spending import Chosen, Drawn, Spending, Spent, play_policy, total
+from heats.policies.base import Attempt, TaskState
+from heats.policies.registry import open_policy
+from heats.runner.candidates import key_of
+from heats.store.reader import TaskFacts, read_task, task_ids
+from heats.store.store import RunStore
+
+PRICES = Prices(
+    steps=(40.0, 15.0), step=Cost(tokens=9000, seconds=10.0), summary=Cost(tokens=5000), vote=Cost(tokens=3000)
+)
+POLICIES: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("fixed", {}),
+    ("first-verified", {"at_once": 1}),
+    ("first-verified", {}),
+    ("first-verified", {"at_once": 16}),
+    ("agreement", {}),
+    ("give-up", {}),
+    ("target", {}),
+    ("marginal", {}),
+)
+HEAD = (
+    "| policy | passes % | attempts | of fixed | M tokens | minutes | votes | attempts per pass |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def row(name: str, found: Spending, fixed: Spending) -> str:
+    """One line of a table."""
+    cells = (
+        f"{100 * found.passed:.1f} ± {196 * found.error:.1f}",
+        f"{found.attempts:.2f}",
+        f"{100 * found.attempts / fixed.attempts:.0f} %",
+        f"{(found.tokens + found.votes * PRICES.vote.tokens) / 1e6:.2f}",
+        f"{found.seconds / 60:.1f}",
+        f"{found.votes:.1f}",
+        "-" if found.attempts_per_pass is None else f"{found.attempts_per_pass:.1f}",
+    )
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def said(name: str, options: Mapping[str, Any]) -> str:
+    """A policy with its options."""
+    return name + "".join(f", {key} {value}" for key, value in options.items())
+
+
+def dice(method: Method, signals: Signals, arms: tuple[SimulatedArm, ...] = (), seed: int = 0) -> Dice:
+    """The paper's Opus on SWE-bench Verified."""
+    return Dice(method, REPORTED[0].world(), signals, PRICES, arms, seed)
+
+
+def played(table: Dice, name: str, options: Mapping[str, Any], tasks: int) -> Spending:
+    """One policy over simulated tasks."""
+    return total(play_policy(open_policy(name, options), table.tasks(tasks), select_k=table.method.select_k))
+
+
+def on_dice(tasks: int, seed: int) -> None:
+    """Print a table for each N, T and kind of visible tests."""
+    for rollouts, heats in ((4, 1), (4, 2), (16, 1), (16, 2)):
+        for shown, signals in (
+            ("10 % of wrong patches pass the visible tests", Signals()),
+            ("30 % of wrong patches pass the visible tests", Signals(false_pass=0.3)),
+            ("no visible tests", Signals(true_pass=None, false_pass=None)),
+        ):
+            print(f"\n### N = {rollouts}, T = {heats}; {shown}\n\n{HEAD}")
+            method = Method(
+                rollouts=rollouts, iterations=heats, select_k=min(4, rollouts // 2), early_stop=True, keep=True
+            )
+            table, fixed = dice(replace(method, fresh_share=0.25), signals, seed=seed), None
+            for name, options in POLICIES:
+                found = played(table, name, options, tasks)
+                fixed = fixed or found
+                print(row(said(name, options), found, fixed), flush=True)
+
+
+def on_sweep(tasks: int, seeds: int) -> None:
+    """Print two-pass against the same N for every task, at equal tokens, over several sweeps."""
+    for shown, signals in (
+        ("10 % of wrong patches pass the visible tests", Signals()),
+        ("30 %", Signals(false_pass=0.3)),
+        ("no visible tests", Signals(true_pass=None, false_pass=None)),
+    ):
+        print(f"\n### {tasks} tasks, {seeds} sweeps; {shown}\n")
+        print("| policy | passes % | attempts a task | M tokens a task |\n| --- | --- | --- | --- |")
+        rows: list[tuple[str, int, str, Mapping[str, Any]]] = []
+        for mean in (2, 3, 4):
+            rows += [
+                (f"every task N = {mean}, all played", mean, "fixed", {}),
+                (f"every task N = {mean}, first-verified", mean, "first-verified", {"at_once": 1}),
+                (f"two-pass, mean {mean}, up to 16", 16, "two-pass", {"first": 1, "mean": mean, "at_once": 1}),
+            ]
+        for text, rollouts, name, options in rows:
+            method = Method(rollouts=rollouts, iterations=1, select_k=1, early_stop=True)
+            found = [played(dice(method, signals, seed=seed), name, options, tasks) for seed in range(seeds)]
+            passed, spread = fmean(one.passed for one in found), 1.96 * _error([one.passed for one in found])
+            tokens = fmean(one.tokens + one.votes * PRICES.vote.tokens for one in found) / 1e6
+            attempts = fmean(one.attempts for one in found)
+            print(f"| {text} | {100 * passed:.1f} ± {100 * spread:.1f} | {attempts:.2f} | {tokens:.2f} |", flush=True)
+
+
+def on_models(tasks: int, seed: int) -> None:
+    """Print policies over a cheap and a dear model, by relative money."""
+    print(
+        f"\n### {tasks} tasks: a model with the paper's pass rates, and one at a tenth of its price, 1.5 logits worse\n"
+    )
+    print("| policy | passes % | attempts | money |\n| --- | --- | --- | --- |")
+    arms = (SimulatedArm("cheap", shift=-1.5, cost=0.1), SimulatedArm("dear"))
+    method = Method(rollouts=8, iterations=1, select_k=1, early_stop=True)
+    prices = replace(PRICES, step=Cost(tokens=9000, usd=1 / 40, seconds=10.0))
+    for text, mix, name, options in (
+        ("dear model alone, first-verified", arms[1:], "first-verified", {"at_once": 1}),
+        ("cheap model alone, first-verified", arms[:1], "first-verified", {"at_once": 1}),
+        ("both in turn, first-verified", arms, "first-verified", {"at_once": 1}),
+        ("cascade, 2 cheap first", arms, "cascade", {"at_once": 1, "tries": 2}),
+        ("cascade, 4 cheap first", arms, "cascade", {"at_once": 1, "tries": 4}),
+        ("bandit, cost ignored", arms, "bandit", {"at_once": 1, "cost_weight": 0}),
+        ("bandit, cost weight 1", arms, "bandit", {"at_once": 1, "cost_weight": 1}),
+    ):
+        table = Dice(method, REPORTED[0].world(), Signals(), prices, mix, seed)
+        found = played(table, name, options, tasks)
+        passed = f"{100 * found.passed:.1f} ± {196 * found.error:.1f}"
+        print(f"| {text} | {passed} | {found.attempts:.2f} | {found.cost_usd:.2f} |", flush=True)
+
+
+def _error(values: Sequence[float]) -> float:
+    mean = fmean(values)
+    return float((sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1) / len(values)) ** 0.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A finished task of a stored run as a source of attempts."""
+
+    attempts: Mapping[tuple[int, int], Drawn]
+    seed: str
+
+    def attempt(self, heat: int, index: int, arm: int | None, context: Sequence[Drawn]) -> Drawn | None:
+        """See `Source.attempt`."""
+        return self.attempts.get((heat, index))
+
+    def choose(self, heat: int, field: Sequence[Drawn], k: int) -> Chosen:
+        """See `Source.choose`: by evidence, then at random."""
+        draw = random.Random(f"{self.seed}/{heat}")
+        order = sorted(field, key=lambda one: (-(one.attempt.rank or 0), draw.random()))
+        return Chosen(tuple(order[:k]))
+
+
+def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
+    """The graded tasks of a run."""
+    run = RunStore(directory)
+    for name in task_ids(run):
+        facts = read_task(run, name)
+        if facts.result is not None and len(facts.heats) == 2:
+            attempts = dict(_attempts(facts))
+            sizes = [len(heat) for heat in facts.heats]
+            state = TaskState(task=f"{directory.name}/{name}", rollouts=max(sizes), heats=2)
+            yield state, Stored(attempts, state.task)
+
+
+def _attempts(facts: TaskFacts) -> Iterator[tuple[tuple[int, int], Drawn]]:
+    config = load_config(())
+    for heat, rollouts in enumerate(facts.heats):
+        for index, one in enumerate(rollouts):
+            outcome, evidence = one.outcome, one.evidence
+            if outcome is None or outcome.exit is None:
+                continue
+            patch = facts.store.rollout(one.id).patch()
+            attempt = Attempt(
+                rollout=one.id,
+                heat=heat,
+                state="ended",
+                exit=outcome.exit,
+                patch=key_of(patch, config) if patch else "",
+                rank=evidence.rank if evidence else None,
+                verdict=evidence.verdict if evidence else "",
+                steps=outcome.steps,
+                tokens=outcome.usage.tokens,
+                cost_usd=outcome.usage.cost_usd,
+                seconds=outcome.duration_s,
+            )
+            yield (heat, index), Drawn(attempt, bool(one.passed("pass")))
+
+
+def on_replay(runs: Sequence[Path], draws: int) -> None:
+    """Print the policies over stored runs."""
+    print(f"\n### {len(runs)} stored runs\n\n{HEAD}")
+    stored, fixed = [list(stored_tasks(directory)) for directory in runs], None
+    for name, options in POLICIES:
+        spent: list[Spent] = []
+        for draw in range(draws):
+            for tasks in stored:
+                drawn = [(state, replace(one, seed=f"{one.seed}/{draw}")) for state, one in tasks]
+                spent += play_policy(open_policy(name, options), drawn)
+        found = replace(total(spent), error=total(spent[:: max(1, draws)]).error)
+        fixed = fixed or found
+        print(row(said(name, options), found, fixed), flush=True)
+
+
+def main() -> None:
+    """Print the tables that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("dice", "sweep", "models", "replay"))
+    parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`, for replay")
+    parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=20, help="sweeps, or random choices for replay")
+    asked = parser.parse_args()
+    match asked.what:
+        case "dice":
+            on_dice(asked.tasks, asked.seed)
+        case "sweep":
+            on_sweep(asked.tasks, asked.draws)
+        case "models":
+            on_models(asked.tasks, asked.seed)
+        case "replay":
+            on_replay(asked.runs, asked.draws)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What earlier work noted: entries in a file that later work may read."""

@@ -1,0 +1,46 @@
+"""What one rollout reads of the bank, from what was stored for its task before the first rollout started."""
+
+from pathlib import Path
+
+from core.ids import RolloutId, heat_name
+from core.record import Record
+from envs.base import Task
+from heats.bank.entry import Entry
+from heats.bank.prompting import dealt, prompt_of
+from heats.runner.services import Services
+from heats.store.files import read_record
+
+
+class Read(Record):
+    """What the rollouts of a task, or of a heat, read: `bank/read-heat-0.json`."""
+
+    entries: tuple[Entry, ...] = ()
+
+
+def read_path(services: Services, directory: Path, heat: int) -> Path:
+    """Where it is stored.
+
+    Args:
+        services: shared parts of the run.
+        directory: the task's files.
+        heat: number of the heat.
+    """
+    per_heat = services.config.bank.when == "heat"
+    return directory / "bank" / f"read-{heat_name(heat if per_heat else 0)}.json"
+
+
+def knowledge_of(services: Services, task: Task, directory: Path, rollout: str) -> str:
+    """A section of the rollout's first message; empty if it reads nothing.
+
+    Args:
+        services: shared parts of the run.
+        task: the task.
+        directory: its files.
+        rollout: id of the rollout.
+    """
+    config, rollout_id = services.config, RolloutId.parse(rollout)
+    if not config.bank.readers:
+        return ""
+    read = read_record(read_path(services, directory, rollout_id.heat), Read)
+    entries = dealt(read.entries, config.bank, rollout_id.index, config.rollouts) if read is not None else []
+    return prompt_of(entries, config.bank, services.seed(task.id, "bank"), task.base_commit)

@@ -1,0 +1,183 @@
+"""Allocation policies in a run: what they start and drop, what is stored, and what a resumed run repeats."""
+
+import json
+from collections import Counter
+
+import pytest
+from doubles import CountingModel, Killed, PaperEnv
+
+from envs.base import Evidence
+from heats.config import load_config
+from heats.errors import UsageError
+from heats.policies.base import Action, end_task, next_heat, start
+from heats.runner.rollout import TaskRun
+from heats.store.store import RunStore
+
+TESTED = {"evidence": True, "grade": False, "summarizer.when": "read"}
+
+
+class TestedEnv(PaperEnv):
+    """Tasks with a test command that a patch of `right` passes."""
+
+    __test__ = False
+
+    def __init__(self, *ids):
+        super().__init__(*ids)
+        self._tasks = [task.model_copy(update={"test_command": "check"}) for task in self._tasks]
+
+
+@pytest.fixture
+def tested_run(paper_run, monkeypatch):
+    """`paper_run` on tasks with tests; the tests themselves are not run, only their result is known."""
+
+    async def prepare(self, state):
+        return {"stop": False}
+
+    async def verify(self, patch, rollout):
+        right = b"+right" in patch.data
+        verdict = "no_patch" if not patch else "verified" if right else "unverified"
+        return Evidence(patch_sha256=patch.sha256, verdict=verdict, reason="checked", rank=3 if right else 1)
+
+    monkeypatch.setattr("heats.runner.pipeline.Nodes.prepare", prepare)
+    monkeypatch.setattr(TaskRun, "verify", verify)
+
+    async def go(*ids, model=None, **keys):
+        return await paper_run(model=model or CountingModel([]), env=TestedEnv(*(ids or ("one",))), **TESTED, **keys)
+
+    return go
+
+
+def decisions(directory, task="one"):
+    path = directory / "run" / "tasks" / task / "policy.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def actions(directory, task="one"):
+    return [(one["do"], one.get("count", 0)) for line in decisions(directory, task) for one in line["actions"]]
+
+
+async def test_it_stops_at_the_first_verified_attempt_and_drops_the_others(tested_run, tmp_path):
+    (result,) = await tested_run(**{"policy.name": "first-verified", "policy.options.at_once": 1})
+    assert result.status == "verified"
+    assert actions(tmp_path)[-1] == ("end_task", 0)
+    task = RunStore(tmp_path / "run").task("one")
+    assert result.selected == task.rollouts(0)[-1]
+    assert task.rollouts(1) == []
+    evidence = [task.rollout(one).evidence() for one in task.rollouts(0)]
+    assert [one.verdict == "verified" for one in evidence].count(True) == 1
+
+
+async def test_no_votes_are_spent_on_what_cannot_win(tested_run, tmp_path):
+    asked = []
+    await tested_run(model=CountingModel(asked), **{"policy.name": "first-verified", "policy.options.at_once": 1})
+    assert {kind for kind, *_ in asked} == {"agent"}
+
+
+async def test_fixed_plays_as_many_attempts_as_before_policies_and_ends_likewise(tested_run, tmp_path):
+    (result,) = await tested_run()
+    assert len(result.rollouts) == 8
+    assert actions(tmp_path) == [("next_heat", 0)]
+
+
+async def test_stop_when_verified_holds_with_any_policy(tested_run, tmp_path):
+    (result,) = await tested_run(**{"refine.stop_when_verified": True})
+    assert (result.status, result.heats) == ("verified", 1)
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 3, 5, 7, 9, 12])
+@pytest.mark.parametrize("policy", ["first-verified", "agreement", "give-up", "target", "two-pass"])
+async def test_a_killed_run_keeps_its_decisions_and_repeats_no_attempt(tested_run, tmp_path, policy, stop_after):
+    asked, settings = [], {"policy.name": policy, "policy.options.at_once": 1}
+    uncut = await tested_run("one", "two", directory=tmp_path / "uncut", **settings)
+    with pytest.raises(BaseException) as caught:
+        await tested_run("one", "two", model=CountingModel(asked, fail_after=stop_after), **settings)
+    assert isinstance(_cause(caught.value), Killed)
+    before = {task: decisions(tmp_path, task) for task in ("one", "two") if _journal(tmp_path, task).exists()}
+    results = await tested_run("one", "two", model=CountingModel(asked), **settings)
+    assert [(one.status, one.selected) for one in results] == [(one.status, one.selected) for one in uncut]
+    for task, lines in before.items():
+        assert decisions(tmp_path, task)[: len(lines)] == lines
+    started = [one["attempt"]["rollout"] for line in decisions(tmp_path) for one in [line["event"]] if "attempt" in one]
+    assert len(started) == len(set(started))
+    assert max(Counter(asked).values()) <= 2  # only what was on its way when it was killed
+
+
+async def test_two_pass_gives_what_is_left_to_tasks_that_are_not_solved(paper_run, tested_run, tmp_path):
+    settings = {"policy.name": "two-pass", "policy.options": {"first": 1, "mean": 2, "at_once": 1}}
+    names = ("one", "two", "three", "four")
+    results = await tested_run(*names, **settings, iterations=1)
+    store = RunStore(tmp_path / "run")
+    used = {name: len(store.task(name).rollouts(0)) for name in names}
+    first = {name: store.task(name).rollout("heat-0/rollout-00").evidence().verdict for name in names}
+    assert all(used[name] == 1 for name in names if first[name] == "verified")
+    assert any(used[name] > 1 for name in names if first[name] != "verified")
+    assert sum(used.values()) <= 2 * len(names)
+    assert all(one.status for one in results)
+    assert (tmp_path / "run" / "passes.jsonl").exists()
+
+
+class Impatient:
+    """Starts everything, drops the last attempt, and wants another heat after each tournament."""
+
+    def decide(self, event, task, sweep):
+        if event.kind == "bracket":
+            return [next_heat("random-k")]
+        if event.kind == "heat":
+            return [start(99)]
+        last = task.running()[-1:]
+        return [Action(do="drop", rollout=one.rollout, why="too slow") for one in last if event.heat == 0]
+
+
+async def test_impossible_actions_are_skipped_and_attempts_can_be_dropped(tested_run, tmp_path):
+    (result,) = await tested_run(**{"policy.name": f"{__name__}:Impatient"})
+    assert result.heats == 2
+    lines = decisions(tmp_path)
+    assert lines[0]["actions"] == [{"do": "start", "count": 4}]
+    assert any(one["do"] == "drop" for line in lines for one in line["actions"])
+    contexts = [line["actions"] for line in lines if line["event"]["kind"] == "bracket"]
+    assert contexts == [[{"do": "next_heat", "context": "random-k"}]]
+
+
+class Silent:
+    """Never starts anything."""
+
+    def decide(self, event, task, sweep):
+        return []
+
+
+async def test_a_policy_that_starts_nothing_does_not_hang_the_task(tested_run):
+    (result,) = await tested_run(**{"policy.name": f"{__name__}:Silent"})
+    assert result.status == "error"
+
+
+class Eager:
+    """Ends the task with the first attempt that ends."""
+
+    def decide(self, event, task, sweep):
+        return [start(2)] if event.kind == "heat" else [end_task("enough")]
+
+
+async def test_reasons_are_events(tested_run):
+    heard = []
+    await tested_run(listeners=(heard.append,), **{"policy.name": f"{__name__}:Eager"})
+    assert [event.data["why"] for event in heard if event.kind == "policy"] == ["enough"]
+
+
+def test_an_unknown_policy_is_refused_when_it_is_configured():
+    with pytest.raises(UsageError, match=r"unknown policy 'first-verifed'.*did you mean first-verified\?"):
+        load_config((), {"policy.name": "first-verifed"})
+
+
+def test_the_identity_of_a_run_without_a_policy_is_that_of_earlier_versions():
+    assert "policy" not in load_config(()).identity()
+    assert load_config((), {"policy.name": "give-up"}).identity()["policy"]["name"] == "give-up"
+
+
+def _journal(directory, task):
+    return directory / "run" / "tasks" / task / "policy.jsonl"
+
+
+def _cause(error):
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
