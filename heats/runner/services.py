@@ -17,7 +17,7 @@ from envs.errors import SetupFailed
 from heats.bank.checking import check_bank
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
-from heats.runner.model_mix import main_model
+from heats.runner.model_mix import main_model, playing_models
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
 from heats.runner.slots import Slots
