@@ -23,7 +23,7 @@ _PIECE = 1000
 _RUNNERS = r"(?:_?pytest|pluggy|unittest2?|nose2?|doctest)"
 _PYTHON = {
     "ends the process": (
-        r"\bos\._exit\b|\bos\.abort\b|\bos\.kill(?:pg)?\(|\bos\.fork\(|\b_exit\(|getattr\(\s*os\s*,|"
+        r"\bos\._exit\b|\bos\.abort\b|\bos\.exec[lv]\w*\(|\bos\.closerange\(|\bos\.kill(?:pg)?\(|\bos\.fork\(|\b_exit\(|getattr\(\s*os\s*,|"
         r"^(?:raise\s+SystemExit|(?:sys\.)?exit\(|quit\()|signal\.(?:raise_signal|alarm|setitimer|pthread_kill)\("
     ),
     "acts when the process ends": (
@@ -31,6 +31,7 @@ _PYTHON = {
     ),
     "uses the test runner's internals": (
         rf"^[ \t]*(?:import|from)\s+{_RUNNERS}\b(?!\.mock)|;\s*import\s+{_RUNNERS}\b|\b_pytest\b|\bhookimpl\b|"
+        rf"^[ \t]*import\s+[\w., ]+,\s*{_RUNNERS}\b|\bmock(?:\.|\s+import\s+(?:\w+,\s*)*)ANY\b|"
         rf"\bhookwrapper\b|"
         r"\bdef\s+pytest_\w+|\bTestCase\.\w+\s*=|\bTestResult\b|\bTextTest\w+|\bSkipTest\b|\bfailureException\b|"
         r"\baddSuccess\b|\bwasSuccessful\b|\bpytest\.(?:exit|skip|xfail|fail)\b|\bload_tests\b|__unittest_skip__"
@@ -61,15 +62,15 @@ _PYTHON = {
         r"sys\.(?:meta_path|path_hooks|path_importer_cache)\b|\b__import__\s*=(?!=)"
     ),
     "reaches into other objects or processes": (
-        r"\bctypes\b|\bgc\.get_(?:objects|referrers|referents)\b|\bstart_new_session\s*=\s*True|\bos\.setsid\b"
+        r"\bctypes\b|\bsys\.modules\.(?:values|items)\(|\bgc\.get_(?:objects|referrers|referents)\b|\bstart_new_session\s*=\s*True|\bos\.setsid\b"
     ),
     "reads source files while it runs": (
         r"(?:open|Path|read_text|glob|iglob|rglob|listdir|scandir|walk)\([^)\n]*['\"][^'\"\n]*(?:\btests?/|"
         r"\btest_|\*_\w+\.py|"
-        r"_test\b|\*\.py|conftest)"
+        r"_test\b|\*\.py|conftest)|==\s*['\"]test_\w+\.py['\"]"
     ),
     "hides what it runs": (
-        r"\b(?:exec|eval|compile)\([^\n]*(?:b64decode|fromhex|decompress|rot13|marshal|unhexlify)|"
+        r"\bexec\(\s*(?:compile\(\s*)?open\(|\b(?:exec|eval|compile)\([^\n]*(?:b64decode|fromhex|decompress|rot13|marshal|unhexlify)|"
         r"getattr\([^,\n]+,\s*['\"][^'\"\n]*['\"]\s*\+|getattr\([^,\n]+,\s*['\"]_*exit['\"]"
     ),
 }

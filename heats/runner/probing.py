@@ -44,7 +44,11 @@ def open_probe(run: TaskRun, heat: int) -> "HeatProbe | None":
     services = run.services
     if services.config.tournament.judge.view != "probe" or run.task.submission != "patch":
         return None
-    return None if services.backend.name == "none" else HeatProbe(run, heat)
+    if services.backend.name == "none":
+        text = "judges only read: tournament.judge.view=probe needs sandboxes, which `heats select` has with --repo"
+        services.events.emit("warning", task=run.task.id, heat=heat, text=text)
+        return None
+    return HeatProbe(run, heat)
 
 
 class HeatProbe:

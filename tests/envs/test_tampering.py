@@ -27,10 +27,12 @@ def kinds(path: str, new: str | None, old: str | None = "x = 1\n") -> list[str]:
     return [sign.what for sign in signs_of_tampering(Patch(diff(path, base, left).encode()))]
 
 
+SEEN_ONLY_BY_RUNNING = ("equal by a helper", "equal to what it was compared with first", "equal to small numbers")
+"""An honest `__eq__` looks like these."""
 IN_THE_SOURCE = [
     name
     for name, files in CHEATS.items()
-    if isinstance(files.get("shop/cart.py"), bytes) and name not in ("tests behind a link",)
+    if isinstance(files.get("shop/cart.py"), bytes) and name not in ("tests behind a link", *SEEN_ONLY_BY_RUNNING)
 ]
 
 

@@ -23,5 +23,5 @@ async def test_what_a_task_has_spent_is_not_told_of_one_whose_id_goes_on(paper_r
     await paper_run("a", "a/b", model=CountingModel([]))
     charges = RunStore(tmp_path / "run").charges()
     assert {charge.task for charge in charges} == {"a", "a/b"}
-    work = Work(services=None, store=None, charges=_by_task(charges), request=None)
+    work = Work(services=None, store=None, charges=_by_task(charges), request=None, board=None)
     assert len(work.charges["a"]) + len(work.charges["a/b"]) == len(charges)
