@@ -102,6 +102,11 @@ class Ledger:
                 ledger._sink(self.scope, usage)
             ledger = ledger.parent
 
+    @property
+    def seconds(self) -> float:
+        """Seconds since this process opened the scope."""
+        return time.monotonic() - self._started
+
     def check(self) -> None:
         """Check whether another call may start, beginning with the outermost scope.
 
@@ -129,5 +134,5 @@ class Ledger:
             "calls": self.spent.calls,
             "tokens": self.spent.tokens,
             "cost_usd": self.spent.cost_usd,
-            "time_s": time.monotonic() - self._started,
+            "time_s": self.seconds,
         }

@@ -13,6 +13,7 @@ from heats.config import HeatsConfig
 from heats.policies.base import Action, AllocationPolicy, Arm, Attempt, Event, TaskState, end_heat, end_task
 from heats.policies.registry import open_policy, whole_heats
 from heats.policies.state import acted, after, legal, replayed
+from heats.runner.time_budget import TimeBudget
 from heats.store.events import EventLog
 from heats.store.files import LineLog, read_lines
 from heats.store.records import Decision, PassDecisions
@@ -107,10 +108,11 @@ class Allocation:
         files: the task's store.
         task: the task.
         ledger: the task's ledger, for what its limits leave.
+        clock: the task's time, likewise.
     """
 
-    def __init__(self, board: Board, files: TaskStore, task: Task, ledger: Ledger) -> None:
-        self._board, self._files, self._task, self._ledger = board, files, task.id, ledger
+    def __init__(self, board: Board, files: TaskStore, task: Task, ledger: Ledger, clock: TimeBudget) -> None:
+        self._board, self._files, self._task, self._ledger, self._clock = board, files, task.id, ledger, clock
         board.load(files, task)
         self.whole_heats = whole_heats(board.policy, self.state)
 
@@ -181,13 +183,15 @@ class Allocation:
 
     def _limited(self, state: TaskState) -> TaskState:
         """The state with what the limits of the task and the run leave."""
-        left: dict[str, float] = {}
+        own_s = self._clock.left_s()
+        left: dict[str, float] = {} if own_s is None else {"seconds_left": own_s}
         ledger: Ledger | None = self._ledger
         while ledger is not None:
             limits, spent = ledger.limits, ledger.spent
             for name, limit, used in (
                 ("tokens_left", limits.tokens, spent.tokens),
                 ("usd_left", limits.cost_usd, spent.cost_usd),
+                ("seconds_left", limits.time_s, ledger.seconds),
             ):
                 if limit is not None:
                     left[name] = min(left.get(name, limit), max(0, limit - used))

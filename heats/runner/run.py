@@ -93,7 +93,7 @@ class Work:
         # Only writing: whoever plays the task must not be able to read grades.
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
-        allocation = Allocation(self.board, files, task, ledger)
+        allocation = Allocation(self.board, files, task, ledger, clock)
         return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock, allocation=allocation)
 
 

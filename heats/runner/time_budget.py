@@ -57,6 +57,10 @@ class TimeBudget:
         """Seconds used so far."""
         return self._spent_s + (time.monotonic() - self._resumed_at if self._resumed_at is not None else 0.0)
 
+    def left_s(self) -> float | None:
+        """Seconds left of the task's own time-out; None without a limit."""
+        return None if self._limit_s is None else max(0.0, self._limit_s - self.spent_s())
+
     def save(self) -> None:
         """Save the time used."""
         if self._limit_s is not None:

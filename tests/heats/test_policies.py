@@ -181,3 +181,24 @@ def _cause(error):
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+async def test_a_policy_knows_what_tokens_money_and_time_are_left(tested_run, monkeypatch):
+    seen = []
+
+    class Watching:
+        whole_heats = False
+
+        def __init__(self, *, options=None):
+            pass
+
+        def decide(self, event, task, sweep):
+            seen.append((task.tokens_left, task.usd_left, task.seconds_left))
+            return [] if task.ended() else [start(1 - len(task.running()))]
+
+    monkeypatch.setattr("heats.policies.sequential.FirstVerified", Watching)
+    limits = {"limits.task.tokens": 10**6, "limits.run.time_s": 500.0, "limits.task.time_s": 900.0}
+    await tested_run(**{"policy.name": "first-verified", **limits})
+    first, last = seen[0], seen[-1]
+    assert (first[0], first[1]) == (10**6, None) and 400 < first[2] < 500
+    assert last[0] < first[0] and last[2] < first[2]
