@@ -270,7 +270,8 @@ async def open_checkpoints(path: Path) -> AsyncIterator[Any]:
         try:
             yield saver
         finally:
-            await connection.close()
+            async with saver.lock:  # closed in the middle of a write, SQLite would keep the database locked
+                await connection.close()
         return
 
 

@@ -94,7 +94,7 @@ async def test_a_killed_run_keeps_its_decisions_and_repeats_no_attempt(tested_ru
     assert isinstance(_cause(caught.value), Killed)
     before = {task: decisions(tmp_path, task) for task in ("one", "two") if _journal(tmp_path, task).exists()}
     results = await tested_run("one", "two", model=CountingModel(asked), **settings)
-    assert [(one.status, one.selected) for one in results] == [(one.status, one.selected) for one in uncut]
+    assert [(one.status, one.selected) for one in results] == [(one.status, one.selected) for one in uncut], results
     for task, lines in before.items():
         assert decisions(tmp_path, task)[: len(lines)] == lines
     started = [one["attempt"]["rollout"] for line in decisions(tmp_path) for one in [line["event"]] if "attempt" in one]
