@@ -83,7 +83,7 @@ def solve(folder: Path, asked: argparse.Namespace, crossing: bool) -> dict[str, 
     command += ["--issue", ISSUE, "--test", "python3 -m unittest", "--model", f"fake:{folder / 'script.json'}"]
     command += ["--sandbox", asked.sandbox, "--rollouts", str(asked.rollouts), "--iterations", "1", "--seed"]
     command += [str(asked.seed), "--out", str(out), "--progress", "quiet", "--json"]
-    command += ["-c", f"cross_execution={'on' if crossing else 'off'}"]
+    command += ["-c", f"cross_execution={'on' if crossing else 'off'}", "-c", "policy.name=fixed"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     if ran.returncode != 0:
         raise SystemExit(f"heats solve ended with {ran.returncode}: {ran.stderr}")

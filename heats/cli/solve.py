@@ -12,6 +12,7 @@ from heats.cli.issue import read_issue
 from heats.cli.options import TestOptions, spread
 from heats.cli.session import Session, exit_code, print_config, print_json, run_session, say
 from heats.cli.source import open_source
+from heats.config import HeatsConfig
 from heats.errors import InfrastructureFailed, PreflightFailed
 from heats.report.account import account
 from heats.report.report import write_report
@@ -40,14 +41,17 @@ def solve(
 ) -> None:
     """Fix one issue in one repository and return one verified patch; stop as soon as there is one.
 
-    -c policy.name=fixed plays all attempts and heats.
+    -c policy.name=fixed plays all attempts and heats, as do settings that compare attempts by further tests:
+    cross_execution=on, regression=on and execution.test_writers.
 
     Exit codes: 0 verified; 7 passes the tests but is not confirmed; 4 neither; 8 neither, and chosen at random
     because no vote could be read; 3 infrastructure failed; 5 a limit was reached; 2 wrong input; 6 a prerequisite is
     missing, or the tests do not work on the untouched tree.
     """
-    usual = {"policy.name": "first-verified"}
-    config = options.load(usual | {"allow_passing": True} if allow_passing else usual)
+    given = {"allow_passing": True} if allow_passing else {}
+    config = options.load(given)
+    if not _compares_all(config):
+        config = options.load({"policy.name": "first-verified", **given})
     if options.print_config:
         print_config(config)
     main_model(config)
@@ -56,6 +60,11 @@ def solve(
         say(f"note: no --test, so nothing is verified: `heats check {repo}` finds out how the tests run")
     session = run_session("solve", options, config, env)
     hand_over(session, options)
+
+
+def _compares_all(config: HeatsConfig) -> bool:
+    """Whether attempts are compared by tests other than the user's, so that the first verified one is not enough."""
+    return True in (config.cross_execution, config.regression) or config.execution.test_writers > 0
 
 
 def hand_over(session: Session, options: TestOptions) -> None:

@@ -133,9 +133,17 @@ async def test_a_row_that_cannot_be_graded_here_is_a_usage_error(shop: Shop) -> 
         await shop.grade(Patch(b"x"))
 
 
+WITH_THE_TESTS_AT_HAND = ("passed where the tests read as they did", "passed where the constants are known")
+"""They hold digests or constants of the tests, which an attempt at a data set's task never saw."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("cheat", "runner"), [*((one, "pytest") for one in CHEATS), *((one, "django") for one in OF_UNITTEST)]
+    ("cheat", "runner"),
+    [
+        *((one, "pytest") for one in CHEATS if one not in WITH_THE_TESTS_AT_HAND),
+        *((one, "django") for one in OF_UNITTEST if one not in WITH_THE_TESTS_AT_HAND),
+    ],
 )
 async def test_no_cheat_gets_a_pass(cheat: str, runner: str, shop: Shop) -> None:
     shop.open(make_row(shop.commit, runner))

@@ -49,6 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_set_up_runs_once_for_a_run_and_not_at_all_for_the_next(backend: str, tmp_path: Path, cache: Path) -> None:
     more = ["-k", "8", "--iterations", "2", "--workers", "4", "--setup", SETUP, "--test", TEST]
+    more += ["-c", "policy.name=fixed"]
     with model_server_of(tmp_path, SCRIPT) as url:
         first, second = (Solve(tmp_path, url, backend, *more) for _ in range(2))
         code, result, said = first.finish(600)
