@@ -202,7 +202,12 @@ class ChannelSandbox:
         if self._closed:
             return
         self._closed = True
-        await self.machine.destroy()
+        ending = asyncio.ensure_future(self.machine.destroy())
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait({ending})  # nobody closes it again, so what has begun has to end
+            raise
 
     async def end_with(self, error: SandboxLost) -> None:
         """Terminate the sandbox; the running command and all later ones raise `error`. Never raises."""

@@ -49,6 +49,19 @@ async def test_a_closed_sandbox_is_gone_and_says_so(start: Start) -> None:
     pytest.fail("a process outlived its sandbox")
 
 
+async def test_a_close_that_is_cancelled_still_removes_everything(start: Start, scratch: Path) -> None:
+    """Attempts that a policy drops were cancelled while their sandboxes closed, and left a directory behind."""
+    for turns in (0, 1, 2, 5, 20, 100):
+        sbx = await start()
+        closing = asyncio.create_task(sbx.close())
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        closing.cancel()
+        await asyncio.gather(closing, return_exceptions=True)
+        await sbx.close()
+        assert not os.listdir(scratch)
+
+
 async def test_starting_and_closing_leaves_no_file_descriptor_and_no_directory(
     start: Start, kind: Any, scratch: Path
 ) -> None:
