@@ -1,10 +1,8 @@
 """A Docker daemon that restarts during a run is waited for, like a model server."""
 
 import asyncio
-import gc
 import json
-import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +11,12 @@ import pytest
 from sandbox.config import SandboxConfig
 from sandbox.engine import Engine
 from sandbox.errors import BackendUnavailable
+
+# The SDK leaks a socket whenever it cannot connect; this file alone expects it.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @asynccontextmanager
@@ -39,15 +43,6 @@ async def daemon(socket: Path) -> AsyncIterator[None]:
         for writer in open_connections:
             writer.close()
         socket.unlink(missing_ok=True)
-
-
-@pytest.fixture(autouse=True)
-def leaks() -> Iterator[None]:
-    """The SDK leaks a socket whenever it cannot connect; this test alone expects it."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 async def test_a_call_outlasts_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
