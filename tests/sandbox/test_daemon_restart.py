@@ -1,8 +1,10 @@
 """A Docker daemon that restarts during a run is waited for, like a model server."""
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -43,6 +45,15 @@ async def daemon(socket: Path) -> AsyncIterator[None]:
         for writer in open_connections:
             writer.close()
         socket.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Collects the leaked sockets where their warnings are ignored."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 async def test_a_call_outlasts_a_restart(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
