@@ -168,7 +168,7 @@ class _Run:
         if self.asking.replies:
             return self._close(self._steps(), end, output=result)
         if result.status == "exited" and result.exit_code in _NOT_THERE:
-            said = _told(result)
+            said = _last_output(result)
             raise AgentUnusable(f"the agent's command cannot run in the sandbox: {command} ({said})")
         return await self._recorded(command, result, end)
 
@@ -285,10 +285,10 @@ class _Run:
             case "indeterminate":
                 return Exit(kind="sandbox_lost", detail="it is not known how the command ended")
         if result.exit_code:
-            failed = f"the command ended with exit code {result.exit_code}: {_told(result)}".removesuffix(": ")
+            failed = f"the command ended with exit code {result.exit_code}: {_last_output(result)}".removesuffix(": ")
             return self.asking.problem or Exit(kind="agent_failed", detail=failed)
         if self.agent.needs_model and not self.asking.replies:
-            return Exit(kind="agent_failed", detail=f"it ended without a reply of the model: {_told(result)}")
+            return Exit(kind="agent_failed", detail=f"it ended without a reply of the model: {_last_output(result)}")
         return Exit(kind="submitted")
 
     async def _record(self) -> Trajectory | None:
@@ -404,5 +404,5 @@ def _in_json(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-def _told(result: ExecResult) -> str:
+def _last_output(result: ExecResult) -> str:
     return " ".join(for_model(result.text()[-4000:]).split())[-200:]

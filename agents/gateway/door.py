@@ -149,12 +149,12 @@ class Door:
         return {"id": self._asking.model.name, "object": "model", "type": "model", "created": 0, "owned_by": "heats"}
 
     async def _models(self, request: web.Request) -> web.Response:
-        return self._told(request, {"object": "list", "data": [self._about()], "has_more": False})
+        return self._listing(request, {"object": "list", "data": [self._about()], "has_more": False})
 
     async def _model(self, request: web.Request) -> web.Response:
-        return self._told(request, {**self._about(), "id": request.match_info["name"]})
+        return self._listing(request, {**self._about(), "id": request.match_info["name"]})
 
-    def _told(self, request: web.Request, body: Mapping[str, Any]) -> web.Response:
+    def _listing(self, request: web.Request, body: Mapping[str, Any]) -> web.Response:
         try:
             self._check_token(request)
         except Refused as refused:
