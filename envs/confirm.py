@@ -47,8 +47,8 @@ class PlantedRun:
 
     @property
     def lost(self) -> list[Sentinel]:
-        """Sentinels missing from the results."""
-        return [one for one in self.planting.sentinels if not one.outcomes(self.tests)]
+        """Sentinels missing from the results that should be there."""
+        return [one for one in self.planting.sentinels if not one.optional and not one.outcomes(self.tests)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,8 @@ class Subject:
         unfixed: functions that had copies in the first run although the patch does not fix them. They get copies again,
             so that the runs look alike.
         control: also rerun the base.
+        extra: changed copies to put beside each test even though the first run had none; those that the command does
+            not run are ignored.
     """
 
     targets: Sequence[Target]
@@ -129,6 +131,7 @@ class Subject:
     first: Trial
     unfixed: Sequence[Target] = ()
     control: bool = True
+    extra: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +193,11 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random, spare: S
 
 def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
     """Plan unchanged copies beside the tests; they must have the same outcome as their originals."""
-    return _planner(targets, Layout(None, (False,) * _copies_of_each(targets)), rng)
+    return _planner(targets, Layout(None, (False,) * copies_of_each(targets)), rng)
 
 
-def _copies_of_each(targets: Sequence[Target]) -> int:
+def copies_of_each(targets: Sequence[Target]) -> int:
+    """How many copies each test gets: the fewer, the more tests there are."""
     return 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
 
 
@@ -202,7 +206,7 @@ def _heavy(targets: Sequence[Target]) -> bool:
 
 
 def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
-    turns = count(rng.randrange(100))
+    turns = count(rng.randrange(100), layout.ways)
 
     async def plan(files: SourceFiles) -> Planting:
         paths = dict.fromkeys(path for target in targets for path in target.files)
@@ -300,8 +304,9 @@ class _Confirm:
             Refused, Unsettled
         """
         beside, everything = self.beside, [*self.subject.targets, *self.subject.unfixed]
-        number = self._copies_in_first() or _copies_of_each(everything) if beside else 0
-        alike, unlike = (_planner(everything, Layout(True, (True,) * number, same), self.rng) for same in (True, False))
+        number = self._copies_in_first() or copies_of_each(everything) if beside else self.subject.extra
+        layouts = (Layout(True, (True,) * number, same, optional=not beside) for same in (True, False))
+        alike, unlike = (_planner(everything, layout, self.rng) for layout in layouts)
         unchanged, made = copies(self.subject.targets, self.rng), count()
 
         async def plan_alike(files: SourceFiles) -> Planting:

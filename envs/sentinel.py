@@ -49,12 +49,14 @@ class Sentinel:
     Attributes:
         name: name of the copy; the original name if it replaces the test.
         must_fail: its expectation was changed.
+        optional: it may be missing from the results, since it is not known whether the command runs such copies.
     """
 
     target: Target
     function: str
     name: str
     must_fail: bool
+    optional: bool = False
 
     @property
     def in_place(self) -> bool:
@@ -117,11 +119,18 @@ class Layout:
     Attributes:
         in_place: None keeps the test as it is.
         alike: all sentinels of a test that must fail are changed in the same way.
+        optional: those beside the tests need not be reported.
     """
 
     in_place: bool | None = None
     beside: tuple[bool, ...] = ()
     alike: bool = False
+    optional: bool = False
+
+    @property
+    def ways(self) -> int:
+        """How many ways to change a test one planting uses."""
+        return 1 if self.alike else 1 + len(self.beside)
 
 
 def plant(
@@ -208,7 +217,8 @@ def _plant_one(
     sentinels = [] if layout.in_place is None else [Sentinel(target, function.name, function.name, layout.in_place)]
     for must_fail in layout.beside:
         taken = {one.name for one in sentinels}
-        sentinels.append(Sentinel(target, function.name, _name(function.name, source.data, taken, rng), must_fail))
+        name = _name(function.name, source.data, taken, rng)
+        sentinels.append(Sentinel(target, function.name, name, must_fail, layout.optional))
     start, end = source.span(function)
     own = source.data[start:end]
     texts = [own if own.endswith(b"\n") else own + b"\n"] if layout.in_place is None else []

@@ -15,7 +15,7 @@ from typing import Literal
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import Unparsable, bounded, check_untrusted
 from envs.chance import SourceFiles
-from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm
+from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm, copies_of_each
 from envs.errors import PatchRejected, SetupFailed
 from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
@@ -258,6 +258,7 @@ async def _confirm(bench: GradingBench, patch: Patch, grade: Grade) -> Grade:
         kept=[test for test in instance.pass_to_pass if expected.get(test) == "passed"],
         first=Trial(),
         control=False,
+        extra=copies_of_each(targets),
     )
     result = await confirm(_Trials(bench, patch), subject, random.SystemRandom())
     if result.refused:

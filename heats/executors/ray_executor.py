@@ -19,6 +19,7 @@ from envs.base import Task
 from heats.errors import InfrastructureFailed, PreflightFailed, UsageError
 from heats.executors.ray_worker import Shard, Update, order_of, said
 from heats.policies.registry import open_policy, pauses
+from heats.runner.announcements import announce_untold
 from heats.runner.grading import ungraded
 from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.runner.server_metrics import is_local
@@ -71,6 +72,7 @@ class RayExecutor:
                     await drive.open(order)
                     machines = f"Ray, {len(drive.shards)} machines"
                     announce_start(request, events, resumed=bool(charges), sandbox=machines)
+                    announce_untold(store, events, {task.id for task in request.chosen})
                     results = await drive.play()
                 finally:
                     await asyncio.shield(drive.close())

@@ -19,6 +19,7 @@ from heats.config import HeatsConfig
 from heats.errors import UsageError
 from heats.importing.attempts import Attempt
 from heats.importing.read import summary_key
+from heats.runner.announcements import announce_outcome
 from heats.runner.heat import hold_tournament, rollout_ids
 from heats.runner.rollout import Plan, TaskRun
 from heats.runner.run import RunRequest, announce_end, at_work
@@ -205,8 +206,7 @@ def _admit_all(run: TaskRun, contest: Contest) -> None:
         files = run.store.rollout(name)
         if files.outcome() is None:
             outcome = admit(files, attempt, run.task, run.services.config)
-            data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes"})
-            run.services.events.emit("rollout_finished", task=run.task.id, rollout=name, **data)
+            announce_outcome(run.services.events, run.task.id, outcome)
 
 
 def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig) -> Outcome:

@@ -22,6 +22,7 @@ from agents.errors import AgentUnusable, LimitExceeded, ModelConfigError, ModelE
 from envs import baseline
 from envs.base import Evidence, Patch
 from envs.errors import BaselineUnusable, SetupFailed
+from heats.runner.announcements import announce_result
 from heats.runner.attempts import another_heat
 from heats.runner.bank import recall, remember
 from heats.runner.heat import plan_heat, run_heat
@@ -69,9 +70,8 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
     stored = run.store.result()
     if stored is not None:
         return stored
-    emit = run.services.events.emit
     run.store.save_task(run.task)
-    emit("task_started", task=run.task.id)
+    run.services.events.emit("task_started", task=run.task.id)
     try:
         run.ledger.check()
         run.services.check_image(run.task)
@@ -96,7 +96,7 @@ async def run_to_result(run: TaskRun, drive: Callable[[], Awaitable[None]]) -> T
         result = _result(run, "error", detail=str(error)).model_copy(update={"cause": "infrastructure"})
     if run.store.result() is None:
         run.store.save_failed(result)
-    emit("task_finished", task=run.task.id, status=result.status, selected=result.selected, detail=result.detail)
+    announce_result(run.services.events, result)
     return result
 
 

@@ -22,6 +22,7 @@ from envs.errors import PatchRejected, SetupFailed
 from envs.machine import StartsIn
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.allocation import Allocation
+from heats.runner.announcements import announce_evidence, announce_outcome
 from heats.runner.boundary import Boundary, described
 from heats.runner.candidates import key_of, make_candidate
 from heats.runner.context import NO_CONTEXT, Context, put_context
@@ -204,9 +205,7 @@ class TaskRun:
 
     def _finish(self, files: RolloutStore, outcome: Outcome, patch: Patch) -> None:
         files.finish(outcome, patch)
-        data = outcome.model_dump(include={"exit", "detail", "steps", "duration_s", "patch_bytes", "error"})
-        data |= {"tokens": outcome.usage.tokens, "cost_usd": outcome.usage.cost_usd}
-        self.services.events.emit("rollout_finished", task=self.task.id, rollout=files.rollout, **data)
+        announce_outcome(self.services.events, self.task.id, outcome)
 
     async def _attempt(
         self, plan: Plan, files: RolloutStore, ledger: Ledger, resume: Trajectory | None
@@ -373,8 +372,7 @@ class TaskRun:
         self.services.events.emit("verifying", task=self.task.id, rollout=files.rollout)
         evidence = await self.verify(files.patch(), files.rollout)
         files.save_evidence(evidence)
-        data = evidence.model_dump(include={"verdict", "rank", "reason"})
-        self.services.events.emit("evidence", task=self.task.id, rollout=files.rollout, **data)
+        announce_evidence(self.services.events, self.task.id, files.rollout, evidence)
 
     async def verify(self, patch: Patch, rollout: str) -> Evidence:
         """Run the user's tests on a patch in a fresh sandbox; an empty patch needs no sandbox and waits for none."""

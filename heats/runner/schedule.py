@@ -15,6 +15,7 @@ from core.aio import first_error
 from envs.base import Task
 from heats.errors import HeatsError
 from heats.runner.allocation import Board, Paused
+from heats.runner.announcements import announce_result
 from heats.runner.services import Services
 from heats.store.files import write_bytes
 from heats.store.records import TaskResult
@@ -112,7 +113,7 @@ def guarded(services: Services, store: RunStore, player: Player) -> Player:
             result = TaskResult(task=task.id, status="error", cause="internal", detail=detail)
             if store.task(task.id).result() is None:
                 store.task(task.id).save_failed(result)
-            services.events.emit("task_finished", task=task.id, status="error", selected=None, detail=detail)
+            announce_result(services.events, result)
             return result
 
     return play

@@ -1,8 +1,11 @@
 """What a resumed run takes over from before, and what it must not."""
 
+from collections import Counter
+
 from doubles import CountingModel
 
 from heats.runner.run import Work, _by_task
+from heats.store.events import read_events
 from heats.store.store import RunStore
 
 
@@ -25,3 +28,20 @@ async def test_what_a_task_has_spent_is_not_told_of_one_whose_id_goes_on(paper_r
     assert {charge.task for charge in charges} == {"a", "a/b"}
     work = Work(services=None, store=None, charges=_by_task(charges), request=None, board=None)
     assert len(work.charges["a"]) + len(work.charges["a/b"]) == len(charges)
+
+
+async def test_events_that_a_killed_process_did_not_write_any_more_are_written_by_the_next(paper_run, tmp_path):
+    def played(kind):
+        return Counter((event.task, event.rollout) for event in read_events(log) if event.kind == kind)
+
+    log, kinds = tmp_path / "run" / "events.jsonl", ("rollout_finished", "task_finished")
+    await paper_run("one", "two", model=CountingModel([]))
+    before = {kind: played(kind) for kind in kinds}
+    assert len(before["rollout_finished"]) == 16 and len(before["task_finished"]) == 2
+    for kind in kinds:
+        lines = log.read_text().splitlines(keepends=True)
+        last = max(number for number, line in enumerate(lines) if f'"kind":"{kind}"' in line.replace(": ", ":"))
+        log.write_text("".join(lines[:last] + lines[last + 1 :]))
+        assert played(kind) != before[kind]
+        await paper_run("one", "two", model=CountingModel([]))
+        assert played(kind) == before[kind]

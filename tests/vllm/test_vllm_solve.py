@@ -68,10 +68,13 @@ def test_a_whole_run_fixes_nothing_and_accounts_for_everything(tiny, tmp_path, s
     assert code in (4, 8) and result["status"] == "unverified", told  # 8 if none of its votes could be read
     assert [one["exit"] for one in result["rollouts"]] == ["step_limit"] * 6
     store = RunStore(tmp_path / "run")
+    sources = set()
     for one in result["rollouts"]:
         files = store.task(next(iter(store.manifest.identity["tasks"]))).rollout(one["id"])
-        assert files.trajectory().exit.kind == "step_limit" and files.summary().source == "model"
+        assert files.trajectory().exit.kind == "step_limit"
         assert files.patch().data and files.evidence().verdict
+        sources.add(files.summary().source)
+    assert "model" in sources  # where random weights leave every field empty, heats' own summary stands in
     charges = store.charges()
     votes = [charge.usage for charge in charges if "tournament" in charge.scope]
     spent = result["ledger"]
