@@ -310,7 +310,7 @@ class _Confirm:
         unchanged, made = copies(self.subject.targets, self.rng), count()
 
         async def plan_alike(files: SourceFiles) -> Planting:
-            return (await (alike if beside else unlike)(files)).only(self.subject.targets)
+            return (await (alike if number else unlike)(files)).only(self.subject.targets)
 
         async def plan_unlike(files: SourceFiles) -> Planting:
             return (await (unchanged if next(made) and repeat else unlike)(files)).only(self.subject.targets)
