@@ -1,4 +1,4 @@
-"""How often does a model choose the resolving patch of a pair from summaries, from diffs, and by running code?
+"""How often does a model choose the resolving patch of a pair from facts, summaries, diffs, and by running code?
 
     python -m benchmarks.judged_pairs --rows rows.jsonl --attempts attempts.jsonl --executed executed.jsonl \
         --out runs/pairs --base-url http://127.0.0.1:8123/v1 --model NAME --view diff
