@@ -1,8 +1,8 @@
 """Play allocation policies against a source of attempts: simulated ones (`dice.py`) or those of stored runs.
 
 Policies and states are those of the runner. Time is virtual: attempts of a task run at the same time as far as the
-policy starts them together and workers are free. Tasks are played one after another; those that pause continue once all others have ended or
-pause, too.
+policy starts them together and workers are free. Tasks are played one after another; those that pause continue once all
+others have ended or pause, too.
 """
 
 import heapq

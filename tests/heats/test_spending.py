@@ -158,7 +158,7 @@ def test_the_planner_starts_as_many_rollouts_afresh_as_the_runner(rollouts, shar
     (planned,) = outlooks([method], world, PRICES, TaskLimits(), tasks=5)
     votes = planned.forecast.votes
     assert planned.calls == pytest.approx(20 * rollouts + 20 * fresh + 10 * (rollouts - fresh) + 2 * rollouts + votes)
-    first = [one for _, one in Dice(method, world, SURE, PRICES).tasks(1)][0]
+    ((_, first),) = Dice(method, world, SURE, PRICES).tasks(1)
     context = [first.attempt(0, 0, None, ())]
     assert sum(first.attempt(1, index, None, context).right for index in range(rollouts)) == fresh
 
