@@ -14,24 +14,19 @@ and its choice is random within an evidence class. Virtual minutes leave out vot
 """
 
 import argparse
-import random
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from heats.config import load_config
 from heats.planning.dice import Dice, Signals, SimulatedArm
 from heats.planning.plan import Cost, Prices
 from heats.planning.reproduce import REPORTED
 from heats.planning.simulate import Method
-from heats.planning.spending import Chosen, Drawn, Spending, Spent, play_policy, total
-from heats.policies.base import Attempt, TaskState
+from heats.planning.spending import Spending, Spent, play_policy, total
+from heats.planning.stored import stored_tasks
 from heats.policies.registry import open_policy
-from heats.runner.candidates import key_of
-from heats.store.reader import TaskFacts, read_task, task_ids
-from heats.store.store import RunStore
 
 PRICES = Prices(
     steps=(40.0, 15.0), step=Cost(tokens=9000, seconds=10.0), summary=Cost(tokens=5000), vote=Cost(tokens=3000)
@@ -152,60 +147,6 @@ def on_models(tasks: int, seed: int) -> None:
 def _error(values: Sequence[float]) -> float:
     mean = fmean(values)
     return float((sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1) / len(values)) ** 0.5)
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A finished task of a stored run as a source of attempts."""
-
-    attempts: Mapping[tuple[int, int], Drawn]
-    seed: str
-
-    def attempt(self, heat: int, index: int, arm: int | None, context: Sequence[Drawn]) -> Drawn | None:
-        """See `Source.attempt`."""
-        return self.attempts.get((heat, index))
-
-    def choose(self, heat: int, field: Sequence[Drawn], k: int) -> Chosen:
-        """See `Source.choose`: by evidence, then at random."""
-        draw = random.Random(f"{self.seed}/{heat}")
-        order = sorted(field, key=lambda one: (-(one.attempt.rank or 0), draw.random()))
-        return Chosen(tuple(order[:k]))
-
-
-def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
-    """The graded tasks of a run."""
-    run = RunStore(directory)
-    for name in task_ids(run):
-        facts = read_task(run, name)
-        if facts.result is not None and len(facts.heats) == 2:
-            attempts = dict(_attempts(facts))
-            sizes = [len(heat) for heat in facts.heats]
-            state = TaskState(task=f"{directory.name}/{name}", rollouts=max(sizes), heats=2)
-            yield state, Stored(attempts, state.task)
-
-
-def _attempts(facts: TaskFacts) -> Iterator[tuple[tuple[int, int], Drawn]]:
-    config = load_config(())
-    for heat, rollouts in enumerate(facts.heats):
-        for index, one in enumerate(rollouts):
-            outcome, evidence = one.outcome, one.evidence
-            if outcome is None or outcome.exit is None:
-                continue
-            patch = facts.store.rollout(one.id).patch()
-            attempt = Attempt(
-                rollout=one.id,
-                heat=heat,
-                state="ended",
-                exit=outcome.exit,
-                patch=key_of(patch, config) if patch else "",
-                rank=evidence.rank if evidence else None,
-                verdict=evidence.verdict if evidence else "",
-                steps=outcome.steps,
-                tokens=outcome.usage.tokens,
-                cost_usd=outcome.usage.cost_usd,
-                seconds=outcome.duration_s,
-            )
-            yield (heat, index), Drawn(attempt, bool(one.passed("pass")))
 
 
 def on_replay(runs: Sequence[Path], draws: int) -> None:
