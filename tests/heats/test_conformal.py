@@ -147,23 +147,23 @@ def test_a_missing_or_malformed_file_is_one_line_and_spends_nothing(heats, tmp_p
     assert not (tmp_path / "run").exists()
 
 
-NAMES = [f"task-{number}" for number in range(12)]
+NAMES = [f"task-{number}" for number in range(5)]
 
 
 async def test_a_file_made_of_a_run_ends_tasks_of_the_next_one_early(paper_run, heats, tmp_path):
     settings = {"policy.options.error": 0.4, "policy.options.calibration": str(tmp_path / "file.json")}
-    await paper_run(*NAMES, model=CountingModel([]))
+    await paper_run(*NAMES, model=CountingModel([]), iterations=1)
     code, out, err = await asyncio.to_thread(heats, "calibrate", "run", "--out", "file.json")
     assert (code, err) == (0, "reading 1 run\n")
-    assert "12 tasks without tests" in out and "file.json" in out
+    assert "5 tasks without tests" in out and "file.json" in out
     known = Calibration.model_validate_json((tmp_path / "file.json").read_bytes())
-    assert (known.rollouts, known.iterations, known.models) == (4, 2, ("fake:counting",))
+    assert (known.rollouts, known.iterations, known.models) == (4, 1, ("fake:counting",))
     assert [one.task for one in known.tasks] == NAMES
-    asked = {"directory": tmp_path / "next", "policy.name": "conformal", **settings}
+    asked = {"directory": tmp_path / "next", "policy.name": "conformal", "iterations": 1, **settings}
     results = await paper_run(*NAMES, model=CountingModel([]), **asked)
     journals = [path.read_text() for path in (tmp_path / "next" / "tasks").glob("*/policy.jsonl")]
     assert any("is above" in one for one in journals)
-    assert sum(len(one.rollouts) for one in results) < 12 * 8
+    assert sum(len(one.rollouts) for one in results) < 5 * 4
 
 
 async def test_only_graded_runs_that_played_every_heat_make_a_file(paper_run, heats, tmp_path):
