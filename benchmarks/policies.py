@@ -6,15 +6,17 @@
 
     heats demo --all --seed 1 --sandbox bubblewrap --out runs/demo-1   (other seeds likewise)
     python -m benchmarks.policies replay runs/demo-*
+    python -m benchmarks.policies halfway runs/demo-*
 
 `dice` simulates the paper's Opus on SWE-bench Verified with visible tests that pass for 95 % of right patches and for a
 share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model.
 `replay` plays stored runs again: attempts, evidence and grades are those of the run, so a policy can only end earlier,
-and its choice is random within an evidence class. Virtual minutes leave out votes.
+and its choice is random within an evidence class. Virtual minutes leave out votes. `halfway` says whether the
+score of the policy `prune` tells attempts that pass from others of the same task and heat.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +29,9 @@ from heats.planning.simulate import Method
 from heats.planning.spending import Spending, Spent, play_policy, total
 from heats.planning.stored import stored_tasks
 from heats.policies.registry import open_policy
+from heats.runner.halfway import half_way
+from heats.store.reader import read_task, task_ids
+from heats.store.store import RunStore
 
 PRICES = Prices(
     steps=(40.0, 15.0), step=Cost(tokens=9000, seconds=10.0), summary=Cost(tokens=5000), vote=Cost(tokens=3000)
@@ -41,6 +46,7 @@ POLICIES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("target", {}),
     ("marginal", {}),
 )
+HALF_WAYS = (3, 4, 6, 8, 12)
 HEAD = (
     "| policy | passes % | attempts | of fixed | M tokens | minutes | votes | attempts per pass |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -164,11 +170,39 @@ def on_replay(runs: Sequence[Path], draws: int) -> None:
         print(row(said(name, options), found, fixed), flush=True)
 
 
+def on_halfway(runs: Sequence[Path]) -> None:
+    """Print how well the score after some steps tells attempts that pass from others of the same task and heat."""
+    print("| steps | attempts that got so far | pass, % | pairs of a pass and a failure | told apart, % |")
+    print("| --- | --- | --- | --- | --- |")
+    for at in HALF_WAYS:
+        heats = [heat for directory in runs for heat in _looked(directory, at)]
+        every = [right for heat in heats for _, right in heat]
+        pairs = [
+            (good > bad) + (good == bad) / 2
+            for heat in heats
+            for good, passed in heat
+            for bad, failed in heat
+            if passed and not failed
+        ]
+        cells = (at, len(every), f"{100 * fmean(every or [0]):.0f}", len(pairs), f"{100 * fmean(pairs or [0]):.0f}")
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def _looked(directory: Path, at: int) -> Iterator[list[tuple[float, bool]]]:
+    """For each heat, the scores after `at` steps, and whether the attempts pass in the end."""
+    run = RunStore(directory)
+    for task in task_ids(run):
+        facts = read_task(run, task)
+        for heat in facts.heats:
+            found = [(facts.store.rollout(one.id).trajectory(), one.passed("pass")) for one in heat]
+            yield [(half_way(one, at), bool(right)) for one, right in found if one and one.agent_steps >= at]
+
+
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("dice", "sweep", "models", "replay"))
-    parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`, for replay")
+    parser.add_argument("what", choices=("dice", "sweep", "models", "replay", "halfway"))
+    parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`")
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=20, help="sweeps, or random choices for replay")
@@ -182,6 +216,8 @@ def main() -> None:
             on_models(asked.tasks, asked.seed)
         case "replay":
             on_replay(asked.runs, asked.draws)
+        case "halfway":
+            on_halfway(asked.runs)
 
 
 if __name__ == "__main__":
