@@ -148,7 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=16)
     options = parser.parse_args()
-    with smol_server() as url:
+    with smol_server("--enable-auto-tool-choice", "--tool-call-parser", "hermes") as url:
         asyncio.run(measure(url, options.rollouts))
 
 
