@@ -91,7 +91,7 @@ class Paced(Wrapper):
         """See `AllocationPolicy.decide`."""
         free = self._at_once - len(task.running())
         for action in self.inner(event, task, sweep):
-            if action.do == "start" and not task.timed:
+            if action.do == "start":
                 action = action.model_copy(update={"count": min(action.count, free)})
                 free -= action.count
             yield action
@@ -119,8 +119,8 @@ class Conformal(Paced):
 
     def __init__(self, *, options: Options) -> None:
         super().__init__(options=options)
-        if self.pauses:
-            raise InvalidOptions(f"policy.options.policy: {options.policy} shares attempts among tasks: wrap another")
+        if self.pauses or hasattr(self._inner, "looks_at"):
+            raise InvalidOptions(f"policy.options.policy: {options.policy} cannot be replayed task by task")
         self._file, self._known = options.calibration, read_calibration(options.calibration)
         for name, asked, was in (
             ("policy", options.policy, self._known.policy),
@@ -142,6 +142,8 @@ class Conformal(Paced):
         """Refuse tasks that are played otherwise than those of the calibration file."""
         super().check(tasks)
         for task in tasks:
+            if task.timed:
+                raise InvalidOptions("policy conformal does not go with within_timeout, which starts all attempts")
             for name, asked, was in (
                 ("rollouts", task.rollouts, self._known.rollouts),
                 ("iterations", task.heats, self._known.iterations),

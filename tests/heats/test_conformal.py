@@ -151,9 +151,13 @@ NAMES = [f"task-{number}" for number in range(5)]
 
 
 async def test_a_file_made_of_a_run_ends_tasks_of_the_next_one_early(paper_run, heats, tmp_path):
-    settings = {"policy.options.error": 0.4, "policy.options.calibration": str(tmp_path / "file.json")}
+    settings = {
+        "policy.options.error": 0.4,
+        "policy.options.at_once": 1,
+        "policy.options.calibration": str(tmp_path / "file.json"),
+    }
     await paper_run(*NAMES, model=CountingModel([]), iterations=1)
-    code, out, err = await asyncio.to_thread(heats, "calibrate", "run", "--out", "file.json")
+    code, out, err = await asyncio.to_thread(heats, "calibrate", "run", "--at-once", "1", "--out", "file.json")
     assert (code, err) == (0, "reading 1 run\n")
     assert "5 tasks without tests" in out and "file.json" in out
     known = Calibration.model_validate_json((tmp_path / "file.json").read_bytes())
@@ -163,6 +167,7 @@ async def test_a_file_made_of_a_run_ends_tasks_of_the_next_one_early(paper_run, 
     results = await paper_run(*NAMES, model=CountingModel([]), **asked)
     journals = [path.read_text() for path in (tmp_path / "next" / "tasks").glob("*/policy.jsonl")]
     assert any("is above" in one for one in journals)
+    print(known.tasks, [len(one.rollouts) for one in results])
     assert sum(len(one.rollouts) for one in results) < 5 * 4
 
 
@@ -184,6 +189,7 @@ def test_without_a_file_there_is_no_conformal_policy():
     [
         ({"rollouts": 4}, "was made with rollouts 6, and this run has 4"),
         ({"heats": 2}, "was made with iterations 1, and this run has 2"),
+        ({"timed": True}, "does not go with within_timeout"),
         ({"arms": (Arm(model="other"),)}, "was made with models m, and this run has other"),
     ],
 )
@@ -195,7 +201,8 @@ def test_a_run_with_other_settings_than_those_of_the_file_is_refused(tmp_path, c
         check_tasks(policy, [task, task.model_copy(update=changed)])
 
 
-def test_no_error_can_be_promised_where_tasks_share_attempts(tmp_path):
-    path = made(tmp_path, wrong_ones(19), policy="two-pass")
-    with pytest.raises(InvalidOptions, match="two-pass shares attempts among tasks"):
-        open_policy("conformal", {"calibration": str(path), "policy": "two-pass"})
+@pytest.mark.parametrize("policy", ["two-pass", "prune"])
+def test_no_error_can_be_promised_for_what_cannot_be_replayed_task_by_task(tmp_path, policy):
+    path = made(tmp_path, wrong_ones(19), policy=policy)
+    with pytest.raises(InvalidOptions, match=f"{policy} cannot be replayed task by task"):
+        open_policy("conformal", {"calibration": str(path), "policy": policy})
