@@ -151,11 +151,7 @@ NAMES = [f"task-{number}" for number in range(5)]
 
 
 async def test_a_file_made_of_a_run_ends_tasks_of_the_next_one_early(paper_run, heats, tmp_path):
-    settings = {
-        "policy.options.error": 0.4,
-        "policy.options.at_once": 1,
-        "policy.options.calibration": str(tmp_path / "file.json"),
-    }
+    options = {"error": 0.4, "at_once": 1, "calibration": str(tmp_path / "file.json")}
     await paper_run(*NAMES, model=CountingModel([]), iterations=1)
     code, out, err = await asyncio.to_thread(heats, "calibrate", "run", "--at-once", "1", "--out", "file.json")
     assert (code, err) == (0, "reading 1 run\n")
@@ -163,11 +159,10 @@ async def test_a_file_made_of_a_run_ends_tasks_of_the_next_one_early(paper_run, 
     known = Calibration.model_validate_json((tmp_path / "file.json").read_bytes())
     assert (known.rollouts, known.iterations, known.models) == (4, 1, ("fake:counting",))
     assert [one.task for one in known.tasks] == NAMES
-    asked = {"directory": tmp_path / "next", "policy.name": "conformal", "iterations": 1, **settings}
+    asked = {"directory": tmp_path / "next", "policy.name": "conformal", "iterations": 1, "policy.options": options}
     results = await paper_run(*NAMES, model=CountingModel([]), **asked)
     journals = [path.read_text() for path in (tmp_path / "next" / "tasks").glob("*/policy.jsonl")]
     assert any("is above" in one for one in journals)
-    print(known.tasks, [len(one.rollouts) for one in results])
     assert sum(len(one.rollouts) for one in results) < 5 * 4
 
 
