@@ -3,13 +3,16 @@
     python -m benchmarks.policies dice --tasks 1000
     python -m benchmarks.policies sweep --tasks 200
     python -m benchmarks.policies models --tasks 300
+    python -m benchmarks.policies conformal --tasks 500
 
     heats demo --all --seed 1 --sandbox bubblewrap --out runs/demo-1   (other seeds likewise)
     python -m benchmarks.policies replay runs/demo-*
+    python -m benchmarks.policies conformal runs/demo-*
     python -m benchmarks.policies halfway runs/demo-*
 
 `dice` simulates the paper's Opus on SWE-bench Verified with visible tests that pass for 95 % of right patches and for a
-share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model.
+share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model;
+`conformal` plays each task with a calibration file made of all others, simulated or of stored runs.
 `replay` plays stored runs again: attempts, evidence and grades are those of the run, so a policy can only end earlier,
 and its choice is random within an evidence class. Virtual minutes leave out votes. `halfway` says whether the
 score of the policy `prune` tells attempts that pass from others of the same task and heat.
@@ -20,14 +23,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from heats.planning.dice import Dice, Signals, SimulatedArm
+from heats.planning.early_ends import calibrated
 from heats.planning.plan import Cost, Prices
 from heats.planning.reproduce import REPORTED
 from heats.planning.simulate import Method
-from heats.planning.spending import Spending, Spent, play_policy, total
+from heats.planning.spending import Source, Spending, Spent, play_policy, total
 from heats.planning.stored import stored_tasks
+from heats.policies.base import Action, AllocationPolicy, Event, TaskState
+from heats.policies.conformal import Calibration
 from heats.policies.registry import open_policy
 from heats.runner.halfway import half_way
 from heats.store.reader import read_task, task_ids
@@ -45,6 +52,11 @@ POLICIES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("give-up", {}),
     ("target", {}),
     ("marginal", {}),
+)
+VISIBLE_TESTS = (
+    ("10 % of wrong patches pass the visible tests", Signals()),
+    ("30 % of wrong patches pass the visible tests", Signals(false_pass=0.3)),
+    ("no visible tests", Signals(true_pass=None, false_pass=None)),
 )
 HALF_WAYS = (3, 4, 6, 8, 12)
 HEAD = (
@@ -85,11 +97,7 @@ def played(table: Dice, name: str, options: Mapping[str, Any], tasks: int) -> Sp
 def on_dice(tasks: int, seed: int) -> None:
     """Print a table for each N, T and kind of visible tests."""
     for rollouts, heats in ((4, 1), (4, 2), (16, 1), (16, 2)):
-        for shown, signals in (
-            ("10 % of wrong patches pass the visible tests", Signals()),
-            ("30 % of wrong patches pass the visible tests", Signals(false_pass=0.3)),
-            ("no visible tests", Signals(true_pass=None, false_pass=None)),
-        ):
+        for shown, signals in VISIBLE_TESTS:
             print(f"\n### N = {rollouts}, T = {heats}; {shown}\n\n{HEAD}")
             method = Method(
                 rollouts=rollouts, iterations=heats, select_k=min(4, rollouts // 2), early_stop=True, keep=True
@@ -103,11 +111,7 @@ def on_dice(tasks: int, seed: int) -> None:
 
 def on_sweep(tasks: int, seeds: int) -> None:
     """Print two-pass against the same N for every task, at equal tokens, over several sweeps."""
-    for shown, signals in (
-        ("10 % of wrong patches pass the visible tests", Signals()),
-        ("30 %", Signals(false_pass=0.3)),
-        ("no visible tests", Signals(true_pass=None, false_pass=None)),
-    ):
+    for shown, signals in VISIBLE_TESTS:
         print(f"\n### {tasks} tasks, {seeds} sweeps; {shown}\n")
         print("| policy | passes % | attempts a task | M tokens a task |\n| --- | --- | --- | --- |")
         rows: list[tuple[str, int, str, Mapping[str, Any]]] = []
@@ -170,6 +174,65 @@ def on_replay(runs: Sequence[Path], draws: int) -> None:
         print(row(said(name, options), found, fixed), flush=True)
 
 
+class Ending:
+    """A policy that notes which tasks another one ended during a heat."""
+
+    def __init__(self, policy: AllocationPolicy) -> None:
+        self._policy, self.ended = policy, False
+
+    def decide(self, event: Event, task: TaskState, sweep: Sequence[TaskState]) -> Iterator[Action]:
+        """See `AllocationPolicy.decide`."""
+        for action in self._policy.decide(event, task, sweep):
+            self.ended |= action.do == "end_task"
+            yield action
+
+
+def on_conformal(runs: Sequence[Path], tasks: int, seed: int) -> None:
+    """Print what the conformal policy saves, and how often it ends a task with a wrong attempt."""
+    if runs:
+        print_held_out(f"{len(runs)} stored runs", [one for directory in runs for one in stored_tasks(directory)])
+        return
+    method = Method(rollouts=4, iterations=2, select_k=2, early_stop=True, keep=True, fresh_share=0.25)
+    for shown, signals in VISIBLE_TESTS:
+        print_held_out(f"N = 4, T = 2; {shown}", dice(method, signals, seed=seed).tasks(tasks))
+
+
+def print_held_out(title: str, tasks: Sequence[tuple[TaskState, Source]]) -> None:
+    """Print a line for each promised error, with each task played by a file made of all others."""
+    print(f"\n### {title}\n\n| error | passes % | attempts | of fixed | M tokens | ended early % | ended wrongly % |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    known = calibrated(tasks, "fixed", {}, 2)
+    mistaken = [bool(calibrated([one], "fixed", {}, 2).tasks[0].wrong) for one in tasks]
+    fixed = total([spent for one in tasks for spent in play_policy(open_policy("fixed"), [one])])
+    for error in (0.05, 0.1, 0.2, 0.3):
+        played = list(held_out(tasks, known, error))
+        found = total([spent for spent, _ in played])
+        wrong = sum(early and not spent.passed for spent, early in played) / max(1, sum(mistaken))
+        cells = (
+            f"{100 * found.passed:.1f} (fixed {100 * fixed.passed:.1f})",
+            f"{found.attempts:.2f}",
+            f"{100 * found.attempts / fixed.attempts:.0f} %",
+            f"{(found.tokens + found.votes * PRICES.vote.tokens) / 1e6:.2f}",
+            f"{100 * fmean(early for _, early in played):.0f}",
+            f"{100 * wrong:.1f} of {sum(mistaken)}",
+        )
+        print(f"| {error} | {' | '.join(cells)} |", flush=True)
+
+
+def held_out(
+    tasks: Sequence[tuple[TaskState, Source]], known: Calibration, error: float
+) -> Iterator[tuple[Spent, bool]]:
+    """Play each task by a file made of all others: what it took, and whether it was ended early."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "others.json"
+        for state, source in tasks:
+            others = tuple(one for one in known.tasks if one.task != state.task)
+            file.write_text(known.model_copy(update={"tasks": others}).model_dump_json())
+            ending = Ending(open_policy("conformal", {"calibration": file, "error": error}))
+            (spent,) = play_policy(ending, [(state, source)])
+            yield spent, ending.ended
+
+
 def on_halfway(runs: Sequence[Path]) -> None:
     """Print how well the score after some steps tells attempts that pass from others of the same task and heat."""
     print("| steps | attempts that got so far | pass, % | pairs of a pass and a failure | told apart, % |")
@@ -201,7 +264,7 @@ def _looked(directory: Path, at: int) -> Iterator[list[tuple[float, bool]]]:
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("dice", "sweep", "models", "replay", "halfway"))
+    parser.add_argument("what", choices=("dice", "sweep", "models", "replay", "conformal", "halfway"))
     parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`")
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
@@ -216,6 +279,8 @@ def main() -> None:
             on_models(asked.tasks, asked.seed)
         case "replay":
             on_replay(asked.runs, asked.draws)
+        case "conformal":
+            on_conformal(asked.runs, asked.tasks, asked.seed)
         case "halfway":
             on_halfway(asked.runs)
 
