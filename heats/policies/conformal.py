@@ -130,7 +130,7 @@ class Conformal(Paced):
             if asked != was:
                 raise self._refused(f"was made with {name} {was}, and policy.options.{name} is {asked}")
         self._least = {one: threshold(self._known.scores(tested=one), options.error) for one in (True, False)}
-        if not any(self._least.values()):
+        if all(least is None for least in self._least.values()):
             most = max(len(self._known.scores(tested=one)) for one in (True, False))
             needed = math.ceil(round(1 / options.error, 9)) - 1
             raise self._refused(
