@@ -26,6 +26,7 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from core.errors import InvalidOptions
 from heats.planning.dice import Dice, Signals, SimulatedArm
 from heats.planning.early_ends import calibrated
 from heats.planning.plan import Cost, Prices
@@ -205,7 +206,11 @@ def print_held_out(title: str, tasks: Sequence[tuple[TaskState, Source]]) -> Non
     mistaken = [bool(calibrated([one], "fixed", {}, 2).tasks[0].wrong) for one in tasks]
     fixed = total([spent for one in tasks for spent in play_policy(open_policy("fixed"), [one])])
     for error in (0.05, 0.1, 0.2, 0.3):
-        played = list(held_out(tasks, known, error))
+        try:
+            played = list(held_out(tasks, known, error))
+        except InvalidOptions:
+            print(f"| {error} | too few past tasks | | | | | |", flush=True)
+            continue
         found = total([spent for spent, _ in played])
         wrong = sum(early and not spent.passed for spent, early in played) / max(1, sum(mistaken))
         cells = (
