@@ -3,34 +3,42 @@
     python -m benchmarks.policies dice --tasks 1000
     python -m benchmarks.policies sweep --tasks 200
     python -m benchmarks.policies models --tasks 300
+    python -m benchmarks.policies conformal --tasks 500
 
     heats demo --all --seed 1 --sandbox bubblewrap --out runs/demo-1   (other seeds likewise)
     python -m benchmarks.policies replay runs/demo-*
+    python -m benchmarks.policies conformal runs/demo-*
+    python -m benchmarks.policies halfway runs/demo-*
 
 `dice` simulates the paper's Opus on SWE-bench Verified with visible tests that pass for 95 % of right patches and for a
-share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model.
+share of wrong ones; `sweep` compares `two-pass` with the same N for every task; `models` has a cheap and a dear model;
+`conformal` plays each task with a calibration file made of all others, simulated or of stored runs.
 `replay` plays stored runs again: attempts, evidence and grades are those of the run, so a policy can only end earlier,
-and its choice is random within an evidence class. Virtual minutes leave out votes.
+and its choice is random within an evidence class. Virtual minutes leave out votes. `halfway` says whether the
+score of the policy `prune` tells attempts that pass from others of the same task and heat.
 """
 
 import argparse
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from heats.config import load_config
+from core.errors import InvalidOptions
 from heats.planning.dice import Dice, Signals, SimulatedArm
+from heats.planning.early_ends import calibrated
 from heats.planning.plan import Cost, Prices
 from heats.planning.reproduce import REPORTED
 from heats.planning.simulate import Method
-from heats.planning.spending import Chosen, Drawn, Spending, Spent, play_policy, total
-from heats.policies.base import Attempt, TaskState
+from heats.planning.spending import Source, Spending, Spent, play_policy, total
+from heats.planning.stored import stored_tasks
+from heats.policies.base import Action, AllocationPolicy, Event, TaskState
+from heats.policies.conformal import Calibration
 from heats.policies.registry import open_policy
-from heats.runner.candidates import key_of
-from heats.store.reader import TaskFacts, read_task, task_ids
+from heats.runner.halfway import half_way
+from heats.store.reader import read_task, task_ids
 from heats.store.store import RunStore
 
 PRICES = Prices(
@@ -46,6 +54,12 @@ POLICIES: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("target", {}),
     ("marginal", {}),
 )
+VISIBLE_TESTS = (
+    ("10 % of wrong patches pass the visible tests", Signals()),
+    ("30 % of wrong patches pass the visible tests", Signals(false_pass=0.3)),
+    ("no visible tests", Signals(true_pass=None, false_pass=None)),
+)
+HALF_WAYS = (3, 4, 6, 8, 12)
 HEAD = (
     "| policy | passes % | attempts | of fixed | M tokens | minutes | votes | attempts per pass |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- |"
@@ -84,11 +98,7 @@ def played(table: Dice, name: str, options: Mapping[str, Any], tasks: int) -> Sp
 def on_dice(tasks: int, seed: int) -> None:
     """Print a table for each N, T and kind of visible tests."""
     for rollouts, heats in ((4, 1), (4, 2), (16, 1), (16, 2)):
-        for shown, signals in (
-            ("10 % of wrong patches pass the visible tests", Signals()),
-            ("30 % of wrong patches pass the visible tests", Signals(false_pass=0.3)),
-            ("no visible tests", Signals(true_pass=None, false_pass=None)),
-        ):
+        for shown, signals in VISIBLE_TESTS:
             print(f"\n### N = {rollouts}, T = {heats}; {shown}\n\n{HEAD}")
             method = Method(
                 rollouts=rollouts, iterations=heats, select_k=min(4, rollouts // 2), early_stop=True, keep=True
@@ -102,11 +112,7 @@ def on_dice(tasks: int, seed: int) -> None:
 
 def on_sweep(tasks: int, seeds: int) -> None:
     """Print two-pass against the same N for every task, at equal tokens, over several sweeps."""
-    for shown, signals in (
-        ("10 % of wrong patches pass the visible tests", Signals()),
-        ("30 %", Signals(false_pass=0.3)),
-        ("no visible tests", Signals(true_pass=None, false_pass=None)),
-    ):
+    for shown, signals in VISIBLE_TESTS:
         print(f"\n### {tasks} tasks, {seeds} sweeps; {shown}\n")
         print("| policy | passes % | attempts a task | M tokens a task |\n| --- | --- | --- | --- |")
         rows: list[tuple[str, int, str, Mapping[str, Any]]] = []
@@ -154,60 +160,6 @@ def _error(values: Sequence[float]) -> float:
     return float((sum((value - mean) ** 2 for value in values) / max(1, len(values) - 1) / len(values)) ** 0.5)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A finished task of a stored run as a source of attempts."""
-
-    attempts: Mapping[tuple[int, int], Drawn]
-    seed: str
-
-    def attempt(self, heat: int, index: int, arm: int | None, context: Sequence[Drawn]) -> Drawn | None:
-        """See `Source.attempt`."""
-        return self.attempts.get((heat, index))
-
-    def choose(self, heat: int, field: Sequence[Drawn], k: int) -> Chosen:
-        """See `Source.choose`: by evidence, then at random."""
-        draw = random.Random(f"{self.seed}/{heat}")
-        order = sorted(field, key=lambda one: (-(one.attempt.rank or 0), draw.random()))
-        return Chosen(tuple(order[:k]))
-
-
-def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
-    """The graded tasks of a run."""
-    run = RunStore(directory)
-    for name in task_ids(run):
-        facts = read_task(run, name)
-        if facts.result is not None and len(facts.heats) == 2:
-            attempts = dict(_attempts(facts))
-            sizes = [len(heat) for heat in facts.heats]
-            state = TaskState(task=f"{directory.name}/{name}", rollouts=max(sizes), heats=2)
-            yield state, Stored(attempts, state.task)
-
-
-def _attempts(facts: TaskFacts) -> Iterator[tuple[tuple[int, int], Drawn]]:
-    config = load_config(())
-    for heat, rollouts in enumerate(facts.heats):
-        for index, one in enumerate(rollouts):
-            outcome, evidence = one.outcome, one.evidence
-            if outcome is None or outcome.exit is None:
-                continue
-            patch = facts.store.rollout(one.id).patch()
-            attempt = Attempt(
-                rollout=one.id,
-                heat=heat,
-                state="ended",
-                exit=outcome.exit,
-                patch=key_of(patch, config) if patch else "",
-                rank=evidence.rank if evidence else None,
-                verdict=evidence.verdict if evidence else "",
-                steps=outcome.steps,
-                tokens=outcome.usage.tokens,
-                cost_usd=outcome.usage.cost_usd,
-                seconds=outcome.duration_s,
-            )
-            yield (heat, index), Drawn(attempt, bool(one.passed("pass")))
-
-
 def on_replay(runs: Sequence[Path], draws: int) -> None:
     """Print the policies over stored runs."""
     print(f"\n### {len(runs)} stored runs\n\n{HEAD}")
@@ -223,11 +175,102 @@ def on_replay(runs: Sequence[Path], draws: int) -> None:
         print(row(said(name, options), found, fixed), flush=True)
 
 
+class Ending:
+    """A policy that notes which tasks another one ended during a heat."""
+
+    def __init__(self, policy: AllocationPolicy) -> None:
+        self._policy, self.ended = policy, False
+
+    def decide(self, event: Event, task: TaskState, sweep: Sequence[TaskState]) -> Iterator[Action]:
+        """See `AllocationPolicy.decide`."""
+        for action in self._policy.decide(event, task, sweep):
+            self.ended |= action.do == "end_task"
+            yield action
+
+
+def on_conformal(runs: Sequence[Path], tasks: int, seed: int) -> None:
+    """Print what the conformal policy saves, and how often it ends a task with a wrong attempt."""
+    if runs:
+        print_held_out(f"{len(runs)} stored runs", [one for directory in runs for one in stored_tasks(directory)])
+        return
+    method = Method(rollouts=4, iterations=2, select_k=2, early_stop=True, keep=True, fresh_share=0.25)
+    for shown, signals in VISIBLE_TESTS:
+        print_held_out(f"N = 4, T = 2; {shown}", dice(method, signals, seed=seed).tasks(tasks))
+
+
+def print_held_out(title: str, tasks: Sequence[tuple[TaskState, Source]]) -> None:
+    """Print a line for each promised error, with each task played by a file made of all others."""
+    print(f"\n### {title}\n\n| error | passes % | attempts | of fixed | M tokens | ended early % | ended wrongly % |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    known = calibrated(tasks, "fixed", {}, 2)
+    mistaken = [bool(calibrated([one], "fixed", {}, 2).tasks[0].wrong) for one in tasks]
+    fixed = total([spent for one in tasks for spent in play_policy(open_policy("fixed"), [one])])
+    for error in (0.05, 0.1, 0.2, 0.3):
+        try:
+            played = list(held_out(tasks, known, error))
+        except InvalidOptions:
+            print(f"| {error} | too few past tasks | | | | | |", flush=True)
+            continue
+        found = total([spent for spent, _ in played])
+        wrong = sum(early and not spent.passed for spent, early in played) / max(1, sum(mistaken))
+        cells = (
+            f"{100 * found.passed:.1f} (fixed {100 * fixed.passed:.1f})",
+            f"{found.attempts:.2f}",
+            f"{100 * found.attempts / fixed.attempts:.0f} %",
+            f"{(found.tokens + found.votes * PRICES.vote.tokens) / 1e6:.2f}",
+            f"{100 * fmean(early for _, early in played):.0f}",
+            f"{100 * wrong:.1f} of {sum(mistaken)}",
+        )
+        print(f"| {error} | {' | '.join(cells)} |", flush=True)
+
+
+def held_out(
+    tasks: Sequence[tuple[TaskState, Source]], known: Calibration, error: float
+) -> Iterator[tuple[Spent, bool]]:
+    """Play each task by a file made of all others: what it took, and whether it was ended early."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "others.json"
+        for state, source in tasks:
+            others = tuple(one for one in known.tasks if one.task != state.task)
+            file.write_text(known.model_copy(update={"tasks": others}).model_dump_json())
+            ending = Ending(open_policy("conformal", {"calibration": file, "error": error}))
+            (spent,) = play_policy(ending, [(state, source)])
+            yield spent, ending.ended
+
+
+def on_halfway(runs: Sequence[Path]) -> None:
+    """Print how well the score after some steps tells attempts that pass from others of the same task and heat."""
+    print("| steps | attempts that got so far | pass, % | pairs of a pass and a failure | told apart, % |")
+    print("| --- | --- | --- | --- | --- |")
+    for at in HALF_WAYS:
+        heats = [heat for directory in runs for heat in _looked(directory, at)]
+        every = [right for heat in heats for _, right in heat]
+        pairs = [
+            (good > bad) + (good == bad) / 2
+            for heat in heats
+            for good, passed in heat
+            for bad, failed in heat
+            if passed and not failed
+        ]
+        cells = (at, len(every), f"{100 * fmean(every or [0]):.0f}", len(pairs), f"{100 * fmean(pairs or [0]):.0f}")
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def _looked(directory: Path, at: int) -> Iterator[list[tuple[float, bool]]]:
+    """For each heat, the scores after `at` steps, and whether the attempts pass in the end."""
+    run = RunStore(directory)
+    for task in task_ids(run):
+        facts = read_task(run, task)
+        for heat in facts.heats:
+            found = [(facts.store.rollout(one.id).trajectory(), one.passed("pass")) for one in heat]
+            yield [(half_way(one, at), bool(right)) for one, right in found if one and one.agent_steps >= at]
+
+
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("dice", "sweep", "models", "replay"))
-    parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`, for replay")
+    parser.add_argument("what", choices=("dice", "sweep", "models", "replay", "conformal", "halfway"))
+    parser.add_argument("runs", nargs="*", type=Path, help="stored runs of `heats demo --all`")
     parser.add_argument("--tasks", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--draws", type=int, default=20, help="sweeps, or random choices for replay")
@@ -241,6 +284,10 @@ def main() -> None:
             on_models(asked.tasks, asked.seed)
         case "replay":
             on_replay(asked.runs, asked.draws)
+        case "conformal":
+            on_conformal(asked.runs, asked.tasks, asked.seed)
+        case "halfway":
+            on_halfway(asked.runs)
 
 
 if __name__ == "__main__":

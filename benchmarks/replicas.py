@@ -161,7 +161,7 @@ class Field:
         self.sampled, self.asked = 0, 0
         if routing == "sticky, all":
             for one in self.endpoints:
-                one.counts = False
+                one.watch.counts = False
 
     @asynccontextmanager
     async def session(self, *scope: str | int, order: int = 0) -> AsyncIterator[Session]:

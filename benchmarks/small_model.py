@@ -135,11 +135,11 @@ async def row(name: str, url: str, count: int) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-async def measure(url: str, count: int) -> None:
+async def measure(url: str, names: Sequence[str], count: int) -> None:
     """Print the table row by row."""
     print("| turns | rollouts ended by | turns with a call | equal to the turn before | votes read | summaries read |")
     print("| --- | --- | --: | --: | --: | --: |")
-    for name in ROWS:
+    for name in names:
         print(await row(name, url, count), flush=True)
 
 
@@ -147,9 +147,10 @@ def main() -> None:
     """Start the model and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rollouts", type=int, default=16)
+    parser.add_argument("--rows", nargs="+", choices=tuple(ROWS), default=list(ROWS))
     options = parser.parse_args()
-    with smol_server() as url:
-        asyncio.run(measure(url, options.rollouts))
+    with smol_server("--enable-auto-tool-choice", "--tool-call-parser", "hermes") as url:
+        asyncio.run(measure(url, options.rows, options.rollouts))
 
 
 if __name__ == "__main__":

@@ -96,13 +96,16 @@ def tiny_server(*more: str) -> Iterator[str]:
 
 
 @contextmanager
-def smol_server() -> Iterator[str]:
+def smol_server(*extra: str) -> Iterator[str]:
     """Serve SmolLM2-135M-Instruct with `heats serve`, which finds that its chat template does not support tools.
+
+    Args:
+        extra: further arguments of `vllm serve`.
 
     Raises:
         RuntimeError: see `tiny_server`.
     """
-    with served(SMOL, "smol", extra=_EXTRA) as base_url:
+    with served(SMOL, "smol", extra=(*_EXTRA, *extra)) as base_url:
         yield base_url
 
 

@@ -97,7 +97,7 @@ class PolicyConfig(Config):
 
     Attributes:
         name: `fixed` (N attempts in each of T heats), `first-verified`, `agreement`, `give-up`, `target`, `marginal`,
-            `cascade`, `bandit`, `two-pass`; or `module:Class`, your own policy.
+            `cascade`, `bandit`, `two-pass`, `conformal`, `prune`; or `module:Class`, your own policy.
         options: the policy's own settings.
     """
 

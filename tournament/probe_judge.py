@@ -117,18 +117,7 @@ class ProbeJudge(ModelJudge):
     async def inquire(
         self, match_id: str, shown: Sequence[Candidate], ran: Sequence[Executed], case: Case
     ) -> list[Vote]:
-        """Hold one inquiry per presentation order; see `ProbingJudge.inquire`.
-
-        Args:
-            match_id: ID of the match.
-            shown: the contestants, complete with what judges read, in slot order.
-            ran: the scripts that were run.
-            case: the problem, and the resources to judge it with.
-
-        Raises:
-            LimitExceeded: a limit of the ledger is reached.
-            ModelConfigError: no request to the model can succeed.
-        """
+        """See `ProbingJudge.inquire`."""
         return await together(self._inquire(match_id, shown, number, ran, case) for number in range(len(shown)))
 
     async def _inquire(

@@ -3,22 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from agents.gateway.wire import (
-    Answer,
-    Asked,
-    Refused,
-    call_message,
-    count,
-    event,
-    in_order,
-    items,
-    name_of,
-    number,
-    only,
-    text_of,
-    tool,
-    tool_items,
-)
+from agents.gateway import wire
+from agents.gateway.wire import Answer, Asked, Refused
 from agents.llm.base import Message, ResponseSchema, TokenLogprob, ToolSpec
 from agents.llm.ledger import Usage
 
@@ -39,20 +25,20 @@ class ChatCompletions:
         """See `Dialect.read`."""
         if body.get("n") not in (None, 1):
             raise Refused("request", "n must be 1: heats samples by rollouts")
-        tools = tuple(_tool(one) for one in tool_items(body))
+        tools = tuple(_tool(one) for one in wire.tool_items(body))
         choice, offered = choice_of(body.get("tool_choice"), tools)
         options = body.get("stream_options")
         return Asked(
-            model=name_of(body),
-            messages=in_order(_message(one) for one in items(body, "messages")),
+            model=wire.name_of(body),
+            messages=wire.in_order(_message(one) for one in wire.items(body, "messages")),
             tools=offered,
             tool_choice=choice,
             response_schema=_schema(body.get("response_format")),
             stream=body.get("stream") is True,
-            temperature=number(body, "temperature", 0, 10),
-            top_p=number(body, "top_p", 1e-6, 1),
-            max_tokens=count(body, "max_completion_tokens", "max_tokens"),
-            logprobs=int(number(body, "top_logprobs", 0, 20) or 0) if body.get("logprobs") is True else None,
+            temperature=wire.number(body, "temperature", 0, 10),
+            top_p=wire.number(body, "top_p", 1e-6, 1),
+            max_tokens=wire.count(body, "max_completion_tokens", "max_tokens"),
+            logprobs=int(wire.number(body, "top_logprobs", 0, 20) or 0) if body.get("logprobs") is True else None,
             with_usage=isinstance(options, dict) and options.get("include_usage") is True,
         )
 
@@ -61,7 +47,7 @@ class ChatCompletions:
         done = answer.completion
         message = {"role": "assistant", "content": done.content or None, **_thought(answer)}
         if done.tool_calls:
-            message["tool_calls"] = [call_message(call.id, call.name, call.arguments) for call in done.tool_calls]
+            message["tool_calls"] = [wire.call_message(call.id, call.name, call.arguments) for call in done.tool_calls]
         choice = {
             "index": 0,
             "message": message,
@@ -77,10 +63,12 @@ class ChatCompletions:
         if done.content:
             yield _chunk(answer, {"content": done.content}, logprobs=_logprobs(done.logprobs))
         for index, call in enumerate(done.tool_calls):
-            yield _chunk(answer, {"tool_calls": [{"index": index, **call_message(call.id, call.name, call.arguments)}]})
+            yield _chunk(
+                answer, {"tool_calls": [{"index": index, **wire.call_message(call.id, call.name, call.arguments)}]}
+            )
         yield _chunk(answer, {}, finish=_finish(answer))
         if answer.asked.with_usage:
-            yield event({**_head(answer, "chat.completion.chunk"), "choices": [], "usage": _usage(answer.usage)})
+            yield wire.event({**_head(answer, "chat.completion.chunk"), "choices": [], "usage": _usage(answer.usage)})
         yield b"data: [DONE]\n\n"
 
     def refusal(self, refused: Refused) -> Mapping[str, Any]:
@@ -91,7 +79,7 @@ class ChatCompletions:
 
     def refusal_event(self, refused: Refused) -> bytes:
         """See `Dialect.refusal_event`."""
-        return event(self.refusal(refused))
+        return wire.event(self.refusal(refused))
 
 
 def choice_of(
@@ -105,14 +93,14 @@ def choice_of(
     if isinstance(value, dict):
         function = value.get("function")
         named = function.get("name") if isinstance(function, dict) else value.get("name")
-        return "required", only(tools, named)
+        return "required", wire.only(tools, named)
     if value == "required" and tools:
         return "required", tools
     return ("none" if value == "none" else "auto"), tools
 
 
 def _message(one: Mapping[str, Any]) -> Message:
-    content = text_of(one.get("content"))
+    content = wire.text_of(one.get("content"))
     match one.get("role"):
         case "system" | "developer":
             return {"role": "system", "content": content}
@@ -121,7 +109,7 @@ def _message(one: Mapping[str, Any]) -> Message:
         case "tool":
             return {"role": "tool", "tool_call_id": str(one.get("tool_call_id")), "content": content}
         case "assistant":
-            calls = [_call(call) for call in items(one, "tool_calls")]
+            calls = [_call(call) for call in wire.items(one, "tool_calls")]
             message: Message = {"role": "assistant", "content": content or (None if calls else "")}
             return {**message, "tool_calls": calls} if calls else message
         case other:
@@ -131,14 +119,14 @@ def _message(one: Mapping[str, Any]) -> Message:
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
     named = function if isinstance(function, dict) else {}
-    return call_message(call.get("id"), named.get("name"), named.get("arguments"))
+    return wire.call_message(call.get("id"), named.get("name"), named.get("arguments"))
 
 
 def _tool(one: Mapping[str, Any]) -> ToolSpec:
     function = one.get("function")
     if one.get("type") != "function" or not isinstance(function, dict):
         raise Refused("request", f"tools of the type {str(one.get('type'))[:40]!r} are not supported, only functions")
-    return tool(function.get("name"), function.get("description"), function.get("parameters"))
+    return wire.tool(function.get("name"), function.get("description"), function.get("parameters"))
 
 
 def _schema(form: Any) -> ResponseSchema | None:
@@ -164,7 +152,7 @@ def _chunk(
     answer: Answer, delta: Mapping[str, Any], *, finish: str | None = None, logprobs: Mapping[str, Any] | None = None
 ) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
-    return event({**_head(answer, "chat.completion.chunk"), "choices": [choice]})
+    return wire.event({**_head(answer, "chat.completion.chunk"), "choices": [choice]})
 
 
 def _finish(answer: Answer) -> str:

@@ -4,23 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from agents.gateway.wire import (
-    Answer,
-    Asked,
-    Refused,
-    arguments_of,
-    call_message,
-    count,
-    event,
-    in_order,
-    items,
-    name_of,
-    number,
-    only,
-    text_of,
-    tool,
-    tool_items,
-)
+from agents.gateway import wire
+from agents.gateway.wire import Answer, Asked, Refused
 from agents.llm.base import Message, ToolSpec
 from agents.llm.ledger import Usage
 
@@ -47,21 +32,21 @@ class Messages:
 
     def read(self, body: Mapping[str, Any]) -> Asked:
         """See `Dialect.read`. Tools that Anthropic's servers would run, such as web search, are not offered."""
-        system = text_of(body.get("system"))
+        system = wire.text_of(body.get("system"))
         opening: list[Message] = [{"role": "system", "content": system}] if system else []
-        own = [one for one in tool_items(body) if one.get("type") in (None, "custom")]
-        tools = tuple(tool(one.get("name"), one.get("description"), one.get("input_schema")) for one in own)
-        told = (message for one in items(body, "messages") for message in _messages(one))
+        own = [one for one in wire.tool_items(body) if one.get("type") in (None, "custom")]
+        tools = tuple(wire.tool(one.get("name"), one.get("description"), one.get("input_schema")) for one in own)
+        told = (message for one in wire.items(body, "messages") for message in _messages(one))
         choice, offered = _choice(body.get("tool_choice"), tools)
         return Asked(
-            model=name_of(body),
-            messages=in_order([*opening, *told]),
+            model=wire.name_of(body),
+            messages=wire.in_order([*opening, *told]),
             tools=offered,
             tool_choice=choice,
             stream=body.get("stream") is True,
-            temperature=number(body, "temperature", 0, 10),
-            top_p=number(body, "top_p", 1e-6, 1),
-            max_tokens=count(body, "max_tokens"),
+            temperature=wire.number(body, "temperature", 0, 10),
+            top_p=wire.number(body, "top_p", 1e-6, 1),
+            max_tokens=wire.count(body, "max_tokens"),
         )
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
@@ -92,11 +77,11 @@ class Messages:
 
     def refusal_event(self, refused: Refused) -> bytes:
         """See `Dialect.refusal_event`."""
-        return event(self.refusal(refused), "error")
+        return wire.event(self.refusal(refused), "error")
 
 
 def _event(data: Mapping[str, Any]) -> bytes:
-    return event(data, data["type"])
+    return wire.event(data, data["type"])
 
 
 def _choice(
@@ -104,7 +89,7 @@ def _choice(
 ) -> tuple[Literal["auto", "required", "none"], tuple[ToolSpec, ...]]:
     kind = value.get("type") if isinstance(value, dict) else None
     if kind == "tool":
-        return "required", only(tools, value.get("name"))
+        return "required", wire.only(tools, value.get("name"))
     if kind == "any" and tools:
         return "required", tools
     return ("none" if kind == "none" else "auto"), tools
@@ -118,14 +103,14 @@ def _messages(one: Mapping[str, Any]) -> Iterator[Message]:
     if isinstance(content, str):
         yield {"role": role, "content": content}
         return
-    blocks = items(one, "content")
+    blocks = wire.items(one, "content")
     texts = [block for block in blocks if block.get("type") not in ("tool_use", "tool_result", *_THOUGHTS)]
     for block in blocks:
         if block.get("type") == "tool_result":
-            shown = text_of(block.get("content"))
+            shown = wire.text_of(block.get("content"))
             yield {"role": "tool", "tool_call_id": str(block.get("tool_use_id")), "content": shown}
     calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
-    text = text_of(texts)
+    text = wire.text_of(texts)
     if calls:
         yield {"role": role, "content": text or None, "tool_calls": calls}
     elif texts or role == "assistant":
@@ -134,7 +119,7 @@ def _messages(one: Mapping[str, Any]) -> Iterator[Message]:
 
 def _call(block: Mapping[str, Any]) -> dict[str, Any]:
     arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
-    return call_message(block.get("id"), block.get("name"), arguments)
+    return wire.call_message(block.get("id"), block.get("name"), arguments)
 
 
 def _head(answer: Answer) -> dict[str, Any]:
@@ -147,7 +132,7 @@ def _blocks(answer: Answer) -> Iterator[dict[str, Any]]:
     if done.content or not done.tool_calls:
         yield {"type": "text", "text": done.content}
     for call in done.tool_calls:
-        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_of(call)}
+        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": wire.arguments_of(call)}
 
 
 def _opened(block: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

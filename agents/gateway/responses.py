@@ -4,23 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from agents.gateway import wire
 from agents.gateway.chat import ChatCompletions, choice_of
-from agents.gateway.wire import (
-    Answer,
-    Asked,
-    Refused,
-    arguments_of,
-    call_message,
-    count,
-    event,
-    in_order,
-    items,
-    name_of,
-    number,
-    text_of,
-    tool,
-    tool_items,
-)
+from agents.gateway.wire import Answer, Asked, Refused
 from agents.llm.base import Message, ResponseSchema, ToolSpec
 from agents.llm.ledger import Usage
 
@@ -42,23 +28,23 @@ class Responses:
         if body.get("previous_response_id"):
             raise Refused("request", "previous_response_id is not supported: send the whole conversation")
         given = body.get("input")
-        rows = [{"role": "user", "content": given}] if isinstance(given, str) else items(body, "input")
-        instructions = text_of(body.get("instructions"))
+        rows = [{"role": "user", "content": given}] if isinstance(given, str) else wire.items(body, "input")
+        instructions = wire.text_of(body.get("instructions"))
         opening: list[Message] = [{"role": "system", "content": instructions}] if instructions else []
-        listed = tool_items(body)
+        listed = wire.tool_items(body)
         tools = tuple(_tool(one) for one in listed if one.get("type") in ("function", "custom"))
         choice, offered = choice_of(body.get("tool_choice"), tools)
         return Asked(
-            model=name_of(body),
-            messages=in_order([*opening, *_messages(rows)]),
+            model=wire.name_of(body),
+            messages=wire.in_order([*opening, *_messages(rows)]),
             tools=offered,
             tool_choice=choice,
             response_schema=_schema(body.get("text")),
             custom=frozenset(str(one.get("name")) for one in listed if one.get("type") == "custom"),
             stream=body.get("stream") is True,
-            temperature=number(body, "temperature", 0, 10),
-            top_p=number(body, "top_p", 1e-6, 1),
-            max_tokens=count(body, "max_output_tokens"),
+            temperature=wire.number(body, "temperature", 0, 10),
+            top_p=wire.number(body, "top_p", 1e-6, 1),
+            max_tokens=wire.count(body, "max_output_tokens"),
         )
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
@@ -75,7 +61,7 @@ class Responses:
     def events(self, answer: Answer) -> Iterator[bytes]:
         """See `Dialect.events`."""
         for number_, data in enumerate(self._data(answer)):
-            yield event({**data, "sequence_number": number_}, data["type"])
+            yield wire.event({**data, "sequence_number": number_}, data["type"])
 
     def _data(self, answer: Answer) -> Iterator[dict[str, Any]]:
         begun = {**_head(answer), "status": "in_progress", "output": []}
@@ -96,12 +82,12 @@ class Responses:
         """See `Dialect.refusal_event`."""
         error = self.refusal(refused)["error"]
         failed = {"object": "response", "id": "resp_failed", "status": "failed", "error": error, "output": []}
-        return event({"type": "response.failed", "response": failed, "sequence_number": 1}, "response.failed")
+        return wire.event({"type": "response.failed", "response": failed, "sequence_number": 1}, "response.failed")
 
 
 def _tool(one: Mapping[str, Any]) -> ToolSpec:
     if one.get("type") == "function":
-        return tool(one.get("name"), one.get("description"), one.get("parameters"))
+        return wire.tool(one.get("name"), one.get("description"), one.get("parameters"))
     form = one.get("format")
     grammar = form.get("definition") if isinstance(form, dict) else None
     told = (
@@ -109,7 +95,7 @@ def _tool(one: Mapping[str, Any]) -> ToolSpec:
         if grammar
         else one.get("description")
     )
-    return tool(one.get("name"), told, _INPUT)
+    return wire.tool(one.get("name"), told, _INPUT)
 
 
 def _messages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
@@ -135,10 +121,10 @@ def _messages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
 
 def _message(kind: str, row: Mapping[str, Any]) -> Message:
     if kind in _OUTPUTS:
-        return {"role": "tool", "tool_call_id": str(row.get("call_id")), "content": text_of(row.get("output"))}
+        return {"role": "tool", "tool_call_id": str(row.get("call_id")), "content": wire.text_of(row.get("output"))}
     if kind != "message":
         raise Refused("request", f"input items of the type {kind[:40]!r} are not supported")
-    content, role = text_of(row.get("content")), row.get("role")
+    content, role = wire.text_of(row.get("content")), row.get("role")
     if role == "assistant":
         return {"role": "assistant", "content": content}
     if role in ("system", "developer", "user"):
@@ -148,8 +134,8 @@ def _message(kind: str, row: Mapping[str, Any]) -> Message:
 
 def _call(row: Mapping[str, Any]) -> dict[str, Any]:
     if row.get("type") == "custom_tool_call":
-        return call_message(row.get("call_id"), row.get("name"), json.dumps({"input": row.get("input")}))
-    return call_message(row.get("call_id"), row.get("name"), row.get("arguments"))
+        return wire.call_message(row.get("call_id"), row.get("name"), json.dumps({"input": row.get("input")}))
+    return wire.call_message(row.get("call_id"), row.get("name"), row.get("arguments"))
 
 
 def _schema(text: Any) -> ResponseSchema | None:
@@ -179,7 +165,7 @@ def _output(answer: Answer) -> Iterator[dict[str, Any]]:
     for index, call in enumerate(done.tool_calls):
         about = {"id": f"fc_{answer.id}_{index}", "call_id": call.id, "name": call.name, "status": "completed"}
         if call.name in answer.asked.custom:
-            value = arguments_of(call).get("input", "")
+            value = wire.arguments_of(call).get("input", "")
             yield {"type": "custom_tool_call", **about, "input": value if isinstance(value, str) else json.dumps(value)}
         else:
             yield {"type": "function_call", **about, "arguments": call.arguments}

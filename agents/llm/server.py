@@ -231,10 +231,10 @@ class Server:
         method: Literal["GET", "POST"],
         url: str,
         body: Mapping[str, Any] | None = None,
-        limit_s: float = _ASIDE_S,
+        limit_s: float | None = None,
     ) -> str:
         """Send a request other than chat."""
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(_ASIDE_S if limit_s is None else limit_s):
             return await self._http.ask(method, url, body)
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 from core.sanitize import for_screen
 from heats.cli import (
     bank,
+    calibrate,
     check,
     demo,
     doctor,
@@ -44,6 +45,7 @@ app.command()(sweep.sweep)
 app.command()(select.select)
 app.command()(grade.grade)
 app.command()(plan.plan)
+app.command()(calibrate.calibrate)
 app.command()(propose.propose)
 app.command()(runs.report)
 app.command()(view.view)

@@ -28,6 +28,9 @@ TasksFrom = Annotated[
 MODEL, METHOD, SANDBOX, LIMITS, OUTPUT = "Model", "Method", "Sandbox", "Limits", "Configuration and output"
 TESTS = "Tests"
 
+_BUILTIN_STEP_CHARS = 4000
+"""`summarizer.step_chars` for the built-in model: its commands carry long scripts, and its tokens cost nothing."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -158,7 +161,10 @@ class RunOptions:
             UsageError: an unknown key, value, file or preset.
         """
         layers = [*(f"{key}={value}" for key, value in (defaults or {}).items()), *(self.config or ())]
-        return load_config(layers, self.overrides())
+        config = load_config(layers, self.overrides())
+        if config.model is None or config.model.name != "builtin:repair":
+            return config
+        return load_config([f"summarizer.step_chars={_BUILTIN_STEP_CHARS}", *layers], self.overrides())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

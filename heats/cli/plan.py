@@ -242,6 +242,8 @@ def _show(
 ) -> None:
     policy = recommended(spending)
     told = reasons(spending, policy) if policy else []
+    if spending and policy is None:
+        told = ["no policy is within the limits"]
     if options.json:
         rows = [as_dict(one, is_best=one is chosen) for one in found]
         best_row = as_dict(chosen, is_best=True) if chosen else None

@@ -18,7 +18,8 @@ from core.registry import optional_module
 from envs.base import Task
 from heats.errors import InfrastructureFailed, PreflightFailed, UsageError
 from heats.executors.ray_worker import Shard, Update, order_of, said
-from heats.policies.registry import open_policy, pauses
+from heats.policies.registry import pauses
+from heats.runner.allocation import checked_policy
 from heats.runner.announcements import announce_untold
 from heats.runner.grading import ungraded
 from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
@@ -56,8 +57,8 @@ class RayExecutor:
             InfrastructureFailed: no machine is left.
         """
         ray = optional_module("ray", "--executor ray, on this and every other machine,")
-        name = request.config.policy.name
-        if pauses(open_policy(name, request.config.policy.options)):
+        if pauses(checked_policy(request.config, request.chosen)):
+            name = request.config.policy.name
             raise UsageError(f"policy {name} shares attempts among all tasks of a sweep: use --executor local")
         store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
         try:

@@ -9,11 +9,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from heats.context_rules import fresh_rollouts
 from heats.planning.plan import Prices
 from heats.planning.simulate import Method, Simulation, World
 from heats.planning.spending import Chosen, Drawn
 from heats.policies.base import Arm, Attempt, TaskState
+from tournament.bracket import plan_rounds
+
+_UNTIMED = 1e-9
+"""Seconds of a step where none are known: attempts still end in order of their length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,9 @@ class SimulatedTask:
         shown = sum(one.right for one in context)
         draw = random.Random(f"{dice.seed}/{self.number}/{heat}/{index}/{arm}/{shown}")
         used = dice.arms[index % len(dice.arms) if arm is None else arm] if dice.arms else SimulatedArm("model")
-        right = draw.random() < _shifted(self._chance(heat, index, context), used.shift)
-        steps = dice.prices.steps[min(heat, len(dice.prices.steps) - 1)]
+        fresh = heat == 0 or not context or index >= dice.method.rollouts - dice.method.fresh
+        right = draw.random() < _shifted(self.chance if fresh else self._refined(context), used.shift)
+        steps = dice.prices.steps[0 if fresh else min(heat, len(dice.prices.steps) - 1)]
         length = steps * math.exp(draw.gauss(-(signals.spread**2) / 2, signals.spread))
         length *= 1.0 if right else signals.wrong_length
         patch = self._patch(right, draw)
@@ -126,15 +130,11 @@ class SimulatedTask:
             steps=round(length),
             tokens=round(length * dice.prices.step.tokens),
             cost_usd=length * dice.prices.step.usd * used.cost,
-            seconds=length * (dice.prices.step.seconds or 1.0),
+            seconds=length * (dice.prices.step.seconds or _UNTIMED) + dice.prices.rollout.seconds,
         )
         return Drawn(attempt, right)
 
-    def _chance(self, heat: int, index: int, context: Sequence[Drawn]) -> float:
-        method = self.dice.method
-        unread = index >= method.rollouts - fresh_rollouts(method.rollouts, method.fresh_share)
-        if heat == 0 or unread or not context:
-            return self.chance
+    def _refined(self, context: Sequence[Drawn]) -> float:
         share = sum(one.right for one in context) / len(context)
         return self.dice.simulation.refined_chance(share, place=(self.number * 0.618034) % 1)
 
@@ -148,16 +148,19 @@ class SimulatedTask:
 
     def choose(self, heat: int, field: Sequence[Drawn], k: int) -> Chosen:
         """See `Source.choose`: evidence first, then the simulated judge's tournament."""
+        prices, simulation = self.dice.prices, self.dice.simulation
         ordered: list[Drawn] = []
-        votes = 0.0
+        votes = seconds = 0.0
         for rank in sorted({one.attempt.rank or 0 for one in field}, reverse=True):
             equals = [one for one in field if (one.attempt.rank or 0) == rank]
             left = k - len(ordered)
             if left > 0:
-                kept, cast = self.dice.simulation.choose([one.right for one in equals], left, heat)
+                kept, cast = simulation.choose([one.right for one in equals], left, heat)
+                rounds = len(plan_rounds(len(equals), self.dice.method.group_size, left)) if cast else 0
                 votes += cast
+                seconds += rounds * simulation.waves * prices.vote.seconds
                 ordered += [equals[place] for place in kept]
-        return Chosen(tuple(ordered[:k]), votes)
+        return Chosen(tuple(ordered[:k]), votes, seconds + (prices.summary.seconds if votes else 0.0))
 
 
 def _shifted(chance: float, shift: float) -> float:

@@ -88,7 +88,7 @@ def policies_text(found: Sequence[PolicyOutlook], best: PolicyOutlook | None, wi
         best: the recommended one.
         width: maximum line length in characters; None for the terminal's width, or 120.
     """
-    rows = [["", "policy", "N", "T", "final", "attempts", "calls", "tokens", "cost"]]
+    rows = [["", "policy", "N", "T", "final", "attempts", "calls", "tokens", "cost", "time"]]
     for one in found:
         spent = one.spending
         rows.append(
@@ -97,6 +97,7 @@ def policies_text(found: Sequence[PolicyOutlook], best: PolicyOutlook | None, wi
                 *(str(one.method.rollouts), str(one.method.iterations), say.percent(spent.passed)),
                 *(f"{spent.attempts:.1f}", say.count(round(one.calls))),
                 *(say.count(round(one.tokens)) if one.tokens else "", say.money(one.usd) if one.usd else ""),
+                say.duration(one.seconds) if one.seconds else "",
             ]
         )
     told_of = [column for column in range(len(rows[0])) if column == 0 or any(row[column] for row in rows[1:])]
@@ -117,6 +118,7 @@ def policy_dict(one: PolicyOutlook, *, is_best: bool) -> dict[str, Any]:
         "votes_cast": one.spending.votes,
         "tokens": one.tokens,
         "cost_usd": one.usd,
+        "seconds": one.seconds,
         "within_limits": one.within,
         "recommended": is_best,
     }

@@ -148,7 +148,8 @@ def _steps(method: Method, prices: Prices, heat: int) -> float:
     if heat == 0:
         return prices.steps[0]
     informed = prices.steps[min(heat, len(prices.steps) - 1)]
-    return method.fresh_share * prices.steps[0] + (1 - method.fresh_share) * informed
+    fresh = method.fresh / method.rollouts
+    return fresh * prices.steps[0] + (1 - fresh) * informed
 
 
 def _seconds(method: Method, prices: Prices, heat: int, steps: float, waves: float) -> float:

@@ -19,6 +19,7 @@ class PolicyOutlook:
 
     Attributes:
         passes: by simulated task, the same tasks for every policy.
+        seconds: attempts on the workers there are, then the tournament.
         within: whether it is within the budget.
     """
 
@@ -29,6 +30,7 @@ class PolicyOutlook:
     calls: float
     tokens: float
     usd: float
+    seconds: float
     within: bool
 
     def said(self) -> str:
@@ -70,7 +72,11 @@ def policy_outlooks(
         for policy in policies:
             table = Dice(method, world, signals, prices, seed=seed)
             spent = play_policy(
-                open_policy(policy), table.tasks(tasks), select_k=method.select_k, keep_candidates=method.keep
+                open_policy(policy),
+                table.tasks(tasks),
+                select_k=method.select_k,
+                keep_candidates=method.keep,
+                workers=prices.workers,
             )
             yield _outlook(policy, method, spent, prices, budget)
 
@@ -81,7 +87,8 @@ def _outlook(policy: str, method: Method, spent: Sequence[Spent], prices: Prices
     tokens = found.tokens + sum(number * cost.tokens for number, cost in parts)
     usd = found.cost_usd + sum(number * cost.usd for number, cost in parts)
     calls = (found.tokens / prices.step.tokens if prices.step.tokens else steps) + found.judged + found.votes
-    limits = ((budget.calls, calls), (budget.tokens, tokens), (budget.usd, usd))
+    seconds = found.seconds if any(cost.seconds for cost in (prices.rollout, prices.step, prices.vote)) else 0.0
+    limits = ((budget.calls, calls), (budget.tokens, tokens), (budget.usd, usd), (budget.seconds, seconds))
     return PolicyOutlook(
         policy=policy,
         method=method,
@@ -90,6 +97,7 @@ def _outlook(policy: str, method: Method, spent: Sequence[Spent], prices: Prices
         calls=calls,
         tokens=tokens,
         usd=usd,
+        seconds=seconds,
         within=all(limit is None or used <= limit for limit, used in limits),
     )
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from heats.context_rules import fresh_rollouts
 from heats.planning.calibration import quality_gap
 from tournament.base import Candidate, Match
 from tournament.bracket import MatchKey, plan_rounds, resolve
@@ -42,6 +43,11 @@ class Method:
     early_stop: bool = False
     fresh_share: float = 0.0
     keep: bool = False
+
+    @property
+    def fresh(self) -> int:
+        """Number of a later heat's rollouts that get no refinement context."""
+        return fresh_rollouts(self.rollouts, self.fresh_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +163,13 @@ class Simulation:
             final=sums.final / tasks,
             rollouts=sums.rollouts / tasks,
             votes=sums.votes / tasks,
-            waves=self._waves[0] / max(self._waves[1], 1),
+            waves=self.waves,
         )
+
+    @property
+    def waves(self) -> float:
+        """Mean number of sequential waves of votes per match, over the matches played so far."""
+        return self._waves[0] / max(self._waves[1], 1)
 
     def _task(self, chance: float, sums: _Sums) -> None:
         method = self.method
@@ -206,8 +217,7 @@ class Simulation:
         self._drawn[share] += 1
         chance = self.refined_chance(share, self._drawn[share] * GOLDEN % 1)
         count = self.method.rollouts
-        unread = round(count * self.method.fresh_share)
-        return [self._rng.random() < (fresh if index < unread else chance) for index in range(count)]
+        return [self._rng.random() < (fresh if index < self.method.fresh else chance) for index in range(count)]
 
     def refined_chance(self, share: float, place: float) -> float:
         """A pass probability of refined rollouts.

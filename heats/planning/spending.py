@@ -1,12 +1,13 @@
 """Play allocation policies against a source of attempts: simulated ones (`dice.py`) or those of stored runs.
 
 Policies and states are those of the runner. Time is virtual: attempts of a task run at the same time as far as the
-policy starts them together. Tasks are played one after another; those that pause continue once all others have ended or
-pause, too.
+policy starts them together and workers are free. Tasks are played one after another; those that pause continue once all
+others have ended or pause, too.
 """
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -26,10 +27,11 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What a tournament kept, best first, and the votes it took."""
+    """What a tournament kept, best first, and the votes and seconds it took, summaries included."""
 
     kept: tuple[Drawn, ...]
     votes: float = 0.0
+    seconds: float = 0.0
 
 
 class Source(Protocol):
@@ -64,7 +66,7 @@ class Spent:
     Attributes:
         attempts: attempts started, including those that were cancelled.
         tokens, cost_usd: of attempts; of cancelled ones, the part that had passed.
-        seconds: from the first attempt to the last, without votes.
+        seconds: from the first attempt to the end of the last tournament.
         passed: whether the final choice is right.
         judged: candidates that votes were cast on, which need summaries.
     """
@@ -88,7 +90,9 @@ class _Play:
     source: Source
     keep_k: int = 2
     keep_candidates: bool = True
+    workers: float = math.inf
     now: float = 0.0
+    waiting: deque[str] = field(default_factory=deque)
     drawn: dict[str, Drawn] = field(default_factory=dict)
     ends: list[tuple[float, str]] = field(default_factory=list)
     begun: dict[str, float] = field(default_factory=dict)
@@ -103,20 +107,32 @@ class _Play:
             known = len(self.state.attempts)
             self.state = acted(self.state, action)
             for one in self.state.attempts[known:]:
-                self._begin(one)
+                self._draw(one)
+        self._begin()
 
-    def _begin(self, attempt: Attempt) -> None:
+    def _draw(self, attempt: Attempt) -> None:
         index = int(attempt.rollout.rpartition("-")[2])
         drawn = self.source.attempt(attempt.heat, index, attempt.arm, self.context)
         if drawn is None:
             ended = attempt.model_copy(update={"state": "failed"})
             drawn = Drawn(ended, right=False)
         self.drawn[attempt.rollout] = drawn
-        self.begun[attempt.rollout] = self.now
-        heapq.heappush(self.ends, (self.now + drawn.attempt.seconds, attempt.rollout))
+        self.waiting.append(attempt.rollout)
+
+    def _begin(self) -> None:
+        """Put attempts that wait on free workers."""
+        running = {one.rollout for one in self.state.running()}
+        busy = sum(name in running for _, name in self.ends)
+        while self.waiting and busy < self.workers:
+            name = self.waiting.popleft()
+            if name in running:
+                self.begun[name] = self.now
+                heapq.heappush(self.ends, (self.now + self.drawn[name].attempt.seconds, name))
+                busy += 1
 
     def next_end(self) -> Event | None:
         """The next attempt that ends; None if none is running."""
+        self._begin()
         running = {one.rollout: one for one in self.state.running()}
         while self.ends:
             self_now, name = heapq.heappop(self.ends)
@@ -138,6 +154,7 @@ class _Play:
         there = [one for one in there if one.attempt.patch]
         chosen = self.source.choose(state.heat, there, 1 if last else self.keep_k) if there else Chosen(())
         self.votes += chosen.votes
+        self.now += chosen.seconds
         self.judged += len(there) if chosen.votes else 0
         self.context = chosen.kept
         self.kept += chosen.kept
@@ -151,7 +168,7 @@ class _Play:
         return Spent(
             task=self.state.task,
             passed=self.final is not None and self.final.right,
-            attempts=sum(one.state != "failed" for one in self.state.attempts),
+            attempts=sum(one.state != "failed" and one.rollout in self.begun for one in self.state.attempts),
             tokens=sum(share * one.attempt.tokens for one, share in shares),
             cost_usd=sum(share * one.attempt.cost_usd for one, share in shares),
             seconds=self.now,
@@ -162,6 +179,8 @@ class _Play:
 
     def _share(self, attempt: Attempt) -> float:
         """The part of an attempt that was played before it was cancelled."""
+        if attempt.rollout not in self.begun:
+            return 0.0
         length = self.drawn[attempt.rollout].attempt.seconds
         if attempt.state != "dropped" or not length:
             return 1.0
@@ -174,6 +193,7 @@ def play_policy(
     *,
     select_k: int = 2,
     keep_candidates: bool = True,
+    workers: float = math.inf,
 ) -> list[Spent]:
     """Play every task under a policy.
 
@@ -182,8 +202,9 @@ def play_policy(
         tasks: the initial state of each task, and its source of attempts.
         select_k: K, candidates kept as refinement context.
         keep_candidates: the kept candidates of earlier heats play in the final tournament.
+        workers: attempts of a task that can run at the same time.
     """
-    plays = [_Play(state, source, select_k, keep_candidates) for state, source in tasks]
+    plays = [_Play(state, source, select_k, keep_candidates, workers) for state, source in tasks]
     sweep = [play.state for play in plays]
     for place, play in enumerate(plays):
         _drive(policy, play, sweep, place, Event(kind="heat", heat=0))

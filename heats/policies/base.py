@@ -24,6 +24,7 @@ class Attempt(Record):
         derived: its refinement context already contained this change, so that it does not count as independent.
         rank: evidence class from 0 to 3, see `envs.base.Evidence`; None if no tests ran on it.
         seconds: duration of the attempt, without its verification.
+        half: how it looked after `looks_at` steps, higher is better; None if nobody looked, or it ended before.
     """
 
     rollout: str
@@ -40,6 +41,7 @@ class Attempt(Record):
     tokens: int = 0
     cost_usd: float = 0.0
     seconds: float = 0.0
+    half: float | None = None
 
     @property
     def verified(self) -> bool:
@@ -52,14 +54,15 @@ class Event(Record):
 
     Attributes:
         kind: `heat`: a heat begins. `attempt`: an attempt ended, and its evidence is known. `bracket`: the heat's
-            tournament is decided. `pass`: in a sweep, every task has ended or pauses.
-        attempt: the attempt that ended.
+            tournament is decided. `pass`: in a sweep, every task has ended or pauses. `half`: an attempt that still
+            runs has taken as many steps as the policy's `looks_at` says.
+        attempt: the attempt that ended, or that was looked at.
         selected: rollouts that the tournament kept, best first.
         behaviours: digest of how all executed tests ended, by rollout; equal for patches that no test tells apart.
         number: number of the pass that begins, from 1 for the first one after a pause.
     """
 
-    kind: Literal["heat", "attempt", "bracket", "pass"]
+    kind: Literal["heat", "attempt", "bracket", "pass", "half"]
     heat: int
     attempt: Attempt | None = None
     selected: tuple[str, ...] = ()
@@ -205,7 +208,8 @@ class AllocationPolicy(Protocol):
 
     A policy that declares `whole_heats = True`, or as a function of a task's state, plays every heat in full; its
     tournaments may then begin while attempts still run, and it is told of no attempts. One that pauses tasks declares
-    `pauses = True`.
+    `pauses = True`. One that declares `looks_at`, a number of steps, gets an event `half` for each attempt that takes
+    them. One that has a method `check` may refuse the tasks of a run; see `registry.check_tasks`.
 
     Example:
         >>> class TwoAtOnce:

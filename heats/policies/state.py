@@ -12,9 +12,9 @@ def after(state: TaskState, event: Event) -> TaskState:
     match event.kind:
         case "heat":
             return state.model_copy(update={"heat": event.heat, "over": False, "paused": False})
-        case "attempt":
-            ended = event.attempt
-            known = tuple(ended if ended and one.rollout == ended.rollout else one for one in state.attempts)
+        case "attempt" | "half":
+            told = event.attempt
+            known = tuple(told if told and one.rollout == told.rollout else one for one in state.attempts)
             return state.model_copy(update={"attempts": known})
         case "bracket":
             behaviours = {**state.behaviours, **event.behaviours}

@@ -4,15 +4,18 @@
 a sweep, one line for all tasks, so that a killed process leaves a pass either decided for every task or for none.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from agents.llm.ledger import Ledger
+from agents.trajectory import Trajectory
 from envs.base import Task
 from heats.config import HeatsConfig
 from heats.policies.base import Action, AllocationPolicy, Arm, Attempt, Event, TaskState, end_heat, end_task
-from heats.policies.registry import open_policy, whole_heats
+from heats.policies.registry import check_tasks, open_policy, whole_heats
 from heats.policies.state import acted, after, legal, replayed
+from heats.runner.halfway import half_way
 from heats.runner.time_budget import TimeBudget
 from heats.store.events import EventLog
 from heats.store.files import LineLog, read_lines
@@ -44,6 +47,17 @@ def initial(task: Task, config: HeatsConfig) -> TaskState:
         timed=config.within_timeout and task.agent_timeout_s is not None,
         arms=tuple(Arm(model=name) for name in names),
     )
+
+
+def checked_policy(config: HeatsConfig, tasks: Iterable[Task]) -> AllocationPolicy:
+    """The configured policy, if it can play these tasks.
+
+    Raises:
+        UnknownPart, InvalidOptions: there is no such policy, or its settings are wrong for these tasks.
+    """
+    policy = open_policy(config.policy.name, config.policy.options)
+    check_tasks(policy, [initial(task, config) for task in tasks])
+    return policy
 
 
 class Board:
@@ -115,6 +129,9 @@ class Allocation:
         self._board, self._files, self._task, self._ledger, self._clock = board, files, task.id, ledger, clock
         board.load(files, task)
         self.whole_heats = whole_heats(board.policy, self.state)
+        self.looked: dict[str, float] = {}
+        self.news = asyncio.Event()
+        self._looks_at: int | None = getattr(board.policy, "looks_at", None)
 
     @property
     def state(self) -> TaskState:
@@ -144,6 +161,22 @@ class Allocation:
     def attempt_ended(self, attempt: Attempt) -> None:
         """Tell the policy that an attempt ended."""
         self._decide(Event(kind="attempt", heat=attempt.heat, attempt=attempt))
+
+    def step_taken(self, trajectory: Trajectory) -> None:
+        """Look at an attempt that runs, once it has taken as many steps as the policy wants; `news` is then set."""
+        if self._looks_at is None or trajectory.agent_steps < self._looks_at or trajectory.id in self.looked:
+            return
+        self.looked[trajectory.id] = half_way(trajectory, self._looks_at)
+        self.news.set()
+
+    def tell_looks(self) -> None:
+        """Tell the policy of attempts that were looked at, unless it was told or they do not run any more."""
+        self.news.clear()
+        for name, half in sorted(self.looked.items()):
+            running = next((one for one in self.state.running() if one.rollout == name and one.half is None), None)
+            if running is not None:
+                attempt = running.model_copy(update={"half": half})
+                self._decide(Event(kind="half", heat=attempt.heat, attempt=attempt))
 
     def cut(self, why: str) -> None:
         """End the heat from outside: the attempts that still run are dropped."""

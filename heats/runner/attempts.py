@@ -72,13 +72,22 @@ class _Playing:
         try:
             self._start()
             while self._tasks:
-                done, _ = await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-                for name in sorted(name for name, task in self._tasks.items() if task in done):
+                await self._news()
+                for name in sorted(name for name, task in self._tasks.items() if task.done()):
                     self._end(name)
+                self._allocation.tell_looks()
                 await self._stop(self._tasks.keys() - {one.rollout for one in self._allocation.state.running()})
                 self._start()
         finally:
             await self._stop(list(self._tasks))
+
+    async def _news(self) -> None:
+        """Wait until an attempt ends or was looked at."""
+        looked = asyncio.create_task(self._allocation.news.wait())
+        try:
+            await asyncio.wait([*self._tasks.values(), looked], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            looked.cancel()
 
     def _start(self) -> None:
         for one in self._allocation.state.running():
@@ -92,6 +101,7 @@ class _Playing:
         candidate = self._tasks.pop(name).result()
         if running is not None:
             self._found[name] = candidate
+            running = running.model_copy(update={"half": self._allocation.looked.get(name, running.half)})
             self._allocation.attempt_ended(ended_attempt(self._run, running, candidate))
 
     async def _stop(self, names: Collection[str]) -> None:

@@ -305,6 +305,8 @@ class TaskRun:
         last = trajectory.steps[-1] if trajectory.steps else None
         if last is None or last.source != "agent" or not last.observations:
             return
+        if self.allocation is not None:
+            self.allocation.step_taken(trajectory)
         command = last.tool_calls[-1].arguments if last.tool_calls else last.content
         exit_code = last.observations[-1].exit_code
         self.services.tell_of_models()

@@ -15,7 +15,7 @@ from agents.llm.ledger import Ledger, Usage
 from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.runner.allocation import Allocation, Board
+from heats.runner.allocation import Allocation, Board, checked_policy
 from heats.runner.announcements import announce_untold
 from heats.runner.bank import remember
 from heats.runner.end_states import States
@@ -125,6 +125,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
     Raises:
         Whatever `play` raises.
     """
+    checked_policy(request.config, request.chosen)
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)

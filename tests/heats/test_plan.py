@@ -204,6 +204,19 @@ def test_a_rollout_costs_more_than_its_steps_and_waves_of_votes_take_time(plan):
     assert 5 + 2 * 5 * 1.2 < cheap["seconds"] < 5 + 2 * 5 * 3
 
 
+def test_policies_over_the_time_limit_are_marked_and_not_recommended(plan):
+    asked = ("--pass-rate", 0.4, "--rollouts", 4, "--iterations", "1,2", "--step-seconds", 10, "--budget-seconds", 700)
+    told = json.loads(plan(*asked, "--json")[1])
+    assert {one["within_limits"] for one in told["policies"]} == {True, False}
+    assert all(one["within_limits"] == (one["seconds"] <= 700) for one in told["policies"])
+    assert all(one["within_limits"] for one in told["policies"] if one["recommended"])
+
+
+def test_that_no_policy_is_within_the_limits_is_said(plan):
+    _, out, _ = plan("--pass-rate", 0.4, "--rollouts", 2, "--iterations", 1, "--budget-calls", 1)
+    assert "no policy is within the limits" in out
+
+
 def test_it_says_that_it_computes(plan):
     code, _, err = plan("--pass-rate", "0.4", "--rollouts", "2", "--iterations", "1", "--select-k", "1", "--votes", "2")
     assert (code, err) == (0, "simulating 1 setting\nsimulating 3 policy settings\n")

@@ -1,5 +1,6 @@
 """Allocation policies in a run: what they start and drop, what is stored, and what a resumed run repeats."""
 
+import asyncio
 import json
 from collections import Counter
 
@@ -10,6 +11,7 @@ from envs.base import Evidence
 from heats.config import load_config
 from heats.errors import UsageError
 from heats.policies.base import Action, end_task, next_heat, start
+from heats.policies.conformal import Calibration, PastTask
 from heats.runner.rollout import TaskRun
 from heats.store.store import RunStore
 
@@ -84,22 +86,82 @@ async def test_stop_when_verified_holds_with_any_policy(tested_run, tmp_path):
     assert (result.status, result.heats) == ("verified", 1)
 
 
+class Slow(CountingModel):
+    """Leaves time between turns to drop an attempt."""
+
+    async def complete(self, messages, **options):
+        await asyncio.sleep(0.002)
+        return await super().complete(messages, **options)
+
+
 @pytest.mark.parametrize("stop_after", [0, 1, 3, 5, 7, 9, 12])
-@pytest.mark.parametrize("policy", ["first-verified", "agreement", "give-up", "target", "two-pass"])
-async def test_a_killed_run_keeps_its_decisions_and_repeats_no_attempt(tested_run, tmp_path, policy, stop_after):
-    asked, settings = [], {"policy.name": policy, "policy.options.at_once": 1}
-    uncut = await tested_run("one", "two", directory=tmp_path / "uncut", **settings)
+@pytest.mark.parametrize(
+    "policy", ["first-verified", "agreement", "give-up", "target", "two-pass", "conformal", "prune"]
+)
+async def test_a_killed_run_keeps_its_decisions_and_repeats_no_attempt(
+    tested_run, tmp_path, monkeypatch, policy, stop_after
+):
+    monkeypatch.setattr("heats.runner.allocation.half_way", lambda trajectory, steps: 1 / (1 + int(trajectory.id[-2:])))
+    asked, settings = [], {"policy.name": policy, **options_of(policy, tmp_path)}
+    uncut = await tested_run("one", "two", model=Slow([]), directory=tmp_path / "uncut", **settings)
     with pytest.raises(BaseException) as caught:
-        await tested_run("one", "two", model=CountingModel(asked, fail_after=stop_after), **settings)
+        await tested_run("one", "two", model=Slow(asked, fail_after=stop_after), **settings)
     assert isinstance(_cause(caught.value), Killed)
     before = {task: decisions(tmp_path, task) for task in ("one", "two") if _journal(tmp_path, task).exists()}
-    results = await tested_run("one", "two", model=CountingModel(asked), **settings)
+    results = await tested_run("one", "two", model=Slow(asked), **settings)
     assert [(one.status, one.selected) for one in results] == [(one.status, one.selected) for one in uncut], results
     for task, lines in before.items():
         assert decisions(tmp_path, task)[: len(lines)] == lines
-    started = [one["attempt"]["rollout"] for line in decisions(tmp_path) for one in [line["event"]] if "attempt" in one]
-    assert len(started) == len(set(started))
+    events = [line["event"] for line in decisions(tmp_path)]
+    told = [(one["kind"], one["attempt"]["rollout"]) for one in events if "attempt" in one]
+    assert len(told) == len(set(told))
     assert max(Counter(asked).values()) <= 2  # only what was on its way when it was killed
+
+
+def options_of(policy, directory):
+    """Options with which a policy plays one attempt at a time, and decides something."""
+    if policy == "prune":
+        return {"policy.options": {"at": 1, "peers": 2, "share": 0.5, "policy": "give-up", "options": {"at_once": 1}}}
+    if policy != "conformal":
+        return {"policy.options.at_once": 1}
+    tasks = [PastTask(task=f"t{number}", tested=True, wrong=3.25 + number / 100) for number in range(9)]
+    known = {"models": ("fake:counting",), "rollouts": 4, "iterations": 2, "policy": "fixed", "options": {}}
+    file = directory / "file.json"
+    file.write_text(Calibration(at_once=1, tasks=tuple(tasks), **known).model_dump_json())
+    return {"policy.options": {"calibration": str(file), "at_once": 1}}
+
+
+class Together(CountingModel):
+    """No attempt takes its second turn before all were looked at; each looks as good as it is said to."""
+
+    def __init__(self, looks):
+        super().__init__([])
+        self.looks, self.seen, self.all_seen = looks, set(), asyncio.Event()
+
+    def look(self, trajectory, steps):
+        self.seen.add(trajectory.id)
+        if self.seen == set(self.looks):
+            self.all_seen.set()
+        return self.looks[trajectory.id]
+
+    async def complete(self, messages, **options):
+        if any(one["role"] == "assistant" for one in messages):
+            await self.all_seen.wait()
+            await asyncio.sleep(0.01)
+        return await super().complete(messages, **options)
+
+
+async def test_the_worst_attempt_of_four_at_half_way_is_dropped_and_no_other(tested_run, tmp_path, monkeypatch):
+    scores = {f"heat-0/rollout-{place:02}": score for place, score in enumerate((0.9, 0.2, 0.8, 0.7))}
+    model = Together(scores)
+    monkeypatch.setattr("heats.runner.allocation.half_way", model.look)
+    await tested_run(model=model, iterations=1, **{"policy.name": "prune", "policy.options.at": 1})
+    dropped = [one["rollout"] for line in decisions(tmp_path) for one in line.get("actions", ()) if one["do"] == "drop"]
+    assert dropped == ["heat-0/rollout-01"]
+    looks = [line["event"]["attempt"] for line in decisions(tmp_path) if line["event"]["kind"] == "half"]
+    assert {one["rollout"]: one["half"] for one in looks} == scores
+    states = {name: RunStore(tmp_path / "run").task("one").rollout(name).outcome() for name in scores}
+    assert [name for name, outcome in states.items() if outcome is None or outcome.exit is None] == dropped
 
 
 async def test_two_pass_gives_what_is_left_to_tasks_that_are_not_solved(paper_run, tested_run, tmp_path):

@@ -4,8 +4,9 @@ from collections import Counter
 
 import pytest
 
+from heats.context_rules import fresh_rollouts
 from heats.planning.dice import Dice, Signals, SimulatedArm
-from heats.planning.plan import Cost, Prices, TaskLimits
+from heats.planning.plan import Cost, Prices, TaskLimits, outlooks
 from heats.planning.recommend import policy_outlooks, reasons, recommended
 from heats.planning.simulate import Method, Simulation, World
 from heats.planning.spending import play_policy, total
@@ -27,11 +28,11 @@ def played(name, table, tasks=200, **options):
     return play_policy(open_policy(name, options), table.tasks(tasks))
 
 
-@pytest.mark.parametrize("name", list(POLICIES.known))
+@pytest.mark.parametrize("name", sorted(set(POLICIES.known) - {"conformal"}))  # needs a calibration file
 def test_every_policy_ends_every_task_within_n_and_t(name):
     found = played(name, dice(rollouts=4, heats=2, arms=(SimulatedArm("a"), SimulatedArm("b"))), tasks=60)
     assert all(1 <= one.attempts <= 8 for one in found)
-    assert all(one.attempts == 8 for one in found) == (name == "fixed")
+    assert all(one.attempts == 8 for one in found) == (name in ("fixed", "prune"))  # dice are not looked at
 
 
 def test_with_tests_that_never_err_stopping_costs_nothing_and_saves_most_attempts():
@@ -117,6 +118,49 @@ def test_a_policy_is_recommended_with_reasons_for_it_and_for_t():
     assert not next(one for one in found if one.policy == "fixed").within
     told = "\n".join(reasons(found, chosen))
     assert "against fixed" in told and "fewer attempts" in told and "rather than" in told
+
+
+def _outlook(name, budget=None, **keys):
+    known = {"steps": (10.0,), "step": Cost(seconds=2), "summary": Cost(seconds=5), "vote": Cost(seconds=5)}
+    prices = Prices(**{**known, "rollout": Cost(seconds=30), "workers": 2, **keys})
+    method, untested = Method(rollouts=4, select_k=1, iterations=1), Signals(true_pass=None, spread=0.0)
+    found = policy_outlooks([name], [method], WORLD, untested, prices, budget or TaskLimits(), tasks=50)
+    return next(iter(found)), next(iter(outlooks([method], WORLD, prices, TaskLimits(), tasks=50)))
+
+
+def test_a_policy_that_takes_longer_than_the_budget_is_not_recommended():
+    (slow, _), (quick, _) = (_outlook("fixed", TaskLimits(seconds=limit)) for limit in (60, 600))
+    assert (slow.within, quick.within) == (False, True)
+    assert slow.seconds == quick.seconds > 60
+    assert recommended([slow]) is None and recommended([quick]) is quick
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_fixed_takes_as_long_as_the_setting_that_it_plays(workers):
+    policy, setting = _outlook("fixed", workers=workers, summary=Cost(), vote=Cost())
+    assert policy.seconds == pytest.approx(setting.seconds) == (4 / workers) * (10 * 2 + 30)
+    assert _outlook("fixed", workers=workers)[0].seconds > policy.seconds + 5
+
+
+def test_without_times_a_policy_takes_none_and_attempts_still_end_in_order():
+    nothing = {"step": Cost(), "summary": Cost(), "vote": Cost(), "rollout": Cost()}
+    assert _outlook("fixed", **nothing)[0].seconds == 0
+    assert _outlook("agreement", **nothing)[0].spending.attempts < 4
+
+
+@pytest.mark.parametrize(("rollouts", "share"), [(2, 0.25), (3, 0.25), (3, 0.6), (7, 0.5), (1, 0.25), (4, 0.0)])
+def test_the_planner_starts_as_many_rollouts_afresh_as_the_runner(rollouts, share):
+    """It used to round by its own rule: none of two at a share of 0.25, and four of seven at 0.5."""
+    world = World(mean=1.0, concentration=1.0, accuracy=(0.6,), refined=(0.0, 0.0))
+    method = Method(rollouts=rollouts, select_k=1, iterations=2, fresh_share=share)
+    fresh = fresh_rollouts(rollouts, share)
+    assert Simulation(method, world).run(20).heats[1] == pytest.approx(fresh / rollouts)
+    (planned,) = outlooks([method], world, PRICES, TaskLimits(), tasks=5)
+    votes = planned.forecast.votes
+    assert planned.calls == pytest.approx(20 * rollouts + 20 * fresh + 10 * (rollouts - fresh) + 2 * rollouts + votes)
+    ((_, first),) = Dice(method, world, SURE, PRICES).tasks(1)
+    context = [first.attempt(0, 0, None, ())]
+    assert sum(first.attempt(1, index, None, context).right for index in range(rollouts)) == fresh
 
 
 def test_actions_that_are_impossible_are_left_out():
