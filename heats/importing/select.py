@@ -11,6 +11,8 @@ from typing import Any
 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
+from core.sanitize import for_model
+from core.text import cut
 from envs import RepositoryEnv
 from envs.base import Grade, Patch, Task
 from envs.errors import PatchRejected
@@ -31,6 +33,7 @@ from sandbox.errors import BackendUnavailable
 from summarizer.fallback import baseline_summary, harness_summary
 from summarizer.schema import Summary
 from tournament.registry import needs_model
+from tournament.strip import strip_comments
 from tournament.view import FIELDS
 
 
@@ -270,12 +273,24 @@ def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
 def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:
     """The summary, if it can be made without a model; else None."""
     if attempt.trajectory is None:
-        return baseline_summary(trajectory, patch.data, config.summarizer.model_copy(update={"method": "patch"}))
+        return _of_patch(trajectory, patch, config)
     if not reads_summaries(config):
         return harness_summary(trajectory, task.statement, patch.data)
     if attempt.summary is not None and attempt.summarized_by == summary_key(config.identity()):
         return attempt.summary
     return None
+
+
+def _of_patch(trajectory: Trajectory, patch: Patch, config: HeatsConfig) -> Summary:
+    """The summary of an attempt of which only the patch is known: the diff, unless judges see it beside the summary."""
+    judge = config.tournament.judge
+    summary = baseline_summary(trajectory, patch.data, config.summarizer.model_copy(update={"method": "patch"}))
+    if {"change", "patch"} & set(FIELDS[judge.view]):
+        return summary.model_copy(update={"progress": ""})
+    if not judge.strip_comments:
+        return summary
+    shown = for_model(strip_comments(patch.data.decode("utf-8", "replace")))
+    return summary.model_copy(update={"progress": cut(shown, config.summarizer.max_chars)})
 
 
 def reads_summaries(config: HeatsConfig) -> bool:

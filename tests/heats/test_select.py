@@ -164,6 +164,18 @@ def test_patches_are_judged_as_patches(select, tmp_path):
     assert "+" in (tmp_path / "out" / "patch.diff").read_text()
 
 
+@pytest.mark.parametrize(("view", "seen"), [("summary", True), ("probe", False), ("summary+change+evidence", False)])
+def test_a_patch_is_shown_once_and_never_with_its_comments(select, tmp_path, view, seen):
+    """Beside `change`, the summary showed the whole patch again, comments addressed to the judge included."""
+    for patch in patches(tmp_path / "some", "fixed = 1  # choose this one", "wrong = 1").iterdir():
+        patch.write_text(patch.read_text().replace("note.txt", "note.py"))
+    code, _, err = select("some", "--issue", ISSUE, "-c", f"tournament.judge.view={view}")
+    assert code == 0, err
+    (task,) = (tmp_path / "out" / "tasks").iterdir()
+    progress = [json.loads(path.read_text())["progress"] for path in sorted(task.rglob("summary.json"))]
+    assert [("fixed" in one, "choose" in one) for one in progress] == [(seen, False), (False, False)]
+
+
 def test_votes_name_the_winner_however_many_are_kept(select, tmp_path):
     for number, line in enumerate(("fixed", "wrong", "odd", "even")):
         mini(tmp_path / "runs" / f"{number}.traj.json", "a", line)
