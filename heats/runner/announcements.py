@@ -45,16 +45,23 @@ def announce_untold(store: RunStore, events: EventLog, tasks: Collection[str]) -
         events: the run's event log.
         tasks: ids of the tasks that the run plays now.
     """
+    told: set[tuple[EventKind, str, str | None]] = set()
     untold: dict[tuple[EventKind, str, str | None], None] = {}
     for event in read_events(store.events_path):
         if event.task is None or event.task not in tasks:
             continue
-        if event.kind == "heat_started":
-            untold |= dict.fromkeys(("rollout_finished", event.task, name) for name in event.data["rollouts"])
+        this = (event.kind, event.task, event.rollout)
+        if event.kind == "heat_started":  # announced again when a heat goes on
+            for name in event.data["rollouts"]:
+                if ("rollout_finished", event.task, name) not in told:
+                    untold["rollout_finished", event.task, name] = None
         elif event.kind in _ENDS:
-            untold[_ENDS[event.kind], event.task, event.rollout] = None
+            end = (_ENDS[event.kind], event.task, event.rollout)
+            told.discard(end)
+            untold[end] = None
         else:
-            untold.pop((event.kind, event.task, event.rollout), None)
+            told.add(this)
+            untold.pop(this, None)
     for kind, task, rollout in untold:
         files = store.task(task)
         if rollout is None:
