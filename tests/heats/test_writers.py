@@ -78,12 +78,14 @@ WRITTEN = "\n".join(
 @pytest.mark.bubblewrap
 def test_writers_play_beside_the_rollouts_cannot_be_selected_and_decide(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    for who in ("AUTHOR", "COMMITTER"):  # seeds follow from the commit, whose date would differ from run to run
+        monkeypatch.setenv(f"GIT_{who}_DATE", "2026-01-01T00:00:00Z")
     repository(tmp_path / "repo", BASE)
     ways = [[f"sed -i 's/    return x/{body}/' calc.py"] for body in (RIGHT[0], WRONG[0], RIGHT[1], WRONG[1])]
     write = [f"cat > tests/test_low.py <<'END'\n{WRITTEN}\nEND"]
     rules = [{"when": "Do not fix the problem", "commands": write}, {"when": "", "variants": ways}]
     Path("script.json").write_text(json.dumps({"rules": rules}))
-    asked = "--sandbox bubblewrap --rollouts 4 --iterations 1 --seed 3 --json --progress quiet --out out"
+    asked = "--sandbox bubblewrap --rollouts 4 --iterations 1 --seed 1 --json --progress quiet --out out"
     asked += " -c execution.test_writers=1"
     command = ["heats", "solve", "--repo", "repo", "--issue", "clamp", "--test", "python3 -m unittest"]
     monkeypatch.setattr(sys, "argv", [*command, "--model", "fake:script.json", *shlex.split(asked)])
