@@ -240,7 +240,7 @@ def held_out(
 
 def on_halfway(runs: Sequence[Path]) -> None:
     """Print how well the score after some steps tells attempts that pass from others of the same task and heat."""
-    print("| steps | attempts that got so far | pass, % | pairs of a pass and a failure | told apart, % |")
+    print("| steps | attempts that took as many | pass, % | pairs of a pass and a failure | ranked correctly, % |")
     print("| --- | --- | --- | --- | --- |")
     for at in HALF_WAYS:
         heats = [heat for directory in runs for heat in _looked(directory, at)]

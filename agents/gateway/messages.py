@@ -36,11 +36,11 @@ class Messages:
         opening: list[Message] = [{"role": "system", "content": system}] if system else []
         own = [one for one in wire.tool_items(body) if one.get("type") in (None, "custom")]
         tools = tuple(wire.tool(one.get("name"), one.get("description"), one.get("input_schema")) for one in own)
-        told = (message for one in wire.items(body, "messages") for message in _messages(one))
+        conversation = (message for one in wire.items(body, "messages") for message in _messages(one))
         choice, offered = _choice(body.get("tool_choice"), tools)
         return Asked(
             model=wire.name_of(body),
-            messages=wire.in_order([*opening, *told]),
+            messages=wire.in_order([*opening, *conversation]),
             tools=offered,
             tool_choice=choice,
             stream=body.get("stream") is True,

@@ -90,12 +90,12 @@ def _tool(one: Mapping[str, Any]) -> ToolSpec:
         return wire.tool(one.get("name"), one.get("description"), one.get("parameters"))
     form = one.get("format")
     grammar = form.get("definition") if isinstance(form, dict) else None
-    told = (
+    description = (
         f"{one.get('description') or ''}\n\nThe input has this grammar:\n{grammar}"
         if grammar
         else one.get("description")
     )
-    return wire.tool(one.get("name"), told, _INPUT)
+    return wire.tool(one.get("name"), description, _INPUT)
 
 
 def _messages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Message]:

@@ -26,9 +26,10 @@ def calibrate(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the file as one JSON object.")] = False,
 ) -> None:
-    """Note how confident the policy `conformal` would have been in wrong attempts of finished runs.
+    """Write a calibration file for the policy `conformal` from finished, graded runs.
 
-    The runs must have played every heat in full (-c policy.name=fixed), with the settings that the file is used for.
+    The runs must have played every heat in full (-c policy.name=fixed), with the settings that the file will be used
+    with. The file says how confident the policy would have been in their wrong attempts.
     """
     policy = load_config(config or ()).policy
     with telling(lambda: "still reading the runs") as tell:
@@ -48,6 +49,7 @@ def calibrate(
 def _account(found: Calibration, *, tested: bool) -> str:
     scores, tasks = found.scores(tested=tested), sum(one.tested is tested for one in found.tasks)
     ends = ((error, threshold(scores, error)) for error in ERRORS)
-    told = ", ".join(f"{error:.0%}: {'too few' if least is None else f'above {least:.2f}'}" for error, least in ends)
+    limits = ", ".join(f"{error:.0%}: {'too few' if least is None else f'above {least:.2f}'}" for error, least in ends)
     kind = "with tests" if tested else "without tests"
-    return f"{several(tasks, 'task')} {kind}, {len(scores)} with a wrong attempt; tasks end early at an error of {told}"
+    counts = f"{several(tasks, 'task')} {kind}, {len(scores)} with a wrong attempt"
+    return f"{counts}; confidence that ends a task early, by error rate: {limits}"

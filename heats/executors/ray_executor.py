@@ -20,7 +20,7 @@ from heats.errors import InfrastructureFailed, PreflightFailed, UsageError
 from heats.executors.ray_worker import Shard, Update, order_of, said
 from heats.policies.registry import pauses
 from heats.runner.allocation import checked_policy
-from heats.runner.announcements import announce_untold
+from heats.runner.announcements import announce_missing
 from heats.runner.grading import ungraded
 from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.runner.server_metrics import is_local
@@ -73,7 +73,7 @@ class RayExecutor:
                     await drive.open(order)
                     machines = f"Ray, {len(drive.shards)} machines"
                     announce_start(request, events, resumed=bool(charges), sandbox=machines)
-                    announce_untold(store, events, {task.id for task in request.chosen})
+                    announce_missing(store, events, {task.id for task in request.chosen})
                     results = await drive.play()
                 finally:
                     await asyncio.shield(drive.close())

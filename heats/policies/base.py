@@ -24,7 +24,7 @@ class Attempt(Record):
         derived: its refinement context already contained this change, so that it does not count as independent.
         rank: evidence class from 0 to 3, see `envs.base.Evidence`; None if no tests ran on it.
         seconds: duration of the attempt, without its verification.
-        half: how it looked after `looks_at` steps, higher is better; None if nobody looked, or it ended before.
+        half: its score after `looks_at` steps, higher is better; None if it has none, or ended before.
     """
 
     rollout: str
@@ -56,7 +56,7 @@ class Event(Record):
         kind: `heat`: a heat begins. `attempt`: an attempt ended, and its evidence is known. `bracket`: the heat's
             tournament is decided. `pass`: in a sweep, every task has ended or pauses. `half`: an attempt that still
             runs has taken as many steps as the policy's `looks_at` says.
-        attempt: the attempt that ended, or that was looked at.
+        attempt: the attempt that ended or was scored.
         selected: rollouts that the tournament kept, best first.
         behaviours: digest of how all executed tests ended, by rollout; equal for patches that no test tells apart.
         number: number of the pass that begins, from 1 for the first one after a pause.

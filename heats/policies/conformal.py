@@ -147,7 +147,7 @@ class Conformal(Paced):
             for name, asked, was in (
                 ("rollouts", task.rollouts, self._known.rollouts),
                 ("iterations", task.heats, self._known.iterations),
-                ("models", _told(one.model for one in task.arms), _told(self._known.models)),
+                ("models", _joined(one.model for one in task.arms), _joined(self._known.models)),
             ):
                 if asked != was:
                     raise self._refused(f"was made with {name} {was}, and this run has {asked}")
@@ -183,5 +183,5 @@ def read_calibration(path: Path) -> Calibration:
         raise InvalidOptions(f"policy.options.calibration: {path} is not a calibration file: {problem}") from None
 
 
-def _told(models: Iterable[str]) -> str:
+def _joined(models: Iterable[str]) -> str:
     return ", ".join(models)

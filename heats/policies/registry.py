@@ -42,8 +42,8 @@ def open_policy(name: str, options: Mapping[str, Any] | None = None, key: str = 
 
 def whole_heats(policy: AllocationPolicy, task: TaskState) -> bool:
     """Whether the policy plays every heat of this task in full."""
-    told = getattr(policy, "whole_heats", False)
-    return bool(told(task) if callable(told) else told)
+    whole = getattr(policy, "whole_heats", False)
+    return bool(whole(task) if callable(whole) else whole)
 
 
 def pauses(policy: AllocationPolicy) -> bool:

@@ -13,8 +13,8 @@ def after(state: TaskState, event: Event) -> TaskState:
         case "heat":
             return state.model_copy(update={"heat": event.heat, "over": False, "paused": False})
         case "attempt" | "half":
-            told = event.attempt
-            known = tuple(told if told and one.rollout == told.rollout else one for one in state.attempts)
+            latest = event.attempt
+            known = tuple(latest if latest and one.rollout == latest.rollout else one for one in state.attempts)
             return state.model_copy(update={"attempts": known})
         case "bracket":
             behaviours = {**state.behaviours, **event.behaviours}

@@ -163,14 +163,14 @@ class Allocation:
         self._decide(Event(kind="attempt", heat=attempt.heat, attempt=attempt))
 
     def step_taken(self, trajectory: Trajectory) -> None:
-        """Look at an attempt that runs, once it has taken as many steps as the policy wants; `news` is then set."""
+        """Score a running attempt once it has taken as many steps as the policy asks for, and set `news`."""
         if self._looks_at is None or trajectory.agent_steps < self._looks_at or trajectory.id in self.looked:
             return
         self.looked[trajectory.id] = half_way(trajectory, self._looks_at)
         self.news.set()
 
     def tell_looks(self) -> None:
-        """Tell the policy of attempts that were looked at, unless it was told or they do not run any more."""
+        """Tell the policy about attempts scored since the last call that are still running."""
         self.news.clear()
         for name, half in sorted(self.looked.items()):
             running = next((one for one in self.state.running() if one.rollout == name and one.half is None), None)

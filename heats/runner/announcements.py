@@ -1,6 +1,6 @@
-"""Announce records in the event log, also those that a killed process stored but did not announce any more.
+"""Announce stored records in the event log, including those that a killed process stored without announcing them.
 
-A record is durable before its event is written, and a process may end between the two.
+A record is durable before its event is written, so a process may end between the two.
 """
 
 from collections.abc import Collection
@@ -26,7 +26,7 @@ def announce_outcome(events: EventLog, task: str, outcome: Outcome) -> None:
 
 
 def announce_evidence(events: EventLog, task: str, rollout: str, evidence: Evidence) -> None:
-    """Emit what the tests say of a rollout's patch."""
+    """Emit what verification found out about a rollout's patch."""
     data = evidence.model_dump(include={"verdict", "rank", "reason"})
     events.emit("evidence", task=task, rollout=rollout, **data)
 
@@ -37,7 +37,7 @@ def announce_result(events: EventLog, result: TaskResult) -> None:
     events.emit("task_finished", task=result.task, **data)
 
 
-def announce_untold(store: RunStore, events: EventLog, tasks: Collection[str]) -> None:
+def announce_missing(store: RunStore, events: EventLog, tasks: Collection[str]) -> None:
     """Emit the events that are missing from the log of a resumed run.
 
     Args:
@@ -45,24 +45,24 @@ def announce_untold(store: RunStore, events: EventLog, tasks: Collection[str]) -
         events: the run's event log.
         tasks: ids of the tasks that the run plays now.
     """
-    told: set[tuple[EventKind, str, str | None]] = set()
-    untold: dict[tuple[EventKind, str, str | None], None] = {}
+    announced: set[tuple[EventKind, str, str | None]] = set()
+    missing: dict[tuple[EventKind, str, str | None], None] = {}
     for event in read_events(store.events_path):
         if event.task is None or event.task not in tasks:
             continue
         this = (event.kind, event.task, event.rollout)
         if event.kind == "heat_started":  # announced again when a heat goes on
-            for name in event.data["rollouts"]:
-                if ("rollout_finished", event.task, name) not in told:
-                    untold["rollout_finished", event.task, name] = None
+            for name in event.data.get("rollouts") or ():
+                if ("rollout_finished", event.task, name) not in announced:
+                    missing["rollout_finished", event.task, name] = None
         elif event.kind in _ENDS:
             end = (_ENDS[event.kind], event.task, event.rollout)
-            told.discard(end)
-            untold[end] = None
+            announced.discard(end)
+            missing[end] = None
         else:
-            told.add(this)
-            untold.pop(this, None)
-    for kind, task, rollout in untold:
+            announced.add(this)
+            missing.pop(this, None)
+    for kind, task, rollout in missing:
         files = store.task(task)
         if rollout is None:
             if (result := files.result()) is not None:

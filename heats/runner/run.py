@@ -16,7 +16,7 @@ from envs.base import Env, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.runner.allocation import Allocation, Board, checked_policy
-from heats.runner.announcements import announce_untold
+from heats.runner.announcements import announce_missing
 from heats.runner.bank import remember
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
@@ -186,7 +186,7 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
-        announce_untold(store, events, {task.id for task in request.chosen})
+        announce_missing(store, events, {task.id for task in request.chosen})
         services.tell_of_models()
         if doubt := sameness(config):
             events.emit("warning", text=doubt)
