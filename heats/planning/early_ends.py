@@ -68,7 +68,7 @@ def _wrong(state: TaskState, source: Source, policy: str, options: Mapping[str, 
     listening = _Listening(options=Paced.Options(policy=policy, options=dict(options), at_once=at_once))
     right: dict[str, bool] = {}
     play_policy(listening, [(state, _Graded(source, right))])
-    return max((confidence for name, confidence in listening.heard[state.task] if not right[name]), default=None)
+    return max((heard for name, heard in listening.heard[state.task] if not right[name]), default=None)
 
 
 @dataclass(frozen=True, slots=True)

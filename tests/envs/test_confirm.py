@@ -88,13 +88,15 @@ class Scripted:
         return Trial(tuple(runs))
 
 
-async def confirmed(trials: Scripted, seed: int = 5, **how: bool) -> Confirmation:
+async def confirmed(trials: Scripted, seed: int = 5, extra: int = 0, **how: bool) -> Confirmation:
     """Confirm after a first run with copies beside the test, or with none; base and patch at once if there is room."""
     copied, control, room = (how.get(name, True) for name in ("copied", "control", "room"))
     rng = random.Random(seed)
     first = await trials.run(copies([TARGET], rng), patched=True) if copied else Trial()
     trials.trials.clear()
-    subject = Subject(targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, control=control)
+    subject = Subject(
+        targets=[TARGET], fixed=TARGET.ids, kept=["t.py::test_b"], first=first, control=control, extra=extra
+    )
     return await confirm(trials, subject, rng, room_for_all if room else no_room)
 
 
@@ -148,6 +150,32 @@ async def test_an_answer_is_not_confirmed_where_all_copies_agree_on_it() -> None
 
     for seed in range(8):
         assert (await confirmed(Agreeing(), seed=seed)).forged
+
+
+async def test_an_answer_up_to_the_sign_is_refused_whichever_change_comes_first() -> None:
+    """With one changed test per sandbox, two of four changes were tried, and half of the time neither was the sign."""
+
+    class UpToTheSign(Scripted):
+        async def run(self, plan: Planner, *, patched: bool, rounds: Rounds = once) -> Trial:
+            trial = await super().run(plan, patched=patched, rounds=once)  # as a data set's own script runs
+            (run,) = trial.runs
+            expected = re.findall(rb"def (\w+)\(\):\n(?:.*\n)*?    assert \w\(\) == (\S+)", run.planting.files["t.py"])
+            ends = {f"t.py::{name.decode()}": _end(int(value)) for name, value in expected}
+            return Trial((replace(run, tests=ends),))
+
+    def _end(value: int) -> TestOutcome:
+        return "passed" if abs(value) == 1 else "failed"
+
+    for seed in range(16):
+        assert (await confirmed(UpToTheSign(), seed=seed, copied=False, control=False, extra=4)).forged
+
+
+async def test_extra_copies_that_the_command_does_not_run_are_ignored() -> None:
+    def only_originals(name: str, copy: Sentinel | None) -> TestOutcome | None:
+        return fixed(name, copy) if name in ("test_a", "test_b") else None
+
+    found = await confirmed(Scripted(patch=only_originals), copied=False, control=False, extra=4)
+    assert found == Confirmation()
 
 
 async def test_changed_copies_are_as_many_as_unchanged_ones_and_look_like_them() -> None:
