@@ -17,6 +17,15 @@ def conversation_of(trajectory: Trajectory) -> tuple[list[Message], Sequence[Too
     tools = _TOOLS.get(trajectory.agent)
     if tools is None:
         return None
+    messages, in_text = messages_of(trajectory)
+    return messages, () if in_text else tools
+
+
+def messages_of(trajectory: Trajectory) -> tuple[list[Message], bool]:
+    """Return a rollout's messages in the form of OpenAI's chat API, and whether its tool calls are in the text.
+
+    Where the conversation started over, only what follows the task is from the last start.
+    """
     messages: list[Message] = []
     in_text = False
     for step in trajectory.steps:
@@ -30,4 +39,4 @@ def conversation_of(trajectory: Trajectory) -> tuple[list[Message], Sequence[Too
         for seen in step.observations:
             role: Message = {"role": "user"} if in_text else {"role": "tool", "tool_call_id": seen.tool_call_id}
             messages.append({**role, "content": seen.content})
-    return messages, () if in_text else tools
+    return messages, in_text

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Literal, Protocol
 
 from core.syntax import parse_python
+from envs.bounded import Unparsable, bounded
 
 _RANDOM = re.compile(
     rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
@@ -35,8 +36,8 @@ class SourceFiles(Protocol):
 async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> Chance:
     """Which signs of chance tests show.
 
-    Clocks and threads count only in a test itself or in a changed file; randomness also counts in the test files and in
-    the modules of the tree that they import.
+    Clocks and threads count only in a test itself or in a changed file. Randomness also counts in the test files and in
+    what they import from the tree: code that a module runs when it is imported, and the definitions asked for.
 
     Args:
         texts: source of the test functions.
@@ -52,29 +53,94 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
     if any(_RANDOM.search(data) for data in direct.values()):
         return "random"
     known = await files.modules()
-    wanted = dict.fromkeys(one for path, data in direct.items() for one in imported(path, data) if one in known)
-    for path in list(wanted)[:_MOST_FILES]:
+    wanted: dict[str, set[str]] = {}
+    for path, data in direct.items():
+        for module, names in imported(path, data).items():
+            if module in known:
+                wanted.setdefault(module, set()).update(names)
+    for path, names in list(wanted.items())[:_MOST_FILES]:
         data = await files.read(path)
-        if data is not None and _RANDOM.search(data):
+        try:
+            if data is not None and await bounded(draws_random_numbers, data, names):
+                return "random"
+        except Unparsable:
             return "random"
     return timing
 
 
-def imported(path: str, data: bytes) -> list[str]:
-    """Paths in the tree where the modules that a file imports may be."""
+def imported(path: str, data: bytes) -> dict[str, set[str]]:
+    """Paths in the tree where the modules that a file imports may be, with the names taken from each (`*` for all)."""
     try:
         tree = parse_python(data)
     except SyntaxError:
-        return []
+        return {}
     package = path.split("/")[:-1]
-    modules: list[list[str]] = []
+    modules: list[tuple[list[str], str]] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            modules += [name.name.split(".") for name in node.names]
+            modules += [(name.name.split("."), "*") for name in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = [*above, *(node.module.split(".") if node.module else [])]
-            modules += [base, *([*base, name.name] for name in node.names)]
+            for name in node.names:
+                modules += [(base, name.name), ([*base, name.name], "*")]
     folders: tuple[list[str], ...] = ([], ["src"], package)
-    wholes = ["/".join([*folder, *parts]) for parts in modules for folder in folders]
-    return [f"{whole}{end}" for whole in dict.fromkeys(wholes) for end in (".py", "/__init__.py")]
+    found: dict[str, set[str]] = {}
+    for parts, taken in modules:
+        for folder in folders:
+            for end in (".py", "/__init__.py"):
+                found.setdefault("/".join([*folder, *parts]) + end, set()).add(taken)
+    return found
+
+
+def draws_random_numbers(data: bytes, names: Collection[str]) -> bool:
+    """Whether a module uses random numbers when it is imported, or in the definitions that `names` need (`*`: in any).
+
+    Uses are found by name, through functions and classes of the same module; comments and docstrings do not count.
+    """
+    try:
+        tree = parse_python(data)
+    except SyntaxError:
+        return bool(_RANDOM.search(data))
+    bound, loaded, parts = set[str](), set(names), dict[str, set[str]]()
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            source = getattr(node, "module", "") or ""
+            drawing = [taken for taken in node.names if _RANDOM.search(f"{source}.{taken.name}".encode())]
+            bound.update(taken.asname or taken.name.partition(".")[0] for taken in drawing)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            parts.setdefault(node.name, set()).update(_names_in(node))
+            loaded |= _names_when_defined(node)
+        else:
+            loaded |= _names_in(node)
+    reached: set[str] = set()
+    while fresh := (loaded | (set(parts) if "*" in loaded else set())) - reached:
+        reached |= fresh
+        loaded = set[str]().union(*(parts.get(name, ()) for name in fresh))
+    return any(name in bound or _RANDOM.fullmatch(name.encode()) for name in reached)
+
+
+def _names_when_defined(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:
+    """Names that a definition uses at once: in decorators, defaults, base classes and the body of a class."""
+    used: list[ast.AST] = list(node.decorator_list)
+    if not isinstance(node, ast.ClassDef):
+        return set[str]().union(*map(_names_in, [*used, node.args]))
+    methods = [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)]
+    used += [*node.bases, *node.keywords, *(part for part in node.body if part not in methods)]
+    return set[str]().union(*map(_names_in, used), *map(_names_when_defined, methods))
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    """Names, attributes and imports in a piece of code, and strings that may name something."""
+    found: set[str] = set()
+    for one in ast.walk(node):
+        if isinstance(one, ast.Name):
+            found.add(one.id)
+        elif isinstance(one, ast.Attribute):
+            found.add(one.attr)
+        elif isinstance(one, ast.Import | ast.ImportFrom):
+            texts = [getattr(one, "module", "") or "", *(name.name for name in one.names)]
+            found.update(part for text in texts for part in text.split("."))
+        elif isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value.isidentifier():
+            found.add(one.value)
+    return found

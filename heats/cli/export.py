@@ -11,8 +11,10 @@ from core.registry import optional_module
 from heats.cli.runs import RunArgument
 from heats.cli.session import note_faults
 from heats.export.harbor import export_harbor
+from heats.export.leaderboard import export_leaderboard
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv, export_parquet
+from heats.export.training import export_training
 from heats.store.store import RunStore
 
 
@@ -24,6 +26,8 @@ class Format(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     HARBOR = "harbor"
+    TRAINING = "training"
+    LEADERBOARD = "leaderboard"
     OTLP = "otlp"
 
 
@@ -33,6 +37,8 @@ WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
     Format.CSV: export_csv,
     Format.PARQUET: export_parquet,
     Format.HARBOR: export_harbor,
+    Format.TRAINING: export_training,
+    Format.LEADERBOARD: export_leaderboard,
 }
 
 

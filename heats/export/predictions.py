@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 from agents.atif import to_atif
@@ -24,11 +25,10 @@ def export_preds(run: RunStore, directory: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    found: list[Prediction] = []
     by_rollout: dict[str, list[Prediction]] = defaultdict(list)
-    for task in (read_task(run, one) for one in task_ids(run)):
-        if task.result is not None:
-            found.append(_prediction(task, task.find(task.selected)))
+    tasks = [read_task(run, one) for one in task_ids(run)]
+    found = final_predictions(tasks)
+    for task in tasks:
         for one in task.rollouts():
             if one.outcome is not None and not one.infrastructure_failed:
                 by_rollout[one.id].append(_prediction(task, one))
@@ -40,6 +40,11 @@ def export_preds(run: RunStore, directory: Path) -> list[Path]:
     for path, lines in files.items():
         write_bytes(path, "".join(json.dumps(line) + "\n" for line in lines).encode(), mode=0o644)
     return [whole, *files]
+
+
+def final_predictions(tasks: Iterable[TaskFacts]) -> list[Prediction]:
+    """The final choice of each task that has ended."""
+    return [_prediction(task, task.find(task.selected)) for task in tasks if task.result is not None]
 
 
 def _prediction(task: TaskFacts, chosen: RolloutFacts | None) -> Prediction:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from hostile import HostileVoice
 
 from heats.cli.export import WRITERS, Format
+from heats.errors import UsageError
+from heats.export.leaderboard import export_leaderboard
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv
 from heats.store.store import RunStore
@@ -50,6 +53,43 @@ def test_no_cell_is_a_formula(make_run: MakeRun, tmp_path: Path, text: str) -> N
     (path,) = export_csv(make_run(tasks=1, voice=lambda said: text + said), tmp_path)
     with path.open(newline="") as file:
         assert all(not cell.startswith(("=", "@", "+", "-")) for row in csv.reader(file) for cell in row)
+
+
+def as_swebench_sweep(run: RunStore) -> RunStore:
+    path = run.directory / "run.json"
+    manifest = json.loads(path.read_text())
+    config = {"rollouts": 8, "iterations": 2, "select_k": 4, "sandbox": {"network": "none"}, "agent": {"name": "bash"}}
+    manifest["identity"] |= {"env": "swebench", "config": {**config, "tournament": {"selector": "rtv"}}}
+    path.write_text(json.dumps(manifest))
+    return RunStore(run.directory)
+
+
+def test_a_leaderboard_submission_has_one_prediction_and_the_whole_trace_of_each_task(
+    make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = as_swebench_sweep(make_run(tasks=2))
+    (place,) = export_leaderboard(run, tmp_path)
+    preds = [json.loads(line) for line in (place / "all_preds.jsonl").read_text().splitlines()]
+    assert [one["instance_id"] for one in preds] == ["demo__task-000", "demo__task-001"]
+    for one in preds:
+        trace = json.loads((place / "trajs" / f"{one['instance_id']}.json").read_text())
+        assert trace["selected"] == run.task(one["instance_id"]).result().selected
+        assert len(trace["rollouts"]) == 16 and len(trace["tournaments"]) == 2
+        assert trace["rollouts"][trace["selected"]]["trajectory"]["schema_version"] == "ATIF-v1.7"
+
+
+def test_a_leaderboard_submission_says_that_there_were_several_attempts(make_run: MakeRun, tmp_path: Path) -> None:
+    (place,) = export_leaderboard(as_swebench_sweep(make_run(tasks=1)), tmp_path)
+    metadata = yaml.safe_load((place / "metadata.yaml").read_text())
+    assert metadata["tags"]["system"] == {"attempts": "2+"}
+    assert metadata["tags"]["model"] == ["builtin:repair"]
+    assert "heats' grader" in (place / "README.md").read_text()
+
+
+def test_only_a_sweep_over_swebench_rows_is_submitted(make_run: MakeRun, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="only a sweep over SWE-bench rows"):
+        export_leaderboard(make_run(tasks=1), tmp_path)
+    assert not list(tmp_path.glob("leaderboard"))
 
 
 def valid(document: dict) -> None:
