@@ -42,6 +42,11 @@ def cut(text: str, limit: int) -> str:
     return elide(text, (room + 1) // 2, room // 2)[0]
 
 
+def on_one_line(text: str) -> str:
+    """Join the lines of a text; blanks within a line stay, since they may matter in code and in what tests print."""
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
 def smaller(budget: int, size: Callable[[int], int], share: float | None, *, least: int) -> int:
     """Choose the next budget for a request that exceeded its model's context.
 

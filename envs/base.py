@@ -341,6 +341,15 @@ class PreparesOnce(Protocol):
 
 
 @runtime_checkable
+class DigestsTasks(Protocol):
+    """An env that can tell whether a task is the same as in another run, its hidden tests included."""
+
+    def content_digest(self, task: Task) -> str:
+        """Digest of everything that decides how a task is played and graded; reveals nothing of it."""
+        ...
+
+
+@runtime_checkable
 class KnowsSolution(Protocol):
     """An env that can play a task's reference solution; only the oracle ever receives it."""
 

@@ -4,6 +4,7 @@ The preset `configs/default.yaml` is always the lowest layer; each file or strin
 it names. The model of each section belongs to its room.
 """
 
+import copy
 import difflib
 import os
 from collections.abc import Mapping, Sequence
@@ -252,17 +253,24 @@ class HeatsConfig(Config):
         return found
 
 
-def load_config(layers: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> HeatsConfig:
+def load_config(
+    layers: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    base: Mapping[str, Any] | None = None,
+) -> HeatsConfig:
     """Merge `layers` over the default preset, then `overrides`.
 
     Args:
         layers: YAML files, names of presets (`paper`, `quick`) or `dotted.key=value` strings, lowest first.
         overrides: values by dotted key from command-line options; None values are ignored.
+        base: settings of another run, as `HeatsConfig.identity` has them, right above the default preset.
 
     Raises:
         UsageError: an unreadable file, or an unknown key or value; names it and the nearest valid key.
     """
     merged = _read_yaml(preset("default"))
+    _merge(merged, copy.deepcopy(dict(base or {})))
     for layer in layers:
         _merge(merged, _read_layer(layer))
     for key, value in (overrides or {}).items():

@@ -76,6 +76,17 @@ class Images:
             return False
         return True
 
+    async def digest(self, image: str) -> str:
+        """Digest under which a registry serves an image, or the image's id if it came from none.
+
+        Raises:
+            NoSuchObject: the daemon does not have it.
+            SandboxError: the daemon does not answer.
+        """
+        about = await self._engine.call("ask", self._engine.api.inspect_image, image)
+        served = [str(one) for one in about.get("RepoDigests") or ()]
+        return min(served, default=str(about["Id"]))
+
     async def pull(self, image: str, *, timeout_s: float) -> None:
         """Pull an image from its registry.
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from agents.trajectory import Trajectory
 from core.text import cut
-from summarizer.results import results_in
+from summarizer.results import failing_in, results_in
 from summarizer.shell import pipelines
 from summarizer.view import parts_of
 
@@ -22,6 +22,7 @@ _WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
 _LEAST = 30
 """Minimum characters of a cut text of weight 1. Less is useless, so the trajectory is split into parts instead."""
 _SHORTEST = 60
+_NAMED = 6
 _REPEATED = 200
 _REPEATED_LINES = 3
 _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")
@@ -29,7 +30,7 @@ _HEADER = re.compile(r"\A(?:exit code (?:0|\d+)\n)?output:\n")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of text in a step; `reports` are the last lines of the test runs in it, which no cut removes."""
+    """One piece of text in a step; `reports` say how the test runs in it ended and what failed: no cut removes them."""
 
     step: int
     kind: Kind
@@ -98,8 +99,13 @@ def _parts(trajectory: Trajectory, *, statement: bool, diff: Collection[str]) ->
                 yield Part(step.id, kind, f"(the same output as in step {seen[text]})")
             else:
                 seen[text] = step.id
-                reports = tuple(one.text for one in results_in(text)[-3:]) if kind == "result" else ()
+                reports = _reports(text) if kind == "result" else ()
                 yield Part(step.id, kind, _HEADER.sub("", text), reports)
+
+
+def _reports(output: str) -> tuple[str, ...]:
+    """The last summary lines of test runs, and the ids of a few tests that failed."""
+    return (*(one.text for one in results_in(output)[-3:]), *sorted(failing_in(output))[:_NAMED])
 
 
 def _without_diff(command: str, diff: Collection[str]) -> str:

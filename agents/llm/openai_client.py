@@ -48,6 +48,13 @@ _GROWTH, _MOST_GROWTHS = 4, 3
 """Growth factor of the token limit for a reply truncated before it is useful, and maximum number of increases."""
 _MARGIN = 32
 """Safety margin in tokens between a prompt of known length and the context length."""
+_EXCHANGE: Sequence[Message] = (
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "hello"},
+    {"role": "assistant", "content": "Hello!"},
+    {"role": "user", "content": "goodbye"},
+)
+"""A conversation that shows how a chat template writes each role."""
 _HELLO: Sequence[Message] = ({"role": "user", "content": "hello"},)
 _NOT_SERVED = re.compile(r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", re.IGNORECASE)
 _LEAST_CEILING = 128
@@ -364,6 +371,8 @@ class OpenAIModel:
         self.quirks.detects_loops = version is not None
         await self._look_at_template((BASH,), None)
         facts = {"context_length": context, "vllm": version, "tools": "left out" if self.drops_tools else None}
+        if version is not None:
+            facts["chat_template"] = await self.server.template_digest({"model": self.name, "messages": _EXCHANGE})
         return {"model": self.name, **{name: value for name, value in facts.items() if value is not None}}
 
     async def _models_served(self) -> dict[str, dict[str, Any]]:

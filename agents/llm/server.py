@@ -4,10 +4,12 @@ Everything except chat is optional: if a server lacks an endpoint, the result is
 """
 
 import asyncio
+import json
 import os
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -216,6 +218,15 @@ class Server:
         )
         count, limit = said.get("count"), said.get("max_model_len")
         return (count, limit) if isinstance(count, int) and isinstance(limit, int) else None
+
+    async def template_digest(self, body: Mapping[str, Any]) -> str | None:
+        """Digest of the tokens that the server makes of a chat request, or None if it does not say.
+
+        It changes with the chat template and with the tokenizer.
+        """
+        said = _object(await self._aside("POST", "/tokenize", body))
+        tokens = said.get("tokens")
+        return sha256(json.dumps(tokens).encode()).hexdigest()[:16] if isinstance(tokens, list) and tokens else None
 
     async def _aside(
         self, method: Literal["GET", "POST"], path: str, body: Mapping[str, Any] | None = None

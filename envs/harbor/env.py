@@ -21,7 +21,7 @@ from envs.harbor.taskfile import Healthcheck, resolved
 from envs.harbor.verifier import LOGS, SOLUTION, grade_state, make_log_folders, upload
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend
 from sandbox.errors import BackendUnavailable, SandboxError
-from sandbox.images import Images, as_user
+from sandbox.images import Images, as_user, directory_digest
 
 _MARGIN_S = 1800.0
 
@@ -89,6 +89,10 @@ class HarborEnv:
     def listing(self) -> Sequence[str]:
         """Ids of all task directories, sorted by name."""
         return self._order
+
+    def content_digest(self, task: Task) -> str:
+        """Digest of the task's directory, its verifier included."""
+        return directory_digest(self._found[task.id].directory)[:16]
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
         """Tasks that need something heats cannot do, or whose files or values are missing."""

@@ -4,9 +4,11 @@ The answer (gold patch, test patch, names of tests, evaluation script) stays in 
 any of it, and it enters a sandbox only when a patch is graded there.
 """
 
+import json
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -105,6 +107,11 @@ class SweBenchEnv:
     def listing(self) -> Sequence[str]:
         """Ids of all rows, in source order; a row without an id is listed by its position."""
         return self._order
+
+    def content_digest(self, task: Task) -> str:
+        """Digest of the row, hidden tests included."""
+        row = json.dumps(self._instances[task.id].row, sort_keys=True, default=str)
+        return sha256(row.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
         """Rows that cannot be read or, if `grading`, cannot be graded by the chosen grader.

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
@@ -154,17 +154,17 @@ class RunOptions:
             "model.base_url": list(self.base_url) if self.base_url else None,
         }
 
-    def load(self, defaults: dict[str, Any] | None = None) -> HeatsConfig:
-        """The configuration: preset, `defaults` of the command, `-c` layers, then these options.
+    def load(self, defaults: dict[str, Any] | None = None, *, base: Mapping[str, Any] | None = None) -> HeatsConfig:
+        """The configuration: preset, settings of another run, `defaults` of the command, `-c` layers, these options.
 
         Raises:
             UsageError: an unknown key, value, file or preset.
         """
         layers = [*(f"{key}={value}" for key, value in (defaults or {}).items()), *(self.config or ())]
-        config = load_config(layers, self.overrides())
+        config = load_config(layers, self.overrides(), base=base)
         if config.model is None or config.model.name != "builtin:repair":
             return config
-        return load_config([f"summarizer.step_chars={_BUILTIN_STEP_CHARS}", *layers], self.overrides())
+        return load_config([f"summarizer.step_chars={_BUILTIN_STEP_CHARS}", *layers], self.overrides(), base=base)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

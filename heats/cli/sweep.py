@@ -18,10 +18,12 @@ from heats.executors import open_executor
 from heats.export.predictions import export_preds
 from heats.report.report import write_report
 from heats.report.table import RunFigures
+from heats.runner.lock import hold_to, lock_of, read_lock
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.signals import run_interruptibly
 from heats.store.files import slug
+from heats.store.lock import Lock, LockedData
 from heats.store.records import TaskResult
 from heats.sweep.dataset import Choice, Dataset, choose, find_dataset, read_options
 from heats.sweep.images import ImageKeeper
@@ -29,6 +31,10 @@ from heats.sweep.summary import counts, sweep_text
 
 SHOWN_TASKS = 60
 DATA = "Data set"
+_PLACES = {"source", "path"}
+"""Options that say where a data set is on this machine."""
+_SECRETS = {"env_values"}
+"""Options whose values stay out of a lock; who repeats the run gives their own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,28 +104,45 @@ class SweepOptions(RunOptions):
         ),
     ] = False
 
-    def configuration(self, dataset: str) -> HeatsConfig:
-        """The configuration for a data set.
+    from_lock: Annotated[
+        Path | None,
+        typer.Option(
+            "--from-lock",
+            help="Repeat the run that wrote this lock.json (or run directory): its data set, tasks and settings. Other "
+            "work is refused; other versions, servers and images are named.",
+            rich_help_panel=DATA,
+        ),
+    ] = None
+
+    def configuration(self, dataset: str, lock: Lock | None = None) -> HeatsConfig:
+        """The configuration for a data set, or for the run of a lock.
 
         Raises:
             UsageError: an unknown key, value, file or preset.
         """
-        defaults: dict[str, Any] = {"model.name": "builtin:repair"} if dataset == "demo" else {}
+        demo = dataset == "demo" and lock is None
+        defaults: dict[str, Any] = {"model.name": "builtin:repair"} if demo else {}
         defaults |= {"within_timeout": True} if self.within_timeout else {}
-        return self.load(defaults | ({"keep_state": "winner"} if self.keep_state else {}))
+        defaults |= {"keep_state": "winner"} if self.keep_state else {}
+        return self.load(defaults, base=lock.config if lock is not None else None)
+
+    def choice(self, lock: Lock | None) -> Choice:
+        """Which tasks to use: those of the lock, or what the options select."""
+        only = self.tasks or (tuple(lock.tasks) if lock is not None else ())
+        return Choice(only=only, pattern=self.pattern, part=self.part, shuffle=self.shuffle)
 
 
 @spread
 def sweep(
     *,
     dataset: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="demo; SWE-bench rows (a name such as verified, a Hub name, .json, .jsonl, .parquet or a directory); "
-            "a directory of Harbor tasks; or module:Class.",
+            "a directory of Harbor tasks; or module:Class. With --from-lock: where that data set is now.",
             show_default=False,
         ),
-    ],
+    ] = None,
     options: SweepOptions,
 ) -> None:
     """Run the method on every task of a data set: predictions, grades, figures and a report.
@@ -128,16 +151,21 @@ def sweep(
     limit was reached; 8 some results were chosen at random, because no vote could be read; 2 wrong input; 6 a
     prerequisite is missing. The same command retries what failed and repeats nothing.
     """
-    config = options.configuration(dataset)
+    if dataset is None and options.from_lock is None:
+        raise UsageError("name a data set, such as verified or rows.jsonl, or a run to repeat with --from-lock")
+    lock = read_lock(options.from_lock) if options.from_lock is not None else None
+    config = options.configuration(dataset or "", lock)
     if options.print_config:
         print_config(config)
     main_model(config)
-    given = {**({"split": options.split} if options.split else {}), **read_options(options.option or ())}
-    found = find_dataset(dataset, given, image=config.sandbox.image)
+    found = _dataset(dataset, options, config, lock)
     env = found.open()
-    choice = Choice(only=options.tasks or (), pattern=options.pattern, part=options.part, shuffle=options.shuffle)
-    chosen = run_interruptibly(choose(env, choice, grading=config.grade))
+    chosen = run_interruptibly(choose(env, options.choice(lock), grading=config.grade))
     _check_flags(config, chosen.tasks)
+    data = LockedData(name=found.name, env=found.env, options=shareable(found.options))
+    work = lock_of(data, config.identity(), env, chosen.tasks)
+    if lock is not None:
+        hold_to(lock, work)
     request = RunRequest(
         command="sweep",
         directory=sweep_directory(found, options, config),
@@ -147,9 +175,34 @@ def sweep(
         left_out=chosen.left_out,
         extend=True,
         images=ImageKeeper(pull=options.pull, prune=options.prune_images, say=say),
+        work=work,
+        repeats=lock,
     )
     executor = open_executor(options.executor, found, pull=options.pull, prune=options.prune_images)
     hand_over(play_session(request, options, executor.play), options, chosen.left_out)
+
+
+def _dataset(name: str | None, options: SweepOptions, config: HeatsConfig, lock: Lock | None) -> Dataset:
+    """The data set that was named, or the lock's; its options, where none are given, are the lock's.
+
+    Raises:
+        UsageError: there is no such file or directory, or no data set was named.
+    """
+    given = {**({"split": options.split} if options.split else {}), **read_options(options.option or ())}
+    held = lock.data if lock is not None else None
+    if held is None and lock is not None:
+        raise UsageError("--from-lock: this lock names no data set")
+    if held is not None and options.executor != "local":
+        raise UsageError("--from-lock works with --executor local only")
+    if name is None and held is not None:
+        return Dataset(name=held.name, env=held.env, options={**held.options, **given})
+    kept = {key: value for key, value in (held.options if held is not None else {}).items() if key not in _PLACES}
+    return find_dataset(name or "", {**kept, **given}, image=config.sandbox.image)
+
+
+def shareable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A data set's options without values that may be secret."""
+    return {key: value for key, value in options.items() if key not in _SECRETS}
 
 
 def _check_flags(config: HeatsConfig, tasks: Sequence[Task]) -> None:

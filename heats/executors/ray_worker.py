@@ -20,7 +20,8 @@ from core.aio import first_error
 from envs.base import MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
-from heats.runner.run import RunRequest, Work, at_work, open_player, task_digest
+from heats.runner.lock import task_digest
+from heats.runner.run import RunRequest, Work, at_work, open_player
 from heats.runner.schedule import Player, guarded
 from heats.runner.server_metrics import metered
 from heats.store.events import Event

@@ -151,7 +151,7 @@ def _why(task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:
     for heat, bracket in enumerate(task.brackets):
         table = CrossStore(task.store.directory).table(heat)
         said = said_of(chosen.id, table) if table is not None else ""
-        lines += [f"- Heat {heat}, {one}." for one in said.splitlines()]
+        lines += [f"- Heat {heat}: {one}" for one in said.splitlines()]
         if bracket is not None:
             lines += [
                 f"- {_match(heat, match, chosen.id)}" for match in bracket.matches if chosen.id in match.contestants

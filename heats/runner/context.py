@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.sanitize import for_model
-from core.text import cut
+from core.text import cut, on_one_line
 from envs.base import Patch, Task
 from envs.worktree import apply_patch
 from heats.config import RefineConfig
@@ -170,11 +170,24 @@ def _standing(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, fiel
     player = next((player for player, copies in bracket.merged.items() if one.id in copies), one.id)
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
-        others = [other for other in field if other.id != one.id and other.patch]
-        if others and all(other.evidence_rank < one.evidence_rank for other in others):
-            return "Better than every other attempt by what was executed; it needed no match."
-        return "It was not compared with another attempt."
+        return _without_match(one, numbers, [other for other in field if other.id != one.id and other.patch])
     return "\n".join(result_text(match, player, numbers) for match in matches)
+
+
+def _without_match(one: Candidate, numbers: Mapping[str, str], others: Sequence[Candidate]) -> str:
+    """Why an attempt stands where it does although it played no match."""
+    worse = [other for other in others if other.evidence_rank < one.evidence_rank]
+    better = [other for other in others if other.evidence_rank > one.evidence_rank]
+    if others and len(worse) == len(others):
+        return "Better than every other attempt by what was executed; it needed no match."
+    sides = [
+        f"{word} than {', '.join(numbers.get(other.id, _ANOTHER) for other in those)}"
+        for word, those in (("better", better and worse), ("worse", better))
+        if those
+    ]
+    if not better:
+        return "It was not compared with another attempt."
+    return f"By what was executed it is {' and '.join(sides)}; it played no match."
 
 
 def _others(
@@ -199,7 +212,7 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one).partition(PRINTED)[0]}" if one.evidence and one.patch else ""
-    line = " ".join(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}").split())
+    line = on_one_line(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}"))
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
 

@@ -70,8 +70,10 @@ def _still(failing: Collection[str], before: TestReport | None) -> Iterator[str]
     if new:
         yield f"{_tests(new)} that did not run before {_fail(new)}: {_named(new)}."
     if old and len(old) == len(known):
-        blind = "this command does not see what the change does" if not new else "they say nothing of the change"
-        yield f"The same {_tests(old)} {_fail(old)} without any change: {blind} ({_named(old)})."
+        meaning = "they say nothing of the change"
+        if not new:
+            meaning = "either the change does not fix what the task asks for, or this command does not test it"
+        yield f"The same {_tests(old)} {_fail(old)} without any change: {meaning} ({_named(old)})."
     elif old:
         yield f"{_tests(old)} still {_fail(old)}, as without any change: {_named(old)}."
 

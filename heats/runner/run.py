@@ -1,13 +1,10 @@
 """One invocation over an env's tasks: take the run directory, check requirements, play, grade and report."""
 
 import asyncio
-import platform
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from heats.runner.bank import remember
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
 from heats.runner.host_limits import check_host_limits
+from heats.runner.lock import lock_run, programs, task_digest
 from heats.runner.model_mix import sameness
 from heats.runner.rollout import TaskRun
 from heats.runner.schedule import Player, run_tasks
@@ -28,6 +26,7 @@ from heats.runner.server_metrics import metered
 from heats.runner.services import Services, open_services
 from heats.runner.time_budget import time_budget_for
 from heats.store.events import EventLog, Listener
+from heats.store.lock import Lock
 from heats.store.records import Charge, Manifest, TaskResult
 from heats.store.store import RunStore
 from heats.sweep.images import ImageKeeper
@@ -46,6 +45,8 @@ class RunRequest:
         extend: tasks may be added to an existing run, as long as the tasks in it are unchanged.
         images: fetches and removes the tasks' images; None if all images must exist.
         left_out: reasons for requested tasks that cannot be used; announced at the start.
+        work: what is known of the run before it starts; if given, the run writes `lock.json`.
+        repeats: the lock of the run that this one repeats.
     """
 
     command: str
@@ -59,6 +60,8 @@ class RunRequest:
     extend: bool = False
     images: ImageKeeper | None = None
     left_out: Mapping[str, str] = field(default_factory=dict)
+    work: Lock | None = None
+    repeats: Lock | None = None
 
     @property
     def chosen(self) -> Sequence[Task]:
@@ -160,21 +163,12 @@ def announce_end(events: EventLog, results: Sequence[TaskResult]) -> None:
 def make_manifest(request: RunRequest) -> Manifest:
     """The run's manifest: what decides a request's results (identity), and what else is worth knowing."""
     tasks = {task.id: task_digest(task) for task in request.chosen}
-    packages = ("heats", "docker", "langgraph", "aiohttp")
     return Manifest(
         run_id=request.directory.resolve().name,
         command=request.command,
         identity={"config": request.config.identity(), "env": request.env.name, "tasks": tasks},
-        about={"python": platform.python_version(), **{name: _version(name) for name in packages}},
+        about=dict(programs()),
     )
-
-
-def task_digest(task: Task) -> str:
-    """Digest of everything that an agent may know about a task."""
-    later = {"prepared", "repository"}  # follow from the other fields
-    # Absent in runs of earlier versions.
-    later |= {name for name in ("folder", "setup_network", "setup_env") if getattr(task, name) in ("", "none", ())}
-    return sha256(task.model_dump_json(exclude=later).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @asynccontextmanager
@@ -186,6 +180,8 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
+        if request.work is not None:
+            await lock_run(store.directory / "lock.json", request.work, services, request.repeats)
         announce_missing(store, events, {task.id for task in request.chosen})
         services.tell_of_models()
         if doubt := sameness(config):
@@ -343,10 +339,3 @@ def _check_disk(request: RunRequest) -> None:
             f"only {free_mb} MiB free in {request.directory}, {floor} needed: free some space, choose another --out, "
             "or lower min_free_disk_mb"
         )
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.text import on_one_line
 from envs.sentinel import candidates as files_of
 from heats.store.executed_order import Written, behaviours, places, shares
 from heats.store.records import CrossCell, CrossRow, CrossTable
@@ -70,6 +71,8 @@ def tabulate(
         existing: the project's own tests.
     """
     keys = {one.id: one.patch_key for one in field}
+    best = max((one.evidence_rank for one in field), default=0)
+    credible = frozenset(one.patch_key for one in field if one.evidence_rank == best)
     columns = tuple(dict.fromkeys(keys.values()))
     rows: list[CrossRow] = []
     written: list[Written] = []
@@ -77,7 +80,7 @@ def tabulate(
         ran = {key: cells[voice.digest, key] for key in ("", *columns) if (voice.digest, key) in cells}
         if len(ran) == len(columns) + 1:
             for test in _tests(voice, ran, known, existing.stable):
-                written.append(_written(voice, test, keys, ran))
+                written.append(_written(voice, test, keys, ran, credible))
                 rows.append(_row(voice, written[-1], keys, ran))
     broken = _broken(columns, cells, existing)
     place, alike = places(columns, broken, written), behaviours(columns, broken, written)
@@ -161,10 +164,25 @@ def reproductions(base: CrossCell, tests: Collection[str]) -> list[str]:
     )
 
 
-def _written(voice: AuthoredTests, test: str, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> Written:
+def _written(
+    voice: AuthoredTests,
+    test: str,
+    keys: Mapping[str, str],
+    ran: Mapping[str, CrossCell],
+    credible: frozenset[str],
+) -> Written:
+    """What a test says of the patches.
+
+    Args:
+        voice: the tests that it belongs to.
+        test: id of the test.
+        keys: columns by candidate.
+        ran: the runs of the voice's tests, by column; empty for the base.
+        credible: columns with the best evidence; others are known to be worse, and confirm nothing.
+    """
     passing = {key for key, cell in ran.items() if cell.outcomes.get(test) == "passed"}
     own = frozenset(keys[one] for one in voice.authors if one in keys)
-    return Written(voice.digest, test, own, "" in passing, frozenset(passing - {""}))
+    return Written(voice.digest, test, own, "" in passing, frozenset(passing - {""}), credible)
 
 
 def _row(voice: AuthoredTests, test: Written, keys: Mapping[str, str], ran: Mapping[str, CrossCell]) -> CrossRow:
@@ -206,7 +224,7 @@ def failures_of(candidate: str, table: CrossTable, chars: int = 600) -> str:
 
 def failures_text(words: Mapping[str, str], chars: int = 600) -> str:
     """Format one line per failing test, capped at `chars`."""
-    said = [f"- {test}: {' '.join(text.split())}" for test, text in words.items()]
+    said = [f"- {test}: {on_one_line(text)}" for test, text in words.items()]
     return "\n".join(line[: chars // 2] for line in said)[:chars]
 
 
@@ -215,12 +233,12 @@ def _of_existing(candidate: str, table: CrossTable) -> str:
         return ""
     broken = table.broken[candidate]
     if not broken:
-        return f"the project's own tests: all {table.existing} that pass without the change pass with it"
+        return f"The project's own tests: all {table.existing} that pass without the change pass with it."
     named = ", ".join(broken[:NAMED]) + (f" and {len(broken) - NAMED} more" if len(broken) > NAMED else "")
     others = [one for one in table.broken if one != candidate and not set(broken) <= set(table.broken[one])]
     kept = "other attempts keep them" if others else "no other attempt keeps them"
     failing = f"{len(broken)} of {table.existing} that pass without the change fail"
-    return f"the project's own tests: {failing} ({named}); {kept}"
+    return f"The project's own tests: {failing} ({named}); {kept}."
 
 
 def _of_written(candidate: str, table: CrossTable) -> str:
@@ -228,8 +246,8 @@ def _of_written(candidate: str, table: CrossTable) -> str:
     if not counting or candidate not in table.shares:
         return ""
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
-    share = f"{100 * table.shares[candidate]:.0f} % with one vote per author"
-    return f"tests by {attempts} that tell the patches apart: {_passes(candidate, counting)} ({share})"
+    share = f"{100 * table.shares[candidate]:.0f} % if the tests of each attempt count the same"
+    return f"Tests that {attempts} wrote and that some patches fail: {_passes(candidate, counting)} ({share})."
 
 
 def _passes(candidate: str, counting: Sequence[CrossRow]) -> str:

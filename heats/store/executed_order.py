@@ -2,7 +2,8 @@
 
 The project's own tests come first: a test that passes on the base counts against a patch that breaks it, weighted by
 the fraction of other patches that keep it, so a test that every fix must break counts against no patch. Tests written
-by attempts come second. Such a test counts only if a patch other than its author's passes it and some patch fails it.
+by attempts come second. Such a test counts only if some patch fails it, and a patch other than its author's passes it
+that the user's own tests do not show to be worse than another.
 Every author has one voice, regardless of the number of tests; guards, which pass on the base, form a voice ahead of the
 tests that fail there.
 """
@@ -22,6 +23,7 @@ class Written:
         own: columns of its authors.
         guard: whether it passes on the base.
         passing: columns that pass it.
+        credible: columns whose pass confirms a test; None for all.
     """
 
     voice: str
@@ -29,10 +31,12 @@ class Written:
     own: frozenset[str]
     guard: bool
     passing: frozenset[str]
+    credible: frozenset[str] | None = None
 
     def counts(self, columns: Collection[str]) -> bool:
-        """Whether the test distinguishes patches and is confirmed by a patch other than its author's."""
-        return bool(self.passing - self.own) and not self.passing.issuperset(columns)
+        """Whether the test distinguishes patches and is confirmed by a credible patch other than its author's."""
+        confirming = self.passing if self.credible is None else self.passing & self.credible
+        return bool(confirming - self.own) and not self.passing.issuperset(columns)
 
 
 def penalties(columns: Collection[str], broken: Mapping[str, Collection[str]]) -> dict[str, float]:

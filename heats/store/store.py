@@ -4,7 +4,7 @@ What exists is done; what does not exist, or cannot be read, is redone. The Lang
 deleted at any time. Grades are in `GradeStore`, which selection code never receives.
 
 ```
-run.json  events.jsonl  ledger.jsonl  passes.jsonl  run.lock  checkpoints.sqlite
+run.json  lock.json  events.jsonl  ledger.jsonl  passes.jsonl  run.lock  checkpoints.sqlite
 tasks/<task>/task.json  baseline.json  policy.jsonl  result.json  failed.json
 tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json; trajectory.jsonl while it grows
 tasks/<task>/heat-0/rollout-03/patch.diff, or end-state.txt for tasks that grade the end state

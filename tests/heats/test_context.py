@@ -68,7 +68,13 @@ def test_an_attempt_that_needed_no_match_is_not_called_uncompared(made):
     )
     ranked = [Candidate(id=name, summary="", patch=name, evidence_rank=rank) for name, rank in (("a", 2), ("b", 1))]
     assert "needed no match" in _standing(ranked[0], {}, bye, ranked)
-    assert _standing(ranked[1], {}, bye, ranked) == "It was not compared with another attempt."
+    below = _standing(ranked[1], {"a": "attempt 1"}, bye, ranked)
+    assert below == "By what was executed it is worse than attempt 1; it played no match."
+    ranked.append(Candidate(id="c", summary="", patch="c", evidence_rank=0))
+    between = _standing(ranked[1], {"a": "attempt 1", "c": "attempt 3"}, bye, ranked)
+    assert "it is better than attempt 3 and worse than attempt 1" in between
+    level = [one.model_copy(update={"evidence_rank": 1}) for one in ranked]
+    assert _standing(level[1], {}, bye, level) == "It was not compared with another attempt."
 
 
 def test_a_change_is_told_once_however_many_made_it(made):

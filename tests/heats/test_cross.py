@@ -256,7 +256,7 @@ def test_attempts_tests_part_what_the_users_tests_cannot(tmp_path, monkeypatch, 
     assert len(table["rows"]) == 4 and all(row["counts"] for row in table["rows"])
     assert sorted(table["ranks"].values()) == [0, 0, 1, 1]
     said = account(RunStore(tmp_path / "out"), told["task"])
-    assert "- Heat 0, tests by 4 attempts that tell the patches apart: passes 4 of 4 (100 % with" in said
+    assert "- Heat 0: Tests that 4 attempts wrote and that some patches fail: passes 4 of 4 (100 % if" in said
 
 
 KEPT = {
@@ -281,4 +281,4 @@ def test_without_a_test_command_the_projects_own_tests_decide(tmp_path, monkeypa
     assert (ended.value.code, told["ranking"][0]["source"][-7:]) == (0, "p1.diff")
     assert told["ledger"]["sandbox_s"] > 0
     said = account(RunStore(tmp_path / "out"), told["task"])
-    assert "the project's own tests: all 1 that pass without the change pass with it" in said
+    assert "The project's own tests: all 1 that pass without the change pass with it" in said

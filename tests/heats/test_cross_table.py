@@ -2,19 +2,30 @@
 
 import pytest
 
-from heats.store.cross_table import AuthoredTests, ExistingRun, failures_of, said_of, tabulate, with_cross
+from heats.store.cross_table import (
+    AuthoredTests,
+    ExistingRun,
+    failures_of,
+    failures_text,
+    said_of,
+    tabulate,
+    with_cross,
+)
 from heats.store.records import CrossCell
 from tournament.base import Candidate
 
 P, F = "passed", "failed"
 
 
-def field(*names):
-    return [Candidate(id=name, summary="", patch=name, patch_key=f"key-{name}", evidence_rank=1) for name in names]
+def field(*names, worse=""):
+    return [
+        Candidate(id=name, summary="", patch=name, patch_key=f"key-{name}", evidence_rank=int(name not in worse))
+        for name in names
+    ]
 
 
-def table_of(names, tests, base=None, known=()):
-    """`tests`: author -> {test: the names that pass it}; `base`: tests that pass on the base."""
+def table_of(names, tests, base=None, known=(), worse=""):
+    """`tests`: author -> {test: who passes it}; `base`: tests that pass on the base; `worse`: who is, by the user's."""
     voices = [AuthoredTests(f"by-{author}", (author,), (f"tests/test_{author}.py",)) for author in tests]
     cells = {}
     for author, written in tests.items():
@@ -23,7 +34,7 @@ def table_of(names, tests, base=None, known=()):
             passing = {t for t, who in written.items() if (one in who if one else t in (base or ()))}
             outcomes = {f"tests/test_{author}.py::{t}": P if t in passing else F for t in written}
             cells[f"by-{author}", key] = CrossCell(tests=f"by-{author}", patch=key, status=F, outcomes=outcomes)
-    return tabulate(field(*names), voices, cells, known)
+    return tabulate(field(*names, worse=worse), voices, cells, known)
 
 
 def test_two_authors_whose_tests_agree_lift_those_who_pass_both():
@@ -58,6 +69,18 @@ def test_one_voice_that_another_patch_bears_out_is_enough():
     assert table.ranks == {"a": 1, "b": 1, "c": 0}
 
 
+def test_a_patch_known_to_be_worse_bears_out_no_test():
+    """A wrong patch bore out a test that asked for one blank too many, and so ordered two right ones."""
+    voices = {"a": {"test_x": "ac"}}
+    assert table_of("abc", voices).ranks == {"a": 1, "b": 0, "c": 1}
+    assert table_of("abc", voices, worse="c").ranks == {}
+
+
+def test_blanks_in_what_a_test_prints_are_kept():
+    said = failures_text({"t::x": "AssertionError: assert 'select  a' == 'select a'\n  - two blanks"})
+    assert said == "- t::x: AssertionError: assert 'select  a' == 'select a' - two blanks"
+
+
 def test_a_guard_that_one_patch_breaks_counts_against_it():
     table = table_of("abc", {"a": {"test_x": "ab"}}, base=("test_x",))
     assert [row.guard for row in table.rows] == [True]
@@ -68,7 +91,8 @@ def test_what_is_told_of_a_voice_are_numbers():
     table = table_of("abc", {"a": {"test_x": "ab"}})
     told = with_cross(field("c")[0], table)
     assert (
-        told.evidence == "tests by 1 attempt that tell the patches apart: passes 0 of 1 (0 % with one vote per author)"
+        told.evidence == "Tests that 1 attempt wrote and that some patches fail: passes 0 of 1 "
+        "(0 % if the tests of each attempt count the same)."
     )
 
 
@@ -77,7 +101,7 @@ def test_which_tests_come_first_is_told_with_the_numbers():
     tests = {"test_guard": "ab", "test_1": "ac", "test_2": "ac", "test_3": "ac"}
     table = table_of("abc", {"a": tests}, base=("test_guard",))
     assert table.ranks == {"a": 2, "b": 1, "c": 0}
-    said = [said_of(one, table).partition("apart: ")[2].partition(" (")[0] for one in "bc"]
+    said = [said_of(one, table).partition("fail: ")[2].partition(" (")[0] for one in "bc"]
     words = "passes {} of 1 that pass without the change, which are compared first, and {} of 3 that fail without it"
     assert said == [words.format(1, 0), words.format(0, 3)]
 

@@ -40,6 +40,15 @@ def test_the_end_of_a_test_run_that_more_output_follows_is_kept(kit) -> None:
     assert "characters omitted, among them: 2 failed, 6 passed" in text
 
 
+def test_the_names_of_failing_tests_are_kept(kit) -> None:
+    """A summary had to say which tests failed on the base, and their names were in the part left out."""
+    output = (
+        "trace\n" * 900 + "FAILED t.py::test_a - no\nERROR t.py::test_b\n1 failed, 1 error in 1s\n" + "more\n" * 900
+    )
+    (text,) = shown(kit, *[kit.ran(step, f"pytest -q {step}", output, 1) for step in range(3, 9)])
+    assert "characters omitted, among them: 1 failed, 1 error; t.py::test_a; t.py::test_b]" in text
+
+
 def test_a_short_attempt_is_shown_whole(kit) -> None:
     (text,) = shown(kit, kit.ran(3, "ls", "a.py\nb.py"), kit.ran(4, EDIT), kit.ran(5, "pytest -q", "3 passed in 0.1s"))
     assert "omitted" not in text and "a.py\nb.py" in text and text.endswith("3 passed in 0.1s")
