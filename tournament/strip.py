@@ -60,7 +60,9 @@ _LANGUAGES = (
     _Language(re.compile(r"vue|svelte"), "//", ("<!--", "-->")),
 )
 _UNKNOWN = _Language(_NEVER, quoted=_NEVER)
-_DOCSTRING = re.compile(r"\s*[rRuUbBfF]{0,2}(\"\"\"|''')")
+_DOCSTRING = re.compile(r"\s*[rRuUbB]{0,2}(\"\"\"|''')")  # an f-string may run code
+_DEFINITION = re.compile(r"\s*(?:(?:async\s+)?def\b|class\b|\)).*:$")
+"""The end of the line before a docstring, be it the last of a signature that takes several."""
 _HUNK_HEADER = re.compile(rb"@@ [^@]* @@")
 
 
@@ -90,15 +92,15 @@ def _file_lines(file: FileDiff) -> Iterator[str]:
 
 def _hunk_lines(hunk: Hunk, language: _Language, *, python: bool) -> Iterator[str]:
     lines = [_text(line) for line in hunk.lines]
+    if python:
+        inside = _docstrings(lines)
+        lines = [line for index, line in enumerate(lines) if index not in inside]
     index = 0
     while index < len(lines):
         sign, code = lines[index][0], lines[index][1:]
         index += 1
         if sign == "\\":
             yield "\\ No newline at end of file"
-            continue
-        if python and (end := _docstring_end(lines, index - 1)) is not None:
-            index = end + 1
             continue
         bare, opened = _bare(code, language)
         if opened and language.block is not None:
@@ -147,12 +149,39 @@ def _block_end(lines: list[str], start: int, sign: str, closing: str) -> int | N
     return next((index for index in side if closing in lines[index]), None)
 
 
-def _docstring_end(lines: list[str], start: int) -> int | None:
-    """Index of the last line of a docstring that starts on this line, right after a line that ends with a colon."""
-    opening = _DOCSTRING.match(lines[start][1:])
-    before = next((line[1:].rstrip() for line in reversed(lines[:start]) if line[1:].strip()), "")
-    if opening is None or not before.endswith(":"):
-        return None
-    if opening[1] in lines[start][1 + opening.end() :]:
-        return start
-    return next((index for index in range(start + 1, len(lines)) if opening[1] in lines[index]), None)
+def _docstrings(lines: list[str]) -> set[int]:
+    """Indices of the lines of docstrings that begin right after a definition, on each side of the hunk by itself.
+
+    A line of both sides counts only if it is in a docstring on both.
+    """
+    before, after = (
+        set(_docstrings_of([(i, line[1:]) for i, line in enumerate(lines) if line[0] in s])) for s in ("- ", "+ ")
+    )
+    return {i for i, line in enumerate(lines) if (i in before or line[0] == "+") and (i in after or line[0] == "-")}
+
+
+def _docstrings_of(side: list[tuple[int, str]]) -> Iterator[int]:
+    """Numbers of the lines of docstrings on one side of a hunk, given its numbered lines."""
+    place, before = 0, ""
+    while place < len(side):
+        code = side[place][1]
+        opening = _DOCSTRING.match(code)
+        if opening is not None and _DEFINITION.match(before):
+            end = _docstring_end(side, place, opening)
+            if end is not None:
+                yield from (number for number, _ in side[place : end + 1])
+                place, before = end + 1, ""
+                continue
+        before = code.rstrip() or before
+        place += 1
+
+
+def _docstring_end(side: list[tuple[int, str]], place: int, opening: re.Match[str]) -> int | None:
+    """Place of the line that closes a docstring; None if there is none, or if code follows on that line."""
+    rest = side[place][1][opening.end() :]
+    while opening[1] not in rest:
+        place += 1
+        if place == len(side):
+            return None
+        rest = side[place][1]
+    return place if not rest.partition(opening[1])[2].strip() else None

@@ -31,6 +31,8 @@ _DID_CHARS = 300
 _LINE_CHARS = 1200
 _OTHERS = 8
 _ANOTHER = "another attempt"
+_START = re.compile(r"(?:^|[.!?] )a(?=ttempt \d|nother attempt)")
+"""A sentence that starts with the name of an attempt."""
 _TWICE = re.compile(
     r"\b(?:candidate|attempt|label|option|solution)\s+[`'\"]?(?=attempt \d|another attempt)", re.IGNORECASE
 )
@@ -146,8 +148,9 @@ def _account(candidate: Candidate) -> str:
 def _parts(candidate: Candidate, standing: str, config: RefineConfig) -> list[str]:
     """A record's parts, the most certain first."""
     change = render_change(candidate.patch, config.change_chars, shown=strip_comments(candidate.patch))
+    measured = measured_of(candidate)
     return [
-        "\n".join(part for part in (standing, measured_of(candidate)) if part),
+        "\n".join(part for part in (standing, measured and f"Measured: {measured}") if part),
         f"Change, without comments, tests and documents:\n{change}",
         candidate.summary,
     ]
@@ -171,7 +174,18 @@ def _standing(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, fiel
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
         return _without_match(one, numbers, [other for other in field if other.id != one.id and other.patch])
-    return "\n".join(result_text(match, player, numbers) for match in matches)
+    met = {name for match in matches for name in match.contestants}
+    equal = (other for other in field if other.id in numbers and other.evidence_rank == one.evidence_rank)
+    level = [numbers[other.id] for other in equal if other.patch and not {other.id, *_copies(other, bracket)} & met]
+    unmet = [f"It was not compared with {', '.join(level)}."] if level else []
+    return "\n".join([*(result_text(match, player, numbers) for match in matches), *unmet])
+
+
+def _copies(one: Candidate, bracket: Bracket) -> set[str]:
+    """Ids of the attempts that count as this one in the bracket: the one that played, and its copies."""
+    return {
+        name for player, copies in bracket.merged.items() if one.id in (player, *copies) for name in (player, *copies)
+    }
 
 
 def _without_match(one: Candidate, numbers: Mapping[str, str], others: Sequence[Candidate]) -> str:
@@ -208,7 +222,7 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: s
     if not one.patch:
         why = "handed in no change."
     elif lost:
-        why = result_text(lost[-1], one.id, numbers, told)
+        why = " ".join(result_text(match, one.id, numbers, told) for match in lost)
     else:
         why = "was not compared with another attempt."
     measured = f" {measured_of(one).partition(PRINTED)[0]}" if one.evidence and one.patch else ""
@@ -265,13 +279,14 @@ def _reasons(match: Match, name: str, numbers: Mapping[str, str], told: str) -> 
         reason = reason_text(vote, numbers) if vote is not None else ""
         if reason and reason not in told:
             told = f"{told}\n{reason}"
-            yield f"A judge {'for' if own else 'against'} it: {reason}"
+            yield f"A judge {'for' if own else 'against'} it: {reason}{'' if reason[-1] in '.!?' else '.'}"
 
 
 def reason_text(vote: Vote, numbers: Mapping[str, str]) -> str:
     """A vote's reason on one line, with names in place of labels."""
     text = resolved(vote, lambda name: numbers.get(name, _ANOTHER))
     text = " ".join(for_model(_TWICE.sub("", text)).split())
+    text = _START.sub(lambda start: start[0][:-1] + start[0][-1].upper(), text)
     return text if len(text) <= _REASON_CHARS else f"{text[:_REASON_CHARS]}..."
 
 

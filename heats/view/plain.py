@@ -130,7 +130,7 @@ def _crossed(event: Event, run: RunView) -> str | None:
     told = [f"{tests} that rollouts wrote, {amount(event.data, 'counting')} count"]
     if existing := amount(event.data, "existing"):
         breaking = say.several(amount(event.data, "breaking"), "attempt")
-        told.insert(0, f"{say.several(existing, 'test')} of the project's own, which {breaking} broke")
+        told.insert(0, f"of the project's own {say.several(existing, 'test')}, {breaking} broke some")
     return f"heat {amount(event.data, 'heat')}: {'; '.join(told)}"
 
 

@@ -170,6 +170,24 @@ async def test_the_rest_of_the_suite_runs_too_within_its_own_budget(shop: Shop) 
     assert "tests/test_cart.py::test_count" in existing.stable and HIDDEN not in existing.files
 
 
+async def test_a_test_has_one_name_on_the_base_and_on_patches(shop: Shop, git: Any) -> None:
+    """Alone, the tests of a folder with settings of its own are named after that folder; every patch seemed to break
+    them."""
+    folder = shop.tree / "doc"
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    for name in "abcde":
+        (folder / f"test_{name}.py").write_text("def test_it(): pass\n")
+    git(shop.tree, "add", "-A")
+    git(shop.tree, "commit", "-qm", "doc")
+    shop.open(make_row(git(shop.tree, "rev-parse", "HEAD").strip(), test_cmd=f"{sys.executable} -m pytest -rA"))
+    patch = await shop.patch(BREAKS)
+    existing = await more(shop, patch, rest_s=60)
+    assert {"doc/test_a.py::test_it", "doc/test_e.py::test_it"} <= {*existing.stable}
+    run = await run_stable(shop.env, shop.task, patch, Bench(backend=shop.backend), existing)
+    assert run.failing and "missing" not in run.failing.values()
+
+
 async def test_results_on_the_base_are_known_to_later_runs_of_the_same_command_only(
     shop: Shop, told: list[str], tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from heats.config import load_config
-from heats.runner.context import _standing, make_context, put_diffs
+from heats.runner.context import _other, _standing, make_context, put_diffs
 from tournament.base import Bracket, Candidate, Match, Vote
 
 
@@ -48,8 +48,8 @@ def test_a_record_says_how_the_attempt_did_what_it_changed_and_its_own_account(m
 
 def test_judges_reasons_name_attempts_and_no_label(made):
     context = made()
-    assert "A judge for it: attempt 1 handles zero, `attempt 2` does not" in context.records[0]
-    assert "A judge against it: attempt 2 is shorter" in context.records[0]
+    assert "A judge for it: Attempt 1 handles zero, `attempt 2` does not." in context.records[0]
+    assert "A judge against it: Attempt 2 is shorter" in context.records[0]
     assert not any(label in text for text in (*context.records, *context.others) for label in ("G8H", "K2M"))
 
 
@@ -75,6 +75,20 @@ def test_an_attempt_that_needed_no_match_is_not_called_uncompared(made):
     assert "it is better than attempt 3 and worse than attempt 1" in between
     level = [one.model_copy(update={"evidence_rank": 1}) for one in ranked]
     assert _standing(level[1], {}, bye, level) == "It was not compared with another attempt."
+
+
+def test_two_winners_that_never_met_are_told_so():
+    """Both had beaten the third; a refiner was told of "the best first", and the first was the wrong one."""
+    ids = ("a", "b", "c")
+    ranked = [Candidate(id=name, summary="", patch=name) for name in ids]
+    pair = lambda one, other: Match(id="r0-m0", contestants=(one, other), winner=one, decided_by="votes")  # noqa: E731
+    bracket = Bracket(
+        selector="rtv", seed=1, group_size=2, votes_per_match=2, rounds=((pair("a", "c"), pair("b", "c")),), ranking=ids
+    )
+    numbers = {name: f"attempt {place}" for place, name in enumerate(ids, start=1)}
+    assert _standing(ranked[0], numbers, bracket, ranked).endswith("It was not compared with attempt 2.")
+    lost = _other(ranked[2], numbers, bracket, "")
+    assert "Lost against attempt 1" in lost and "Lost against attempt 2" in lost
 
 
 def test_a_change_is_told_once_however_many_made_it(made):

@@ -42,6 +42,33 @@ def test_a_docstring_without_end_hides_no_code() -> None:
     assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == lines
 
 
+def test_a_new_docstring_under_an_old_definition_goes_like_any() -> None:
+    """Where `def` was context, the old docstring went and the new one stayed, and argued for the change."""
+    lines = [" def f():", '-    """Old."""', '+    """New, and right."""', "+    return 1"]
+    assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == [" def f():", "+    return 1"]
+    lines = [" def f():", '-    """Old.', '+    """New.', " ", "     More.", '     """', "+    return 1"]
+    assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == [" def f():", "+    return 1"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['+    """x"""; steal()', "+    f'''{steal()}'''", '+    """x""" + steal()', '+    """x""".join(steal())'],
+)
+def test_code_on_the_line_of_a_docstring_is_shown(line) -> None:
+    assert line in strip_comments(diff("a.py", "+def f():", line)).split("\n")
+
+
+def test_a_text_in_a_dictionary_is_no_docstring() -> None:
+    lines = ["+x = {'a':", '+    """value"""', "+}"]
+    assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == lines
+
+
+def test_what_is_in_a_docstring_on_one_side_only_is_shown() -> None:
+    """A context line that a removed docstring held is code once the docstring is gone."""
+    lines = [" def f():", '-    """Text', "     steal()", '-    """', "+    return 1"]
+    assert "     steal()" in strip_comments(diff("a.py", *lines)).split("\n")
+
+
 def test_the_end_of_a_docstring_alone_hides_no_code() -> None:
     lines = ['     """', "+    return 1", '+    x = """text"""']
     assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == lines
