@@ -77,7 +77,7 @@ def _elsewhere(claim: Claim, record: Sequence[Ran], steps: set[int]) -> str:
         return f"ran in step {runs[-1].steps[0]}, not {claim.step_id} ({runs[-1].ending})"
     if claim.step_id not in steps:
         return f"there is no step {claim.step_id}"
-    return f"step {claim.step_id} ran no such command"
+    return f"no command like this was found in step {claim.step_id}"
 
 
 def _one_of(found: Sequence[Finding]) -> Finding:

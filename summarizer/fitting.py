@@ -22,6 +22,8 @@ _WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
 _LEAST = 30
 """Minimum characters of a cut text of weight 1. Less is useless, so the trajectory is split into parts instead."""
 _SHORTEST = 60
+_WORTH_CUTTING = 100
+"""Characters that have to be gained, so that no few words are lost to a note of nearly the same length."""
 _NAMED = 6
 _REPEATED = 200
 _REPEATED_LINES = 3
@@ -75,7 +77,7 @@ def shortened(text: str, limit: int, head: float = 0.5) -> str:
         head: fraction of it that the beginning gets.
     """
     limit = max(limit, _SHORTEST)
-    if len(text) <= 1.2 * limit + 30:
+    if len(text) <= 1.2 * limit + _WORTH_CUTTING:
         return text
     first = int(limit * head)
     return f"{text[:first]}\n[{len(text) - limit} characters omitted]\n{text[len(text) - (limit - first) :]}"

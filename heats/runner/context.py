@@ -28,6 +28,7 @@ PRINTED = "What failing tests print:"
 _FOLDER = "earlier-attempts"
 _REASON_CHARS = 900
 _DID_CHARS = 300
+_PRINTED_CHARS = 240
 _LINE_CHARS = 1200
 _OTHERS = 8
 _ANOTHER = "another attempt"
@@ -93,8 +94,13 @@ def make_context(
     rest = [candidates[name] for name in order if name not in {one.id for one in kept} and name not in players]
     numbers = {one.id: f"attempt {place}" for place, one in enumerate([*kept, *rest], start=1)}
     numbers |= {copy: numbers[player] for copy, player in players.items() if player in numbers}
-    parts = [_parts(one, _standing(one, numbers, bracket, [*kept, *rest]), config) for one in kept]
-    others = tuple(_others(rest, numbers, bracket, "\n".join(part[0] for part in parts), config.chars // 3))
+    field = [*kept, *rest]
+    parts: list[list[str]] = []
+    for one in kept:
+        told = "\n".join(part[0] for part in parts)
+        parts.append(_parts(one, _standing(one, numbers, bracket, field, told), config))
+    told = "\n".join(part[0] for part in parts)
+    others = tuple(_others(rest, numbers, bracket, field, told, config.chars // 3))
     shares = shared_out([sum(map(len, part)) + 4 for part in parts], config.chars - sum(map(len, others)))
     records = tuple(_fitted(part, share) for part, share in zip(parts, shares, strict=True))
     diffs = {f"attempt-{place}.diff": patches.get(one.id, b"") for place, one in enumerate(kept, start=1)}
@@ -161,7 +167,9 @@ def _fitted(parts: Sequence[str], budget: int) -> str:
     return "\n\n".join(cut(for_model(part), share) for part, share in zip(parts, shares, strict=True) if part)
 
 
-def _standing(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, field: Sequence[Candidate]) -> str:
+def _standing(
+    one: Candidate, numbers: Mapping[str, str], bracket: Bracket, field: Sequence[Candidate], told: str = ""
+) -> str:
     """How an attempt did in the comparison, and the reasons given for and against it.
 
     Args:
@@ -169,16 +177,17 @@ def _standing(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, fiel
         numbers: what to call attempts, by id.
         bracket: the tournament.
         field: all attempts, of which those with better evidence may have won without a match.
+        told: text whose reasons are not repeated.
     """
     player = next((player for player, copies in bracket.merged.items() if one.id in copies), one.id)
     matches = [match for match in bracket.matches if player in match.contestants and len(match.contestants) > 1]
     if not matches:
-        return _without_match(one, numbers, [other for other in field if other.id != one.id and other.patch])
+        return _without_match(one, numbers, field)
     met = {name for match in matches for name in match.contestants}
     equal = (other for other in field if other.id in numbers and other.evidence_rank == one.evidence_rank)
     level = [numbers[other.id] for other in equal if other.patch and not {other.id, *_copies(other, bracket)} & met]
     unmet = [f"It was not compared with {', '.join(level)}."] if level else []
-    return "\n".join([*(result_text(match, player, numbers) for match in matches), *unmet])
+    return "\n".join([*(result_text(match, player, numbers, told) for match in matches), *unmet])
 
 
 def _copies(one: Candidate, bracket: Bracket) -> set[str]:
@@ -188,8 +197,9 @@ def _copies(one: Candidate, bracket: Bracket) -> set[str]:
     }
 
 
-def _without_match(one: Candidate, numbers: Mapping[str, str], others: Sequence[Candidate]) -> str:
+def _without_match(one: Candidate, numbers: Mapping[str, str], field: Sequence[Candidate]) -> str:
     """Why an attempt stands where it does although it played no match."""
+    others = [other for other in field if other.id != one.id and other.patch]
     worse = [other for other in others if other.evidence_rank < one.evidence_rank]
     better = [other for other in others if other.evidence_rank > one.evidence_rank]
     if others and len(worse) == len(others):
@@ -205,27 +215,44 @@ def _without_match(one: Candidate, numbers: Mapping[str, str], others: Sequence[
 
 
 def _others(
-    rest: Sequence[Candidate], numbers: Mapping[str, str], bracket: Bracket, told: str, budget: int
+    rest: Sequence[Candidate],
+    numbers: Mapping[str, str],
+    bracket: Bracket,
+    field: Sequence[Candidate],
+    told: str,
+    budget: int,
 ) -> Iterator[str]:
-    """One line on each of the others: what it did, and why it lost unless that was said already."""
+    """One line on each of the others: what it did, and why it lost unless that was said already.
+
+    Args:
+        rest: the attempts that were not kept.
+        numbers: what to call attempts, by id.
+        bracket: the tournament.
+        field: all attempts.
+        told: text whose reasons are not repeated.
+        budget: characters for all lines.
+    """
     for place, one in enumerate(rest):
         if place == _OTHERS or budget < 2 * _LINE_CHARS:
             yield f"{len(rest) - place} more attempts were not kept."
             return
-        line = _other(one, numbers, bracket, told)
+        line = _other(one, numbers, bracket, field, told)
         budget -= len(line)
         yield line
 
 
-def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, told: str) -> str:
+def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, field: Sequence[Candidate], told: str) -> str:
     lost = [match for match in bracket.matches if one.id in match.contestants and match.winner != one.id]
     if not one.patch:
-        why = "handed in no change."
+        why = "It handed in no change."
     elif lost:
         why = " ".join(result_text(match, one.id, numbers, told) for match in lost)
     else:
-        why = "was not compared with another attempt."
-    measured = f" {measured_of(one).partition(PRINTED)[0]}" if one.evidence and one.patch else ""
+        why = _without_match(one, numbers, field)
+    measured, _, printed = (measured_of(one) if one.evidence and one.patch else "").partition(PRINTED)
+    measured = f" Measured: {measured}" if measured else ""
+    if failing := next((line.strip() for line in printed.splitlines() if line.strip()), ""):
+        measured += f" A failing test prints: {cut(failing.removeprefix('- '), _PRINTED_CHARS)}"
     line = on_one_line(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}"))
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."
 
@@ -239,7 +266,7 @@ def _did(one: Candidate) -> str:
         files = [file for file in file_changes(shown) if file.is_source]
         lines = [line[1:].strip() for file in files for line in file.text.split("\n") if re.match(r"\+(?!\+\+ )", line)]
         said = (
-            cut(f"It changed {', '.join(file.path for file in files)}: {' / '.join(lines)}", _DID_CHARS)
+            cut(f"It changed {', '.join(file.path for file in files)}: `{' / '.join(lines)}`", _DID_CHARS)
             if files
             else ""
         )

@@ -252,7 +252,7 @@ def conclude(run: TaskRun, winner: str, evidence: Evidence | None) -> TaskResult
         detail = f"no rollout produced a patch: {why_nothing(_outcomes(run))}{remarks}"
         return _result(run, "no_patch", detail=detail, winner=winner, evidence=evidence)
     if evidence is None:
-        detail = f"there is no test command, so nothing was verified{remarks}"
+        detail = f"there is no test command to verify it with{remarks}"
         return _result(run, "unverified", detail=detail, winner=winner, patch=patch)
     return _result(
         run, evidence.verdict, detail=evidence.reason + remarks, winner=winner, patch=patch, evidence=evidence

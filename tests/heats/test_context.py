@@ -56,8 +56,8 @@ def test_judges_reasons_name_attempts_and_no_label(made):
 def test_the_others_have_a_line_each_that_says_why_they_lost(made):
     others = made().others
     # Without a record, its lines say what it did; the reasons are in attempt 1's record.
-    assert others[0] == "Attempt 2: It changed f.py: x = 3. Lost against attempt 1 by 1 to 2 votes."
-    assert others[1] == "Attempt 3: handed in no change."
+    assert others[0] == "Attempt 2: It changed f.py: `x = 3`. Lost against attempt 1 by 1 to 2 votes."
+    assert others[1] == "Attempt 3: It handed in no change."
     assert len(others) == 2  # the copy of a kept change is not a separate attempt
 
 
@@ -87,7 +87,7 @@ def test_two_winners_that_never_met_are_told_so():
     )
     numbers = {name: f"attempt {place}" for place, name in enumerate(ids, start=1)}
     assert _standing(ranked[0], numbers, bracket, ranked).endswith("It was not compared with attempt 2.")
-    lost = _other(ranked[2], numbers, bracket, "")
+    lost = _other(ranked[2], numbers, bracket, ranked, "")
     assert "Lost against attempt 1" in lost and "Lost against attempt 2" in lost
 
 

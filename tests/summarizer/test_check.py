@@ -34,10 +34,10 @@ def test_a_true_claim_is_confirmed(story) -> None:
     [
         ({"outcome": "regresses"}, "contradicted", "the run reports: 3 passed"),
         ({"command": "python check.py", "step_id": 4}, "contradicted", "ended with AssertionError and exit 1"),
-        ({"command": "make test"}, "unconfirmed", "step 3 ran no such command"),
+        ({"command": "make test"}, "unconfirmed", "no command like this was found in step 3"),
         ({"step_id": 77, "command": "make test"}, "unconfirmed", "there is no step 77"),
         ({"step_id": 4}, "unconfirmed", "ran in step 3, not 4 (exit 0)"),
-        ({"command": ""}, "unconfirmed", "step 3 ran no such command"),
+        ({"command": ""}, "unconfirmed", "no command like this was found in step 3"),
     ],
 )
 def test_another_claim_is_marked_with_the_reason(story, claim, mark, note) -> None:
