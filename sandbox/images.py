@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -96,21 +97,40 @@ class Images:
         """
         await self._docker(["pull", "--quiet", image], timeout_s, f"could not pull {image}")
 
-    async def build(self, context: Path, image: str, *, timeout_s: float, labels: Mapping[str, str]) -> None:
+    async def build(
+        self, context: Path, image: str, *, timeout_s: float, labels: Mapping[str, str], file: Path | None = None
+    ) -> None:
         """Build the Dockerfile of a directory. Build steps have whatever network the daemon gives to builds.
 
         Args:
             context: directory with the Dockerfile.
             image: name of the new image.
             timeout_s: timeout of the whole build, in seconds.
-            labels: labels of the image, without their prefix.
+            labels: labels of the image, without their prefix; `made` is `task` unless it says otherwise.
+            file: the Dockerfile, if it is not `Dockerfile` in that directory.
 
         Raises:
             ImageBuildFailed: a step failed, or the build timed out.
             BackendUnavailable: the docker command line client is missing.
         """
-        marks = [f"--label={LABEL}{key}={value}" for key, value in {**labels, "made": "task"}.items()]
+        marks = [f"--label={LABEL}{key}={value}" for key, value in {"made": "task", **labels}.items()]
+        marks += ["-f", str(file)] if file is not None else []
         await self._docker(["build", "--quiet", "--force-rm", "-t", image, *marks, str(context)], timeout_s, image)
+
+    async def derive(self, image: str, name: str, *, timeout_s: float) -> None:
+        """Give the content of an image a name of the user's own, under which heats never removes it.
+
+        Args:
+            image: the image.
+            name: the new name.
+            timeout_s: time limit in seconds.
+
+        Raises:
+            ImageBuildFailed, BackendUnavailable
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            await asyncio.to_thread(Path(folder, "Dockerfile").write_text, f"FROM {image}\n")
+            await self.build(Path(folder), name, timeout_s=timeout_s, labels={"made": "image"})
 
     async def remove(self, image: str) -> bool:
         """Remove a tag, and the image along with its last tag; returns whether it was removed."""

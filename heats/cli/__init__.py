@@ -18,6 +18,7 @@ from heats.cli import (
     export,
     gc,
     grade,
+    image,
     learn,
     plan,
     propose,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(check.check)
+app.command()(image.image)
 app.command()(solve.solve)
 app.command()(sweep.sweep)
 app.command()(select.select)

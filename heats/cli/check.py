@@ -29,7 +29,7 @@ _LAST_LINES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plan:
+class Plan:
     """What is tried."""
 
     repo: Path
@@ -98,16 +98,26 @@ def check(
     The tests run twice on the untouched tree, in a sandbox without a network. Exit codes: 0 the tests can be used, and
     heats.yaml says how; 6 they cannot, 2 wrong input.
     """
+    run_check(repo, options)
+
+
+def run_check(repo: Path, options: CheckOptions) -> None:
+    """Do what `heats check` does.
+
+    Raises:
+        UsageError: wrong input, or nothing says how the tests run.
+        PreflightFailed: the tests cannot be used.
+    """
     loaded = load_config(options.config or (), {"sandbox.backend": options.sandbox})
     found, known = detect(repo, options.base), read_project_file(repo) or ProjectFile()
-    plan = _plan(repo, options, known, found)
+    plan = make_plan(repo, options, known, found)
     _show_plan(found, plan)
     if plan.project.test is None:
         raise UsageError("nothing here says how the tests run: give --test, and --setup if they need one")
     if options.dry_run:
         return
     plan, trial = run_interruptibly(
-        _try(plan, loaded, found, fixed=options.setup is not None or known.setup is not None)
+        try_plan(plan, loaded, found, fixed=options.setup is not None or known.setup is not None)
     )
     problem = trial.problem or (trial.doubt if not options.force else None)
     written = _write(plan, known, options.force) if problem is None else None
@@ -119,14 +129,15 @@ def check(
         raise PreflightFailed(problem + _advice(trial, found))
 
 
-def _plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> _Plan:
-    """Flags go before `heats.yaml`, and that before what is detected."""
+def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> Plan:
+    """Flags go before `heats.yaml`, and that before what is detected. An image that `heats.yaml` names needs no set-up."""
     names = ("test", "setup", "setup_network", "image", "workdir")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     project = known.model_copy(update=given)
     test = project.test or found.test or None
-    setup = project.setup if project.setup is not None else found.setup or None
-    return _Plan(
+    detected = found.setup if not known.image else ""
+    setup = project.setup if project.setup is not None else detected or None
+    return Plan(
         repo=repo,
         project=project.model_copy(update={"test": test, "setup": setup or None}),
         base=options.base,
@@ -136,7 +147,7 @@ def _plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal
     )
 
 
-async def _try(plan: _Plan, config: HeatsConfig, found: Proposal, *, fixed: bool) -> tuple[_Plan, Trial]:
+async def try_plan(plan: Plan, config: HeatsConfig, found: Proposal, *, fixed: bool) -> tuple[Plan, Trial]:
     """Try a plan; if well-known packages are missing and the set-up was detected, add them and try once more."""
     backend = await open_backend(config.sandbox)
     bench = Bench(backend=backend, limits=config.sandbox.limits, labels={"run": "check"}, rules=config.verify)
@@ -174,7 +185,7 @@ def _advice(trial: Trial, found: Proposal) -> str:
     return _needs_image(found, trial.problem or "")
 
 
-def _write(plan: _Plan, known: ProjectFile, force: bool) -> Path | None:
+def _write(plan: Plan, known: ProjectFile, force: bool) -> Path | None:
     path = plan.repo / NAME
     if path.exists() and plan.project != known and not force:
         say(f"note: {path} says something else and stays as it is; --force replaces it")
@@ -182,7 +193,7 @@ def _write(plan: _Plan, known: ProjectFile, force: bool) -> Path | None:
     return path if path.exists() and plan.project == known else write_project_file(plan.repo, plan.project)
 
 
-def _show_plan(found: Proposal, plan: _Plan) -> None:
+def _show_plan(found: Proposal, plan: Plan) -> None:
     say(f"found    {', '.join(found.found) or 'nothing that is known'}")
     for note in found.notes:
         say(f"note     {note}")
@@ -208,7 +219,7 @@ def _show(trial: Trial, written: Path | None) -> None:
         typer.echo(f"written  {written}: `heats solve --repo {written.parent} --issue ...` uses it")
 
 
-def _as_json(plan: _Plan, trial: Trial, problem: str | None, written: Path | None) -> dict[str, Any]:
+def _as_json(plan: Plan, trial: Trial, problem: str | None, written: Path | None) -> dict[str, Any]:
     return {
         "usable": problem is None,
         "problem": problem,
