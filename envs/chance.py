@@ -96,28 +96,32 @@ def imported(path: str, data: bytes) -> dict[str, set[str]]:
 def draws_random_numbers(data: bytes, names: Collection[str]) -> bool:
     """Whether a module uses random numbers when it is imported, or in the definitions that `names` need (`*`: in any).
 
-    Uses are found by name, through functions and classes of the same module; comments and docstrings do not count.
+    Uses are found by name, through functions and classes of the same module; comments and docstrings do not count. If
+    the module does not visibly define or import one of `names`, all of it counts.
     """
     try:
         tree = parse_python(data)
     except SyntaxError:
         return bool(_RANDOM.search(data))
-    bound, loaded, parts = set[str](), set(names), dict[str, set[str]]()
+    drawn, bound, loaded, parts = set[str](), set[str](), set[str](), dict[str, set[str]]()
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             source = getattr(node, "module", "") or ""
             drawing = [taken for taken in node.names if _RANDOM.search(f"{source}.{taken.name}".encode())]
-            bound.update(taken.asname or taken.name.partition(".")[0] for taken in drawing)
+            bound.update(taken.asname or taken.name.partition(".")[0] for taken in node.names)
+            drawn.update(taken.asname or taken.name.partition(".")[0] for taken in drawing)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             parts.setdefault(node.name, set()).update(_names_in(node))
             loaded |= _names_when_defined(node)
         else:
             loaded |= _names_in(node)
+    everything = parts.keys() | bound | loaded
+    loaded |= set(names) if set(names) <= everything else set(parts)
     reached: set[str] = set()
-    while fresh := (loaded | (set(parts) if "*" in loaded else set())) - reached:
+    while fresh := loaded - reached:
         reached |= fresh
         loaded = set[str]().union(*(parts.get(name, ()) for name in fresh))
-    return any(name in bound or _RANDOM.fullmatch(name.encode()) for name in reached)
+    return any(name in drawn or _RANDOM.fullmatch(name.encode()) for name in reached)
 
 
 def _names_when_defined(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> set[str]:

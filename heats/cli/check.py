@@ -130,7 +130,7 @@ def run_check(repo: Path, options: CheckOptions) -> None:
 
 
 def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> Plan:
-    """Flags go before `heats.yaml`, and that before what is detected. An image named in `heats.yaml` needs no set-up."""
+    """Flags go before `heats.yaml`, and that before what is detected. With an image, `heats.yaml` needs no set-up."""
     names = ("test", "setup", "setup_network", "image", "workdir")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     project = known.model_copy(update=given)

@@ -41,6 +41,10 @@ async def test_random_numbers_elsewhere_in_an_imported_module_are_no_sign() -> N
     assert await signs("from helper import plain\n", helper=HELPER) == ""
 
 
+async def test_a_name_that_is_not_visibly_defined_may_be_anything() -> None:
+    assert await signs("from helper import made_up\n", helper=HELPER) == "random"
+
+
 async def test_a_module_imported_whole_counts_as_a_whole() -> None:
     assert await signs("import helper\n", helper=HELPER) == "random"
 

@@ -335,8 +335,10 @@ async def test_signs_of_chance_are_found_in_tests_and_in_what_they_import() -> N
     assert not await signs(t=b"import shop.cart\nimport time\n", shop__cart=b"import threading\n")
     assert await signs(t=b"import random\n")
     assert await signs(b"def test_a():\n    assert time.time() > 1\n", t=b"")
-    assert await signs(t=b"from shop import cart\n", shop__cart=b"from random import choice\n")
+    assert await signs(t=b"from shop import cart\n", shop__cart=b"from random import choice\nx = choice([1])\n")
     assert await signs(changed=("shop/cart.py",), t=b"", shop__cart=b"time.sleep(1)\n")
     assert not await signs(t=b"import shop\n", other=b"import random\n")
     assert not await signs(changed=("gone.py",), t=b"def (\n")
-    assert await by_chance([], [], ["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"import secrets\n"))
+    assert await by_chance(
+        [], [], ["a/t.py"], Tree(a__t=b"from .b import x\n", a__b=b"import secrets\nx = secrets.choice([1])\n")
+    )
