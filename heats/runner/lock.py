@@ -105,7 +105,7 @@ async def _images(services: Services, tasks: Collection[str]) -> dict[str, str]:
     if not isinstance(services.backend, DockerBackend):
         return {}
     known, found = Images.of(services.backend), dict[str, str]()
-    default = services.backend.default_image
+    default = services.config.sandbox.image or services.backend.default_image
     for name in sorted({task.image or default for task in services.env.tasks() if task.id in tasks}):
         try:
             found[name] = await known.digest(name)

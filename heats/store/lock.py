@@ -47,7 +47,9 @@ class Lock(Record):
 def other_work(held: Lock, now: Lock) -> list[str]:
     """In what another run does different work: its tasks, their hidden tests, or its settings. One line each."""
     found = [
-        f"the setting {name} is {_short(new)}, not {_short(old)}" for name, old, new in changes(held.config, now.config)
+        f"the setting {name} is {_short(new)}, not {_short(old)}"
+        for name, old, new in changes(held.config, now.config)
+        if old is not UNKNOWN
     ]
     missing = [task for task in now.tasks if task not in held.tasks]
     changed = [task for task in now.tasks if task in held.tasks and held.tasks[task] != now.tasks[task]]
@@ -66,8 +68,12 @@ def other_work(held: Lock, now: Lock) -> list[str]:
 
 
 def other_conditions(held: Lock, now: Lock) -> list[str]:
-    """In what another run works under other conditions: programs, servers, images. One line each."""
+    """In what another run works under other conditions: programs, servers, images, settings that came with a later
+    version. One line each."""
     found = [f"{name} is {_short(new)}, not {_short(old)}" for name, old, new in changes(held.programs, now.programs)]
+    later = [name for name, old, _ in changes(held.config, now.config) if old is UNKNOWN]
+    if later:
+        found.append(f"settings that it does not know have their defaults: {_some(later)}")
     for model, facts in now.models.items():
         if model in held.models:
             differing = changes(held.models[model], facts)
@@ -80,17 +86,21 @@ def other_conditions(held: Lock, now: Lock) -> list[str]:
     return found
 
 
+UNKNOWN: Any = object()
+"""The old value of something that only the new mapping has."""
+
+
 def changes(old: Any, new: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Dotted name and both values of everything in which two nested mappings differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for name in sorted(old.keys() | new.keys()):
-            yield from changes(old.get(name), new.get(name), f"{prefix}{name}.")
-    elif old != new and not (old in (None, {}) and new in (None, {})):
+            yield from changes(old.get(name, UNKNOWN), new.get(name), f"{prefix}{name}.")
+    elif old != new and not (old in (UNKNOWN, None, {}) and new in (None, {})):
         yield prefix.rstrip("."), old, new
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str("unset" if value is None else value).split())
+    text = " ".join(str("unset" if value is None or value is UNKNOWN else value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -123,6 +123,12 @@ def test_hidden_tests_that_changed_are_other_work_and_images_other_conditions():
     assert other_conditions(lock, now) == ["m: vllm is 2, not 1", "other images under the same names: img"]
 
 
+def test_settings_of_a_later_version_are_named_and_not_refused():
+    lock, now = Lock(config={"a": 1}, tasks={}), Lock(config={"a": 1, "b": {"c": 2}}, tasks={})
+    assert other_work(lock, now) == []
+    assert other_conditions(lock, now) == ["settings that it does not know have their defaults: b"]
+
+
 def test_what_the_second_run_does_not_use_makes_no_difference():
     lock = Lock(config={}, tasks={"a": "1", "b": "2"}, contents={"a": "x", "b": "y"}, images={"i": "1", "j": "2"})
     now = Lock(config={}, tasks={"a": "1"}, contents={"a": "x"}, images={"i": "1"})
