@@ -82,6 +82,7 @@ async def test_nothing_of_the_hidden_tests_enters_a_sandbox(shop: Shop, told: li
     assert "secretly" not in existing.model_dump_json()
 
 
+@pytest.mark.slow
 async def test_a_patch_cannot_change_the_tests_that_judge_it(shop: Shop) -> None:
     cheating = await shop.patch({**BREAKS, "tests/test_cart.py": b"def test_count(): pass\n"})
     existing = await chosen(shop, cheating)
@@ -89,6 +90,7 @@ async def test_a_patch_cannot_change_the_tests_that_judge_it(shop: Shop) -> None
     assert "tests/test_cart.py::test_count" in ran.failing
 
 
+@pytest.mark.slow
 async def test_tests_of_an_agent_run_without_network_whatever_the_task_has(shop: Shop) -> None:
     networks: list[str] = []
     start = shop.backend.start
@@ -112,6 +114,7 @@ async def test_tests_of_an_agent_run_without_network_whatever_the_task_has(shop:
     assert networks == ["none"]
 
 
+@pytest.mark.slow
 async def test_a_test_of_an_agent_cannot_reach_another_candidates_run(shop: Shop) -> None:
     existing = await chosen(shop, await shop.patch(BREAKS), budget_s=0)
     assert existing.runner is not None
@@ -125,6 +128,7 @@ async def test_a_test_of_an_agent_cannot_reach_another_candidates_run(shop: Shop
         assert report is not None and report.tests == {"tests/test_mine.py::test_mine": "passed"}
 
 
+@pytest.mark.slow
 async def test_a_patch_that_does_not_apply_passes_nothing(shop: Shop) -> None:
     existing = await chosen(shop, await shop.patch(BREAKS))
     bad = Patch(
@@ -170,6 +174,7 @@ async def test_the_rest_of_the_suite_runs_too_within_its_own_budget(shop: Shop) 
     assert "tests/test_cart.py::test_count" in existing.stable and HIDDEN not in existing.files
 
 
+@pytest.mark.slow
 async def test_a_test_has_one_name_on_the_base_and_on_patches(shop: Shop, git: Any) -> None:
     """Alone, the tests of a folder with settings of its own are named after that folder; every patch seemed to break
     them."""
@@ -188,6 +193,7 @@ async def test_a_test_has_one_name_on_the_base_and_on_patches(shop: Shop, git: A
     assert run.failing and "missing" not in run.failing.values()
 
 
+@pytest.mark.slow
 async def test_results_on_the_base_are_known_to_later_runs_of_the_same_command_only(
     shop: Shop, told: list[str], tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ async def test_options_scripts_and_redirections_do_not_displace_the_results(comm
     assert len(report.tests) == 6
 
 
+@pytest.mark.slow
 async def test_results_of_parallel_workers_are_each_told_once(suite: Any) -> None:
     report = await run(suite, f"{PYTEST} -n 2 -x")
     assert (len(report.tests), len(report.ids("passed")), report.ended) == (6, 2, True)

@@ -160,6 +160,7 @@ def test_a_second_run_in_one_directory_is_refused(solve, tmp_path):
     assert "in use by process" in one_line(err)
 
 
+@pytest.mark.slow
 def test_another_task_in_the_same_directory_is_refused_and_redo_sets_the_old_run_aside(solve, tmp_path):
     assert solve()[0] == ExitCode.PASSES
     code, _, err = solve(issue="something else")

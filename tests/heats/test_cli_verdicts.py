@@ -45,6 +45,7 @@ def fixed(tmp_path):
     return f"fake:{script}"
 
 
+@pytest.mark.slow
 def test_a_fix_is_verified_by_its_tests_although_another_one_fails_without_it_too(solve, commit, fixed):
     commit(test_note=TEST)
     code, out, _ = solve("--json", test="python3 -m unittest", model=fixed)
@@ -54,6 +55,7 @@ def test_a_fix_is_verified_by_its_tests_although_another_one_fails_without_it_to
     assert "1 fail with and without the patch: test_note.NoteTest.test_other" in result["detail"]
 
 
+@pytest.mark.slow
 def test_what_must_pass_decides(solve, commit, fixed):
     commit(test_note=TEST)
     other = ["--must-pass", "test_note.NoteTest.test_other"]
@@ -78,6 +80,7 @@ def test_a_base_that_never_worked_ends_before_anything_is_spent(solve, commit, t
     assert RunStore(tmp_path / "run").charges() == []
 
 
+@pytest.mark.slow
 def test_tests_of_what_is_yet_to_be_written_are_allowed_and_only_pass(solve, commit, fixed):
     commit(note="", test_note=TEST.replace("import note", "from note import text").replace("note.text", "text"))
     assert solve(test="python3 -m unittest", model=fixed)[0] == ExitCode.PREFLIGHT

@@ -71,6 +71,7 @@ def test_learn_reads_a_repository_before_any_issue(heats, repo, script, tmp_path
     assert len(bank.batches()) == 1
 
 
+@pytest.mark.slow
 def test_solve_reads_what_was_learnt(heats, solve, repo, script, tmp_path):
     bank = tmp_path / "bank.jsonl"
     line = ["learn", "--repo", repo, "--bank", bank, "--model", script, "--sandbox", "local", "--unsafe"]
@@ -82,6 +83,7 @@ def test_solve_reads_what_was_learnt(heats, solve, repo, script, tmp_path):
     assert "## Notes from earlier work" in first and "With grep." in first
 
 
+@pytest.mark.slow
 def test_learn_from_a_finished_run(heats, solve, script, tmp_path):
     solve()
     bank = Bank(tmp_path / "bank.jsonl")

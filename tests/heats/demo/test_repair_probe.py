@@ -84,6 +84,7 @@ def test_a_command_that_only_a_shell_understands_is_recorded_too(repo: Path) -> 
     assert lines(output, "ranking")[0]["units"][0]["n"] == "rebate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("prefix", "how"), [("", "pytest"), ("true && ", "shell")])
 def test_a_command_that_sets_its_own_python_path_is_recorded_too(repo: Path, prefix: str, how: str) -> None:
     """The path in the command once hid the recording plug-in, so that no edit was ever found to help."""
