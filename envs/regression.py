@@ -345,10 +345,11 @@ def first_words(
     lines = report.output.splitlines()
     found: dict[str, str] = {}
     for test in sorted(tests):
-        name = re.split(r"::|\.", test.split("[")[0])[-1]
+        plain, bracket, values = test.partition("[")
+        name = re.split(r"::|\.", plain)[-1]
         said = _in_summary(lines, test)
         if not said or said.endswith("..."):  # pytest cuts its summary at the width of the terminal
-            said = _in_block(lines, name) or said
+            said = _in_block(lines, name + bracket + values) or _in_block(lines, name) or said
         if said.strip("."):
             found[test] = said[:chars]
         if len(found) == most:
@@ -366,12 +367,12 @@ def _in_summary(lines: Sequence[str], test: str) -> str:
 
 def _in_block(lines: Sequence[str], name: str) -> str:
     """Return the final error of the traceback under a heading with the test's name."""
-    heading = re.compile(rf"^(?:_+ .*\b{re.escape(name)}\b.* _+|(?:FAIL|ERROR): {re.escape(name)} .*)$")
+    heading = re.compile(rf"^(?:_+ .*\b{re.escape(name)}(?!\w).* _+|(?:FAIL|ERROR): {re.escape(name)} .*)$")
     start = next((place for place, line in enumerate(lines) if heading.match(line)), None)
     if start is None:
         return ""
     for line in lines[start + 1 :]:
-        if re.match(r"^(?:E  +)?[\w.]*(?:Error|Exception|Failed|Warning)\b", line):
+        if re.match(r"^E  +assert\b|^(?:E  +)?[\w.]*(?:Error|Exception|Failed|Warning)\b", line):
             return line.removeprefix("E").strip()
         if re.match(r"^(?:_{5,} |={5,}|FAIL: |ERROR: )", line):
             break

@@ -14,6 +14,8 @@ from sandbox.base import ExecResult, Sandbox
 
 OUTPUT_TAIL = 8000
 """Number of trailing characters of output kept in a report."""
+_PASSES = re.compile(r"^=+ PASSES =+\n(?:(?!=+ [^\n]* =+$)[^\n]*\n)*", re.MULTILINE)
+_PASSED = re.compile(r"^PASSED \S[^\n]*\n", re.MULTILINE)
 
 
 async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) -> TestReport:
@@ -53,7 +55,7 @@ def _report(command: str, result: ExecResult, recording: Recording) -> TestRepor
             "status": status,
             "exit_code": result.exit_code,
             "tests": tests,
-            "output": _output(result)[-OUTPUT_TAIL:],
+            "output": tail_of(_output(result)),
             "duration_s": round(result.duration_s, 3),
             "source": "recorder" if recording.started and recording.whole else "",
             "runner": recording.runner,
@@ -64,6 +66,17 @@ def _report(command: str, result: ExecResult, recording: Recording) -> TestRepor
             "trusted": result.trusted,
         }
     )
+
+
+def tail_of(output: str) -> str:
+    """The last `OUTPUT_TAIL` characters of a run's output.
+
+    What `pytest -rA` prints of tests that pass goes first if there is more, since it comes after the failures and would
+    push them out.
+    """
+    if len(output) <= OUTPUT_TAIL:
+        return output
+    return _PASSED.sub("", _PASSES.sub("", output))[-OUTPUT_TAIL:]
 
 
 def _output(result: ExecResult) -> str:

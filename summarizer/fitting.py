@@ -22,7 +22,7 @@ _WEIGHTS: dict[Kind, int] = {"command": 30, "words": 5, "result": 6, "look": 1}
 _LEAST = 30
 """Minimum characters of a cut text of weight 1. Less is useless, so the trajectory is split into parts instead."""
 _SHORTEST = 60
-_WORTH_CUTTING = 100
+_WORTH_CUTTING = 250
 """Characters that have to be gained, so that no few words are lost to a note of nearly the same length."""
 _NAMED = 6
 _REPEATED = 200
@@ -42,7 +42,7 @@ class Part:
     def shown(self, scale: int) -> str:
         """The text, cut to its share of the space."""
         text = shortened(self.text, _WEIGHTS[self.kind] * scale, 0.25 if self.kind == "result" else 0.6)
-        lost = "; ".join(report for report in self.reports if report not in text)
+        lost = "; ".join(dict.fromkeys(report for report in self.reports if report not in text))
         return text.replace(" characters omitted]", f" characters omitted, among them: {lost}]", 1) if lost else text
 
 

@@ -251,7 +251,8 @@ def _other(one: Candidate, numbers: Mapping[str, str], bracket: Bracket, field: 
         why = _without_match(one, numbers, field)
     measured, _, printed = (measured_of(one) if one.evidence and one.patch else "").partition(PRINTED)
     measured = f" Measured: {measured}" if measured else ""
-    if failing := next((line.strip() for line in printed.splitlines() if line.strip()), ""):
+    lines = (line.strip() for line in printed.splitlines())
+    if failing := next((line for line in lines if line and not line.endswith(": fails")), ""):
         measured += f" A failing test prints: {cut(failing.removeprefix('- '), _PRINTED_CHARS)}"
     line = on_one_line(for_model(f"{numbers[one.id].capitalize()}: {_did(one)}{why}{measured}"))
     return line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}..."

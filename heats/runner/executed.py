@@ -162,4 +162,5 @@ def _told(table: CrossTable) -> dict[str, Any]:
         "ranks": dict(table.ranks),
         "existing": table.existing,
         "breaking": sum(bool(tests) for tests in table.broken.values()),
+        "left_out": table.left_out,
     }

@@ -246,8 +246,10 @@ def _of_written(candidate: str, table: CrossTable) -> str:
     if not counting or candidate not in table.shares:
         return ""
     attempts = "1 attempt" if len(table.voices) == 1 else f"{len(table.voices)} attempts"
-    share = f"{100 * table.shares[candidate]:.0f} % if the tests of each attempt count the same"
-    return f"Tests that {attempts} wrote and that some patches fail: {_passes(candidate, counting)} ({share})."
+    passed = f"Tests that {attempts} wrote and that some patches fail: {_passes(candidate, counting)}"
+    if len(table.voices) == 1 or table.shares[candidate] in (0.0, 1.0):
+        return f"{passed}."
+    return f"{passed} ({100 * table.shares[candidate]:.0f} % if the tests of each attempt count the same)."
 
 
 def _passes(candidate: str, counting: Sequence[CrossRow]) -> str:

@@ -131,6 +131,7 @@ def _crossed(event: Event, run: RunView) -> str | None:
     if existing := amount(event.data, "existing"):
         breaking = say.several(amount(event.data, "breaking"), "attempt")
         told.insert(0, f"of the project's own {say.several(existing, 'test')}, {breaking} broke some")
+    told += [f"not run: {one_line(reason, 160)}" for reason in words(event.data, "left_out")[:2]]
     return f"heat {amount(event.data, 'heat')}: {'; '.join(told)}"
 
 

@@ -161,6 +161,17 @@ def test_what_a_failing_test_prints_is_found_in_each_runners_output() -> None:
     assert first_words(report, ["tests.A.test_y"]) == {"tests.A.test_y": "AssertionError: 3 != 4"}
 
 
+def test_what_a_case_of_a_parametrised_test_prints_is_its_own() -> None:
+    """pytest's summary had no room for the reason, and the block has no `Error` where a plain assert fails."""
+    output = (
+        "____ test_x[a] ____\nE       assert 1 == 2\n____ TestY.test_x[b] ____\nE       assert 3 == 4\n"
+        "FAILED tests/test_a.py::test_x[a]\nFAILED tests/test_a.py::TestY::test_x[b]\n"
+    )
+    names = ["tests/test_a.py::test_x[a]", "tests/test_a.py::TestY::test_x[b]"]
+    found = first_words(TestReport(command="", status="failed", output=output), names)
+    assert [found[name] for name in names] == ["assert 1 == 2", "assert 3 == 4"]
+
+
 async def more(shop: Shop, patch: Patch, **options: Any) -> ExistingTests:
     change = change_of([parse_diff(patch.data)])
     return await choose_existing(shop.env, shop.task, Bench(backend=shop.backend), change, budget_s=60, **options)

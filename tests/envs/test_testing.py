@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from envs.base import Task, TestReport
-from envs.testing import first_word, run_tests
+from envs.testing import OUTPUT_TAIL, first_word, run_tests, tail_of
 
 PYTEST = f"{sys.executable} -m pytest -q"
 TESTS = """
@@ -264,3 +264,15 @@ async def test_only_the_tail_of_the_output_is_kept(box: Any) -> None:
 def test_first_words() -> None:
     assert first_word("PYTHONPATH=/x python3 -m pytest") == "python3"
     assert first_word("'unclosed") == ""
+
+
+def test_what_failing_tests_print_is_not_pushed_out_by_tests_that_pass() -> None:
+    """`pytest -rA`, the command of SWE-bench's rows, prints passing tests after the failures."""
+    passes = "=== PASSES ===\n" + "___ test_ok ___\nprinted\n" * 900
+    heading, end = "=== short test summary info ===\n", "FAILED t.py::test_x\n=== 1 failed ===\n"
+    failures = "=== FAILURES ===\n___ test_x ___\nE       assert 1 == 2\n"
+    text = tail_of(failures + passes + heading + "PASSED t.py::test_ok\n" * 900 + end)
+    assert text == failures + heading + end
+    assert tail_of(failures) == failures
+    assert len(tail_of("x" * 100_000 + "\n" + passes)) == OUTPUT_TAIL
+    assert len(tail_of("=" * 1_000_000)) == OUTPUT_TAIL

@@ -90,10 +90,7 @@ def test_a_guard_that_one_patch_breaks_counts_against_it():
 def test_what_is_told_of_a_voice_are_numbers():
     table = table_of("abc", {"a": {"test_x": "ab"}})
     told = with_cross(field("c")[0], table)
-    assert (
-        told.evidence == "Tests that 1 attempt wrote and that some patches fail: passes 0 of 1 "
-        "(0 % if the tests of each attempt count the same)."
-    )
+    assert told.evidence == "Tests that 1 attempt wrote and that some patches fail: passes 0 of 1."
 
 
 def test_which_tests_come_first_is_told_with_the_numbers():
@@ -101,7 +98,7 @@ def test_which_tests_come_first_is_told_with_the_numbers():
     tests = {"test_guard": "ab", "test_1": "ac", "test_2": "ac", "test_3": "ac"}
     table = table_of("abc", {"a": tests}, base=("test_guard",))
     assert table.ranks == {"a": 2, "b": 1, "c": 0}
-    said = [said_of(one, table).partition("fail: ")[2].partition(" (")[0] for one in "bc"]
+    said = [said_of(one, table).partition("fail: ")[2].partition(" (")[0].rstrip(".") for one in "bc"]
     words = "passes {} of 1 that pass without the change, which are compared first, and {} of 3 that fail without it"
     assert said == [words.format(1, 0), words.format(0, 3)]
 
