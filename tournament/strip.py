@@ -61,6 +61,7 @@ _LANGUAGES = (
 )
 _UNKNOWN = _Language(_NEVER, quoted=_NEVER)
 _DOCSTRING = re.compile(r"\s*[rRuUbB]{0,2}(\"\"\"|''')")  # an f-string may run code
+_TRIPLE = re.compile(r"\"\"\"|'''")
 _DEFINITION = re.compile(r"\s*(?:(?:async\s+)?def\b|class\b|\)).*:$")
 """The end of the line before a docstring, be it the last of a signature that takes several."""
 _HUNK_HEADER = re.compile(rb"@@ [^@]* @@")
@@ -161,17 +162,21 @@ def _docstrings(lines: list[str]) -> set[int]:
 
 
 def _docstrings_of(side: list[tuple[int, str]]) -> Iterator[int]:
-    """Numbers of the lines of docstrings on one side of a hunk, given its numbered lines."""
-    place, before = 0, ""
+    """Numbers of the lines of docstrings on one side of a hunk, given its numbered lines.
+
+    What looks like a definition may be in a string that is still open; the quotes that end it start no docstring.
+    """
+    place, before, inside = 0, "", False
     while place < len(side):
         code = side[place][1]
         opening = _DOCSTRING.match(code)
-        if opening is not None and _DEFINITION.match(before):
+        if opening is not None and _DEFINITION.match(before) and not inside:
             end = _docstring_end(side, place, opening)
             if end is not None:
                 yield from (number for number, _ in side[place : end + 1])
                 place, before = end + 1, ""
                 continue
+        inside ^= len(_TRIPLE.findall(code)) % 2 == 1
         before = code.rstrip() or before
         place += 1
 

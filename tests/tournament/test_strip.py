@@ -58,6 +58,11 @@ def test_code_on_the_line_of_a_docstring_is_shown(line) -> None:
     assert line in strip_comments(diff("a.py", "+def f():", line)).split("\n")
 
 
+def test_the_end_of_a_string_that_holds_a_definition_starts_no_docstring() -> None:
+    lines = ["+x = '''", "+def f():", "+'''", "+steal()", "+y = '''", "+'''"]
+    assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == lines
+
+
 def test_a_text_in_a_dictionary_is_no_docstring() -> None:
     lines = ["+x = {'a':", '+    """value"""', "+}"]
     assert strip_comments(diff("a.py", *lines)).split("\n")[4:] == lines
