@@ -40,6 +40,16 @@ def test_the_doctors_questions_are_answered(tiny):
     assert found["tools"]["state"] == "warn" and "text_protocol" in found["tools"]["instead"]
 
 
+async def test_a_chat_template_has_a_digest_that_changes_with_it(model):
+    """`lock.json` names another template or tokenizer, which no version number tells."""
+    facts = await model.preflight()
+    asked = {"model": NAME, "messages": [{"role": "user", "content": "hello"}]}
+    shorter, same = [await model.server.template_digest(asked) for _ in range(2)]
+    other = await model.server.template_digest({**asked, "chat_template": "{{ messages[0].content }}"})
+    assert len(facts["chat_template"]) == 16 and facts["vllm"]
+    assert shorter == same and len({facts["chat_template"], shorter, other}) == 3
+
+
 async def test_a_cancelled_request_stops_at_the_server(tiny, model, ledger):
     long = {"ignore_eos": True, "max_tokens": CONTEXT - 100}
     model.server.config = tiny.config(extra_body=long)
