@@ -320,7 +320,7 @@ class _Confirm:
 
         trial = await self._at_once(
             self._trial(plan_alike, patched=True, rounds=_once if beside else rounds),
-            self._trial(plan_unlike, patched=True, rounds=rounds),
+            self._trial(plan_unlike, patched=True, rounds=_once if number and not beside else rounds),
         )
         if weak := trial.uncovered:
             raise Unsettled(weak[0])

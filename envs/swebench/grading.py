@@ -274,10 +274,21 @@ class _Trials:
         self.bench, self.patch = bench, patch
 
     async def run(self, plan: Planner, *, patched: bool, rounds: Rounds) -> Trial:
-        """See `Trials.run`; one run each, since scripts put the test files in place themselves.
+        """See `Trials.run`; each run has a sandbox, since scripts put the test files in place themselves."""
+        count = 1
 
-        That is enough: a data set's tests are known not to pass by chance, and an attempt never saw them.
-        """
+        async def counted(files: SourceFiles) -> Planting:
+            nonlocal count
+            planting = await plan(files)
+            count = await rounds(files, planting)
+            return planting
+
+        first = await self._once(counted, patched=patched)
+        runs = [first, *[await self._once(plan, patched=patched) for _ in range(count - 1)]]
+        bad = next((one for one in runs if one.problem), None)
+        return bad or Trial(tuple(run for one in runs for run in one.runs))
+
+    async def _once(self, plan: Planner, *, patched: bool) -> Trial:
         run = await _run(self.bench, self.patch if patched else Patch(b""), plan)
         grade = _judge(self.bench, run)
         if grade.outcome == "invalid" or (run.result is None and not patched):
@@ -290,5 +301,5 @@ class _Trials:
         return Trial((PlantedRun(run.planting, {**run.tests, **known}),))
 
     async def against_chance(self, files: SourceFiles, planting: Planting) -> int:
-        """See `Trials.against_chance`."""
+        """See `Trials.against_chance`; a data set's tests are known not to pass by chance."""
         return 1
