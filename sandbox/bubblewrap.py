@@ -13,28 +13,31 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import IO, ParamSpec, TypeVar
 
 from sandbox.attest import attest, checked_mounts, refuse_private
 from sandbox.base import Sandbox, SandboxSpec
+from sandbox.bubblewrap_view import CHANNEL_DIR, HOST_IMAGE, PIPES, View, copy_files
 from sandbox.cgroup import ProcessGroup
 from sandbox.channel import ChannelBroken
 from sandbox.config import SandboxConfig
 from sandbox.diskwatch import DiskWatch, refuse_below_floor
 from sandbox.errors import BackendUnavailable, ImageMissing, SandboxStartError
-from sandbox.host_image import BIN, host_binds, interpreter
-from sandbox.prepared import VENV
+from sandbox.host_image import interpreter
+from sandbox.oci import ImageStore, is_reference
+from sandbox.overlay import LAYER, TREE, Overlay
+from sandbox.prepared import lock
 from sandbox.process import MINIMAL_PATH, Launch, ProcessMachine
 from sandbox.scratch import disk_usage, make_scratch, remove_scratch, scratch_leftovers
 from sandbox.seccomp import seccomp_filter
 from sandbox.session import ChannelSandbox
-from sandbox.supervisor import private_shell, supervisor_script
+from sandbox.supervisor import private_shell
 from sandbox.transport import TransportClosed
 
 _log = logging.getLogger(__name__)
@@ -42,20 +45,13 @@ _log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-HOST_IMAGE = "host"
-CHANNEL_DIR = "/run/heats"
-PIPES = "/run/heats-pipes"
-HOME = "/run/home"
 _TRY_S = 20.0
+_ASKED_AT_ONCE = 8
+_IMAGES = f"a bubblewrap image is a root directory, `{HOST_IMAGE}`, or a reference such as `python:3.12` or `oci:PATH`"
 _OUTSIDE = 1
 """Processes of a sandbox outside its namespace: bwrap itself."""
 _FORKS = 2
 """Forks between bwrap and the supervisor: the first process, then the supervisor."""
-_PROC_READ_ONLY = ("bus", "fs", "irq", "sys", "sysrq-trigger")
-_PROC_MASKED = ("acpi", "asound", "kcore", "keys", "latency_stats", "sched_debug", "scsi", "timer_list", "timer_stats")
-_NOT_SHOWN = frozenset({"proc", "dev", "tmp", "run", "sys", "lost+found"})
-_WRITABLE = ("home", "venv", "work")
-_RESOLVER = ("etc/resolv.conf", "etc/hosts", "etc/nsswitch.conf", "etc/services")
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 
@@ -83,6 +79,10 @@ class BubblewrapBackend:
         self._disk = DiskWatch(self._written, config.disk_check_s)
         self._filter = seccomp_filter(platform.machine())
         self._starter = _KeyringThread()
+        self._images = ImageStore(config.prepared(), config.docker_host)
+        self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
+        self._overlay: Overlay | None = None
+        self._probed = False
         if self._filter is None:
             _log.warning("bubblewrap runs without a system call filter: there is none for %s", platform.machine())
 
@@ -108,18 +108,36 @@ class BubblewrapBackend:
 
         Raises:
             BackendUnavailable: an image would expose the home directory or a private directory, so it is refused.
-            ImageMissing: an image is not a root directory.
+            ImageMissing: an image is no root directory, and nothing of its name can be fetched.
         """
         images = {image or self._config.image or self.default_image for image in images}
-        roots = {image: Path(image) for image in images if image != HOST_IMAGE}
-        missing = tuple(sorted(image for image, root in roots.items() if not (root / "usr").is_dir()))
-        if missing:
-            raise ImageMissing(missing, f"a bubblewrap image is a root directory, or `{HOST_IMAGE}`")
+        roots = {image: Path(image) for image in images if image != HOST_IMAGE and not self._is_reference(image)}
+        missing = {image: "" for image, root in roots.items() if not (root / "usr").is_dir()}
         for image, root in sorted(roots.items()):
-            if reason := refuse_private(root, self._config.private_dirs):
+            reason = refuse_private(root, self._config.private_dirs) if image not in missing else ""
+            if reason:
                 raise BackendUnavailable(
                     f"{image} is not usable as an image: {reason}; unpack a separate root directory"
                 )
+        references = sorted(image for image in images if self._is_reference(image))
+        for image, reason in zip(references, await asyncio.gather(*map(self._missing, references)), strict=True):
+            missing |= {image: reason} if reason else {}
+        if missing:
+            first = next(iter(filter(None, missing.values())), _IMAGES)
+            raise ImageMissing(tuple(sorted(missing)), first)
+
+    @staticmethod
+    def _is_reference(image: str) -> bool:
+        return image != HOST_IMAGE and is_reference(image) and not Path(image, "usr").is_dir()
+
+    async def _missing(self, image: str) -> str:
+        """Why an image cannot be found; empty if it can."""
+        try:
+            async with self._asking:
+                await self._images.name_of(image)
+        except ImageMissing as error:
+            return error.hint
+        return ""
 
     async def start(self, spec: SandboxSpec) -> ChannelSandbox:
         """See `SandboxBackend.start`."""
@@ -127,30 +145,30 @@ class BubblewrapBackend:
         await self.preflight([spec.image])
         if spec.network == "bridge":
             raise SandboxStartError("bubblewrap could only share the host's network, which is not allowed: use docker")
-        kept = self.prepared_dir / await self.prepared_name(spec) if spec.prepared else None
-        kept = kept if kept is not None and await asyncio.to_thread(kept.is_dir) else None
         mounts = checked_mounts(spec.read_only_mounts, self._config.private_dirs)
         refuse_below_floor(self._config.scratch().parent, self._config.free_floor_mb)
-        scratch = make_scratch(self._config.scratch(), self.name, spec.labels)
-        machine = None
+        view, locks = await self._view(spec)
+        spec, scratch, machine = view.spec, view.scratch, None
         filter_fd = _pipe_holding(self._filter) if self._filter is not None else None
         try:
-            await asyncio.to_thread(_make_directories, scratch, spec, kept)
-            argv = self._command(scratch, spec, mounts, filter_fd)
+            await asyncio.to_thread(view.make)
             launch = Launch(
-                argv,
+                self._command(view, mounts, filter_fd),
                 {"PATH": MINIMAL_PATH},
                 scratch,
                 PIPES,
                 spec.limits.max_life_s,
                 pass_fds=() if filter_fd is None else (filter_fd,),
                 thread=self._starter,
+                locks=locks,
             )
             machine = ProcessMachine(scratch.name, launch, depth=_FORKS)
             channel = await machine.connect()
             machine.private = await attest(channel, spec, secrets.token_hex(16), seccomp=self._filter is not None)
         except BaseException as error:
             await asyncio.shield(machine.destroy() if machine else asyncio.to_thread(remove_scratch, scratch))
+            for held in locks:
+                held.close()
             if isinstance(error, ChannelBroken | TransportClosed):
                 raise SandboxStartError(f"bwrap did not start a sandbox: {error}") from error
             raise
@@ -161,6 +179,51 @@ class BubblewrapBackend:
         self._disk.add(sandbox)
         return sandbox
 
+    async def _view(self, spec: SandboxSpec) -> tuple[View, list[IO[str]]]:
+        """What a sandbox will see, in a new directory, and locks on what it starts from."""
+        locks: list[IO[str]] = []
+        try:
+            image = await self._images.unpacked(spec.image) if self._is_reference(spec.image) else None
+            if image is not None:
+                spec = replace(spec, workdir=spec.workdir or image.workdir)
+                locks += await self._in_use(image.name)
+            kept = self.prepared_dir / await self.prepared_name(spec) if spec.prepared else None
+            if kept is not None and await asyncio.to_thread(kept.is_dir):
+                locks += await self._in_use(kept.name)
+            else:
+                kept = None
+            for path in (path for path in (kept, image and image.root) if path and not path.is_dir()):
+                raise SandboxStartError(f"{path} was removed just now")
+            overlay = await self._mounts() if image is not None or kept is not None else None
+            scratch = await asyncio.to_thread(make_scratch, self._config.scratch(), self.name, spec.labels)
+        except BaseException:
+            for held in locks:
+                held.close()
+            raise
+        return View(spec, scratch, image, kept, overlay, self._config.host_packages), locks
+
+    async def _in_use(self, name: str) -> list[IO[str]]:
+        """Keep `heats gc` from removing an environment. Where nobody may lock it, nobody can remove it either."""
+        with suppress(BackendUnavailable):
+            return [await lock(self.prepared_dir / f"{name}.lock", shared=True)]
+        return []
+
+    async def _mounts(self) -> Overlay | None:
+        """How to mount overlays; None if this machine mounts none."""
+        if not self._probed:
+            self._overlay, self._probed = Overlay.find(), True
+            problem = "unshare or mount is missing (package `util-linux`)"
+            if self._overlay is not None:
+                folder = await asyncio.to_thread(make_scratch, self._config.scratch(), self.name, {})
+                try:
+                    problem = await _try(await asyncio.to_thread(self._overlay.probe, folder))
+                finally:
+                    await asyncio.to_thread(remove_scratch, folder)
+            if problem:
+                _log.warning("files are copied for each sandbox, as no overlay can be mounted here: %s", problem)
+                self._overlay = None
+        return self._overlay
+
     @property
     def prepared_dir(self) -> Path:
         """See `KeepsPrepared`."""
@@ -169,10 +232,17 @@ class BubblewrapBackend:
     async def prepared_name(self, spec: SandboxSpec) -> str:
         """See `KeepsPrepared`. It is a directory in `prepared_dir`."""
         image = spec.image or self._config.image or self.default_image
-        root = Path(image) if image != HOST_IMAGE else interpreter()
-        about = await asyncio.to_thread(root.stat)
-        version = (root, sys.version, about.st_ino, about.st_mtime_ns)
-        identity = (spec.prepared, image, version, self._config.host_packages)
+        if self._is_reference(image):
+            identity: tuple[object, ...] = (
+                spec.prepared,
+                await self._images.name_of(image),
+                bool(await self._mounts()),
+            )
+        else:
+            root = Path(image) if image != HOST_IMAGE else interpreter()
+            about = await asyncio.to_thread(root.stat)
+            version = (root, sys.version, about.st_ino, about.st_mtime_ns)
+            identity = (spec.prepared, image, version, self._config.host_packages, TREE)
         return f"kept-{sha256(repr(identity).encode()).hexdigest()[:24]}"
 
     async def has_prepared(self, name: str) -> bool:
@@ -182,10 +252,12 @@ class BubblewrapBackend:
     async def keep_prepared(self, sandbox: Sandbox, name: str) -> None:
         """See `KeepsPrepared`. The copy gets its name once it is complete."""
         assert isinstance(sandbox, ChannelSandbox)
-        scratch = self._config.scratch() / sandbox.machine.name
+        layered = self._is_reference(sandbox.spec.image) and await self._mounts() is not None
+        folder = LAYER if layered else TREE
+        source = self._config.scratch() / sandbox.machine.name / folder
         made = await asyncio.to_thread(make_scratch, self.prepared_dir, self.name, sandbox.spec.labels)
         try:
-            await asyncio.to_thread(_copy_kept, scratch, made)
+            await asyncio.to_thread(copy_files, source, made / folder)
             with suppress(FileExistsError):
                 await asyncio.to_thread(os.rename, made, self.prepared_dir / name)
         finally:
@@ -206,57 +278,27 @@ class BubblewrapBackend:
     async def _written(self, names: Collection[str]) -> dict[str, int]:
         return await asyncio.to_thread(disk_usage, self._config.scratch(), names)
 
-    def _command(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str], filter_fd: int | None) -> list[str]:
+    def _command(self, view: View, mounts: Mapping[str, str], filter_fd: int | None) -> list[str]:
+        spec = view.spec
         first = private_shell(CHANNEL_DIR, _FIRST_PROCESS, str(spec.limits.pids), sh="/bin/sh")
-        flags = [*self._flags(scratch, spec), *self._binds(scratch, spec, mounts)]
+        flags = [*self._flags(view), *view.binds(mounts)]
         if filter_fd is not None:
             flags += ["--seccomp", str(filter_fd)]
-        argv = [*_limits(spec), self._program, *flags, "--", *first]
-        if os.getuid() == 0 and (group := ProcessGroup.make(scratch.name, spec.limits.pids + _OUTSIDE)) is not None:
-            return group.wrap(argv)
-        return argv
+        argv = [*_limits(spec), *view.wrap([self._program, *flags, "--", *first])]
+        group = ProcessGroup.make(view.scratch.name, spec.limits.pids + _OUTSIDE) if os.getuid() == 0 else None
+        return argv if group is None else group.wrap(argv)
 
-    def _flags(self, scratch: Path, spec: SandboxSpec) -> list[str]:
-        uid = "0" if spec.user in ("root", "0", "0:0") else "1234"
+    def _flags(self, view: View) -> list[str]:
+        uid, gid = view.ids()
         flags = [
-            *("--unshare-all", "--unshare-user", "--uid", uid, "--gid", uid, "--hostname", "sandbox"),
+            *("--unshare-all", "--unshare-user", "--uid", str(uid), "--gid", str(gid), "--hostname", "sandbox"),
             *("--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", "--clearenv"),
             *sorted(self._features),
-            *(("--share-net",) if spec.network == "host" else ()),
+            *(("--share-net",) if view.spec.network == "host" else ()),
         ]
-        env = {"PATH": self._path(spec.image), "HOME": HOME, "LANG": "C.UTF-8", **spec.env}
-        for name, value in env.items():
+        for name, value in view.environment().items():
             flags += ["--setenv", name, value]
         return flags
-
-    def _binds(self, scratch: Path, spec: SandboxSpec, mounts: Mapping[str, str]) -> list[str]:
-        if spec.image == HOST_IMAGE:
-            names = [("--ro-bind", str(scratch / "etc" / name), f"/etc/{name}") for name in ("passwd", "group")]
-            binds = [*host_binds(scratch / "empty", packages=self._config.host_packages), *names]
-        else:
-            binds = list(_image_binds(Path(spec.image)))
-        flags = [word for bind in binds for word in bind]
-        flags += ["--proc", "/proc", *_proc_covers(), "--dev", "/dev", "--tmpfs", "/run"]
-        flags += ["--size", str(spec.limits.tmp_mb << 20), "--tmpfs", "/tmp"]  # noqa: S108 - inside the sandbox
-        flags += ["--size", str(64 << 20), "--tmpfs", CHANNEL_DIR]
-        flags += ["--ro-bind", str(scratch / "pipes"), PIPES, "--bind", str(scratch / "home"), HOME]
-        if spec.image == HOST_IMAGE:
-            flags += ["--ro-bind", str(scratch / "bin"), BIN]
-        flags += ["--bind", str(scratch / "venv"), VENV, "--bind", str(scratch / "work"), spec.workdir]
-        if spec.network == "host":
-            root = Path("/") if spec.image == HOST_IMAGE else Path(spec.image)
-            for name in (name for name in _RESOLVER if (root / name).exists()):
-                flags += ["--ro-bind-try", f"/{name}", f"/{name}"]
-        for host, target in mounts.items():
-            flags += ["--ro-bind", host, target]
-        return [*flags, "--remount-ro", "/", "--chdir", "/"]
-
-    def _path(self, image: str) -> str:
-        if image != HOST_IMAGE:
-            return f"{VENV}/bin:{MINIMAL_PATH}"
-        own = Path(sys.base_prefix, "bin")
-        extra = f"{own}:" if self._config.host_packages and not own.is_relative_to("/usr") else ""
-        return f"{VENV}/bin:{BIN}:{extra}{MINIMAL_PATH}"
 
 
 def _limits(spec: SandboxSpec) -> list[str]:
@@ -300,71 +342,6 @@ def _join_new_keyring() -> None:
     if number is not None:
         with suppress(OSError):
             ctypes.CDLL(None, use_errno=True).syscall(number, _JOIN_SESSION_KEYRING, None)
-
-
-def _proc_covers() -> Iterator[str]:
-    """Hide the same parts of /proc as container engines do, since the sandbox's user may be root to these files."""
-    for path in (f"/proc/{name}" for name in _PROC_READ_ONLY if Path("/proc", name).exists()):
-        yield from ("--ro-bind", path, path)
-    for masked in (Path("/proc", name) for name in _PROC_MASKED):
-        if masked.is_dir():
-            yield from ("--tmpfs", str(masked), "--remount-ro", str(masked))
-        elif masked.exists():
-            yield from ("--ro-bind", "/dev/null", str(masked))
-
-
-def _image_binds(root: Path) -> Iterator[tuple[str, ...]]:
-    for path in sorted(root.iterdir()):
-        if path.name in _NOT_SHOWN:
-            continue
-        if path.is_symlink():
-            yield ("--symlink", str(path.readlink()), f"/{path.name}")
-        elif path.is_dir():
-            yield ("--ro-bind", str(path), f"/{path.name}")
-
-
-def _make_directories(scratch: Path, spec: SandboxSpec, kept: Path | None) -> None:
-    """Create the writable directories, the user database and the `python` links.
-
-    Args:
-        scratch: the sandbox's directory.
-        spec: its spec.
-        kept: the prepared environment that it starts from, if any.
-    """
-    for name in ("pipes", "etc", "empty", "bin"):
-        (scratch / name).mkdir()
-    if kept is not None:
-        _copy_kept(kept, scratch)
-    else:
-        _make_writable(scratch, spec)
-    script = supervisor_script(CHANNEL_DIR, crowd=spec.limits.pids // 2)
-    (scratch / "pipes" / "supervisor").write_text(script, encoding="ascii")
-    for name in ("python", "python3"):
-        (scratch / "bin" / name).symlink_to(interpreter())
-    uid = 0 if spec.user in ("root", "0", "0:0") else 1234
-    name = "root" if uid == 0 else "agent"
-    (scratch / "etc" / "passwd").write_text(
-        f"{name}:x:{uid}:{uid}:{name}:{HOME}:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n"
-    )
-    (scratch / "etc" / "group").write_text(f"{name}:x:{uid}:\nnogroup:x:65534:\n")
-
-
-def _make_writable(scratch: Path, spec: SandboxSpec) -> None:
-    for name in ("home", "venv"):
-        (scratch / name).mkdir()
-    pristine = Path(spec.image) / spec.workdir.lstrip("/")
-    if spec.image != HOST_IMAGE and pristine.is_dir():
-        subprocess.run(["cp", "-a", "--", str(pristine), str(scratch / "work")], check=True, timeout=600)
-    else:
-        (scratch / "work").mkdir()
-
-
-def _copy_kept(source: Path, target: Path) -> None:
-    """Copy everything that a sandbox can write to, except its /tmp."""
-    copy = ["cp", "-a", "--reflink=auto", "--", *(str(source / name) for name in _WRITABLE), str(target)]
-    done = subprocess.run(copy, capture_output=True, timeout=600, check=False)
-    if done.returncode:
-        raise SandboxStartError(f"files could not be copied: {done.stderr.decode('utf-8', 'replace').strip()[-300:]}")
 
 
 async def _try(argv: list[str]) -> str:

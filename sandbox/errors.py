@@ -32,10 +32,12 @@ class ImageMissing(SandboxError):
 
     Attributes:
         images: all missing images.
+        hint: why, or what to do.
     """
 
     def __init__(self, images: tuple[str, ...], hint: str = "") -> None:
         self.images = images
+        self.hint = hint
         super().__init__(f"image not found: {', '.join(images)}" + (f" ({hint})" if hint else ""))
 
 

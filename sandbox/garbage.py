@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.config import SandboxConfig
 from sandbox.errors import SandboxError
-from sandbox.prepared import unused_for
+from sandbox.oci import forget_images
+from sandbox.prepared import lock_now, unused_for
 from sandbox.scratch import remove_scratch, scratch_leftovers
 
 _log = logging.getLogger(__name__)
@@ -80,7 +82,7 @@ async def kept_states(config: SandboxConfig | None = None, *, remove: bool = Tru
 async def prepared_environments(
     config: SandboxConfig | None = None, *, unused_s: float, remove: bool = True
 ) -> tuple[LeftOver, ...]:
-    """Find and remove prepared environments that no run has used for a while, and half-made ones of dead processes.
+    """Find and remove prepared environments and unpacked images that no run has used for a while, and half-made ones.
 
     Args:
         config: supplies the daemon's address and the directory.
@@ -90,15 +92,16 @@ async def prepared_environments(
     config = config or SandboxConfig()
     root = config.prepared()
     half = [left.path for left in scratch_leftovers(root, "bubblewrap")]
-    kept = [path for path in sorted(root.glob("kept-*")) if path.is_dir() and _unused(root, path.name, unused_s)]
+    kept = [*sorted(root.glob("kept-*")), *sorted(root.glob("image-*"))]
+    kept = [path for path in kept if path.is_dir() and _unused(root, path.name, unused_s)]
     found = []
-    for path in (*half, *kept):
-        if remove:
-            # Under its own name, it could be copied by a sandbox that starts now.
-            gone = path.rename(path.with_name(f"removed-{path.name}")) if path in kept else path
+    for path in (*half, *sorted(root.glob("removed-*")), *kept):
+        gone = path if path not in kept else _out_of_use(root, path) if remove else None
+        if remove and gone is not None:
             await asyncio.to_thread(remove_scratch, gone)
-            _forget(root, path.name)
         found.append(LeftOver("bubblewrap", str(path), {}, not path.exists()))
+    if remove:
+        forget_images(root)
     return (*found, *await _prepared_images(config, unused_s, remove))
 
 
@@ -122,6 +125,16 @@ async def _prepared_images(config: SandboxConfig, unused_s: float, remove: bool)
         return found
     finally:
         await backend.close()
+
+
+def _out_of_use(root: Path, path: Path) -> Path | None:
+    """Rename an environment, so that no sandbox starts from it any more; None if one is running on it."""
+    with lock_now(root / f"{path.name}.lock") or nullcontext() as held:
+        if held is None:
+            return None
+        gone = path.rename(path.with_name(f"removed-{path.name}"))
+        _forget(root, path.name)
+        return gone
 
 
 def _unused(root: Path, name: str, unused_s: float) -> bool:

@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from sandbox.docker import DockerBackend
 from sandbox.engine import Engine, EngineError, NoSuchObject
 from sandbox.errors import BackendUnavailable, SandboxError, SandboxLost
 from sandbox.session import ChannelSandbox
+from sandbox.tools import run_tool
 from sandbox.transport import TransportClosed
 
 MadeKind = Literal["task", "state", "prepared"]
@@ -161,27 +161,13 @@ class Images:
         if docker is None:
             raise BackendUnavailable("building and pulling images needs the docker command-line client on PATH")
         passed = {name: value for name, value in os.environ.items() if name.startswith(("DOCKER_", "BUILDKIT_"))}
-        process = await asyncio.create_subprocess_exec(
-            docker,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=passed | self._engine.cli_environment(),
-            start_new_session=True,
-        )
+        environment = passed | self._engine.cli_environment()
         try:
-            async with asyncio.timeout(timeout_s):
-                output, _ = await process.communicate()
+            done = await run_tool([docker, *arguments], timeout_s=timeout_s, env=environment)
         except TimeoutError:
             raise ImageBuildFailed(f"{what}: not finished within {timeout_s:g} s") from None
-        finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                await process.wait()
-        if process.returncode:
-            last = "; ".join(line for line in output.decode("utf-8", "replace").splitlines()[-4:] if line.strip())
-            raise ImageBuildFailed(f"{what}: {last[-600:]}")
+        if done.code:
+            raise ImageBuildFailed(f"{what}: {done.last_lines()}")
 
 
 def directory_digest(directory: Path) -> str:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import IO, Protocol, runtime_checkable
 
 from sandbox.base import Sandbox, SandboxBackend, SandboxSpec, SetupNetwork
 from sandbox.errors import BackendUnavailable
@@ -92,7 +92,7 @@ async def prepare_once(
     name = await backend.prepared_name(spec)
     if await _found(backend, name):
         return False
-    async with _locked(backend.prepared_dir / f"{name}.lock"):
+    async with locked(backend.prepared_dir / f"{name}.lock"):
         if await _found(backend, name):
             return False
         sandbox = await backend.start(replace(spec, prepared="", network=network))
@@ -109,10 +109,15 @@ async def prepare_once(
 async def _found(backend: KeepsPrepared, name: str) -> bool:
     if not await backend.has_prepared(name):
         return False
-    with suppress(OSError):
-        backend.prepared_dir.mkdir(parents=True, exist_ok=True)
-        (backend.prepared_dir / f"{name}.used").touch()
+    mark_used(backend.prepared_dir, name)
     return True
+
+
+def mark_used(directory: Path, name: str) -> None:
+    """Record that an environment is used now."""
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / f"{name}.used").touch()
 
 
 def unused_for(directory: Path, name: str) -> float | None:
@@ -120,15 +125,47 @@ def unused_for(directory: Path, name: str) -> float | None:
     try:
         return max(0.0, time.time() - (directory / f"{name}.used").stat().st_mtime)
     except OSError:
-        with suppress(OSError):
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / f"{name}.used").touch()
+        mark_used(directory, name)
         return None
 
 
 @asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock file; the kernel releases it if this process dies."""
+async def locked(path: Path) -> AsyncIterator[None]:
+    """Hold a lock file; the kernel releases it if this process dies.
+
+    Raises:
+        BackendUnavailable: its directory is not writable.
+    """
+    with await lock(path):
+        yield
+
+
+async def lock(path: Path, *, shared: bool = False) -> IO[str]:
+    """Wait for a lock file; closing the returned file releases it.
+
+    Args:
+        path: the file; created if missing.
+        shared: several processes may hold it, but none exclusively.
+
+    Raises:
+        BackendUnavailable: its directory is not writable.
+    """
+    while True:
+        if (held := lock_now(path, shared=shared)) is not None:
+            return held
+        await asyncio.sleep(_POLL_S)
+
+
+def lock_now(path: Path, *, shared: bool = False) -> IO[str] | None:
+    """Like `lock`; None if the file is locked by someone else.
+
+    Args:
+        path: the file; created if missing.
+        shared: see `lock`.
+
+    Raises:
+        BackendUnavailable: its directory is not writable.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("w")
@@ -136,11 +173,9 @@ async def _locked(path: Path) -> AsyncIterator[None]:
         raise BackendUnavailable(
             f"{path.parent} is not writable ({error.strerror}): set sandbox.prepared_dir to a directory that is"
         ) from error
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(_POLL_S)
-        yield
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file

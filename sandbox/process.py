@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from sandbox.base import ExecResult, SharedFolder
 from sandbox.channel import Channel
@@ -31,6 +32,7 @@ class Launch:
         max_life_s: seconds until it is killed; it never outlives the orchestrator.
         pass_fds: file descriptors that it inherits.
         thread: executor to start it on, if not the calling thread; see `ChildTransport.spawn`.
+        locks: files that are kept open, and hence locked, until the sandbox is removed.
     """
 
     argv: Sequence[str]
@@ -40,6 +42,7 @@ class Launch:
     max_life_s: float
     pass_fds: Sequence[int] = ()
     thread: Executor | None = None
+    locks: Sequence[IO[str]] = ()
 
 
 class ProcessMachine:
@@ -142,4 +145,6 @@ class ProcessMachine:
             self._end.cancel()
         if self._child is not None:
             await self._child.close()
+        for held in self._launch.locks:
+            held.close()
         await asyncio.to_thread(remove_scratch, self._launch.scratch)
