@@ -62,7 +62,7 @@ async def run(folder: Path, env: SweBenchEnv, task: Task, asked: argparse.Namesp
     keys: dict[str, Any] = {
         "model.name": f"fake:{folder / 'script.json'}", "rollouts": asked.rollouts, "iterations": 1, "select_k": 1,
         "seed": asked.seed, "workers": asked.workers, "evidence": evidence, "grade": evidence and asked.grade,
-        "sandbox.backend": "docker", "execution.existing_s": asked.existing_s, "tournament.judge.votes_from": "samples",
+        "sandbox.backend": asked.backend, "execution.existing_s": asked.existing_s, "tournament.judge.votes_from": "samples",
     }  # fmt: skip
     keys |= {f"sandbox.limits.{name}": value for name, value in LIMITS.items()}
     config = load_config(asked.config, keys)
@@ -149,13 +149,16 @@ async def main() -> None:
     parser.add_argument("--grade", action="store_true", help="grade with hidden tests instead of the known outcomes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--existing-s", type=float, default=120)
+    parser.add_argument("--backend", default="docker")
+    parser.add_argument("--image-template", help="names of the images, if they are not those of the rows")
     parser.add_argument("-c", "--config", action="append", default=[])
     asked = parser.parse_args()
     pools = {one.instance: one for one in read_pools(asked.attempts, asked.instances)}
     if not asked.instances:
         known = {name: {one["resolved"] for one in pool.attempts} for name, pool in pools.items()}
         pools = {name: pool for name, pool in pools.items() if known[name] >= {True, False}}
-    env = await asyncio.to_thread(SweBenchEnv.open, SweBenchSource(source=str(asked.rows)))
+    source = SweBenchSource(source=str(asked.rows), image_template=asked.image_template)
+    env = await asyncio.to_thread(SweBenchEnv.open, source)
     tasks = {task.id: task for task in env.tasks() if task.id in pools}
     asked.out.mkdir(parents=True, exist_ok=True)
     (asked.out / "script.json").write_text(json.dumps(script(pools, tasks)))

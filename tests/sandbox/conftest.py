@@ -164,12 +164,17 @@ def make_busybox_image() -> None:
     try:
         if client.images.list(BUSYBOX_IMAGE):
             return
-        program = shutil.which("busybox")
-        if program is None or b"dynamically" in subprocess.run(["ldd", program], capture_output=True).stdout:
-            pytest.skip("no static busybox to make an image of (Debian: busybox-static)")
-        client.api.import_image_from_data(_busybox_tar(program), *BUSYBOX_IMAGE.split(":"))
+        client.api.import_image_from_data(busybox_tar(), *BUSYBOX_IMAGE.split(":"))
     finally:
         client.close()
+
+
+def busybox_tar() -> bytes:
+    """A root directory with only a static busybox, for images without Docker."""
+    program = shutil.which("busybox")
+    if program is None or b"dynamically" in subprocess.run(["ldd", program], capture_output=True).stdout:
+        pytest.skip("no static busybox to make an image of (Debian: busybox-static)")
+    return _busybox_tar(program)
 
 
 def _busybox_tar(program: str) -> bytes:
