@@ -62,7 +62,8 @@ async def run(folder: Path, env: SweBenchEnv, task: Task, asked: argparse.Namesp
     keys: dict[str, Any] = {
         "model.name": f"fake:{folder / 'script.json'}", "rollouts": asked.rollouts, "iterations": 1, "select_k": 1,
         "seed": asked.seed, "workers": asked.workers, "evidence": evidence, "grade": evidence and asked.grade,
-        "sandbox.backend": asked.backend, "execution.existing_s": asked.existing_s, "tournament.judge.votes_from": "samples",
+        "sandbox.backend": asked.backend, "execution.existing_s": asked.existing_s,
+        "tournament.judge.votes_from": "samples",
     }  # fmt: skip
     keys |= {f"sandbox.limits.{name}": value for name, value in LIMITS.items()}
     config = load_config(asked.config, keys)

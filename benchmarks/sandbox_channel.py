@@ -1,7 +1,7 @@
 """What a command costs: the channel compared with `docker exec` and a bare shell pipe, interleaved in one run.
 
     python -m benchmarks.sandbox_channel                    # everything, about two minutes
-    python -m benchmarks.sandbox_channel round-trip output  # parts: round-trip, processor, output, start, many
+    python -m benchmarks.sandbox_channel round-trip output  # round-trip, processor, output, start, prepared, many
 
 A bare pipe is one `docker exec -i C bash` that is sent `bash -c CMD </dev/null; echo MARK$?`: no timeout, no records,
 no process control. Latencies are medians; ratios compare measurements of the same run. Processor time covers this
@@ -16,16 +16,24 @@ import resource
 import secrets
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sandbox import Sandbox, SandboxBackend, SandboxConfig, SandboxLimits, SandboxSpec, open_backend
+from sandbox.docker import DockerBackend
+from sandbox.prepared import prepare_once
 
 LABELS = {"run": "benchmark"}
 MIB = 1 << 20
+SET_UP = "mkdir -p /venv/lib; cd /venv/lib; for n in $(seq 2000); do head -c 5000 /dev/zero >$n; done"
+"""Ten MB in 2000 files, as many as a small virtual environment has."""
+CLOSING: list[asyncio.Task[None]] = []
 Operation = Callable[[], Awaitable[None]]
 
 
@@ -36,7 +44,8 @@ def main() -> None:
     parser.add_argument("--image", default="heats-base:latest")
     parser.add_argument("--repeat", type=int, default=40, help="operations of each kind and sandbox")
     options = parser.parse_args()
-    parts = {"round-trip": round_trip, "processor": processor, "output": output, "start": start_up, "many": many}
+    parts = {"round-trip": round_trip, "processor": processor, "output": output, "start": start_up}
+    parts |= {"prepared": prepared, "many": many}
     for name in options.parts or parts:
         print(f"\n{name}")
         asyncio.run(parts[name](options.image, options.repeat))
@@ -166,6 +175,54 @@ async def start_up(image: str, repeat: int) -> None:
             await sandbox.close()
         await client("rm", "-f", *named)
         report("start and first command", times, "docker run -d + exec")
+
+
+async def prepared(image: str, repeat: int) -> None:
+    """Start and first command on an environment that was set up once, on each backend; then 64 starts at once."""
+    async with AsyncExitStack() as stack:
+        store = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="heats-prepared-")))
+        ways: dict[str, list[Operation]] = {}
+        bursts: dict[str, Callable[[], Awaitable[float]]] = {}
+        for backend, on in (("docker", image), ("bubblewrap", image), ("bubblewrap", "host")):
+            opened = await open_backend(SandboxConfig(backend=backend, prepared_dir=store))
+            stack.push_async_callback(opened.close)
+            wanted = replace(spec(on), prepared="benchmark", workdir="/work")
+            await prepare_once(opened, wanted, lambda sandbox: checked(sandbox, SET_UP, True), "none")
+            name = f"{backend}, {on}"
+            ways[name] = [partial(one_start, opened, wanted)]
+            bursts[name] = partial(burst, opened, wanted, 64)
+            if isinstance(opened, DockerBackend):
+                kept = await opened.prepared_name(wanted)
+                stack.push_async_callback(client, "rmi", "-f", kept)
+                flags = ("--rm", "--network", "none", "--cap-drop", "ALL", "--label", "heats.run=benchmark")
+                ways["docker run"] = [partial(client, "run", *flags, "--entrypoint", "true", kept)]
+        report("start and first command, prepared", await interleaved(ways, max(5, repeat // 2)), "docker run")
+        for name, started in bursts.items():
+            print(f"    {name:28} 64 at once: {await started():.2f} s")
+
+
+async def one_start(backend: SandboxBackend, wanted: SandboxSpec) -> None:
+    """Start a sandbox and run a command; it is closed later, as closing is not what is measured."""
+    sandbox = await backend.start(wanted)
+    await checked(sandbox, "true", True)
+    CLOSING.append(asyncio.create_task(sandbox.close()))
+
+
+async def burst(backend: SandboxBackend, wanted: SandboxSpec, count: int) -> float:
+    """Seconds until many sandboxes that start at once have run a command.
+
+    Args:
+        backend: where they start.
+        wanted: their spec.
+        count: how many.
+    """
+    await asyncio.gather(*CLOSING)
+    began = time.perf_counter()
+    await asyncio.gather(*(one_start(backend, wanted) for _ in range(count)))
+    took = time.perf_counter() - began
+    await asyncio.gather(*CLOSING)
+    CLOSING.clear()
+    return took
 
 
 async def many(image: str, repeat: int) -> None:

@@ -165,14 +165,7 @@ def fix_of(repository: str, commit: str, folder: Path, *, pytest: bool) -> tuple
         folder: where the state before the fix is created.
         pytest: whether to run pytest from heats' toolbox.
     """
-    git = ("git", "-C", str(folder), "-c", "user.name=user", "-c", "user.email=user@localhost")
-    run("git", "clone", "-q", "--shared", "--no-checkout", repository, str(folder))
-    run(*git, "checkout", "-q", f"{commit}^")
-    paths = run(*git, "diff", "--name-only", "--diff-filter=AM", f"{commit}^", commit).split()
-    tests = [path for path in paths if is_test_file(path)]
-    run(*git, "checkout", "-q", commit, "--", *tests)
-    run(*git, "commit", "-q", "-m", "tests of the fix")
-    patch = run(*git, "diff", "--binary", "--full-index", "HEAD", commit)
+    patch, tests = state_before(repository, commit, folder)
     source = RepositorySource(
         repository=str(folder),
         issue="see the tests",
@@ -180,7 +173,28 @@ def fix_of(repository: str, commit: str, folder: Path, *, pytest: bool) -> tuple
         workdir="/work/repository",
         toolbox=pytest,
     )
-    return RepositoryEnv.open(source), Patch(patch.encode())
+    return RepositoryEnv.open(source), patch
+
+
+def state_before(repository: str, commit: str, folder: Path) -> tuple[Patch, list[str]]:
+    """Create the state before a fix, with the fix's tests committed.
+
+    Args:
+        repository: a git repository.
+        commit: the fix.
+        folder: where the state is created.
+
+    Returns:
+        The fix without its tests, and the paths of these tests.
+    """
+    git = ("git", "-C", str(folder), "-c", "user.name=user", "-c", "user.email=user@localhost")
+    run("git", "clone", "-q", "--shared", "--no-checkout", repository, str(folder))
+    run(*git, "checkout", "-q", f"{commit}^")
+    paths = run(*git, "diff", "--name-only", "--diff-filter=AM", f"{commit}^", commit).split()
+    tests = [path for path in paths if is_test_file(path)]
+    run(*git, "checkout", "-q", commit, "--", *tests)
+    run(*git, "commit", "-q", "-m", "tests of the fix")
+    return Patch(run(*git, "diff", "--binary", "--full-index", "HEAD", commit).encode()), tests
 
 
 def obvious_command(row: Mapping[str, Any], *, pytest: bool) -> str:

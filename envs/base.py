@@ -66,7 +66,8 @@ class Task(Record):
     setup_env: tuple[str, ...] = ()
     prepared: str = ""
     toolbox: bool = False
-    """The commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest)."""
+    """The commands use the read-only Python tools mounted at /opt/heats/toolbox (pytest). They are also mounted where
+    the test command, the set-up or `env` names that path."""
     setup_timeout_s: float = 600.0
     test_timeout_s: float = 600.0
     submission: Literal["patch", "state"] = "patch"

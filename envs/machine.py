@@ -34,7 +34,8 @@ def spec_for(task: Task, labels: Mapping[str, str] | None = None, limits: Sandbo
     limits, asked = limits or SandboxLimits(), task.machine
     wanted = {"cpus": asked.cpus, "memory_mb": asked.memory_mb, "pids": asked.pids}
     wanted["max_life_s"] = max(asked.life_s, limits.max_life_s)
-    mounts = {str(toolbox_directory(cache_directory())): TOOLBOX} if task.toolbox else {}
+    named = any(TOOLBOX in (command or "") for command in (task.test_command, task.setup, *task.env.values()))
+    mounts = {str(toolbox_directory(cache_directory())): TOOLBOX} if task.toolbox or named else {}
     return SandboxSpec(
         image=task.image,
         workdir=task.workdir,

@@ -28,6 +28,7 @@ from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, i
 from envs.swebench.visible import visible_runner
 from envs.worktree import take_patch
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
+from sandbox.toolbox import TOOLBOX
 
 GRADE_LIMITS = SandboxLimits(memory_mb=4096, cpus=2, pids=1024, tmp_mb=1024, output_bytes=32 << 20)
 """Limits of the sandboxes that grade. Test results are read from the output, which must not be truncated."""
@@ -166,6 +167,7 @@ class SweBenchEnv:
             env={"BASH_ENV": activation_file(workdir)},
             network=source.network,
             test_timeout_s=source.test_timeout_s,
+            toolbox=any(TOOLBOX in str(instance.row.get(key)) for key in ("test_cmd", "eval_script")),
         )
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:

@@ -22,7 +22,6 @@ from heats.signals import run_interruptibly
 from sandbox import open_backend
 from sandbox.base import SetupNetwork
 from sandbox.prepared import VENV
-from sandbox.toolbox import TOOLBOX
 
 _SHOWN = 10
 _LAST_LINES = 5
@@ -52,7 +51,6 @@ class Plan:
             setup_env=self.setup_env,
             image=self.project.image or config.sandbox.image or "",
             network=config.sandbox.network,
-            toolbox=TOOLBOX in (self.project.test or ""),
             test_timeout_s=self.test_timeout_s,
             setup_timeout_s=self.setup_timeout_s,
             **workdir,

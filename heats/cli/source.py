@@ -10,7 +10,6 @@ from heats.cli.session import say
 from heats.config import HeatsConfig
 from heats.environment.project_file import NAME, ProjectFile, read_project_file
 from heats.errors import UsageError
-from sandbox.toolbox import TOOLBOX
 
 
 def open_source(
@@ -57,7 +56,6 @@ def open_source(
             setup_env=tuple(options.setup_env or ()),
             image=options.image or known.image or config.sandbox.image or "",
             network=config.sandbox.network,
-            toolbox=TOOLBOX in (test or ""),
             ref=base,
             test_timeout_s=options.test_timeout,
             **given,
