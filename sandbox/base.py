@@ -81,9 +81,9 @@ class SandboxSpec:
     """Everything needed to start one sandbox.
 
     Attributes:
-        image: a Docker image; for bubblewrap a root directory, or `host` for this machine's /usr. If empty, the
-            configured image, else the backend's default.
-        workdir: directory that commands start in; created if missing. Empty for the image's own (Docker only).
+        image: a Docker image; for bubblewrap the reference of an OCI image, a root directory, or `host` for this
+            machine's /usr. If empty, the configured image, else the backend's default.
+        workdir: directory that commands start in; created if missing. Empty for the image's own.
         user: user that commands run as, in the syntax of `docker run --user`; empty for the image's own. It has no
             capabilities unless `profile` grants them.
         env: environment of every command; nothing is inherited from the host.

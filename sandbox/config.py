@@ -82,7 +82,8 @@ class SandboxConfig(Config):
     scratch_dir: Path | None = None
     """Host directory for sandboxes' pipes and files; defaults to the system's temporary directory."""
     prepared_dir: Path | None = None
-    """Host directory for prepared environments; defaults to `heats/prepared` in the user's cache directory."""
+    """Host directory for prepared environments and, with bubblewrap, unpacked images; defaults to `heats/prepared` in
+    the user's cache directory."""
 
     @field_validator("backend")
     @classmethod
@@ -97,7 +98,7 @@ class SandboxConfig(Config):
         return self.model_copy(update={"private_dirs": (*self.private_dirs, *directories)})
 
     def prepared(self) -> Path:
-        """The directory that holds prepared environments."""
+        """The directory that holds prepared environments and unpacked images."""
         return self.prepared_dir or cache_directory() / "prepared"
 
     def scratch(self) -> Path:

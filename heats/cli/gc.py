@@ -19,13 +19,14 @@ def gc(
     prepared: Annotated[
         bool,
         typer.Option(
-            "--prepared", help=f"Also remove prepared environments that were used in the last {UNUSED_DAYS} days."
+            "--prepared",
+            help=f"Also remove environments and images that were used in the last {UNUSED_DAYS} days.",
         ),
     ] = False,
 ) -> None:
     """Remove sandboxes whose owner process is dead, and prepared environments that no run has used for a month.
 
-    Sandboxes of running processes are never touched.
+    So are images unpacked for bubblewrap. Sandboxes of running processes, and what they run on, are never touched.
     """
     unused_s = 0.0 if prepared else UNUSED_DAYS * 86400.0
     found = asyncio.run(_collect(remove=not dry_run, states=states, unused_s=unused_s))
