@@ -67,15 +67,15 @@ class ImageStore:
 
     def __init__(self, directory: Path, docker_host: str | None = None) -> None:
         self._directory = directory
-        self._environment = os.environ | ({"DOCKER_HOST": docker_host} if docker_host else {})
+        self._environment = dict(os.environ) | ({"DOCKER_HOST": docker_host} if docker_host else {})
         self._names: dict[str, str] = {}
         self._unpacking = asyncio.Semaphore(_AT_ONCE)
 
     async def name_of(self, image: str) -> str:
         """The name under which an image is or will be unpacked.
 
-        A name without a transport is an image that was unpacked before, else one of the Docker daemon's if there is
-        a daemon, else a registry's. As with Docker, a registry is not asked about images that are here.
+        A name without a transport is one of the Docker daemon's images if there is a daemon, else one that was unpacked
+        before, else a registry's. As with Docker, a registry is not asked about images that are here.
 
         Raises:
             ImageMissing: nothing of this name was found.
@@ -106,19 +106,17 @@ class ImageStore:
 
     async def _found(self, image: str) -> str:
         note = self._directory / f"ref-{sha256(image.encode()).hexdigest()[:24]}.json"
-        registry = _TRANSPORT.match(image) is None or image.startswith("docker:")
-        known = await asyncio.to_thread(_noted, note) if registry else ""
+        if identity := await self._daemon_id(image):
+            return await asyncio.to_thread(_note, note, image, identity.encode())
+        # Archives and layouts are on this machine, so they are looked at each time.
+        elsewhere = _TRANSPORT.match(image) is None or image.startswith(("docker:", _DAEMON))
+        known = await asyncio.to_thread(_noted, note) if elsewhere else ""
         if known and (self._directory / known).is_dir():
             return known
-        if identity := await self._daemon_id(image):
-            return f"image-{sha256(identity.encode()).hexdigest()[:24]}"
         seen = await self._run(["skopeo", "inspect", "--raw", *_options("inspect", image), _source(image)], _ASK_S)
         if seen.code:
             raise ImageMissing((image,), _reason(seen))
-        name = f"image-{sha256(seen.stdout).hexdigest()[:24]}"
-        if registry:
-            await asyncio.to_thread(_note, note, image, name)
-        return name
+        return await asyncio.to_thread(_note, note, image, seen.stdout)
 
     async def _daemon_id(self, image: str) -> str:
         """Id of an image that the Docker daemon holds; empty if it does not, or there is no daemon."""
@@ -193,16 +191,20 @@ def _noted(note: Path) -> str:
         return ""
 
 
-def _note(note: Path, image: str, name: str) -> None:
+def _note(note: Path, image: str, identity: bytes) -> str:
+    """Note which image a name belongs to, and return the name of its directory."""
+    name = f"image-{sha256(identity).hexdigest()[:24]}"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         new = note.with_suffix(f".{os.getpid()}")
         new.write_text(json.dumps({"image": image, "name": name}), encoding="utf-8")
         new.replace(note)
     except OSError as error:
-        raise BackendUnavailable(
-            f"{note.parent} is not writable ({error.strerror}): set sandbox.prepared_dir to a directory that is"
-        ) from error
+        if not (note.parent / name).is_dir():
+            raise BackendUnavailable(
+                f"{note.parent} is not writable ({error.strerror}): set sandbox.prepared_dir to a directory that is"
+            ) from error
+    return name
 
 
 def forget_images(directory: Path) -> None:

@@ -76,3 +76,12 @@ async def test_the_key_of_an_environment_changes_with_whatever_decides_its_conte
     assert prepared_key(source, tree) == prepared_key(same, tree)
     for change in ({"setup": "make all"}, {"image": "x"}, {"setup_network": "bridge"}, {"env": {"A": "1"}}):
         assert prepared_key(source.model_copy(update=change), tree) != prepared_key(source, tree)
+
+
+async def test_the_toolbox_is_mounted_wherever_a_command_names_it(workdir: str) -> None:
+    task = Repo(workdir, {}, "true").env.task
+    path = "PYTHONPATH=/opt/heats/toolbox"
+    named = [{"test_command": f"{path} python3 -m pytest"}, {"setup": f"{path} true"}, {"env": {"P": path[11:]}}]
+    for changes in named:
+        assert list(spec_for(task.model_copy(update=changes)).read_only_mounts.values()) == ["/opt/heats/toolbox"]
+    assert not spec_for(task).read_only_mounts

@@ -21,7 +21,7 @@ from sandbox import (
 from sandbox.garbage import prepared_environments
 from sandbox.oci import ImageStore, is_reference
 from sandbox.prepared import prepare_once
-from tests.sandbox.conftest import LABELS, busybox_tar
+from tests.sandbox.conftest import BUSYBOX_IMAGE, LABELS, busybox_tar, make_busybox_image
 from tests.sandbox.tiny_image import layer, write_image
 
 pytestmark = pytest.mark.asyncio
@@ -135,6 +135,24 @@ async def test_archives_of_docker_and_of_oci_work_too(backend, image: str, tmp_p
         )
         assert await process.wait() == 0
         assert await run(backend, "cat base", image=f"{transport}:{tmp_path / transport}.tar") == "base\n"
+
+
+@pytest.fixture
+def daemon_address() -> str:
+    """The address of a daemon that has the busybox image; `backend` hides it."""
+    make_busybox_image()
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+
+
+@tools
+@pytest.mark.docker
+@pytest.mark.bubblewrap
+async def test_an_image_of_the_docker_daemon_is_found_by_its_name_even_once_the_daemon_is_gone(
+    daemon_address: str, backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for address in (daemon_address, "unix:///nonexistent"):
+        monkeypatch.setattr(backend, "_images", ImageStore(backend.prepared_dir, address))
+        assert await run(backend, "ls -d /work", image=BUSYBOX_IMAGE) == "/work\n"
 
 
 @tools
