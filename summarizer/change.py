@@ -69,7 +69,7 @@ def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str
 
 
 def render_patch(diff: str, max_chars: int, *, shown: str | None = None) -> str:
-    """Render a whole diff, tests and documents included; if it is too long, long files lose their end, source files last.
+    """Render a whole diff, tests and documents included; if it is too long, long files lose their end, source last.
 
     Args:
         diff: the diff as text; determines the counts.

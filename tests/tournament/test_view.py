@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_cut_at_a_line_or_counted():
 
 
 def test_a_whole_patch_that_is_too_long_keeps_its_source():
-    """A judge had to infer from the order of files that 60,000 cut characters in the middle of a patch held no source."""
+    """A judge had to guess that 60,000 characters, cut from the middle of a patch, held no source."""
     fixture = part("tests/data/big.json", *(f"{line}: 1," for line in range(2000)))
     patch = part("CHANGES", "text") + fixture + part("src/z.py", "fixed = True")
     shown = render_patch(patch, 2000)
