@@ -1,8 +1,8 @@
 """Trains a critic on top of a small model, for a real vLLM: `python smol_critic.py MODEL ROWS DIRECTORY [CLASSES]`.
 
 ROWS is a JSON Lines file of `text` and `label` (true for good). The model itself stays as it is: a logistic
-regression on the hidden state of each text's last token becomes the head of a `LlamaForSequenceClassification`, with 2 classes for
-vLLM's `/classify` (the default) or 1 for `/score`.
+regression on the hidden state of each text's last token becomes the head of a `LlamaForSequenceClassification`, with 2
+classes for vLLM's `/classify` (the default) or 1 for `/score`.
 """
 
 import json
