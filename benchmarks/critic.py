@@ -4,9 +4,10 @@
     scripts/tool-env vllm smol
     python -m benchmarks.critic runs/demo-1 runs/demo-2
 
-The rows are those of `heats export RUN training`: issue, summary and patch of each attempt, with its outcome. A logistic
-regression on the last hidden state of SmolLM2-135M-Instruct learns from some of the tasks; vLLM serves it on the CPU, and
-heats' own client asks `/classify` about the attempts at the remaining tasks. Attempts with the same text count once.
+The rows are those of `heats export RUN training`: issue, summary and patch of each attempt, with its outcome. A
+logistic regression on the last hidden state of SmolLM2-135M-Instruct learns from some of the tasks; vLLM serves it on
+the CPU, and heats' own client asks `/classify` about the attempts at the remaining tasks. Attempts with the same text
+count once.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A learned critic behind a real vLLM: a logistic regression on a small real model, trained here, served by `/classify`."""
+"""A learned critic behind a real vLLM: a logistic regression on a small real model, served by `/classify`."""
 
 import json
 import subprocess
