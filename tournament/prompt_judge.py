@@ -171,7 +171,12 @@ class Asker:
         """
         labels, data = self.data(problem, shown, seed=seed, budget=budget)
         return labels, [
-            {"role": "system", "content": fill(question.system, shown=FIELDS[self.config.view], output_chars=self.config.probe.output_chars)},
+            {
+                "role": "system",
+                "content": fill(
+                    question.system, shown=FIELDS[self.config.view], output_chars=self.config.probe.output_chars
+                ),
+            },
             {"role": "user", "content": fill(question.user, data=data, labels=labels)},
         ]
 
