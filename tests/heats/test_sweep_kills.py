@@ -1,8 +1,8 @@
 """`heats sweep` killed at random times and restarted: nothing lost, nothing repeated, nothing left over.
 
-A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes;
-HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one. HEATS_KILL_POLICIES="bandit prune" names
-other allocation policies, which play one attempt at a time.
+A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes.
+HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one. HEATS_KILL_POLICIES names other
+allocation policies, which play one attempt at a time.
 """
 
 import json
