@@ -130,7 +130,7 @@ def rows(directory: Path) -> Iterator[tuple[str, Row]]:
 
 
 def table(pairs: Sequence[str]) -> None:
-    """Print a line for each rule that was played in all runs, given as BASE=FOLDER, over the tasks that all rules played."""
+    """Print a line for each rule that all runs played, given as BASE=FOLDER, over the tasks that all rules played."""
     found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for pair in pairs:
         base, _, folder = pair.partition("=")
