@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -37,42 +37,50 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "guided": ("refine.context=guided",),
     "critique, patch": ("refine.context=critique",),
     "key-facts": ("refine.context=key-facts",),
+    "replay": ("refine.context=replay", "refine.options.share=1"),
+    "phases": ("refine.context=phases",),
 }
 RESAMPLED = 4000
 
 
-def play(base: Path, out: Path, rules: Sequence[str]) -> None:
+def play(base: Path, out: Path, rules: Sequence[str], only: Sequence[str]) -> None:
     """Play the second heat of a run again under each rule.
 
     Args:
         base: a finished run of `heats demo`.
         out: gets a run directory for each rule.
         rules: names of rules.
+        only: tasks to play; all if empty.
     """
     config = RunStore(base).manifest.identity["config"]
-    tasks = [part for task in task_ids(RunStore(base)) for part in ("--task", task)]
+    names = only or task_ids(RunStore(base))
+    tasks = [part for task in names for part in ("--task", task)]
     for rule in rules:
         copy = out / rule.replace(", ", "-")
         if not copy.exists():
             shutil.copytree(base, copy)
-            forget_second_heat(copy, RULES[rule])
+            forget_second_heat(copy, RULES[rule], names)
         layers = [part for layer in RULES[rule] for part in ("-c", layer)]
         command = [sys.executable, "-m", "heats", "demo", *tasks, *layers]
         command += ["--seed", str(config["seed"]), "--sandbox", config["sandbox"]["backend"], "--out", str(copy)]
         subprocess.run([*command, "--progress", "quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
-def forget_second_heat(run: Path, layers: Sequence[str]) -> None:
+def forget_second_heat(run: Path, layers: Sequence[str], tasks: Collection[str]) -> None:
     """Remove from a copied run what came after its first heat, and enter another rule as its configuration.
 
     Args:
         run: directory of the copy.
         layers: configuration with the rule.
+        tasks: all other tasks are removed too.
     """
     store = RunStore(run)
     manifest = store.manifest
     identity = dict(manifest.identity)
     identity["config"] = {**identity["config"], "refine": load_config(layers).identity()["refine"]}
+    identity["tasks"] = {name: digest for name, digest in identity["tasks"].items() if name in tasks}
+    for folder in [one for one in (run / "tasks").iterdir() if one.name not in tasks]:
+        shutil.rmtree(folder)
     write_record(run / "run.json", manifest.model_copy(update={"identity": identity}))
     for path in [*run.glob("checkpoints.sqlite*"), *run.rglob("result.json"), run / "report.html"]:
         path.unlink(missing_ok=True)
@@ -124,14 +132,15 @@ def rows(directory: Path) -> Iterator[tuple[str, Row]]:
 
 
 def table(pairs: Sequence[str]) -> None:
-    """Print a line for each rule, over runs of several seeds given as BASE=FOLDER."""
+    """Print a line for each rule that all runs played, given as BASE=FOLDER, over the tasks that all rules played."""
     found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for pair in pairs:
         base, _, folder = pair.partition("=")
         runs = {"select-k": Path(base)} | {rule: Path(folder) / rule.replace(", ", "-") for rule in RULES}
-        for rule, directory in runs.items():
-            for task, row in rows(directory) if directory.exists() else ():
-                found[rule][task].append(row)
+        played = {rule: dict(rows(directory)) for rule, directory in runs.items() if directory.exists()}
+        for task in set.intersection(*(set(own) for own in played.values())):
+            for rule, own in played.items():
+                found[rule][task].append(own[task])
     tasks = sorted(found["select-k"])
     print(
         f"{len(tasks)} tasks, {len(pairs)} seeds; figures of the second heat, the difference to select-k in brackets\n"
@@ -139,7 +148,7 @@ def table(pairs: Sequence[str]) -> None:
     print("| rule | informed rollouts pass, % | their steps | all rollouts pass, % | final, % |")
     print("| --- | --- | --- | --- | --- |")
     for rule, by_task in found.items():
-        if sorted(by_task) == tasks:
+        if sum(map(len, by_task.values())) == sum(map(len, found["select-k"].values())):
             cells = [
                 cell(by_task, found["select-k"], name) for name in ("informed", "informed_steps", "passing", "final")
             ]
@@ -222,12 +231,13 @@ def main() -> None:
     playing = commands.add_parser("play")
     playing.add_argument("base", type=Path)
     playing.add_argument("--out", type=Path, required=True)
+    playing.add_argument("--task", action="append", default=[], help="only this task; repeatable")
     playing.add_argument("--rule", action="append", choices=[*RULES], help="only this rule; repeatable")
     commands.add_parser("table").add_argument("pairs", nargs="+", metavar="BASE=FOLDER")
     commands.add_parser("watchers").add_argument("runs", nargs="+", type=Path)
     asked = parser.parse_args()
     if asked.command == "play":
-        play(asked.base, asked.out, asked.rule or [*RULES])
+        play(asked.base, asked.out, asked.rule or [*RULES], asked.task)
     elif asked.command == "table":
         table(asked.pairs)
     else:

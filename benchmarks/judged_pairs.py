@@ -78,7 +78,9 @@ class Pair(Record):
 
 
 def pairs_of(pool: Pool, executed: Sequence[Mapping[str, Any]], rng: random.Random) -> list[Pair]:
-    """All pairs of different changes with trusted, opposite outcomes, in random order, without copies of the reference.
+    """All pairs of different changes with trusted, opposite outcomes, in random order.
+
+    Copies of the reference and patches that change no line are left out.
 
     Args:
         pool: the attempts at one instance.
@@ -88,7 +90,7 @@ def pairs_of(pool: Pool, executed: Sequence[Mapping[str, Any]], rng: random.Rand
     case = make_case(pool, executed)
     place = places(case.columns, case.broken, case.written) if case.existing else {}
     trusted = [one for one in pool.attempts if one["label_trust"] in TRUSTED and not one["equals_reference"]]
-    names = [one["attempt_id"] for one in trusted if one["attempt_id"] in case.resolved]
+    names = [one["attempt_id"] for one in trusted if case.sizes.get(one["attempt_id"])]
     different = list({case.keys[name]: name for name in names}.values())
     found = []
     for right in (name for name in different if case.resolved[name]):

@@ -44,6 +44,9 @@ _EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max
 _EXTRA += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "16384"]
 _EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
 
+POOLING = ("--runner", "pooling", "--enforce-eager", "--dtype", "bfloat16", "--max-num-seqs", "16")
+"""Arguments of `vllm serve` for a classifier."""
+
 
 def never_submits(base_url: str) -> dict[str, object]:
     """Request fields that make every turn call bash: no tool name can begin with an s."""

@@ -65,9 +65,32 @@ def render_change(diff: str, max_chars: int, *, shown: str | None = None) -> str
     if not diff.strip():
         return NO_CHANGE
     files = file_changes(diff if shown is None else shown)
-    sources = [file for file in files if file.is_source] or files
-    shares = shared_out([len(file.text) for file in sources], max_chars)
-    pairs = [(file, share) for file, share in zip(sources, shares, strict=True) if share >= min(len(file.text), 200)]
+    return _render(diff, [[file for file in files if file.is_source] or files], max_chars)
+
+
+def render_patch(diff: str, max_chars: int, *, shown: str | None = None) -> str:
+    """Render a whole diff, tests and documents included; if it is too long, long files lose their end, source last.
+
+    Args:
+        diff: the diff as text; determines the counts.
+        max_chars: characters of diff text to show.
+        shown: the diff as it should be shown; defaults to `diff`.
+    """
+    text = diff if shown is None else shown
+    if len(text) <= max_chars:
+        return text
+    files = file_changes(text)
+    return _render(diff, [[file for file in files if file.is_source is source] for source in (True, False)], max_chars)
+
+
+def _render(diff: str, groups: Sequence[Sequence[FileChange]], max_chars: int) -> str:
+    """The files of each group as far as they fit, earlier groups first; then counts of what is not shown."""
+    left, pairs = max_chars, list[tuple[FileChange, int]]()
+    for files in groups:
+        shares = shared_out([len(file.text) for file in files], left)
+        kept = [(file, share) for file, share in zip(files, shares, strict=True) if share >= min(len(file.text), 200)]
+        left -= sum(share for _, share in kept)
+        pairs += kept
     there = {file.path for file, _ in pairs}
     rest = [file for file in file_changes(diff) if file.path not in there]
     return "\n".join([*(_cut_at_a_line(file.text, share) for file, share in pairs), *_counted(rest)])

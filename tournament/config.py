@@ -12,7 +12,7 @@ from tournament.ties import USUAL, TieBreak
 
 _INQUIRY = frozenset({"shown", "labels", "data", "trees", "workdir", "steps", "command_timeout_s"})
 _VARIABLES: Mapping[str, frozenset[str]] = {
-    "script_system": frozenset({"shown"}),
+    "script_system": frozenset({"shown", "output_chars"}),
     "script_user": frozenset({"data", "labels"}),
     "system": _INQUIRY | {"text_protocol", "guided"},
     "user": _INQUIRY | {"text_protocol", "guided"},
@@ -29,7 +29,8 @@ class ProbeConfig(Config):
         command_timeout_s: timeout of one command of an inquiry, in seconds.
         script_timeout_s: timeout of one run of a script, in seconds.
         output_chars: characters shown of a script and of each output.
-        script_system, script_user: Jinja2 templates of the request for a script; receive what a judge's receive.
+        script_system, script_user: Jinja2 templates of the request for a script; receive what a judge's receive,
+            `script_system` also `output_chars`.
         system, user: Jinja2 templates that open an inquiry; receive `shown`, `labels`, `data`, `trees` (folder of the
             trees), `workdir`, `steps`, `command_timeout_s`, `text_protocol` and `guided`.
         last: Jinja2 template sent before the last reply; receives `labels` and `text_protocol`.

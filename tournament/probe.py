@@ -130,21 +130,26 @@ class Probe(Protocol):
         ...
 
 
+_HEADINGS_CHARS = 60
+"""Reserved for the headings of a script and of its output, each."""
+
+
 def with_scripts(problem: str, ran: Sequence[Executed], chars: int, problem_chars: int) -> str:
     """Append executed scripts to a problem statement, with their output without any change.
 
     Args:
         problem: the statement.
         ran: the scripts.
-        chars: characters per script and per output.
-        problem_chars: characters of the whole text; the statement is shortened to make room.
+        chars: characters per script and per output, if there is room.
+        problem_chars: characters of the whole text; the statement is shortened to make room, but keeps half of it.
     """
     if not ran:
         return problem
+    chars = max(_HEADINGS_CHARS, min(chars, problem_chars // 2 // (2 * len(ran)) - _HEADINGS_CHARS))
     parts = [
         f"Script {number}, written to tell attempts apart:\n{cut(for_model(one.script), chars)}\n"
         f"Its output without any change:\n{cut(for_model(one.base), chars)}"
         for number, one in enumerate(ran, 1)
     ]
-    added = cut("\n\n".join(parts), problem_chars // 2)
+    added = "\n\n".join(parts)
     return f"{cut(problem, problem_chars - len(added) - 2)}\n\n{added}"

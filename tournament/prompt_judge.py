@@ -42,7 +42,8 @@ class Question:
     """A question about candidates.
 
     Attributes:
-        system: Jinja2 template of the rules; receives `shown`, the field names that each candidate has.
+        system: Jinja2 template of the rules; receives `shown`, the field names that each candidate has, and
+            `output_chars` of the view `probe`.
         user: Jinja2 template; receives `data` (JSON text) and `labels`.
         schema: builds the reply's schema from the labels.
         alternatives: log probabilities to request per token; None for none.
@@ -170,7 +171,12 @@ class Asker:
         """
         labels, data = self.data(problem, shown, seed=seed, budget=budget)
         return labels, [
-            {"role": "system", "content": fill(question.system, shown=FIELDS[self.config.view])},
+            {
+                "role": "system",
+                "content": fill(
+                    question.system, shown=FIELDS[self.config.view], output_chars=self.config.probe.output_chars
+                ),
+            },
             {"role": "user", "content": fill(question.user, data=data, labels=labels)},
         ]
 

@@ -6,7 +6,7 @@ doubt, text is kept.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -65,6 +65,7 @@ _TRIPLE = re.compile(r"\"\"\"|'''")
 _DEFINITION = re.compile(r"\s*(?:(?:async\s+)?def\b|class\b|\)).*:$")
 """The end of the line before a docstring, be it the last of a signature that takes several."""
 _HUNK_HEADER = re.compile(rb"@@ [^@]* @@")
+_COUNTS = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 
 
 def strip_comments(diff: str) -> str:
@@ -87,8 +88,16 @@ def _file_lines(file: FileDiff) -> Iterator[str]:
         # The text after the second @@ may be a line of the file or anything else.
         bounds = _HUNK_HEADER.match(hunk.header)
         heading = "" if bounds is None else _bare(_text(hunk.header[bounds.end() :]), language)[0].rstrip()
-        yield _text(hunk.header if bounds is None else bounds[0]) + heading
-        yield from _hunk_lines(hunk, language, python=kind in ("py", "pyi", "pyw", "pyx"))
+        lines = list(_hunk_lines(hunk, language, python=kind in ("py", "pyi", "pyw", "pyx")))
+        header = _text(hunk.header if bounds is None else bounds[0])
+        yield (header if len(lines) == len(hunk.lines) else _counted(header, lines)) + heading
+        yield from lines
+
+
+def _counted(header: str, lines: Sequence[str]) -> str:
+    """A hunk's header with the number of lines that are left: a judge takes wrong numbers for a broken patch."""
+    old, new = (sum(line[0] in (" ", sign) for line in lines) for sign in "-+")
+    return _COUNTS.sub(lambda found: f"@@ -{found[1]},{old} +{found[2]},{new} @@", header)
 
 
 def _hunk_lines(hunk: Hunk, language: _Language, *, python: bool) -> Iterator[str]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from core.sanitize import for_model
 from core.text import cut
-from summarizer.change import render_change, shared_out
+from summarizer.change import render_change, render_patch, shared_out
 from tournament.base import Candidate
 from tournament.config import JudgeConfig
 from tournament.strip import strip_comments
@@ -21,6 +21,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The fields of each view, in display order."""
+_NOTES_CHARS = 600
+"""Reserved for what replaces the parts of a patch that do not fit."""
 
 
 def shown_copies(config: JudgeConfig, contestants: Sequence[Candidate]) -> tuple[int, ...]:
@@ -53,11 +55,11 @@ def _field(name: str, candidate: Candidate, config: JudgeConfig, budget: int) ->
             return candidate.summary
         case "trajectory":
             return candidate.trajectory
-        case "patch":
-            return (strip_comments(candidate.patch) if config.strip_comments else candidate.patch) or "(no patch)"
-        case "change":
+        case "patch" | "change":
             shown = strip_comments(candidate.patch) if config.strip_comments else candidate.patch
-            return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
+            if name == "change":
+                return render_change(candidate.patch, min(config.change_chars, budget), shown=shown)
+            return render_patch(candidate.patch, max(0, budget - _NOTES_CHARS), shown=shown) or "(no patch)"
         case "measured":
             return measured_of(candidate)
         case "ran":

@@ -12,18 +12,9 @@ from core.sanitize import one_line
 from heats import formatting as say
 from heats.view.live_model import MatchView, RolloutView, RunView, TaskView, amount, word
 from heats.view.plain import grading, progress
+from heats.view.text import VERDICT_STYLES
 
 _STATE_STYLES = {"running": "cyan", "submitted": "green"}
-_VERDICT_STYLES = {
-    "verified": "bold green",
-    "solved": "bold green",
-    "passes": "green",
-    "unverified": "yellow",
-    "not_solved": "yellow",
-    "no_patch": "dim",
-    "error": "red",
-    "budget": "red",
-}
 
 
 def draw(run: RunView, usage: Usage, elapsed: float, height: int) -> RenderableType:
@@ -66,7 +57,7 @@ def _one_task(task: TaskView, room: int) -> list[RenderableType]:
     parts: list[RenderableType] = [title, rollouts, *bracket]
     if task.verdict or task.status:
         verdict = task.verdict or task.status
-        said, style = say.STATUS_WORDS.get(verdict, one_line(verdict, 20)), _VERDICT_STYLES.get(verdict, "bold")
+        said, style = say.STATUS_WORDS.get(verdict, one_line(verdict, 20)), VERDICT_STYLES.get(verdict, "bold")
         line = Text().append(said, style=style)
         line.append(f"  {one_line(', '.join(task.selected), 80)}  {one_line(task.reason, 160)}")
         parts.append(line)
@@ -86,7 +77,7 @@ def _rollout_table(rollouts: list[RolloutView], room: int) -> Table:
             Text(one_line(one.id.rpartition("/")[2], 30)),
             Text(one_line(one.state, 20).replace("_", " "), style=style),
             Text(str(one.steps)),
-            Text(_tests(one), style=_VERDICT_STYLES.get(one.verdict, "dim")),
+            Text(_tests(one), style=VERDICT_STYLES.get(one.verdict, "dim")),
             Text(mark + one_line(one.command, 160), style="dim"),
         )
     if len(rollouts) > len(shown):
@@ -127,7 +118,7 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
     head = Text().append(f"{done}/{run.planned_tasks} tasks  ", style="bold")
     for status, number in sorted(run.statuses.items()):
         said = say.STATUS_WORDS.get(status, one_line(status, 20))
-        head.append(f"{number} {said}  ", style=_VERDICT_STYLES.get(status, "default"))
+        head.append(f"{number} {said}  ", style=VERDICT_STYLES.get(status, "default"))
     head.append(f"{say.several(run.rollouts_finished, 'rollout')} finished", style="dim")
     graded = run.grades["pass"] + run.grades["fail"]
     if graded:
@@ -142,7 +133,7 @@ def _many_tasks(run: RunView, room: int) -> list[RenderableType]:
     shown = list(run.running.values())[: max(room - len(recent) - 3, 2)]
     for task in recent:
         said = say.STATUS_WORDS.get(task.status, one_line(task.status, 20))
-        reason = Text().append(said, style=_VERDICT_STYLES.get(task.status, "default"))
+        reason = Text().append(said, style=VERDICT_STYLES.get(task.status, "default"))
         reason.append(f"  {one_line(task.reason, 120)}", style="dim")
         table.add_row(Text(one_line(task.id, 60), style="dim"), reason, "")
     for task in shown:

@@ -1,7 +1,8 @@
 """`heats sweep` killed at random times and restarted: nothing lost, nothing repeated, nothing left over.
 
-A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes;
-HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one.
+A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes.
+HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one. HEATS_KILL_POLICIES names other
+allocation policies, which play one attempt at a time.
 """
 
 import json
@@ -26,12 +27,21 @@ SEEDS = int(os.environ.get("HEATS_KILL_SEEDS", "1"))
 TASKS = int(os.environ.get("HEATS_KILL_TASKS", "4"))
 MODEL = os.environ.get("HEATS_KILL_MODEL", "fake-model")
 SANDBOXES = [pytest.param("docker", marks=pytest.mark.docker), pytest.param("bubblewrap", marks=pytest.mark.bubblewrap)]
-_TWO_PASS = ("first=1", "mean=2", "at_once=1")
-POLICIES = [
-    (),
-    ("-c", "policy.name=two-pass", *(part for one in _TWO_PASS for part in ("-c", f"policy.options.{one}"))),
-]
+POLICIES = os.environ.get("HEATS_KILL_POLICIES", "fixed two-pass").split()
+OPTIONS = {"two-pass": ("first=1", "mean=2"), "prune": ("at=1", "peers=2")}
 SCRIPT = {"rules": [{"variants": [["ls", "echo one > note.txt"], ["echo two > note.txt", "ls -la", "true"], ["ls"]]}]}
+
+
+def policy_flags(policy, model, base_url):
+    """Options of the command for a policy; two settings of the model for those that choose among models."""
+    if policy == "fixed":
+        return []
+    at_once = () if policy == "prune" else ("at_once=1",)
+    flags = [f"policy.name={policy}", *(f"policy.options.{one}" for one in (*at_once, *OPTIONS.get(policy, ())))]
+    if policy in ("cascade", "bandit"):
+        models = [{"name": model, "base_url": base_url, "temperature": heat} for heat in (0.2, 0.9)]
+        flags.append(f"models={json.dumps(models)}")
+    return [part for flag in flags for part in ("-c", flag)]
 
 
 class Sweep:
@@ -45,7 +55,8 @@ class Sweep:
             *(sys.executable, "-c", "from heats.cli import main; main()", "sweep", "demo", "--slice", f":{TASKS}"),
             *("--rollouts", "2", "--iterations", "1", "--votes", "1", "--workers", "4", "--seed", str(seed), *model),
             *("--sandbox", sandbox, "--out", str(self.run_dir), "--progress", "quiet", "--json"),
-            *("-c", f"sandbox.scratch_dir={self.scratch}", "-c", "retries.wait_s=0", *policy),
+            *("-c", f"sandbox.scratch_dir={self.scratch}", "-c", "retries.wait_s=0"),
+            *policy_flags(policy, MODEL, base_url),
         ]
         self.environment = {**os.environ, "OPENAI_API_KEY": "none"}
 
@@ -84,7 +95,7 @@ class Sweep:
         return sum(charge.usage.calls for charge in RunStore(self.run_dir).charges())
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["fixed", "two-pass"])
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("sandbox", SANDBOXES)
 @pytest.mark.timeout(7200)
 def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox, policy):

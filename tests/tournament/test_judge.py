@@ -167,6 +167,19 @@ async def test_views_show_what_they_are_called_after(config, kit, view, fields) 
     assert set(kit.payload(model.requests[0])["candidates"][0]) == fields | {"label"}
 
 
+@pytest.mark.parametrize(("view", "named", "unnamed"), [
+    ("patch", "`patch`: its whole diff", "CONTRADICTED"),
+    ("summary", "CONTRADICTED", "`patch`"),
+])  # fmt: skip
+async def test_the_rules_speak_of_what_is_shown(config, kit, view, named, unnamed) -> None:
+    """A judge of whole diffs was told of marks that no diff has, and nothing of the field that it was given."""
+    judge = config.judge.model_copy(update={"view": view})
+    model = kit.Answering(choose(0))
+    await votes_of(ModelJudge(config.model_copy(update={"judge": judge}), model), kit.field(2), 2)
+    rules = model.requests[0][0]["content"]
+    assert named in rules and unnamed not in rules
+
+
 async def test_who_made_a_candidate_is_not_shown(config, kit) -> None:
     model = kit.Answering(choose(0))
     await votes_of(ModelJudge(config, model), kit.field(2), 2)

@@ -160,3 +160,11 @@ def test_the_statement_makes_room_for_scripts():
     ran = (Executed(match="r0-m0", script="s" * 3000, base="b", outputs={}),)
     text = with_scripts("word " * 4000, ran, 2000, 6000)
     assert len(text) <= 6000 and "Its output without any change:\nb" in text
+
+
+def test_the_headings_of_several_long_scripts_are_never_cut():
+    """Scripts were cut one by one and then together: a judge did not see where one ended and its output began."""
+    ran = tuple(Executed(match=f"r0-m{n}", script="s" * 5000, base="b" * 5000, outputs={}) for n in range(3))
+    text = with_scripts("word " * 4000, ran, 3000, 12000)
+    assert len(text) <= 12000 and text.startswith("word word")
+    assert text.count("Its output without any change:\nb") == text.count("written to tell attempts apart:\ns") == 3

@@ -122,3 +122,9 @@ def test_long_lines_take_linear_time(name, unit) -> None:
     started = time.process_time()
     strip_comments(diff(name, "+" + unit * 100_000))
     assert time.process_time() - started < 2
+
+
+def test_a_hunk_counts_the_lines_that_are_left() -> None:
+    """A judge took a patch for one that does not apply, because its headers still counted the comments."""
+    patch = "--- a/y.py\n+++ b/y.py\n@@ -3,2 +3,4 @@ def f():\n a = 1\n-x = 0\n+# why\n+x = 1\n+# and how\n"
+    assert "@@ -3,2 +3,2 @@ def f():\n a = 1\n-x = 0\n+x = 1\n" in strip_comments(patch)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from summarizer.change import file_changes, render_change, shared_out
+from summarizer.change import file_changes, render_change, render_patch, shared_out
 from tournament.base import Candidate
 from tournament.strip import strip_comments
 from tournament.view import view_of
@@ -75,6 +75,16 @@ def test_what_does_not_fit_is_cut_at_a_line_or_counted():
     assert len(shown) < 3700
     assert "more lines of this file]" in shown
     assert shown.count("diff --git") + int(shown.split("[")[-1].split()[0]) == 12 or shown.count("diff --git") == 12
+
+
+def test_a_whole_patch_that_is_too_long_keeps_its_source():
+    """A judge had to guess that 60,000 characters, cut from the middle of a patch, held no source."""
+    fixture = part("tests/data/big.json", *(f"{line}: 1," for line in range(2000)))
+    patch = part("CHANGES", "text") + fixture + part("src/z.py", "fixed = True")
+    shown = render_patch(patch, 2000)
+    assert "+fixed = True" in shown and "+text" in shown and "more lines of this file]" in shown
+    assert len(shown) < 2200
+    assert render_patch(patch, len(patch)) == patch
 
 
 def test_shares_leave_to_others_what_is_not_needed():
