@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -196,6 +197,33 @@ async def test_an_image_that_is_not_complete_gets_no_name(tmp_path: Path, image:
     with pytest.raises(SandboxStartError, match="could not be unpacked"):
         await ImageStore(tmp_path / "store").unpacked(image)
     assert [path for path in (tmp_path / "store").iterdir() if path.is_dir()] == []
+
+
+UNPACK = """
+import asyncio, sys
+from pathlib import Path
+from sandbox.oci import ImageStore
+asyncio.run(ImageStore(Path(sys.argv[1])).unpacked(sys.argv[2]))
+"""
+
+
+@tools
+async def test_kill_9_while_an_image_is_unpacked_leaves_nothing_half_made_in_use(tmp_path: Path, image: str) -> None:
+    store, ready, tool = tmp_path / "store", tmp_path / "ready", tmp_path / "bin" / "umoci"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\n{shutil.which("umoci")} "$@"; touch {ready}; sleep 3\n')
+    tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", UNPACK, store, image, env=environment)
+    while not ready.exists():
+        await asyncio.sleep(0.05)
+    process.kill()
+    await process.wait()
+    assert [path.name.split("-")[0] for path in store.iterdir() if path.is_dir()] == ["bubblewrap"]
+    assert (await ImageStore(store).unpacked(image)).root.joinpath("work/base").read_text() == "base\n"
+    config = SandboxConfig(backend="bubblewrap", prepared_dir=store, docker_host="unix:///nonexistent")
+    assert [left.removed for left in await prepared_environments(config, unused_s=1e9)] == [True]
 
 
 async def test_names_are_references_and_paths_are_not() -> None:
