@@ -131,7 +131,8 @@ def main() -> None:
         counts = ", ".join(f"{count} {outcome}" for outcome, count in (one["tests"] or {}).items() if count)
         seconds = ", ".join(f"{value:g} s" for value in one["tests_s"] or ())
         ended = f"{one['verdict']}, {one['verified_s']:g} s" if "verdict" in one else one["problem"]
-        print(f"| {one['project']} | {one['special']} | {one['setup_s']} s | {seconds} | {counts} | {ended} |")
+        set_up = f"{one['setup_s']:g} s" if one["setup_s"] is not None else "-"
+        print(f"| {one['project']} | {one['special']} | {set_up} | {seconds} | {counts} | {ended} |")
 
 
 if __name__ == "__main__":
