@@ -16,7 +16,7 @@ from heats.config import HeatsConfig, load_config
 from heats.environment.detect import detect
 from heats.environment.project_file import NAME, ProjectFile, read_project_file, write_project_file
 from heats.environment.proposal import Proposal
-from heats.environment.trial import Trial, known_packages, try_out
+from heats.environment.trial import Trial, known_packages, project_last, try_out
 from heats.errors import PreflightFailed, UsageError
 from heats.signals import run_interruptibly
 from sandbox import open_backend
@@ -157,6 +157,10 @@ async def try_plan(plan: Plan, config: HeatsConfig, found: Proposal, *, fixed: b
             try:
                 trial = await try_out(env, backend, bench, config.sandbox.limits)
             except SetupFailed as error:
+                if not last and not fixed and (setup := project_last(plan.project.setup or "", str(error))):
+                    say("trying again with the project installed last, as its dependencies conflict with it")
+                    plan = replace(plan, project=plan.project.model_copy(update={"setup": setup}))
+                    continue
                 raise SetupFailed(f"{error}{_needs_image(found, str(error))}") from None
             setup = plan.project.setup or ""
             more = known_packages(trial, setup)

@@ -129,6 +129,23 @@ def missing(report: TestReport) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def project_last(setup: str, error: str) -> str | None:
+    """The set-up with the project installed after everything else, as tox does; then pip accepts conflicts with it.
+
+    Args:
+        setup: a detected set-up.
+        error: why it failed.
+
+    Returns:
+        The other set-up; None if that was not the reason, or it installs no project.
+    """
+    if "ResolutionImpossible" not in error:
+        return None
+    at_once = r"((?:\w+=\S+ )?\S+ -m pip install -q) (-e \S+) ([^&]+?)(?= &&|$)"
+    apart = re.sub(at_once, r"\1 \3 && \1 \2", setup, count=1)
+    return apart if apart != setup else None
+
+
 def known_packages(trial: Trial, setup: str) -> list[str]:
     """Return well-known packages that provide what is missing and are not yet installed by the set-up."""
     names = (name.partition(".")[0] for name in trial.missing)

@@ -9,6 +9,7 @@ import pytest
 from envs.errors import TaskError
 from heats.environment.detect import detect
 from heats.environment.proposal import Proposal
+from heats.environment.trial import project_last
 
 
 @pytest.fixture
@@ -128,3 +129,15 @@ def test_nothing_known_is_no_proposal(proposed) -> None:
 def test_a_missing_commit_is_said(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="not a git repository"):
         detect(tmp_path)
+
+
+def test_where_dependencies_conflict_with_the_project_it_is_installed_last() -> None:
+    """flake8 pins an older pyflakes, so pip refuses both at once; tox installs them one after the other."""
+    pip = "/venv/bin/python -m pip install -q"
+    setup = f"python3 -m venv /venv && V=1 {pip} -e '.[a,b]' flake8==6.1.0 pytest && /venv/bin/python build.py"
+    apart = (
+        f"python3 -m venv /venv && V=1 {pip} flake8==6.1.0 pytest && V=1 {pip} -e '.[a,b]' && /venv/bin/python build.py"
+    )
+    assert project_last(setup, "ERROR: ResolutionImpossible: for help visit") == apart
+    assert project_last(setup, "ERROR: No matching distribution") is None
+    assert project_last(f"{pip} -r requirements.txt pytest", "ResolutionImpossible") is None
