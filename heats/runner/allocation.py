@@ -178,8 +178,16 @@ class Allocation:
                 attempt = running.model_copy(update={"half": half})
                 self._decide(Event(kind="half", heat=attempt.heat, attempt=attempt))
 
-    def cut(self, why: str) -> None:
-        """End the heat from outside: the attempts that still run are dropped."""
+    def cut(self, why: str, ended: Sequence[Attempt] = ()) -> None:
+        """End the heat from outside, without asking the policy: the attempts that still run are dropped.
+
+        Args:
+            why: the reason, in one line.
+            ended: attempts that count as ended.
+        """
+        for attempt in ended:
+            event = Event(kind="attempt", heat=attempt.heat, attempt=attempt)
+            self._store(event, after(self.state, event), ())
         event = Event(kind="heat", heat=self.state.heat)
         self._store(event, self.state, [end_heat(why)])
 

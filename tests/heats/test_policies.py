@@ -23,9 +23,10 @@ class TestedEnv(PaperEnv):
 
     __test__ = False
 
-    def __init__(self, *ids):
+    def __init__(self, *ids, timeout_s=None):
         super().__init__(*ids)
-        self._tasks = [task.model_copy(update={"test_command": "check"}) for task in self._tasks]
+        more = {"test_command": "check", "agent_timeout_s": timeout_s}
+        self._tasks = [task.model_copy(update=more) for task in self._tasks]
 
 
 @pytest.fixture
@@ -43,8 +44,9 @@ def tested_run(paper_run, monkeypatch):
     monkeypatch.setattr("heats.runner.pipeline.Nodes.prepare", prepare)
     monkeypatch.setattr(TaskRun, "verify", verify)
 
-    async def go(*ids, model=None, **keys):
-        return await paper_run(model=model or CountingModel([]), env=TestedEnv(*(ids or ("one",))), **TESTED, **keys)
+    async def go(*ids, model=None, timeout_s=None, **keys):
+        env = TestedEnv(*(ids or ("one",)), timeout_s=timeout_s)
+        return await paper_run(model=model or CountingModel([]), env=env, **TESTED, **keys)
 
     return go
 
@@ -210,6 +212,48 @@ class Silent:
 async def test_a_policy_that_starts_nothing_does_not_hang_the_task(tested_run):
     (result,) = await tested_run(**{"policy.name": f"{__name__}:Silent"})
     assert result.status == "error"
+
+
+class Leaver:
+    """Plays heat 0, and ends the task as soon as heat 1 begins, with or without a choice."""
+
+    def __init__(self, *, rollout=""):
+        self.rollout = rollout
+
+    def decide(self, event, task, sweep):
+        if event.kind == "bracket":
+            return [next_heat()]
+        return [start(99)] if event.heat == 0 else [end_task("enough", self.rollout)]
+
+
+class Chooser(Leaver):
+    """Chooses an attempt of heat 0 in heat 1."""
+
+    def __init__(self):
+        super().__init__(rollout="heat-0/rollout-02")
+
+
+@pytest.mark.parametrize("policy", [Leaver, Chooser])
+async def test_a_heat_in_which_nothing_was_played_does_not_lose_the_heats_before(tested_run, tmp_path, policy):
+    keys = {"policy.name": f"{__name__}:{policy.__name__}", "refine.keep_candidates": False}
+    (result,) = await tested_run(iterations=3, **keys)
+    best = RunStore(tmp_path / "run").task("one").bracket(0).selected[0]
+    assert result.selected == (policy().rollout or best), result.detail
+
+
+async def test_an_attempt_that_is_still_being_verified_when_time_runs_out_is_not_lost(tested_run, monkeypatch):
+    late = asyncio.Event()
+
+    async def verify(self, patch, rollout):
+        if not late.is_set():
+            asyncio.get_running_loop().call_later(1.5, late.set)
+            await asyncio.sleep(60)
+        return Evidence(patch_sha256=patch.sha256, verdict="unverified", reason="checked", rank=1)
+
+    monkeypatch.setattr(TaskRun, "verify", verify)
+    settings = {"within_timeout": True, "iterations": 1, "timeout_s": 1.0, "policy.name": "first-verified"}
+    (result,) = await tested_run(**settings)
+    assert result.status == "unverified" and result.selected, result.detail
 
 
 class Eager:
