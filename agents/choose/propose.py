@@ -69,9 +69,7 @@ class Propose:
             others = (chosen, *others)
         return first.model_copy(update={"completions": (best,), "usage": turn.ledger.spent - before}), others
 
-    async def _best(
-        self, turn: Turn, different: Sequence[Completion], votes: Counter[str]
-    ) -> tuple[Completion, str]:
+    async def _best(self, turn: Turn, different: Sequence[Completion], votes: Counter[str]) -> tuple[Completion, str]:
         sizes = [votes[key_of(turn.calls(one))] for one in different]
         largest = different[sizes.index(max(sizes))]
         agreed = self._options.arbiter == "split" and max(sizes) * 2 > sum(sizes)

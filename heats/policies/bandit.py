@@ -59,6 +59,8 @@ def _relative_costs(played: Sequence[Sequence[Attempt]]) -> list[float]:
     """
     ended = [[one for one in attempts if one.state == "ended"] for attempts in played]
     paid = any(one.cost_usd for attempts in ended for one in attempts)
-    costs = [fmean(one.cost_usd if paid else one.tokens for one in attempts) if attempts else None for attempts in ended]
+    costs = [
+        fmean(one.cost_usd if paid else one.tokens for one in attempts) if attempts else None for attempts in ended
+    ]
     dearest = max((cost for cost in costs if cost is not None), default=0.0) or 1.0
     return [1.0 if cost is None else max(cost / dearest, 1e-3) for cost in costs]

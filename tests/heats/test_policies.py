@@ -256,6 +256,33 @@ async def test_an_attempt_that_is_still_being_verified_when_time_runs_out_is_not
     assert result.status == "unverified" and result.selected, result.detail
 
 
+async def test_a_resumed_run_has_used_the_time_of_the_killed_one_and_keeps_its_turns(tested_run, tmp_path):
+    settings = {"within_timeout": True, "iterations": 1, "timeout_s": 600.0}
+    with pytest.raises(BaseException) as caught:
+        await tested_run(model=Slow([], fail_after=6), **settings)
+    assert isinstance(_cause(caught.value), Killed)
+    files = RunStore(tmp_path / "run").task("one")
+    clock = files.directory / "clock.json"
+    assert json.loads(clock.read_text())["spent_s"] > 0.004  # two turns of `Slow` at least
+    clock.write_text('{"spent_s": 400.0}')
+    begun = {name: turns(files, name) for name in files.rollouts(0)}
+    assert sum(map(len, begun.values())) >= 4
+    await tested_run(model=Slow([]), **settings)
+    assert {name: turns(files, name)[: len(before)] for name, before in begun.items()} == begun
+
+
+async def test_a_rollout_is_not_told_of_a_minute_that_it_does_not_have(tested_run):
+    asked = []
+    await tested_run(model=CountingModel(asked), timeout_s=45.0, iterations=1, **{"agent.step_limit": 1})
+    assert all("Limits: 1 reply, 45 seconds in all" in text for kind, text, _ in asked if kind == "agent")
+
+
+def turns(files, rollout):
+    """When the turns of a rollout were taken."""
+    trajectory = files.rollout(rollout).trajectory()
+    return [step.timestamp for step in trajectory.steps if step.source == "agent"] if trajectory else []
+
+
 class Eager:
     """Ends the task with the first attempt that ends."""
 
