@@ -81,7 +81,7 @@ async def test_reserve_says_each_share_once_and_the_last_time_to_finish(play):
 async def test_reserve_says_to_finish_once_and_as_early_as_its_room_needs(play, limit):
     """4 of 6 replies are more than half of them, and 4 of 13 are 30.8 %, which must not be rounded to 31."""
     replies = [bash(f"echo {n}") for n in range(limit)]
-    told = [text for text in said(await play(watching("reserve"), *replies, step_limit=limit), "reserve")]
+    told = said(await play(watching("reserve"), *replies, step_limit=limit), "reserve")
     (finish,) = [text for text in told if "Finish now" in text]
     assert "(4 more replies)" in finish and told[-1] == finish
 

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections import Counter
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 from doubles import CountingModel, Killed, PaperEnv
@@ -10,9 +12,10 @@ from doubles import CountingModel, Killed, PaperEnv
 from envs.base import Evidence
 from heats.config import load_config
 from heats.errors import UsageError
-from heats.policies.base import Action, end_task, next_heat, start
+from heats.policies.base import Action, Attempt, TaskState, end_task, next_heat, start
 from heats.policies.conformal import Calibration, PastTask
-from heats.runner.rollout import TaskRun
+from heats.runner.attempts import _Playing
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.store import RunStore
 
 TESTED = {"evidence": True, "grade": False, "summarizer.when": "read"}
@@ -281,6 +284,17 @@ def turns(files, rollout):
     """When the turns of a rollout were taken."""
     trajectory = files.rollout(rollout).trajectory()
     return [step.timestamp for step in trajectory.steps if step.source == "agent"] if trajectory else []
+
+
+async def test_an_attempt_that_is_played_on_after_a_kill_has_the_model_that_the_policy_chose():
+    """Its server failed after it had changed something: it counts as ended, and a later process tries it again."""
+    asked, name = [], "heat-0/rollout-00"
+    ended = Attempt(rollout=name, heat=0, arm=1, temperature=0.5, state="ended")
+    state = TaskState(task="one", rollouts=4, attempts=(ended,))
+    run = SimpleNamespace(candidate=AsyncMock(side_effect=asked.append))
+    playing = _Playing(run, SimpleNamespace(state=state), {name: Plan(rollout=name)})
+    await playing.candidates(0)
+    assert [(plan.arm, plan.temperature) for plan in asked] == [(1, 0.5)]
 
 
 class Eager:
