@@ -83,8 +83,11 @@ def nonce_of(seed: int, *texts: str) -> str:
 
 
 def listed(entries: Sequence[Entry], chars: int = 400) -> list[dict[str, str]]:
-    """Entries as a prompt lists them: id, kind, name, cues and text, sanitized; texts are cut to `chars` characters, cues
-    to half of that.
+    """Entries as a prompt lists them: id, kind, name, cues and text, sanitized.
+
+    Args:
+        entries: the entries.
+        chars: maximum characters of a text; cues have half as many.
     """
     return [
         {
