@@ -29,8 +29,8 @@ from sandbox.errors import DiskLimitExceeded, SandboxError
 _UNUSABLE_SHOWN = 600
 """Characters kept from the beginning and from the end of an unusable reply."""
 _FORCED_AFTER = 2
-_TEXT_CALL = "text_"
 """Consecutive turns without a usable call before the server must constrain replies to calls."""
+_TEXT_CALL = "text_"
 
 
 class Finished(Exception):

@@ -52,7 +52,7 @@ class Reserve(Watcher):
         if not seen.left:
             return None
         kind, share = min(seen.left.items(), key=lambda item: item[1])
-        turns = len(seen.agent_steps) + seen.turns_left
+        turns = sum(not step.copied for step in seen.agent_steps) + seen.turns_left
         last = max(self.options.room / turns if turns else 0.0, min(self.options.at, default=0.0))
         marks = {last, *(mark for mark in self.options.at if mark > last)}
         if not any(share <= mark + _ROUNDING and mark < self._said(seen) for mark in marks):

@@ -164,7 +164,8 @@ class Allocation:
 
     def step_taken(self, trajectory: Trajectory) -> None:
         """Score a running attempt once it has taken as many steps as the policy asks for, and set `news`."""
-        if self._looks_at is None or trajectory.agent_steps < self._looks_at or trajectory.id in self.looked:
+        own = trajectory.agent_steps - trajectory.copied_steps
+        if self._looks_at is None or own < self._looks_at or trajectory.id in self.looked:
             return
         self.looked[trajectory.id] = half_way(trajectory, self._looks_at)
         self.news.set()

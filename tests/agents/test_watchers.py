@@ -100,6 +100,17 @@ def test_reserve_refuses_shares_and_texts_that_it_could_not_go_by(agent_settings
         open_watchers(["reserve"], {"reserve": given})
 
 
+def test_what_watchers_said_to_the_rollout_that_it_branched_off_does_not_count(agent_settings):
+    reserve, check = open_watchers(["reserve", "check-again"], agent_settings["watcher_options"])
+    seen = Observation(tool_call_id="1", content="", status="refused", watcher="check-again")
+    turn = Step(id=1, source="agent", content="", observations=(seen,), copied=True)
+    told = Step(id=2, source="user", content="10 % of the replies left", watcher="reserve", copied=True)
+    steps = (*[turn] * 40, told, turn.model_copy(update={"copied": False, "observations": ()}))
+    state = Seen(steps=steps, turns_left=4, left={"replies": 0.8})
+    assert "Finish now" in reserve.after_turn(state).text
+    assert isinstance(check.at_submission(state), Refuse)
+
+
 async def test_reserve_goes_by_the_tightest_limit(story, play):
     story.ledger = Ledger("rollout", Limits(calls=4))
     trajectory = await play(watching("reserve"), *[bash("ls")] * 4)

@@ -9,12 +9,14 @@ from unittest.mock import AsyncMock
 import pytest
 from doubles import CountingModel, Killed, PaperEnv
 
+from agents.trajectory import Observation, Step, Trajectory
 from envs.base import Evidence
 from heats.config import load_config
 from heats.errors import UsageError
 from heats.policies.base import Action, Attempt, TaskState, end_task, next_heat, start
 from heats.policies.conformal import Calibration, PastTask
 from heats.runner.attempts import _Playing
+from heats.runner.halfway import half_way
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.store import RunStore
 
@@ -295,6 +297,14 @@ async def test_an_attempt_that_is_played_on_after_a_kill_has_the_model_that_the_
     playing = _Playing(run, SimpleNamespace(state=state), {name: Plan(rollout=name)})
     await playing.candidates(0)
     assert [(plan.arm, plan.temperature) for plan in asked] == [(1, 0.5)]
+
+
+def test_half_way_looks_at_an_attempts_own_steps_and_not_at_those_it_took_over():
+    failed, worked = (Observation(tool_call_id="1", content="", exit_code=code) for code in (1, 0))
+    step = Step(id=1, source="agent", content="", observations=(failed,))
+    steps = (*[step.model_copy(update={"copied": True})] * 5, step.model_copy(update={"observations": (worked,)}))
+    trajectory = Trajectory(id="r", task_id="t", agent="bash", model="m", seed=1, steps=steps)
+    assert half_way(trajectory, 5) == 1.0
 
 
 class Eager:
