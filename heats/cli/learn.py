@@ -50,6 +50,8 @@ def learn(
     """
     if bool(runs) == (repo is not None):
         raise UsageError("give either run directories or --repo")
+    if repo is None and (test is not None or setup is not None or base != "HEAD"):
+        raise UsageError("--test, --setup and --base need --repo: finished runs have their own")
     given = {"bank.path": str(bank) if bank else None, "bank.writers": list(writer) if writer else None}
     config = _configuration(options, given, exploring=repo is not None)
     if options.print_config:

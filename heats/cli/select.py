@@ -205,6 +205,8 @@ def _repository(
     if repo is None:
         if setup is not None:
             raise UsageError("--setup needs --repo")
+        if base != "HEAD":
+            raise UsageError("--base needs --repo")
         return None
     if len(contests) > 1:
         raise UsageError(
