@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import one_line
 from core.text import fill
 from envs.repository import repository_name
 from heats.bank.entry import Entry
@@ -70,7 +71,7 @@ def learn(
         )
         return
     for one in entries:
-        typer.echo(f"{one.id}  {one.kind}: {one.name}")
+        typer.echo(f"{one.id}  {one_line(one.kind)}: {one_line(one.name)}")
     typer.echo(f"bank     {config.bank.path}")
 
 

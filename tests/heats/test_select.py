@@ -420,3 +420,13 @@ def test_attempts_of_which_none_has_a_patch_are_ranked_by_their_trajectories(sel
         mini(tmp_path / "runs" / f"{number}.traj.json", "a", "")
     _, out, _ = select("runs", "--json")
     assert chosen(out)["selected"] and any(place["played"] for place in chosen(out)["ranking"])
+
+
+def test_names_in_imported_files_cannot_steer_the_terminal(select, tmp_path):
+    """A task's id and a file's name come from whoever made the attempts."""
+    for number, line in enumerate(("fixed", "wrong")):
+        preds(tmp_path / f"r{number}\x1b[2J.json", **{"t\x1b[2J\nt": line})
+    _, out, err = select("r0\x1b[2J.json", "r1\x1b[2J.json", "--selector", "majority", model=None)
+    assert "selected" in out, err
+    assert "\x1b" not in out + err
+    assert "\nt: " not in out
