@@ -78,6 +78,8 @@ _DOLLAR = (("${", "}"),)
 _RUBY = (("#{", "}"),)
 _HEREDOC = re.compile(r"""<<[-~]?\s*(["']?)([A-Za-z_]\w*)\1""")
 _HEREDOC_BEFORE_NAME = re.compile(r"""<<[-~]?(["']?)([A-Z_]\w*)\1""")
+_SLASH_FIRST = re.compile(r"^\s*/[^/*]")
+"""Lines that may begin with a regular expression."""
 _PATTERNS = re.compile(r"/[^/#]*#[^/]*/|%[wWiIqQrxs]?[({\[<|!/^~]|\?#|=~|\b(?:m|qr?|q[wqx]|s|tr|y)\s*[^\w\s,;.)=]")
 """Regular expressions and lists of words in Ruby and Perl."""
 _LANGUAGES = (
@@ -111,12 +113,21 @@ _LANGUAGES = (
         unclear=_PATTERNS,
     ),
     Language(
-        re.compile("[cm]?[jt]sx?|vue|svelte"),
+        re.compile("[cm]?[jt]sx?"),
         _SLASHES,
         _C_BLOCK,
         spanning=("`",),
         interpolation=_DOLLAR,
-        unclear=re.compile(r"^\s*/[^/*]|<!--"),
+        unclear=_SLASH_FIRST,
+        regexes=True,
+    ),
+    Language(
+        re.compile("vue|svelte"),
+        _SLASHES,
+        ("<!--", "-->"),
+        spanning=("`",),
+        interpolation=_DOLLAR,
+        unclear=_SLASH_FIRST,
         regexes=True,
     ),
     Language(

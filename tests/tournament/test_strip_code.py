@@ -123,6 +123,7 @@ def test_comments_that_tools_execute_are_shown(name, lines) -> None:
         ("a.c", ["  * old", "- * best", "+ * of all", "  * more"], []),
         ("a.php", ["+$x = 1; # best"], ["+$x = 1;"]),
         ("a.tf", ["+x = 1 # best"], ["+x = 1"]),
+        ("a.vue", ["+<a> <!-- best", "+of all -->"], ["+<a>"]),
     ],
 )
 def test_comments_that_begin_above_the_hunk_or_in_another_style_go(name, lines, left) -> None:
