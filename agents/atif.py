@@ -74,13 +74,15 @@ def _step_out(step: Step, model: str) -> dict[str, Any]:
         ours["sent"] = step.sent
     if step.problems:
         ours["problems"] = list(step.problems)
-    ours |= step.model_dump(mode="json", include={"watcher", "restarts", "proposals"}, exclude_defaults=True)
+    ours |= step.model_dump(mode="json", include={"watcher", "restarts", "proposals", "copied"}, exclude_defaults=True)
     if step.source == "agent":
         out |= _agent_fields(step, model)
     else:
         # ATIF allows these only on agent steps. Our agents comply, but an imported record might not.
         barred = {"tool_calls", "observations", "usage", "reasoning"}
         ours |= step.model_dump(mode="json", include=barred, exclude_defaults=True)
+    if step.copied:
+        out["is_copied_context"] = True
     if ours:
         out["extra"] = {_OURS: ours}
     return out

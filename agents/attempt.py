@@ -29,6 +29,7 @@ from sandbox.errors import DiskLimitExceeded, SandboxError
 _UNUSABLE_SHOWN = 600
 """Characters kept from the beginning and from the end of an unusable reply."""
 _FORCED_AFTER = 2
+_TEXT_CALL = "text_"
 """Consecutive turns without a usable call before the server must constrain replies to calls."""
 
 
@@ -141,6 +142,10 @@ class Attempt:
     def _turns(self) -> int:
         return sum(step.source == "agent" for step in self.steps)
 
+    @property
+    def _copied(self) -> int:
+        return sum(step.copied for step in self.steps if step.source == "agent")
+
     def _begin(self, *, in_text: bool) -> None:
         """Open the conversation, or reopen it if it began in a form that the model does not understand."""
         self.messages, self.steps, self.growth = History(), [], PromptGrowth()
@@ -149,7 +154,13 @@ class Attempt:
         self._open()
 
     def _opens_like(self, earlier: Trajectory) -> bool:
-        """Whether a trajectory begins like this one; switches this conversation to text if the other was in text."""
+        """Whether a trajectory begins like this one; switches this conversation to text if the other was in text.
+
+        A branch begins with the messages of the rollout that it branched off.
+        """
+        if earlier.steps and earlier.steps[0].copied:
+            self._open_as(earlier)
+            return True
         opening = [one.content for one in earlier.steps[:2]]
         if opening == [one.content for one in self.steps]:
             return True
@@ -160,6 +171,13 @@ class Attempt:
             return True
         self._begin(in_text=False)
         return False
+
+    def _open_as(self, branch: Trajectory) -> None:
+        """Open the conversation with a branch's first two messages, in the form that its calls have."""
+        calls = [call for step in branch.steps for call in step.tool_calls]
+        self._begin(in_text=any(call.id.startswith(_TEXT_CALL) for call in calls))
+        self.messages, self.steps = History(), list(branch.steps[:2])
+        self.messages.extend({"role": step.source, "content": step.content} for step in self.steps)
 
     def _tell(self, source: Literal["system", "user"], content: str, **more: Any) -> None:
         """Append a message that is not a tool result; `more` are further fields of its step."""
@@ -173,7 +191,7 @@ class Attempt:
 
     async def _turn(self) -> None:
         """Ask the model once and act on its reply."""
-        if self._turns >= self.agent.config.step_limit:
+        if self._turns - self._copied >= self.agent.config.step_limit:
             raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
         self._watch()
         try:
@@ -231,14 +249,14 @@ class Attempt:
 
     def _calls_of(self, completion: Completion) -> tuple[ToolCall, ...]:
         if self.in_text:
-            return self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")[0]
+            return self._calls_in_text(completion.content, f"{_TEXT_CALL}{len(self.steps) + 1}")[0]
         return completion.tool_calls
 
     def _step_of(self, completion: Completion, usage: Usage) -> Step:
         """Record a reply. If it contains no call, only its beginning and end are kept, in the conversation as well."""
         calls, problems = completion.tool_calls, completion.problems
         if self.in_text:
-            calls, wrong = self._calls_in_text(completion.content, f"text_{len(self.steps) + 1}")
+            calls, wrong = self._calls_in_text(completion.content, f"{_TEXT_CALL}{len(self.steps) + 1}")
             calls = tuple(map(self.panel.read, calls))
             problems = (*problems, wrong) if wrong else problems
         if not calls:
@@ -311,12 +329,13 @@ class Attempt:
 
     def _seen(self) -> Seen:
         limit, time_s = self.agent.config.step_limit, self.assignment.time_limit_s
-        left = {"replies": 1 - self._turns / limit, **self.ledger.left()}
+        turns = self._turns - self._copied
+        left = {"replies": 1 - turns / limit, **self.ledger.left()}
         if time_s:
             left["time"] = min(left.get("time", 1.0), max(0.0, 1 - (time.monotonic() - self.started) / time_s))
         return Seen(
             steps=tuple(self.steps),
-            turns_left=limit - self._turns,
+            turns_left=limit - turns,
             left=left,
             test_command=self.assignment.test_command,
             in_text=self.in_text,

@@ -29,6 +29,30 @@ def resumable(trajectory: Trajectory | None) -> Trajectory | None:
     return trajectory if trajectory.agent_steps else None
 
 
+def branch_of(trajectory: Trajectory, turns: int, *, rollout: str) -> Trajectory:
+    """Begin a rollout with another one's first turns; `resume` it to continue from there.
+
+    Args:
+        trajectory: the finished rollout to branch off.
+        turns: number of its model turns to take over, at least 1.
+        rollout: ID of the new rollout.
+
+    Returns:
+        An unfinished trajectory that has spent nothing.
+    """
+    ends = [index for index, step in enumerate(trajectory.steps) if step.source == "agent"]
+    taken = trajectory.steps[: ends[turns - 1] + 1]
+    return Trajectory(
+        id=rollout,
+        task_id=trajectory.task_id,
+        agent=trajectory.agent,
+        model=trajectory.model,
+        seed=trajectory.seed,
+        steps=tuple(step.model_copy(update={"copied": True, "usage": None}) for step in taken),
+        parents=(trajectory.id,),
+    )
+
+
 def as_message(step: Step) -> Message:
     """Rebuild the assistant message of a step exactly as it was sent back to the server."""
     if step.sent is not None:

@@ -91,6 +91,7 @@ class Step(Record):
         proposals: what else was proposed for this step, and what decided; empty if nothing else was.
         watcher: names of the watchers that wrote a user message.
         restarts: whether the conversation continues from this message and the task alone.
+        copied: whether the rollout took this step over from the one that it branched off.
     """
 
     id: int
@@ -107,6 +108,7 @@ class Step(Record):
     """The assistant message as it was sent back to the server, if it cannot be rebuilt from the other fields."""
     watcher: str = ""
     restarts: bool = False
+    copied: bool = False
     timestamp: str = ""
     """ISO 8601, UTC; for display, never for deadlines."""
 
@@ -139,3 +141,8 @@ class Trajectory(Record):
     def agent_steps(self) -> int:
         """Number of model turns, reported as "steps"."""
         return sum(step.source == "agent" for step in self.steps)
+
+    @property
+    def copied_steps(self) -> int:
+        """Number of model turns taken over from the rollout that this one branched off."""
+        return sum(step.copied for step in self.steps if step.source == "agent")

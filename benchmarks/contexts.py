@@ -37,6 +37,8 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "guided": ("refine.context=guided",),
     "critique, patch": ("refine.context=critique",),
     "key-facts": ("refine.context=key-facts",),
+    "replay": ("refine.context=replay", "refine.options.share=1"),
+    "phases": ("refine.context=phases",),
 }
 RESAMPLED = 4000
 

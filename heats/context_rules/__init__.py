@@ -36,6 +36,8 @@ CONTEXT_RULES = Registry(
         "key-facts": "heats.context_rules.key_facts:KeyFacts",
         "guided": "heats.context_rules.guided:Guided",
         "critique": "heats.context_rules.critique:Critique",
+        "replay": "heats.context_rules.branching:Replay",
+        "phases": "heats.context_rules.branching:Phases",
     },
 )
 

@@ -9,6 +9,21 @@ from tournament.base import Bracket, Candidate
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """One model turn of an attempt.
+
+    Attributes:
+        files: files that commands up to this turn, and in it, named.
+        edits: whether its commands seem to change a source file that the attempt's patch changes.
+        thought: characters of text and reasoning.
+    """
+
+    files: frozenset[str] = frozenset()
+    edits: bool = False
+    thought: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Earlier:
     """One attempt of the heat before, as it is stored.
 
@@ -17,12 +32,15 @@ class Earlier:
         summary: its summary; None unless the rule sets `reads_summaries`.
         passing: share of the user's tests that pass with its change, from 0 to 1; None if they did not run.
         against: reasons that judges and verifiers gave against it.
+        turns: its model turns but the last, which submits; empty unless the rule sets `branches`, or if no rollout can
+            branch off it.
     """
 
     candidate: Candidate
     summary: Summary | None = None
     passing: float | None = None
     against: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,9 @@ class Choice:
         texts: shown in place of the parents' records; None for the records.
         start: id of the attempt whose change is applied before the first turn, which makes it a parent; empty for the
             untouched tree. The patch that comes out is against the base all the same.
+        turns: branch off `start` instead of applying its change: so many of its turns, conversation and commands, are
+            repeated, and the rollout goes on from there. If a command ends differently this time, the rollout starts
+            over with the records of `parents`. 0 does not branch.
         role: what to make of all this: a sentence, or the name of one in `refine.roles`. Empty for the usual one.
     """
 
@@ -91,6 +112,7 @@ class Choice:
     texts: tuple[str, ...] | None = None
     start: str = ""
     role: str = ""
+    turns: int = 0
 
 
 class ParentsRule(Protocol):
@@ -114,8 +136,9 @@ class ParentsRule(Protocol):
 class ContextRule(Protocol):
     """Decides what one rollout of a later heat is shown of the heat before.
 
-    A rule may set two class attributes: `reads_summaries = True` has every attempt summarized before it is called, and
-    `tells_fresh = True` calls it for fresh rollouts too (`Before.fresh`), which otherwise are shown nothing.
+    A rule may set three class attributes: `reads_summaries = True` has every attempt summarized before it is called,
+    `tells_fresh = True` calls it for fresh rollouts too (`Before.fresh`), which otherwise are shown nothing, and
+    `branches = True` reads the attempts' turns.
 
     Example:
         >>> class FromBest:

@@ -52,6 +52,7 @@ class Context:
         role: what to make of it, if not the usual.
         start: the change that is applied before the first turn; empty for the untouched tree.
         start_name: what the records call that change, such as `attempt 1`.
+        branch: the rollout to branch off, and its turn; None to begin at the first.
     """
 
     parents: tuple[str, ...] = ()
@@ -62,6 +63,7 @@ class Context:
     role: str = ""
     start: bytes = b""
     start_name: str = ""
+    branch: tuple[str, int] | None = None
 
 
 NO_CONTEXT = Context()
@@ -121,7 +123,9 @@ def with_choice(context: Context, choice: Choice, patches: Mapping[str, bytes], 
         shares = shared_out([len(text) for text in choice.texts], config.chars)
         texts = tuple(cut(for_model(text), share) for text, share in zip(choice.texts, shares, strict=True))
         context = replace(context, records=texts, others=(), notes=True)
-    start = patches.get(choice.start, b"")
+    start = b"" if choice.turns else patches.get(choice.start, b"")
+    if choice.turns:
+        context = replace(context, branch=(choice.start, choice.turns))
     if not context.records:
         role = ""
     if not start:

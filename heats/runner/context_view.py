@@ -8,6 +8,7 @@ from core.ids import RolloutId, heat_name
 from heats.context_rules import Before, Earlier
 from heats.runner.context import reason_text, result_text
 from heats.runner.rollout import TaskRun
+from heats.runner.turns import turns_of
 from tournament.base import Bracket, Candidate
 
 _AGAINST = 8
@@ -39,7 +40,7 @@ class View:
 
 
 def view_before(
-    run: TaskRun, heat: int, bracket: Bracket, candidates: Mapping[str, Candidate], *, summaries: bool
+    run: TaskRun, heat: int, bracket: Bracket, candidates: Mapping[str, Candidate], *, summaries: bool, turns: bool
 ) -> View:
     """Read what the store holds of the heat before.
 
@@ -50,6 +51,7 @@ def view_before(
         candidates: that heat's candidates, by id.
         summaries: include the summaries, which exist then. They are left out otherwise, because which of them exist
             would depend on when the run was interrupted.
+        turns: include the attempts' turns.
     """
     against = _against(run, heat, bracket)
     attempts = {
@@ -58,6 +60,7 @@ def view_before(
             summary=run.store.rollout(name).summary() if summaries else None,
             passing=_passing(run, name),
             against=tuple(against.get(name, {})),
+            turns=turns_of(run.store.rollout(name).trajectory(), one.patch) if turns else (),
         )
         for name, one in candidates.items()
     }

@@ -55,7 +55,14 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     if getattr(rule, "reads_summaries", False):
         candidates |= {one.id: one for one in await asyncio.gather(*map(run.describe, candidates.values()))}
     informed = config.rollouts - fresh_rollouts(config.rollouts, refine.fresh_share)
-    view = view_before(run, heat, before, candidates, summaries=getattr(rule, "reads_summaries", False))
+    view = view_before(
+        run,
+        heat,
+        before,
+        candidates,
+        summaries=getattr(rule, "reads_summaries", False),
+        turns=getattr(rule, "branches", False),
+    )
     choices = [choice_of(rule, view.of(index, fresh=index >= informed)) for index in range(len(ids))]
     contexts = await _contexts(run, before, candidates, set(choices))
     return [Plan(rollout=rollout, index=index, context=contexts[choices[index]]) for index, rollout in enumerate(ids)]

@@ -14,7 +14,7 @@ from agents.errors import LimitExceeded
 from agents.llm.base import Session
 from agents.llm.ledger import Ledger
 from agents.llm.session import in_session, session_id
-from agents.resume import Diverged, resumable
+from agents.resume import Diverged, branch_of, resumable
 from agents.trajectory import LIMIT_EXITS, Exit, Trajectory
 from envs import verify
 from envs.base import Evidence, Patch, Task
@@ -185,7 +185,8 @@ class TaskRun:
     async def _play(self, plan: Plan, files: RolloutStore, ledger: Ledger) -> Outcome:
         emit = self.services.events.emit
         outcome, patch = Outcome(rollout=plan.rollout, exit=None), Patch(b"")
-        resume = resumable(files.trajectory())
+        branch = self._branch(plan)
+        resume = resumable(files.trajectory()) or branch
         attempts, trying = RetryBudget(self.services.config.retries), True
         while trying:
             async with self.services.slots.hold(self.order):
@@ -194,14 +195,22 @@ class TaskRun:
                     outcome, patch = await self._attempt(plan, files, ledger, resume)
                 except Diverged as error:
                     emit("warning", task=self.task.id, rollout=plan.rollout, text=f"started over: {error}")
-                    resume = None
+                    resume = branch = None
                     continue
             trying = outcome.failure is not None and await attempts.again(outcome.failure)
-            resume = resumable(files.trajectory()) if outcome.failure == "endpoint" else None
+            resume = (resumable(files.trajectory()) if outcome.failure == "endpoint" else None) or branch
         played = policy_of(self.services.config, plan.index, plan.arm, plan.temperature)
         outcome = outcome.model_copy(update={"temperature": played.temperature})
         self._finish(files, outcome, patch)
         return outcome
+
+    def _branch(self, plan: Plan) -> Trajectory | None:
+        """The beginning of a rollout that branches off an earlier one."""
+        if plan.context.branch is None:
+            return None
+        parent, turns = plan.context.branch
+        earlier = self.store.rollout(parent).trajectory()
+        return branch_of(earlier, turns, rollout=plan.rollout) if earlier is not None else None
 
     def _finish(self, files: RolloutStore, outcome: Outcome, patch: Patch) -> None:
         files.finish(outcome, patch)
@@ -326,7 +335,7 @@ class TaskRun:
             rollout=trajectory.id,
             exit=end.kind if end else None,
             detail=end.detail if end else "",
-            steps=trajectory.agent_steps,
+            steps=trajectory.agent_steps - trajectory.copied_steps,
             duration_s=trajectory.duration_s,
             usage=trajectory.usage,
             patch_sha256=patch.sha256 if patch else "",

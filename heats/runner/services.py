@@ -8,9 +8,11 @@ from typing import Any
 
 from agents import open_agent
 from agents.base import Agent, BringsFiles
+from agents.bash_agent import BashAgent
 from agents.choose import open_chooser
 from agents.llm import ModelConfig, open_model, share_servers
 from agents.llm.base import ChatModel
+from core.errors import InvalidOptions
 from envs import Bench, spec_for
 from envs.base import Env, MakesImages, PreparesOnce, Task
 from envs.errors import SetupFailed
@@ -200,7 +202,9 @@ def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatMo
 def _check_parts(config: HeatsConfig) -> None:
     """Load parts that are needed only later, so that one that cannot be loaded costs nothing."""
     check_bank(config.bank)
-    open_context_rule(config.refine.context, config.refine.options)
+    rule = open_context_rule(config.refine.context, config.refine.options)
+    if getattr(rule, "branches", False) and config.agent.name != BashAgent.name:
+        raise InvalidOptions(f"refine.context={config.refine.context} branches off rollouts of the agent bash only")
     open_chooser(config.agent.chooser)
 
 
