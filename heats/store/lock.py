@@ -59,11 +59,9 @@ def other_work(held: Lock, now: Lock) -> list[str]:
         if old is not UNKNOWN
     ]
     if held.data is not None and now.data is not None:
-        options = (
-            {name: one.data.options[name] for name in one.data.options.keys() - _NOT_WORK} for one in (held, now)
-        )
         found += [
-            f"the data set's option {name} is {_short(new)}, not {_short(old)}" for name, old, new in changes(*options)
+            f"the data set's option {name} is {_short(new)}, not {_short(old)}"
+            for name, old, new in changes(_work_options(held.data), _work_options(now.data))
         ]
     missing = [task for task in now.tasks if task not in held.tasks]
     changed = [task for task in now.tasks if task in held.tasks and held.tasks[task] != now.tasks[task]]
@@ -79,6 +77,10 @@ def other_work(held: Lock, now: Lock) -> list[str]:
     if hidden:
         found.append(f"other hidden tests or files: {_some(hidden)}")
     return found
+
+
+def _work_options(data: LockedData) -> Mapping[str, Any]:
+    return {name: value for name, value in data.options.items() if name not in _NOT_WORK}
 
 
 def other_conditions(held: Lock, now: Lock) -> list[str]:

@@ -300,6 +300,7 @@ def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
         (lambda path: (path / "x.diff").write_text("hello"), ["x.diff"], "x.diff: not a diff"),
         (lambda path: (path / "x.traj.json").write_text("{"), ["x.traj.json"], "not JSON"),
         (lambda path: (path / "x.json").write_text('{"a": 1}'), ["x.json"], "unknown format"),
+        (lambda path: (path / "x.jsonl").write_bytes(b'\xff\xfe{\x00"'), ["x.jsonl"], "not text"),
         (lambda path: (path / "x.txt").write_text("a"), ["x.txt"], "unknown format"),
         (lambda path: preds(path / "preds.json", t="fixed"), ["preds.json"], "--issue is needed"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isue.md"], "--issue isue.md: no such file"),
