@@ -29,8 +29,8 @@ from sandbox.errors import DiskLimitExceeded, SandboxError
 _UNUSABLE_SHOWN = 600
 """Characters kept from the beginning and from the end of an unusable reply."""
 _FORCED_AFTER = 2
-_TEXT_CALL = "text_"
 """Consecutive turns without a usable call before the server must constrain replies to calls."""
+_TEXT_CALL = "text_"
 
 
 class Finished(Exception):
@@ -415,8 +415,16 @@ class Attempt:
             usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
             parents=self.assignment.parents,
-            extra={"started_from": self.assignment.started_from} if self.assignment.started_from else {},
+            extra=self._told(),
         )
+
+    def _told(self) -> dict[str, Any]:
+        """What the opening depends on beside the task, so that a resumed rollout can be told the same."""
+        started_from, limits = self.assignment.started_from, self.assignment.limits
+        return {
+            **({"started_from": started_from} if started_from else {}),
+            **({"limits": list(limits)} if limits else {}),
+        }
 
 
 def _ends(text: str) -> str:

@@ -36,6 +36,7 @@ from agents.llm.base import ChatModel, ToolSpec
 from agents.llm.ledger import Ledger
 from agents.trajectory import LIMIT_EXITS, Exit, Step, Trajectory
 from core.errors import UnknownPart
+from core.sanitize import for_model
 from sandbox.base import ExecResult, Sandbox
 from sandbox.errors import SandboxError
 
@@ -216,7 +217,10 @@ class _Play:
             env=asked["env"],
             merge_stderr=True,
         )
-        output = {"output": result.text(), "returncode": -1 if result.exit_code is None else result.exit_code}
+        output = {
+            "output": for_model(result.text()),
+            "returncode": -1 if result.exit_code is None else result.exit_code,
+        }
         return {**output, "exception_info": _exception(result, self.agent.config.command_timeout_s)}
 
     def _close(self, end: Exit | None) -> Trajectory:

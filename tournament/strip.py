@@ -1,65 +1,17 @@
 """Remove comments from a diff, so that a judge sees what a change does and not what it says about itself.
 
-Only headers and hunks are kept; surrounding text is not part of the change. Comments are recognized by language without
-parsing: line comments outside quoted strings, and block comments and docstrings that end in the same hunk. When in
-doubt, text is kept.
+Only headers and hunks are kept; surrounding text is not part of the change. `comments.py` finds comments; a docstring
+goes if it ends in the same hunk. When in doubt, text is kept, and so is a comment or docstring that the change puts
+around code or takes away from around code.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from core.diff import FileDiff, Hunk, scan_diff
+from tournament.comments import Language, begins_in_string, heading_without_comments, language_of, without_comments
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_QUOTED = re.compile(rf"""\"\"\".*?\"\"\"|'''.*?'''|{_STRING}|'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`""")
-_WITH_CHARACTERS = re.compile(rf"""{_STRING}|'(?:[^'\\]|\\.[^']{{0,9}})'|`[^`]*`""")
-_DOUBLE_QUOTED = re.compile(_STRING)
-_WORDS = re.compile(r"[\w\s]+")
-_INSIDE_BLOCK = re.compile(r"\s*\*(?:[ /]|$)")
-_NEVER = re.compile(r"(?!)")
-
-
-@dataclass(frozen=True, slots=True)
-class _Language:
-    """How a language writes comments.
-
-    Attributes:
-        names: file extensions or whole file names.
-        line: start of a line comment; empty if the language has none.
-        block: start and end of a block comment.
-        quoted: a string literal, in which comments do not start.
-    """
-
-    names: re.Pattern[str]
-    line: str = ""
-    block: tuple[str, str] | None = None
-    quoted: re.Pattern[str] = _QUOTED
-
-
-_SLASHES = ("/*", "*/")
-_LANGUAGES = (
-    _Language(re.compile(r"py[iwx]?|sh|bash|zsh|fish|ya?ml|toml|cfg|conf|ini|rb|pl|pm|r|jl|mk|cmake|nix|exs?"), "#"),
-    _Language(re.compile(r"dockerfile|makefile|gnumakefile|justfile|gemfile|rakefile|\.?gitignore"), "#"),
-    _Language(re.compile(r"[cm]?[jt]sx?|php|dart|groovy|tf|hcl|scss|less"), "//", _SLASHES),
-    _Language(
-        re.compile(r"c|h|cc|cpp|cxx|hpp|hh|cs|java|go|rs|swift|kts?|scala|proto|zig|mm?"),
-        "//",
-        _SLASHES,
-        _WITH_CHARACTERS,
-    ),
-    _Language(re.compile(r"css"), "", _SLASHES),
-    _Language(re.compile(r"sql"), "--", _SLASHES),
-    _Language(re.compile(r"lua"), "--", ("--[[", "]]")),
-    _Language(re.compile(r"hs|elm"), "--", ("{-", "-}"), _DOUBLE_QUOTED),
-    _Language(re.compile(r"ad[abs]"), "--", None, _DOUBLE_QUOTED),
-    _Language(re.compile(r"lisp|cl|el|clj[sc]?|scm|rkt|asm"), ";", None, _DOUBLE_QUOTED),
-    _Language(re.compile(r"tex|sty|[eh]rl"), "%", None, _DOUBLE_QUOTED),
-    _Language(re.compile(r"html?|xml|xhtml|svg|md|rst"), "", ("<!--", "-->"), _NEVER),
-    _Language(re.compile(r"vue|svelte"), "//", ("<!--", "-->")),
-)
-_UNKNOWN = _Language(_NEVER, quoted=_NEVER)
 _DOCSTRING = re.compile(r"\s*[rRuUbB]{0,2}(\"\"\"|''')")  # an f-string may run code
 _TRIPLE = re.compile(r"\"\"\"|'''")
 _DEFINITION = re.compile(r"\s*(?:(?:async\s+)?def\b|class\b|\)).*:$")
@@ -83,11 +35,11 @@ def _file_lines(file: FileDiff) -> Iterator[str]:
         yield f"GIT binary patch ({file.binary_size} bytes)"
     name = PurePosixPath(file.name)
     kind = (name.suffix.lstrip(".") or name.name).lower()
-    language = next((language for language in _LANGUAGES if language.names.fullmatch(kind)), _UNKNOWN)
+    language = language_of(kind)
     for hunk in file.hunks:
         # The text after the second @@ may be a line of the file or anything else.
         bounds = _HUNK_HEADER.match(hunk.header)
-        heading = "" if bounds is None else _bare(_text(hunk.header[bounds.end() :]), language)[0].rstrip()
+        heading = "" if bounds is None else heading_without_comments(_text(hunk.header[bounds.end() :]), language)
         lines = list(_hunk_lines(hunk, language, python=kind in ("py", "pyi", "pyw", "pyx")))
         header = _text(hunk.header if bounds is None else bounds[0])
         yield (header if len(lines) == len(hunk.lines) else _counted(header, lines)) + heading
@@ -100,89 +52,79 @@ def _counted(header: str, lines: Sequence[str]) -> str:
     return _COUNTS.sub(lambda found: f"@@ -{found[1]},{old} +{found[2]},{new} @@", header)
 
 
-def _hunk_lines(hunk: Hunk, language: _Language, *, python: bool) -> Iterator[str]:
+def _hunk_lines(hunk: Hunk, language: Language, *, python: bool) -> Iterator[str]:
     lines = [_text(line) for line in hunk.lines]
-    if python:
-        inside = _docstrings(lines)
-        lines = [line for index, line in enumerate(lines) if index not in inside]
-    index = 0
-    while index < len(lines):
-        sign, code = lines[index][0], lines[index][1:]
-        index += 1
-        if sign == "\\":
+    sides = [_Side(lines, signs, language, python=python) for signs in ("- ", "+ ")]
+    while differing := [index for index in sides[0].left.keys() & sides[1].left if _differ(sides, index)]:
+        restored = [side.restore(differing) for side in sides]
+        if not any(restored):
+            break
+    for index, line in enumerate(lines):
+        if line[0] == "\\":
             yield "\\ No newline at end of file"
             continue
-        bare, opened = _bare(code, language)
-        if opened and language.block is not None:
-            end = _block_end(lines, index, sign, language.block[1])
-            if end is None:
-                bare = code
-            else:
-                rest = lines[end].partition(language.block[1])[2]
-                other_side = [line for line in lines[index:end] if line[0] not in (sign, " ")]
-                lines[index : end + 1] = [*other_side, *([lines[end][0] + rest] if rest.strip() else [])]
-        if bare.strip() or not code.strip():
-            yield sign + bare
+        left = sides[0 if line[0] == "-" else 1].left[index]
+        if line[0] == " " and _differ(sides, index):
+            left = line[1:]
+        if left is not None:
+            yield line[0] + left
+
+
+def _differ(sides: Sequence["_Side"], index: int) -> bool:
+    return sides[0].left[index] != sides[1].left[index]
+
+
+class _Side:
+    """The old or the new side of a hunk without its comments.
+
+    Args:
+        lines: the hunk's lines.
+        signs: the signs of the lines on this side.
+        language: the file's language.
+        python: whether docstrings are removed.
+
+    Attributes:
+        left: what is left of each line of this side, by its index; None where nothing is.
+    """
+
+    def __init__(self, lines: Sequence[str], signs: str, language: Language, *, python: bool) -> None:
+        self._code = {index: line[1:] for index, line in enumerate(lines) if line[0] in signs}
+        numbers, code = list(self._code), list(self._code.values())
+        found = without_comments(code, language)
+        docstrings = list(_docstrings_of(code)) if python else []
+        self.left = dict(zip(numbers, found.lines, strict=True))
+        self.left |= {numbers[at]: None for start, end in docstrings for at in range(start, end + 1)}
+        blocks = sorted({*found.blocks, *docstrings})
+        self._block_of = {numbers[at]: block for block in blocks for at in range(block[0], block[1] + 1)}
+        self._numbers = numbers
+
+    def restore(self, differing: Sequence[int]) -> bool:
+        """Put back the comments of several lines that contain one of the given lines; returns whether there are any."""
+        blocks = {self._block_of.get(index) for index in differing} - {None}
+        for start, end in filter(None, blocks):
+            for number in self._numbers[start : end + 1]:
+                self.left[number] = self._code[number]
+                self._block_of.pop(number, None)
+        return bool(blocks)
 
 
 def _text(line: bytes) -> str:
     return line.decode("utf-8", "surrogatepass")
 
 
-def _bare(code: str, language: _Language) -> tuple[str, bool]:
-    """Strip the comments of one line; also returns whether it opens a block comment that does not end on it."""
-    opening, closing = language.block or ("\0", "\0")
-    if opening == "/*" and _INSIDE_BLOCK.match(code):  # inside a comment that starts above the hunk
-        return "", False
-    kept, index, end = list[str](), 0, -1
-    while index < len(code):
-        if found := _WORDS.match(code, index) or language.quoted.match(code, index):
-            kept.append(found[0])
-            index = found.end()
-        elif code.startswith(opening, index):
-            end = code.find(closing, index + len(opening))
-            if end < 0:
-                return "".join(kept).rstrip(), True
-            index = end + len(closing)
-        elif language.line and code.startswith(language.line, index):
-            return "".join(kept).rstrip(), False
-        else:
-            step = 2 if code[index] == "\\" else 1
-            kept.append(code[index : index + step])
-            index += step
-    return ("".join(kept) if end < 0 else "".join(kept).rstrip()), False
-
-
-def _block_end(lines: list[str], start: int, sign: str, closing: str) -> int | None:
-    """Index of the line on the same side of the hunk on which a block comment ends."""
-    side = (index for index in range(start, len(lines)) if lines[index][0] in (sign, " "))
-    return next((index for index in side if closing in lines[index]), None)
-
-
-def _docstrings(lines: list[str]) -> set[int]:
-    """Indices of the lines of docstrings that begin right after a definition, on each side of the hunk by itself.
-
-    A line of both sides counts only if it is in a docstring on both.
-    """
-    before, after = (
-        set(_docstrings_of([(i, line[1:]) for i, line in enumerate(lines) if line[0] in s])) for s in ("- ", "+ ")
-    )
-    return {i for i, line in enumerate(lines) if (i in before or line[0] == "+") and (i in after or line[0] == "-")}
-
-
-def _docstrings_of(side: list[tuple[int, str]]) -> Iterator[int]:
-    """Numbers of the lines of docstrings on one side of a hunk, given its numbered lines.
+def _docstrings_of(side: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """First and last line of each docstring on one side of a hunk: a string right after a definition.
 
     What looks like a definition may be in a string that is still open; the quotes that end it start no docstring.
     """
-    place, before, inside = 0, "", False
+    place, before, inside = 0, "", begins_in_string(side, ('"""', "'''")) != ""
     while place < len(side):
-        code = side[place][1]
+        code = side[place]
         opening = _DOCSTRING.match(code)
         if opening is not None and _DEFINITION.match(before) and not inside:
             end = _docstring_end(side, place, opening)
             if end is not None:
-                yield from (number for number, _ in side[place : end + 1])
+                yield place, end
                 place, before = end + 1, ""
                 continue
         inside ^= len(_TRIPLE.findall(code)) % 2 == 1
@@ -190,12 +132,12 @@ def _docstrings_of(side: list[tuple[int, str]]) -> Iterator[int]:
         place += 1
 
 
-def _docstring_end(side: list[tuple[int, str]], place: int, opening: re.Match[str]) -> int | None:
+def _docstring_end(side: Sequence[str], place: int, opening: re.Match[str]) -> int | None:
     """Place of the line that closes a docstring; None if there is none, or if code follows on that line."""
-    rest = side[place][1][opening.end() :]
+    rest = side[place][opening.end() :]
     while opening[1] not in rest:
         place += 1
         if place == len(side):
             return None
-        rest = side[place][1]
+        rest = side[place]
     return place if not rest.partition(opening[1])[2].strip() else None

@@ -14,11 +14,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from agents.choose.base import Choice, Turn, key_of, proposal_of, with_usage
+from agents.choose.base import Choice, Turn, key_of, proposal_of
 from agents.choose.config import ChooserConfig
-from agents.errors import LimitExceeded, ReplyInvalid
+from agents.errors import ContextOverflow, LimitExceeded, ModelRefused, ReplyInvalid
 from agents.llm.base import Completion, ResponseSchema, ToolCall
-from agents.llm.ledger import Usage
 from agents.trajectory import Proposal
 from core.record import Config
 
@@ -47,18 +46,19 @@ class Propose:
 
     async def choose(self, turn: Turn) -> Choice:
         """See `StepChooser.choose`."""
+        before = turn.ledger.spent
         first = await turn.ask()
         calls = turn.calls(first.first)
         if not calls or (self._options.turns == "edits" and not any(map(matters, calls))):
             return first, ()
         try:
             more = await turn.ask(n=self._options.n - 1, variant=1)
-        except (ReplyInvalid, LimitExceeded):
-            return first, ()
+        except (ReplyInvalid, ModelRefused, ContextOverflow, LimitExceeded):
+            return first.model_copy(update={"usage": turn.ledger.spent - before}), ()
         usable = [first.first, *(one for one in more.completions if turn.calls(one) and not one.problems)]
         votes = Counter(key_of(turn.calls(one)) for one in usable)
         different = list({key_of(turn.calls(one)): one for one in reversed(usable)}.values())[::-1]
-        best, reason, spent = await self._best(turn, different, votes)
+        best, reason = await self._best(turn, different, votes)
         others = tuple(
             proposal_of(turn, one, model=turn.model.name, copies=votes[key_of(turn.calls(one))])
             for one in different
@@ -67,27 +67,24 @@ class Propose:
         if others:
             chosen = Proposal(model=turn.model.name, copies=votes[key_of(turn.calls(best))], reason=reason, chosen=True)
             others = (chosen, *others)
-        reply = first.model_copy(update={"completions": (best,)})
-        return with_usage(reply, more.usage, spent), others
+        return first.model_copy(update={"completions": (best,), "usage": turn.ledger.spent - before}), others
 
-    async def _best(
-        self, turn: Turn, different: Sequence[Completion], votes: Counter[str]
-    ) -> tuple[Completion, str, Usage]:
+    async def _best(self, turn: Turn, different: Sequence[Completion], votes: Counter[str]) -> tuple[Completion, str]:
         sizes = [votes[key_of(turn.calls(one))] for one in different]
         largest = different[sizes.index(max(sizes))]
         agreed = self._options.arbiter == "split" and max(sizes) * 2 > sum(sizes)
         if len(different) == 1 or agreed:
-            return largest, "", Usage()
+            return largest, ""
         order = list(different)
         random.Random(f"{turn.sampling.seed} {turn.sampling.turn}").shuffle(order)
         labels = string.ascii_uppercase[: len(order)]
         shown = [{"label": label, "text": turn.shown(one)} for label, one in zip(labels, order, strict=True)]
         text = turn.ask_about(self._config.judge, order, proposals=shown)
-        answer, spent = await turn.question(text, _schema(labels))
+        answer, _ = await turn.question(text, _schema(labels))
         choice = str((answer or {}).get("choice"))
         if choice not in list(labels):
-            return largest, "", spent
-        return order[labels.index(choice)], str((answer or {}).get("reason", ""))[:600], spent
+            return largest, ""
+        return order[labels.index(choice)], str((answer or {}).get("reason", ""))[:600]
 
 
 def matters(call: ToolCall) -> bool:

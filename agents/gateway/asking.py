@@ -20,6 +20,7 @@ from agents.gateway.wire import Answer, Asked, Refused
 from agents.llm.base import ChatModel, Completion, Message, Reply, Sampling
 from agents.llm.ledger import Ledger, Usage
 from agents.trajectory import LIMIT_EXITS, Exit
+from core.sanitize import for_model
 
 _TRIES = 3
 """Requests for a reply of whose calls at least one is usable; an agent takes a reply without calls for the end."""
@@ -122,7 +123,7 @@ class Asking:
         return done, spent.spent
 
     async def _reply(self, asked: Asked, sampling: Sampling, ledger: Ledger) -> Reply:
-        messages = self.record.restored(asked.messages)
+        messages = [_for_model(message) for message in self.record.restored(asked.messages)]
         if not self._wants_text or not asked.tools:
             try:
                 return await self._complete(asked, messages, sampling, ledger)
@@ -170,3 +171,11 @@ class Asking:
     def _end(self, end: Exit) -> None:
         self.exit = self.exit or end
         self.over.set()
+
+
+def _for_model(message: Message) -> Message:
+    """Break chat markers in what tools printed: most agents send it as it is, and it must not open a turn."""
+    content = message.get("content")
+    if message["role"] not in ("tool", "user") or not isinstance(content, str):
+        return message
+    return {**message, "content": for_model(content)}

@@ -7,6 +7,7 @@ bound harms this rollout alone: no other sandbox sees the socket, and no other r
 import asyncio
 import hmac
 import json
+import logging
 import os
 import secrets
 import socket
@@ -59,7 +60,10 @@ class Door:
         app.add_routes([web.post(path, self._handler(dialect)) for path, dialect in dialects.items()])
         app.add_routes([web.get("/v1/models", self._models), web.get("/v1/models/{name:.+}", self._model)])
         app.router.add_route("*", "/{rest:.*}", self._nowhere)
-        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=_END_S)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, access_log=None, logger=_silent(), shutdown_timeout=_END_S
+        )
+        self._failed = False
 
     async def open(self, folder: Path) -> None:
         """Listen on a socket in a folder of the host.
@@ -91,8 +95,18 @@ class Door:
                     return await self._respond(request, dialect, asked)
             except Refused as refused:
                 return web.json_response(dialect.refusal(refused), status=refused.status)
+            except Exception as error:
+                self._note(error)
+                raise
 
         return handle
+
+    def _note(self, error: Exception) -> None:
+        """Log an unexpected error, at most once for each rollout."""
+        if not self._failed:
+            self._failed = True
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            logging.getLogger(__name__).warning("the gateway cannot answer a request: %s", said[:300])
 
     def _check_token(self, request: web.Request) -> None:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -111,7 +125,7 @@ class Door:
         try:
             body = await asyncio.to_thread(_parsed, data) if len(data) > _IN_THREAD else _parsed(data)
             return dialect.read(body)
-        except (ValueError, RecursionError, ValidationError) as error:
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError, ValidationError) as error:
             raise Refused("request", f"the request cannot be read: {str(error)[:200]}") from None
 
     async def _respond(self, request: web.Request, dialect: Dialect, asked: Asked) -> web.StreamResponse:
@@ -172,6 +186,13 @@ class _Full(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `Protocol.connection_made`."""
         transport.close()
+
+
+def _silent() -> logging.Logger:
+    """A logger without output: aiohttp logs a traceback for every malformed request, and a sandbox can send many."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.disabled = True
+    return logger
 
 
 def _parsed(data: bytes) -> Mapping[str, Any]:

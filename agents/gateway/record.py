@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 from agents.llm.base import Completion, Message
@@ -19,6 +20,9 @@ from core.text import elide
 
 _SHOWN = 100_000
 """Characters kept from the beginning and from the end of a message or a tool's result."""
+_MOST_CHARS, _STEP_CHARS = 64 << 20, 500
+"""Characters of messages and results that are kept of a rollout, and what a step counts besides its text."""
+_FULL = f"(not recorded: this rollout sent more than {_MOST_CHARS >> 20} MiB)"
 
 
 @dataclass
@@ -32,7 +36,8 @@ class Record:
     steps: list[Step] = field(default_factory=list)
     _said: dict[tuple[str, ...], Message] = field(default_factory=dict)
     _called_in: dict[str, int] = field(default_factory=dict)
-    _heard: set[tuple[tuple[str, ...], str, str]] = field(default_factory=set)
+    _heard: set[bytes] = field(default_factory=set)
+    _room: int = _MOST_CHARS
 
     def restored(self, messages: Sequence[Message]) -> list[Message]:
         """Put the model's own messages in place of the agent's copies, which lack reasoning and are written anew.
@@ -48,14 +53,16 @@ class Record:
         start, before = (known[-1] + 1, _key(messages[known[-1]])) if known else (0, ())
         for message in messages[start:]:
             role, content = message["role"], str(message.get("content") or "")
-            told = (() if role == "system" else before, role + str(message.get("tool_call_id", "")), content)
+            told = _digest(() if role == "system" else before, role + str(message.get("tool_call_id", "")), content)
             if role == "assistant" or told in self._heard:
                 continue
-            self._heard.add(told)
+            if self._room > 0:
+                self._heard.add(told)
             if role == "tool":
                 self._observed(message["tool_call_id"], content)
-            else:
-                self.steps.append(Step(id=len(self.steps) + 1, source=role, content=_cut(content), timestamp=now()))
+            elif self._room > 0:
+                kept = self._kept(content)
+                self.steps.append(Step(id=len(self.steps) + 1, source=role, content=kept, timestamp=now()))
 
     def distinct(self, completion: Completion) -> Completion:
         """Rename calls whose id an earlier reply has used: agents tell their results apart by it."""
@@ -94,9 +101,15 @@ class Record:
         if at is None or any(one.tool_call_id == call_id for one in self.steps[at].observations):
             return
         seen = Observation(
-            tool_call_id=call_id, content=_cut(content), output_bytes=len(content.encode("utf-8", "replace"))
+            tool_call_id=call_id, content=self._kept(content), output_bytes=len(content.encode("utf-8", "replace"))
         )
         self.steps[at] = self.steps[at].model_copy(update={"observations": (*self.steps[at].observations, seen)})
+
+    def _kept(self, text: str) -> str:
+        """What is recorded of a text. A rollout's record is bounded, whatever its agent sends."""
+        kept = elide(text, _SHOWN, _SHOWN)[0] if self._room > 0 else _FULL
+        self._room -= len(kept) + _STEP_CHARS
+        return kept if self._room > 0 else _FULL
 
     def _original(self, message: Message) -> Message | None:
         said = self._said.get(_key(message)) if message["role"] == "assistant" else None
@@ -124,8 +137,8 @@ def _value(arguments: str) -> Any:
         return arguments
 
 
-def _cut(text: str) -> str:
-    return elide(text, _SHOWN, _SHOWN)[0]
+def _digest(*parts: object) -> bytes:
+    return sha256(repr(parts).encode("utf-8", "replace")).digest()
 
 
 def now() -> str:

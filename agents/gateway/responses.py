@@ -102,7 +102,7 @@ def _messages(rows: Iterable[Mapping[str, Any]]) -> Iterator[Message]:
     """Translate the items; calls join the assistant's message before them."""
     said: Message | None = None
     for row in rows:
-        kind = row.get("type") or "message"
+        kind = str(row.get("type") or "message")
         if kind == "reasoning":
             continue
         if kind in _CALLS:

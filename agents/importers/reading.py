@@ -18,9 +18,12 @@ from agents.importers.mini import from_mini
 from agents.importers.openhands import from_openhands
 from agents.importers.swe_agent import from_swe_agent
 from agents.importers.trae import from_trae
+from agents.llm.ledger import Usage
 from agents.llm.replies import without_surrogates
 from agents.trajectory import Trajectory
 
+_MOST = 2**53
+"""Above it, JSON's numbers are not exact."""
 _KNOWN = "heats' own, ATIF v1.x, mini-swe-agent, SWE-agent, OpenHands, inspect_ai and Trae Agent"
 
 
@@ -61,11 +64,29 @@ def parse_document(document: object, path: str) -> Trajectory:
     if read is None:
         raise TrajectoryFormatError(f"{path}: no trajectory of a known format (known: {_KNOWN})")
     try:
-        return read(without_surrogates(document))
+        return _with_sound_numbers(read(without_surrogates(document)))
     except TrajectoryFormatError as error:
         raise TrajectoryFormatError(f"{path}: {error}") from error
     except (ValidationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError) as error:
         raise TrajectoryFormatError(f"{path}: a field does not match the format ({fault_of(error)})") from error
+
+
+def _with_sound_numbers(trajectory: Trajectory) -> Trajectory:
+    """Replace numbers that no record can mean: they would lower what is charged, or could not be stored."""
+    steps = tuple(
+        step if step.usage is None else step.model_copy(update={"usage": _sound_usage(step.usage)})
+        for step in trajectory.steps
+    )
+    update = {"usage": _sound_usage(trajectory.usage), "duration_s": _sound(trajectory.duration_s), "steps": steps}
+    return trajectory.model_copy(update=update)
+
+
+def _sound_usage(usage: Usage) -> Usage:
+    return Usage(**{name: _sound(getattr(usage, name)) for name in Usage.model_fields})
+
+
+def _sound(number: float) -> float:
+    return number if 0 <= number < _MOST else type(number)(0)
 
 
 def reader_of(document: object) -> Callable[[Any], Trajectory] | None:

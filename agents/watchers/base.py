@@ -32,12 +32,14 @@ class Seen:
         return [step for step in self.steps if step.source == "agent"]
 
     def said_by(self, watcher: str) -> list[Step]:
-        """The messages of a watcher, by its name in `agent.watchers`."""
-        return [step for step in self.steps if step.source == "user" and watcher in step.watcher.split(", ")]
+        """The messages of a watcher to this rollout, by its name in `agent.watchers`."""
+        told = [step for step in self.steps if step.source == "user" and not step.copied]
+        return [step for step in told if watcher in step.watcher.split(", ")]
 
     def refused_by(self, watcher: str) -> int:
         """How often a watcher refused a call of this rollout."""
-        return sum(one.watcher == watcher for step in self.agent_steps for one in step.observations)
+        own = [step for step in self.agent_steps if not step.copied]
+        return sum(one.watcher == watcher for step in own for one in step.observations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,13 +83,18 @@ def nonce_of(seed: int, *texts: str) -> str:
 
 
 def listed(entries: Sequence[Entry], chars: int = 400) -> list[dict[str, str]]:
-    """Entries as a prompt lists them: id, kind, name, cues and text, sanitized and cut to `chars` characters."""
+    """Entries as a prompt lists them: id, kind, name, cues and text, sanitized.
+
+    Args:
+        entries: the entries.
+        chars: maximum characters of a text; cues have half as many.
+    """
     return [
         {
             "id": entry.id,
             "kind": _line(entry.kind),
             "name": _line(entry.name),
-            "cues": _line("; ".join(entry.cues)),
+            "cues": cut(_line("; ".join(entry.cues)), chars // 2),
             "text": cut(for_model(entry.text).strip(), chars),
             "commit": entry.scope.commit[:12],
         }

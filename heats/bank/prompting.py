@@ -34,10 +34,10 @@ def prompt_of(entries: Sequence[Entry], config: BankConfig, seed: int, commit: s
     """
     shown, room = [], config.chars
     for line in listed(entries, config.chars // 2):
-        room -= sum(map(len, line.values()))
-        if room < 0:
-            break
-        shown.append(line)
+        size = sum(map(len, line.values()))
+        if size <= room:
+            room -= size
+            shown.append(line)
     if not shown:
         return ""
     nonce = nonce_of(seed, *(text for line in shown for text in line.values()))

@@ -10,6 +10,7 @@ import typer
 from core.registry import optional_module
 from heats.cli.runs import RunArgument
 from heats.cli.session import note_faults
+from heats.errors import UsageError
 from heats.export.harbor import export_harbor
 from heats.export.leaderboard import export_leaderboard
 from heats.export.predictions import export_atif, export_preds
@@ -43,6 +44,7 @@ WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
 
 
 def export(
+    context: typer.Context,
     run: RunArgument,
     form: Annotated[
         Format, typer.Argument(help="Format to write: preds is SWE-bench predictions, otlp is OpenTelemetry spans.")
@@ -59,6 +61,9 @@ def export(
     content: Annotated[bool, typer.Option("--content", help="otlp: include prompts, replies and outputs.")] = False,
 ) -> None:
     """Write a run's results in other tools' formats, or send its spans to an OpenTelemetry collector."""
+    given = context.get_parameter_source("endpoint")
+    if form is not Format.OTLP and (content or (given is not None and given.name == "COMMANDLINE")):
+        raise UsageError(f"{'--content' if content else '--endpoint'} is an option of the format otlp")
     store = RunStore(run)
     store.manifest  # noqa: B018 - says what is wrong with the directory before anything is written
     note_faults(run)

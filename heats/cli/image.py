@@ -51,6 +51,8 @@ def image(
         raise UsageError("--dry-run is an option of heats check, which shows what is detected")
     if options.sandbox not in (None, "docker"):
         raise UsageError("heats image makes Docker images: leave --sandbox out")
+    if file is not None and options.setup is not None:
+        raise UsageError("give either --file or --setup: the Dockerfile is the set-up")
     config = load_config(options.config or (), {"sandbox.backend": "docker"})
     if file is not None:
         if not file.is_file():

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
+from core.sanitize import one_line
 from core.text import fill
 from envs.repository import repository_name
 from heats.bank.entry import Entry
@@ -50,6 +51,8 @@ def learn(
     """
     if bool(runs) == (repo is not None):
         raise UsageError("give either run directories or --repo")
+    if repo is None and (test is not None or setup is not None or base != "HEAD"):
+        raise UsageError("--test, --setup and --base need --repo: finished runs have their own")
     given = {"bank.path": str(bank) if bank else None, "bank.writers": list(writer) if writer else None}
     config = _configuration(options, given, exploring=repo is not None)
     if options.print_config:
@@ -68,7 +71,7 @@ def learn(
         )
         return
     for one in entries:
-        typer.echo(f"{one.id}  {one.kind}: {one.name}")
+        typer.echo(f"{one.id}  {one_line(one.kind)}: {one_line(one.name)}")
     typer.echo(f"bank     {config.bank.path}")
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.llm.ledger import Ledger
-from core.sanitize import for_screen
+from core.sanitize import for_screen, one_line
 from core.textfile import decode, json_lines
 from envs import RepositoryEnv
 from heats.cli.issue import read_issue
@@ -205,6 +205,8 @@ def _repository(
     if repo is None:
         if setup is not None:
             raise UsageError("--setup needs --repo")
+        if base != "HEAD":
+            raise UsageError("--base needs --repo")
         return None
     if len(contests) > 1:
         raise UsageError(
@@ -292,9 +294,9 @@ def _tell(
 ) -> None:
     for result in session.results[:SHOWN_TASKS]:
         found = places[result.task]
-        first = f"{found[0].source} selected; " if found and result.selected else ""
+        first = f"{one_line(found[0].source, 200)} selected; " if found and result.selected else ""
         bracket = session.store.task(result.task).bracket(0)
-        typer.echo(f"{result.task}: {first}{for_screen(result.detail)}\n{ranking_text(found)}")
+        typer.echo(f"{one_line(result.task, 80)}: {first}{for_screen(result.detail)}\n{ranking_text(found)}")
         typer.echo(f"{judge_line(bracket)}\n" if bracket is not None and judge_line(bracket) else "")
     if len(session.results) > SHOWN_TASKS:
         typer.echo(f"and {len(session.results) - SHOWN_TASKS} more tasks, all in ranking.json\n")

@@ -23,7 +23,7 @@ from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.signals import run_interruptibly
 from heats.store.files import slug
-from heats.store.lock import Lock, LockedData
+from heats.store.lock import PLACES, Lock, LockedData
 from heats.store.records import TaskResult
 from heats.sweep.dataset import Choice, Dataset, choose, find_dataset, read_options
 from heats.sweep.images import ImageKeeper
@@ -31,8 +31,6 @@ from heats.sweep.summary import counts, sweep_text
 
 SHOWN_TASKS = 60
 DATA = "Data set"
-_PLACES = {"source", "path"}
-"""Options that say where a data set is on this machine."""
 _SECRETS = {"env_values"}
 """Options whose values stay out of a lock; who repeats the run gives their own."""
 
@@ -196,7 +194,7 @@ def _dataset(name: str | None, options: SweepOptions, config: HeatsConfig, lock:
         raise UsageError("--from-lock works with --executor local only")
     if name is None and held is not None:
         return Dataset(name=held.name, env=held.env, options={**held.options, **given})
-    kept = {key: value for key, value in (held.options if held is not None else {}).items() if key not in _PLACES}
+    kept = {key: value for key, value in (held.options if held is not None else {}).items() if key not in PLACES}
     return find_dataset(name or "", {**kept, **given}, image=config.sandbox.image)
 
 

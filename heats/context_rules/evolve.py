@@ -56,8 +56,9 @@ def drawn_parent(ranked: Sequence[str], index: int, seed: int, power: float) -> 
     parent = ranked[0]
     for _ in range(index + 1):
         fewest = min(children.values())
-        weights = [(1 + rank) ** -power if children[one] == fewest else 0.0 for rank, one in enumerate(ranked)]
-        (parent,) = rng.choices(ranked, weights)
+        left = [rank for rank, one in enumerate(ranked) if children[one] == fewest]
+        weights = [((1 + rank) / (1 + left[0])) ** -power for rank in left]  # a large power leaves the best at least
+        parent = ranked[rng.choices(left, weights)[0]]
         children[parent] += 1
     return parent
 
@@ -98,6 +99,6 @@ class Islands:
         eligible = [one for one in before.usable if one not in before.bracket.ineligible]
         own = before.distinct(one for one in eligible if RolloutId.parse(one).index % self.options.count == island)
         abroad = [one for one in before.changes if one not in own]
-        migrants = abroad[: self.options.migrants if own else before.k]
+        migrants = abroad[: min(self.options.migrants, before.k) if own else before.k]
         kept = own[: max(before.k - len(migrants), 0)]
         return Choice(parents=tuple(sorted((*kept, *migrants), key=before.usable.index)))

@@ -6,7 +6,7 @@ from, so that rows can be grouped, filtered and joined.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def export_training(run: RunStore, directory: Path) -> list[Path]:
     `rollouts.jsonl` has rows, and their `reward` is null. Failed infrastructure gives no row.
 
     - `rollouts.jsonl`: every rollout with its conversation and reward, grouped by `task` and `heat`.
-    - `sft.jsonl`: those of them that succeeded.
+    - `sft.jsonl`: those that succeeded, and whose agent held a single conversation.
     - `preferences.jsonl`: for each match, the patch of a contestant that succeeded over one that failed.
     - `critic.jsonl`: every rollout's summary and patch, labelled with its success.
 
@@ -51,7 +51,7 @@ def export_training(run: RunStore, directory: Path) -> list[Path]:
         critic += _critic(task, basis)
     files = {
         "rollouts": rollouts,
-        "sft": [row for row in rollouts if row["reward"] == 1.0],
+        "sft": [row for row in rollouts if row["reward"] == 1.0 and _is_one_conversation(row["messages"])],
         "preferences": pairs,
         "critic": critic,
     }
@@ -86,6 +86,13 @@ def _rollouts(task: TaskFacts, basis: Basis) -> Iterator[Row]:
             "exit": one.outcome.exit if one.outcome is not None else None,
             "selected": one.id == task.selected,
         }
+
+
+def _is_one_conversation(messages: Sequence[Message]) -> bool:
+    """Whether no system message follows another message: agents with subagents or side questions hold several
+    conversations, which the trajectory has in the order of their requests."""
+    roles = [message["role"] == "system" for message in messages]
+    return roles == sorted(roles, reverse=True)
 
 
 def _pairs(task: TaskFacts, basis: Basis) -> Iterator[Row]:

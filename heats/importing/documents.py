@@ -28,7 +28,10 @@ def documents(path: Path) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".eval":
         yield from _samples(path)
     elif path.suffix == ".jsonl":
-        yield from ((f"{path}:{number}", value) for number, value in json_lines(path.read_bytes()))
+        try:
+            yield from ((f"{path}:{number}", value) for number, value in json_lines(path.read_bytes()))
+        except UnicodeDecodeError as error:
+            yield str(path), ValueError(f"not text ({error})")
     else:
         try:
             yield str(path), json.loads(decode(path.read_bytes()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 
 from agents.llm.ledger import Usage
+from core.ids import RolloutId
 from heats.errors import UsageError
 from heats.formatting import several
 from heats.planning.plan import Cost
@@ -178,12 +179,15 @@ def _accuracy(counts: _Counts) -> tuple[tuple[float, ...], str]:
 
 
 def _costs(run: RunStore, counts: _Counts) -> tuple[Cost | None, Cost | None, Cost | None]:
-    """Costs of a step, a summary and a vote. A rollout's charges include its agent's and its summary's."""
+    """Costs of a step, a summary and a vote. A rollout's charges include its agent's and its summary's.
+
+    Charges of test writers, of banks and for evidence belong to none of these.
+    """
     judged, rollouts = Usage(), Usage()
     for charge in run.charges():
         if charge.scope.endswith("/tournament"):
             judged += charge.usage
-        else:
+        elif RolloutId.matches(charge.scope.removeprefix(f"{charge.task}/")):
             rollouts += charge.usage
     steps = sum(sum(one) for one in counts.steps.values())
     summaries = rollouts - counts.agents

@@ -149,7 +149,8 @@ class _Play:
         state = self.state
         last = state.final or state.heat + 1 >= state.heats
         there = [self.drawn[one.rollout] for one in state.of_heat() if one.state == "ended"]
-        there += self.kept if last and self.keep_candidates else []
+        nothing = all(one.state == "dropped" for one in state.of_heat())
+        there += self.kept if nothing or (last and self.keep_candidates) else []
         there = [self.drawn[state.chosen]] if state.chosen else there
         there = [one for one in there if one.attempt.patch]
         chosen = self.source.choose(state.heat, there, 1 if last else self.keep_k) if there else Chosen(())

@@ -41,18 +41,26 @@ class Bandit(Sequential):
         if untried:
             return untried[0]
         total = sum(map(len, played))
-        dearest = max(map(_cost, played)) or 1.0
-        bounds = [self._bound(attempts, total, dearest) for attempts in played]
+        bounds = [
+            self._bound(attempts, total, relative)
+            for attempts, relative in zip(played, _relative_costs(played), strict=True)
+        ]
         return bounds.index(max(bounds))
 
-    def _bound(self, attempts: Sequence[Attempt], total: int, dearest: float) -> float:
+    def _bound(self, attempts: Sequence[Attempt], total: int, relative: float) -> float:
         reward = sum(one.verified for one in attempts) / max(1, sum(one.state == "ended" for one in attempts))
         bound = reward + self.exploration * sqrt(2 * log(total) / len(attempts))
-        relative = max(_cost(attempts) / dearest, 1e-3)
         return float(bound / relative**self.cost_weight)
 
 
-def _cost(attempts: Sequence[Attempt]) -> float:
-    """Mean cost of ended attempts, in dollars, or in tokens if they cost nothing."""
-    ended = [one for one in attempts if one.state == "ended"]
-    return fmean(one.cost_usd for one in ended) or fmean(one.tokens for one in ended) if ended else 0.0
+def _relative_costs(played: Sequence[Sequence[Attempt]]) -> list[float]:
+    """Mean cost of each model's ended attempts, relative to the dearest model: in dollars, or in tokens if none costs
+    any. A model none of whose attempts has ended counts as the dearest.
+    """
+    ended = [[one for one in attempts if one.state == "ended"] for attempts in played]
+    paid = any(one.cost_usd for attempts in ended for one in attempts)
+    costs = [
+        fmean(one.cost_usd if paid else one.tokens for one in attempts) if attempts else None for attempts in ended
+    ]
+    dearest = max((cost for cost in costs if cost is not None), default=0.0) or 1.0
+    return [1.0 if cost is None else max(cost / dearest, 1e-3) for cost in costs]

@@ -91,7 +91,10 @@ def _why(task: TaskState) -> str:
     verified = task.verified()
     if verified is not None:
         return f"{verified.rollout} is verified"
-    return "two attempts made the same change" if settled(task) else "the budget of the sweep is spent"
+    if settled(task):
+        return "two attempts made the same change"
+    made = len(task.of_heat())
+    return f"all {made} attempts are made" if made >= task.rollouts else "the budget of the sweep is spent"
 
 
 @lru_cache(maxsize=4)

@@ -164,7 +164,8 @@ class Allocation:
 
     def step_taken(self, trajectory: Trajectory) -> None:
         """Score a running attempt once it has taken as many steps as the policy asks for, and set `news`."""
-        if self._looks_at is None or trajectory.agent_steps < self._looks_at or trajectory.id in self.looked:
+        own = trajectory.agent_steps - trajectory.copied_steps
+        if self._looks_at is None or own < self._looks_at or trajectory.id in self.looked:
             return
         self.looked[trajectory.id] = half_way(trajectory, self._looks_at)
         self.news.set()
@@ -178,8 +179,16 @@ class Allocation:
                 attempt = running.model_copy(update={"half": half})
                 self._decide(Event(kind="half", heat=attempt.heat, attempt=attempt))
 
-    def cut(self, why: str) -> None:
-        """End the heat from outside: the attempts that still run are dropped."""
+    def cut(self, why: str, ended: Sequence[Attempt] = ()) -> None:
+        """End the heat from outside, without asking the policy: the attempts that still run are dropped.
+
+        Args:
+            why: the reason, in one line.
+            ended: attempts that count as ended.
+        """
+        for attempt in ended:
+            event = Event(kind="attempt", heat=attempt.heat, attempt=attempt)
+            self._store(event, after(self.state, event), ())
         event = Event(kind="heat", heat=self.state.heat)
         self._store(event, self.state, [end_heat(why)])
 

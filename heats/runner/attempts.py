@@ -44,11 +44,12 @@ async def play_attempts(run: TaskRun, heat: int, plans: Sequence[Plan]) -> Comin
         if not scope.expired():
             raise
     if allocation.state.running():
-        allocation.cut("time ran out")
+        allocation.cut("time ran out", playing.handed_in())
     allocation.unpause()
     found = await playing.candidates(heat)
-    if allocation.state.chosen in found:
-        found = {allocation.state.chosen: found[allocation.state.chosen]}
+    chosen = allocation.state.chosen  # of this heat or an earlier one
+    if chosen and (candidate := found.get(chosen) or run.finished(chosen)) is not None:
+        found = {chosen: candidate}
     elif allocation.state.final:  # lower evidence cannot win, so no votes are spent on it
         best = max((one.evidence_rank for one in found.values() if one.eligible), default=0)
         found = {name: one for name, one in found.items() if one.evidence_rank == best or not one.eligible}
@@ -57,6 +58,14 @@ async def play_attempts(run: TaskRun, heat: int, plans: Sequence[Plan]) -> Comin
 
 async def _there(candidate: Candidate) -> Candidate | None:
     return candidate
+
+
+def handed_in(run: TaskRun, rollout: str) -> Candidate | None:
+    """A rollout that was played to its end as a candidate, verified or not; None if there is nothing to compare."""
+    outcome = run.store.rollout(rollout).outcome()
+    if outcome is None or outcome.exit in (None, "sandbox_lost"):
+        return None
+    return run.finished(rollout)
 
 
 class _Playing:
@@ -92,8 +101,10 @@ class _Playing:
     def _start(self) -> None:
         for one in self._allocation.state.running():
             if one.rollout not in self._tasks:
-                plan = replace(self._plans[one.rollout], arm=one.arm, temperature=one.temperature)
-                self._tasks[one.rollout] = asyncio.create_task(self._run.candidate(plan))
+                self._tasks[one.rollout] = asyncio.create_task(self._run.candidate(self._plan(one)))
+
+    def _plan(self, attempt: Attempt) -> Plan:
+        return replace(self._plans[attempt.rollout], arm=attempt.arm, temperature=attempt.temperature)
 
     def _end(self, name: str) -> None:
         """Tell the policy of an ended attempt, unless it was dropped at the same moment."""
@@ -110,12 +121,22 @@ class _Playing:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def handed_in(self) -> list[Attempt]:
+        """Attempts that wait for their verification only: they can be compared without it."""
+        ended: list[Attempt] = []
+        for one in self._allocation.state.running():
+            candidate = handed_in(self._run, one.rollout)
+            if candidate is not None:
+                self._found[one.rollout] = candidate
+                ended.append(ended_attempt(self._run, one, candidate))
+        return ended
+
     async def candidates(self, heat: int) -> dict[str, Candidate]:
         """The candidates of the attempts that ended by themselves, now or in an earlier process."""
         found: dict[str, Candidate] = {}
         for one in self._allocation.state.of_heat():
             if one.state == "ended":
-                known = self._found.get(one.rollout) or await self._run.candidate(self._plans[one.rollout])
+                known = self._found.get(one.rollout) or await self._run.candidate(self._plan(one))
                 found |= {one.rollout: known} if known is not None else {}
         return found
 

@@ -80,13 +80,14 @@ async def recall(run: TaskRun, heat: int) -> None:
 async def remember(run: TaskRun, heat: int | None = None) -> None:
     """Let the configured writers note what a finished task, or one of its heats, is worth.
 
-    A writer that fails costs a warning, never the task's result; a resumed run tries again what was not applied.
+    Does nothing for a task without a result, which resuming the run plays on. A writer that fails costs a warning,
+    never the task's result; a resumed run tries again what was not applied.
 
     Raises:
         ModelConfigError
     """
     config, emit = run.services.config.bank, run.services.events.emit
-    if config.path is None:
+    if config.path is None or (heat is None and run.store.result() is None):
         return
     for kind in config.writers:
         try:
@@ -127,7 +128,9 @@ async def _write(run: TaskRun, kind: str, heat: int | None) -> None:
     if place in written.applied:
         return
     planner = Planner(written.proposals, kind, written.scope, written.source, config.similar)
-    key = f"{run.services.run_id}/{run.task.id}/{part}/{kind}"
+    # Runs may share a name: what the writer was shown and proposed tells them apart.
+    made = _digest(written.source.digest, *(one.model_dump_json() for one in written.proposals))
+    key = f"{run.services.run_id}/{run.task.id}/{part}/{kind}/{made}"
     bank = Bank(Path(config.path or ""))
     changes = await asyncio.to_thread(bank.apply, planner, key=key, by=kind, source=written.source)
     write_record(

@@ -88,7 +88,9 @@ def make_context(
     order = [name for name in dict.fromkeys((*parents, *bracket.ranking)) if name in candidates]
     kept = [candidates[name] for name in recorded(parents, candidates, config)]
     if config.view == "summary":
-        return Context(tuple(one.id for one in kept), tuple(map(_account, kept)))
+        texts = list(map(_account, kept))
+        shares = shared_out(list(map(len, texts)), config.chars)
+        return Context(tuple(one.id for one in kept), tuple(map(cut, texts, shares)))
     players = {copy: player for player, copies in bracket.merged.items() for copy in copies}
     alone = (name for name in bracket.ranking if name in candidates and not candidates[name].derived)
     alike = Counter(players.get(name, name) for name in alone)

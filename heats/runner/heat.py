@@ -11,7 +11,7 @@ from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
 from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
-from heats.runner.attempts import play_attempts
+from heats.runner.attempts import handed_in, play_attempts
 from heats.runner.context import PRINTED, Context, make_context, recorded, with_choice
 from heats.runner.context_view import view_before
 from heats.runner.executed import executed, is_on
@@ -110,7 +110,8 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
     coming = await play_attempts(run, heat, plans)
     state = run.allocation.state if run.allocation is not None else None
     last = last or (state is not None and state.final)
-    if last and not (state and state.chosen) and config.refine.keep_candidates:
+    nothing = not coming and state is not None and all(one.state == "dropped" for one in state.of_heat())
+    if nothing or (last and not (state and state.chosen) and config.refine.keep_candidates):
         coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
     return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
 
@@ -176,12 +177,8 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
     places: dict[str, tuple[int, bool, int]] = {}
     found: list[Candidate] = []
     for name in names:
-        files = run.store.rollout(name)
-        outcome, trajectory = files.outcome(), files.trajectory()
-        if outcome is None or outcome.exit in (None, "sandbox_lost") or trajectory is None:
-            continue
-        candidate = run.finished(name)
-        if candidate is not None:
+        candidate, outcome = handed_in(run, name), run.store.rollout(name).outcome()
+        if candidate is not None and outcome is not None:
             found.append(candidate)
             late = outcome.exit != "submitted"
             places[name] = (-candidate.evidence_rank, late, run.services.seed(seed, name))

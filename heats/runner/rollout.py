@@ -20,6 +20,7 @@ from envs import verify
 from envs.base import Evidence, Patch, Task
 from envs.errors import PatchRejected, SetupFailed
 from envs.machine import StartsIn
+from heats.formatting import several
 from heats.retries import FAILED_EXITS, FailureClass, RetryBudget, class_of
 from heats.runner.allocation import Allocation
 from heats.runner.announcements import announce_evidence, announce_outcome
@@ -282,7 +283,7 @@ class TaskRun:
             instruction=self.task.statement,
             test_command=self.task.test_command,
             base=base_run(self.store.baseline()) if self.task.test_command else None,
-            limits=tuple(self._limits()),
+            limits=self._limits_told(resume),
             time_limit_s=self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
             workdir=workdir,
             seed=seed,
@@ -293,14 +294,19 @@ class TaskRun:
             drafter=self.services.draft_model,
         )
 
+    def _limits_told(self, resume: Trajectory | None) -> tuple[str, ...]:
+        """The rollout's limits, in words: as it was told them, since it can only resume with the same opening."""
+        told = resume.extra.get("limits") if resume is not None else None
+        return tuple(map(str, told)) if isinstance(told, list) else tuple(self._limits())
+
     def _limits(self) -> Iterator[str]:
-        """The rollout's limits, in words."""
         config, own = self.services.config, self.services.config.limits.rollout
-        yield f"{min(config.agent.step_limit, own.calls or config.agent.step_limit)} replies"
+        yield several(min(config.agent.step_limit, own.calls or config.agent.step_limit), "reply", "replies")
         task_s = self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s
         limit_s = min((time_s for time_s in (own.time_s, task_s) if time_s is not None), default=None)
         if limit_s is not None:
-            yield f"{max(1, int(limit_s / 60))} minutes in all"
+            minutes, seconds = int(limit_s / 60), int(limit_s)
+            yield f"{several(minutes, 'minute') if minutes > 1 else several(seconds, 'second')} in all"
         memory_mb = self.task.machine.memory_mb or config.sandbox.limits.memory_mb
         if self.services.backend.name != "local":
             yield f"{memory_mb} MB of memory"
@@ -311,6 +317,8 @@ class TaskRun:
 
     def _step(self, files: RolloutStore, trajectory: Trajectory) -> None:
         files.save_trajectory(trajectory)
+        if self.clock is not None:
+            self.clock.save(durable=False)
         last = trajectory.steps[-1] if trajectory.steps else None
         if last is None or last.source != "agent" or not last.observations:
             return

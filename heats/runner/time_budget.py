@@ -61,10 +61,10 @@ class TimeBudget:
         """Seconds left of the task's own time-out; None without a limit."""
         return None if self._limit_s is None else max(0.0, self._limit_s - self.spent_s())
 
-    def save(self) -> None:
-        """Save the time used."""
+    def save(self, *, durable: bool = True) -> None:
+        """Save the time used; `durable` is that of `write_bytes`."""
         if self._limit_s is not None:
-            write_record(self._path, SpentTime(spent_s=self.spent_s()))
+            write_record(self._path, SpentTime(spent_s=self.spent_s()), durable=durable)
 
     def rollout_s(self, own_limit_s: float | None) -> float | None:
         """Seconds that a rollout may work from now on; None without a limit."""

@@ -44,13 +44,25 @@ class Lock(Record):
         return self.model_copy(update={name: {**getattr(later, name), **getattr(self, name)} for name in names})
 
 
+PLACES = {"source", "path"}
+"""Options of a data set that say where it is on this machine."""
+_NOT_WORK = PLACES | {"swebench_python", "pull", "force_build"}
+"""Options of a data set on which no result depends."""
+
+
 def other_work(held: Lock, now: Lock) -> list[str]:
-    """In what another run does different work: its tasks, their hidden tests, or its settings. One line each."""
+    """Differences in the work itself: the tasks, their hidden tests, the data set's options, the settings. One line
+    each."""
     found = [
         f"the setting {name} is {_short(new)}, not {_short(old)}"
         for name, old, new in changes(held.config, now.config)
         if old is not UNKNOWN
     ]
+    if held.data is not None and now.data is not None:
+        found += [
+            f"the data set's option {name} is {_short(new)}, not {_short(old)}"
+            for name, old, new in changes(_work_options(held.data), _work_options(now.data))
+        ]
     missing = [task for task in now.tasks if task not in held.tasks]
     changed = [task for task in now.tasks if task in held.tasks and held.tasks[task] != now.tasks[task]]
     if missing:
@@ -67,9 +79,12 @@ def other_work(held: Lock, now: Lock) -> list[str]:
     return found
 
 
+def _work_options(data: LockedData) -> Mapping[str, Any]:
+    return {name: value for name, value in data.options.items() if name not in _NOT_WORK}
+
+
 def other_conditions(held: Lock, now: Lock) -> list[str]:
-    """In what another run works under other conditions: programs, servers, images, settings that came with a later
-    version. One line each."""
+    """Differences in the conditions: programs, servers, images, settings that a later version added. One line each."""
     found = [f"{name} is {_short(new)}, not {_short(old)}" for name, old, new in changes(held.programs, now.programs)]
     later = [name for name, old, _ in changes(held.config, now.config) if old is UNKNOWN]
     if later:

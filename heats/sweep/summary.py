@@ -35,7 +35,7 @@ def sweep_text(
     by_chance = sum(result.by_chance for result in results)
     lines += [f"  {by_chance} of them chosen at random, because no vote on them could be read"] if by_chance else []
     failed = [result for result in results if result.status in ("error", "budget")]
-    lines += [f"  {result.task}: {result.detail}" for result in failed[:SHOWN_FAILURES]]
+    lines += [f"  {one_line(result.task, 80)}: {one_line(result.detail, 600)}" for result in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:
         lines.append(f"  and {len(failed) - SHOWN_FAILURES} more")
     lines += left_out_lines(left_out or {}, "task")

@@ -8,10 +8,10 @@ from agents import BashAgent
 from agents.atif import from_atif, to_atif
 from agents.base import Assignment
 from agents.choose.propose import matters
-from agents.errors import ModelUnavailable
+from agents.errors import ModelRefused, ModelUnavailable, ReplyInvalid, RequestRejected
 from agents.llm.base import Sampling, ToolCall
 from agents.llm.fake import FakeModel, bash, submit, text
-from agents.llm.ledger import Ledger, Limits
+from agents.llm.ledger import Ledger, Limits, Usage
 from core.errors import InvalidOptions, UnknownPart
 from heats.config import load_config
 from heats.errors import UsageError
@@ -114,6 +114,23 @@ async def test_a_limit_reached_between_proposals_does_not_lose_the_first():
     trajectory, _, sandbox, *_ = await played(EDIT_A, limits=Limits(calls=1))
     assert sandbox.commands == ["echo a > f"]
     assert trajectory.exit.kind == "step_limit"
+
+
+@pytest.mark.parametrize("error", [ReplyInvalid, ModelRefused, RequestRejected])
+async def test_further_proposals_that_fail_lose_neither_the_first_nor_what_they_cost(monkeypatch, error):
+    complete = FakeModel.complete
+
+    async def charging(self, messages, *, ledger, **more):
+        try:
+            return await complete(self, messages, ledger=ledger, **more)
+        except error:
+            ledger.charge(Usage(calls=1, prompt_tokens=5))
+            raise
+
+    monkeypatch.setattr(FakeModel, "complete", charging)
+    trajectory, _, sandbox, ledger, _ = await played(EDIT_A, error("no"), submit(), [submit()] * 2)
+    assert (sandbox.commands, trajectory.exit.kind) == (["echo a > f"], "submitted")
+    assert sum(step.usage.calls for step in trajectory.steps if step.usage) == ledger.spent.calls == 4
 
 
 async def test_a_resumed_rollout_does_not_propose_again():

@@ -173,3 +173,14 @@ def test_a_damaged_field_is_read_or_refused_but_never_a_traceback(tmp_path_facto
     path.write_text(json.dumps(damaged))
     with contextlib.suppress(TrajectoryFormatError):
         read_trajectory(path)
+
+
+@pytest.mark.parametrize("number", [-5, 1e300, float("nan"), float("inf")])
+def test_a_record_cannot_lower_or_spoil_what_is_charged(tmp_path, number):
+    """A command in a sandbox writes its own record: a negative cost gave budget back, and NaN disabled the limit."""
+    path = tmp_path / "a.traj.json"
+    info = {**MINI_TOOLS["info"], "model_stats": {"instance_cost": number, "api_calls": 2}}
+    path.write_text(json.dumps({**MINI_TOOLS, "info": info}))
+    found = read_trajectory(path)
+    assert 0 <= found.usage.cost_usd < 1
+    assert found.usage.completion_tokens == 7

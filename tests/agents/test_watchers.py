@@ -77,6 +77,40 @@ async def test_reserve_says_each_share_once_and_the_last_time_to_finish(play):
     assert last.startswith("20 % of the replies left (2 more replies). Finish now")
 
 
+@pytest.mark.parametrize("limit", [6, 13])
+async def test_reserve_says_to_finish_once_and_as_early_as_its_room_needs(play, limit):
+    """4 of 6 replies are more than half of them, and 4 of 13 are 30.8 %, which must not be rounded to 31."""
+    replies = [bash(f"echo {n}") for n in range(limit)]
+    told = said(await play(watching("reserve"), *replies, step_limit=limit), "reserve")
+    (finish,) = [text for text in told if "Finish now" in text]
+    assert "(4 more replies)" in finish and told[-1] == finish
+
+
+async def test_reserve_does_not_take_another_watchers_figures_for_its_own(play):
+    watch = watching("loop-guard", "reserve", reserve={"room": 1})
+    trajectory = await play(watch, *[bash("echo 90 %")] * 6, step_limit=6)
+    assert "50 % of the replies" in said(trajectory, "loop-guard, reserve")[0]
+    assert [text[:4] for text in said(trajectory, "reserve")] == ["16 %"]
+
+
+@pytest.mark.parametrize("options", [{"at": [50, 20]}, {"text": "{{ percent }}% left"}])
+def test_reserve_refuses_shares_and_texts_that_it_could_not_go_by(agent_settings, options):
+    given = {**agent_settings["watcher_options"]["reserve"], **options}
+    with pytest.raises(InvalidOptions):
+        open_watchers(["reserve"], {"reserve": given})
+
+
+def test_what_watchers_said_to_the_rollout_that_it_branched_off_does_not_count(agent_settings):
+    reserve, check = open_watchers(["reserve", "check-again"], agent_settings["watcher_options"])
+    seen = Observation(tool_call_id="1", content="", status="refused", watcher="check-again")
+    turn = Step(id=1, source="agent", content="", observations=(seen,), copied=True)
+    told = Step(id=2, source="user", content="10 % of the replies left", watcher="reserve", copied=True)
+    steps = (*[turn] * 40, told, turn.model_copy(update={"copied": False, "observations": ()}))
+    state = Seen(steps=steps, turns_left=4, left={"replies": 0.8})
+    assert "Finish now" in reserve.after_turn(state).text
+    assert isinstance(check.at_submission(state), Refuse)
+
+
 async def test_reserve_goes_by_the_tightest_limit(story, play):
     story.ledger = Ledger("rollout", Limits(calls=4))
     trajectory = await play(watching("reserve"), *[bash("ls")] * 4)
@@ -227,7 +261,7 @@ class Loud(Watcher):
 
 async def test_messages_of_several_watchers_are_one_message(story, play):
     own = f"{__name__}:Loud"
-    trajectory = await play(watching(own, "reserve"), bash("ls"), submit(), submit(), step_limit=4)
+    trajectory = await play(watching(own, "reserve", reserve={"room": 1}), bash("ls"), submit(), submit(), step_limit=4)
     assert [step.watcher for step in trajectory.steps if step.watcher][1] == f"{own}, reserve"
     assert trajectory.exit.kind == "submitted"
 
@@ -261,7 +295,7 @@ def test_unknown_watchers_and_options_are_refused(agent_settings):
     with pytest.raises(ValueError, match=r"unknown watcher 'loop-gard'.*did you mean loop-guard\?"):
         AgentConfig.model_validate({**agent_settings, "watchers": ["loop-gard"]})
     with pytest.raises(InvalidOptions, match=r"unknown option agent\.watcher_options\.reserve\.when"):
-        open_watchers(["reserve"], {"reserve": {"text": "", "when": 1}})
+        open_watchers(["reserve"], {"reserve": {"text": "{{ percent }} %", "when": 1}})
 
 
 def test_a_rejected_call_counts_as_nothing_run(agent_settings):

@@ -72,6 +72,11 @@ def test_wrong_input_is_exit_2(solve, changes, told, tmp_path):
         (["solve"], "--repo"),
         (["report", "nowhere"], "nowhere"),
         (["demo", "--all", "--task", "roman"], "--all"),
+        (["export", "run", "csv", "--content"], "--content"),
+        (["export", "run", "csv", "--endpoint", "http://x"], "--endpoint"),
+        (["learn", "run", "--bank", "b", "--test", "make"], "--repo"),
+        (["learn", "run", "--bank", "b", "--base", "main"], "--repo"),
+        (["image", ".", "--tag", "x", "--file", "Dockerfile", "--setup", "make"], "--setup"),
     ],
 )
 def test_wrong_commands_and_flags_are_exit_2(heats, arguments, told):

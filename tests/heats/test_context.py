@@ -46,6 +46,13 @@ def test_a_record_says_how_the_attempt_did_what_it_changed_and_its_own_account(m
     assert "2 attempts made this same change independently." in record
 
 
+def test_summaries_alone_keep_within_their_characters_too(monkeypatch, made):
+    monkeypatch.setitem(FIELD, "b", FIELD["b"].model_copy(update={"summary": "word " * 1000}))
+    short, long = made("a", "b", view="summary", chars=1000).records
+    assert short == "account of a"
+    assert "characters omitted" in long and len(short + long) <= 1000
+
+
 def test_judges_reasons_name_attempts_and_no_label(made):
     context = made()
     assert "A judge for it: Attempt 1 handles zero, `attempt 2` does not." in context.records[0]

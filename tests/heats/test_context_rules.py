@@ -79,6 +79,14 @@ def test_better_ranked_attempts_are_drawn_as_first_parents_more_often() -> None:
     assert first[A] > first[B] > first[C] > 0
 
 
+def test_a_large_power_draws_parents_in_order_of_rank_and_fails_on_nothing() -> None:
+    assert [chosen("evolve", before(index=index), power=1e6).start for index in range(4)] == [A, B, C, A]
+
+
+def test_migrants_take_no_more_than_k_places() -> None:
+    assert chosen("islands", before(index=1, k=1), migrants=2).parents == (A,)
+
+
 def test_evolving_from_text_starts_from_the_untouched_tree() -> None:
     choice = chosen("evolve", before(), start="text")
     assert choice.start == "" and choice.parents == chosen("evolve", before()).parents

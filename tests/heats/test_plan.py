@@ -114,6 +114,15 @@ def test_a_better_judge_is_worth_more(plan):
     assert finals[0]["best"]["final"] + 0.05 < finals[1]["best"]["final"]
 
 
+def test_test_writers_and_banks_are_not_taken_for_summaries(run):
+    before = measure(run).summary
+    log = RunStore(run).ledger_log()
+    for scope in ("t0/heat-0/writer-00", "t0/heat-0/bank", "t0/heat-0/rollout-00/evidence"):
+        log.append(Charge(scope=scope, usage=Usage(calls=9, prompt_tokens=90_000, cost_usd=9.0, sandbox_s=3.0)))
+    log.close()
+    assert measure(run).summary == before
+
+
 def test_a_run_says_how_good_the_model_is_and_what_it_costs(run):
     found = measure(run)
     assert found.mean == pytest.approx(21 / 48)

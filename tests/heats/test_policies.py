@@ -3,16 +3,21 @@
 import asyncio
 import json
 from collections import Counter
+from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 from doubles import CountingModel, Killed, PaperEnv
 
+from agents.trajectory import Observation, Step, Trajectory
 from envs.base import Evidence
 from heats.config import load_config
 from heats.errors import UsageError
-from heats.policies.base import Action, end_task, next_heat, start
+from heats.policies.base import Action, Attempt, TaskState, end_task, next_heat, start
 from heats.policies.conformal import Calibration, PastTask
-from heats.runner.rollout import TaskRun
+from heats.runner.attempts import _Playing
+from heats.runner.halfway import half_way
+from heats.runner.rollout import Plan, TaskRun
 from heats.store.store import RunStore
 
 TESTED = {"evidence": True, "grade": False, "summarizer.when": "read"}
@@ -23,9 +28,10 @@ class TestedEnv(PaperEnv):
 
     __test__ = False
 
-    def __init__(self, *ids):
+    def __init__(self, *ids, timeout_s=None):
         super().__init__(*ids)
-        self._tasks = [task.model_copy(update={"test_command": "check"}) for task in self._tasks]
+        more = {"test_command": "check", "agent_timeout_s": timeout_s}
+        self._tasks = [task.model_copy(update=more) for task in self._tasks]
 
 
 @pytest.fixture
@@ -43,8 +49,9 @@ def tested_run(paper_run, monkeypatch):
     monkeypatch.setattr("heats.runner.pipeline.Nodes.prepare", prepare)
     monkeypatch.setattr(TaskRun, "verify", verify)
 
-    async def go(*ids, model=None, **keys):
-        return await paper_run(model=model or CountingModel([]), env=TestedEnv(*(ids or ("one",))), **TESTED, **keys)
+    async def go(*ids, model=None, timeout_s=None, **keys):
+        env = TestedEnv(*(ids or ("one",)), timeout_s=timeout_s)
+        return await paper_run(model=model or CountingModel([]), env=env, **TESTED, **keys)
 
     return go
 
@@ -210,6 +217,94 @@ class Silent:
 async def test_a_policy_that_starts_nothing_does_not_hang_the_task(tested_run):
     (result,) = await tested_run(**{"policy.name": f"{__name__}:Silent"})
     assert result.status == "error"
+
+
+class Leaver:
+    """Plays heat 0, and ends the task as soon as heat 1 begins, with or without a choice."""
+
+    def __init__(self, *, rollout=""):
+        self.rollout = rollout
+
+    def decide(self, event, task, sweep):
+        if event.kind == "bracket":
+            return [next_heat()]
+        return [start(99)] if event.heat == 0 else [end_task("enough", self.rollout)]
+
+
+class Chooser(Leaver):
+    """Chooses an attempt of heat 0 in heat 1."""
+
+    def __init__(self):
+        super().__init__(rollout="heat-0/rollout-02")
+
+
+@pytest.mark.parametrize("policy", [Leaver, Chooser])
+async def test_a_heat_in_which_nothing_was_played_does_not_lose_the_heats_before(tested_run, tmp_path, policy):
+    keys = {"policy.name": f"{__name__}:{policy.__name__}", "refine.keep_candidates": False}
+    (result,) = await tested_run(iterations=3, **keys)
+    best = RunStore(tmp_path / "run").task("one").bracket(0).selected[0]
+    assert result.selected == (policy().rollout or best), result.detail
+
+
+async def test_an_attempt_that_is_still_being_verified_when_time_runs_out_is_not_lost(tested_run, monkeypatch):
+    late = asyncio.Event()
+
+    async def verify(self, patch, rollout):
+        if not late.is_set():
+            asyncio.get_running_loop().call_later(1.5, late.set)
+            await asyncio.sleep(60)
+        return Evidence(patch_sha256=patch.sha256, verdict="unverified", reason="checked", rank=1)
+
+    monkeypatch.setattr(TaskRun, "verify", verify)
+    settings = {"within_timeout": True, "iterations": 1, "timeout_s": 1.0, "policy.name": "first-verified"}
+    (result,) = await tested_run(**settings)
+    assert result.status == "unverified" and result.selected, result.detail
+
+
+async def test_a_resumed_run_has_used_the_time_of_the_killed_one_and_keeps_its_turns(tested_run, tmp_path):
+    settings = {"within_timeout": True, "iterations": 1, "timeout_s": 600.0}
+    with pytest.raises(BaseException) as caught:
+        await tested_run(model=Slow([], fail_after=6), **settings, **{"limits.rollout.calls": 40})
+    assert isinstance(_cause(caught.value), Killed)
+    files = RunStore(tmp_path / "run").task("one")
+    clock = files.directory / "clock.json"
+    assert json.loads(clock.read_text())["spent_s"] > 0.004  # two turns of `Slow` at least
+    clock.write_text('{"spent_s": 400.0}')
+    begun = {name: turns(files, name) for name in files.rollouts(0)}
+    assert sum(map(len, begun.values())) >= 4
+    await tested_run(model=Slow([]), **settings, **{"limits.rollout.calls": 50})  # either would change what it is told
+    assert {name: turns(files, name)[: len(before)] for name, before in begun.items()} == begun
+
+
+async def test_a_rollout_is_not_told_of_a_minute_that_it_does_not_have(tested_run):
+    asked = []
+    await tested_run(model=CountingModel(asked), timeout_s=45.0, iterations=1, **{"agent.step_limit": 1})
+    assert all("Limits: 1 reply, 45 seconds in all" in text for kind, text, _ in asked if kind == "agent")
+
+
+def turns(files, rollout):
+    """When the turns of a rollout were taken."""
+    trajectory = files.rollout(rollout).trajectory()
+    return [step.timestamp for step in trajectory.steps if step.source == "agent"] if trajectory else []
+
+
+async def test_an_attempt_that_is_played_on_after_a_kill_has_the_model_that_the_policy_chose():
+    """Its server failed after it had changed something: it counts as ended, and a later process tries it again."""
+    asked, name = [], "heat-0/rollout-00"
+    ended = Attempt(rollout=name, heat=0, arm=1, temperature=0.5, state="ended")
+    state = TaskState(task="one", rollouts=4, attempts=(ended,))
+    run = SimpleNamespace(candidate=AsyncMock(side_effect=asked.append))
+    playing = _Playing(run, SimpleNamespace(state=state), {name: Plan(rollout=name)})
+    await playing.candidates(0)
+    assert [(plan.arm, plan.temperature) for plan in asked] == [(1, 0.5)]
+
+
+def test_half_way_looks_at_an_attempts_own_steps_and_not_at_those_it_took_over():
+    failed, worked = (Observation(tool_call_id="1", content="", exit_code=code) for code in (1, 0))
+    step = Step(id=1, source="agent", content="", observations=(failed,))
+    steps = (*[step.model_copy(update={"copied": True})] * 5, step.model_copy(update={"observations": (worked,)}))
+    trajectory = Trajectory(id="r", task_id="t", agent="bash", model="m", seed=1, steps=steps)
+    assert half_way(trajectory, 5) == 1.0
 
 
 class Eager:

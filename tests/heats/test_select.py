@@ -300,6 +300,7 @@ def test_an_attempt_without_a_patch_loses_to_any_that_has_one(select, tmp_path):
         (lambda path: (path / "x.diff").write_text("hello"), ["x.diff"], "x.diff: not a diff"),
         (lambda path: (path / "x.traj.json").write_text("{"), ["x.traj.json"], "not JSON"),
         (lambda path: (path / "x.json").write_text('{"a": 1}'), ["x.json"], "unknown format"),
+        (lambda path: (path / "x.jsonl").write_bytes(b'\xff\xfe{\x00"'), ["x.jsonl"], "not text"),
         (lambda path: (path / "x.txt").write_text("a"), ["x.txt"], "unknown format"),
         (lambda path: preds(path / "preds.json", t="fixed"), ["preds.json"], "--issue is needed"),
         (lambda path: patches(path / "p", "a"), ["p", "--issue", "isue.md"], "--issue isue.md: no such file"),
@@ -420,3 +421,13 @@ def test_attempts_of_which_none_has_a_patch_are_ranked_by_their_trajectories(sel
         mini(tmp_path / "runs" / f"{number}.traj.json", "a", "")
     _, out, _ = select("runs", "--json")
     assert chosen(out)["selected"] and any(place["played"] for place in chosen(out)["ranking"])
+
+
+def test_names_in_imported_files_cannot_steer_the_terminal(select, tmp_path):
+    """A task's id and a file's name come from whoever made the attempts."""
+    for number, line in enumerate(("fixed", "wrong")):
+        preds(tmp_path / f"r{number}\x1b[2J.json", **{"t\x1b[2J\nt": line})
+    _, out, err = select("r0\x1b[2J.json", "r1\x1b[2J.json", "--selector", "majority", model=None)
+    assert "selected" in out, err
+    assert "\x1b" not in out + err
+    assert "\nt: " not in out

@@ -83,11 +83,40 @@ def test_the_bandit_learns_which_model_solves_tasks():
     assert used[1] > 3 * used[0]
 
 
+def _chosen_arm(*attempts, **options):
+    """The model that the bandit uses next, given attempts as (arm, fields)."""
+    made = [_ended(index, arm=arm, **more) for index, (arm, more) in enumerate(attempts)]
+    task = TaskState(task="t", rollouts=99, arms=(Arm(model="a"), Arm(model="b")), attempts=tuple(made))
+    return open_policy("bandit", options).arm(task, [task])
+
+
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_the_bandit_does_not_take_a_model_for_cheap_because_no_attempt_on_it_has_ended(state):
+    solved = [(0, {"verdict": "verified", "rank": 3, "tokens": 100})] * 3
+    waiting = [(1, {"state": state})] * 3
+    assert _chosen_arm(*solved, *waiting) == 0
+
+
+def test_the_bandit_does_not_compare_the_dollars_of_one_model_with_the_tokens_of_another():
+    free = [(0, {"tokens": 300_000, "verdict": "verified", "rank": 3})] * 4
+    paid = [(1, {"tokens": 300_000, "cost_usd": 2.0, "verdict": "verified", "rank": 3})] * 4
+    assert _chosen_arm(*free, *paid) == 0
+
+
 def test_two_pass_keeps_the_budget_and_solves_more_than_the_same_for_all():
     uniform = total(played("fixed", dice(rollouts=3)))
     shared = total(played("two-pass", dice(rollouts=16), first=1, mean=3))
     assert shared.attempts <= 3
     assert shared.passed > uniform.passed
+
+
+def test_two_pass_does_not_blame_the_budget_when_a_task_has_had_all_its_attempts():
+    failed = tuple(_ended(index, rank=1, verdict="unverified", patch=f"{index}") for index in range(2))
+    others = tuple(TaskState(task=f"t{place}", rollouts=2) for place in range(5))
+    task = TaskState(task="t", rollouts=2, attempts=failed)
+    event = Event(kind="attempt", heat=0, attempt=failed[-1])
+    (action,) = open_policy("two-pass").decide(event, task, (task, *others))
+    assert (action.do, action.why) == ("end_task", "all 2 attempts are made")
 
 
 def test_the_fit_is_not_fooled_by_tasks_that_stop_at_their_first_pass():
@@ -169,7 +198,7 @@ def test_actions_that_are_impossible_are_left_out():
 
 
 def _ended(index, **how):
-    return Attempt(rollout=f"heat-0/rollout-{index:02}", heat=0, state="ended", **how)
+    return Attempt(**{"rollout": f"heat-0/rollout-{index:02}", "heat": 0, "state": "ended", **how})
 
 
 def _asked(name, task, attempt):

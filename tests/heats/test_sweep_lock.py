@@ -9,7 +9,7 @@ import pytest
 from heats.cli import main
 from heats.cli.sweep import shareable
 from heats.config import load_config
-from heats.store.lock import Lock, other_conditions, other_work
+from heats.store.lock import Lock, LockedData, other_conditions, other_work
 
 QUICK = ("--sandbox", "bubblewrap", "--agent", "noop", "-k", "1", "--iterations", "1", "--progress", "plain")
 
@@ -137,3 +137,15 @@ def test_what_the_second_run_does_not_use_makes_no_difference():
 
 def test_values_that_may_be_secret_stay_out_of_a_lock():
     assert shareable({"path": "tasks", "env_values": {"KEY": "secret"}}) == {"path": "tasks"}
+
+
+def test_another_option_of_the_data_set_is_other_work():
+    """`-O grader=official` graded a repeated run with another grader, and nothing said so."""
+    data = LockedData(name="verified", env="swebench", options={"source": "/here/rows.jsonl", "grader": "own"})
+    one = Lock(data=data, config={}, tasks={})
+    moved = data.model_copy(update={"options": {"source": "/there/rows.jsonl", "grader": "own"}})
+    other = data.model_copy(update={"options": {"source": "/here/rows.jsonl", "grader": "official"}})
+    assert other_work(one, one.model_copy(update={"data": moved})) == []
+    assert other_work(one, one.model_copy(update={"data": other})) == [
+        "the data set's option grader is official, not own"
+    ]

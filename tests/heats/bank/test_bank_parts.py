@@ -73,6 +73,12 @@ def test_an_attempt_reads_no_more_than_fits_and_knows_when_notes_are_of_another_
     assert "written at" not in prompt_of(entries, CONFIG, 1, "a" * 40)
 
 
+def test_an_entry_with_long_cues_crowds_out_neither_itself_nor_the_others():
+    entries = [entry("wordy", cues=("cue " * 2000,)), entry("plain")]
+    text = prompt_of(entries, CONFIG, 1, "")
+    assert "- wordy" in text and "- plain" in text
+
+
 @pytest.mark.parametrize(
     "text",
     [

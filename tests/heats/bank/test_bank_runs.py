@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agents.errors import ModelUnavailable
 from agents.llm.fake_persona import Persona
 from heats.bank.entry import Entry, Scope
 from heats.bank.store import Bank
@@ -134,6 +135,32 @@ async def test_a_killed_run_asks_and_writes_once_and_reads_the_same(paper_run, b
     assert len([one for one in asked if one[0].startswith("bank-")]) == 1
     assert [batch.by for batch in bank.batches()].count("behaviour") == 1
     assert not any("Written right between" in said for kind, said, _ in asked if kind == "agent")
+
+
+async def test_another_run_of_the_same_name_does_not_lose_its_notes(paper_run, bank, tmp_path):
+    for name, text in (("tests", "Run tox from the root."), ("style", "Lines hold 88 characters.")):
+        model = Noting([], operations=[{**LESSON, "name": name, "text": text}])
+        await paper_run(env=Repository("one"), model=model, directory=tmp_path / name / "run", **keys(bank, **WRITES))
+    assert {entry.name for entry in bank.entries().values()} == {"tests", "style"}
+
+
+class Unfinished(Noting):
+    """Its server fails in the second heat, where requests show earlier attempts."""
+
+    async def complete(self, messages, **options):
+        if "Earlier attempts" in str(messages):
+            raise ModelUnavailable("gone")
+        return await super().complete(messages, **options)
+
+
+async def test_a_task_is_noted_when_it_has_ended_and_not_as_far_as_it_came(paper_run, bank):
+    settings = {**keys(bank, **WRITES), "iterations": 2, "refine.fresh_share": 0, "rollouts": 2}
+    settings["refine.keep_candidates"] = False
+    (result,) = await paper_run(env=Repository("one"), model=Unfinished([]), **settings)
+    assert (result.status, bank.entries()) == ("error", {})
+    model = Noting([])
+    await paper_run(env=Repository("one"), model=model, **settings)
+    assert len(model.writing()) == 1 and bank.entries()
 
 
 async def test_what_was_read_is_in_the_run_directory(paper_run, bank, tmp_path):

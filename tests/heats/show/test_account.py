@@ -14,6 +14,7 @@ from heats.report.decision import read_decision
 from heats.report.markdown import code, fence
 from heats.report.table import RunFigures
 from heats.store.reader import read_task
+from heats.store.records import TaskResult
 from heats.store.store import RunStore
 from heats.sweep.summary import sweep_text
 
@@ -140,3 +141,11 @@ def test_huge_text_is_cut_and_the_cut_is_stated() -> None:
     block = fence("y" * 1_000_000)
     assert len(block) < 5_000
     assert "characters omitted ...]" in block
+
+
+def test_a_failure_of_a_sweep_cannot_steer_the_terminal(make_run):
+    """Why a task failed may quote what a program in its sandbox printed."""
+    failed = TaskResult(task="t\x1b[2J", status="error", cause="task", detail="the set-up failed:\x1b[2J\nall solved")
+    text = sweep_text(RunFigures.of(make_run(tasks=1)), [failed], 9)
+    assert "\x1b" not in text
+    assert "\nall solved" not in text

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hostile import HostileVoice
 
+from agents.trajectory import Step
 from heats.export.training import export_training
 from heats.store.reader import read_task, task_ids
 from heats.store.store import RunStore
@@ -38,6 +39,18 @@ def test_only_successful_rollouts_are_there_to_be_imitated(make_run: MakeRun, tm
     found = exported(make_run(tasks=2), tmp_path)
     assert 0 < len(found["sft"]) < len(found["rollouts"])
     assert {row["reward"] for row in found["sft"]} == {1.0}
+
+
+def test_several_conversations_in_one_record_are_not_imitated_as_one(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run(tasks=1)
+    first = exported(run, tmp_path / "a")["sft"][0]
+    files = run.task(first["task"]).rollout(first["rollout"])
+    trajectory = files.trajectory()
+    side = Step(id=len(trajectory.steps) + 1, source="system", content="You write titles.")
+    files.save_trajectory(trajectory.model_copy(update={"steps": (*trajectory.steps, side)}))
+    found = exported(run, tmp_path / "b")
+    assert first["rollout"] in {row["rollout"] for row in found["rollouts"]}
+    assert first["rollout"] not in {row["rollout"] for row in found["sft"]}
 
 
 def test_conversations_answer_every_tool_call_and_hold_only_text(make_run: MakeRun, tmp_path: Path) -> None:
