@@ -415,11 +415,11 @@ class Attempt:
             usage=self.ledger.spent - self.spent_before,
             duration_s=time.monotonic() - self.started,
             parents=self.assignment.parents,
-            extra=self._told(),
+            extra=self._extra(),
         )
 
-    def _told(self) -> dict[str, Any]:
-        """What the opening depends on beside the task, so that a resumed rollout can be told the same."""
+    def _extra(self) -> dict[str, Any]:
+        """What the first messages depend on besides the task: a resumed rollout needs the same ones."""
         started_from, limits = self.assignment.started_from, self.assignment.limits
         return {
             **({"started_from": started_from} if started_from else {}),

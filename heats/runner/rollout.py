@@ -283,7 +283,7 @@ class TaskRun:
             instruction=self.task.statement,
             test_command=self.task.test_command,
             base=base_run(self.store.baseline()) if self.task.test_command else None,
-            limits=self._limits_told(resume),
+            limits=self._limits_stated(resume),
             time_limit_s=self.clock.rollout_s(self.task.agent_timeout_s) if self.clock else self.task.agent_timeout_s,
             workdir=workdir,
             seed=seed,
@@ -294,7 +294,7 @@ class TaskRun:
             drafter=self.services.draft_model,
         )
 
-    def _limits_told(self, resume: Trajectory | None) -> tuple[str, ...]:
+    def _limits_stated(self, resume: Trajectory | None) -> tuple[str, ...]:
         """The rollout's limits, in words: as it was told them, since it can only resume with the same opening."""
         told = resume.extra.get("limits") if resume is not None else None
         return tuple(map(str, told)) if isinstance(told, list) else tuple(self._limits())
