@@ -295,9 +295,9 @@ class TaskRun:
         )
 
     def _limits_stated(self, resume: Trajectory | None) -> tuple[str, ...]:
-        """The rollout's limits, in words: as it was told them, since it can only resume with the same opening."""
-        told = resume.extra.get("limits") if resume is not None else None
-        return tuple(map(str, told)) if isinstance(told, list) else tuple(self._limits())
+        """The rollout's limits, in words: those it began with if it resumes, because it needs the same opening."""
+        known = resume.extra.get("limits") if resume is not None else None
+        return tuple(map(str, known)) if isinstance(known, list) else tuple(self._limits())
 
     def _limits(self) -> Iterator[str]:
         config, own = self.services.config, self.services.config.limits.rollout
