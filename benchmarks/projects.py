@@ -2,7 +2,9 @@
 
     python -m benchmarks.projects --mirror '/git/{owner}/{name}' --sandbox bubblewrap --network bridge [NAME...]
 
-Each project of `projects.yaml` is put into the state before a fix, with the fix's tests committed. `heats check` finds
+Each project of `projects.yaml` is put into the state before a fix, with the fix's tests committed. A project is a git
+repository with the commit of the fix, or an npm package with two versions, of which the later one has the fix; its
+published files must contain the tests. `heats check` finds
 out how its tests run, without any hint, and writes `heats.yaml`; upstream's change is then verified as a rollout's
 would be. Prints a row for each project: what is special, seconds of the set-up and of one test run, tests that pass and
 fail before the fix, seconds of the verification, the verdict. `--env` passes variables to the set-up (`PIP_CERT`).
@@ -21,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.verification import state_before, verdict
+from benchmarks.verification import run, state_before, verdict
 from envs import Bench, Patch, RepositoryEnv, RepositorySource
 from envs.baseline import baseline
 from envs.errors import EnvsError
@@ -87,6 +89,32 @@ async def verified(folder: Path, patch: Patch, asked: argparse.Namespace, settin
         await backend.close()
 
 
+def published(package: str, versions: Sequence[str], folder: Path) -> None:
+    """Create a git repository in which each published version of an npm package is a commit, tagged with its number.
+
+    Args:
+        package: name of the package.
+        versions: the versions, oldest first.
+        folder: where the repository is created.
+    """
+    git = ("git", "-C", str(folder), "-c", "user.name=user", "-c", "user.email=user@localhost")
+    run("git", "init", "-q", str(folder))
+    for version in versions:
+        if tracked := run(*git, "ls-files", "-z").split("\0")[:-1]:
+            run(*git, "rm", "-q", "--", *tracked)
+        with tempfile.TemporaryDirectory(prefix="heats-package-") as place:
+            archive = run("npm", "pack", "--silent", "--pack-destination", place, f"{package}@{version}").strip()
+            run("tar", "-xzf", str(Path(place, archive)), "--strip-components=1", "-C", str(folder))
+        run(*git, "add", "--all", "--force")
+        run(*git, "commit", "-q", "-m", version)
+        run(*git, "tag", version)
+
+
+def project_name(about: dict[str, Any]) -> str:
+    """Return the name of an entry in `projects.yaml`."""
+    return str(about.get("package") or about["repository"].split("/")[1])
+
+
 def row(about: dict[str, Any], asked: argparse.Namespace) -> dict[str, Any]:
     """Check one project and verify its fix.
 
@@ -94,13 +122,17 @@ def row(about: dict[str, Any], asked: argparse.Namespace) -> dict[str, Any]:
         about: its entry in `projects.yaml`.
         asked: command-line options.
     """
-    owner, name = about["repository"].split("/")
-    settings = about.get("settings", [])
+    name, settings = project_name(about), about.get("settings", [])
     with tempfile.TemporaryDirectory(prefix="heats-projects-") as place:
-        folder = Path(place, name)
-        patch, _ = state_before(asked.mirror.format(owner=owner, name=name), about["fix"], folder)
+        folder = Path(place, "before", name)
+        if "package" in about:
+            source, fix = str(Path(place, "published")), about["versions"][-1]
+            published(name, about["versions"], Path(source))
+        else:
+            source, fix = asked.mirror.format(owner=about["repository"].split("/")[0], name=name), about["fix"]
+        patch, _ = state_before(source, fix, folder)
         found = check(folder, asked, settings)
-        line = {"project": f"{name} {about['fix']}", "special": about["special"], "test": found.get("test")}
+        line = {"project": f"{name} {fix}", "special": about["special"], "test": found.get("test")}
         line |= {"setup": found.get("setup"), "setup_s": found.get("prepare_s"), "tests_s": found.get("test_s")}
         line |= {"tests": found.get("tests"), "problem": found.get("problem")}
         if not found.get("problem"):
@@ -122,7 +154,7 @@ def main() -> None:
     listed = yaml.safe_load((ROOT / "benchmarks" / "projects.yaml").read_text(encoding="utf-8"))
     rows = []
     for about in listed:
-        if not asked.names or about["repository"].split("/")[1] in asked.names:
+        if not asked.names or project_name(about) in asked.names:
             rows.append(row(about, asked))
             print(json.dumps(rows[-1]), flush=True)
     print("\n| project | what is special | set-up | tests | before the fix | upstream's fix |")

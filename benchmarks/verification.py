@@ -27,7 +27,7 @@ from typing import Any
 
 from envs.base import Patch
 from envs.basetree import make_base_tree
-from envs.conventions import is_test_file
+from envs.conventions import is_test
 from envs.demo import DemoEnv
 from envs.errors import TaskError
 from envs.repository import RepositoryEnv, RepositorySource
@@ -191,7 +191,7 @@ def state_before(repository: str, commit: str, folder: Path) -> tuple[Patch, lis
     run("git", "clone", "-q", "--shared", "--no-checkout", repository, str(folder))
     run(*git, "checkout", "-q", f"{commit}^")
     paths = run(*git, "diff", "--name-only", "--diff-filter=AM", f"{commit}^", commit).split()
-    tests = [path for path in paths if is_test_file(path)]
+    tests = [path for path in paths if is_test(path)]
     run(*git, "checkout", "-q", commit, "--", *tests)
     run(*git, "commit", "-q", "-m", "tests of the fix")
     return Patch(run(*git, "diff", "--binary", "--full-index", "HEAD", commit).encode()), tests

@@ -1,5 +1,6 @@
 """heats' own channel for test results: install the recorder in a sandbox, and parse what it reports.
 
+Runners behind Node.js scripts are asked for report files instead (`runners.js`); see `reports.py` for these.
 The command's own output goes to standard error; standard output is reserved for the recorder (`envs/inside/`), which
 writes there from whichever process runs the tests. Its lines are untrusted, since code under test could write such
 lines too. They are parsed off the event loop, with limits on their number and length.
@@ -34,6 +35,9 @@ _UNWRITABLE = 97
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _FOREIGN_PYTHONPATH = re.compile(r"(?<![\w$])PYTHONPATH=(?=[^\s;&|)])")
 
+_NODE = """if [ -n "$(ls -d package.json */package.json 2>/dev/null)" ]; then
+  export NODE_OPTIONS="--require={}/runners.js${{NODE_OPTIONS:+ $NODE_OPTIONS}}"
+fi"""
 _LET_IN = r"""
 pwd -P
 cd "./$1" || exit
@@ -59,7 +63,7 @@ class Recorder:
     roots: tuple[str, ...]
 
     def wrap(self, command: str) -> str:
-        """The command with the recorder in every Python process that it starts.
+        """The command with the recorder in every Python process that it starts, and its counterpart in Node.js.
 
         The shell stays until the end and keeps the pipe open: a process that became the last command might close
         everything.
@@ -67,7 +71,8 @@ class Recorder:
         ours = _FOREIGN_PYTHONPATH.sub(f"PYTHONPATH={self.folder}:", command)
         return (
             f"exec 9>&1 1>&2\nexport {self.variable}=/proc/$$/fd/9 "
-            f"PYTHONPATH={self.folder}${{PYTHONPATH:+:$PYTHONPATH}}\n{ours}\nexit $?"
+            f"PYTHONPATH={self.folder}${{PYTHONPATH:+:$PYTHONPATH}}\n"
+            f"{_NODE.format(self.folder)}\n{ours}\nexit $?"
         )
 
 
@@ -112,7 +117,8 @@ async def put_recorder(sandbox: Sandbox, workdir: str, below: str = "") -> Recor
     name, variable, nonce = (f"{letter}{secrets.token_hex(6)}" for letter in ("m", "V", "n"))
     folder = scratch_path()
     parts = [f"mkdir -p {folder} || exit {_UNWRITABLE}"]
-    for source, target in (("startup.py", "sitecustomize.py"), ("recorder.py", f"{name}.py")):
+    programs = {"startup.py": "sitecustomize.py", "recorder.py": f"{name}.py", "runners.js": "runners.js"}
+    for source, target in programs.items():
         text = _program(source)
         for placeholder, word in (("heats_recorder", name), ("HEATS_RESULTS", variable), ("HEATS_NONCE", nonce)):
             text = text.replace(f'"{placeholder}"', f'"{word}"')

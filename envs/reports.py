@@ -27,15 +27,10 @@ _ALL_BYTES = 64 << 20
 _MOST_FILES = 300
 _MOST_TESTS = 200_000
 _DEEPEST = 60
-_FIND = r"""find . -xdev \( -name .git -o -name node_modules -o -name .venv -o -name venv \) -prune -o -type f \
-  \( -name '*.xml' -o -name '*.json' -o -name '*.tap' \) -newer "$1" -size -32768k -print0 | head -c 65536"""
+_FIND = r"""{ find "$2" -name 'results*' -type f -print0
+find . -xdev \( -name .git -o -name node_modules -o -name .venv -o -name venv \) -prune -o -type f \
+  \( -name '*.xml' -o -name '*.json' -o -name '*.tap' \) -newer "$1" -size -32768k -print0; } | head -c 65536"""
 
-_JSON = {
-    "jest": "--json --outputFile={}",
-    "vitest": "--reporter=default --reporter=json --outputFile.json={}",
-    "mocha": "--reporter json --reporter-option output={}",
-}
-_JSON_TOOL = re.compile(r"(?:npx (?:--\S+ )*|yarn |pnpm (?:exec )?|\S*node_modules/\.bin/)?(jest|vitest|mocha)(?=\s|$)")
 _SHORT_WORDS: Mapping[str, TestOutcome] = {
     **dict.fromkeys(("passed", "pass", "ok"), "passed"),
     **dict.fromkeys(("failed", "fail", "FAILED", "not ok"), "failed"),
@@ -43,43 +38,36 @@ _SHORT_WORDS: Mapping[str, TestOutcome] = {
 }
 
 
-def reporting(command: str, folder: str) -> tuple[str, str]:
+def reporting(command: str, folder: str) -> str:
     """Add options to a plain test command that make its runner report test by test, if it can.
+
+    jest, vitest and mocha need no options: `inside/runners.js` makes them report, behind scripts as well.
 
     Args:
         command: the test command.
         folder: where the report may be written.
-
-    Returns:
-        The command, and the path of the report; empty if there is none.
     """
-    path = f"{folder}/results"
     if re.search(r"[;&|<>()$`\n#]", command):
-        return command, ""
+        return command
     if re.search(r"(^|\s)go test(\s|$)", command) and "-json" not in command:
-        return re.sub(r"(^|\s)go test(\s|$)", r"\1go test -json\2", command, count=1), ""
+        return re.sub(r"(^|\s)go test(\s|$)", r"\1go test -json\2", command, count=1)
     if re.search(r"(^|\s)cargo test(\s|$)", command) and "--no-fail-fast" not in command:
-        return re.sub(r"(^|\s)cargo test(\s|$)", r"\1cargo test --no-fail-fast\2", command, count=1), ""
+        return re.sub(r"(^|\s)cargo test(\s|$)", r"\1cargo test --no-fail-fast\2", command, count=1)
     if re.search(r"(^|[\s/])node\s(?:\S+\s)*?--test(\s|$)", command) and "--test-reporter" not in command:
         options = f"--test --test-reporter=spec --test-reporter-destination=stdout --test-reporter=tap \
---test-reporter-destination={path}.tap"
-        return re.sub(r"(?<=\s)--test(?=\s|$)", options, command, count=1), f"{path}.tap"
-    tool = re.match(
-        r"(?:npx (?:--\S+ )*|yarn |pnpm (?:exec )?|\S*node_modules/\.bin/)?(jest|vitest|mocha)(?=\s|$)", command
-    )
-    if tool and "--json" not in command and "--reporter" not in command:
-        return f"{command} {_JSON[tool[1]].format(f'{path}.json')}", f"{path}.json"
-    return command, ""
+--test-reporter-destination={folder}/results.tap"
+        return re.sub(r"(?<=\s)--test(?=\s|$)", options, command, count=1)
+    return command
 
 
-async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, output: str) -> Mapping[str, Any]:
+async def find_report(sandbox: Sandbox, workdir: str, folder: str, output: str) -> Mapping[str, Any]:
     """Find the results of a command that the recorder did not see.
 
     Args:
         sandbox: the sandbox.
         workdir: directory of the tree.
-        path: path of the requested report, if any.
-        folder: written just before the command ran: files newer than it come from the command.
+        folder: written just before the command ran: files newer than it come from the command. Reports that heats asked
+            for are in it, as `results*`; other files are read only if there are none.
         output: the command's output.
 
     Returns:
@@ -89,11 +77,14 @@ async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, ou
         SandboxError
     """
     newer = shlex.quote(f"{folder}/sitecustomize.py")
-    listed = await sandbox.exec(f"set -- {newer}; {_FIND}", timeout=60, cwd=workdir)
+    listed = await sandbox.exec(f"set -- {newer} {shlex.quote(folder)}; {_FIND}", timeout=60, cwd=workdir)
     paths = [name for name in listed.stdout.decode("utf-8", "replace").split("\0") if name]
     tests: Tests = {}
     room = _ALL_BYTES
-    for name in [*filter(None, [path]), *sorted(paths)[:_MOST_FILES]]:
+    asked = [name for name in paths if name.startswith("/")]
+    for name in [*sorted(asked), *sorted(set(paths).difference(asked))][:_MOST_FILES]:
+        if tests and name not in asked:
+            break
         try:
             data = await sandbox.read_file(name if name.startswith("/") else f"{workdir}/{name}", max_bytes=_FILE_BYTES)
         except FileAccessError:
@@ -101,8 +92,6 @@ async def find_report(sandbox: Sandbox, workdir: str, path: str, folder: str, ou
         room -= len(data)
         if room > 0:
             _merge(tests, await asyncio.to_thread(parse_file, data))
-        if tests and name == path:
-            break
     if tests:
         return {"tests": {test.removeprefix(f"{workdir}/"): tests[test] for test in tests}, "source": "file"}
     tests = await asyncio.to_thread(parse_printed, output)
@@ -121,7 +110,7 @@ def parse_file(data: bytes) -> Tests:
 
 def parse_printed(text: str) -> Tests:
     """Results from a command's output, in the first format that fits."""
-    for parse in (parse_go_json, parse_tap, parse_cargo, parse_go_verbose, parse_node_spec):
+    for parse in (parse_go_json, parse_tap_summary, parse_tap, parse_cargo, parse_go_verbose, parse_node_spec):
         if tests := _safely(parse, text):
             return tests
     return _safely(parse_json_report, text[text.find("{") :].encode()) if "{" in text else {}
@@ -260,17 +249,34 @@ def parse_cargo(text: str) -> Tests:
     return tests
 
 
+def parse_tap_summary(text: str) -> Tests:
+    """Outcomes of whole files from the summary of node-tap, which shows single assertions only of files that fail."""
+    if not re.search(r"^total \.{2,} \d+/\d+", text, re.MULTILINE):
+        return {}
+    tests: Tests = {}
+    for found in re.finditer(r"^(?:(not )?ok )?(\S.*?) \.{2,} (\d+)/(\d+)(?: \S+)?$", text, re.MULTILINE):
+        if found[2] != "total":
+            _merge(tests, [(found[2], "failed" if found[1] or found[3] != found[4] else "passed")])
+    return tests
+
+
 def parse_tap(text: str) -> Tests:
-    """Outcomes from TAP; a subtest is named `outer > inner`. Text without a version or a plan is not TAP."""
+    """Outcomes from TAP; a subtest is named `outer > inner`. Text without a version or a plan is not TAP.
+
+    tape, known by the counts that it prints last, names its tests in comments before their assertions.
+    """
     if not re.search(r"^(TAP version \d+|\s*1\.\.\d+)", text, re.MULTILINE):
         return {}
     tests: Tests = {}
     parents: list[tuple[int, str]] = []
+    tape = re.search(r"^# tests +\d+\n# pass +\d+$", text, re.MULTILINE) is not None
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip(" "))
         if began := re.match(r" *# Subtest: (.*)$", line):
             parents = [one for one in parents if one[0] < indent]
             parents.append((indent, began[1].strip()))
+        elif tape and (began := re.match(r"# (?!(?:tests|pass|fail|skip|todo) +\d+$|ok$)(.*)$", line)):
+            parents = [(-1, began[1].strip())]
         elif found := re.match(r" *(ok|not ok)\b(?: +\d+)?(?: +-)? *(.*)$", line):
             name, _, directive = found[2].partition(" # ")
             above = [title for depth, title in parents if depth < indent]

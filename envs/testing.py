@@ -31,14 +31,14 @@ async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) ->
     """
     command = command or task.test_command or ""
     recorder = await put_recorder(sandbox, task.workdir, task.folder)
-    asked, report_path = reporting(command, recorder.folder)
+    asked = reporting(command, recorder.folder)
     result = await sandbox.exec(recorder.wrap(asked), timeout=task.test_timeout_s, cwd=task.runs_in, trusted_exit=True)
     await sandbox.kill_all()
     whole = result.stdout_total <= len(result.stdout)
     recording = await read_recording(result.stdout, recorder, whole=whole)
     report = _report(command, result, recording)
     if not report.tests and not recording.started and result.status == "exited":
-        found = await find_report(sandbox, task.workdir, report_path, recorder.folder, _output(result))
+        found = await find_report(sandbox, task.workdir, recorder.folder, _output(result))
         report = report.model_copy(update=found)
     return report
 
