@@ -82,7 +82,7 @@ async def verified(folder: Path, patch: Patch, asked: argparse.Namespace, settin
         before = await baseline(env, env.task, bench)
         found = await verify(env, env.task, patch, bench, before=before)
         name = verdict(found)
-        return name if name == "verified" else f"{name}: {found.reason}"
+        return name if name == "verified" else f"{name} by {found.strength}: {found.reason}"
     except (EnvsError, SandboxError) as error:
         return f"refused: {error}"
     finally:
