@@ -21,6 +21,8 @@ _SECRET_CHARS = 6
 """Shorter values would be found everywhere."""
 _LAST_LINES, _TELLING_LINES = 5, 2
 _ERROR = re.compile(r"\b(?:fatal )?error: |\w+Error\b: |command .*failed|not found|No such file", re.IGNORECASE)
+_CHATTER = re.compile(r"npm (?:notice|warn)\b|npm (?:error|ERR!) A complete log of this run", re.IGNORECASE)
+"""Lines that npm prints around an error, which would push it out."""
 _NEEDS_NETWORK = re.compile(
     r"name resolution|getaddrinfo|ENOTFOUND|EAI_AGAIN|Network is unreachable|Could not resolve|dial tcp|ConnectionError"
     r"|NewConnectionError|No matching distribution|failed to fetch|Could not fetch",
@@ -77,6 +79,7 @@ def explain(task: Task, result: ExecResult, secrets: Mapping[str, str]) -> str:
     for name, value in secrets.items():
         text = text.replace(value, f"${name}") if value else text
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not _CHATTER.match(line)] or lines
     telling = [line for line in lines[:-_LAST_LINES] if _ERROR.search(line)][-_TELLING_LINES:]
     lines = [*telling, *lines[-_LAST_LINES:]]
     how = f"exit code {result.exit_code}" if result.status == "exited" else result.status

@@ -31,6 +31,15 @@ async def test_a_failed_set_up_shows_its_last_lines_and_says_that_there_is_no_ne
     assert "--setup-network bridge" in str(failed.value)
 
 
+async def test_npms_notices_do_not_push_its_error_out(workdir: str) -> None:
+    error = "npm error code 128\nnpm error An unknown git error occurred\n"
+    notices = "npm notice New minor version\n" * 5 + "npm error A complete log of this run can be found in: x.log"
+    repo = Repo(workdir, {}, "true")
+    task = repo.env.task.model_copy(update={"setup": f"echo '{error}{notices}'; exit 128"})
+    with pytest.raises(SetupFailed, match="npm error code 128 \\| npm error An unknown git error occurred"):
+        await run_setup(task, await started(repo))
+
+
 async def test_a_secret_is_passed_to_the_set_up_and_not_shown_when_it_fails(workdir: str) -> None:
     repo = Repo(workdir, {}, "true")
     task = repo.env.task.model_copy(update={"setup": "echo at $INDEX; exit 1"})
