@@ -25,6 +25,7 @@ from typing import Any
 from agents.llm.ledger import Ledger
 from agents.llm.scorer import HttpScorer, ScorerConfig
 from benchmarks.tiny_vllm import POOLING, SMOL, TOOL, served
+from core.text import cut
 from heats.export.training import export_training
 from heats.report.calibration import calibration
 from heats.store.store import RunStore
@@ -32,6 +33,8 @@ from heats.store.store import RunStore
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "tests" / "tools" / "smol_critic.py"
 NAME = "critic"
+QUERY, ANSWER = 400, 1000
+"""Characters of issue and attempt, so that a CPU can train on a few hundred."""
 Row = Mapping[str, Any]
 
 
@@ -43,7 +46,7 @@ def rows_of(runs: Sequence[Path]) -> list[Row]:
             export_training(RunStore(run), Path(scratch))
             for line in (Path(scratch) / "training" / "critic.jsonl").read_text(encoding="utf-8").splitlines():
                 row = json.loads(line)
-                query, answer = (row[part][0]["content"] for part in ("prompt", "completion"))
+                query, answer = cut(row["prompt"][0]["content"], QUERY), cut(row["completion"][0]["content"], ANSWER)
                 own = {"task": row["task"], "query": query, "answer": answer, "label": row["label"]}
                 found.setdefault((row["task"], answer), own)
     return list(found.values())
