@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, NoReturn, Protocol
 
-from agents.base import Assignment, SaveStep
+from agents.base import Assignment, SaveStep, Slice
 from agents.choose.base import StepChooser, Turn, open_chooser
 from agents.choose.config import ChooserConfig
 from agents.config import AgentConfig
@@ -69,6 +69,7 @@ class Attempt:
     Attributes:
         in_text: whether this conversation uses text instead of tool calls.
         proposals: what else was proposed for the step that is recorded next.
+        repeated_s: seconds that the commands of copied turns took when they were run again.
         forced: whether the server must constrain replies to calls: a tool call, or a JSON object in text.
         watched: whether `agent.watchers` and `agent.chooser` apply.
     """
@@ -90,6 +91,7 @@ class Attempt:
     spent_before: Usage = field(init=False)
     chooser: StepChooser = field(init=False)
     proposals: tuple[Proposal, ...] = ()
+    repeated_s: float = 0.0
     panel: Panel = field(init=False)
 
     def __post_init__(self) -> None:
@@ -143,6 +145,10 @@ class Attempt:
         return sum(step.source == "agent" for step in self.steps)
 
     @property
+    def _slice(self) -> Slice:
+        return self.assignment.slice or Slice(self.agent.config.step_limit)
+
+    @property
     def _copied(self) -> int:
         return sum(step.copied for step in self.steps if step.source == "agent")
 
@@ -191,8 +197,9 @@ class Attempt:
 
     async def _turn(self) -> None:
         """Ask the model once and act on its reply."""
-        if self._turns - self._copied >= self.agent.config.step_limit:
-            raise Finished("step_limit", f"{self.agent.config.step_limit} steps")
+        part = self._slice
+        if self._turns - self._copied >= part.turns:
+            raise Finished("paused" if part.later else "step_limit", f"{part.turns} steps")
         self._watch()
         try:
             completion, usage = await self._ask()
@@ -328,7 +335,7 @@ class Attempt:
     # Watchers.
 
     def _seen(self) -> Seen:
-        limit, time_s = self.agent.config.step_limit, self.assignment.time_limit_s
+        limit, time_s = self._slice.turns + self._slice.later, self.assignment.time_limit_s
         turns = self._turns - self._copied
         left = {"replies": 1 - turns / limit, **self.ledger.left()}
         if time_s:
@@ -419,9 +426,10 @@ class Attempt:
         )
 
     def _extra(self) -> dict[str, Any]:
-        """What the first messages depend on besides the task: a resumed rollout needs the same ones."""
+        """What a resumed rollout needs for the same first messages, and what a branch cost."""
         started_from, limits = self.assignment.started_from, self.assignment.limits
         return {
+            **({"repeated_s": round(self.repeated_s, 3)} if self._copied else {}),
             **({"started_from": started_from} if started_from else {}),
             **({"limits": list(limits)} if limits else {}),
         }

@@ -34,6 +34,19 @@ class BaseRun:
     more: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """How many turns of an attempt one rollout plays.
+
+    Attributes:
+        turns: model turns of its own; those that it took over from another rollout do not count.
+        later: turns left for rollouts that continue from its end. With any, it ends as `paused`, else as `step_limit`.
+    """
+
+    turns: int
+    later: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assignment:
     """The input of one rollout, and its identity.
@@ -59,6 +72,7 @@ class Assignment:
         knowledge: what earlier work on other tasks noted, as a section of the first message; empty if there is nothing.
         resume: the same rollout's trajectory from an interrupted process, to continue from; an agent may ignore it and
             start over.
+        slice: the part of the attempt to play; None for all of it, up to `agent.step_limit`.
         sampling: sampling parameters of all model requests.
         drafter: a second, cheaper model for step choosers that use one.
     """
@@ -81,6 +95,7 @@ class Assignment:
     parents: tuple[str, ...] = ()
     knowledge: str = ""
     resume: Trajectory | None = None
+    slice: Slice | None = None
     sampling: Sampling = field(default_factory=Sampling)
     drafter: ChatModel | None = None
 

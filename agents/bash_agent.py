@@ -98,9 +98,10 @@ class BashAttempt(Attempt):
         for step in earlier.steps[2:]:
             self.steps.append(step)
             try:
-                await repeat_commands(step, self._run)
+                seconds = await repeat_commands(step, self._run)
             except SandboxError as error:
                 raise without_sandbox(error) from error
+            self.repeated_s += seconds if step.copied else 0.0
             if step.source != "agent":
                 if step.restarts:
                     self._restart()

@@ -33,7 +33,7 @@ def branch_of(trajectory: Trajectory, turns: int, *, rollout: str) -> Trajectory
     """Begin a rollout with another one's first turns; `resume` it to continue from there.
 
     Args:
-        trajectory: the finished rollout to branch off.
+        trajectory: the finished rollout to branch off; it may be a branch itself.
         turns: number of its model turns to take over, at least 1.
         rollout: ID of the new rollout.
 
@@ -84,17 +84,20 @@ def before_submission(step: Step) -> list[Observation]:
     return [seen for _, seen in pairs[: ends[0] if ends else None]]
 
 
-async def repeat_commands(step: Step, run: Callable[[Command], Awaitable[ExecResult]]) -> None:
-    """Rerun a recorded step's commands for their side effects.
+async def repeat_commands(step: Step, run: Callable[[Command], Awaitable[ExecResult]]) -> float:
+    """Rerun a recorded step's commands for their side effects; returns the seconds that they took.
 
     Raises:
         Diverged: a command ends with another status or exit code than recorded.
         SandboxError: the sandbox failed.
     """
+    seconds = 0.0
     for call, seen in zip(step.tool_calls, step.observations, strict=False):
         command, _ = command_of(call)
         if command is None or seen.status in ("rejected", "refused"):
             continue
         result = await run(command)
+        seconds += result.duration_s
         if (result.status, result.exit_code) != (seen.status, seen.exit_code):
             raise Diverged(f"step {step.id} ended with {result.status} {result.exit_code} when it was run again")
+    return seconds

@@ -15,6 +15,7 @@ from core.record import Record
 
 ExitKind = Literal[
     "submitted",
+    "paused",
     "step_limit",
     "time_limit",
     "token_limit",
@@ -114,7 +115,7 @@ class Step(Record):
 
 
 class Exit(Record):
-    """How the rollout ended. `detail` is a one-line explanation."""
+    """How the rollout ended; `paused` after its slice, for others to continue. `detail` is a one-line explanation."""
 
     kind: ExitKind
     detail: str = ""

@@ -38,6 +38,9 @@ CONTEXT_RULES = Registry(
         "critique": "heats.context_rules.critique:Critique",
         "replay": "heats.context_rules.branching:Replay",
         "phases": "heats.context_rules.branching:Phases",
+        "particles": "heats.context_rules.trees:Particles",
+        "best-first": "heats.context_rules.trees:BestFirst",
+        "coverage": "heats.context_rules.trees:Coverage",
     },
 )
 

@@ -32,8 +32,12 @@ class Earlier:
         summary: its summary; None unless the rule sets `reads_summaries`.
         passing: share of the user's tests that pass with its change, from 0 to 1; None if they did not run.
         against: reasons that judges and verifiers gave against it.
-        turns: its model turns but the last, which submits; empty unless the rule sets `branches`, or if no rollout can
-            branch off it.
+        turns: its model turns, without the one that ended it; empty unless the rule sets `branches`, or if no rollout
+            can branch off it.
+        paused: whether it ended because its slice was used up, so that others may continue it.
+        value: how far it got, from 0 to 1: by what was executed first, then by its place in its heat's tournament.
+        parents: ids of the rollouts that it was shown; of a branch, the one that it branched off.
+        copied: how many of its turns it took over from that one.
     """
 
     candidate: Candidate
@@ -41,6 +45,10 @@ class Earlier:
     passing: float | None = None
     against: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
+    paused: bool = False
+    value: float = 0.0
+    parents: tuple[str, ...] = ()
+    copied: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,9 @@ class Before:
         fresh: whether the rollout is one of `refine.fresh_share`.
         attempts: the candidates of the heat before, by id.
         lost: why each rollout of the heat before was not kept, one line each, by id.
+        older: the candidates of the heats before that one, by id; empty unless the rule sets `looks_back`.
+        heats: number of heats, T.
+        rollouts: number of rollouts in each, N.
     """
 
     bracket: Bracket
@@ -72,6 +83,9 @@ class Before:
     fresh: bool = False
     attempts: Mapping[str, Earlier] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
+    older: Mapping[str, Earlier] = field(default_factory=dict)
+    heats: int = 1
+    rollouts: int = 1
 
     @property
     def kept(self) -> list[str]:
@@ -136,9 +150,10 @@ class ParentsRule(Protocol):
 class ContextRule(Protocol):
     """Decides what one rollout of a later heat is shown of the heat before.
 
-    A rule may set three class attributes: `reads_summaries = True` has every attempt summarized before it is called,
-    `tells_fresh = True` calls it for fresh rollouts too (`Before.fresh`), which otherwise are shown nothing, and
-    `branches = True` reads the attempts' turns.
+    A rule may set class attributes: `reads_summaries = True` has every attempt summarized before it is called,
+    `tells_fresh = True` calls it for fresh rollouts too (`Before.fresh`), which otherwise are shown nothing,
+    `branches = True` reads the attempts' turns, `looks_back = True` reads the heats before the last one too
+    (`Before.older`), and `slice_turns` pauses rollouts of every heat but the last after so many turns of their own.
 
     Example:
         >>> class FromBest:

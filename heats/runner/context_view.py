@@ -5,10 +5,13 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from core.ids import RolloutId, heat_name
+from envs.tampering import signs_of_tampering
 from heats.context_rules import Before, Earlier
+from heats.runner.candidates import evidence_class
 from heats.runner.context import reason_text, result_text
 from heats.runner.rollout import TaskRun
-from heats.runner.turns import turns_of
+from heats.runner.turns import is_paused, turns_of
+from heats.runner.values import value_of
 from tournament.base import Bracket, Candidate
 
 _AGAINST = 8
@@ -40,7 +43,14 @@ class View:
 
 
 def view_before(
-    run: TaskRun, heat: int, bracket: Bracket, candidates: Mapping[str, Candidate], *, summaries: bool, turns: bool
+    run: TaskRun,
+    heat: int,
+    bracket: Bracket,
+    candidates: Mapping[str, Candidate],
+    *,
+    summaries: bool,
+    turns: bool,
+    older: Mapping[str, Earlier],
 ) -> View:
     """Read what the store holds of the heat before.
 
@@ -52,15 +62,16 @@ def view_before(
         summaries: include the summaries, which exist then. They are left out otherwise, because which of them exist
             would depend on when the run was interrupted.
         turns: include the attempts' turns.
+        older: the attempts of the heats before that one.
     """
     against = _against(run, heat, bracket)
     attempts = {
-        name: Earlier(
+        name: replace(
+            as_node(run, one, bracket, turns=turns),
             candidate=one if summaries else one.model_copy(update={"summary": ""}),
             summary=run.store.rollout(name).summary() if summaries else None,
             passing=_passing(run, name),
             against=tuple(against.get(name, {})),
-            turns=turns_of(run.store.rollout(name).trajectory(), one.patch) if turns else (),
         )
         for name, one in candidates.items()
     }
@@ -74,8 +85,35 @@ def view_before(
         heat=heat,
         attempts=MappingProxyType(attempts),
         lost=MappingProxyType(_lost(run, heat, bracket)),
+        older=MappingProxyType(dict(older)),
+        heats=run.services.config.iterations,
+        rollouts=run.services.config.rollouts,
     )
     return View(run, heat, shared)
+
+
+def as_node(run: TaskRun, candidate: Candidate, bracket: Bracket, *, turns: bool = True) -> Earlier:
+    """A candidate with its place in the tree of attempts.
+
+    Args:
+        run: the task.
+        candidate: the candidate.
+        bracket: the tournament of its heat.
+        turns: read its trajectory: its turns, and what it branched off.
+    """
+    files = run.store.rollout(candidate.id)
+    trajectory, evidence, patch = files.trajectory() if turns else None, files.evidence(), files.patch()
+    level = evidence_class(evidence.rank if evidence and patch else 0, signs_of_tampering(patch))
+    order = [one for one in bracket.ranking if one not in bracket.ineligible]
+    place = 1 - order.index(candidate.id) / len(order) if candidate.id in order else 0.0
+    return Earlier(
+        candidate=candidate.model_copy(update={"summary": ""}),
+        turns=turns_of(trajectory, candidate.patch),
+        paused=trajectory is not None and is_paused(trajectory),
+        value=value_of(evidence, level, place),
+        parents=trajectory.parents if trajectory is not None else (),
+        copied=trajectory.copied_steps if trajectory is not None else 0,
+    )
 
 
 def _passing(run: TaskRun, rollout: str) -> float | None:

@@ -10,13 +10,15 @@ from typing import Any
 from core.aio import first_error
 from core.ids import RolloutId, heat_name
 from envs.regression import first_words
-from heats.context_rules import Choice, Rule, choice_of, fresh_rollouts, open_context_rule
+from heats.context_rules import Choice, Earlier, Rule, choice_of, fresh_rollouts, open_context_rule
 from heats.runner.attempts import handed_in, play_attempts
 from heats.runner.context import PRINTED, Context, make_context, recorded, with_choice
-from heats.runner.context_view import view_before
+from heats.runner.context_view import as_node, view_before
 from heats.runner.executed import executed, is_on
 from heats.runner.probing import open_probe
+from heats.runner.reasons import outcomes_of
 from heats.runner.rollout import Plan, TaskRun
+from heats.runner.slices import slice_of
 from heats.runner.test_writers import TestWriters
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import failures_of, failures_text, with_cross
@@ -41,17 +43,15 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
     Raises:
         LimitExceeded, ModelConfigError: a summary that is needed could not be made.
     """
-    config = run.services.config
-    ids = rollout_ids(heat, config.rollouts)
+    config, rule = run.services.config, _rule(run)
+    ids, part = rollout_ids(heat, config.rollouts), slice_of(rule, heat, config)
     if heat == 0:
-        return [Plan(rollout=rollout, index=index) for index, rollout in enumerate(ids)]
+        return [Plan(rollout=rollout, index=index, slice=part) for index, rollout in enumerate(ids)]
     before = run.store.bracket(heat - 1)
     if before is None:
         raise RuntimeError(f"heat {heat} planned before the tournament of heat {heat - 1} was stored")
     refine = config.refine
-    rule = _rule(run)
-    everybody = {one: _candidate_before(run, heat, one) for one in before.ranking}
-    candidates = {name: one for name, one in everybody.items() if one is not None}
+    candidates = _candidates_before(run, heat, before)
     if getattr(rule, "reads_summaries", False):
         candidates |= {one.id: one for one in await asyncio.gather(*map(run.describe, candidates.values()))}
     informed = config.rollouts - fresh_rollouts(config.rollouts, refine.fresh_share)
@@ -62,10 +62,25 @@ async def plan_heat(run: TaskRun, heat: int) -> list[Plan]:
         candidates,
         summaries=getattr(rule, "reads_summaries", False),
         turns=getattr(rule, "branches", False),
+        older=_nodes_before(run, heat - 1) if getattr(rule, "looks_back", False) else {},
     )
     choices = [choice_of(rule, view.of(index, fresh=index >= informed)) for index in range(len(ids))]
-    contexts = await _contexts(run, before, candidates, set(choices))
-    return [Plan(rollout=rollout, index=index, context=contexts[choices[index]]) for index, rollout in enumerate(ids)]
+    elders = {name: one.candidate for name, one in view.shared.older.items()}
+    contexts = await _contexts(run, before, {**elders, **candidates}, set(choices))
+    return [
+        Plan(rollout=rollout, index=index, context=contexts[choices[index]], slice=part)
+        for index, rollout in enumerate(ids)
+    ]
+
+
+def _nodes_before(run: TaskRun, heat: int) -> dict[str, Earlier]:
+    """The attempts of all heats before a heat as nodes of a tree, by id."""
+    found: dict[str, Earlier] = {}
+    for earlier in range(heat):
+        if (bracket := run.store.bracket(earlier)) is not None:
+            candidates = _candidates_before(run, earlier + 1, bracket)
+            found |= {name: as_node(run, one, bracket, turns=True) for name, one in candidates.items()}
+    return found
 
 
 async def _contexts(
@@ -111,8 +126,10 @@ async def run_heat(run: TaskRun, heat: int, plans: list[Plan] | None = None) -> 
     state = run.allocation.state if run.allocation is not None else None
     last = last or (state is not None and state.final)
     nothing = not coming and state is not None and all(one.state == "dropped" for one in state.of_heat())
-    if nothing or (last and not (state and state.chosen) and config.refine.keep_candidates):
-        coming |= {one: _earlier(run, one) for one in _kept_before(run, heat)}
+    ends = last and not (state and state.chosen)
+    more = _kept_before(run, heat) if nothing or (ends and config.refine.keep_candidates) else []
+    more += _leaves_before(run, heat) if ends and plans[0].slice is not None else []
+    coming |= {one: _earlier(run, one) for one in dict.fromkeys(more)}
     return await hold_tournament(run, heat, coming, 1 if last else config.select_k)
 
 
@@ -159,6 +176,8 @@ async def hold_tournament(
 def _tell_of(run: TaskRun, heat: int, bracket: Bracket) -> None:
     """Warn if a heat has nothing to select, or if nothing supports its selection."""
     if not bracket.selected:
+        if any(one.exit == "paused" for one in outcomes_of(run.store, heat)):
+            return
         text = f"heat {heat}: none of its {len(bracket.ranking)} rollouts produced a patch, so nothing is kept"
     elif bracket.by_chance:
         text = f"heat {heat}: no vote on {', '.join(bracket.by_chance)} could be read, so they were chosen at random"
@@ -217,6 +236,12 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
     return list(dict.fromkeys(one for bracket in brackets if bracket for one in bracket.selected))
 
 
+def _leaves_before(run: TaskRun, heat: int) -> list[str]:
+    """Ids of earlier heats' rollouts that ended by themselves with a change: nobody continued them."""
+    ended = [one for earlier in range(heat) for one in outcomes_of(run.store, earlier)]
+    return [one.rollout for one in ended if one.exit not in (None, "paused", "sandbox_lost") and one.patch_bytes]
+
+
 def _rule(run: TaskRun) -> Rule:
     """The context rule of the next heat: the one that the allocation policy named, or else `refine.context`."""
     refine = run.services.config.refine
@@ -224,6 +249,11 @@ def _rule(run: TaskRun) -> Rule:
     if chosen is None or chosen == refine.context:
         return open_context_rule(refine.context, refine.options)
     return open_context_rule(chosen, {})
+
+
+def _candidates_before(run: TaskRun, heat: int, bracket: Bracket) -> dict[str, Candidate]:
+    found = {one: _candidate_before(run, heat, one) for one in bracket.ranking}
+    return {name: one for name, one in found.items() if one is not None}
 
 
 def _candidate_before(run: TaskRun, heat: int, rollout: str) -> Candidate | None:

@@ -11,6 +11,7 @@ NO_CALLS_REMEDY = (
     "(heats serve --tool-parser), -c agent.force_calls=true, -c model.text_protocol=true, or another model"
 )
 _LIMITS: dict[ExitKind, tuple[str, str]] = {
+    "paused": ("paused at the end of a slice without a change", "raise iterations or refine.options.turns"),
     "step_limit": ("reached the step limit without a change", "raise agent.step_limit"),
     "time_limit": ("ran out of time without a change", "raise the time limit"),
     "token_limit": ("reached the token limit without a change", "raise the token limit"),

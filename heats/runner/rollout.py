@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
-from agents.base import Assignment
+from agents.base import Assignment, Slice
 from agents.errors import LimitExceeded
 from agents.llm.base import Session
 from agents.llm.ledger import Ledger
@@ -56,6 +56,7 @@ class Plan:
     arm: int | None = None
     temperature: float | None = None
     context: Context = NO_CONTEXT
+    slice: Slice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +291,7 @@ class TaskRun:
             parents=plan.context.parents,
             knowledge=knowledge_of(self.services, self.task, self.store.directory, plan.rollout),
             resume=resume,
+            slice=plan.slice,
             sampling=policy.sampling(seed).model_copy(update={"session": session}),
             drafter=self.services.draft_model,
         )

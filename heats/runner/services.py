@@ -22,6 +22,7 @@ from heats.context_rules import open_context_rule
 from heats.runner.model_mix import main_model, playing_models
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
+from heats.runner.slices import slice_of
 from heats.runner.slots import Slots
 from heats.store.events import EventLog
 from sandbox import open_backend
@@ -205,6 +206,7 @@ def _check_parts(config: HeatsConfig) -> None:
     rule = open_context_rule(config.refine.context, config.refine.options)
     if getattr(rule, "branches", False) and config.agent.name != BashAgent.name:
         raise InvalidOptions(f"refine.context={config.refine.context} branches off rollouts of the agent bash only")
+    slice_of(rule, 0, config)
     open_chooser(config.agent.chooser)
 
 

@@ -16,10 +16,10 @@ _WRITES = re.compile(
 
 
 def turns_of(trajectory: Trajectory | None, patch: str) -> tuple[Turn, ...]:
-    """Describe an attempt's turns, without the last; empty if no rollout can branch off it.
+    """Describe an attempt's turns, without the one that ended it; empty if no rollout can branch off it.
 
-    That is so if the attempt itself branched off another, restarted its conversation, or was not made by an agent that
-    can repeat commands.
+    That is so if the attempt started from a patch, restarted its conversation, or was not made by an agent that can
+    repeat commands.
 
     Args:
         trajectory: the attempt.
@@ -27,17 +27,23 @@ def turns_of(trajectory: Trajectory | None, patch: str) -> tuple[Turn, ...]:
     """
     if trajectory is None or trajectory.agent != "bash":
         return ()
-    if any(step.copied or step.restarts for step in trajectory.steps):
+    if trajectory.extra.get("started_from") or any(step.restarts for step in trajectory.steps):
         return ()
+    turns = [step for step in trajectory.steps if step.source == "agent"]
     changed = [file.path for file in file_changes(patch) if file.is_source]
     found: list[Turn] = []
     files: frozenset[str] = frozenset()
-    for step in [step for step in trajectory.steps if step.source == "agent"][:-1]:
+    for step in turns if is_paused(trajectory) else turns[:-1]:
         texts = list(_commands(step))
         files |= {name.removeprefix("./") for text in texts for name in _FILE.findall(text)}
         edits = any(path in text and _WRITES.search(text) for text in texts for path in changed)
         found.append(Turn(files, edits, len(step.content) + len(step.reasoning or "")))
     return tuple(found)
+
+
+def is_paused(trajectory: Trajectory) -> bool:
+    """Whether an attempt ended because its slice was used up."""
+    return trajectory.exit is not None and trajectory.exit.kind == "paused"
 
 
 def _commands(step: Step) -> Iterator[str]:

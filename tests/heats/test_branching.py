@@ -47,11 +47,21 @@ def test_turns_say_which_files_were_named_and_where_the_source_was_edited():
     assert [len(one.files) for one in turns] == [0, 1, 1, 2]
 
 
-def test_nobody_branches_off_a_branch_or_another_agents_attempt():
+def test_nobody_branches_off_a_start_from_a_patch_or_another_agents_attempt():
     done = trajectory("cat src/f.py", "submit")
-    assert turns_of(branch_of(done, 1, rollout=B), PATCH) == ()
+    assert len(turns_of(done, PATCH)) == 1
+    assert turns_of(done.model_copy(update={"extra": {"started_from": "attempt 1"}}), PATCH) == ()
     assert turns_of(done.model_copy(update={"agent": "terminal"}), PATCH) == ()
     assert turns_of(None, PATCH) == ()
+
+
+def test_a_branch_can_be_branched_off_and_a_paused_attempt_at_its_last_turn():
+    branch = branch_of(trajectory("ls", "cat src/f.py", "submit"), 2, rollout=B)
+    paused = branch.model_copy(update={"exit": Exit(kind="paused")})
+    assert len(turns_of(branch.model_copy(update={"exit": Exit(kind="submitted")}), PATCH)) == 1
+    assert len(turns_of(paused, PATCH)) == 2
+    again = branch_of(paused, 2, rollout=C)
+    assert (again.copied_steps, again.parents) == (2, (B,))
 
 
 def test_a_branch_has_spent_nothing_and_survives_as_atif():
