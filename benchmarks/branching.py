@@ -1,13 +1,15 @@
-"""Fresh attempts and searches over partial attempts, on the built-in tasks at equal agent steps.
+"""Branching on the built-in tasks, next to fresh attempts at equal agent steps.
 
     python -m benchmarks.branching play runs/branching-1 --seed 1 --sandbox bubblewrap --task bucket --task money
     python -m benchmarks.branching table runs/branching-1
 
-`play` runs `heats demo` once for each method, and continues what was interrupted. `fresh` plays one heat of 2 N attempts
-of at most `--steps` turns each. The others play N rollouts in each of `--heats` slices, together at most as many turns as
-N such attempts. `table` compares each with as many of the fresh attempts, by number, as fit into its own steps (at least
-one); `pass@N` is whether a candidate passes the hidden tests, `final` whether the chosen one does. Of the fresh ones,
-the choice is the best in their tournament's ranking. Intervals are not printed: a seed of eight tasks has none worth it.
+`play` runs `heats demo` once for each method, and continues what was interrupted. `fresh` plays one heat of 2 N
+attempts of at most `--steps` turns each. Searches over partial attempts play N rollouts in each of `--heats` slices,
+together at most as many turns as N such attempts. `replay` and `phases` play N attempts, then N branches.
+
+`table` compares each with as many fresh attempts, by number, as fit into its own steps (at least one). `pass@N` is
+whether a candidate passes the hidden tests, `final` whether the chosen one does; of fresh attempts, the best in their
+tournament's ranking is the choice. It prints no intervals: one seed of eight tasks tells little apart.
 """
 
 import argparse
@@ -21,13 +23,17 @@ from statistics import mean
 from heats.store.reader import read_events, task_ids
 from heats.store.store import RunStore, TaskStore
 
-METHODS: Mapping[str, tuple[str, ...]] = {
-    "fresh": (),
+SLICED: Mapping[str, tuple[str, ...]] = {
     "particles": ("refine.context=particles",),
     "particles, annealed": ("refine.context=particles", "refine.options.anneal=true"),
     "best-first": ("refine.context=best-first",),
     "coverage": ("refine.context=coverage",),
 }
+WHOLE: Mapping[str, tuple[str, ...]] = {
+    "replay": ("refine.context=replay", "refine.options.share=1", "refine.fresh_share=0"),
+    "phases": ("refine.context=phases", "refine.fresh_share=0"),
+}
+METHODS = ("fresh", *SLICED, *WHOLE)
 
 
 def play(out: Path, methods: Sequence[str], asked: argparse.Namespace) -> None:
@@ -39,11 +45,14 @@ def play(out: Path, methods: Sequence[str], asked: argparse.Namespace) -> None:
         asked: the command line.
     """
     for method in methods:
-        keys = [f"agent.step_limit={asked.steps}", *METHODS[method]]
-        if method == "fresh":
-            keys += ["iterations=1", f"rollouts={2 * asked.rollouts}"]
+        keys = [
+            f"agent.step_limit={asked.steps}",
+            f"rollouts={2 * asked.rollouts if method == 'fresh' else asked.rollouts}",
+        ]
+        if method in SLICED:
+            keys += [*SLICED[method], f"iterations={asked.heats}", f"refine.options.turns={asked.turns}"]
         else:
-            keys += [f"iterations={asked.heats}", f"rollouts={asked.rollouts}", f"refine.options.turns={asked.turns}"]
+            keys += [*WHOLE.get(method, ()), f"iterations={2 if method in WHOLE else 1}"]
         command = [sys.executable, "-m", "heats", "demo", "--seed", str(asked.seed), "--sandbox", asked.sandbox]
         command += [part for task in asked.task for part in ("--task", task)]
         command += [part for key in keys for part in ("-c", key)]
@@ -57,7 +66,7 @@ class Row:
 
     Attributes:
         steps: model turns, without copied ones.
-        candidates: number of rollouts that may be chosen.
+        candidates: number of rollouts that ended by themselves, are of the last heat, or were kept.
         passing: whether one of them passes.
         final: whether the chosen one does.
         branches: rollouts that repeated turns of another.
@@ -88,12 +97,10 @@ def rows(directory: Path, fresh: RunStore) -> Iterator[Row]:
         store, result = run.task(task), run.task(task).result()
         if result is None or fresh.task(task).result() is None:
             continue
-        names = [name for heat in range(result.heats) for name in store.rollouts(heat)]
-        last = set(store.rollouts(result.heats - 1))
+        names = result.rollouts
+        last = set(store.rollouts(result.heats - 1)) | {name for heat in result.kept for name in heat}
         outcomes = {name: outcome for name in names if (outcome := store.rollout(name).outcome()) is not None}
-        leaves = [name for name, one in outcomes.items() if name in last or one.exit != "paused"]
-        kept = {name for heat in result.kept for name in heat}
-        candidates = [name for name in outcomes if name in leaves or name in kept]
+        candidates = [name for name, one in outcomes.items() if name in last or one.exit != "paused"]
         steps = sum(one.steps for one in outcomes.values())
         told = [trajectory for name in names if (trajectory := store.rollout(name).trajectory()) is not None]
         yield Row(
@@ -140,11 +147,9 @@ def passes(run: RunStore, task: str, name: str) -> bool:
 def table(out: Path) -> None:
     """Print a line for each method that was played, over the tasks that it and the fresh attempts finished."""
     fresh = RunStore(out / "fresh")
-    print(
-        "| method | tasks | steps | pass@N, % | final, % | branches | diverged | repeated, s | fresh: N | steps", end=""
-    )
-    print(" | pass@N, % | final, % |")
-    print("| --- |" + " --- |" * 11)
+    titles = ["method", "tasks", "steps", "candidates", "pass@N, %", "final, %", "branches", "diverged", "repeated, s"]
+    titles += ["fresh: N", "steps", "pass@N, %", "final, %"]
+    print(f"| {' | '.join(titles)} |\n|{' --- |' * len(titles)}")
     for method in METHODS:
         directory = out / method.replace(", ", "-")
         if method == "fresh" or not directory.exists():
@@ -155,6 +160,7 @@ def table(out: Path) -> None:
         cells = [
             f"{len(found)}",
             f"{mean(one.steps for one in found):.1f}",
+            f"{mean(one.candidates for one in found):.1f}",
             f"{100 * mean(one.passing for one in found):.1f}",
             f"{100 * mean(one.final for one in found):.1f}",
             f"{sum(one.branches for one in found)}",
@@ -175,7 +181,7 @@ def main() -> None:
     playing = commands.add_parser("play")
     playing.add_argument("out", type=Path)
     playing.add_argument("--task", action="append", required=True, help="a built-in task; repeatable")
-    playing.add_argument("--method", action="append", choices=[*METHODS], help="only this one; repeatable")
+    playing.add_argument("--method", action="append", choices=METHODS, help="only this one; repeatable")
     playing.add_argument("--seed", type=int, default=1)
     playing.add_argument("--sandbox", default="bubblewrap")
     playing.add_argument("--rollouts", type=int, default=4, help="N")

@@ -18,8 +18,7 @@ _WRITES = re.compile(
 def turns_of(trajectory: Trajectory | None, patch: str) -> tuple[Turn, ...]:
     """Describe an attempt's turns, without the one that ended it; empty if no rollout can branch off it.
 
-    That is so if the attempt started from a patch, restarted its conversation, or was not made by an agent that can
-    repeat commands.
+    That is so if the attempt started from a patch, or was not made by an agent that can repeat commands.
 
     Args:
         trajectory: the attempt.
@@ -27,7 +26,7 @@ def turns_of(trajectory: Trajectory | None, patch: str) -> tuple[Turn, ...]:
     """
     if trajectory is None or trajectory.agent != "bash":
         return ()
-    if trajectory.extra.get("started_from") or any(step.restarts for step in trajectory.steps):
+    if trajectory.extra.get("started_from"):
         return ()
     turns = [step for step in trajectory.steps if step.source == "agent"]
     changed = [file.path for file in file_changes(patch) if file.is_source]

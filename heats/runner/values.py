@@ -3,7 +3,7 @@
 from envs.base import Evidence
 
 _CLASSES = ((0.0, 0.09), (0.1, 0.09), (0.2, 0.69), (0.9, 0.1))
-"""Lowest value and width of the evidence ranks 0 to 3. Some tests fixed is the widest: there, tests tell attempts apart."""
+"""Lowest value and width of the evidence ranks 0 to 3: widest for some tests fixed, where tests tell attempts apart."""
 _SUSPECT = 0.005
 """How far an attempt with signs of tampering lies below the lowest value of its rank."""
 _TESTS = 0.9

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
+from agents.base import Slice
 from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelUnavailable
 from agents.llm.fake import bash, calls, submit, text
 from agents.llm.ledger import Ledger, Limits
@@ -129,6 +131,19 @@ async def test_format_errors_in_a_row_end_the_attempt(story):
 async def test_the_step_limit_ends_the_attempt(story):
     trajectory = await story.play(bash("ls"), bash("ls"), step_limit=2)
     assert (trajectory.exit.kind, trajectory.agent_steps) == ("step_limit", 2)
+
+
+@pytest.mark.parametrize(("part", "end"), [(Slice(2, later=3), "paused"), (Slice(2), "step_limit")])
+async def test_a_slice_ends_as_paused_only_if_others_can_continue_it(story, part, end):
+    story.assignment = replace(story.assignment, slice=part)
+    trajectory = await story.play(bash("ls"), bash("ls"), bash("ls"), step_limit=9)
+    assert (trajectory.exit.kind, trajectory.agent_steps) == (end, 2)
+
+
+async def test_watchers_count_the_turns_of_later_slices_as_left(story):
+    story.assignment = replace(story.assignment, slice=Slice(2, later=8))
+    trajectory = await story.play(bash("ls"), bash("ls"), watchers=["reserve"])
+    assert not any(step.watcher for step in trajectory.steps)
 
 
 @pytest.mark.parametrize(

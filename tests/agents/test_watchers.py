@@ -6,11 +6,12 @@ import pytest
 
 from agents import AgentConfig, open_agent
 from agents.atif import from_atif, to_atif
+from agents.base import Slice
 from agents.conversation import conversation_of
 from agents.llm.base import ToolCall
 from agents.llm.fake import bash, calls, submit, text
 from agents.llm.ledger import Ledger, Limits
-from agents.resume import resumable
+from agents.resume import branch_of, resumable
 from agents.trajectory import Observation, Step
 from agents.watchers import Refuse, Restart, Say, Seen, Stop, Watcher, open_watchers
 from agents.watchers.loop_guard import read_file
@@ -241,6 +242,23 @@ async def test_from_any_saved_state_a_watched_rollout_ends_as_if_it_had_not_been
         (one.content, one.observations, one.watcher) for one in uncut.steps
     ]
     assert story.model.left == 0 and resumed.exit == uncut.exit
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+async def test_slices_that_branch_off_each_other_go_on_as_one_attempt_does_even_over_a_fresh_start(story, play, turns):
+    story.sandbox.outputs["two"] = FAILS
+    watch, script = watching("fresh-start", fresh_start={"failures": 2}), list(SCRIPT[:6])
+    uncut = await play(watch, *script)
+    asked = [str(list(one.messages)) for one in story.model.requests]
+    part = None
+    while script:
+        resume = branch_of(part, part.agent_steps, rollout="heat-1/rollout-00") if part else None
+        story.assignment = replace(story.assignment, slice=Slice(turns, later=9), resume=resume)
+        part = await play(watch, *script[:turns])
+        script = script[turns:]
+    assert any(step.restarts for step in part.steps) and part.exit == uncut.exit
+    assert [one.content for one in part.steps] == [one.content for one in uncut.steps]
+    assert [str(list(one.messages)) for one in story.model.requests[len(asked) :]] == asked
 
 
 async def test_a_watched_trajectory_survives_atif(story, play):
