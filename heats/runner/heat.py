@@ -239,7 +239,8 @@ def _kept_before(run: TaskRun, heat: int) -> list[str]:
 def _leaves_before(run: TaskRun, heat: int) -> list[str]:
     """Ids of earlier heats' rollouts that ended by themselves with a change: nobody continued them."""
     ended = [one for earlier in range(heat) for one in outcomes_of(run.store, earlier)]
-    return [one.rollout for one in ended if one.exit not in (None, "paused", "sandbox_lost") and one.patch_bytes]
+    others = (None, "paused", "cancelled", "sandbox_lost")
+    return [one.rollout for one in ended if one.exit not in others and one.patch_bytes]
 
 
 def _rule(run: TaskRun) -> Rule:

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 from agents.llm.ledger import Ledger
+from envs.base import Evidence
 from heats.cli import main
 from heats.config import load_config
+from heats.runner.rollout import TaskRun
 from heats.runner.run import RunRequest, play
 from heats.runner.services import Services
 from heats.runner.slots import Slots
 
 sys.path.insert(0, str(Path(__file__).parent))
-from doubles import PaperBackend, PaperEnv
+from doubles import CountingModel, PaperBackend, PaperEnv, TestedEnv
+
+TESTED = {"evidence": True, "grade": False, "summarizer.when": "read"}
 
 
 @pytest.fixture
@@ -56,6 +60,28 @@ def paper_run(tmp_path, monkeypatch):
             command="test", directory=directory, config=config, env=env, listeners=listeners, ledger=ledger
         )
         return await play(request)
+
+    return go
+
+
+@pytest.fixture
+def tested_run(paper_run, monkeypatch):
+    """`paper_run` on tasks with tests; the tests themselves are not run, only their result is known."""
+
+    async def prepare(self, state):
+        return {"stop": False}
+
+    async def verify(self, patch, rollout):
+        right = b"+right" in patch.data
+        verdict = "no_patch" if not patch else "verified" if right else "unverified"
+        return Evidence(patch_sha256=patch.sha256, verdict=verdict, reason="checked", rank=3 if right else 1)
+
+    monkeypatch.setattr("heats.runner.pipeline.Nodes.prepare", prepare)
+    monkeypatch.setattr(TaskRun, "verify", verify)
+
+    async def go(*ids, model=None, timeout_s=None, **keys):
+        env = TestedEnv(*(ids or ("one",)), timeout_s=timeout_s)
+        return await paper_run(model=model or CountingModel([]), env=env, **TESTED, **keys)
 
     return go
 

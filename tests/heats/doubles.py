@@ -78,6 +78,17 @@ class PaperEnv:
         return Grade(task_id=task.id, outcome="pass" if b"+right" in patch.data else "fail")
 
 
+class TestedEnv(PaperEnv):
+    """Tasks with a test command that a patch of `right` passes."""
+
+    __test__ = False
+
+    def __init__(self, *ids, timeout_s=None):
+        super().__init__(*ids)
+        more = {"test_command": "check", "agent_timeout_s": timeout_s}
+        self._tasks = [task.model_copy(update=more) for task in self._tasks]
+
+
 SCRIPT = Script.model_validate(
     {
         "rules": [{"variants": [["look", "patch right"], ["patch wrong"], ["look", "look", "patch odd"], ["look"]]}],

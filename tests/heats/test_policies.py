@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from unittest.mock import AsyncMock
 
 import pytest
-from doubles import CountingModel, Killed, PaperEnv
+from doubles import CountingModel, Killed
 
 from agents.trajectory import Observation, Step, Trajectory
 from envs.base import Evidence
@@ -19,41 +19,6 @@ from heats.runner.attempts import _Playing
 from heats.runner.halfway import half_way
 from heats.runner.rollout import Plan, TaskRun
 from heats.store.store import RunStore
-
-TESTED = {"evidence": True, "grade": False, "summarizer.when": "read"}
-
-
-class TestedEnv(PaperEnv):
-    """Tasks with a test command that a patch of `right` passes."""
-
-    __test__ = False
-
-    def __init__(self, *ids, timeout_s=None):
-        super().__init__(*ids)
-        more = {"test_command": "check", "agent_timeout_s": timeout_s}
-        self._tasks = [task.model_copy(update=more) for task in self._tasks]
-
-
-@pytest.fixture
-def tested_run(paper_run, monkeypatch):
-    """`paper_run` on tasks with tests; the tests themselves are not run, only their result is known."""
-
-    async def prepare(self, state):
-        return {"stop": False}
-
-    async def verify(self, patch, rollout):
-        right = b"+right" in patch.data
-        verdict = "no_patch" if not patch else "verified" if right else "unverified"
-        return Evidence(patch_sha256=patch.sha256, verdict=verdict, reason="checked", rank=3 if right else 1)
-
-    monkeypatch.setattr("heats.runner.pipeline.Nodes.prepare", prepare)
-    monkeypatch.setattr(TaskRun, "verify", verify)
-
-    async def go(*ids, model=None, timeout_s=None, **keys):
-        env = TestedEnv(*(ids or ("one",)), timeout_s=timeout_s)
-        return await paper_run(model=model or CountingModel([]), env=env, **TESTED, **keys)
-
-    return go
 
 
 def decisions(directory, task="one"):

@@ -166,6 +166,20 @@ async def test_a_run_in_slices_grows_paths_over_heats_and_pays_for_each_turn_onc
     assert run.task("one").result().selected is not None
 
 
+async def test_what_is_continued_is_what_was_executed_with_the_best_result(tested_run, tmp_path):
+    keys = {"refine.options": {"turns": 2, "temperature": 0}, "iterations": 2}
+    await tested_run(**{**SLICED, **keys})
+    parents = {one.trajectory().parents for one in rollouts(tmp_path / "run", 1)}
+    assert all(b"+right" in RunStore(tmp_path / "run").task("one").rollout(one).patch().data for (one,) in parents)
+
+
+async def test_a_paused_attempt_whose_change_is_verified_can_end_the_task(tested_run, tmp_path):
+    keys = {"refine.options": {"turns": 2}, "policy.name": "first-verified"}
+    (result,) = await tested_run(**{**SLICED, **keys})
+    run = RunStore(tmp_path / "run").task("one")
+    assert result.status == "verified" and run.rollout(result.selected).outcome().exit == "paused"
+
+
 async def test_one_that_submits_within_its_slice_stays_in_the_final_selection(paper_run, tmp_path):
     await paper_run(
         model=CountingModel([]), **{**SLICED, "refine.options": {"turns": 2}, "refine.keep_candidates": False}
