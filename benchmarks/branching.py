@@ -86,7 +86,7 @@ class Row:
 
 
 def rows(directory: Path, fresh: RunStore) -> Iterator[Row]:
-    """The figures of each task that both runs have finished."""
+    """The figures of each task that both runs have finished and graded."""
     run = RunStore(directory)
     restarted = [
         (event.data["task"], event.data["rollout"])
@@ -97,6 +97,8 @@ def rows(directory: Path, fresh: RunStore) -> Iterator[Row]:
         store, result = run.task(task), run.task(task).result()
         if result is None or fresh.task(task).result() is None:
             continue
+        if any(run.grades.grade(task, name) is None for name in result.rollouts):
+            continue  # interrupted before it was graded
         names = result.rollouts
         last = set(store.rollouts(result.heats - 1)) | {name for heat in result.kept for name in heat}
         outcomes = {name: outcome for name in names if (outcome := store.rollout(name).outcome()) is not None}
