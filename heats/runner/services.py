@@ -191,7 +191,8 @@ def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatMo
     playing = playing_models(config)
     drafting = [config.draft_model] if config.draft_model else []
     opened: dict[str, ChatModel] = {}
-    for one in (*playing, *drafting, config.summarizer_model or main, config.judge_model or main):
+    routed = [main] if config.routing.votes or config.routing.summaries else []
+    for one in (*playing, *drafting, *routed, config.summarizer_model or main, config.judge_model or main):
         if one.model_dump_json() not in opened:
             model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
             stack.push_async_callback(model.close)
