@@ -17,7 +17,7 @@ MATCHES = 200
 
 
 def run(rule: RoutingConfig, agreement: float, rng: random.Random) -> tuple[int | None, int]:
-    """Simulate a run; returns the match after which it switches, if any, and the matches that the large model judges."""
+    """Simulate a run; returns the match after which it switches, and how many matches the large model judges."""
     agreed: list[bool] = []
     for match in range(MATCHES):
         if match < rule.warm_up or rng.random() < rule.sample:

@@ -251,6 +251,8 @@ class HeatsConfig(Config):
             del found["execution"]["test_writers"], found["execution"]["test_writer"]
         if self.agent.chooser.name == "one":
             del found["agent"]["chooser"]
+        if not self.agent.repository_tool:
+            del found["agent"]["repository_tool"], found["agent"]["repository_prompt"]
         del found["bank"]["path"]
         if not (self.bank.readers or self.bank.writers):
             del found["bank"]
