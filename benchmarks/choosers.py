@@ -230,7 +230,7 @@ def on_speculate(tasks: int, seed: int) -> None:
             f"| chooser | rollouts | cost | with scores at {CACHED_SCORE} | one rollout passes % | any % | chosen % |"
         )
         print("| --- | --: | --: | --: | --: | --: | --: |")
-        for chooser, rollouts in (("one", 4), ("small", 4), ("small", 40), ("speculate", 4), ("speculate", 8)):
+        for chooser, rollouts in (("one", 4), ("small", 40), ("speculate", 3), ("speculate", 6)):
             found = asyncio.run(play(Way(chooser, rollouts, 0.8, sure, small), tasks, seed))
             cost, scores = fmean(found.cost), fmean(found.scores)
             cells = f"{cost + scores:.1f} | {cost + CACHED_SCORE * scores:.1f} | {share(found.single)}"

@@ -19,12 +19,11 @@ from heats.routing import RoutedKind
 from heats.runner.model_mix import main_model
 from heats.runner.services import Services
 from heats.store.files import LineLog, read_lines
-from heats.store.journal import TournamentJournal
 from heats.store.records import RoutingLine
 from heats.store.store import RunStore, TaskStore
 from summarizer.agreement import agrees
 from summarizer.schema import Summary
-from tournament.base import Judge, Route
+from tournament.base import Journal, Judge, Route
 from tournament.probe_judge import open_judge
 from tournament.registry import routes_votes
 
@@ -196,7 +195,8 @@ class HeatVotes:
 
     def __init__(self, task: TaskRouting, heat: int) -> None:
         self.large: Judge = task.router.judge
-        self.journal: TournamentJournal = task.files.small_votes(heat)
+        self._log = task.files.small_votes(heat)
+        self.journal: Journal = self._log
         self._task, self._heat = task, heat
 
     def route(self, match_id: str, contestants: tuple[str, ...]) -> Route:
@@ -215,7 +215,7 @@ class HeatVotes:
 
     def close(self) -> None:
         """Close the small model's journal."""
-        self.journal.close()
+        self._log.close()
 
     def _unit(self, match_id: str, contestants: Sequence[str]) -> str:
         return f"{heat_name(self._heat)}/{match_id}: {' '.join(contestants)}"
