@@ -118,8 +118,7 @@ class TaskRun:
         if outcome is not None and outcome.failure is None:
             return outcome
         earlier, limits = files.trajectory(), self.services.config.limits.rollout
-        spent = earlier.usage if earlier else None
-        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=spent)
+        ledger = self.ledger.child(f"{self.task.id}/{plan.rollout}", limits, spent=earlier.usage if earlier else None)
         files.reopen()
         return await Boundary(self.services, files, self.task.id).contain(
             "attempt", lambda: self._play(plan, files, ledger), lambda error: self._lost(files, error)
