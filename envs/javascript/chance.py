@@ -1,4 +1,4 @@
-"""Signs, in JavaScript and TypeScript, that a test may pass by chance, and the modules of the tree that a file loads."""
+"""Signs in JavaScript that a test may pass by chance, and the modules of the tree that a file loads."""
 
 import posixpath
 import re

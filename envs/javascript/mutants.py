@@ -54,6 +54,8 @@ def _sure_in(statements: Iterable[Node], context: str | None, *, reached: bool =
     """
     for statement in statements:
         expressions = inside(statement) if statement.type in _STATEMENTS else []
+        if (looped := _looped(statement)) is not None:
+            yield from _sure(looped)
         if len(expressions) == 1:
             yield expressions[0]
             if context is not None and (subtest := _subtest(expressions[0], context)) is not None:
@@ -62,6 +64,42 @@ def _sure_in(statements: Iterable[Node], context: str | None, *, reached: bool =
             yield from _sure_in(inside(statement), context)
         if not reached and statement.type not in FUNCTIONS and any(map(_leaves, within(statement, scopes=False))):
             return
+
+
+def _looped(statement: Node) -> Node | None:
+    """What certainly runs for each element: the statement `for (const x of list)`, the function in `list.forEach`."""
+    if statement.type == "for_in_statement":
+        sign, items = statement.child_by_field_name("operator"), statement.child_by_field_name("right")
+        return statement if sign is not None and text_of(sign) == "of" and _has_elements(items) else None
+    call = inside(statement)[0] if statement.type == "expression_statement" and len(inside(statement)) == 1 else None
+    function = called(call) if call is not None else None
+    if call is None or function is None or function.type != "member_expression":
+        return None
+    given, prop = arguments(call), function.child_by_field_name("property")
+    if prop is None or text_of(prop) != "forEach" or not _has_elements(function.child_by_field_name("object")):
+        return None
+    return given[0] if len(given) == 1 and given[0].type in FUNCTIONS else None
+
+
+def _has_elements(items: Node | None) -> bool:
+    """Whether an expression is a list that is not empty: a literal, or a constant of the file that holds one."""
+    if items is not None and items.type == "identifier":
+        items = _constant(items)
+    return items is not None and items.type == "array" and any(one.type != "spread_element" for one in inside(items))
+
+
+def _constant(name: Node) -> Node | None:
+    """The value of a constant that a file defines at its top."""
+    root = name
+    while root.parent is not None:
+        root = root.parent
+    for statement in inside(root):
+        if statement.type == "lexical_declaration" and text_of(statement).startswith("const"):
+            for one in inside(statement):
+                known = one.child_by_field_name("name")
+                if known is not None and text_of(known) == text_of(name):
+                    return one.child_by_field_name("value")
+    return None
 
 
 def _leaves(node: Node) -> bool:
