@@ -87,9 +87,8 @@ async def _loads_randomness(modules: Mapping[str, bytes], scripts: Mapping[str, 
 
 async def _scripts_load_randomness(scripts: Mapping[str, bytes], known: Collection[str], files: SourceFiles) -> bool:
     """Whether a file in JavaScript that test files load, directly or not, uses random numbers; True if too many do."""
-    waiting = [
-        name for path, data in scripts.items() for name in sorted(javascript.loaded(path, data)) if name in known
-    ]
+    named = (javascript.loaded(path, data) for path, data in scripts.items())
+    waiting = sorted(set[str]().union(*named).intersection(known))
     seen = set(scripts)
     while waiting:
         path = waiting.pop()
@@ -101,7 +100,7 @@ async def _scripts_load_randomness(scripts: Mapping[str, bytes], known: Collecti
         data = await files.read(path)
         if data is not None and javascript.RANDOM.search(data):
             return True
-        waiting += [name for name in sorted(javascript.loaded(path, data or b"")) if name in known]
+        waiting += sorted(javascript.loaded(path, data or b"").intersection(known))
     return False
 
 
