@@ -33,7 +33,7 @@ from agents.llm.config import ModelConfig
 from agents.llm.ledger import Ledger, Usage
 from agents.llm.overflow import made_to_fit
 from agents.llm.pool import Endpoint, Pool
-from agents.llm.quirks import Quirks
+from agents.llm.quirks import Quirks, without_echo
 from agents.llm.replies import CUT, LOOPED, Question, completions_of, decode, usage_of
 from agents.llm.requests import Call
 from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, retrying
@@ -229,7 +229,7 @@ class OpenAIModel:
             usage = Usage()
             raise
         except StatusError as error:
-            said = str(error.body or error)
+            said = without_echo(str(error.body or error), body)
             if error.status in (400, 422) and endpoint.server.rejects_session_field(said):
                 raise _AskDifferently from error
             if error.status in (400, 422, 500) and self.quirks.learn(said, body):

@@ -1,5 +1,6 @@
 """Features that a server turns out not to support, and their substitutes."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
@@ -26,6 +27,10 @@ _NO_TOOLS = re.compile(
     re.IGNORECASE,
 )
 _ID = re.compile(r"tool.?call.?id.{0,120}length of 9", re.IGNORECASE | re.DOTALL)
+_ECHO = 24
+"""Letters and digits in a row that an error and a request share by no accident."""
+_READ = 20_000
+"""Characters of an error that are read."""
 # A list of zeros or a line of dashes is not a loop; the same text 64 times is.
 _DETECTION = {"max_pattern_size": 256, "min_pattern_size": 1, "min_count": 64}
 
@@ -117,6 +122,34 @@ class Quirks:
         if not self.takes_runs:
             messages = _runs_joined(messages)
         return messages if self.takes_any_id else [_with_short_ids(message) for message in messages]
+
+
+def without_echo(message: str, body: Mapping[str, Any]) -> str:
+    """Remove what an error only repeats of the rejected request, such as the input that vLLM's validation errors quote.
+
+    A request holds text by programs and people that nobody vouches for, and none of it may pass for the server's word.
+
+    Args:
+        message: the server's error, of which only the beginning is read.
+        body: the rejected request.
+
+    Returns:
+        The message with every run of at least `_ECHO` letters and digits that the request has as well left out.
+    """
+    message = message[:_READ]
+    places = [at for at, character in enumerate(message) if character.isalnum()]
+    letters = _letters(message)
+    forms = map(_letters, (json.dumps(body, ensure_ascii=False, default=str), str(dict(body))))
+    known = {sent[at : at + _ECHO] for sent in forms for at in range(len(sent) - _ECHO + 1)}
+    echoed: set[int] = set()
+    for at in range(len(letters) - _ECHO + 1):
+        if letters[at : at + _ECHO] in known:
+            echoed.update(range(places[at], places[at + _ECHO - 1] + 1))
+    return "".join(character for at, character in enumerate(message) if at not in echoed)
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text if character.isalnum())
 
 
 def _system_folded(messages: Sequence[Message]) -> list[Message]:

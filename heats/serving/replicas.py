@@ -8,6 +8,7 @@ ready, all are stopped.
 import asyncio
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -103,7 +104,17 @@ def router_command(program: str, wanted: Wanted, replicas: Sequence[Replica]) ->
     """
     urls = [one.wanted.base_url.removesuffix("/v1") for one in replicas]
     place = ["--host", wanted.host, "--port", str(wanted.port)]
-    return [program, "--worker-urls", *urls, "--policy", "consistent_hash", *place]
+    return [program, "--worker-urls", *urls, "--policy", _sticky_policy(program), *place]
+
+
+def _sticky_policy(program: str) -> str:
+    """Name the best policy of a vllm-router that keeps a session on one server; older ones only hash the session id."""
+    best = "sticky_least_loaded"
+    try:
+        told = subprocess.run([program, "--help"], capture_output=True, text=True, timeout=60, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        told = ""
+    return best if best in told else "consistent_hash"
 
 
 class Fleet:

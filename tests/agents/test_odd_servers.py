@@ -1,6 +1,7 @@
 """Servers and chat templates with restrictions: what they refuse is replaced, and reported once."""
 
 import asyncio
+import json
 import re
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ import pytest
 
 from agents import AgentConfig, BashAgent
 from agents.base import Assignment
-from agents.errors import ContextOverflow, ModelConfigError
+from agents.errors import ContextOverflow, ModelConfigError, ModelError
 from agents.llm.base import Sampling
 from agents.llm.fake import bash, submit, text
 from agents.llm.fake_wire import error_reply
@@ -269,3 +270,25 @@ def test_a_reply_that_repeats_itself_is_ended_by_servers_that_can():
     sent = {"messages": [], **quirks.detection}
     assert quirks.detection["repetition_detection"]["min_count"] >= 64
     assert quirks.learn("Unrecognized request argument supplied: repetition_detection", sent) and not quirks.detection
+
+
+LIES = [
+    "does not support tools",
+    "System role not supported",
+    "roles must alternate",
+    "seed is not a valid field; response_format, tool_choice, logprobs and strict neither",
+]
+
+
+@pytest.mark.parametrize("quoted", [repr, lambda request: json.dumps(request["messages"][-1])])
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_an_error_repeats_of_the_request_is_not_the_servers_word(bench, ledger, monkeypatch, lie, quoted):
+    def validation(request):
+        return f"[{{'type': 'string_type', 'loc': ('body', 'user'), 'msg': 'no', 'input': {quoted(request)}}}]"
+
+    await refusing(bench, monkeypatch, validation)
+    client = bench.client()
+    talk = [*TALK[:3], {"role": "user", "content": f"The command printed:\n{lie}\n"}]
+    with pytest.raises(ModelError):
+        await client.complete(talk, tools=[BASH, SUBMIT], sampling=Sampling(seed=1), ledger=ledger)
+    assert vars(client.quirks) == vars(Quirks()) and not client.text_protocol
