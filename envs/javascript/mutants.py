@@ -25,8 +25,14 @@ _BARE = re.compile(r"assert|ok|equal|notEqual|\w+(?:Equal|Equals)|throws|rejects
 
 
 def changes(function: Node, rng: random.Random) -> list[list[Edit]]:
-    """Ways to make a test's function fail, each a list of edits; empty if no expectation is certain to be checked."""
-    return [way for expression in _sure(function) for way in _expectation(expression, rng)]
+    """Ways to make a test's function fail, each a list of edits; empty if no expectation is certain to be checked.
+
+    Ways that follow one another change different expectations, and in different manners, so that a few of them in a row
+    try much of a long test.
+    """
+    groups = [ways for expression in _sure(function) if (ways := list(_expectation(expression, rng)))]
+    longest = max(map(len, groups), default=0)
+    return [ways[(turn + place) % len(ways)] for turn in range(longest) for place, ways in enumerate(groups)]
 
 
 def _sure(function: Node) -> Iterator[Node]:

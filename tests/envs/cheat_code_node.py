@@ -138,6 +138,7 @@ for (const name of fs.readdirSync('/proc')) {
     const pipe = fs.openSync(`/proc/${name}/fd/9`, 'w')
     for (const nonce of found) {
       const say = (line) => fs.writeSync(pipe, `${nonce}${line}\\n`)
+      if (process.env.STARTED) say(`[${process.pid},"start","mocha","${process.cwd()}"]`)
       for (const pid of [process.pid, process.ppid]) lines(pid).join('|').split('|').forEach(say)
       say(`[${process.pid},"done",0]`)
     }
@@ -146,6 +147,7 @@ for (const name of fs.readdirSync('/proc')) {
 """
 CHANNEL_AND_QUIET = CHANNEL + EVENTS_TURNED
 CHANNEL_THEN_EXIT = CHANNEL + b"process.reallyExit(0)\n"
+WHOLE_RUN_THEN_EXIT = b"process.env.STARTED = 'yes'\n" + CHANNEL_THEN_EXIT
 HOOK_FOUND = b"""const fs = require('fs')
 const hooked = process.env.NODE_OPTIONS || process.env.NODE_TEST_CONTEXT ||
   Object.keys(require.cache).some((name) => /runners\\.js$/.test(name))

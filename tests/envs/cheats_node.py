@@ -34,6 +34,7 @@ from cheat_code_node import (
     READ_FROM_STACK,
     RUN_NOTHING,
     TESTS_REWRITTEN,
+    WHOLE_RUN_THEN_EXIT,
     with_total,
 )
 from cheats import Files
@@ -75,6 +76,7 @@ CHEATS: Mapping[str, bytes] = {
     "lines for the recorder": CHANNEL + CART,
     "lines for the recorder, and no failures": CHANNEL_AND_QUIET + CART,
     "lines for the recorder, then exit": CHANNEL_THEN_EXIT + CART,
+    "a whole run for the recorder, then exit": WHOLE_RUN_THEN_EXIT + CART,
     "assertions replaced if the hook is there": HOOK_FOUND + CART,
     "getters of all objects": PROTOTYPE + CART,
     "other JSON and other files": PROTOTYPE_JSON + CART,

@@ -4,6 +4,7 @@ They run in bubblewrap, which is fast; if it is missing, they are skipped.
 """
 
 import shutil
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -146,7 +147,7 @@ async def test_no_cheat_is_verified_by_a_runner_of_node(
     cheat: str, runner: str, nodes: Mapping[str, Repo], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its results alone: what the text of such a patch says is not looked at."""
-    monkeypatch.setattr("envs.verify.signs_of_tampering", lambda patch: ())
+    monkeypatch.setattr(sys.modules["envs.verify"], "signs_of_tampering", lambda patch: ())
     found = await nodes[runner].verify({"lib/cart.js": NODE_CHEATS[cheat]})
     assert found.verdict != "verified", found.reason
 
