@@ -82,12 +82,13 @@ def nonce_of(seed: int, *texts: str) -> str:
     return hashlib.sha256("\x1f".join((str(seed), *texts)).encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def listed(entries: Sequence[Entry], chars: int = 400) -> list[dict[str, str]]:
+def listed(entries: Sequence[Entry], chars: int = 2000) -> list[dict[str, str]]:
     """Entries as a prompt lists them: id, kind, name, cues and text, sanitized.
 
     Args:
         entries: the entries.
-        chars: maximum characters of a text; cues have half as many.
+        chars: maximum characters of a text; cues have half as many. The default is the most that a writer can write: it
+            is to change entries, so it has to see them whole.
     """
     return [
         {

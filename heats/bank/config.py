@@ -74,7 +74,7 @@ class BankConfig(Config):
     chars: int = Field(4000, ge=200)
     spread: tuple[str, ...] = ("routine",)
     attempts: int = Field(4, ge=1)
-    attempt_chars: int = Field(6000, ge=500)
+    attempt_chars: int = Field(16_000, ge=500)
     statement_chars: int = Field(6000, ge=200)
     known: int = Field(40, ge=0)
     similar: float = Field(0.8, gt=0, le=1)

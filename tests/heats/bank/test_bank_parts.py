@@ -168,6 +168,13 @@ async def test_a_note_says_which_of_its_commands_were_seen_to_succeed():
     assert proposal.text == "Use tox. Ran and succeeded: `tox -e py`."
 
 
+async def test_a_writer_sees_the_entries_that_it_may_change_whole():
+    long = entry("tests", "Run one module: " + "x" * 1500 + " and no more.")
+    asking = question(json.dumps({"operations": []})).asking
+    await ModelWriter("concept", CONFIG).write(Finished(statement="s", accounts=()), [long], asking)
+    assert long.text in str(asking.model.requests[0])
+
+
 def test_the_bank_knows_neither_envs_nor_runs_nor_grades():
     """So that no gold patch, hidden test or grade can reach an entry, whatever a writer does."""
     for path in Path("heats/bank").resolve().glob("*.py"):
