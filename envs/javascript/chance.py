@@ -8,8 +8,8 @@ RANDOM = re.compile(
     rb"uuid(?:v[147])?|v4|cuid2?|ulid|faker|chance|casual|seedrandom|shuffle|sampleSize|generateKey\w*)\b"
 )
 TIMING = re.compile(
-    rb"\b(?:Date\s*\.\s*now|new\s+Date\s*(?:\(\s*\)|[;,)\s])|(?<!new )Date\s*\(|performance|hrtime|uptime|setTimeout|setInterval|"
-    rb"setImmediate|nextTick|queueMicrotask|requestAnimationFrame|Worker|worker_threads|child_process|cluster|"
+    rb"\b(?:Date\s*\.\s*now|new\s+Date\s*(?:\(\s*\)|[;,)\s])|(?<!new )Date\s*\(|performance|hrtime|uptime|"
+    rb"setTimeout|setInterval|setImmediate|nextTick|queueMicrotask|requestAnimationFrame|Worker|worker_threads|child_process|cluster|"
     rb"SharedArrayBuffer|Atomics|process\s*\.\s*(?:pid|memoryUsage|cpuUsage)|FinalizationRegistry|WeakRef|moment|dayjs)"
     rb"|\bPromise\s*\.\s*race\b"
 )
