@@ -12,6 +12,7 @@ from agents.terminal.config import TerminalConfig
 from agents.watchers import WATCHERS
 from core.errors import UnknownPart
 from core.record import Config
+from core.text import checked_template
 
 
 class CommandConfig(Config):
@@ -89,6 +90,9 @@ class AgentConfig(Config):
         watchers: what looks at a rollout after each turn and at submission: `check-again`, `reserve`, `loop-guard`,
             `fresh-start`, `decline` or `module:Class`; see docs/watchers.md. For the agents `bash` and `terminal`.
         watcher_options: settings of watchers, by name.
+        repository_tool: put the command `repo` (outlines, definitions and uses of names) into the sandbox and tell the
+            agent of it; for every agent, on Docker and bubblewrap. Needs the extra `heats[repo]`.
+        repository_prompt: Jinja2 template that tells the agent; receives `command`, its path in the sandbox.
     """
 
     name: str = "bash"
@@ -109,6 +113,13 @@ class AgentConfig(Config):
     options: Mapping[str, Any] = {}
     watchers: tuple[str, ...] = ()
     watcher_options: Mapping[str, Mapping[str, Any]] = {}
+    repository_tool: bool = False
+    repository_prompt: str = ""
+
+    @field_validator("repository_prompt")
+    @classmethod
+    def _fits(cls, value: str) -> str:
+        return checked_template(value, {"command"})
 
     @field_validator("watchers")
     @classmethod

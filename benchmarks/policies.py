@@ -138,9 +138,9 @@ def on_models(tasks: int, seed: int) -> None:
     )
     print("| policy | passes % | attempts | money |\n| --- | --- | --- | --- |")
     arms = (SimulatedArm("cheap", shift=-1.5, cost=0.1), SimulatedArm("dear"))
-    method = Method(rollouts=8, iterations=1, select_k=1, early_stop=True)
     prices = replace(PRICES, step=Cost(tokens=9000, usd=1 / 40, seconds=10.0))
     for text, mix, name, options in (
+        ("dear model alone, one attempt", arms[1:], "fixed", {}),
         ("dear model alone, first-verified", arms[1:], "first-verified", {"at_once": 1}),
         ("cheap model alone, first-verified", arms[:1], "first-verified", {"at_once": 1}),
         ("both in turn, first-verified", arms, "first-verified", {"at_once": 1}),
@@ -149,6 +149,7 @@ def on_models(tasks: int, seed: int) -> None:
         ("bandit, cost ignored", arms, "bandit", {"at_once": 1, "cost_weight": 0}),
         ("bandit, cost weight 1", arms, "bandit", {"at_once": 1, "cost_weight": 1}),
     ):
+        method = Method(rollouts=1 if name == "fixed" else 8, iterations=1, select_k=1, early_stop=True)
         table = Dice(method, REPORTED[0].world(), Signals(), prices, mix, seed)
         found = played(table, name, options, tasks)
         passed = f"{100 * found.passed:.1f} ± {196 * found.error:.1f}"

@@ -29,6 +29,7 @@ from heats.errors import UsageError
 from heats.policies.registry import POLICIES
 from heats.propose.config import ProposeConfig
 from heats.retries import RetriesConfig
+from heats.routing import RoutingConfig
 from heats.store.files import there_is
 from sandbox import SandboxConfig
 from summarizer import SummarizerConfig
@@ -203,6 +204,7 @@ class HeatsConfig(Config):
     min_free_disk_mb: int = Field(512, ge=0)
     policy: PolicyConfig = PolicyConfig()
     refine: RefineConfig = RefineConfig()
+    routing: RoutingConfig = RoutingConfig()
     limits: LimitsConfig = LimitsConfig()
     verify: VerifyRules = VerifyRules()
     model: ModelConfig | None = None
@@ -224,6 +226,10 @@ class HeatsConfig(Config):
             raise ValueError(f"select_k ({self.select_k}) is larger than rollouts ({self.rollouts})")
         if self.agent.chooser.name == "speculate" and self.draft_model is None:
             raise ValueError("agent.chooser speculate needs a second model: set draft_model.name")
+        for kind, small in (("votes", self.judge_model), ("summaries", self.summarizer_model)):
+            if getattr(self.routing, kind) and small is None:
+                key = "judge_model" if kind == "votes" else "summarizer_model"
+                raise ValueError(f"routing.{kind} needs a small model beside `model`: set {key}.name")
         return self
 
     @property
@@ -245,9 +251,13 @@ class HeatsConfig(Config):
             del found["execution"]["test_writers"], found["execution"]["test_writer"]
         if self.agent.chooser.name == "one":
             del found["agent"]["chooser"]
+        if not self.agent.repository_tool:
+            del found["agent"]["repository_tool"], found["agent"]["repository_prompt"]
         del found["bank"]["path"]
         if not (self.bank.readers or self.bank.writers):
             del found["bank"]
+        if not (self.routing.votes or self.routing.summaries):
+            del found["routing"]
         if self.policy == PolicyConfig():  # what runs of earlier versions did
             del found["policy"]
         return found

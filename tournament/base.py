@@ -304,6 +304,51 @@ class EndingJudge(Judge, Protocol):
         ...
 
 
+Route = Literal["small", "large", "both"]
+"""Who judges a match: the selector's own judge (`small`), the large model's, or both."""
+
+
+class VoteRouting(Protocol):
+    """Decides which of two judges casts a match's votes, and measures how often they agree.
+
+    Attributes:
+        large: the judge that counts wherever both judge.
+        journal: keeps the small judge's votes in matches that both judge; the large judge's are the match's own.
+
+    Example:
+        >>> from tournament.journal import MemoryJournal
+        >>> class EveryMatchTwice:
+        ...     def __init__(self, large):
+        ...         self.large, self.journal, self.agreed = large, MemoryJournal(), []
+        ...     def route(self, match_id, contestants):
+        ...         return "both"
+        ...     def compared(self, match_id, contestants, *, agree):
+        ...         self.agreed.append(agree)
+    """
+
+    large: Judge
+    journal: Journal
+
+    def route(self, match_id: str, contestants: tuple[str, ...]) -> Route:
+        """Decide who judges a match. The decision is durable once this returns, and the same when asked again.
+
+        Args:
+            match_id: ID of the match, such as `r0-m3`.
+            contestants: candidate IDs of the match.
+        """
+        ...
+
+    def compared(self, match_id: str, contestants: tuple[str, ...], *, agree: bool) -> None:
+        """Record whether both judges chose the same candidate. Durable once this returns.
+
+        Args:
+            match_id: ID of the match.
+            contestants: candidate IDs of the match.
+            agree: whether they did; a small judge without a readable vote does not agree.
+        """
+        ...
+
+
 PendingCandidates = Mapping[str, Awaitable[Candidate | None]]
 """Candidates by ID, each available once its rollout ends; None if the rollout produced no candidate."""
 
@@ -323,6 +368,7 @@ class Case:
         journal: stores votes and matches.
         describe: None if candidates arrive complete with everything that judges read.
         probe: executes code for judges that ask for it; None if nothing can be executed.
+        routing: chooses between two judges for each match; None if the selector's judge casts all votes.
     """
 
     problem: str
@@ -331,6 +377,7 @@ class Case:
     journal: Journal
     describe: Describe | None = None
     probe: Probe | None = None
+    routing: VoteRouting | None = None
 
     async def described(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """Complete the candidates with everything that judges read; call this right before judging.

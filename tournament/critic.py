@@ -66,6 +66,7 @@ class CriticSelector(RTVSelector):
     """The knock-out bracket of `rtv`, decided by a critic."""
 
     name = "critic"
+    routes_votes = False  # the critic itself is asked with the judge's model
     Options = CriticOptions
 
     def __init__(self, config: TournamentConfig, judge: Judge, model: ChatModel, options: CriticOptions) -> None:

@@ -2,8 +2,24 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from typing import Self
 
-from tournament.base import Candidate, Case, Decision, EndingJudge, Judge, Match, Ran, Vote, WeighingJudge
+from core.aio import together
+from tournament.base import (
+    Candidate,
+    Case,
+    Decision,
+    EndingJudge,
+    Journal,
+    Judge,
+    Match,
+    Ran,
+    Vote,
+    VoteRouting,
+    WeighingJudge,
+)
 from tournament.config import TournamentConfig
 from tournament.heard import keep_votes
 from tournament.probe import Executed, with_scripts
@@ -43,6 +59,8 @@ class MatchVotes:
     async def votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
         """Collect the match's votes: one per order if the judge provides probabilities, else as many as it takes.
 
+        With `Case.routing`, they are those of the judge that the match is routed to.
+
         Args:
             match_id: ID of the match.
             contestants: the candidates to compare, in slot order.
@@ -55,11 +73,37 @@ class MatchVotes:
             LimitExceeded: a limit of the ledger is reached.
             ModelConfigError: no request to the judge can succeed.
         """
+        if self.case.routing is not None:
+            return await self._routed(self.case.routing, match_id, contestants, rules)
         try:
             return await self._votes(match_id, contestants, rules)
         finally:
             if isinstance(self.judge, EndingJudge):
                 self.judge.ended(seeded_hash(self.case.seed, match_id), self.case.ledger)
+
+    async def _routed(
+        self, routing: VoteRouting, match_id: str, contestants: tuple[Candidate, ...], rules: Rules
+    ) -> tuple[Vote, ...]:
+        """Have the match judged by the small judge, the large one, or both; of both, the large one's votes count."""
+        ids, journal = tuple(one.id for one in contestants), self.case.journal
+        route = routing.route(match_id, ids)
+        large = self._asking(routing.large, journal)
+        if route != "both":
+            asked = large if route == "large" else self._asking(self.judge, journal)
+            return await asked.votes(match_id, contestants, rules)
+        small = self._asking(self.judge, routing.journal)
+        tried, counted = await together(one.votes(match_id, contestants, rules) for one in (small, large))
+        of_small, of_large = (decided_match(match_id, contestants, rules, votes) for votes in (tried, counted))
+        if of_large.decided_by != "unheard":
+            agree = of_small.decided_by != "unheard" and of_small.winner == of_large.winner
+            routing.compared(match_id, ids, agree=agree)
+        return counted
+
+    def _asking(self, judge: Judge, journal: Journal) -> Self:
+        """The same way of collecting votes with another judge and journal, and without routing."""
+        other = copy(self)
+        other.judge, other.case = judge, replace(self.case, journal=journal, routing=None)
+        return other
 
     async def _votes(self, match_id: str, contestants: tuple[Candidate, ...], rules: Rules) -> tuple[Vote, ...]:
         ran = await self._executed(match_id, contestants)

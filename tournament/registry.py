@@ -1,10 +1,12 @@
 """Selectors by name.
 
 A selector is constructed from the tournament's configuration and a chat model: with its class method
-`open(config, model)` if it has one, else by `Class(config, model)`. Two class attributes are read beforehand:
+`open(config, model)` if it has one, else by `Class(config, model)`. Three class attributes are read beforehand:
 
 - `needs_model = False` declares that it asks no model and needs neither a configured model nor the issue's text; where
   that depends on the configuration, a class method `asks_model(config)` says so;
+- `routes_votes = True` declares that all questions to the model are the votes of `MatchVotes`, which follow
+  `Case.routing`;
 - `Options`, a `core.record.Config`, declares its own settings. They are read from `tournament.options` and passed as
   the keyword argument `options`.
 """
@@ -52,3 +54,12 @@ def needs_model(config: TournamentConfig) -> bool:
     part = SELECTORS.find(config.selector)
     asks = getattr(part, "asks_model", None)
     return bool(asks(config) if asks is not None else getattr(part, "needs_model", True))
+
+
+def routes_votes(config: TournamentConfig) -> bool:
+    """Return whether the selector's votes can be divided between two judges.
+
+    Raises:
+        UnknownPart: there is no such selector.
+    """
+    return bool(getattr(SELECTORS.find(config.selector), "routes_votes", False))

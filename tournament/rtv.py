@@ -34,6 +34,7 @@ class RTVSelector:
     """
 
     name = "rtv"
+    routes_votes = True
     judging: type[MatchVotes] = MatchVotes
 
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:

@@ -36,6 +36,7 @@ class SwissSelector(Ranker):
     """
 
     name = "swiss"
+    routes_votes = True
 
     def __init__(self, config: TournamentConfig, judge: Judge) -> None:
         self.config = config

@@ -12,6 +12,7 @@ from envs.base import Evidence, TestReport
 from heats import formatting as say
 from heats.report.decision import Decision, Rival, read_decision
 from heats.report.markdown import code, fence
+from heats.report.routed import routed
 from heats.report.servers import served
 from heats.store.cross_store import CrossStore
 from heats.store.cross_table import said_of
@@ -270,6 +271,7 @@ def _cost(run: RunStore, task: TaskFacts) -> Iterator[str]:
     if task.result is not None:
         yield f"## Cost\n\n{say.spent(task.result.usage)}."
         yield from (f"{one}." for one in served(read_events(run)))
+        yield from (f"In the whole run, {code(one)}." for one in routed(run))
 
 
 def _files(run: RunStore, task: TaskFacts, chosen: RolloutFacts | None) -> Iterator[str]:

@@ -9,6 +9,7 @@ from core.sanitize import one_line
 from heats import formatting as say
 from heats.report.charts import draw_chart, draw_spreads
 from heats.report.drawings import draw_timeline
+from heats.report.routed import routed
 from heats.report.servers import served
 from heats.report.spending import HeatWork, spending
 from heats.report.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
@@ -63,7 +64,7 @@ def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str,
         "title": _title(facts.run, figures),
         "about": _about(facts.run, facts.events),
         "cards": _cards(figures),
-        "notes": [*notes(figures)[:-1], *_left_out(facts.events), *map(str, served(facts.events))],
+        "notes": [*notes(figures)[:-1], *_left_out(facts.events), *map(str, served(facts.events)), *routed(facts.run)],
         "meaning": MEANING[figures.basis],
         "stages": _stages(figures),
         "chart": draw_chart([(f"heat {heat}", figures.curve(heat)) for heat in range(figures.totals.heats)]),

@@ -191,6 +191,7 @@ def _decide_late(run: TaskRun, heat: int, names: tuple[str, ...], k: int) -> Bra
 async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracket:
     journal = run.store.journal(heat, run.services.events)
     probe = open_probe(run, heat)
+    routing = run.routing.votes(heat) if run.routing is not None else None
     try:
         case = Case(
             problem=run.task.statement,
@@ -199,12 +200,14 @@ async def _select(run: TaskRun, heat: int, entrants: Entrants, k: int) -> Bracke
             journal=journal,
             describe=run.describe if run.reads_summaries else None,
             probe=probe,
+            routing=routing,
         )
         return await run.services.selector.select(entrants, k, case)
     finally:
         journal.close()
-        if probe is not None:
-            probe.close()
+        for one in (probe, routing):
+            if one is not None:
+                one.close()
 
 
 async def _earlier(run: TaskRun, rollout: str) -> Candidate | None:

@@ -1,14 +1,16 @@
-"""What one rollout reads of the bank, from what was stored for its task before the first rollout started."""
+"""What one rollout is told beside its task: the repository tool, and what was read of the bank for its task."""
 
 from pathlib import Path
 
 from core.ids import RolloutId, heat_name
 from core.record import Record
+from core.text import fill
 from envs.base import Task
 from heats.bank.entry import Entry
 from heats.bank.prompting import dealt, prompt_of
 from heats.runner.services import Services
 from heats.store.files import read_record
+from sandbox.repo_tool import REPO_TOOL
 
 
 class Read(Record):
@@ -30,7 +32,7 @@ def read_path(services: Services, directory: Path, heat: int) -> Path:
 
 
 def knowledge_of(services: Services, task: Task, directory: Path, rollout: str) -> str:
-    """A section of the rollout's first message; empty if it reads nothing, as test writers never do.
+    """Sections of the rollout's first message; empty if there are none. Test writers read nothing of the bank.
 
     Args:
         services: shared parts of the run.
@@ -38,6 +40,12 @@ def knowledge_of(services: Services, task: Task, directory: Path, rollout: str) 
         directory: its files.
         rollout: id of the rollout.
     """
+    agent = services.config.agent
+    told = fill(agent.repository_prompt, command=f"{REPO_TOOL}/repo").strip() if agent.repository_tool else ""
+    return "\n\n".join(text for text in (told, _of_bank(services, task, directory, rollout)) if text)
+
+
+def _of_bank(services: Services, task: Task, directory: Path, rollout: str) -> str:
     config = services.config
     if not config.bank.readers or not RolloutId.matches(rollout):
         return ""

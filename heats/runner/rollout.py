@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from agents.base import Assignment
 from agents.errors import LimitExceeded
@@ -32,6 +33,7 @@ from heats.runner.knowledge import knowledge_of
 from heats.runner.measured import base_run
 from heats.runner.model_mix import Policy, policy_of
 from heats.runner.reasons import lost_to_server
+from heats.runner.routing import TaskRouting, written
 from heats.runner.sandbox_time import paid
 from heats.runner.services import Services
 from heats.runner.time_budget import TimeBudget, in_time
@@ -69,6 +71,7 @@ class TaskRun:
         allocation: the decisions of the allocation policy; None plays all rollouts and heats.
         describing: a lock per rollout, held while its summary is made.
         needs_patch: an attempt without a patch cannot be selected.
+        routing: chooses between two models for votes and summaries; None if each has a single one.
     """
 
     services: Services
@@ -81,6 +84,7 @@ class TaskRun:
     allocation: Allocation | None = None
     describing: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     needs_patch: bool = True
+    routing: TaskRouting | None = None
 
     async def candidate(self, plan: Plan) -> Candidate | None:
         """Play a rollout to the end and make it a candidate; None if infrastructure prevented the attempt.
@@ -428,17 +432,18 @@ class TaskRun:
         in_own = services.config.summarizer.method == "conversation"  # whose prefix the rollout's server holds
         attempt = str(files.attempt(fresh=False))
         session = self._session(files.rollout, attempt) if in_own else self._session("summaries")
-        async with in_session(services.summarizer_model, session):
-            summary = await summarize(
-                trajectory,
-                statement=self.task.statement,
-                patch=files.patch().data,
-                model=services.summarizer_model,
-                ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # not the rollout's limit
-                config=services.config.summarizer,
-                seed=services.seed(self.task.id, files.rollout, "summary"),
-                session=session,
-            )
+        write = partial(
+            summarize,
+            trajectory,
+            statement=self.task.statement,
+            patch=files.patch().data,
+            ledger=self.ledger.child(f"{self.task.id}/{files.rollout}"),  # not the rollout's limit
+            config=services.config.summarizer,
+            seed=services.seed(self.task.id, files.rollout, "summary"),
+            session=session,
+        )
+        routing = None if self.was_idle(files.rollout) else self.routing
+        summary = await written(routing, files.rollout, services.summarizer_model, write, session)
         files.save_summary(summary)
         services.events.emit("summarized", task=self.task.id, rollout=files.rollout, source=summary.source)
         return summary

@@ -21,6 +21,7 @@ from heats.runner.host_limits import check_host_limits
 from heats.runner.lock import lock_run, programs, task_digest
 from heats.runner.model_mix import sameness
 from heats.runner.rollout import TaskRun
+from heats.runner.routing import Router, TaskRouting, check_routing
 from heats.runner.schedule import Player, run_tasks
 from heats.runner.server_metrics import metered
 from heats.runner.services import Services, open_services
@@ -76,6 +77,7 @@ class Work:
     Attributes:
         charges: charges by earlier processes, by task.
         board: what the allocation policy knows of all tasks.
+        router: what is known of the agreement of two models; None if nothing is routed.
     """
 
     services: Services
@@ -83,6 +85,7 @@ class Work:
     charges: dict[str, list[Charge]]
     request: RunRequest
     board: Board
+    router: Router | None = None
 
     @property
     def ledger(self) -> Ledger:
@@ -98,7 +101,18 @@ class Work:
         states = States(self.services, task, lambda rollout, grade: grades.save(rollout, grade), order)
         clock = time_budget_for(task, self.services.config, files.directory / "clock.json")
         allocation = Allocation(self.board, files, task, ledger, clock)
-        return TaskRun(self.services, task, files, ledger, order, states=states, clock=clock, allocation=allocation)
+        routing = TaskRouting(self.router, files) if self.router is not None else None
+        return TaskRun(
+            self.services,
+            task,
+            files,
+            ledger,
+            order,
+            states=states,
+            clock=clock,
+            allocation=allocation,
+            routing=routing,
+        )
 
 
 NOT_INDEPENDENT = (
@@ -129,6 +143,7 @@ async def at_work(request: RunRequest) -> AsyncIterator[Work]:
         Whatever `play` raises.
     """
     checked_policy(request.config, request.chosen)
+    check_routing(request.config)
     store = RunStore.open(request.directory, make_manifest(request), extend=request.extend)
     try:
         _check_disk(request)
@@ -189,8 +204,14 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
         if config.bank.across_tasks and len(request.chosen) > 1:
             events.emit("warning", text=NOT_INDEPENDENT)
         with charged(request, store, charges):
-            board = Board(config, store, request.chosen, events)
-            yield Work(services=services, store=store, charges=_by_task(charges), request=request, board=board)
+            yield Work(
+                services=services,
+                store=store,
+                charges=_by_task(charges),
+                request=request,
+                board=Board(config, store, request.chosen, events),
+                router=Router(services, store) if config.routing.votes or config.routing.summaries else None,
+            )
 
 
 def charged(request: RunRequest, store: RunStore, charges: Sequence[Charge]) -> AbstractContextManager[None]:

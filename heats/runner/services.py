@@ -1,5 +1,6 @@
 """The shared parts of a run: opened once per process and closed with it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,9 @@ from heats.runner.slots import Slots
 from heats.store.events import EventLog
 from sandbox import open_backend
 from sandbox.base import Sandbox, SandboxBackend, SandboxSpec
+from sandbox.config import cache_directory
 from sandbox.errors import BackendUnavailable
+from sandbox.repo_tool import REPO_TOOL, repo_tool_directory
 from tournament import open_selector
 from tournament.base import Selector
 
@@ -180,9 +183,17 @@ async def open_services(
             events=events,
             slots=Slots(config.at_once),
             facts=facts,
-            mounts=await agent.mounts() if images is not None and isinstance(agent, BringsFiles) else {},
+            mounts=await _mounts(config, agent) if images is not None else {},
             unmade=unmade,
         )
+
+
+async def _mounts(config: HeatsConfig, agent: Agent) -> dict[str, str]:
+    """What sandboxes see of this machine beside the task's own: parts of the agent, and the repository tool."""
+    mounts = dict(await agent.mounts()) if isinstance(agent, BringsFiles) else {}
+    if config.agent.repository_tool:
+        mounts[str(await asyncio.to_thread(repo_tool_directory, cache_directory()))] = REPO_TOOL
+    return mounts
 
 
 def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatModel]:
@@ -191,7 +202,8 @@ def _open_models(config: HeatsConfig, stack: AsyncExitStack) -> dict[str, ChatMo
     playing = playing_models(config)
     drafting = [config.draft_model] if config.draft_model else []
     opened: dict[str, ChatModel] = {}
-    for one in (*playing, *drafting, config.summarizer_model or main, config.judge_model or main):
+    routed = [main] if config.routing.votes or config.routing.summaries else []
+    for one in (*playing, *drafting, *routed, config.summarizer_model or main, config.judge_model or main):
         if one.model_dump_json() not in opened:
             model = opened[one.model_dump_json()] = open_model(one, workers=config.at_once)
             stack.push_async_callback(model.close)
@@ -206,6 +218,8 @@ def _check_parts(config: HeatsConfig) -> None:
     if getattr(rule, "branches", False) and config.agent.name != BashAgent.name:
         raise InvalidOptions(f"refine.context={config.refine.context} branches off rollouts of the agent bash only")
     open_chooser(config.agent.chooser)
+    if config.agent.repository_tool and config.sandbox.backend == "local":
+        raise InvalidOptions("agent.repository_tool needs a sandbox that can mount files: use docker or bubblewrap")
 
 
 async def _prepare_once(env: Env, backend: SandboxBackend, config: HeatsConfig, events: EventLog) -> None:

@@ -28,6 +28,7 @@ from heats.store.records import (
     Outcome,
     PassDecisions,
     ProbeScript,
+    RoutingLine,
     StoredVotes,
     TaskResult,
 )
@@ -54,6 +55,8 @@ _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
         "events.jsonl": Event,
         "ledger.jsonl": Charge,
         "votes.jsonl": StoredVotes,
+        "small-votes.jsonl": StoredVotes,
+        "routing.jsonl": RoutingLine,
         "cross.jsonl": CrossCell,
         "policy.jsonl": Decision,
         "passes.jsonl": PassDecisions,

@@ -5,16 +5,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from heats.store.events import EventLog
+from heats.store.events import EventKind, EventLog
 from heats.store.files import LineLog, read_lines
 from heats.store.records import StoredVotes
 from tournament.base import Match, Vote
 
 
 class TournamentJournal:
-    """Votes of one heat's tournament, stored as they are cast (`tournament.base.Journal`)."""
+    """Votes of one heat's tournament, stored as they are cast (`tournament.base.Journal`).
 
-    def __init__(self, path: Path, events: EventLog, task: str, heat: int) -> None:
+    Args:
+        path: the file.
+        events: receives announcements; None announces nothing.
+        task: ID of the task.
+        heat: number of the heat.
+    """
+
+    def __init__(self, path: Path, events: EventLog | None, task: str, heat: int) -> None:
         self._events, self._task, self._heat = events, task, heat
         self._votes: dict[tuple[str, tuple[str, ...]], tuple[Vote, ...]] = defaultdict(tuple)
         self._rejections: set[str] = set()
@@ -53,22 +60,26 @@ class TournamentJournal:
         told = match.model_dump(include={"contestants", "winner", "decided_by"})
         if match.decided_by == "unheard":
             told["detail"] = match.votes[0].reason
-        self._events.emit("match", task=self._task, heat=self._heat, match=match.id, **told)
+        self._emit("match", heat=self._heat, match=match.id, **told)
 
     def drop_match(self, match: Match) -> None:
         """Announce that an earlier match no longer counts."""
         told = match.model_dump(include={"contestants", "winner"})
-        self._events.emit("match_dropped", task=self._task, heat=self._heat, match=match.id, **told)
+        self._emit("match_dropped", heat=self._heat, match=match.id, **told)
 
     def _tell(self, match_id: str, contestants: tuple[str, ...], votes: Sequence[Vote]) -> None:
         told: dict[str, Any] = {"contestants": contestants, "choices": [vote.choice for vote in votes]}
         if any(vote.shares for vote in votes):
             told["shares"] = [dict(zip(vote.order, vote.shares, strict=False)) for vote in votes]
-        self._events.emit("votes", task=self._task, heat=self._heat, match=match_id, **told)
+        self._emit("votes", heat=self._heat, match=match_id, **told)
         for said in dict.fromkeys(vote.reason for vote in votes if vote.failure == "rejected"):
             if said not in self._rejections:
                 self._rejections.add(said)
-                self._events.emit("warning", task=self._task, text=f"heat {self._heat}: a vote was rejected: {said}")
+                self._emit("warning", text=f"heat {self._heat}: a vote was rejected: {said}")
+
+    def _emit(self, kind: EventKind, **told: Any) -> None:
+        if self._events is not None:
+            self._events.emit(kind, task=self._task, **told)
 
     def close(self) -> None:
         """Close the file."""

@@ -124,6 +124,27 @@ class Decision(Record):
     actions: tuple[Action, ...] = ()
 
 
+class RoutingLine(Record):
+    """One line of a task's `routing.jsonl`: who answers a match or a summary, or how both models' answers compared.
+
+    Attributes:
+        unit: the match with its contestants, or the rollout whose summary it is.
+        route: the decision; empty in the line of a comparison.
+        number: position among the comparisons of the run, from 1; 0 in the line of a decision.
+        agree: the result of the comparison.
+        switch: the large model answers from here on.
+        why: reason for the decision or the switch.
+    """
+
+    kind: Literal["votes", "summaries"]
+    unit: str
+    route: Literal["small", "large", "both", ""] = ""
+    number: int = 0
+    agree: bool | None = None
+    switch: bool = False
+    why: str = ""
+
+
 class PassDecisions(Record):
     """One line of the run's `passes.jsonl`: how the paused tasks of a sweep continue, by task."""
 

@@ -10,6 +10,7 @@ tasks/<task>/heat-0/rollout-03/{trajectory,outcome,summary,evidence}.json; traje
 tasks/<task>/heat-0/rollout-03/patch.diff, or end-state.txt for tasks that grade the end state
 tasks/<task>/heat-0/rollout-03/attempts: how many were begun
 tasks/<task>/heat-0/votes.jsonl tournament.json cross.json
+tasks/<task>/routing.jsonl heat-0/small-votes.jsonl: with `routing`
 tasks/<task>/heat-0/scripts.jsonl inquiries/: what a judge with the view `probe` executed
 tasks/<task>/existing.json cross.jsonl (cross_store.py)
 grades/<task>/heat-0/rollout-03.json
@@ -162,6 +163,10 @@ class TaskStore:
     def journal(self, heat: int, events: EventLog) -> TournamentJournal:
         """The votes of one heat's tournament; close it after use."""
         return TournamentJournal(self.directory / heat_name(heat) / "votes.jsonl", events, self.task_id, heat)
+
+    def small_votes(self, heat: int) -> TournamentJournal:
+        """The small model's votes in matches that both models judge, which decide nothing; close it after use."""
+        return TournamentJournal(self.directory / heat_name(heat) / "small-votes.jsonl", None, self.task_id, heat)
 
     def votes(self, heat: int) -> list[StoredVotes]:
         """The votes of one heat's tournament, in the order in which they were cast."""

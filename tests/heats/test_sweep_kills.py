@@ -2,7 +2,7 @@
 
 A few kills by default. HEATS_KILLS=20 HEATS_KILL_SEEDS=3 HEATS_KILL_TASKS=19 is the full test and takes some minutes.
 HEATS_KILL_MODEL=builtin:repair replaces the scripted model by the built-in one. HEATS_KILL_POLICIES names other
-allocation policies, which play one attempt at a time.
+allocation policies, which play one attempt at a time; `routing` is `fixed` with routed votes and summaries.
 """
 
 import json
@@ -36,6 +36,11 @@ def policy_flags(policy, model, base_url):
     """Options of the command for a policy; two settings of the model for those that choose among models."""
     if policy == "fixed":
         return []
+    if policy == "routing":
+        small = json.dumps({"name": model, "base_url": base_url, "temperature": 0.3})
+        flags = ["routing.votes=true", "routing.summaries=true", "routing.warm_up=2", "routing.sample=0.5"]
+        flags += [f"judge_model={small}", f"summarizer_model={small}", "summarizer.when=always"]
+        return [part for flag in flags for part in ("-c", flag)]
     at_once = () if policy == "prune" else ("at_once=1",)
     flags = [f"policy.name={policy}", *(f"policy.options.{one}" for one in (*at_once, *OPTIONS.get(policy, ())))]
     if policy in ("cascade", "bandit"):
@@ -91,6 +96,14 @@ class Sweep:
         events = [json.loads(line) for line in self.events_bytes().splitlines()]
         return Counter((one["task"], one["rollout"]) for one in events if one["kind"] == "rollout_finished")
 
+    def routed(self):
+        """How often each vote or summary was routed, and compared."""
+        found = Counter()
+        for path in self.run_dir.glob("tasks/*/routing.jsonl"):
+            lines = map(json.loads, path.read_text().splitlines())
+            found.update((path.parent.name, line["kind"], line["unit"], "route" in line) for line in lines)
+        return found
+
     def calls(self):
         return sum(charge.usage.calls for charge in RunStore(self.run_dir).charges())
 
@@ -120,6 +133,7 @@ def test_a_sweep_killed_at_random_ends_as_one_that_was_not(tmp_path, sandbox, po
         assert set(cut.finished().values()) == {1}
         assert cut.finished() == uncut.finished()
         assert containers(cut.run_dir) == set() if sandbox == "docker" else not list(cut.scratch.glob("*"))
+        assert set(cut.routed().values()) == ({1} if policy == "routing" else set())
         more = cut.calls() - uncut.calls()
         print(f"seed {number}: {killed} of {kills} kills hit; {len(cut.finished())} rollouts ended once each; ", end="")
         print(f"{uncut.calls()} calls uncut, {more} more with kills, {repeated} replies repeated")
