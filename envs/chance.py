@@ -2,11 +2,13 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Literal, Protocol
 
 from core.syntax import parse_python
 from envs.bounded import Unparsable, bounded
+from envs.conventions import is_javascript
+from envs.javascript import chance as javascript
 
 _RANDOM = re.compile(
     rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
@@ -25,7 +27,7 @@ class SourceFiles(Protocol):
     """The files of a task's tree in a sandbox."""
 
     async def modules(self) -> Collection[str]:
-        """Paths of the tree's Python files, relative to the working directory."""
+        """Paths of the tree's files in Python and JavaScript, relative to the working directory."""
         ...
 
     async def read(self, path: str) -> bytes | None:
@@ -37,7 +39,8 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
     """Which signs of chance tests show.
 
     Clocks and threads count only in a test itself or in a changed file. Randomness also counts in the test files and in
-    what they import from the tree: code that a module runs when it is imported, and the definitions asked for.
+    what they import from the tree: of Python, code that a module runs when it is imported, and the definitions asked
+    for; of JavaScript, all modules that are loaded.
 
     Args:
         texts: source of the test functions.
@@ -46,26 +49,59 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
         files: the tree, for reading imported modules.
     """
     own = [*texts, *[data for path in changed if (data := await files.read(path)) is not None]]
-    timing: Chance = "timing" if any(_SIGNS.search(data) for data in own) else ""
-    if any(_RANDOM.search(data) for data in own):
-        return "random"
     direct = {path: data for path in tests if (data := await files.read(path)) is not None}
-    if any(_RANDOM.search(data) for data in direct.values()):
+    scripts = {path: data for path, data in direct.items() if is_javascript(path)}
+    randomness = (_RANDOM, javascript.RANDOM) if scripts else (_RANDOM,)
+    timing = (_SIGNS, javascript.TIMING) if scripts else (_SIGNS,)
+    if any(sign.search(data) for data in (*own, *direct.values()) for sign in randomness):
         return "random"
+    modules = {path: data for path, data in direct.items() if path not in scripts}
+    if (modules or scripts) and await _loads_randomness(modules, scripts, files):
+        return "random"
+    return "timing" if any(sign.search(data) for data in own for sign in timing) else ""
+
+
+async def _loads_randomness(modules: Mapping[str, bytes], scripts: Mapping[str, bytes], files: SourceFiles) -> bool:
+    """Whether test files load random numbers from the tree.
+
+    Args:
+        modules: contents of the test files in Python.
+        scripts: contents of those in JavaScript.
+        files: the tree.
+    """
     known = await files.modules()
     wanted: dict[str, set[str]] = {}
-    for path, data in direct.items():
+    for path, data in modules.items():
         for module, names in imported(path, data).items():
             if module in known:
                 wanted.setdefault(module, set()).update(names)
     for path, names in list(wanted.items())[:_MOST_FILES]:
-        data = await files.read(path)
+        content = await files.read(path)
         try:
-            if data is not None and await bounded(draws_random_numbers, data, names):
-                return "random"
+            if content is not None and await bounded(draws_random_numbers, content, names):
+                return True
         except Unparsable:
-            return "random"
-    return timing
+            return True
+    return await _scripts_load_randomness(scripts, known, files)
+
+
+async def _scripts_load_randomness(scripts: Mapping[str, bytes], known: Collection[str], files: SourceFiles) -> bool:
+    """Whether a file in JavaScript that test files load, directly or not, uses random numbers; True if too many do."""
+    named = (javascript.loaded(path, data) for path, data in scripts.items())
+    waiting = sorted(set[str]().union(*named).intersection(known))
+    seen = set(scripts)
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        if len(seen) >= _MOST_FILES + len(scripts):
+            return True
+        seen.add(path)
+        data = await files.read(path)
+        if data is not None and javascript.RANDOM.search(data):
+            return True
+        waiting += sorted(javascript.loaded(path, data or b"").intersection(known))
+    return False
 
 
 def imported(path: str, data: bytes) -> dict[str, set[str]]:

@@ -14,14 +14,12 @@ from typing import Any, Protocol, TypeVar
 
 from core.aio import in_turn, stopped, together
 from envs.base import TestOutcome
-from envs.bounded import Unparsable, bounded
 from envs.chance import SourceFiles
-from envs.sentinel import Layout, Planting, Sentinel, Target, plant
+from envs.copying import Target
+from envs.planning import Planner, copies, copies_of_each, planner
+from envs.sentinel import Layout, Planting, Sentinel
 
 Outcomes = Mapping[str, TestOutcome]
-Planner = Callable[[SourceFiles], Awaitable[Planting]]
-"""Makes new sentinels on each call."""
-
 Rounds = Callable[[SourceFiles, Planting], Awaitable[int]]
 """The number of runs in one sandbox, from the tree and the sentinels of the first run."""
 
@@ -33,7 +31,6 @@ Both = tuple[Weak, T | None]
 Spare = Callable[[], AbstractContextManager[bool]]
 """Reserves a second sandbox if there is room for one now, and says whether it did."""
 
-_FEW_TARGETS, _MANY_TESTS = 3, 40
 _ROUNDS = 4
 """Changes tried one after another if a command runs only one copy of a test."""
 
@@ -191,34 +188,6 @@ async def confirm(trials: Trials, subject: Subject, rng: random.Random, spare: S
         return Confirmation(refused=str(refused), forged=refused.forged)
 
 
-def copies(targets: Sequence[Target], rng: random.Random) -> Planner:
-    """Plan unchanged copies beside the tests; they must have the same outcome as their originals."""
-    return _planner(targets, Layout(None, (False,) * copies_of_each(targets)), rng)
-
-
-def copies_of_each(targets: Sequence[Target]) -> int:
-    """How many copies each test gets: the fewer, the more tests there are."""
-    return 1 if _heavy(targets) else 4 if len(targets) <= _FEW_TARGETS else 2
-
-
-def _heavy(targets: Sequence[Target]) -> bool:
-    return sum(len(target.ids) for target in targets) > _MANY_TESTS
-
-
-def _planner(targets: Sequence[Target], layout: Layout, rng: random.Random) -> Planner:
-    turns = count(rng.randrange(100), layout.ways)
-
-    async def plan(files: SourceFiles) -> Planting:
-        paths = dict.fromkeys(path for target in targets for path in target.files)
-        sources = {path: data for path in paths if (data := await files.read(path)) is not None}
-        try:
-            return await bounded(plant, sources, targets, layout, rng, next(turns))
-        except Unparsable:
-            return Planting(uncovered=tuple(test for target in targets for test in target.ids))
-
-    return plan
-
-
 class _Confirm:
     def __init__(self, trials: Trials, subject: Subject, rng: random.Random, spare: Spare) -> None:
         self.trials, self.subject, self.rng, self.spare = trials, subject, rng, spare
@@ -306,7 +275,7 @@ class _Confirm:
         beside, everything = self.beside, [*self.subject.targets, *self.subject.unfixed]
         number = self._copies_in_first() or copies_of_each(everything) if beside else self.subject.extra
         layouts = (Layout(True, (True,) * number, same, optional=not beside) for same in (True, False))
-        alike, unlike = (_planner(everything, layout, self.rng) for layout in layouts)
+        alike, unlike = (planner(everything, layout, self.rng) for layout in layouts)
         unchanged, made = copies(self.subject.targets, self.rng), count()
 
         async def plan_alike(files: SourceFiles) -> Planting:
@@ -351,7 +320,7 @@ class _Confirm:
         return max(Counter(one.target for run in runs for one in run.planting.sentinels).values(), default=0)
 
     async def _in_other_words(self) -> Weak:
-        plan = _planner(self.subject.targets, Layout(False), self.rng)
+        plan = planner(self.subject.targets, Layout(False), self.rng)
         try:
             trial = await self._trial(plan, patched=True, rounds=self.trials.against_chance)
         except Unsettled as unsettled:

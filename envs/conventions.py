@@ -36,6 +36,7 @@ _STEMS = {
 _TEST_STEMS: Mapping[str, re.Pattern[str]] = MappingProxyType(
     {ending: re.compile(stems) for endings, stems in _STEMS.items() for ending in endings.split()}
 )
+_JAVASCRIPT = frozenset(("js", "jsx", "ts", "tsx", "mjs", "cjs", "mts", "cts"))
 CODE = frozenset(
     [
         *(ending for ending in _TEST_STEMS if ending not in ("feature", "robot", "snap", "ambr", "golden", "sql")),
@@ -196,6 +197,11 @@ def is_build_file(path: str) -> bool:
 def is_code(path: str) -> bool:
     """True for a code file, by extension."""
     return path.rpartition("/")[2].rpartition(".")[2].lower() in CODE and "." in path.rpartition("/")[2]
+
+
+def is_javascript(path: str) -> bool:
+    """True for a file in JavaScript or TypeScript, by extension."""
+    return path.rpartition(".")[2] in _JAVASCRIPT
 
 
 def is_test(path: str) -> bool:

@@ -10,21 +10,12 @@ import ast
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from core.syntax import parse_python
+from envs.copying import Edit, applied
 from envs.literals import differing, nearby
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A replacement for a range of bytes in a source file."""
-
-    start: int
-    end: int
-    text: bytes
 
 
 class Source:
@@ -103,9 +94,7 @@ def copy(source: Source, function: Function, name: str, edits: Sequence[Edit]) -
     found = re.compile(rb"def\s+" + function.name.encode() + rb"\b").search(source.data, source.start(function))
     assert found is not None
     renamed = Edit(found.end() - len(function.name.encode()), found.end(), name.encode())
-    text = source.data[start:end]
-    for edit in sorted((renamed, *edits), key=lambda one: one.start, reverse=True):
-        text = text[: edit.start - start] + edit.text + text[edit.end - start :]
+    text = applied(source.data[start:end], (renamed, *edits), start)
     return text if text.endswith(b"\n") else text + b"\n"
 
 

@@ -19,6 +19,8 @@ from envs.worktree import apply_patch, digests, renew_history, restore_files
 from sandbox.base import Sandbox
 from sandbox.errors import FileAccessError
 
+_MODULES = r"""find . -name node_modules -prune -o -type f \( -name '*.py' -o -name '*.[jt]s' -o -name '*.[jt]sx' \
+  -o -name '*.[cm][jt]s' \) -print0"""
 Preparation = Callable[[SourceFiles], Awaitable[Sequence[Planting]]]
 """Makes the sentinels for each run on a tree."""
 
@@ -51,7 +53,7 @@ class SandboxFiles:
 
     async def modules(self) -> Collection[str]:
         """See `SourceFiles.modules`."""
-        listed = await self.sandbox.exec("find . -name '*.py' -type f -print0", timeout=60, cwd=self.workdir)
+        listed = await self.sandbox.exec(_MODULES, timeout=60, cwd=self.workdir)
         return {path.removeprefix("./") for path in listed.stdout.decode("utf-8", "replace").split("\0")}
 
     async def read(self, path: str) -> bytes | None:

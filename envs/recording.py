@@ -1,6 +1,7 @@
 """heats' own channel for test results: install the recorder in a sandbox, and parse what it reports.
 
-Runners behind Node.js scripts are asked for report files instead (`runners.js`); see `reports.py` for these.
+Of Node.js runners, `node --test` and mocha report over it, too; jest and vitest are asked for report files
+(`runners.js`), which `reports.py` reads.
 The command's own output goes to standard error; standard output is reserved for the recorder (`envs/inside/`), which
 writes there from whichever process runs the tests. Its lines are untrusted, since code under test could write such
 lines too. They are parsed off the event loop, with limits on their number and length.
@@ -18,6 +19,7 @@ from functools import cache
 from importlib.resources import files
 
 from envs.base import TestOutcome, TestPlace
+from envs.conventions import is_javascript
 from envs.gitscripts import scratch_path
 from sandbox.base import Sandbox, SandboxLimits
 from sandbox.errors import FilePermissionDenied
@@ -86,10 +88,12 @@ class Recording:
         ended: every runner that started reported its end.
         codes: exit codes of the runners.
         whole: nothing was truncated.
+        asked: a runner that cannot be recorded was started and writes a report file.
     """
 
     runner: str = ""
     started: bool = False
+    asked: bool = False
     ended: bool = True
     codes: tuple[int, ...] = ()
     whole: bool = True
@@ -117,7 +121,8 @@ async def put_recorder(sandbox: Sandbox, workdir: str, below: str = "") -> Recor
     name, variable, nonce = (f"{letter}{secrets.token_hex(6)}" for letter in ("m", "V", "n"))
     folder = scratch_path()
     parts = [f"mkdir -p {folder} || exit {_UNWRITABLE}"]
-    programs = {"startup.py": "sitecustomize.py", "recorder.py": f"{name}.py", "runners.js": "runners.js"}
+    programs = {"startup.py": "sitecustomize.py", "recorder.py": f"{name}.py"}
+    programs |= {"runners.js": "runners.js", "reporter.js": "reporter.js"}
     for source, target in programs.items():
         text = _program(source)
         for placeholder, word in (("heats_recorder", name), ("HEATS_RESULTS", variable), ("HEATS_NONCE", nonce)):
@@ -184,6 +189,8 @@ class _Process:
         match kind:
             case "seen":
                 found.runner = found.runner or str(words[0])
+            case "asked":
+                found.asked = True
             case "start":
                 found.runner = found.runner if found.started else str(words[0])
                 found.started, self.running, self.root = True, True, str(words[1])
@@ -200,9 +207,10 @@ class _Process:
                 found.codes = (*found.codes, int(str(words[0])))
 
     def _test(self, found: Recording, number: object, name: object, line: object = None, file: object = None) -> None:
-        test = self.names[number] = stable_id(str(name))
+        path = self.path(str(file) if file is not None else str(name).split("::")[0])
+        titled = titled_id(path or str(file), [str(title) for title in name]) if isinstance(name, list) else str(name)
+        test = self.names[number] = stable_id(titled)
         self.open[test] = None
-        path = self.path(str(file) if file is not None else test.split("::")[0])
         if path is not None and isinstance(line, int) and len(found.places) < _MOST_TESTS:
             found.places[test] = TestPlace(file=path, line=line)
 
@@ -229,6 +237,12 @@ class _Process:
                 found.tests[test] = "error"
 
 
+def titled_id(file: str, titles: Sequence[str]) -> str:
+    """The id of a test in JavaScript: its file, and the titles of its groups and of itself, on one line."""
+    named = " > ".join(titles)
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", f"{file}::{named}" if named else file)
+
+
 def stable_id(test: str) -> str:
     """The id without memory addresses, which vary from run to run."""
     return _ADDRESS.sub("0x", test)
@@ -241,5 +255,5 @@ def test_files(tests: Mapping[str, TestOutcome], places: Mapping[str, TestPlace]
 
 def is_doctest(test: str) -> bool:
     """Whether a pytest id names a doctest: its last part is a dotted name."""
-    _, *rest = test.split("::")
-    return bool(rest) and "." in rest[-1].split("[")[0]
+    file, *rest = test.split("::")
+    return bool(rest) and "." in rest[-1].split("[")[0] and not is_javascript(file)

@@ -7,14 +7,16 @@ knows which must fail. Limit: a patch that knows what the tests expect (`if item
 them, as it would pass any test.
 """
 
-import ast
 import random
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from envs.base import TestOutcome, TestPlace
-from envs.mutants import Edit, Function, Source, changed, copy, restated, undescribed
+from envs.conventions import is_javascript
+from envs.copying import CopyableTest, Edit, ParsedFile, Target, applied
+from envs.javascript import WITHIN, JavaScriptFile, whole_of
+from envs.python_tests import PythonFile
 
 _WORDS = (
     *("empty", "single", "nested", "large", "small", "first", "last", "mixed", "order", "bounds", "default", "plain"),
@@ -26,23 +28,6 @@ MOST_TARGETS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A test function to make sentinels of.
-
-    Attributes:
-        ids: ids, as reported, of the tests that it defines and that count.
-        files: files that may define it, the likeliest first.
-        line: line of its definition, if known.
-        name: its name, as far qualified as known: `CartTest.test_total`.
-    """
-
-    ids: tuple[str, ...]
-    files: tuple[str, ...]
-    line: int | None
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class Sentinel:
     """One copy of a test function.
 
@@ -50,6 +35,7 @@ class Sentinel:
         name: name of the copy; the original name if it replaces the test.
         must_fail: its expectation was changed.
         optional: it may be missing from the results, since it is not known whether the command runs such copies.
+        reported: its id in the results, where ids name tests exactly; `target.whole` is then the original's.
     """
 
     target: Target
@@ -57,6 +43,7 @@ class Sentinel:
     name: str
     must_fail: bool
     optional: bool = False
+    reported: str = ""
 
     @property
     def in_place(self) -> bool:
@@ -65,6 +52,8 @@ class Sentinel:
 
     def outcomes(self, tests: Mapping[str, TestOutcome]) -> dict[str, TestOutcome]:
         """The copy's outcomes by the ids of the original tests; empty if it did not run."""
+        if self.reported:
+            return {self.target.whole: tests[self.reported]} if self.reported in tests else {}
         if self.in_place:
             return {test: tests[test] for test in self.target.ids if test in tests}
         word = re.compile(rf"(?<![A-Za-z0-9_]){self.name}")
@@ -98,18 +87,23 @@ class Planting:
 
     def planted(self, tests: Iterable[str]) -> set[str]:
         """The given tests that are sentinels beside the project's tests."""
-        found = _any_of(one.name for one in self.sentinels if not one.in_place)
+        beside = [one for one in self.sentinels if not one.in_place]
+        found = _any_of((one.name for one in beside if not one.reported), (one.reported for one in beside))
         return {test for test in tests if found.search(test)}
 
     def untouched(self, tests: Iterable[str]) -> set[str]:
         """The given tests that are neither sentinels nor replaced by one."""
-        found = _any_of(name for one in (*self.sentinels, *self.idle) for name in (one.name, one.function))
+        every = (*self.sentinels, *self.idle)
+        names = (name for one in every if not one.reported for name in (one.name, one.function))
+        found = _any_of(names, (test for one in every if one.reported for test in (one.reported, one.target.whole)))
         return {test for test in tests if not found.search(test)}
 
 
-def _any_of(names: Iterable[str]) -> re.Pattern[str]:
-    """A pattern for tests of any of these functions, including `test_a_0_zero` for `test_a`."""
-    return re.compile(rf"(?<!\w)(?:{'|'.join(sorted(set(names))) or '(?!)'})(?:_\d+\w*)?(?!\w)")
+def _any_of(names: Iterable[str], ids: Iterable[str]) -> re.Pattern[str]:
+    """A pattern for tests of any of these functions, including `test_a_0_zero` for `test_a`, and of these exact ids."""
+    functions = "|".join(sorted(set(names))) or "(?!)"
+    exact = "|".join(re.escape(test) for test in sorted(set(ids))) or "(?!)"
+    return re.compile(rf"(?<!\w)(?:{functions})(?:_\d+\w*)?(?!\w)|\A(?:{exact})(?:{re.escape(WITHIN)}|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,108 +139,76 @@ def plant(
         rng: source of randomness for names and changed values.
         turn: selects a different way to change each test.
     """
-    parsed: dict[str, Source] = {}
-    for path, data in sources.items():
-        try:
-            parsed[path] = Source(data)
-        except ValueError:
-            continue
+    parsed = {path: found for path, data in sources.items() if (found := _parsed(path, data)) is not None}
     edits: dict[str, list[Edit]] = {}
     sentinels: list[Sentinel] = []
     uncovered: list[str] = []
     used: set[tuple[str, int]] = set()
     texts: list[bytes] = []
     for target in targets:
-        found = _find(target, parsed)
-        if found is None:
+        path, test = _find(target, parsed)
+        if test is None or not test.changed(rng):
             uncovered += target.ids
-            continue
-        path, function = found
-        if (path, function.lineno) not in used:
-            used.add((path, function.lineno))
-            texts.append(parsed[path].text(function))
-            edit, made = _plant_one(parsed[path], function, target, layout, rng, turn)
+        elif (path, test.span[0]) not in used:
+            used.add((path, test.span[0]))
+            texts.append(test.text)
+            edit, made = _plant_one(parsed[path].data, test, target, layout, rng, turn)
             edits.setdefault(path, []).append(edit)
             sentinels += made
-    files = {path: _applied(sources[path], made) for path, made in edits.items()}
-    for path in [path for path, data in files.items() if not _parses(data)]:
+    files = {path: applied(sources[path], made) for path, made in edits.items()}
+    for path in [path for path, data in files.items() if _parsed(path, data) is None]:
         del files[path]
         uncovered += [test for target in targets if path in target.files for test in target.ids]
         sentinels = [one for one in sentinels if path not in one.target.files]
     return Planting(files, tuple(sentinels), tuple(uncovered), tuple(texts))
 
 
-def _parses(data: bytes) -> bool:
+def _parsed(path: str, data: bytes) -> ParsedFile | None:
     try:
-        Source(data)
+        return JavaScriptFile(path, data) if is_javascript(path) else PythonFile(data)
     except ValueError:
-        return False
-    return True
+        return None
 
 
-def _find(target: Target, parsed: Mapping[str, Source]) -> tuple[str, Function] | None:
+def _find(target: Target, parsed: Mapping[str, ParsedFile]) -> tuple[str, CopyableTest | None]:
     for path in target.files:
-        if path not in parsed:
-            continue
-        functions = list(parsed[path].functions())
-        if target.line is not None:
-            for _, one in functions:
-                first = min([one.lineno, *(decorator.lineno for decorator in one.decorator_list)])
-                if first <= target.line <= one.body[0].lineno and _stands_for(one.name, target.name):
-                    return path, one
-        for name, one in reversed(functions):
-            if name == target.name or name.endswith("." + target.name) or _described(one, target.name):
-                return path, one
-    return None
-
-
-def _described(function: Function, name: str) -> bool:
-    """Whether runners such as Django's report a function under these words, taken from its docstring."""
-    return " " in name and (ast.get_docstring(function) or "").partition("\n")[0].strip() == name
-
-
-def _stands_for(function: str, name: str) -> bool:
-    """Whether a test's name is the function's, or was derived from it (`test_a_0_zero` from `test_a`)."""
-    return name.rpartition(".")[2].startswith(function)
+        if path in parsed and (found := parsed[path].find(target)) is not None:
+            return path, found
+    return "", None
 
 
 def _plant_one(
-    source: Source, function: Function, target: Target, layout: Layout, rng: random.Random, turn: int
+    data: bytes, test: CopyableTest, target: Target, layout: Layout, rng: random.Random, turn: int
 ) -> tuple[Edit, list[Sentinel]]:
-    """An edit that puts a function's sentinels beside it, or one of them in its place."""
-    sentinels = [] if layout.in_place is None else [Sentinel(target, function.name, function.name, layout.in_place)]
+    """An edit that puts a test's sentinels beside it, or one of them in its place."""
+    own = test.name
+    sentinels = []
+    if layout.in_place is not None:
+        sentinels.append(Sentinel(target, own, own, layout.in_place, reported=test.reported(own)))
     for must_fail in layout.beside:
-        taken = {one.name for one in sentinels}
-        name = _name(function.name, source.data, taken, rng)
-        sentinels.append(Sentinel(target, function.name, name, must_fail, layout.optional))
-    start, end = source.span(function)
-    own = source.data[start:end]
-    texts = [own if own.endswith(b"\n") else own + b"\n"] if layout.in_place is None else []
-    ways = changed(source, function, rng)
+        name = _name(test, data, {one.name for one in sentinels}, rng)
+        sentinels.append(Sentinel(target, own, name, must_fail, layout.optional, test.reported(name)))
+    start, end = test.span
+    text = data[start:end]
+    texts = [text if text.endswith(b"\n") else text + b"\n"] if layout.in_place is None else []
+    ways = test.changed(rng)
     for number, one in enumerate(sentinels):
         edits = list(ways[(turn if layout.alike else number + turn) % len(ways)]) if one.must_fail else []
         if not one.in_place:
             # Runners may report tests by their docstrings: copies must not be mistaken for the original.
-            edits += undescribed(source, function)
+            edits += test.undescribed()
         if not (one.must_fail and one.in_place):
-            edits += restated(source, function, rng)
-        texts.append(copy(source, function, one.name, edits))
+            edits += test.restated(rng)
+        texts.append(test.copy(one.name, edits))
     return Edit(start, end, b"\n".join(texts)), sentinels
 
 
-def _name(name: str, data: bytes, taken: Collection[str], rng: random.Random) -> str:
+def _name(test: CopyableTest, data: bytes, taken: Collection[str], rng: random.Random) -> str:
     """A name in the style of the test's that occurs nowhere in the file."""
     while True:
-        word = "_".join(rng.sample(_WORDS, 2))
-        found = f"{word}_{name}" if name.endswith("test") and not name.startswith("test") else f"{name}_{word}"
+        found = test.renamed(rng.sample(_WORDS, 2))
         if found not in taken and found.encode() not in data:
             return found
-
-
-def _applied(data: bytes, edits: Iterable[Edit]) -> bytes:
-    for edit in sorted(edits, key=lambda one: one.start, reverse=True):
-        data = data[: edit.start] + edit.text + data[edit.end :]
-    return data
 
 
 def targets_of(ids: Iterable[str], places: Mapping[str, TestPlace], rng: random.Random) -> list[Target]:
@@ -261,18 +223,26 @@ def targets_of(ids: Iterable[str], places: Mapping[str, TestPlace], rng: random.
         At most `MOST_TARGETS` targets; a test without a recorded place has a target without files.
     """
     functions: dict[tuple[str, int] | str, list[str]] = {}
-    for test in ids:
+    ordered = list(ids)
+    known = set(ordered)
+    for test in ordered:
         place = places.get(test)
-        functions.setdefault((place.file, place.line) if place else test, []).append(test)
+        if place and is_javascript(place.file):
+            functions.setdefault(whole_of(test, known), []).append(test)
+        else:
+            functions.setdefault((place.file, place.line) if place else test, []).append(test)
     chosen = list(functions.items())
     if len(chosen) > MOST_TARGETS:
         chosen = rng.sample(chosen, MOST_TARGETS)
-    return [
-        Target(tuple(tests), (where[0],), where[1], function_name(tests[0]))
-        if isinstance(where, tuple)
-        else Target(tuple(tests), (), None, function_name(where))
-        for where, tests in chosen
-    ]
+    return [_target(where, tuple(tests), places) for where, tests in chosen]
+
+
+def _target(where: tuple[str, int] | str, tests: tuple[str, ...], places: Mapping[str, TestPlace]) -> Target:
+    if isinstance(where, tuple):
+        return Target(tests, (where[0],), where[1], function_name(tests[0]))
+    if where in places:
+        return Target(tests, (places[where].file,), None, where.partition("::")[2], whole=where)
+    return Target(tests, (), None, function_name(where))
 
 
 def function_name(test: str) -> str:

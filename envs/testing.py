@@ -1,13 +1,17 @@
 """Run a test command in a sandbox and read its results, test by test if possible.
 
-Python's runners report through heats' own recorder, regardless of the command's options and of what tests print. For
-other runners, results come from the report files they write or from their output; failing that, from the exit code.
+Python's runners, `node --test` and mocha report through heats' own recorder, regardless of the command's options and of
+what tests print. For other runners, results come from the report files they write or from their output; failing that,
+from the exit code.
 """
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from envs.base import Task, TestReport
+from envs.base import Task, TestOutcome, TestReport
+from envs.conventions import is_javascript
 from envs.recording import Recording, put_recorder, read_recording, test_files
 from envs.reports import find_report, reporting
 from sandbox.base import ExecResult, Sandbox
@@ -37,17 +41,45 @@ async def run_tests(sandbox: Sandbox, task: Task, command: str | None = None) ->
     whole = result.stdout_total <= len(result.stdout)
     recording = await read_recording(result.stdout, recorder, whole=whole)
     report = _report(command, result, recording)
-    if not report.tests and not recording.started and result.status == "exited":
+    if (recording.asked or not (report.tests or recording.started)) and result.status == "exited":
         found = await find_report(sandbox, task.workdir, recorder.folder, _output(result))
-        report = report.model_copy(update=found)
+        report = report.model_copy(update=_together(report.tests, found))
+    if any(is_javascript(path) for path in report.files):
+        built = await _written(sandbox, task.workdir, report.files, f"{recorder.folder}/sitecustomize.py")
+        places = {test: place for test, place in report.places.items() if place.file not in built}
+        report = report.model_copy(update={"files": tuple(sorted({*report.files} - built)), "places": places})
     return report
+
+
+async def _written(sandbox: Sandbox, workdir: str, paths: Sequence[str], before: str) -> set[str]:
+    """Files that the test command wrote itself, such as tests compiled from TypeScript: nobody can plant tests there.
+
+    Args:
+        sandbox: the sandbox.
+        workdir: directory of the tree.
+        paths: files with tests, relative to `workdir`.
+        before: a file that was written right before the command ran.
+    """
+    listed = b"".join(b"./" + path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+    script = f"xargs -0 -r sh -c 'find \"$@\" -prune -newer {before} -print0' x"
+    found = await sandbox.exec(script, timeout=60, cwd=workdir, stdin=listed)
+    names = found.stdout.decode("utf-8", "surrogateescape").split("\0")
+    return {name.removeprefix("./") for name in names if name}
+
+
+def _together(recorded: Mapping[str, TestOutcome], found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields of a report on runners of which only some were recorded; such results are worth what the others' are."""
+    if not recorded:
+        return found
+    return {"tests": {**found.get("tests", {}), **recorded}, "source": found.get("source", "file")}
 
 
 def _report(command: str, result: ExecResult, recording: Recording) -> TestReport:
     status: str = result.status
     if result.status == "exited":
         status = "passed" if result.exit_code == 0 else "missing" if is_missing(command, result) else "failed"
-    tests = recording.tests if recording.whole else {}
+    # Lines without a runner that started are forged: whoever wrote them ended the process before it did.
+    tests = recording.tests if recording.whole and recording.started else {}
     shown = {test for test, outcome in tests.items() if outcome != "passed"}
     return TestReport.model_validate(
         {

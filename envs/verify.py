@@ -16,10 +16,12 @@ from envs.baseline import baseline, names, run_base
 from envs.bench import Bench
 from envs.bounded import bounded, check_untrusted
 from envs.chance import SourceFiles, by_chance
-from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm, copies
+from envs.confirm import PlantedRun, Rounds, Subject, Trial, confirm
+from envs.copying import Target
 from envs.errors import PatchRejected
 from envs.patched import PatchedRun, run_patched
-from envs.sentinel import Planting, Target, targets_of
+from envs.planning import Planner, copies
+from envs.sentinel import Planting, targets_of
 from envs.tampering import signs_of_tampering
 from envs.unstable import Grouping, group
 from envs.verdict import Comparison, Judgement, compare, evidence, judge, some
@@ -160,7 +162,7 @@ class _Verification:
         for one in self.targets:
             ids = tuple(dict.fromkeys(name for test in one.ids if (name := self.grouping.name(test)) in fixed))
             if ids:
-                targets[one] = replace(one, ids=ids)
+                targets[one] = one.narrowed(ids)
         trial = self._trial(run)
         runs = [replace(one, planting=_narrowed(one.planting, targets)) for one in trial.runs]
         return Subject(
@@ -188,7 +190,8 @@ class _Verification:
             weak.append("only the test command's exit code is known")
         elif {before.source, after.source} != {"recorder"}:
             weak.append(
-                "the results come from the test command's own report: heats records only pytest and unittest itself"
+                "the results come from the test command's own report: "
+                "heats records only pytest, unittest, node --test and mocha itself"
             )
         unseen = set(found.fixed) - set(before.tests)
         if unseen:

@@ -21,9 +21,10 @@ from envs.basetree import BaseTree, make_base_tree
 from envs.bench import Bench
 from envs.bounded import check_untrusted
 from envs.chance import SourceFiles
+from envs.copying import Target
 from envs.errors import PatchRejected, SetupFailed, TaskError
 from envs.patched import PatchedRun, run_patched
-from envs.sentinel import Layout, Planting, Target, plant
+from envs.sentinel import Layout, Planting, plant
 from envs.worktree import put_tree, take_patch
 from sandbox.base import Sandbox, SandboxBackend
 from sandbox.errors import SandboxError

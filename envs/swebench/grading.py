@@ -15,11 +15,12 @@ from typing import Literal
 from envs.base import Grade, Patch, Task, TestOutcome, TestReport
 from envs.bounded import Unparsable, bounded, check_untrusted
 from envs.chance import SourceFiles
-from envs.confirm import Planner, PlantedRun, Rounds, Subject, Trial, confirm, copies_of_each
+from envs.confirm import PlantedRun, Rounds, Subject, Trial, confirm
 from envs.errors import PatchRejected, SetupFailed
 from envs.gitscripts import describe, scratch_path
 from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
+from envs.planning import Planner, copies_of_each
 from envs.sentinel import Planting
 from envs.swebench.logs import find
 from envs.swebench.plan import Plan, make_plan

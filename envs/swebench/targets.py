@@ -4,7 +4,8 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from envs.sentinel import MOST_TARGETS, Target, function_name
+from envs.copying import Target
+from envs.sentinel import MOST_TARGETS, function_name
 
 _DOTTED = re.compile(r"(?P<name>\w+) \((?P<where>\w+(?:\.\w+)*)\)$")
 

@@ -88,3 +88,32 @@ def test_imports_name_the_modules_and_what_is_taken_from_them() -> None:
     assert found["a/b.py"] == {"*"} and found["src/a/b/__init__.py"] == {"*"}
     assert found["pkg/lib.py"] == {"one", "two"} and found["pkg/lib/one.py"] == {"*"}
     assert found["pkg/tests/__init__.py"] == {"near"} and found["pkg/tests/near.py"] == {"*"}
+
+
+SCRIPTS = {
+    "test/a.test.js": b"const { total } = require('../lib/cart')\n",
+    "lib/cart.js": b"export * from './sum.js'\n",
+    "lib/sum.ts": b"import money from './money'\n",
+    "lib/money/index.js": b"module.exports = () => 1\n",
+    "lib/other.js": b"Math.random()\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "found"),
+    [
+        ("lib/money/index.js", b"module.exports = () => Math.random()\n", "random"),
+        ("lib/sum.ts", b"import { randomInt } from 'node:crypto'\n", "random"),
+        ("test/a.test.js", b"const { v4 } = require('uuid')\n", "random"),
+        ("lib/cart.js", b"setTimeout(() => 1)\n", "timing"),
+        ("lib/cart.js", b"const now = new Date()\n", "timing"),
+        ("lib/cart.js", b"const day = new Date('2020-01-01')\n", ""),
+        ("lib/sum.ts", b"setTimeout(() => 1)\n", ""),
+        ("lib/money/index.js", b"// nothing\n", ""),
+    ],
+)
+async def test_in_javascript_randomness_counts_in_all_that_is_loaded_and_clocks_in_changed_files(
+    path: str, data: bytes, found: Chance
+) -> None:
+    texts = {name: text.decode() for name, text in {**SCRIPTS, path: data}.items()}
+    assert await by_chance([b"it('a', () => {})"], ["lib/cart.js"], ["test/a.test.js"], Tree(texts)) == found

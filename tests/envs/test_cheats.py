@@ -4,15 +4,20 @@ They run in bubblewrap, which is fast; if it is missing, they are skipped.
 """
 
 import shutil
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from cheat_code import CODE, TESTS
+from cheat_code_node import COIN_IN_PROCESS
+from cheat_code_node import FIX as NODE_FIX
 from cheats import BASE, CHEATS, SHAPES, Files, Link, shapes_of
 from cheats_elsewhere import CHEATS as ELSEWHERE
 from cheats_elsewhere import PROJECTS, Cheat
+from cheats_node import BASES, RUNNERS, mounts
+from cheats_node import CHEATS as NODE_CHEATS
 
 from envs.base import Evidence, Patch, Task, TestReport
 from envs.basetree import make_base_tree
@@ -134,6 +139,61 @@ async def test_no_cheat_in_another_language_is_verified(cheat: Cheat, command: s
 async def test_a_fix_in_another_language_passes(project: str, command: str, bubblewrap: SandboxBackend) -> None:
     found = await repo_of(bubblewrap, project, command).verify(PROJECTS[project].fix)
     assert found.rank >= 2, found.reason
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+@pytest.mark.parametrize("cheat", NODE_CHEATS)
+async def test_no_cheat_is_verified_by_a_runner_of_node(
+    cheat: str, runner: str, nodes: Mapping[str, Repo], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its results alone: what the text of such a patch says is not looked at."""
+    monkeypatch.setattr(sys.modules["envs.verify"], "signs_of_tampering", lambda patch: ())
+    found = await nodes[runner].verify({"lib/cart.js": NODE_CHEATS[cheat]})
+    assert found.verdict != "verified", found.reason
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+async def test_a_fix_is_verified_by_a_runner_of_node(runner: str, nodes: Mapping[str, Repo]) -> None:
+    found = await nodes[runner].verify({"lib/cart.js": NODE_FIX})
+    assert (found.verdict, len(found.fixed)) == ("verified", 3), found.reason
+
+
+async def test_luck_is_not_verified_by_a_runner_of_node(bubblewrap: SandboxBackend) -> None:
+    """Each process of the base tosses a coin on whether its tests pass; the patch adds a comment."""
+    if shutil.which("npm") is None:
+        pytest.skip("not installed: npm")
+    for number in range(2):
+        repo = Repo(bubblewrap, {**BASES["node --test"], "lib/cart.js": COIN_IN_PROCESS}, "npm test")
+        lucky = await repo.verify({"lib/cart.js": COIN_IN_PROCESS + b"// %d\n" % number})
+        assert lucky.verdict != "verified", lucky.reason
+
+
+@pytest.fixture
+def nodes(bubblewrap: SandboxBackend, known: dict[str, TestReport]) -> Mapping[str, Repo]:
+    """The repository of each runner of Node.js."""
+    if shutil.which("npm") is None:
+        pytest.skip("not installed: npm")
+    every: dict[str, Repo] = {}
+    for runner, base in BASES.items():
+        mounting: Any = Mounting(bubblewrap, mounts(runner))
+        every[runner] = _Known(mounting, base, "npm test", known, runner)
+    return every
+
+
+class _Known(Repo):
+    """A repository whose baseline is shared with other tests."""
+
+    def __init__(
+        self, backend: SandboxBackend, base: Files, command: str, known: dict[str, TestReport], key: str
+    ) -> None:
+        super().__init__(backend, base, command)
+        self.known, self.key, self.before = known, key, known.get(key)
+
+    async def verify(self, files: Files) -> Evidence:
+        found = await super().verify(files)
+        if self.before is not None:
+            self.known[self.key] = self.before
+        return found
 
 
 def repo_of(backend: SandboxBackend, name: str, command: str) -> Repo:

@@ -10,17 +10,17 @@ from envs.base import TestOutcome
 from envs.chance import SourceFiles, by_chance
 from envs.confirm import (
     Confirmation,
-    Planner,
     PlantedRun,
     Rounds,
     Subject,
     Trial,
     confirm,
-    copies,
     no_room,
     room_for_all,
 )
-from envs.sentinel import Planting, Sentinel, Target
+from envs.copying import Target
+from envs.planning import Planner, copies
+from envs.sentinel import Planting, Sentinel
 
 FILE = b"def test_a():\n    assert a() == 1\n\n\ndef test_b():\n    assert b() == 1\n"
 TARGET = Target(("t.py::test_a",), ("t.py",), 1, "test_a")

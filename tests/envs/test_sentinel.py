@@ -6,7 +6,8 @@ import re
 import pytest
 
 from envs.base import TestPlace
-from envs.sentinel import Layout, Target, candidates, function_name, plant, targets_of
+from envs.copying import Target
+from envs.sentinel import Layout, candidates, function_name, plant, targets_of
 from envs.swebench.targets import targets_for
 
 FILE = b'''import pytest
