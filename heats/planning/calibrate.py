@@ -14,7 +14,7 @@ from heats.formatting import several
 from heats.planning.plan import Cost
 from heats.planning.reproduce import usual_concentration
 from heats.policies.chances import fit
-from heats.store.reader import Basis, TaskFacts, find_basis, read_task, stopping_policy, task_ids
+from heats.store.reader import Basis, TaskFacts, find_basis, played_in_slices, read_task, stopping_policy, task_ids
 from heats.store.store import RunStore
 
 FEWEST_MATCHES, FEWEST_TASKS = 20, 5
@@ -62,12 +62,17 @@ def measure(directory: Path) -> Measured:
     """Measure a run directory.
 
     Raises:
-        UsageError: it is not a run, or nothing in it tells whether rollouts succeeded.
+        UsageError: it is not a run, its attempts were played in slices, or nothing tells whether rollouts succeeded.
     """
     run = RunStore(directory)
     basis, counts = find_basis(run), _Counts()
-    for task_id in task_ids(run):
-        _count(read_task(run, task_id), basis, counts)
+    tasks = [read_task(run, task_id) for task_id in task_ids(run)]
+    if played_in_slices(tasks):
+        raise UsageError(
+            f"--from {directory}: its attempts were played in slices; use a run with another refine.context"
+        )
+    for task in tasks:
+        _count(task, basis, counts)
     if not counts.first_heat:
         raise UsageError(f"--from {directory}: none of its rollouts was graded or tested, so its pass rate is unknown")
     enough, policy = len(counts.first_heat) >= FEWEST_TASKS, stopping_policy(run)

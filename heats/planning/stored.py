@@ -11,7 +11,15 @@ from heats.errors import UsageError
 from heats.planning.spending import Chosen, Drawn
 from heats.policies.base import Arm, Attempt, TaskState
 from heats.runner.candidates import key_of
-from heats.store.reader import RolloutFacts, TaskFacts, find_basis, read_task, stopping_policy, task_ids
+from heats.store.reader import (
+    RolloutFacts,
+    TaskFacts,
+    find_basis,
+    played_in_slices,
+    read_task,
+    stopping_policy,
+    task_ids,
+)
 from heats.store.store import RunStore
 
 
@@ -37,7 +45,8 @@ def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
     """The finished tasks of a graded run that played every heat in full.
 
     Raises:
-        UsageError: it is no run, its rollouts were not graded by hidden tests, or it may have ended tasks early.
+        UsageError: it is no run, its rollouts were not graded by hidden tests, it may have ended tasks
+            early, or its attempts were played in slices.
     """
     run = RunStore(directory)
     config: Mapping[str, Any] = run.manifest.identity.get("config", {})
@@ -45,9 +54,11 @@ def stored_tasks(directory: Path) -> Iterator[tuple[TaskState, Stored]]:
         raise UsageError(f"{directory}: its rollouts were not graded by hidden tests, so nobody knows which are right")
     if stopping_policy(run) or config["refine"]["stop_when_verified"]:
         raise UsageError(f"{directory}: it may have ended tasks early; use runs with -c policy.name=fixed")
+    facts_of = {name: read_task(run, name) for name in task_ids(run)}
+    if played_in_slices(facts_of.values()):
+        raise UsageError(f"{directory}: its attempts were played in slices; use runs with another refine.context")
     models = [one["name"] for one in config["models"]] or [config["model"]["name"]]
-    for name in task_ids(run):
-        facts = read_task(run, name)
+    for name, facts in facts_of.items():
         if facts.result is not None and len(facts.heats) == config["iterations"]:
             attempts = dict(_attempts(facts, config["tournament"]["merge"]))
             state = TaskState(

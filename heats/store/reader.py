@@ -1,6 +1,6 @@
 """Read a run directory for display: complete or in progress, of this version or damaged by a crash."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -123,6 +123,11 @@ def stopping_policy(run: RunStore) -> str:
     policy = config.get("policy") if isinstance(config, dict) else None
     name = policy.get("name") if isinstance(policy, dict) else None
     return name if isinstance(name, str) and name != "fixed" else ""
+
+
+def played_in_slices(tasks: Iterable[TaskFacts]) -> bool:
+    """Whether attempts were played in slices: then rollouts are parts of attempts, and their figures say little."""
+    return any(one.outcome is not None and one.outcome.exit == "paused" for task in tasks for one in task.rollouts())
 
 
 def find_basis(run: RunStore) -> Basis:

@@ -132,6 +132,13 @@ def test_a_run_says_how_good_the_model_is_and_what_it_costs(run):
     assert 0 < min(found.rates) < 0.2 < 0.8 < max(found.rates) < 1
 
 
+def test_parts_of_attempts_are_not_taken_for_attempts(plan, run):
+    rollout = RunStore(run).task("t0").rollout("heat-0/rollout-00")
+    rollout.finish(rollout.outcome().model_copy(update={"exit": "paused"}), rollout.patch())
+    code, _, err = plan("--from", run)
+    assert code == 2 and "played in slices" in err and len(err.splitlines()) == 1
+
+
 def test_a_plan_from_a_run_uses_its_figures(plan, run):
     code, out, err = plan("--from", run, "--rollouts", 4, "--iterations", 1, "--votes", 2, "--json")
     assert code == 0, err
