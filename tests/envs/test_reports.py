@@ -266,7 +266,8 @@ module.exports = class Runner extends EventEmitter {};
 """
 MOCHA_PROGRAM = """const Runner = require('../lib/runner');
 const runner = new Runner();
-const test = (title) => ({ fullTitle: () => 'cart ' + title, file: process.cwd() + '/test/cart.js' });
+const test = (title) => ({ titlePath: () => ['cart', title], file: process.cwd() + '/test/cart.js' });
+runner.emit('start');
 for (const [event, title] of [['pass', 'adds'], ['fail', 'bad'], ['pending', 'later']]) runner.emit(event, test(title));
 console.log('  1 passing');
 process.exit(1);
@@ -297,9 +298,9 @@ async def test_a_runner_behind_a_script_is_not_read_by_its_exit_code_alone(box: 
     assert (report.source, report.exit_code) == ("file", 1)
     assert "1 passing" in report.output
     assert dict(report.tests) == {
-        "test/cart.js::cart adds": "passed",
-        "test/cart.js::cart bad": "failed",
-        "test/cart.js::cart later": "skipped",
+        "test/cart.js::cart > adds": "passed",
+        "test/cart.js::cart > bad": "failed",
+        "test/cart.js::cart > later": "skipped",
         "cart.test.js::cart adds": "passed",
         "cart.test.js::cart bad": "failed",
     }
