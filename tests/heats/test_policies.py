@@ -217,7 +217,7 @@ async def test_an_attempt_that_is_still_being_verified_when_time_runs_out_is_not
     async def verify(self, patch, rollout):
         if not late.is_set():
             asyncio.get_running_loop().call_later(1.5, late.set)
-            await asyncio.sleep(60)
+            await asyncio.sleep(3)
         return Evidence(patch_sha256=patch.sha256, verdict="unverified", reason="checked", rank=1)
 
     monkeypatch.setattr(TaskRun, "verify", verify)
