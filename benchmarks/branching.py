@@ -104,15 +104,15 @@ def rows(directory: Path, fresh: RunStore) -> Iterator[Row]:
         outcomes = {name: outcome for name in names if (outcome := store.rollout(name).outcome()) is not None}
         candidates = [name for name, one in outcomes.items() if name in last or one.exit != "paused"]
         steps = sum(one.steps for one in outcomes.values())
-        told = [trajectory for name in names if (trajectory := store.rollout(name).trajectory()) is not None]
+        played = [trajectory for name in names if (trajectory := store.rollout(name).trajectory()) is not None]
         yield Row(
             steps=steps,
             candidates=len(candidates),
             passing=any(passes(run, task, name) for name in candidates),
             final=result.selected is not None and passes(run, task, result.selected),
-            branches=sum(one.copied_steps > 0 for one in told),
+            branches=sum(one.copied_steps > 0 for one in played),
             diverged=sum(one == task for one, _ in restarted),
-            repeated=sum(float(one.extra.get("repeated_s", 0)) for one in told),
+            repeated=sum(float(one.extra.get("repeated_s", 0)) for one in played),
             fresh=as_many(fresh, task, steps),
         )
 

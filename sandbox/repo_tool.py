@@ -6,13 +6,12 @@ tree-sitter; it keeps no index.
 """
 
 import hashlib
-import os
 import shutil
-import tempfile
 from importlib import metadata
 from pathlib import Path
 
 from sandbox.errors import BackendUnavailable
+from sandbox.toolbox import made_once
 
 REPO_TOOL = "/opt/heats/repo-tool"
 """Mount point in the sandbox; the command is `repo` in it."""
@@ -44,23 +43,12 @@ def repo_tool_directory(cache: Path) -> Path:
     script = _SCRIPT.read_bytes()
     digest = hashlib.sha256(script + about.version.encode()).hexdigest()[:16]
     target = cache / f"repo-tool-{digest}"
-    if target.is_dir():
-        return target
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix="repo-tool-new-", dir=cache))
-        try:
-            shutil.copyfile(program, made / _PROGRAM)
-            (made / "repo").write_bytes(script)
-            (made / "sgconfig.yml").write_text("ruleDirs: []\n", encoding="ascii")
-            for name in (_PROGRAM, "repo"):
-                (made / name).chmod(0o755)
-            made.chmod(0o755)
-            # If another process created it in the meantime, its files are the same.
-            if not target.is_dir():
-                os.rename(made, target)
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
-    except OSError as error:
-        raise BackendUnavailable(f"could not create the repository tool in {cache}: {error}") from error
-    return target
+
+    def fill(made: Path) -> None:
+        shutil.copyfile(program, made / _PROGRAM)
+        (made / "repo").write_bytes(script)
+        (made / "sgconfig.yml").write_text("ruleDirs: []\n", encoding="ascii")
+        for name in (_PROGRAM, "repo"):
+            (made / name).chmod(0o755)
+
+    return made_once(target, fill, "the repository tool")

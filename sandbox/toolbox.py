@@ -11,6 +11,7 @@ import py_compile
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -39,17 +40,35 @@ def toolbox_directory(cache: Path) -> Path:
     versions = " ".join(f"{name}=={about.version}" for name, about in found.items())
     versions += f" compiled by {sys.implementation.cache_tag}"
     target = cache / f"toolbox-{hashlib.sha256(versions.encode()).hexdigest()[:16]}"
+
+    def fill(made: Path) -> None:
+        for name, about in found.items():
+            _copy(name, about, made)
+        # Mounted read-only, the files could not be compiled where they are used. Any Python of the same minor
+        # version accepts these regardless of the files' timestamps.
+        compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+    return made_once(target, fill, "the toolbox")
+
+
+def made_once(target: Path, fill: Callable[[Path], None], name: str) -> Path:
+    """Make a folder with content that never changes, unless it exists; it appears complete or not at all.
+
+    Args:
+        target: path of the folder; its name depends on the content.
+        fill: writes the content into the folder that it is given.
+        name: what the folder is, for messages.
+
+    Raises:
+        BackendUnavailable: the folder cannot be written.
+    """
     if target.is_dir():
         return target
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix="toolbox-new-", dir=cache))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix="new-", dir=target.parent))
         try:
-            for name, about in found.items():
-                _copy(name, about, made)
-            # Mounted read-only, the files could not be compiled where they are used. Any Python of the same minor
-            # version accepts these regardless of the files' timestamps.
-            compileall.compile_dir(made, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+            fill(made)
             made.chmod(0o755)
             # If another process created it in the meantime, its files are the same.
             if not target.is_dir():
@@ -57,7 +76,7 @@ def toolbox_directory(cache: Path) -> Path:
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
-        raise BackendUnavailable(f"could not create the toolbox in {cache}: {error}") from error
+        raise BackendUnavailable(f"could not create {name} in {target.parent}: {error}") from error
     return target
 
 

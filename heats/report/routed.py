@@ -15,10 +15,10 @@ def routed(run: RunStore) -> list[str]:
     """One line for votes and one for summaries, if they were routed."""
     paths = sorted(run.directory.glob("tasks/*/routing.jsonl"))
     lines = [line for path in paths for line in read_lines(path, RoutingLine)]
-    return [_told(run, kind, own) for kind in _UNITS if (own := [line for line in lines if line.kind == kind])]
+    return [_line(run, kind, own) for kind in _UNITS if (own := [line for line in lines if line.kind == kind])]
 
 
-def _told(run: RunStore, kind: str, lines: Sequence[RoutingLine]) -> str:
+def _line(run: RunStore, kind: str, lines: Sequence[RoutingLine]) -> str:
     routes = [line.route for line in lines if line.route]
     compared = sorted((line for line in lines if line.number), key=lambda line: line.number)
     config = run.manifest.identity.get("config", {})
