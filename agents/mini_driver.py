@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-class Line:
+class LineProtocol:
     """The line protocol: requests out, answers in."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Line:
 class Model:
     """mini-swe-agent's `Model`, backed by heats."""
 
-    def __init__(self, line: Line, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, line: LineProtocol, name: str, config: dict[str, Any]) -> None:
         self._line = line
         self._calls = import_module("minisweagent.models.utils.actions_toolcall")
         self._exceptions = import_module("minisweagent.exceptions")
@@ -112,7 +112,7 @@ class Model:
 class Environment:
     """mini-swe-agent's `Environment`, backed by heats."""
 
-    def __init__(self, line: Line, config: dict[str, Any], place: dict[str, Any]) -> None:
+    def __init__(self, line: LineProtocol, config: dict[str, Any], place: dict[str, Any]) -> None:
         self._line, self._place = line, place
         self._exceptions = import_module("minisweagent.exceptions")
         self.config = SimpleNamespace(cwd=place["cwd"], env=config.get("env") or {}, timeout=place["timeout"])
@@ -138,7 +138,7 @@ class Environment:
 
 def main() -> None:
     """Read the order, run the loop, and report how it ended."""
-    line = Line()
+    line = LineProtocol()
     order = line.hear()
     try:
         play(line, order)
@@ -148,7 +148,7 @@ def main() -> None:
         line.tell(ask="ended")
 
 
-def play(line: Line, order: dict[str, Any]) -> None:
+def play(line: LineProtocol, order: dict[str, Any]) -> None:
     """Run mini-swe-agent's loop once."""
     config = import_module("minisweagent.config").get_config_from_spec(order["config"])
     default = import_module("minisweagent.agents.default")

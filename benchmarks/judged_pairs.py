@@ -43,7 +43,7 @@ from envs.base import Task  # noqa: E402
 from envs.swebench import SweBenchEnv, SweBenchSource  # noqa: E402
 from envs.swebench.rows import image_name, make_instance, read_rows  # noqa: E402
 from heats.config import HeatsConfig, load_config  # noqa: E402
-from heats.importing.attempts import Attempt  # noqa: E402
+from heats.importing.attempts import ImportedAttempt  # noqa: E402
 from heats.importing.read import summary_key  # noqa: E402
 from heats.importing.select import Contest, play_selection  # noqa: E402
 from heats.runner.run import RunRequest  # noqa: E402
@@ -144,7 +144,7 @@ def contest(pair: Pair, view: str, task: Task, pool: Pool, config: HeatsConfig) 
     done = Trajectory(id="", task_id="", agent="imported", model="", seed=0, exit=Exit(kind="submitted"))
     patches = {name: pool.patches[name].data for name in pair.attempts}
     attempts = tuple(
-        Attempt(
+        ImportedAttempt(
             source=name,
             patch=patch,
             trajectory=done if view in ("facts", "summary") else None,

@@ -32,7 +32,7 @@ from heats.planning.early_ends import calibrated
 from heats.planning.plan import Cost, Prices
 from heats.planning.reproduce import REPORTED
 from heats.planning.simulate import Method
-from heats.planning.spending import Source, Spending, Spent, play_policy, total
+from heats.planning.spending import AttemptSource, Spending, Spent, play_policy, total
 from heats.planning.stored import stored_tasks
 from heats.policies.base import Action, AllocationPolicy, Event, TaskState
 from heats.policies.conformal import Calibration
@@ -199,7 +199,7 @@ def on_conformal(runs: Sequence[Path], tasks: int, seed: int) -> None:
         print_held_out(f"N = 4, T = 2; {shown}", dice(method, signals, seed=seed).tasks(tasks))
 
 
-def print_held_out(title: str, tasks: Sequence[tuple[TaskState, Source]]) -> None:
+def print_held_out(title: str, tasks: Sequence[tuple[TaskState, AttemptSource]]) -> None:
     """Print a line for each promised error, with each task played by a file made of all others."""
     print(f"\n### {title}\n\n| error | passes % | attempts | of fixed | M tokens | ended early % | ended wrongly % |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -226,7 +226,7 @@ def print_held_out(title: str, tasks: Sequence[tuple[TaskState, Source]]) -> Non
 
 
 def held_out(
-    tasks: Sequence[tuple[TaskState, Source]], known: Calibration, error: float
+    tasks: Sequence[tuple[TaskState, AttemptSource]], known: Calibration, error: float
 ) -> Iterator[tuple[Spent, bool]]:
     """Play each task by a file made of all others: what it took, and whether it was ended early."""
     with TemporaryDirectory() as folder:

@@ -27,7 +27,7 @@ from envs.basetree import make_base_tree
 from envs.worktree import put_tree, take_patch
 from heats.config import HeatsConfig, load_config
 from heats.runner.run import RunRequest, play
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.reader import read_events
 from heats.store.records import TaskResult
 from heats.store.store import RunStore
@@ -164,7 +164,7 @@ def report(directory: Path, took: float, config: HeatsConfig, latency_s: float) 
     print(f"this process: {usage.ru_utime + usage.ru_stime:.1f} s of CPU, {usage.ru_maxrss / 1024:.0f} MB at most")
 
 
-def worked(events: Sequence[Event]) -> tuple[float, float]:
+def worked(events: Sequence[RunEvent]) -> tuple[float, float]:
     """Total seconds of all rollouts, and the end of the last one in seconds from the run's start."""
     times = {event.seq: datetime.fromisoformat(event.time).timestamp() for event in events}
     started: dict[tuple[str | None, str | None], float] = {}

@@ -119,7 +119,7 @@ class KnowsTestRunner(Protocol):
         ...
 
 
-class Tree(Protocol):
+class SearchedTree(Protocol):
     """The queries made here on the base tree."""
 
     @property
@@ -150,7 +150,7 @@ def is_test_file(path: str) -> bool:
     return _TEST_FILE.match(name) is not None
 
 
-async def detect_runner(tree: Tree) -> TestRunner | None:
+async def detect_runner(tree: SearchedTree) -> TestRunner | None:
     """Detect how the project runs its tests from its configuration files; None if that cannot be determined."""
     files = set(tree.files)
     if "tests/runtests.py" in files and "django/__init__.py" in files:
@@ -177,7 +177,7 @@ async def detect_runner(tree: Tree) -> TestRunner | None:
     return TestRunner(kind="unittest", command="python3 -m unittest -v")
 
 
-async def _uses_pytest(tree: Tree, files: Collection[str]) -> bool:
+async def _uses_pytest(tree: SearchedTree, files: Collection[str]) -> bool:
     if any(posixpath.basename(path) in ("conftest.py", "pytest.ini", ".pytest.ini") for path in files):
         return True
     for path in ("pyproject.toml", "setup.cfg", "tox.ini"):
@@ -261,7 +261,7 @@ def _stem(path: str) -> str:
     return posixpath.basename(posixpath.dirname(path)) if name in ("__init__", "index", "mod", "lib") else name
 
 
-async def concerned(tree: Tree, change: Change) -> list[str]:
+async def concerned(tree: SearchedTree, change: Change) -> list[str]:
     """Return existing test files relevant to a change, most relevant first: by name, by use, by directory."""
     every = [path for path in tree.files if is_test_file(path)]
     modules = [name for path in change.sources if (name := module_of(path))]

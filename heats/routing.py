@@ -39,18 +39,18 @@ class RoutingConfig(Config):
         """Whether this kind of work is routed."""
         return self.votes if kind == "votes" else self.summaries
 
-    def too_low(self, agreed: Sequence[bool]) -> "Agreement | None":
+    def too_low(self, agreed: Sequence[bool]) -> "AgreementShare | None":
         """Return the latest agreement if it is too low, else None.
 
         Args:
             agreed: all comparisons so far, in the order in which they were made.
         """
-        latest = Agreement.of(agreed[-self.window :])
+        latest = AgreementShare.of(agreed[-self.window :])
         return latest if len(agreed) >= self.warm_up and latest.high < self.agreement else None
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class AgreementShare:
     """A share of comparisons that agreed, with its 95 % interval."""
 
     agreed: int
@@ -59,7 +59,7 @@ class Agreement:
     high: float
 
     @classmethod
-    def of(cls, agreed: Sequence[bool]) -> "Agreement":
+    def of(cls, agreed: Sequence[bool]) -> "AgreementShare":
         """Compute the share and its interval. Source of the interval: Wilson, JASA 22 (1927)."""
         count, hits = len(agreed), sum(agreed)
         if not count:

@@ -79,6 +79,15 @@ def test_every_heats_command_and_flag_on_a_page_exists(page: Path) -> None:
 
 
 @pages
+def test_every_test_and_benchmark_named_on_a_page_exists(page: Path) -> None:
+    for name in re.findall(
+        r"`(?:[^`\n]* )?((?:tests/(?:agents|envs|heats|sandbox|summarizer|tournament|vllm)|benchmarks)/[\w./-]+\.py)",
+        page.read_text(encoding="utf-8"),
+    ):
+        assert (ROOT / name).exists(), f"{page.name} names {name}"
+
+
+@pages
 def test_every_make_target_on_a_page_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for line in [*shell_lines(page), *inline_code(page)]:

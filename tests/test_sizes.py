@@ -1,6 +1,7 @@
-"""Files, functions and parameter lists stay small enough to be read in one go."""
+"""Files, functions and parameter lists stay short; a public class name means one thing in its room."""
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,3 +67,16 @@ def test_parameter_lists_stay_short() -> None:
     counts = [(name, parameters(node)) for name, node in functions() if not is_command(node)]
     long = [f"{name}: {count} parameters" for name, count in counts if count > MAX_PARAMETERS]
     assert not long, f"what travels together is one value (limit {MAX_PARAMETERS}):\n" + "\n".join(long)
+
+
+def test_no_public_class_name_is_used_twice_in_a_room() -> None:
+    places = defaultdict[tuple[str, str], list[str]](list)
+    for path in sources():
+        room = path.relative_to(ROOT).parts[0]
+        if room in {"benchmarks", "scripts", "tests"}:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[room, node.name].append(str(path.relative_to(ROOT)))
+    repeated = [f"{name}: {', '.join(paths)}" for (_, name), paths in places.items() if len(paths) > 1]
+    assert not repeated, "\n".join(repeated)

@@ -26,7 +26,7 @@ _SLEEP_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ServerLimits:
     """A server's limits for one model; None if unknown.
 
     Attributes:
@@ -154,14 +154,14 @@ class Server:
         """Whether a vLLM server reports being ready."""
         return await self._aside("GET", "/health") is not None
 
-    async def limits(self, model: str) -> Limits:
+    async def limits(self, model: str) -> ServerLimits:
         """Return the server's reported limits for a model."""
         served = _object(await self._aside("GET", "/v1/models")).get("data")
         entry = next((one for one in served or () if isinstance(one, dict) and one.get("id") == model), {})
         context = entry.get("max_model_len")
         page = await self._aside("GET", "/metrics")
         kv_tokens = read_kv_tokens(page) if page else None
-        return Limits(context if isinstance(context, int) else None, kv_tokens, await self.version())
+        return ServerLimits(context if isinstance(context, int) else None, kv_tokens, await self.version())
 
     async def version(self) -> str | None:
         """Return the version of vLLM."""

@@ -25,7 +25,7 @@ _SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class RepeatedTurn:
     """A turn that repeats something.
 
     Attributes:
@@ -76,7 +76,7 @@ class LoopGuard(Watcher):
         return None
 
 
-def repetitions(steps: Sequence[Step], options: LoopGuard.Options) -> list[Turn]:
+def repetitions(steps: Sequence[Step], options: LoopGuard.Options) -> list[RepeatedTurn]:
     """The turns that repeat something too often.
 
     Args:
@@ -84,12 +84,12 @@ def repetitions(steps: Sequence[Step], options: LoopGuard.Options) -> list[Turn]
         options: the limits.
     """
     counts: Counter[tuple[str, str]] = Counter()
-    found: list[Turn] = []
+    found: list[RepeatedTurn] = []
     for step in steps:
         for kind, key, what in _acts(step):
             counts[kind, key] += 1
             if counts[kind, key] >= (options.undone if kind == "undo" else options.repeats):
-                found.append(Turn(step.id, f"{what}, {counts[kind, key]} times"))
+                found.append(RepeatedTurn(step.id, f"{what}, {counts[kind, key]} times"))
                 break
     return found
 

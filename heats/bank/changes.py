@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from heats.bank.entry import Change, Entry, Scope, Source
 from heats.bank.readers import words_of
 from heats.bank.screening import objections
-from heats.bank.writers import Proposal
+from heats.bank.writers import EntryProposal
 
 
 @dataclass
@@ -21,7 +21,7 @@ class Planner:
         refused: receives why proposals were refused, one line each.
     """
 
-    proposals: Sequence[Proposal]
+    proposals: Sequence[EntryProposal]
     kind: str
     scope: Scope
     source: Source
@@ -44,7 +44,7 @@ class Planner:
                 own[change.entry.id] = change.entry
         return changes
 
-    def _change(self, proposal: Proposal, own: Mapping[str, Entry]) -> Change | None:
+    def _change(self, proposal: EntryProposal, own: Mapping[str, Entry]) -> Change | None:
         target = next((one for one in own.values() if _same(one.name, proposal.name)), None)
         if proposal.op == "drop":
             return Change(op="drop", id=target.id) if target is not None else None

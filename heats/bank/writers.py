@@ -49,7 +49,7 @@ class Finished:
     accounts: tuple[Account, ...]
 
 
-class Proposal(Record):
+class EntryProposal(Record):
     """A change that a writer proposes.
 
     Attributes:
@@ -67,7 +67,7 @@ class Proposal(Record):
 
 
 class _Draft(Record):
-    operations: tuple[Proposal, ...] = Field((), max_length=12)
+    operations: tuple[EntryProposal, ...] = Field((), max_length=12)
 
 
 class EntryWriter(Protocol):
@@ -80,7 +80,7 @@ class EntryWriter(Protocol):
         ...         return [Proposal(op="add", name=finished.statement[:40], text="Seen before.")]
     """
 
-    async def write(self, finished: Finished, known: Sequence[Entry], asking: Asking) -> Sequence[Proposal]:
+    async def write(self, finished: Finished, known: Sequence[Entry], asking: Asking) -> Sequence[EntryProposal]:
         """Return changes; what they may touch and whether they are sound is checked afterwards.
 
         Args:
@@ -105,7 +105,7 @@ class ModelWriter:
     def __init__(self, kind: str, config: BankConfig) -> None:
         self._kind, self._config = kind, config
 
-    async def write(self, finished: Finished, known: Sequence[Entry], asking: Asking) -> Sequence[Proposal]:
+    async def write(self, finished: Finished, known: Sequence[Entry], asking: Asking) -> Sequence[EntryProposal]:
         """See `EntryWriter.write`."""
         config = self._config
         system = fill(config.system, kind=self._kind, instruction=config.kinds.get(self._kind, ""))
@@ -123,7 +123,7 @@ def _shown(account: Account, chars: int) -> dict[str, str]:
     return {name: cut(for_model(text).strip(), chars) for name, text in texts.items()}
 
 
-def _checked(proposal: Proposal, finished: Finished) -> Proposal:
+def _checked(proposal: EntryProposal, finished: Finished) -> EntryProposal:
     """Say in an entry which of its commands the record shows to have succeeded; claims alone prove nothing."""
     if not proposal.commands or proposal.op == "drop":
         return proposal

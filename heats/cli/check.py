@@ -15,7 +15,7 @@ from heats.cli.session import print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.environment.detect import detect
 from heats.environment.project_file import NAME, ProjectFile, read_project_file, write_project_file
-from heats.environment.proposal import Proposal
+from heats.environment.proposal import TestProposal
 from heats.environment.trial import Trial, known_packages, project_last, try_out
 from heats.errors import PreflightFailed, UsageError
 from heats.signals import run_interruptibly
@@ -28,7 +28,7 @@ _LAST_LINES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class CheckPlan:
     """What is tried."""
 
     repo: Path
@@ -127,7 +127,7 @@ def run_check(repo: Path, options: CheckOptions) -> None:
         raise PreflightFailed(problem + _advice(trial, found))
 
 
-def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Proposal) -> Plan:
+def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: TestProposal) -> CheckPlan:
     """Flags go before `heats.yaml`, and that before what is detected. With an image, `heats.yaml` needs no set-up."""
     names = ("test", "setup", "setup_network", "image", "workdir")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -135,7 +135,7 @@ def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Prop
     test = project.test or found.test or None
     detected = found.setup if not known.image else ""
     setup = project.setup if project.setup is not None else detected or None
-    return Plan(
+    return CheckPlan(
         repo=repo,
         project=project.model_copy(update={"test": test, "setup": setup or None}),
         base=options.base,
@@ -145,7 +145,9 @@ def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Prop
     )
 
 
-async def try_plan(plan: Plan, config: HeatsConfig, found: Proposal, *, fixed: bool) -> tuple[Plan, Trial]:
+async def try_plan(
+    plan: CheckPlan, config: HeatsConfig, found: TestProposal, *, fixed: bool
+) -> tuple[CheckPlan, Trial]:
     """Try a plan; if well-known packages are missing and the set-up was detected, add them and try once more."""
     backend = await open_backend(config.sandbox)
     bench = Bench(backend=backend, limits=config.sandbox.limits, labels={"run": "check"}, rules=config.verify)
@@ -174,20 +176,20 @@ async def try_plan(plan: Plan, config: HeatsConfig, found: Proposal, *, fixed: b
         await backend.close()
 
 
-def _needs_image(found: Proposal, error: str) -> str:
+def _needs_image(found: TestProposal, error: str) -> str:
     """A hint, if the image lacks the language."""
     if found.image and "not found" in error:
         return f". The image has no {found.language}: pull {found.image} and give --image {found.image}"
     return ""
 
 
-def _advice(trial: Trial, found: Proposal) -> str:
+def _advice(trial: Trial, found: TestProposal) -> str:
     if trial.missing:
         return f". Missing in the sandbox: {', '.join(trial.missing[:_SHOWN])}; install it with --setup"
     return _needs_image(found, trial.problem or "")
 
 
-def _write(plan: Plan, known: ProjectFile, force: bool) -> Path | None:
+def _write(plan: CheckPlan, known: ProjectFile, force: bool) -> Path | None:
     path = plan.repo / NAME
     if path.exists() and plan.project != known and not force:
         say(f"note: {path} says something else and stays as it is; --force replaces it")
@@ -195,7 +197,7 @@ def _write(plan: Plan, known: ProjectFile, force: bool) -> Path | None:
     return path if path.exists() and plan.project == known else write_project_file(plan.repo, plan.project)
 
 
-def _show_plan(found: Proposal, plan: Plan) -> None:
+def _show_plan(found: TestProposal, plan: CheckPlan) -> None:
     say(f"found    {', '.join(found.found) or 'nothing that is known'}")
     for note in found.notes:
         say(f"note     {note}")
@@ -221,7 +223,7 @@ def _show(trial: Trial, written: Path | None) -> None:
         typer.echo(f"written  {written}: `heats solve --repo {written.parent} --issue ...` uses it")
 
 
-def _as_json(plan: Plan, trial: Trial, problem: str | None, written: Path | None) -> dict[str, Any]:
+def _as_json(plan: CheckPlan, trial: Trial, problem: str | None, written: Path | None) -> dict[str, Any]:
     return {
         "usable": problem is None,
         "problem": problem,

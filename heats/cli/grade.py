@@ -27,7 +27,7 @@ from heats.runner.grading import Graded, Grader, Submission
 from heats.signals import run_interruptibly
 from heats.store.files import write_bytes
 from heats.store.store import GradeStore, RunStore
-from heats.sweep.dataset import Choice, choose, find_dataset, read_options
+from heats.sweep.dataset import TaskFilter, choose, find_dataset, read_options
 from heats.sweep.summary import left_out_lines
 from sandbox import open_backend
 
@@ -124,7 +124,7 @@ def grade(
     for_env = {**({"split": split} if split else {}), **options.for_env(), **read_options(option or ())}
     settings = load_config(options.config or (), {"sandbox.backend": options.sandbox, "workers": options.workers})
     env = find_dataset(dataset or _dataset_of(attempts), for_env, image=settings.sandbox.image).open()
-    choice = Choice(only=tasks or (), pattern=pattern, part=part)
+    choice = TaskFilter(only=tasks or (), pattern=pattern, part=part)
     chosen = run_interruptibly(choose(env, choice, grading=True))
     reading = read_attempts(attempts)
     named = at_tasks(reading.attempts, tasks or (), options.tasks_from)

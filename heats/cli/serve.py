@@ -21,7 +21,7 @@ from heats.serving.replicas import Fleet, Replica, find_router, replicas_of, rou
 from heats.serving.server import Wanted, Words, find_vllm, guarded, wait_until_ready
 
 if TYPE_CHECKING:
-    from agents.llm.server import Limits
+    from agents.llm.server import ServerLimits
 
 _GRACE_S = 30.0
 """Seconds between the first signal and killing a vLLM that ignores it."""
@@ -176,7 +176,7 @@ def _fleet(
             typer.echo(shlex.join(router))
         return 0
 
-    def tell(limits: "Sequence[Limits]") -> None:
+    def tell(limits: "Sequence[ServerLimits]") -> None:
         for one, known in zip(replicas, limits, strict=True):
             cache = f", {known.kv_tokens:,} tokens of cache" if known.kv_tokens else ""
             typer.echo(f"ready    {one.wanted.base_url}{cache}")
@@ -247,7 +247,7 @@ async def _until_ended(
     await ended
 
 
-def _tell(wanted: Wanted, limits: "Limits", seconds: float) -> None:
+def _tell(wanted: Wanted, limits: "ServerLimits", seconds: float) -> None:
     typer.echo(f"ready    {wanted.base_url} after {duration(seconds)}" + _version(limits))
     if limits.context:
         typer.echo(f"context  {limits.context:,} tokens of prompt and reply together")
@@ -259,5 +259,5 @@ def _tell(wanted: Wanted, limits: "Limits", seconds: float) -> None:
     sys.stdout.flush()
 
 
-def _version(limits: "Limits") -> str:
+def _version(limits: "ServerLimits") -> str:
     return f", vLLM {limits.version}" if limits.version else ""

@@ -25,7 +25,7 @@ from heats.signals import run_interruptibly
 from heats.store.files import slug
 from heats.store.lock import PLACES, Lock, LockedData
 from heats.store.records import TaskResult
-from heats.sweep.dataset import Choice, Dataset, choose, find_dataset, read_options
+from heats.sweep.dataset import Dataset, TaskFilter, choose, find_dataset, read_options
 from heats.sweep.images import ImageKeeper
 from heats.sweep.summary import counts, sweep_text
 
@@ -124,10 +124,10 @@ class SweepOptions(RunOptions):
         defaults |= {"keep_state": "winner"} if self.keep_state else {}
         return self.load(defaults, base=lock.config if lock is not None else None)
 
-    def choice(self, lock: Lock | None) -> Choice:
+    def choice(self, lock: Lock | None) -> TaskFilter:
         """Which tasks to use: those of the lock, or what the options select."""
         only = self.tasks or (tuple(lock.tasks) if lock is not None else ())
-        return Choice(only=only, pattern=self.pattern, part=self.part, shuffle=self.shuffle)
+        return TaskFilter(only=only, pattern=self.pattern, part=self.part, shuffle=self.shuffle)
 
 
 @spread

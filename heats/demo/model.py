@@ -9,7 +9,7 @@ from typing import Any, Literal
 from agents.llm.base import Completion, Message, Reply, ResponseSchema, Sampling, ToolCall, ToolSpec
 from agents.llm.ledger import Ledger, Usage
 from heats.demo.answers import answer
-from heats.demo.policy import Action, RepairConfig, RepairPolicy
+from heats.demo.policy import RepairAction, RepairConfig, RepairPolicy
 from heats.demo.pool import Pool
 from heats.demo.reading import read, text_of
 
@@ -94,7 +94,7 @@ def _answers(
     return tuple(Completion(message={"role": "assistant", "content": text}, content=text) for text in texts)
 
 
-def _completion(action: Action, turn: int) -> Completion:
+def _completion(action: RepairAction, turn: int) -> Completion:
     arguments = [("bash", json.dumps({"command": command}, ensure_ascii=False)) for command in action.commands]
     if action.submit:
         arguments.append(("submit", "{}"))

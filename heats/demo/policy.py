@@ -30,7 +30,7 @@ class RepairConfig(Config):
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class RepairAction:
     """The assistant's text, the commands it runs, and whether it submits afterwards."""
 
     text: str
@@ -50,30 +50,30 @@ class RepairPolicy:
         self.config = config
         self.pool = pool
 
-    def act(self, known: Knowledge, seed: int) -> Action:
+    def act(self, known: Knowledge, seed: int) -> RepairAction:
         """The next action."""
         key = f"{seed} {known.task.statement}"
         commands = Commands(known.command, known.task.workdir, key, known.folder)
         if known.turns == 0:
-            return Action("I look around and run the tests.", (commands.look(), commands.tests()))
+            return RepairAction("I look around and run the tests.", (commands.look(), commands.tests()))
         if known.finished:
-            return Action(_farewell(known), submit=True)
+            return RepairAction(_farewell(known), submit=True)
         if not known.located:
             return self._locate(known, commands)
         if not known.run:
-            return Action("The tests could not be run under the recorder; I change nothing.", (commands.clean(),))
+            return RepairAction("The tests could not be run under the recorder; I change nothing.", (commands.clean(),))
         if not known.run.get("failing"):
-            return Action("No test fails, so nothing shows me the fault; I change nothing.", (commands.clean(),))
+            return RepairAction("No test fails, so nothing shows me the fault; I change nothing.", (commands.clean(),))
         return self._search(known, commands, seed)
 
-    def _locate(self, known: Knowledge, commands: Commands) -> Action:
+    def _locate(self, known: Knowledge, commands: Commands) -> RepairAction:
         said = "I record which lines the failing tests execute and rank the code by suspicion."
         if known.task.earlier:
             passed = sum(bool(attempt.outcome and attempt.outcome.passes) for attempt in known.task.earlier)
             said += f" Earlier attempts report {len(known.task.earlier)} edits tried, {passed} of them passing."
-        return Action(said, (commands.locate(known.task.words, self.config.seconds),))
+        return RepairAction(said, (commands.locate(known.task.words, self.config.seconds),))
 
-    def _search(self, known: Knowledge, commands: Commands, seed: int) -> Action:
+    def _search(self, known: Knowledge, commands: Commands, seed: int) -> RepairAction:
         taste = Taste(seed)
         choices = self.pool.choices(known, taste)
         plausibility = {choice.patch: choice.plausibility for choice in choices}
@@ -92,18 +92,18 @@ class RepairPolicy:
         base = best_of(known.tried)
         said = f"I try {len(patches)} edits" + (" on top of the best so far." if base else ".")
         command = commands.check(patches, base.patch if base else (), known.turns, self.config.seconds)
-        return Action(said, (command,))
+        return RepairAction(said, (command,))
 
     def _settled(self, known: Knowledge, plausibility: float) -> bool:
         """Whether to accept a passing change: an unlikely one is compared with others first."""
         return plausibility >= 0.2 or known.checks > known.first_pass
 
-    def _give_up(self, known: Knowledge, commands: Commands) -> Action:
+    def _give_up(self, known: Knowledge, commands: Commands) -> RepairAction:
         best = best_of(known.tried)
         if best:
             return _finish(commands, best, "Nothing passes all tests; the best found is")
         tried = len(known.tried)
-        return Action(f"None of the {tried} edits tried helped; I leave the code as it was.", (commands.clean(),))
+        return RepairAction(f"None of the {tried} edits tried helped; I leave the code as it was.", (commands.clean(),))
 
     def _patches(self, known: Knowledge, choices: Sequence[DrawnEdit], rng: random.Random, taste: Taste) -> list[Patch]:
         done = {attempt.patch for attempt in known.tried}
@@ -175,19 +175,19 @@ def _winner(known: Knowledge, plausibility: dict[Patch, float], taste: Taste) ->
     return max(passing, key=natural, default=None)
 
 
-def _finish(commands: Commands, attempt: TriedEdits, said: str) -> Action:
+def _finish(commands: Commands, attempt: TriedEdits, said: str) -> RepairAction:
     text = f"{said} {patch_text(attempt.patch)}. I apply it and run the tests once more."
-    return Action(text, (commands.apply(attempt.patch), commands.tests()))
+    return RepairAction(text, (commands.apply(attempt.patch), commands.tests()))
 
 
-def _show(commands: Commands, unseen: Sequence[dict[str, Any]], taste: Taste, known: Knowledge) -> Action:
+def _show(commands: Commands, unseen: Sequence[dict[str, Any]], taste: Taste, known: Knowledge) -> RepairAction:
     def liked(unit: dict[str, Any]) -> float:
         suspicion: float = float(unit.get("s", 0)) ** taste.sharpness
         return suspicion * taste("unit", unit.get("p"), unit.get("l"), spread=0.5)
 
     chosen = sorted(unseen, key=liked, reverse=True)[:6]
     names = ", ".join(f"{unit.get('n')} ({unit.get('p')}:{unit.get('l')})" for unit in chosen[:3])
-    return Action(f"I read more of the code: {names}.", (commands.show(chosen, known.turns),))
+    return RepairAction(f"I read more of the code: {names}.", (commands.show(chosen, known.turns),))
 
 
 def _farewell(known: Knowledge) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
+class TestProposal:
     """How to test a repository, as its files suggest.
 
     Attributes:
@@ -23,6 +23,6 @@ class Proposal:
     found: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
-    def noting(self, *notes: str) -> "Proposal":
+    def noting(self, *notes: str) -> "TestProposal":
         """Return a copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))

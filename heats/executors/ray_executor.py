@@ -24,7 +24,7 @@ from heats.runner.announcements import announce_missing
 from heats.runner.grading import ungraded
 from heats.runner.run import RunRequest, announce_end, announce_start, charged, listening, make_manifest
 from heats.runner.server_metrics import is_local
-from heats.store.events import Event, EventLog
+from heats.store.events import EventLog, RunEvent
 from heats.store.files import slug, write_bytes
 from heats.store.records import Charge, TaskResult
 from heats.store.store import RunStore
@@ -250,7 +250,7 @@ class _Drive:
                 if other != node:
                     shard.others.remote(self._others(other).model_dump())
         for text in update["events"]:
-            event = Event.model_validate_json(text)
+            event = RunEvent.model_validate_json(text)
             self._events.emit(event.kind, task=event.task, rollout=event.rollout, **event.data)
         if "result" in update:
             self._results[task.id] = TaskResult.model_validate_json(update["result"])

@@ -24,7 +24,7 @@ from heats.runner.lock import task_digest
 from heats.runner.run import RunRequest, Work, at_work, open_player
 from heats.runner.schedule import Player, guarded
 from heats.runner.server_metrics import metered
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.files import slug, write_bytes
 from heats.store.records import Charge
 from heats.sweep.dataset import Dataset
@@ -52,7 +52,7 @@ class Shard:
         self._directory = self._folder / str(order["run_id"])
         self._ledger = Ledger("run", self._config.limits.run)
         self._others = Usage()
-        self._events: dict[str, asyncio.Queue[Event]] = {}
+        self._events: dict[str, asyncio.Queue[RunEvent]] = {}
         self._images = ImageKeeper(pull=order["pull"], prune=order["prune"], say=_log.info)
         self._stop, self._ready = asyncio.Event(), asyncio.Event()
         self._playing: set[asyncio.Future[Any]] = set()
@@ -180,7 +180,7 @@ class Shard:
             await self._images.done(task, services.backend)
         return result
 
-    def _heard(self, event: Event) -> None:
+    def _heard(self, event: RunEvent) -> None:
         queue = self._events.get(event.task or "")
         if queue is not None:
             queue.put_nowait(event)
@@ -215,7 +215,7 @@ class _Changes:
         for name, stamp in self._stamps():
             self._seen[name] = stamp
 
-    def update(self, events: Sequence[Event]) -> Update:
+    def update(self, events: Sequence[RunEvent]) -> Update:
         """Changed files, then charges; the given events refer to nothing newer."""
         files: dict[str, bytes | None] = {}
         now = dict(self._stamps())

@@ -14,7 +14,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class ImportedAttempt:
     """One attempt at a task.
 
     Attributes:
@@ -48,20 +48,20 @@ class LeftOut:
     instance: str = ""
 
 
-Found = Attempt | LeftOut
+Found = ImportedAttempt | LeftOut
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Everything that was read, in input order."""
 
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[ImportedAttempt, ...]
     left_out: tuple[LeftOut, ...] = field(default=())
 
     @classmethod
     def of(cls, found: Sequence[Found]) -> "Reading":
         """Separate attempts from what was left out."""
-        attempts = tuple(one for one in found if isinstance(one, Attempt))
+        attempts = tuple(one for one in found if isinstance(one, ImportedAttempt))
         return cls(attempts, tuple(one for one in found if isinstance(one, LeftOut)))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, is_diff, stem_of, without_mark
+from heats.importing.attempts import PATCHES, Found, ImportedAttempt, LeftOut, is_diff, stem_of, without_mark
 from heats.importing.documents import SUFFIXES, documents
 from heats.importing.rows import read_document, read_rows
 
@@ -30,7 +30,7 @@ class _Files:
         trials: folders of Harbor trials, with their tasks.
     """
 
-    single: dict[tuple[Path, str], list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    single: dict[tuple[Path, str], list[ImportedAttempt]] = field(default_factory=lambda: defaultdict(list))
     rows: dict[Path, list[Found]] = field(default_factory=dict)
     patches: list[Path] = field(default_factory=list)
     trials: dict[Path, str] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def _take(files: _Files, path: Path) -> None:
         found = [LeftOut(source, str(row)) for source, row in pairs]
     if found is None:
         return
-    if len(found) == 1 and isinstance(found[0], Attempt) and found[0].source == str(path):
+    if len(found) == 1 and isinstance(found[0], ImportedAttempt) and found[0].source == str(path):
         files.single[path.parent, stem_of(path)].append(found[0])
     else:
         files.rows[path] = found
@@ -101,7 +101,7 @@ def _joined(files: _Files) -> Iterable[Found]:
         yield LeftOut(str(trial), "a Harbor trial without agent/trajectory.json: its agent wrote no ATIF record")
 
 
-def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: Path | None) -> Found:
+def _one(files: _Files, key: tuple[Path, str], found: Sequence[ImportedAttempt], patch: Path | None) -> Found:
     record = next((one for one in found if one.trajectory is not None), None)
     told = next((one for one in found if one.trajectory is None), None)
     data = without_mark(patch.read_bytes()) if patch is not None else b""
@@ -110,14 +110,14 @@ def _one(files: _Files, key: tuple[Path, str], found: Sequence[Attempt], patch: 
         if not found:
             return bad
         files.bad.append(bad)
-    base = record or told or Attempt(source=str(patch), file=patch or Path())
+    base = record or told or ImportedAttempt(source=str(patch), file=patch or Path())
     named = next((one.instance for one in (told, record) if one is not None and one.instance), "")
     whole = next((one.patch for one in (told, record) if one is not None and one.patch), b"")
     model = base.model or (told.model if told else "")
     return replace(base, instance=named or _by_layout(files, key, base), patch=whole or data, model=model)
 
 
-def _by_layout(files: _Files, key: tuple[Path, str], attempt: Attempt) -> str:
+def _by_layout(files: _Files, key: tuple[Path, str], attempt: ImportedAttempt) -> str:
     """The task's id, where the tool's layout gives it: `<id>/<id>.traj`, or a Harbor trial."""
     folder, stem = key
     trial = _trial_of(files, folder)
@@ -157,8 +157,8 @@ def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: 
     told: dict[int, Found] = {}
     more: list[Found] = []
     for row in rows:
-        same = [one for one in found if isinstance(one, Attempt) and _is_same(one, row, path.parent)]
-        if not isinstance(row, Attempt) or not same:
+        same = [one for one in found if isinstance(one, ImportedAttempt) and _is_same(one, row, path.parent)]
+        if not isinstance(row, ImportedAttempt) or not same:
             more.append(row)
             continue
         lacking = len(same) == 1 and not same[0].patch
@@ -167,8 +167,8 @@ def _with_rows(found: list[Found], path: Path, rows: Sequence[Found], *, again: 
     return [*(told.get(id(one), one) for one in found), *more]
 
 
-def _is_same(found: Attempt, row: Found, folder: Path) -> bool:
+def _is_same(found: ImportedAttempt, row: Found, folder: Path) -> bool:
     """Whether a row of a summary file in a folder is about this attempt: by its task, else by its file's name."""
-    if not isinstance(row, Attempt) or not found.file.is_relative_to(folder):
+    if not isinstance(row, ImportedAttempt) or not found.file.is_relative_to(folder):
         return False
     return row.instance == (found.instance or stem_of(found.file))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heats.errors import UsageError
-from heats.importing.attempts import PATCHES, Attempt, Found, LeftOut, Reading, stem_of
+from heats.importing.attempts import PATCHES, Found, ImportedAttempt, LeftOut, Reading, stem_of
 from heats.importing.documents import SUFFIXES, WHOLE, documents
 from heats.importing.folders import read_files
 from heats.importing.rows import why_unknown
@@ -87,7 +87,7 @@ def _beside(path: Path) -> Iterator[Path]:
         yield result
 
 
-def _run(directory: Path) -> Iterator[Attempt]:
+def _run(directory: Path) -> Iterator[ImportedAttempt]:
     """The finished rollouts of a run of heats, from all heats."""
     run = RunStore(directory)
     config = run.manifest.identity.get("config")
@@ -99,10 +99,10 @@ def _run(directory: Path) -> Iterator[Attempt]:
                 yield replace(_rollout(directory, task, facts), summarized_by=key)
 
 
-def _rollout(directory: Path, task: TaskFacts, facts: RolloutFacts) -> Attempt:
+def _rollout(directory: Path, task: TaskFacts, facts: RolloutFacts) -> ImportedAttempt:
     files = task.store.rollout(facts.id)
     trajectory = files.trajectory()
-    return Attempt(
+    return ImportedAttempt(
         source=f"{directory}/{task.id}/{facts.id}",
         file=files.directory,
         instance=task.id,

@@ -9,7 +9,7 @@ from core.ids import RolloutId
 from envs.base import Patch, Task
 from envs.errors import PatchRejected
 from envs.patches import read_patch
-from heats.importing.attempts import Attempt, LeftOut
+from heats.importing.attempts import ImportedAttempt, LeftOut
 from heats.runner.grading import Graded, Submission
 from heats.runner.snapshots import state_image
 from heats.store.files import slug
@@ -17,7 +17,7 @@ from heats.store.store import RunStore
 
 
 def submissions(
-    attempts: Sequence[Attempt],
+    attempts: Sequence[ImportedAttempt],
     tasks: Sequence[Task],
     known: Sequence[str],
     unusable: Mapping[str, str] = MappingProxyType({}),
@@ -34,7 +34,7 @@ def submissions(
         The submissions in task order, and the attempts that cannot be graded.
     """
     every = set(known)
-    by_task: Mapping[str, list[Attempt]] = {task.id: [] for task in tasks}
+    by_task: Mapping[str, list[ImportedAttempt]] = {task.id: [] for task in tasks}
     left_out = []
     for attempt in attempts:
         if attempt.instance in by_task:
@@ -57,27 +57,27 @@ def submissions(
     return found, left_out
 
 
-def _patch(attempt: Attempt) -> Patch:
+def _patch(attempt: ImportedAttempt) -> Patch:
     try:
         return read_patch(attempt.patch)
     except PatchRejected:  # the grader reports why; and the description of a state is not a diff
         return Patch(attempt.patch)
 
 
-def _name(attempt: Attempt) -> str:
+def _name(attempt: ImportedAttempt) -> str:
     """The rollout, for attempts from a run of heats; else model and patch, as another patch is another submission."""
     rollout = _place(attempt)[1]
     return rollout or f"{slug(attempt.model or 'unknown')}-{Patch(attempt.patch).sha256[:12]}"
 
 
-def _image(attempt: Attempt, task: Task) -> str:
+def _image(attempt: ImportedAttempt, task: Task) -> str:
     directory, rollout = _place(attempt)
     if task.submission == "patch" or not rollout:
         return ""
     return state_image(RunStore(Path(directory)).manifest.run_id, task.id, rollout)
 
 
-def _place(attempt: Attempt) -> tuple[str, str]:
+def _place(attempt: ImportedAttempt) -> tuple[str, str]:
     """The run of heats and the rollout that an attempt comes from; empty for other attempts."""
     directory, _, rollout = attempt.source.rpartition(f"/{attempt.instance}/")
     return (directory, rollout) if RolloutId.matches(rollout) else ("", "")

@@ -21,7 +21,7 @@ from agents.importers import parse_document
 from agents.importers.draft import NO_TASK
 from agents.importers.reading import reader_of
 from agents.llm.replies import without_surrogates
-from heats.importing.attempts import Attempt, Found, LeftOut, encoded, is_diff
+from heats.importing.attempts import Found, ImportedAttempt, LeftOut, encoded, is_diff
 from heats.importing.documents import MODEL
 
 Row = Mapping[str, Any]
@@ -111,7 +111,7 @@ def _trajectory(document: object, source: str, path: Path) -> Found:
         trajectory = trajectory.model_copy(update={"model": str(model)})
     submitted = encoded(trajectory.extra.get("submission"))
     said = next((step.content for step in trajectory.steps if step.source == "user"), "")
-    return Attempt(
+    return ImportedAttempt(
         source=source,
         file=path,
         instance="" if trajectory.task_id == NO_TASK else trajectory.task_id,
@@ -147,7 +147,9 @@ def _instance(row: Row) -> str:
 
 def _swe_bench(row: Row, source: str, path: Path) -> Iterator[Found]:
     model = str(row.get("model_name_or_path") or "")
-    yield Attempt(source=source, file=path, instance=_instance(row), patch=_patch_text(row["model_patch"]), model=model)
+    yield ImportedAttempt(
+        source=source, file=path, instance=_instance(row), patch=_patch_text(row["model_patch"]), model=model
+    )
 
 
 def _openhands(row: Row, source: str, path: Path) -> Iterator[Found]:
@@ -162,7 +164,7 @@ def _openhands(row: Row, source: str, path: Path) -> Iterator[Found]:
         statement = str((row.get("instance") or {}).get("problem_statement") or "")
         patch = (row.get("test_result") or {}).get("git_patch")
     llm = (row.get("metadata") or {}).get("llm_config") or (row.get("metadata") or {}).get("llm") or {}
-    attempt = Attempt(
+    attempt = ImportedAttempt(
         source=source,
         file=path,
         instance=instance,
@@ -173,7 +175,7 @@ def _openhands(row: Row, source: str, path: Path) -> Iterator[Found]:
     yield _with_history(attempt, row.get("history"))
 
 
-def _with_history(attempt: Attempt, history: object) -> Attempt:
+def _with_history(attempt: ImportedAttempt, history: object) -> ImportedAttempt:
     if not isinstance(history, list) or reader_of(history) is None:
         return attempt
     try:
@@ -182,7 +184,7 @@ def _with_history(attempt: Attempt, history: object) -> Attempt:
         return attempt  # the patch is available nevertheless, and that is what counts
     trajectory = trajectory.model_copy(update={"task_id": attempt.instance, "model": attempt.model})
     said = next((step.content for step in trajectory.steps if step.source == "user"), "")
-    return Attempt(
+    return ImportedAttempt(
         source=attempt.source,
         file=attempt.file,
         instance=attempt.instance,
@@ -197,7 +199,7 @@ def _trae(row: Row, source: str, path: Path) -> Iterator[Found]:
     """Candidates of Trae's selector: many patches for one instance."""
     issue = row.get("issue")
     for place, patch in enumerate(row["patches"], start=1):
-        yield Attempt(
+        yield ImportedAttempt(
             source=f"{source}:{place}",
             file=path,
             instance=_instance(row),
@@ -208,12 +210,14 @@ def _trae(row: Row, source: str, path: Path) -> Iterator[Found]:
 
 def _multi(row: Row, source: str, path: Path) -> Iterator[Found]:
     instance = str(row.get("instance_id") or f"{row['org']}__{row['repo']}-{row['number']}")
-    yield Attempt(source=source, file=path, instance=instance, patch=_patch_text(row["fix_patch"]))
+    yield ImportedAttempt(source=source, file=path, instance=instance, patch=_patch_text(row["fix_patch"]))
 
 
 def _pro(row: Row, source: str, path: Path) -> Iterator[Found]:
     model = str(row.get("prefix") or "")
-    yield Attempt(source=source, file=path, instance=_instance(row), patch=_patch_text(row["patch"]), model=model)
+    yield ImportedAttempt(
+        source=source, file=path, instance=_instance(row), patch=_patch_text(row["patch"]), model=model
+    )
 
 
 _SHAPES: Sequence[tuple[Callable[[Row], bool], Callable[[Row, str, Path], Iterator[Found]]]] = (

@@ -19,7 +19,7 @@ from envs.errors import PatchRejected
 from envs.patches import read_patch
 from heats.config import HeatsConfig
 from heats.errors import UsageError
-from heats.importing.attempts import Attempt
+from heats.importing.attempts import ImportedAttempt
 from heats.importing.read import summary_key
 from heats.runner.announcements import announce_outcome
 from heats.runner.heat import hold_tournament, rollout_ids
@@ -43,9 +43,9 @@ class Contest:
 
     id: str
     statement: str
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[ImportedAttempt, ...]
 
-    def named(self) -> list[tuple[str, Attempt]]:
+    def named(self) -> list[tuple[str, ImportedAttempt]]:
         """The attempts with the rollout ids they play under."""
         return list(zip(rollout_ids(0, len(self.attempts)), self.attempts, strict=True))
 
@@ -60,7 +60,7 @@ class Contest:
 
 
 def make_contests(
-    attempts: Sequence[Attempt], issue: str | None = None, issues: Mapping[str, str] | None = None
+    attempts: Sequence[ImportedAttempt], issue: str | None = None, issues: Mapping[str, str] | None = None
 ) -> list[Contest]:
     """Group attempts by task, in order of first appearance.
 
@@ -212,7 +212,7 @@ def _admit_all(run: TaskRun, contest: Contest) -> None:
             announce_outcome(run.services.events, run.task.id, outcome)
 
 
-def admit(files: RolloutStore, attempt: Attempt, task: Task, config: HeatsConfig) -> Outcome:
+def admit(files: RolloutStore, attempt: ImportedAttempt, task: Task, config: HeatsConfig) -> Outcome:
     """Store an attempt as a finished rollout.
 
     If no model has to read the attempt, its summary is made here: for a patch without a trajectory it is the patch, and
@@ -270,7 +270,9 @@ def _checked(data: bytes) -> tuple[Patch, tuple[str, ...]]:
         return Patch(b""), error.reasons
 
 
-def _summary(attempt: Attempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig) -> Summary | None:
+def _summary(
+    attempt: ImportedAttempt, trajectory: Trajectory, patch: Patch, task: Task, config: HeatsConfig
+) -> Summary | None:
     """The summary, if it can be made without a model; else None."""
     if attempt.trajectory is None:
         return _of_patch(trajectory, patch, config)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from heats.errors import UsageError
-from heats.importing.attempts import Attempt, stem_of
+from heats.importing.attempts import ImportedAttempt, stem_of
 
 _SHOWN = 3
 
@@ -18,12 +18,12 @@ class NamedBy(StrEnum):
 
 
 def at_tasks(
-    attempts: Sequence[Attempt],
+    attempts: Sequence[ImportedAttempt],
     only: Sequence[str] = (),
     named_by: NamedBy | None = None,
     *,
     nameless: bool = False,
-) -> tuple[Attempt, ...]:
+) -> tuple[ImportedAttempt, ...]:
     """Give every attempt its task id, and keep those of the wanted tasks.
 
     Args:
@@ -45,13 +45,13 @@ def at_tasks(
     return tuple(one for one in told if not only or one.instance in only)
 
 
-def _name(attempt: Attempt, named_by: NamedBy | None) -> str:
+def _name(attempt: ImportedAttempt, named_by: NamedBy | None) -> str:
     if named_by is None:
         return ""
     return attempt.file.absolute().parent.name if named_by is NamedBy.FOLDER else stem_of(attempt.file)
 
 
-def _question(lost: Sequence[Attempt], known: set[str], places: int) -> str:
+def _question(lost: Sequence[ImportedAttempt], known: set[str], places: int) -> str:
     named = ", ".join(one.source for one in lost[:_SHOWN]) + (" ..." if len(lost) > _SHOWN else "")
     why = f" (others are at {', '.join(sorted(known)[:_SHOWN])})" if known else ""
     why = why or (" (they are in different folders)" if places > 1 else "")

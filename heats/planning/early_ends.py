@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heats.errors import UsageError
-from heats.planning.spending import Chosen, Drawn, Source, play_policy
+from heats.planning.spending import AttemptSource, Chosen, Drawn, play_policy
 from heats.policies.base import Action, Event, TaskState
 from heats.policies.conformal import Calibration, Paced, PastTask, confidence
 
@@ -26,7 +26,7 @@ class _Listening(Paced):
 
 
 def calibrated(
-    tasks: Sequence[tuple[TaskState, Source]], policy: str, options: Mapping[str, Any], at_once: int
+    tasks: Sequence[tuple[TaskState, AttemptSource]], policy: str, options: Mapping[str, Any], at_once: int
 ) -> Calibration:
     """Play tasks under a policy and note, for each, the highest confidence in a wrong attempt.
 
@@ -64,7 +64,9 @@ def calibrated(
     )
 
 
-def _wrong(state: TaskState, source: Source, policy: str, options: Mapping[str, Any], at_once: int) -> float | None:
+def _wrong(
+    state: TaskState, source: AttemptSource, policy: str, options: Mapping[str, Any], at_once: int
+) -> float | None:
     listening = _Listening(options=Paced.Options(policy=policy, options=dict(options), at_once=at_once))
     right: dict[str, bool] = {}
     play_policy(listening, [(state, _Graded(source, right))])
@@ -75,7 +77,7 @@ def _wrong(state: TaskState, source: Source, policy: str, options: Mapping[str, 
 class _Graded:
     """A source that notes which of its attempts are right."""
 
-    source: Source
+    source: AttemptSource
     right: dict[str, bool]
 
     def attempt(self, heat: int, index: int, arm: int | None, context: Sequence[Drawn]) -> Drawn | None:

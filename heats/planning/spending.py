@@ -34,7 +34,7 @@ class Chosen:
     seconds: float = 0.0
 
 
-class Source(Protocol):
+class AttemptSource(Protocol):
     """Supplies the attempts of one task, and its tournaments."""
 
     def attempt(self, heat: int, index: int, arm: int | None, context: Sequence[Drawn]) -> Drawn | None:
@@ -87,7 +87,7 @@ class _Play:
     """One task in progress."""
 
     state: TaskState
-    source: Source
+    source: AttemptSource
     keep_k: int = 2
     keep_candidates: bool = True
     workers: float = math.inf
@@ -190,7 +190,7 @@ class _Play:
 
 def play_policy(
     policy: AllocationPolicy,
-    tasks: Sequence[tuple[TaskState, Source]],
+    tasks: Sequence[tuple[TaskState, AttemptSource]],
     *,
     select_k: int = 2,
     keep_candidates: bool = True,

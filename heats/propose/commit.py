@@ -14,7 +14,7 @@ _IDENT = re.compile(r"^(.*) <(.*)> \d+ [+-]\d{4}$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class CommitSource:
     """What a commit is made from.
 
     Attributes:
@@ -40,7 +40,7 @@ class Commit:
     changes: tuple[FileChange, ...]
 
 
-def make_commit(user: Git, scratch: Git, source: Source) -> Commit:
+def make_commit(user: Git, scratch: Git, source: CommitSource) -> Commit:
     """Make the commit in the scratch repository.
 
     Args:

@@ -13,7 +13,7 @@ from heats.errors import PatchRefused, PreflightFailed, UsageError
 from heats.propose import text
 from heats.propose.commit import (
     Commit,
-    Source,
+    CommitSource,
     check_branch,
     check_free,
     make_commit,
@@ -103,7 +103,7 @@ def propose(proposal: Proposal, patch: Patch, wish: ProposeOptions) -> ProposeRe
         with scratch_repository(user) as scratch:
             config = wish.config
             message = text.message(proposal, config)
-            source = Source(patch=patch, base=base, onto=onto, message=message, author=config.author)
+            source = CommitSource(patch=patch, base=base, onto=onto, message=message, author=config.author)
             commit = make_commit(user, scratch, source)
             made = _prepared(user, proposal, commit, wish, signs)
             made = replace(made, notes=(*made.notes, *lacking))

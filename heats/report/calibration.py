@@ -28,7 +28,7 @@ class ScoreBin:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class CriticCalibration:
     """A critic's calibration.
 
     Attributes:
@@ -60,7 +60,7 @@ def scored(task: TaskFacts, basis: Basis) -> tuple[tuple[float, bool], ...]:
     return tuple((scores[one.id], passed) for one, passed in known if passed is not None)
 
 
-def calibration(tasks: Sequence[Sequence[tuple[float, bool]]]) -> Calibration | None:
+def calibration(tasks: Sequence[Sequence[tuple[float, bool]]]) -> CriticCalibration | None:
     """Compute a critic's calibration from scores and successes by task; None without any."""
     every = [pair for pairs in tasks for pair in pairs]
     if not every:
@@ -71,7 +71,7 @@ def calibration(tasks: Sequence[Sequence[tuple[float, bool]]]) -> Calibration | 
         if inside:
             mean, share = fmean(score for score, _ in inside), fmean(passed for _, passed in inside)
             bins.append(ScoreBin(number / BINS, (number + 1) / BINS, len(inside), mean, share))
-    return Calibration(tuple(bins), fmean((score - passed) ** 2 for score, passed in every), _order(tasks))
+    return CriticCalibration(tuple(bins), fmean((score - passed) ** 2 for score, passed in every), _order(tasks))
 
 
 def _order(tasks: Sequence[Sequence[tuple[float, bool]]]) -> float | None:

@@ -12,7 +12,7 @@ from statistics import fmean, median_low
 from typing import Any, Self
 
 from agents.llm.ledger import Usage
-from heats.report.calibration import Calibration, calibration, scored
+from heats.report.calibration import CriticCalibration, calibration, scored
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, find_basis, read_task, stopping_policy, task_ids
 from heats.store.records import Charge
 from heats.store.store import RunStore
@@ -307,7 +307,7 @@ class Figures:
         return [fmean(pass_at_k(one.known, one.passed, k) for one in full) for k in range(1, usual + 1)]
 
     @property
-    def critic(self) -> Calibration | None:
+    def critic(self) -> CriticCalibration | None:
         """Calibration of the critic's scores, if there was a critic and any outcome is known."""
         return calibration([task.scored for task in self.tasks])
 

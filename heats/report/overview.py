@@ -14,7 +14,7 @@ from heats.report.servers import served
 from heats.report.spending import HeatWork, spending
 from heats.report.table import MEANING, RunFigures, cells, header, notes, steps_text, total_cells
 from heats.report.timeline import run_rows, seconds
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.records import Charge
 from heats.store.store import RunStore
 from heats.view.live_model import amount, pairs, word
@@ -49,13 +49,13 @@ class OverviewFacts:
 
     run: RunStore
     figures: RunFigures
-    events: Sequence[Event]
+    events: Sequence[RunEvent]
     links: Mapping[str, str]
     work: Sequence[HeatWork]
     charges: Sequence[Charge]
 
 
-def overview(facts: OverviewFacts, grouped: dict[str, list[Event]]) -> dict[str, Any]:
+def overview(facts: OverviewFacts, grouped: dict[str, list[RunEvent]]) -> dict[str, Any]:
     """The values for the overview's template."""
     figures, links = facts.figures, facts.links
     heats = max(figures.totals.heats, 1)
@@ -90,14 +90,14 @@ def _title(run: RunStore, figures: RunFigures) -> str:
     return f"{run.manifest.run_id}: {figures.succeeded.replace('/', ' of ', 1)}"
 
 
-def _left_out(events: Sequence[Event]) -> list[str]:
+def _left_out(events: Sequence[RunEvent]) -> list[str]:
     """What could not be used, as recorded at the run's last start."""
     last = next((event for event in reversed(events) if event.kind == "left_out"), None)
     reasons = pairs(last.data, "reasons") if last is not None else []
     return [f"left out: {one_line(name, 80)}: {one_line(why, 200)}" for name, why in reasons]
 
 
-def _about(run: RunStore, events: Sequence[Event]) -> list[str]:
+def _about(run: RunStore, events: Sequence[RunEvent]) -> list[str]:
     data = next((event.data for event in events if event.kind in {"run_started", "run_resumed"}), {})
     moments = [moment for event in (*events[:1], *events[-1:]) if (moment := seconds(event)) is not None]
     plan = f"{amount(data, 'rollouts')} rollouts × {say.several(amount(data, 'iterations'), 'heat')}"

@@ -31,7 +31,7 @@ from heats.report.spending import HeatWork, sum_work, work_by_heat
 from heats.report.table import RunFigures
 from heats.report.task_page import PageBudget, view_task
 from heats.report.timeline import by_task, drawn_events
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.files import slug, write_bytes
 from heats.store.reader import Basis, find_basis, read_task, task_ids
 from heats.store.store import RunStore
@@ -127,7 +127,7 @@ def _budget(tasks: int) -> PageBudget:
     return PageBudget(min(TASK_BUDGET, INLINE_LIMIT * 3 // 4 // max(tasks, 1)), COLOURED)
 
 
-def _pages(maker: "PageMaker", events: Mapping[str, list[Event]]) -> Iterable[TaskPage]:
+def _pages(maker: "PageMaker", events: Mapping[str, list[RunEvent]]) -> Iterable[TaskPage]:
     work = [(task, events.get(task, [])) for task in maker.tasks]
     if maker.beside is None:
         yield from map(maker.make, work)
@@ -160,7 +160,7 @@ class PageMaker:
     tasks: tuple[str, ...]
     beside: Path | None
 
-    def make(self, work: tuple[str, Sequence[Event]]) -> TaskPage:
+    def make(self, work: tuple[str, Sequence[RunEvent]]) -> TaskPage:
         """Read and render one task."""
         task, events = work
         run = RunStore(self.directory)

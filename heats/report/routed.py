@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from core.sanitize import one_line
-from heats.routing import Agreement
+from heats.routing import AgreementShare
 from heats.store.files import read_lines
 from heats.store.records import RoutingLine
 from heats.store.store import RunStore
@@ -23,7 +23,7 @@ def _line(run: RunStore, kind: str, lines: Sequence[RoutingLine]) -> str:
     compared = sorted((line for line in lines if line.number), key=lambda line: line.number)
     config = run.manifest.identity.get("config", {})
     small = (config.get("judge_model" if kind == "votes" else "summarizer_model") or {}).get("name", "")
-    found = Agreement.of([bool(line.agree) for line in compared])
+    found = AgreementShare.of([bool(line.agree) for line in compared])
     said = (
         f"{kind}: {one_line(small, 80) or 'the small model'} alone {routes.count('small')} of {len(routes)} "
         f"{_UNITS[kind][len(routes) != 1]}, both models {routes.count('both')}; agreement {found}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agents.llm.counters import Counters
 from heats import formatting as say
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.view.live_model import number, word
 
 
@@ -32,7 +32,7 @@ class Served:
         return f"Server of {self.model}{version}, by its own count: {', '.join(parts)}"
 
 
-def served(events: Iterable[Event]) -> list[Served]:
+def served(events: Iterable[RunEvent]) -> list[Served]:
     """The servers of a run, from its events."""
     found: dict[str, Served] = {}
     for event in events:

@@ -14,7 +14,7 @@ _HEAT = re.compile(r"/heat-(\d+)/(?:(tournament$)|(writer-)|(bank$))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class WorkSpent:
     """One kind of work."""
 
     name: str
@@ -26,7 +26,7 @@ class Spent:
         return self.usage.prompt_tokens - self.usage.cached_tokens
 
 
-def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[Spent]:
+def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[WorkSpent]:
     """Break down the charges of a run.
 
     A rollout's charges include its agent's and its summary's. What the agents' own records do not account for is
@@ -53,13 +53,13 @@ def spending(charges: Iterable[Charge], agents: Mapping[int, Usage]) -> list[Spe
     for heat in sorted({*rollouts, *votes}):
         charged, own = total_usage(rollouts[heat]), agents.get(heat, Usage())
         whole = _within(own, charged)
-        rows.append(Spent(f"heat {heat}: agents", own if whole else charged))
+        rows.append(WorkSpent(f"heat {heat}: agents", own if whole else charged))
         if whole:
-            rows.append(Spent(f"heat {heat}: summaries", charged - own))
-        rows.append(Spent(f"heat {heat}: votes", total_usage(votes[heat])))
-    rows.append(Spent("bank", total_usage(bank)))
-    rows.append(Spent("test writers", total_usage(writers)))
-    rows.append(Spent("other", total_usage(elsewhere)))
+            rows.append(WorkSpent(f"heat {heat}: summaries", charged - own))
+        rows.append(WorkSpent(f"heat {heat}: votes", total_usage(votes[heat])))
+    rows.append(WorkSpent("bank", total_usage(bank)))
+    rows.append(WorkSpent("test writers", total_usage(writers)))
+    rows.append(WorkSpent("other", total_usage(elsewhere)))
     return [row for row in rows if row.usage.calls]
 
 

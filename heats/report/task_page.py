@@ -17,7 +17,7 @@ from heats.report.judge_bias import judge_line
 from heats.report.patches import PatchView, read_patches
 from heats.report.steps import steps_html
 from heats.report.timeline import task_rows
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.files import slug
 from heats.store.reader import Basis, RolloutFacts, TaskFacts, statement
 from heats.store.store import RunStore
@@ -139,7 +139,7 @@ class _How:
 
 
 def view_task(
-    run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[Event], budget: PageBudget
+    run: RunStore, facts: TaskFacts, basis: Basis, events: Sequence[RunEvent], budget: PageBudget
 ) -> TaskSection:
     """Gather the data of a task's page.
 

@@ -8,14 +8,14 @@ from pydantic import ValidationError
 
 from heats import formatting as say
 from heats.report.drawings import Period
-from heats.store.events import Event, standing_matches
+from heats.store.events import RunEvent, standing_matches
 from heats.store.store import RunStore
 from heats.view.live_model import number, word
 
 MAX_ROWS = 200
 
 
-def seconds(event: Event) -> float | None:
+def seconds(event: RunEvent) -> float | None:
     """When an event was written, in seconds since the epoch; None if its time cannot be parsed."""
     try:
         return datetime.fromisoformat(event.time).timestamp()
@@ -27,7 +27,7 @@ _NOT_DRAWN = (b'"kind":"rollout_step"', b'"kind":"votes"')
 """Steps and votes: by far the most frequent events of a run, and in no time line."""
 
 
-def drawn_events(run: RunStore) -> Iterator[Event]:
+def drawn_events(run: RunStore) -> Iterator[RunEvent]:
     """The events of a run except single steps and votes; incomplete or invalid lines are skipped."""
     if not run.events_path.exists():
         return
@@ -35,21 +35,21 @@ def drawn_events(run: RunStore) -> Iterator[Event]:
         for line in lines:
             if not any(kind in line[:120] for kind in _NOT_DRAWN):
                 try:
-                    yield Event.model_validate_json(line)
+                    yield RunEvent.model_validate_json(line)
                 except ValidationError:
                     continue
 
 
-def by_task(events: Iterable[Event]) -> dict[str, list[Event]]:
+def by_task(events: Iterable[RunEvent]) -> dict[str, list[RunEvent]]:
     """The events of each task."""
-    found: dict[str, list[Event]] = defaultdict(list)
+    found: dict[str, list[RunEvent]] = defaultdict(list)
     for event in events:
         if event.task is not None:
             found[event.task].append(event)
     return found
 
 
-def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Period]]]:
+def task_rows(events: Sequence[RunEvent]) -> list[tuple[str, list[Period]]]:
     """Rows of one task: each rollout with its evidence and summary, and the matches of each heat."""
     rows: dict[str, list[Period]] = {}
     last: dict[str, float] = {}
@@ -67,7 +67,7 @@ def task_rows(events: Sequence[Event]) -> list[tuple[str, list[Period]]]:
     return list(rows.items())[:MAX_ROWS]
 
 
-def _rollout(rows: dict[str, list[Period]], last: dict[str, float], event: Event, moment: float) -> None:
+def _rollout(rows: dict[str, list[Period]], last: dict[str, float], event: RunEvent, moment: float) -> None:
     name = event.rollout or ""
     kinds = {"rollout_finished": "rollout", "evidence": "evidence", "summarized": "summary"}
     if event.kind == "rollout_started":
@@ -86,7 +86,7 @@ def _rollout(rows: dict[str, list[Period]], last: dict[str, float], event: Event
     last[name] = moment
 
 
-def run_rows(events: dict[str, list[Event]]) -> list[tuple[str, list[Period]]]:
+def run_rows(events: dict[str, list[RunEvent]]) -> list[tuple[str, list[Period]]]:
     """Rows of a run: one bar per task, from its start to its end."""
     rows = []
     for task, own in events.items():

@@ -19,7 +19,7 @@ from heats.runner.halfway import half_way
 from heats.runner.time_budget import TimeBudget
 from heats.store.events import EventLog
 from heats.store.files import LineLog, read_lines
-from heats.store.records import Decision, PassDecisions
+from heats.store.records import PassDecisions, PolicyDecision
 from heats.store.store import RunStore, TaskStore
 
 
@@ -81,7 +81,7 @@ class Board:
 
     def load(self, files: TaskStore, task: Task) -> None:
         """Take a task's state from its journal."""
-        lines = read_lines(journal_of(files), Decision)
+        lines = read_lines(journal_of(files), PolicyDecision)
         self.put(replayed(initial(task, self.config), ((line.event, line.actions) for line in lines)))
 
     def state(self, task: str) -> TaskState:
@@ -245,7 +245,7 @@ class Allocation:
         decided = tuple(actions)
         log = LineLog(journal_of(self._files))
         try:
-            log.append(Decision(event=event, actions=decided))
+            log.append(PolicyDecision(event=event, actions=decided))
         finally:
             log.close()
         for action in decided:

@@ -24,7 +24,7 @@ from heats.bank.entry import Entry, Reader, Scope, Source
 from heats.bank.readers import Question, read_bank
 from heats.bank.screening import objections
 from heats.bank.store import Bank
-from heats.bank.writers import Account, EntryWriter, Finished, Proposal
+from heats.bank.writers import Account, EntryProposal, EntryWriter, Finished
 from heats.errors import HeatsError
 from heats.runner.knowledge import Read, read_path
 from heats.runner.rollout import TaskRun
@@ -36,14 +36,14 @@ from summarizer.record import ran_in
 _LONGEST_COMMAND = 400
 
 
-class Written(Record):
+class WriterOutput(Record):
     """What a writer proposed: `bank/KIND-task.json`.
 
     Attributes:
         applied: digests of the paths of the banks that have it.
     """
 
-    proposals: tuple[Proposal, ...] = ()
+    proposals: tuple[EntryProposal, ...] = ()
     scope: Scope = Scope()
     source: Source = Source()
     applied: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def reader_of(run: TaskRun) -> Reader:
 async def _write(run: TaskRun, kind: str, heat: int | None) -> None:
     part = "task" if heat is None else heat_name(heat)
     path = run.store.directory / "bank" / f"{slug(kind)}-{part}.json"
-    written = read_record(path, Written)
+    written = read_record(path, WriterOutput)
     if written is None:
         written = await _proposed(run, kind, heat)
         if written is None:
@@ -141,7 +141,7 @@ async def _write(run: TaskRun, kind: str, heat: int | None) -> None:
     run.services.events.emit("noted", task=run.task.id, writer=kind, changes=len(changes))
 
 
-async def _proposed(run: TaskRun, kind: str, heat: int | None) -> Written | None:
+async def _proposed(run: TaskRun, kind: str, heat: int | None) -> WriterOutput | None:
     finished = _finished(run, heat)
     if finished is None:
         return None
@@ -160,7 +160,7 @@ async def _proposed(run: TaskRun, kind: str, heat: int | None) -> Written | None
         proposals = ()
     digest = _digest(finished.statement, *(one.model_dump_json() for one in finished.accounts))
     source = Source(run=run.services.run_id, task=run.task.id, digest=digest, verdict=_verdict(run, heat))
-    return Written(proposals=tuple(proposals), scope=scope, source=source)
+    return WriterOutput(proposals=tuple(proposals), scope=scope, source=source)
 
 
 def _finished(run: TaskRun, heat: int | None) -> Finished | None:

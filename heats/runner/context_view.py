@@ -19,7 +19,7 @@ _THIS = "this attempt"
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class SharedView:
     """The part of a context rule's view that all rollouts of a heat share."""
 
     run: TaskRun
@@ -51,7 +51,7 @@ def view_before(
     summaries: bool,
     turns: bool,
     older: Mapping[str, Earlier],
-) -> View:
+) -> SharedView:
     """Read what the store holds of the heat before.
 
     Args:
@@ -89,7 +89,7 @@ def view_before(
         heats=run.services.config.iterations,
         rollouts=run.services.config.rollouts,
     )
-    return View(run, heat, shared)
+    return SharedView(run, heat, shared)
 
 
 def as_node(run: TaskRun, candidate: Candidate, bracket: Bracket, *, turns: bool = True) -> Earlier:

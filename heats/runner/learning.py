@@ -11,7 +11,7 @@ from heats.runner.bank import remember
 from heats.runner.rollout import TaskRun
 from heats.runner.run import charged_to
 from heats.runner.services import open_services
-from heats.store.events import Event, EventLog
+from heats.store.events import EventLog, RunEvent
 from heats.store.files import read_record
 from heats.store.reader import task_ids
 from heats.store.store import RunStore
@@ -48,6 +48,6 @@ async def learn_from(directory: Path, config: HeatsConfig, ledger: Ledger, say: 
         store.close()
 
 
-def _told(event: Event, say: Callable[[str], None]) -> None:
+def _told(event: RunEvent, say: Callable[[str], None]) -> None:
     if event.kind == "warning":
         say(f"note: {event.data.get('text')}")

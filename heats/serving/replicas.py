@@ -19,7 +19,7 @@ from heats.errors import InfrastructureFailed, UsageError
 from heats.serving.server import Wanted, Words, client_of, guarded, wait_until_ready
 
 if TYPE_CHECKING:
-    from agents.llm.server import Limits
+    from agents.llm.server import ServerLimits
 
 T = TypeVar("T")
 _RESTARTS, _PAUSE_S = 5, 2.0
@@ -146,7 +146,7 @@ class Fleet:
         self._running: set[asyncio.subprocess.Process] = set()
         self._starting = asyncio.Lock()
 
-    async def run(self, tell: Callable[[Sequence["Limits"]], None]) -> int:
+    async def run(self, tell: Callable[[Sequence["ServerLimits"]], None]) -> int:
         """Keep all servers running; returns the exit code.
 
         Args:
@@ -158,7 +158,7 @@ class Fleet:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._stop, number)
-        ready: list[asyncio.Future[Limits]] = [loop.create_future() for _ in self.replicas]
+        ready: list[asyncio.Future[ServerLimits]] = [loop.create_future() for _ in self.replicas]
         try:
             async with asyncio.TaskGroup() as group:
                 for replica, future in zip(self.replicas, ready, strict=True):
@@ -172,7 +172,7 @@ class Fleet:
             raise next(one for one in errors.exceptions if not isinstance(one, asyncio.CancelledError)) from None
         return 128 + self._received[0] if self._received else 0
 
-    async def _keep(self, replica: Replica, ready: "asyncio.Future[Limits]") -> None:
+    async def _keep(self, replica: Replica, ready: "asyncio.Future[ServerLimits]") -> None:
         """Run one server, restarting it as needed."""
         command = [self.program, *replica.wanted.arguments()]
         where = f"the server on port {replica.wanted.port}"

@@ -20,7 +20,7 @@ from heats.serving.families import Family, family_of
 from heats.serving.model_files import knows_tools
 
 if TYPE_CHECKING:
-    from agents.llm.server import Limits, Server
+    from agents.llm.server import Server, ServerLimits
 
 _POLL_S, _TELL_S = 0.5, 30.0
 _KEPT_LINES, _LONGEST_LINE = 2000, 1 << 16
@@ -207,7 +207,7 @@ def client_of(wanted: Wanted) -> "Server":
 
 async def wait_until_ready(
     wanted: Wanted, process: asyncio.subprocess.Process, limit_s: float, tell: Callable[[str], None]
-) -> "Limits":
+) -> "ServerLimits":
     """Wait until the server is ready; returns its limits.
 
     Args:

@@ -46,7 +46,7 @@ EventKind = Literal[
 ]
 
 
-class Event(Record):
+class RunEvent(Record):
     """One line of `events.jsonl`. `seq` orders events; `time` (ISO 8601, UTC) is for display only."""
 
     seq: int
@@ -58,7 +58,7 @@ class Event(Record):
     data: dict[str, Any] = {}
 
 
-Listener = Callable[[Event], None]
+Listener = Callable[[RunEvent], None]
 
 
 class EventLog:
@@ -74,7 +74,7 @@ class EventLog:
         """Call `listener` with every event from now on, in order, on the emitting thread."""
         self._listeners.append(listener)
 
-    def emit(self, kind: EventKind, *, task: str | None = None, rollout: str | None = None, **data: Any) -> Event:
+    def emit(self, kind: EventKind, *, task: str | None = None, rollout: str | None = None, **data: Any) -> RunEvent:
         """Append one event and pass it to the listeners.
 
         Args:
@@ -86,7 +86,9 @@ class EventLog:
         with self._lock:
             self._seq += 1
             now = datetime.now(UTC).isoformat(timespec="milliseconds")
-            event = Event(seq=self._seq, time=now, kind=kind, task=task, rollout=rollout, data=without_surrogates(data))
+            event = RunEvent(
+                seq=self._seq, time=now, kind=kind, task=task, rollout=rollout, data=without_surrogates(data)
+            )
             self._lines.append(event, sync=False)
         for listener in self._listeners:
             listener(event)
@@ -97,14 +99,14 @@ class EventLog:
         self._lines.close()
 
 
-def read_events(path: Path) -> Iterator[Event]:
+def read_events(path: Path) -> Iterator[RunEvent]:
     """Events of a run in order; an incomplete last line is skipped."""
-    return read_lines(path, Event)
+    return read_lines(path, RunEvent)
 
 
-def standing_matches(events: Iterable[Event]) -> list[Event]:
+def standing_matches(events: Iterable[RunEvent]) -> list[RunEvent]:
     """The decided matches of one task that still count, in the order of their announcement."""
-    found: dict[tuple[str, str], Event] = {}
+    found: dict[tuple[str, str], RunEvent] = {}
     for event in events:
         name = str(event.data.get("heat", "")), str(event.data.get("match", ""))
         if event.kind in ("match", "match_dropped"):

@@ -18,15 +18,15 @@ from agents.trajectory import Trajectory
 from core.record import Record
 from envs.base import Evidence, Grade, Task, TestReport
 from envs.regression import ExistingTests
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.files import NOT_A_FILE, read_record, write_bytes, write_record
 from heats.store.records import (
     Charge,
     CrossCell,
     CrossTable,
-    Decision,
     Outcome,
     PassDecisions,
+    PolicyDecision,
     ProbeScript,
     RoutingLine,
     StoredVotes,
@@ -52,13 +52,13 @@ _RECORDS: Mapping[str, type[BaseModel]] = MappingProxyType(
 )
 _LOGS: Mapping[str, type[BaseModel]] = MappingProxyType(
     {
-        "events.jsonl": Event,
+        "events.jsonl": RunEvent,
         "ledger.jsonl": Charge,
         "votes.jsonl": StoredVotes,
         "small-votes.jsonl": StoredVotes,
         "routing.jsonl": RoutingLine,
         "cross.jsonl": CrossCell,
-        "policy.jsonl": Decision,
+        "policy.jsonl": PolicyDecision,
         "passes.jsonl": PassDecisions,
         "scripts.jsonl": ProbeScript,
     }

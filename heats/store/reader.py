@@ -7,7 +7,7 @@ from typing import Literal
 from agents.trajectory import Trajectory
 from envs.base import Evidence, Grade, Task, TestReport
 from heats.formatting import INFRASTRUCTURE_EXITS
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.files import read_lines, read_record, slug
 from heats.store.records import Outcome, TaskResult
 from heats.store.store import RunStore, TaskStore
@@ -88,7 +88,7 @@ class TaskFacts:
         return () if bracket is None else bracket.selected
 
 
-def task_ids(run: RunStore, events: Sequence[Event] | None = None) -> list[str]:
+def task_ids(run: RunStore, events: Sequence[RunEvent] | None = None) -> list[str]:
     """Ids of the run's tasks in order: those in the manifest and the events, then others with files."""
     manifest = run.manifest.identity.get("tasks")
     names = dict.fromkeys(str(name) for name in manifest) if isinstance(manifest, dict | list) else {}
@@ -146,6 +146,6 @@ def statement(store: TaskStore, trajectory: Trajectory | None) -> str:
     return next((step.content for step in steps if step.source == "user"), "")
 
 
-def read_events(run: RunStore) -> Iterator[Event]:
+def read_events(run: RunStore) -> Iterator[RunEvent]:
     """Events in order; incomplete or invalid lines are skipped."""
-    return read_lines(run.events_path, Event)
+    return read_lines(run.events_path, RunEvent)

@@ -117,7 +117,7 @@ class StoredVotes(Record):
     votes: tuple[Vote, ...]
 
 
-class Decision(Record):
+class PolicyDecision(Record):
     """One line of a task's `policy.jsonl`: what its allocation policy was told, and what it decided."""
 
     event: Event

@@ -88,7 +88,7 @@ def read_options(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class TaskFilter:
     """A selection of tasks: shuffled, then filtered, then sliced.
 
     Attributes:
@@ -140,7 +140,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenTasks:
     """The tasks to use, and the selected tasks that cannot be used, with reasons.
 
     Attributes:
@@ -152,7 +152,7 @@ class Chosen:
     every: tuple[str, ...]
 
 
-async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
+async def choose(env: Env, choice: TaskFilter, *, grading: bool) -> ChosenTasks:
     """Select tasks, and check everything about them that their files can tell.
 
     Args:
@@ -161,7 +161,7 @@ async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
         grading: leave out tasks that could not be graded.
 
     Raises:
-        UsageError: see `Choice.of`; also if none of the selected tasks can be used.
+        UsageError: see `TaskFilter.of`; also if none of the selected tasks can be used.
         TaskError: something that every task needs is missing.
     """
     tasks = {task.id: task for task in env.tasks()}
@@ -175,7 +175,7 @@ async def choose(env: Env, choice: Choice, *, grading: bool) -> Chosen:
         playable = isinstance(env, ChecksTasks) and grading and not set(names) <= {*await env.unusable(grading=False)}
         hint = " (-c grade=false runs without grading)" if playable else ""
         raise UsageError(f"no chosen task can be used: {reasons(left_out)}{hint}")
-    return Chosen(chosen, left_out, tuple(order))
+    return ChosenTasks(chosen, left_out, tuple(order))
 
 
 def reasons(left_out: Mapping[str, str]) -> str:

@@ -14,7 +14,7 @@ from agents.trajectory import Observation, Step, Trajectory
 from core.sanitize import excerpt, one_line
 from heats.formatting import INFRASTRUCTURE_EXITS
 from heats.report.timeline import by_task, drawn_events, seconds
-from heats.store.events import Event, standing_matches
+from heats.store.events import RunEvent, standing_matches
 from heats.store.reader import RolloutFacts, TaskFacts, read_task, task_ids
 from heats.store.store import RunStore
 from heats.tracing import names
@@ -71,7 +71,7 @@ def spans_of(run: RunStore, *, content: bool = False) -> Iterator[Span]:
         yield from _task_spans(run, read_task(run, name), tasks.get(name, []), times, content=content)
 
 
-def _run_span(run: RunStore, events: Sequence[Event], times: Sequence[float]) -> Span:
+def _run_span(run: RunStore, events: Sequence[RunEvent], times: Sequence[float]) -> Span:
     started = next((event.data for event in events if event.kind in ("run_started", "run_resumed")), {})
     shown = {
         key: started[key]
@@ -94,7 +94,7 @@ def _run_span(run: RunStore, events: Sequence[Event], times: Sequence[float]) ->
 
 
 def _task_spans(
-    run: RunStore, task: TaskFacts, events: Sequence[Event], times: Sequence[float], *, content: bool
+    run: RunStore, task: TaskFacts, events: Sequence[RunEvent], times: Sequence[float], *, content: bool
 ) -> Iterator[Span]:
     own = [moment for event in events if (moment := seconds(event)) is not None] or [min(times)]
     attributes: Attributes = {names.TASK: one_line(task.id)}
@@ -115,7 +115,7 @@ def _task_spans(
             yield from _rollout_spans(run, task, one, periods[one.id], heat_key, content=content)
 
 
-def _period(events: Sequence[Event], rollout: str) -> tuple[float, float] | None:
+def _period(events: Sequence[RunEvent], rollout: str) -> tuple[float, float] | None:
     """When a rollout's last attempt ran; evidence and summary, which come afterwards, are not included."""
     start = end = None
     for event in events:
@@ -132,7 +132,7 @@ def _period(events: Sequence[Event], rollout: str) -> tuple[float, float] | None
 def _heat_span(
     task: TaskFacts,
     heat: int,
-    events: Sequence[Event],
+    events: Sequence[RunEvent],
     periods: Mapping[str, tuple[float, float]],
     keys: tuple[str, str],
 ) -> Span:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from agents.llm.ledger import Usage
 from heats import formatting as say
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.view.live_model import RunView
 from heats.view.panels import draw
 from heats.view.plain import plain_line, standing
@@ -48,7 +48,7 @@ class Display:
     ) -> None:
         return None
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: RunEvent) -> None:
         """Take one event and show it."""
         with self._lock:
             try:
@@ -57,7 +57,7 @@ class Display:
             except Exception as error:  # a display must never stop a run
                 self._write(f"display: event {event.seq} could not be shown ({type(error).__name__})")
 
-    def replay(self, events: Iterable[Event]) -> None:
+    def replay(self, events: Iterable[RunEvent]) -> None:
         """Apply earlier events, such as those of a resumed run, without showing them."""
         with self._lock:
             for event in events:
@@ -67,7 +67,7 @@ class Display:
         """Usage so far, from the ledger if there is one, else from the finished rollouts."""
         return self._ledger() if self._ledger is not None else self.run.usage
 
-    def _show(self, event: Event) -> None:
+    def _show(self, event: RunEvent) -> None:
         return None
 
     def _write(self, line: str) -> None:
@@ -139,7 +139,7 @@ class PlainDisplay(Display):
     ) -> None:
         self._silence.__exit__(kind, error, trace)
 
-    def _show(self, event: Event) -> None:
+    def _show(self, event: RunEvent) -> None:
         text = plain_line(event, self.run)
         if text is not None:
             self._say(self.run.now - (self.run.began or 0), text)
@@ -160,7 +160,7 @@ class PlainDisplay(Display):
 class JsonDisplay(Display):
     """Prints the events' own JSON lines, in ASCII, without sequences that a CI runner would take for commands."""
 
-    def _show(self, event: Event) -> None:
+    def _show(self, event: RunEvent) -> None:
         line = json.dumps(event.model_dump(exclude_defaults=True), default=str)
         self._write(re.sub("#(?=#)", r"\\u0023", line))
 

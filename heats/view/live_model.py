@@ -13,7 +13,7 @@ from typing import Any
 from agents.llm.ledger import Usage
 from core.ids import heat_name
 from heats import formatting as say
-from heats.store.events import Event
+from heats.store.events import RunEvent
 
 
 def number(data: dict[str, Any], name: str) -> float:
@@ -147,7 +147,7 @@ class RunView:
         words = {True: "solved", False: "not_solved"}
         return Counter(words[self.solved[task]] if task in self.solved else one for task, one in self.ended.items())
 
-    def apply(self, event: Event) -> None:
+    def apply(self, event: RunEvent) -> None:
         """Update the state with one event."""
         self.now = _seconds(event.time) or self.now
         self.began = self.now if self.began is None else self.began
@@ -169,7 +169,7 @@ class RunView:
         if event.task is not None:
             self._apply_task(event, event.task)
 
-    def _count_grades(self, event: Event, task: str) -> None:
+    def _count_grades(self, event: RunEvent, task: str) -> None:
         done, total = self.grading.pop(task, (0, 0))
         if event.kind == "grading":
             done, total = 0, amount(event.data, "rollouts")
@@ -186,7 +186,7 @@ class RunView:
         tokens, cost = int(number(data, "tokens")), float(number(data, "cost_usd"))
         self.usage = self.usage + Usage(calls=int(number(data, "steps")), prompt_tokens=tokens, cost_usd=cost)
 
-    def _apply_task(self, event: Event, name: str) -> None:
+    def _apply_task(self, event: RunEvent, name: str) -> None:
         if event.kind == "task_finished":
             task = self.running.pop(name, None) or TaskView(name, self.now)
             task.status = word(event.data, "status") or "finished"
@@ -203,7 +203,7 @@ class RunView:
             _apply(known, event)
 
 
-def _apply(task: TaskView, event: Event) -> None:
+def _apply(task: TaskView, event: RunEvent) -> None:
     data = event.data
     if event.rollout is not None:
         _apply_rollout(task.rollouts.setdefault(event.rollout, RolloutView(event.rollout)), event)
@@ -223,7 +223,7 @@ def _apply(task: TaskView, event: Event) -> None:
         task.verdict, task.reason = word(data, "verdict"), word(data, "reason")
 
 
-def _apply_rollout(rollout: RolloutView, event: Event) -> None:
+def _apply_rollout(rollout: RolloutView, event: RunEvent) -> None:
     data = event.data
     if event.kind == "rollout_step":
         code = data.get("exit_code")
@@ -243,7 +243,7 @@ def _apply_rollout(rollout: RolloutView, event: Event) -> None:
         rollout.grade = word(data, "outcome")
 
 
-def _apply_match(task: TaskView, event: Event) -> None:
+def _apply_match(task: TaskView, event: RunEvent) -> None:
     data = event.data
     key, contestants = (int(number(data, "heat")), word(data, "match")), words(data, "contestants")
     if event.kind == "match_dropped":

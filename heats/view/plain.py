@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from core.sanitize import ci_lines, one_line
 from heats import formatting as say
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.view.live_model import MatchView, RunView, TaskView, amount, number, pairs, word, words
 
 MANY_TASKS = 3
 """With more tasks than this, matches, single pieces of evidence and successful rollouts are not printed."""
 
 
-def plain_line(event: Event, run: RunView) -> str | None:
+def plain_line(event: RunEvent, run: RunView) -> str | None:
     """The line for an event, without its time; None for events that later ones cover.
 
     Args:
@@ -26,7 +26,7 @@ def plain_line(event: Event, run: RunView) -> str | None:
     return ci_lines(f"{place}  {text}" if place else text)
 
 
-def _started(event: Event, run: RunView) -> str:
+def _started(event: RunEvent, run: RunView) -> str:
     data = event.data
     first = "run started" if event.kind == "run_started" else "run resumed"
     plan = (
@@ -37,19 +37,19 @@ def _started(event: Event, run: RunView) -> str:
     return f"{first}: {plan}; model {one_line(word(data, 'model'), 80)}; sandbox {one_line(word(data, 'sandbox'), 40)}"
 
 
-def _baseline(event: Event, run: RunView) -> str:
+def _baseline(event: RunEvent, run: RunView) -> str:
     passed, failed = amount(event.data, "passed"), amount(event.data, "failed")
     counts = f" ({failed} failed, {passed} passed)" if passed or failed else ""
     return f"tests before: {one_line(word(event.data, 'status'), 40)}{counts}"
 
 
-def _heat(event: Event, run: RunView) -> str:
+def _heat(event: RunEvent, run: RunView) -> str:
     context = words(event.data, "context")
     kept = f", refining {one_line(', '.join(context), 120)}" if context else ""
     return f"heat {amount(event.data, 'heat')}: {say.several(amount(event.data, 'rollouts'), 'rollout')}{kept}"
 
 
-def _rollout(event: Event, run: RunView) -> str | None:
+def _rollout(event: RunEvent, run: RunView) -> str | None:
     data = event.data
     if run.planned_tasks > MANY_TASKS and word(data, "exit") not in {"", *say.INFRASTRUCTURE_EXITS}:
         return None
@@ -64,13 +64,13 @@ def _rollout(event: Event, run: RunView) -> str | None:
     return ", ".join(part for part in parts if part)
 
 
-def _evidence(event: Event, run: RunView) -> str | None:
+def _evidence(event: RunEvent, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
     return f"evidence: {one_line(word(event.data, 'verdict'), 20)}, {one_line(word(event.data, 'reason'), 160)}"
 
 
-def _match(event: Event, run: RunView) -> str | None:
+def _match(event: RunEvent, run: RunView) -> str | None:
     data, how = event.data, word(event.data, "decided_by")
     if how == "bye" or (run.planned_tasks > MANY_TASKS and how != "unheard"):
         return None
@@ -79,7 +79,7 @@ def _match(event: Event, run: RunView) -> str | None:
     return f"{_place(event)}: {match_text(match)}" if match is not None else None
 
 
-def _dropped(event: Event, run: RunView) -> str | None:
+def _dropped(event: RunEvent, run: RunView) -> str | None:
     data = event.data
     if run.planned_tasks > MANY_TASKS or len(words(data, "contestants")) < 2:
         return None
@@ -87,7 +87,7 @@ def _dropped(event: Event, run: RunView) -> str | None:
     return f"{_place(event)}: {met} no longer counts: a later rollout makes the same change as one of them"
 
 
-def _place(event: Event) -> str:
+def _place(event: RunEvent) -> str:
     return f"heat {amount(event.data, 'heat')}, match {one_line(word(event.data, 'match'), 20)}"
 
 
@@ -103,12 +103,12 @@ def match_text(match: MatchView) -> str:
     return f"{winner} beats {losers} {votes} ({one_line(match.decided_by, 20)})".replace("  ", " ")
 
 
-def _grading(event: Event, run: RunView) -> str | None:
+def _grading(event: RunEvent, run: RunView) -> str | None:
     rollouts = amount(event.data, "rollouts")
     return f"grading {say.several(rollouts, 'rollout')}" if rollouts and run.planned_tasks <= MANY_TASKS else None
 
 
-def _graded(event: Event, run: RunView) -> str | None:
+def _graded(event: RunEvent, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
     outcome = word(event.data, "outcome")
@@ -116,14 +116,14 @@ def _graded(event: Event, run: RunView) -> str | None:
     return f"graded: {told.get(outcome, one_line(outcome, 20))}"
 
 
-def _crossing(event: Event, run: RunView) -> str | None:
+def _crossing(event: RunEvent, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS or number(event.data, "done"):
         return None
     total = amount(event.data, "total")
     return f"heat {amount(event.data, 'heat')}: the project's and the rollouts' tests run on every patch, {total} runs"
 
 
-def _crossed(event: Event, run: RunView) -> str | None:
+def _crossed(event: RunEvent, run: RunView) -> str | None:
     if run.planned_tasks > MANY_TASKS:
         return None
     tests = say.several(amount(event.data, "tests"), "test")
@@ -135,18 +135,18 @@ def _crossed(event: Event, run: RunView) -> str | None:
     return f"heat {amount(event.data, 'heat')}: {'; '.join(told)}"
 
 
-def _selected(event: Event, run: RunView) -> str:
+def _selected(event: RunEvent, run: RunView) -> str:
     chosen = ", ".join(one_line(one, 60) for one in words(event.data, "selected")) or "nobody"
     first = "selected" if event.data.get("final") is True else f"kept from heat {amount(event.data, 'heat')}"
     return f"{first}: {chosen}"
 
 
-def _verified(event: Event, run: RunView) -> str:
+def _verified(event: RunEvent, run: RunView) -> str:
     verdict = word(event.data, "verdict")
     return f"{say.STATUS_WORDS.get(verdict, one_line(verdict, 20))}: {one_line(word(event.data, 'reason'), 200)}"
 
 
-def _task_finished(event: Event, run: RunView) -> str:
+def _task_finished(event: RunEvent, run: RunView) -> str:
     status = word(event.data, "status")
     detail = one_line(word(event.data, "detail"), 200)
     left = f", about {say.duration(run.left_s)} left" if run.left_s else ""
@@ -155,28 +155,28 @@ def _task_finished(event: Event, run: RunView) -> str:
     return f"finished: {said}{': ' + detail if detail else ''}{done}"
 
 
-def _left_out(event: Event, run: RunView) -> str:
+def _left_out(event: RunEvent, run: RunView) -> str:
     found = pairs(event.data, "reasons")
     told = [f"{one_line(name, 60)}: {one_line(why, 160)}" for name, why in found[:MANY_TASKS]]
     more = [f"and {len(found) - MANY_TASKS} more"] if len(found) > MANY_TASKS else []
     return f"left out: {'; '.join([*told, *more])}"
 
 
-def _warning(event: Event, run: RunView) -> str:
+def _warning(event: RunEvent, run: RunView) -> str:
     return f"warning: {one_line(word(event.data, 'text'), 400)}"
 
 
-def _policy(event: Event, run: RunView) -> str:
+def _policy(event: RunEvent, run: RunView) -> str:
     return f"heat {amount(event.data, 'heat')}: {one_line(word(event.data, 'why'), 200)}"
 
 
-def _finished(event: Event, run: RunView) -> str:
+def _finished(event: RunEvent, run: RunView) -> str:
     counts = ", ".join(f"{number} {say.STATUS_WORDS.get(name, name)}" for name, number in sorted(run.statuses.items()))
     status = one_line(word(event.data, "status"), 40)
     return " ".join(part for part in ("run finished:", status, f"({counts})" if status and counts else counts) if part)
 
 
-_TELLERS: dict[str, Callable[[Event, RunView], str | None]] = {
+_TELLERS: dict[str, Callable[[RunEvent, RunView], str | None]] = {
     "run_started": _started,
     "run_resumed": _started,
     "left_out": _left_out,

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.store.store import RunStore
 from heats.view.live_model import RunView
 
@@ -30,7 +30,7 @@ class Watcher:
         changed = set()
         for line in data[:whole].splitlines():
             try:
-                event = Event.model_validate_json(line)
+                event = RunEvent.model_validate_json(line)
             except ValidationError:
                 continue
             self.view.apply(event)

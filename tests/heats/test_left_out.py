@@ -9,7 +9,7 @@ from envs.demo import DemoEnv
 from heats.cli import main
 from heats.errors import UsageError
 from heats.store.events import read_events
-from heats.sweep.dataset import Choice, choose
+from heats.sweep.dataset import TaskFilter, choose
 
 HALF = """
 from envs.demo import DemoEnv
@@ -41,19 +41,19 @@ class Half(DemoEnv):
 
 
 async def test_what_cannot_be_used_is_left_out_and_keeps_its_place_in_a_slice():
-    chosen = await choose(Half(), Choice(part="0:2"), grading=True)
+    chosen = await choose(Half(), TaskFilter(part="0:2"), grading=True)
     assert ([task.id for task in chosen.tasks], chosen.left_out) == (["csv"], {"bad": "it has no image"})
-    ungraded = await choose(Half(), Choice(), grading=False)
+    ungraded = await choose(Half(), TaskFilter(), grading=False)
     assert [task.id for task in ungraded.tasks] == ["csv", "money"]
 
 
 async def test_where_nothing_is_left_the_reason_is_told_and_what_would_help():
     with pytest.raises(UsageError, match=r"no chosen task can be used: money: it names no tests \(-c grade=false"):
-        await choose(Half(), Choice(only=["money"]), grading=True)
+        await choose(Half(), TaskFilter(only=["money"]), grading=True)
     with pytest.raises(UsageError, match=r"bad: it has no image$"):
-        await choose(Half(), Choice(only=["bad"]), grading=True)
+        await choose(Half(), TaskFilter(only=["bad"]), grading=True)
     with pytest.raises(UsageError, match="no task zz"):
-        await choose(Half(), Choice(only=["zz"]), grading=True)
+        await choose(Half(), TaskFilter(only=["zz"]), grading=True)
 
 
 def test_a_sweep_names_what_it_left_out_and_ends_with_3(tmp_path, monkeypatch, capsys):

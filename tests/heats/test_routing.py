@@ -14,7 +14,7 @@ from heats.config import load_config
 from heats.errors import UsageError
 from heats.report.account import account
 from heats.report.routed import routed
-from heats.routing import Agreement, RoutingConfig
+from heats.routing import AgreementShare, RoutingConfig
 from heats.runner.model_mix import main_model
 from heats.store.events import read_events
 from heats.store.records import RoutingLine
@@ -256,5 +256,5 @@ def test_a_few_disagreements_do_not_switch_and_many_do():
 
 
 def test_the_interval_is_wilsons():
-    found = Agreement.of([True] * 19 + [False] * 4)
+    found = AgreementShare.of([True] * 19 + [False] * 4)
     assert (round(found.low, 3), round(found.high, 3)) == (0.629, 0.930)

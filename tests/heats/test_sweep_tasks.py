@@ -4,13 +4,13 @@ import pytest
 
 from envs.base import Task
 from heats.errors import UsageError
-from heats.sweep.dataset import Choice, find_dataset, read_options
+from heats.sweep.dataset import TaskFilter, find_dataset, read_options
 
 TASKS = [Task(id=f"{project}__{number}", statement="s", image="") for project in ("b", "a") for number in range(3)]
 
 
 def ids(**choice):
-    return [task.id for task in Choice(**choice).of(TASKS)]
+    return [task.id for task in TaskFilter(**choice).of(TASKS)]
 
 
 def test_without_flags_all_tasks_come_in_their_order():

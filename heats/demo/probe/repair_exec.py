@@ -23,7 +23,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SHELL_CHARACTERS = re.compile(r"[;&|<>$`\n(){}*?~]")
 
 
-class Outcome:
+class Execution:
     """What one run of the test command gave.
 
     `tests` maps test ids to (passed, failure text, seconds).
@@ -135,7 +135,7 @@ class Command:
         finally:
             sys.path.pop(0)
 
-    def run(self, prefix: str, *, timeout: float, trace: bool = False, only: list[str] | None = None) -> Outcome:
+    def run(self, prefix: str, *, timeout: float, trace: bool = False, only: list[str] | None = None) -> Execution:
         """Run once.
 
         Args:
@@ -150,7 +150,7 @@ class Command:
         if pid == 0:
             self._child(prefix, env)
         code = _wait(pid, started + timeout)
-        return Outcome(code, time.monotonic() - started, prefix)
+        return Execution(code, time.monotonic() - started, prefix)
 
     def _environment(self, prefix: str, trace: bool, only: list[str] | None, timeout: float) -> dict[str, str]:
         env = dict(os.environ, **self.env)

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 import repair_rank  # type: ignore[import-not-found]
-from repair_exec import HERE, Command, Outcome  # type: ignore[import-not-found]
+from repair_exec import HERE, Command, Execution  # type: ignore[import-not-found]
 from repair_tree import Tree  # type: ignore[import-not-found]
 
 STATE = os.path.join(HERE, "state.json")
@@ -63,7 +63,7 @@ def home(test: str) -> str:
     return test.split("::")[0] if "::" in test else test.rpartition(".")[0]
 
 
-def _own_seconds(plain: Outcome, failing: list[str]) -> float:
+def _own_seconds(plain: Execution, failing: list[str]) -> float:
     return float(sum(plain.tests[test][2] for test in failing if test in plain.tests))
 
 
@@ -77,7 +77,7 @@ def depth(test: str, text: str) -> int:
     return 0
 
 
-def _ranked(plain: Outcome, traced: Outcome, words: set[str]) -> tuple[list[Any], dict[str, Any], dict[str, str]]:
+def _ranked(plain: Execution, traced: Execution, words: set[str]) -> tuple[list[Any], dict[str, Any], dict[str, str]]:
     root = os.getcwd()
     failing = [text for ok, text, _ in plain.tests.values() if not ok] or [plain.output()[-20000:]]
     lines = repair_rank.ochiai(*traced.coverage(), sum(not ok for ok, _, _ in traced.tests.values()))
@@ -108,7 +108,7 @@ def _read(paths: list[str]) -> dict[str, str]:
     return found
 
 
-def _report(plain: Outcome, failing: list[str], kind: str) -> None:
+def _report(plain: Execution, failing: list[str], kind: str) -> None:
     state = "timed out" if plain.code is None else str(plain.code)
     counts = {"tests": len(plain.tests), "failing": len(failing), "names": [test[-120:] for test in failing[:8]]}
     say({"k": "run", "code": state, "how": kind, "seconds": round(plain.seconds, 2), **counts})
@@ -229,7 +229,7 @@ def _try(command: Command, state: dict[str, Any], tag: str, ends: float) -> tupl
     return result + (" (all pass)" if not left and not broke else ""), left
 
 
-def _left(run: Outcome, failing: list[str]) -> list[str]:
+def _left(run: Execution, failing: list[str]) -> list[str]:
     if failing == ["<command>"]:
         return failing if run.failing() else []
     return [test for test in failing if not run.tests.get(test, (False, "", 0.0))[0]]

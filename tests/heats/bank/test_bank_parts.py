@@ -14,7 +14,7 @@ from heats.bank.entry import Entry, Scope, Source
 from heats.bank.prompting import dealt, prompt_of
 from heats.bank.readers import Bm25, Question, read_bank
 from heats.bank.screening import objections
-from heats.bank.writers import Account, Finished, ModelWriter, Proposal
+from heats.bank.writers import Account, EntryProposal, Finished, ModelWriter
 from heats.config import load_config
 
 CONFIG = load_config().bank
@@ -31,7 +31,7 @@ def question(*replies, statement="Parsing dates fails in parse_date", most=3):
 
 
 def planned(*proposals, entries=(), **more):
-    planner = Planner([Proposal(**one) for one in proposals], "concept", SCOPE, SOURCE, 0.8, **more)
+    planner = Planner([EntryProposal(**one) for one in proposals], "concept", SCOPE, SOURCE, 0.8, **more)
     return planner({one.id: one for one in entries}), planner.refused
 
 

@@ -14,7 +14,7 @@ from synthetic_parts import START, Plan, make_evidence, make_patch, make_steps, 
 from agents.llm.ledger import Usage
 from agents.trajectory import Exit, Trajectory
 from envs.base import Grade, Patch, Task
-from heats.store.events import Event, EventKind
+from heats.store.events import EventKind, RunEvent
 from heats.store.files import LineLog, write_record
 from heats.store.records import Charge, Manifest, Outcome, TaskResult
 from heats.store.store import RolloutStore, RunStore, TaskStore
@@ -96,7 +96,7 @@ def emit(
     plan.clock += after
     plan.seq += 1
     moment = (START + timedelta(seconds=plan.clock)).isoformat(timespec="milliseconds")
-    events.append(Event(seq=plan.seq, time=moment, kind=kind, task=task, rollout=rollout, data=data), sync=False)
+    events.append(RunEvent(seq=plan.seq, time=moment, kind=kind, task=task, rollout=rollout, data=data), sync=False)
 
 
 def build_task(run: RunStore, name: str, plan: Plan, events: LineLog) -> None:

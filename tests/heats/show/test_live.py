@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.llm.ledger import Usage
-from heats.store.events import Event
+from heats.store.events import RunEvent
 from heats.view.live import Display, LiveDisplay, PlainDisplay, choose_mode, open_display
 from heats.view.panels import draw
 
@@ -42,13 +42,13 @@ class Script:
     def __init__(self) -> None:
         self.seq = 0
 
-    def __call__(self, kind: Any, *, task: str | None = None, rollout: str | None = None, **data: Any) -> Event:
+    def __call__(self, kind: Any, *, task: str | None = None, rollout: str | None = None, **data: Any) -> RunEvent:
         self.seq += 1
         moment = f"2026-01-01T00:{self.seq // 60:02d}:{self.seq % 60:02d}.000+00:00"
-        return Event(seq=self.seq, time=moment, kind=kind, task=task, rollout=rollout, data=data)
+        return RunEvent(seq=self.seq, time=moment, kind=kind, task=task, rollout=rollout, data=data)
 
 
-def one_task(tasks: tuple[str, ...] = ("fix-it",)) -> Iterator[Event]:
+def one_task(tasks: tuple[str, ...] = ("fix-it",)) -> Iterator[RunEvent]:
     event = Script()
     plan = {"rollouts": 2, "iterations": 1, "select_k": 1, "group_size": 2, "votes": 2}
     yield event("run_started", command="solve", tasks=tasks, model="builtin:repair", sandbox="docker", **plan)
@@ -84,7 +84,7 @@ def one_task(tasks: tuple[str, ...] = ("fix-it",)) -> Iterator[Event]:
     yield event("run_finished", status="done")
 
 
-def lines(mode: Any, events: Iterator[Event]) -> list[str]:
+def lines(mode: Any, events: Iterator[RunEvent]) -> list[str]:
     stream = io.StringIO()
     with open_display(mode, stream=stream, env={}) as display:
         for event in events:
@@ -131,7 +131,7 @@ def test_the_pace_is_that_of_the_process_at_work() -> None:
     display.replay(events[: ends[2] + 1])
     whole = display.run.left_s
     assert whole == pytest.approx((ends[2] + 1 - 1) / 3 * 5, rel=0.1)
-    display(Event(seq=999, time=events[ends[2]].time, kind="run_resumed", data=events[0].data))
+    display(RunEvent(seq=999, time=events[ends[2]].time, kind="run_resumed", data=events[0].data))
     assert display.run.left_s is None
 
 
@@ -141,8 +141,8 @@ def test_quiet_says_nothing() -> None:
 
 def test_json_lines_are_the_events() -> None:
     events = list(one_task())
-    assert [Event.model_validate_json(line) for line in lines("json", iter(events))] == [
-        Event.model_validate_json(event.model_dump_json()) for event in events
+    assert [RunEvent.model_validate_json(line) for line in lines("json", iter(events))] == [
+        RunEvent.model_validate_json(event.model_dump_json()) for event in events
     ]
 
 
@@ -239,7 +239,7 @@ ODD = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=5,
 )
-KINDS = st.sampled_from(list(Event.model_fields["kind"].annotation.__args__))  # type: ignore[union-attr]
+KINDS = st.sampled_from(list(RunEvent.model_fields["kind"].annotation.__args__))  # type: ignore[union-attr]
 NAMES = ["tasks", "rollouts", "heat", "status", "passed", "step", "command", "exit_code", "exit", "steps", "duration_s",
          "tokens", "cost_usd", "patch_bytes",
          "choices", "shares", "text", "contestants", "match", "winner", "selected", "final"]  # fmt: skip
@@ -252,7 +252,7 @@ NAMES = ["tasks", "rollouts", "heat", "status", "passed", "step", "command", "ex
 def test_odd_events_never_raise(script: list[Any]) -> None:
     displays = [open_display(mode, stream=io.StringIO(), env={}) for mode in ("plain", "json", "quiet")]  # type: ignore[arg-type]
     for seq, (kind, data, task, rollout) in enumerate(script):
-        event = Event(
+        event = RunEvent(
             seq=seq, time="no time", kind=kind, data=data, task="t" if task else None, rollout="r" if rollout else None
         )
         for display in displays:
@@ -279,7 +279,7 @@ def test_a_reader_that_goes_away_does_not_stop_the_run() -> None:
         display(event)
 
 
-def at_tests() -> Iterator[Event]:
+def at_tests() -> Iterator[RunEvent]:
     """A run whose rollouts have ended, at each later stage of work."""
     event = Script()
     first, second = "heat-0/rollout-00", "heat-0/rollout-01"
