@@ -1,6 +1,7 @@
 """Data sets that need an optional dependency: parquet and Arrow files, and the Hub."""
 
 import re
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,8 @@ from typing import Any
 from core.registry import optional_module
 from envs.errors import TaskError
 from envs.swebench.datasets import EVERY
+
+_PAUSE_S, _LONGEST_PAUSE_S = 10.0, 120.0
 
 KINDS = (".parquet", ".jsonl", ".json", ".csv")
 """Endings of files with rows on the Hub; if a split has several kinds, the first is read."""
@@ -57,10 +60,15 @@ def fetch_hub(name: str, split: str, revision: str | None = None) -> tuple[list[
     """
     hub = optional_module("huggingface_hub", f"the data set {name}")
     patterns = [pattern for kind in KINDS for pattern in _patterns(split, kind)]
-    try:
-        folder = Path(hub.snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the library, its HTTP client and the system each raise their own
-        raise TaskError(_why(name, revision, error)) from None
+    for last in (False, False, True):
+        try:
+            folder = Path(hub.snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
+            break
+        except Exception as error:  # the library, its HTTP client and the system each raise their own
+            pause_s = None if last else _pause(error)
+            if pause_s is None:
+                raise TaskError(_why(name, revision, error)) from None
+            time.sleep(pause_s)
     for kind in KINDS:
         if found := _matching(folder, _patterns(split, kind)):
             return found, folder.name
@@ -79,6 +87,18 @@ def _matching(folder: Path, patterns: Sequence[str]) -> list[Path]:
     """Files of a snapshot: of earlier fetches, it may hold other splits."""
     files = sorted(one for one in folder.rglob("*") if one.is_file())
     return [one for one in files if any(fnmatch(one.relative_to(folder).as_posix(), pattern) for pattern in patterns)]
+
+
+def _pause(error: BaseException | None) -> float | None:
+    """Seconds until another attempt may help: what a busy Hub asks for, within limits; None if it will not help."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        status = getattr(response, "status_code", 0)
+        if status == 429 or status >= 500:
+            asked = str(getattr(response, "headers", {}).get("Retry-After", ""))
+            return min(float(asked), _LONGEST_PAUSE_S) if asked.isdigit() else _PAUSE_S
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _why(name: str, revision: str | None, error: Exception) -> str:

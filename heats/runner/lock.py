@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envs.base import DigestsTasks, Env, Task
+from envs.base import DigestsTasks, Env, HasRevision, Task
 from heats.errors import UsageError
 from heats.runner.services import Services
 from heats.store.files import read_record, write_record
@@ -61,8 +61,9 @@ def lock_of(data: LockedData, config: Mapping[str, Any], env: Env, tasks: Sequen
         env: source of the tasks.
         tasks: the chosen tasks.
     """
+    revision = env.revision if isinstance(env, HasRevision) else ""
     return Lock(
-        data=data,
+        data=data.model_copy(update={"revision": revision}),
         config=config,
         tasks={task.id: task_digest(task) for task in tasks},
         contents={task.id: env.content_digest(task) for task in tasks} if isinstance(env, DigestsTasks) else {},

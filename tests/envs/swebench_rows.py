@@ -27,8 +27,9 @@ TAP_PATCH = (
 PARSER = """def parser(log: str) -> dict[str, str]:
     found = {}
     for line in log.splitlines():
-        if line.startswith(('ok ', 'not ok ')):
-            found[line.split(' ', 3 if line.startswith('not') else 2)[-1]] = 'fail' if line.startswith('not') else 'pass'
+        for start, end in (('ok ', 'pass'), ('not ok ', 'fail')):
+            if line.startswith(start):
+                found[line[len(start):].split(' ', 1)[1]] = end
     return found
 """
 

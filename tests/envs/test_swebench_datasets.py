@@ -20,9 +20,7 @@ from envs.swebench.rows import make_instance
 
 C = "c" * 40
 T = "/testbed"
-IDLE = Patch(
-    b"diff --git a/notes.txt b/notes.txt\nnew file mode 100644\n--- /dev/null\n+++ b/notes.txt\n@@ -0,0 +1 @@\n+nothing\n"
-)
+IDLE = Patch(b"diff --git a/notes b/notes\nnew file mode 100644\n--- /dev/null\n+++ b/notes\n@@ -0,0 +1 @@\n+nothing\n")
 GRADED: Mapping[str, Callable[[str, str], dict[str, Any]]] = {
     "version 5": rows.version_5,
     "Multilingual": rows.multilingual,
