@@ -129,7 +129,9 @@ def running_registry(folder):
         pytest.skip("docker-registry is not installed (Debian: docker-registry)")
     port, faults = _free_port(), Faults()
     (folder / "registry.yml").write_text(CONFIG.format(folder=folder, port=port))
-    process = subprocess.Popen([program, "serve", str(folder / "registry.yml")], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [program, "serve", str(folder / "registry.yml")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(port, faults))
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     found = Registry(port, proxy.server_port, faults)
