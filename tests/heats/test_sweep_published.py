@@ -88,13 +88,13 @@ async def test_a_pull_that_keeps_failing_ends_in_one_line(status, seconds, said,
     assert len(registry.faults.given) - before in requests
 
 
-DOCKERFILE = """FROM heats-base:latest
-ARG NUMBER
+PROJECT = """FROM heats-base:latest
 RUN git init -q /testbed && cd /testbed && git config user.name a && git config user.email a@b \\
- && printf 'def add(a, b):\\n    return a - b\\n' >calc.py && git add -A && git commit -qm base \\
- && head -c 20000000 /dev/urandom >/opt/only-here-$NUMBER
+ && printf 'def add(a, b):\\n    return a - b\\n' >calc.py && git add -A && git commit -qm base
 WORKDIR /testbed
 """
+OWN_BYTES = 5_000_000
+"""What each image has for itself."""
 GOLD = """diff --git a/calc.py b/calc.py
 --- a/calc.py
 +++ b/calc.py
@@ -120,14 +120,17 @@ ROWS = 10
 @pytest.fixture(scope="module")
 def published(registry, tmp_path_factory):
     """Ten rows, with an image for each in the registry and nowhere else."""
-    folder, rows = tmp_path_factory.mktemp("ten"), []
-    (folder / "Dockerfile").write_text(DOCKERFILE)
+    folder, rows, project = tmp_path_factory.mktemp("ten"), [], "heats-test-ten:project"
+    build = ["docker", "build", "-q", "--label", f"heats.test={folder.name}", "-t"]
+    (folder / "Dockerfile").write_text(PROJECT)
+    subprocess.run([*build, project, str(folder)], check=True, capture_output=True)
+    reading = ["docker", "run", "--rm", project, "git", "-C", "/testbed", "rev-parse", "HEAD"]
+    commit = subprocess.run(reading, check=True, capture_output=True, text=True).stdout.strip()
+    (folder / "Dockerfile").write_text(f"FROM {project}\nCOPY own /opt/own\n")
     for number in range(ROWS):
         local, name = f"heats-test-ten:{number}", f"swebench/sweb.eval.x86_64.calc_1776_calc-{number}:latest"
-        command = ["docker", "build", "-q", "--no-cache", "-t", local, "--build-arg", f"NUMBER={number}", str(folder)]
-        subprocess.run(command, check=True, capture_output=True)
-        reading = ["docker", "run", "--rm", local, "git", "-C", "/testbed", "rev-parse", "HEAD"]
-        commit = subprocess.run(reading, check=True, capture_output=True, text=True).stdout.strip()
+        (folder / "own").write_bytes(secrets.token_bytes(OWN_BYTES))
+        subprocess.run([*build, local, str(folder)], check=True, capture_output=True)
         registry.publish(local, name)
         subprocess.run(["docker", "rmi", local], check=True, capture_output=True)
         rows.append({
@@ -135,7 +138,8 @@ def published(registry, tmp_path_factory):
             "problem_statement": "add subtracts", "patch": GOLD, "test_patch": TEST, "log_parser": "pytest",
             "test_cmd": "python3 -m pytest -rA", "FAIL_TO_PASS": ["test_calc.py::test_add"], "PASS_TO_PASS": [],
         })  # fmt: skip
-    return rows
+    yield rows
+    subprocess.run(["docker", "rmi", project], check=False, capture_output=True)
 
 
 def play(registry, served, rows_name, run, *more, kill_after=0):
