@@ -195,6 +195,8 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     images, keeper = _images(request, store), request.images
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
+        if _one_by_one(request) and services.backend.name != "docker":  # nothing is pulled there
+            await services.backend.preflight(sorted({task.image for task in request.chosen}))
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
         if request.work is not None:
             await lock_run(store.directory / "lock.json", request.work, services, request.repeats)
@@ -255,7 +257,7 @@ async def open_player(work: Work) -> AsyncIterator[Player]:
     from heats.runner.pipeline import run_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
-    one_by_one = _one_by_one(work.request)
+    one_by_one = _one_by_one(work.request) and services.backend.name == "docker"
 
     async def player(task: Task, order: int) -> TaskResult:
         if one_by_one and store.task(task.id).result() is None:
