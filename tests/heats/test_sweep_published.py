@@ -103,16 +103,13 @@ GOLD = """diff --git a/calc.py b/calc.py
 -    return a - b
 +    return a + b
 """
-TEST = """diff --git a/test_calc.py b/test_calc.py
+TEST = """diff --git a/calc.t b/calc.t
 new file mode 100644
 --- /dev/null
-+++ b/test_calc.py
-@@ -0,0 +1,5 @@
-+from calc import add
-+
-+
-+def test_add():
-+    assert add(2, 3) == 5
++++ b/calc.t
+@@ -0,0 +1,2 @@
++python3 -c 'from calc import add; assert add(2, 3) == 5' 2>/dev/null || printf 'not '
++echo 'ok 1 adds'
 """
 ROWS = 10
 
@@ -135,8 +132,8 @@ def published(registry, tmp_path_factory):
         subprocess.run(["docker", "rmi", local], check=True, capture_output=True)
         rows.append({
             "instance_id": f"calc__calc-{number}", "repo": "calc/calc", "version": "1", "base_commit": commit,
-            "problem_statement": "add subtracts", "patch": GOLD, "test_patch": TEST, "log_parser": "pytest",
-            "test_cmd": "python3 -m pytest -rA", "FAIL_TO_PASS": ["test_calc.py::test_add"], "PASS_TO_PASS": [],
+            "problem_statement": "add subtracts", "patch": GOLD, "test_patch": TEST, "log_parser": "parse_log_tap",
+            "test_cmd": "sh calc.t", "FAIL_TO_PASS": ["adds"], "PASS_TO_PASS": [],
         })  # fmt: skip
     yield rows
     subprocess.run(["docker", "rmi", project], check=False, capture_output=True)
