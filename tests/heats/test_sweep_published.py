@@ -103,10 +103,10 @@ GOLD = """diff --git a/calc.py b/calc.py
 -    return a - b
 +    return a + b
 """
-TEST = """diff --git a/calc.t b/calc.t
+TEST = """diff --git a/tests/adds.t b/tests/adds.t
 new file mode 100644
 --- /dev/null
-+++ b/calc.t
++++ b/tests/adds.t
 @@ -0,0 +1,2 @@
 +python3 -c 'from calc import add; assert add(2, 3) == 5' 2>/dev/null || printf 'not '
 +echo 'ok 1 adds'
@@ -133,7 +133,7 @@ def published(registry, tmp_path_factory):
         rows.append({
             "instance_id": f"calc__calc-{number}", "repo": "calc/calc", "version": "1", "base_commit": commit,
             "problem_statement": "add subtracts", "patch": GOLD, "test_patch": TEST, "log_parser": "parse_log_tap",
-            "test_cmd": "sh calc.t", "FAIL_TO_PASS": ["adds"], "PASS_TO_PASS": [],
+            "test_cmd": "sh tests/adds.t", "FAIL_TO_PASS": ["adds"], "PASS_TO_PASS": [],
         })  # fmt: skip
     yield rows
     subprocess.run(["docker", "rmi", project], check=False, capture_output=True)
@@ -188,9 +188,9 @@ def test_ten_rows_from_a_failing_registry_killed_resumed_and_graded(prune, regis
         assert code == -signal.SIGKILL, err
         code, found, err, most = play(registry, served, "org/ten", tmp_path / "run", *flags)
     assert code == 0, err
-    assert {one["status"] for one in found["results"]} == {"done"} and len(found["results"]) == ROWS, found["results"]
-    grades = [json.loads(path.read_bytes())["outcome"] for path in (tmp_path / "run").glob("tasks/*/grades/*.json")]
-    assert grades.count("pass") >= ROWS, grades
+    assert len(found["results"]) == ROWS and not found["counts"].get("error"), found["results"]
+    grades = [json.loads(path.read_bytes())["outcome"] for path in (tmp_path / "run" / "grades").rglob("*.json")]
+    assert grades == ["pass"] * ROWS
     lock = Lock.model_validate_json((tmp_path / "run" / "lock.json").read_bytes())
     assert len(lock.images) == ROWS and lock.data.revision
     print(f"most images at once: {max(first, most)} of {ROWS}; left: {len(registry.pulled())}")
