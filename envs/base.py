@@ -351,6 +351,16 @@ class DigestsTasks(Protocol):
 
 
 @runtime_checkable
+class HasRevision(Protocol):
+    """An env whose tasks come from a place that keeps versions of them."""
+
+    @property
+    def revision(self) -> str:
+        """The version that was read, such as a commit; empty if there are none."""
+        ...
+
+
+@runtime_checkable
 class KnowsSolution(Protocol):
     """An env that can play a task's reference solution; only the oracle ever receives it."""
 

@@ -8,6 +8,7 @@ import json
 import sys
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +20,15 @@ from core.record import Record
 from envs.base import Grade, Patch, Task
 from envs.errors import TaskError
 from envs.existing_tests import TestRunner
+from envs.swebench.datasets import known
+from envs.swebench.foreign import read_scripts
 from envs.swebench.grading import Place, grade_here
 from envs.swebench.history import Base, cut_future, snapshot
 from envs.swebench.official import find_harness, grade_officially, row_for, rows_without_specification
-from envs.swebench.place import activate, activation_file
+from envs.swebench.place import activate, activation_file, hide
 from envs.swebench.plan import make_plan
-from envs.swebench.rows import ALIASES, IMAGE_KEYS, IMAGE_TEMPLATES, Instance, image_name, make_instance, read_rows
+from envs.swebench.rows import IMAGE_KEYS, Instance, image_name, make_instance, read_rows
+from envs.swebench.shapes import strings
 from envs.swebench.visible import visible_runner
 from envs.worktree import take_patch
 from sandbox.base import ExecResult, Network, Sandbox, SandboxBackend, SandboxLimits
@@ -39,7 +43,8 @@ class SweBenchSource(Record):
 
     Attributes:
         source: file, directory, task repository, or a name on the Hub (`verified`, `org/name`); see `read_rows`.
-        split: split to use, if the source has several.
+        split: split to use, if the source has several; by default the data set's usual one, else `test`.
+        revision: commit, branch or tag of a data set on the Hub; by default its newest.
         image_template: overrides the images that rows name; see `image_name`.
         only: ids of the instances to use; empty for all.
         hints: append the row's hints to the statement. The benchmark's standard setting omits them.
@@ -50,12 +55,14 @@ class SweBenchSource(Record):
         network: network of agents' and grading sandboxes. With network access, agents can download fixed releases.
         grader: `own`, or `official`: the `swebench` package, in a separate environment.
         swebench_python: interpreter of that environment; defaults to heats' own, if the package is installed there.
+        scripts: folder with SWE-bench Pro's run scripts and parsers; see `read_scripts`.
         test_timeout_s: time limit for one run of an instance's tests, in seconds.
         grade_limits: limits of grading sandboxes.
     """
 
     source: str
-    split: str = "test"
+    split: str | None = None
+    revision: str | None = None
     image_template: str | None = None
     only: tuple[str, ...] = ()
     hints: bool = False
@@ -66,6 +73,7 @@ class SweBenchSource(Record):
     network: Network = "none"
     grader: Literal["own", "official"] = "own"
     swebench_python: Path | None = None
+    scripts: Path | None = None
     test_timeout_s: float = Field(1800.0, gt=0)
     grade_limits: SandboxLimits = GRADE_LIMITS
 
@@ -82,8 +90,10 @@ class SweBenchEnv:
         instances: Sequence[Instance],
         left_out: Mapping[str, str] | None = None,
         order: Sequence[str] = (),
+        revision: str = "",
     ) -> None:
         self.source = source
+        self.revision = revision
         self._left_out = dict(left_out or {})
         self._order = tuple(order) or tuple(instance.id for instance in instances)
         self._instances = {instance.id: instance for instance in instances}
@@ -98,12 +108,12 @@ class SweBenchEnv:
         Raises:
             TaskError: nothing to read, no usable row, or an unknown id.
         """
-        found = read_rows(source.source, source.split)
-        instances = [make_instance(row) for row in found.rows]
+        found = read_rows(source.source, source.split, source.revision)
+        instances = [_with_scripts(make_instance(row), source.scripts) for row in found.rows]
         wanted = set(source.only) or {*found.order}
         left_out = {name: why for name, why in found.left_out.items() if name in wanted}
         order = [name for name in found.order if name in wanted]
-        return cls(source, choose(instances, source, found.left_out), left_out, order)
+        return cls(source, choose(instances, source, found.left_out), left_out, order, found.revision)
 
     def listing(self) -> Sequence[str]:
         """Ids of all rows, in source order; a row without an id is listed by its position."""
@@ -111,8 +121,10 @@ class SweBenchEnv:
 
     def content_digest(self, task: Task) -> str:
         """Digest of the row, hidden tests included."""
-        row = json.dumps(self._instances[task.id].row, sort_keys=True, default=str)
-        return sha256(row.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        instance = self._instances[task.id]
+        row = json.dumps(instance.row, sort_keys=True, default=str)
+        scripts = instance.program.source + instance.program.run if instance.program and instance.program.run else ""
+        return sha256((row + scripts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
     async def unusable(self, *, grading: bool) -> Mapping[str, str]:
         """Rows that cannot be read or, if `grading`, cannot be graded by the chosen grader.
@@ -155,11 +167,11 @@ class SweBenchEnv:
         workdir = source.workdir or instance.workdir or "/testbed"
         template = source.image_template
         if template is None and not any(instance.row.get(key) for key in IMAGE_KEYS):
-            template = IMAGE_TEMPLATES.get(ALIASES.get(source.source, source.source))
+            template = known(source.source).images or None
         return Task(
             id=instance.id,
             statement=instance.problem_statement + hints,
-            image=image_name(instance.row, source.image_template),
+            image=image_name(instance.row, template),
             workdir=workdir,
             base_commit=instance.base_commit,
             repository=instance.repo,
@@ -171,11 +183,13 @@ class SweBenchEnv:
         )
 
     async def prepare(self, task: Task, sandbox: Sandbox) -> None:
-        """Find the image's Python environment, remove the repository's future, verify that, and record the tree.
+        """Remove the answer's files and the repository's future, verify that, find the image's Python environment, and
+        record the tree.
 
         Raises:
             SetupFailed, SandboxError
         """
+        await hide(sandbox, task.workdir, self._instances[task.id].hidden)
         await activate(sandbox, task.workdir, self.source.environment)
         self._clean[task.image] = await cut_future(
             sandbox,
@@ -251,6 +265,17 @@ class SweBenchEnv:
     def reference(self, task_id: str) -> Patch:
         """The gold patch, for checking graders and data sets; never for selection or agents."""
         return Patch(self._instances[task_id].patch.encode())
+
+
+def _with_scripts(instance: Instance, scripts: Path | None) -> Instance:
+    """A row of SWE-bench Pro with the scripts that grade it; any other row, and one without scripts, as it is."""
+    if scripts is None or instance.eval_script or instance.test_command:
+        return instance
+    try:
+        files = strings(instance.row.get("selected_test_files_to_run")) or ()
+        return replace(instance, program=read_scripts(scripts.expanduser(), instance.id, files))
+    except TaskError as error:
+        return replace(instance, harness=str(error).removeprefix(f"{instance.id}: "))
 
 
 def choose(

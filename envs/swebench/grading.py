@@ -22,6 +22,7 @@ from envs.machine import spec_for
 from envs.patched import SandboxFiles, apply_candidate
 from envs.planning import Planner, copies_of_each
 from envs.sentinel import Planting
+from envs.swebench.foreign import read_by_program
 from envs.swebench.logs import find
 from envs.swebench.plan import Plan, make_plan
 from envs.swebench.rows import Instance
@@ -133,15 +134,27 @@ async def _run(bench: GradingBench, patch: Patch, plant: Planner | None = None) 
         nonce = secrets.token_hex(8)
         script = scratch_path(".sh")
         await sandbox.write_file(script, plan.script(task.workdir, copies, nonce).encode())
+        if plan.program is not None and plan.program.run:
+            await sandbox.write_file(plan.run_script, plan.program.run.encode())
         result = await sandbox.exec(
             f"bash {script}", timeout=task.test_timeout_s, cwd=task.workdir, merge_stderr=True, trusted_exit=True
         )
         await sandbox.kill_all()
-    tests: dict[str, TestOutcome] = {}
-    if result.status == "exited":
-        with suppress(Unparsable):
-            tests = await bounded(plan.read, result.text(), nonce)
+    tests = await _read(bench, result.text(), nonce) if result.status == "exited" else {}
     return Run(tests, result, planting=planting, undone=undone)
+
+
+async def _read(bench: GradingBench, text: str, nonce: str) -> dict[str, TestOutcome]:
+    """Outcomes by test; empty if the output cannot be read. A data set's own program reads it in a fresh sandbox."""
+    if bench.plan.program is not None:
+        sandbox = await bench.place.backend.start(spec_for(bench.task, {"rollout": "grading"}, bench.place.limits))
+        try:
+            return await read_by_program(sandbox, bench.plan.program, *bench.plan.parts(text, nonce))
+        finally:
+            await sandbox.close()
+    with suppress(Unparsable):
+        return await bounded(bench.plan.read, text, nonce)
+    return {}
 
 
 async def _put_tests(sandbox: Sandbox, bench: GradingBench) -> None:
@@ -213,7 +226,7 @@ def _judge(bench: GradingBench, run: Run) -> Grade:
     elif failing:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)
         reason = f"{len(failing)} of {expected} expected tests do not pass: {', '.join(failing[:3])}"
-    elif result.exit_code != 0 and not {"failed", "error"} & set(run.tests.values()):
+    elif result.exit_code != 0 and not {"failed", "error"} & set(run.tests.values()) and bench.plan.program is None:
         reason = f"the test command ended with exit code {result.exit_code} although it reported no failure"
     else:
         expected = len(bench.instance.fail_to_pass) + len(bench.instance.pass_to_pass)

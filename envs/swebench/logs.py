@@ -1,4 +1,4 @@
-"""Parse test results from a run's output: one parser per output format that SWE-bench's rows name.
+"""Parse test results from a run's output: one parser per Python output format that SWE-bench's rows name.
 
 Ids are written as in the data sets, odd as they are: pytest ids are cut at the first space (in the first format), and
 Django ids are the test's docstring if it has one. If two tests share an id, the last one counts, as in the official
@@ -30,12 +30,12 @@ _SYMPY_ENDS: Mapping[str, TestOutcome] = {"ok": "passed", "F": "failed", "E": "e
 
 def parse_pytest(text: str) -> dict[str, TestOutcome]:
     """The short summary of `pytest -rA`; ids are cut at the first space."""
-    return {name.split()[0]: outcome for name, outcome in _summary(text)}
+    return {name.split()[0]: outcome for name, outcome in summary(text)}
 
 
 def parse_pytest_whole(text: str) -> dict[str, TestOutcome]:
     """Like `parse_pytest`, but with whole ids, and with the lines of `pytest -v`."""
-    return {name.split(" - ", 1)[0].strip(): outcome for name, outcome in _summary(text)}
+    return {name.split(" - ", 1)[0].strip(): outcome for name, outcome in summary(text)}
 
 
 def parse_pytest_options(text: str) -> dict[str, TestOutcome]:
@@ -56,7 +56,8 @@ def parse_matplotlib(text: str) -> dict[str, TestOutcome]:
     return parse_pytest(text.replace("MouseButton.LEFT", "1").replace("MouseButton.RIGHT", "3"))
 
 
-def _summary(text: str) -> list[tuple[str, TestOutcome]]:
+def summary(text: str) -> list[tuple[str, TestOutcome]]:
+    """Lines of pytest's short summary and of `pytest -v`: what follows the outcome, or precedes it, and the outcome."""
     found: list[tuple[str, TestOutcome]] = []
     for line in _ESCAPES.sub("", text).split("\n"):
         if summary := _SUMMARY.match(line):
@@ -98,6 +99,12 @@ def parse_sympy(text: str) -> dict[str, TestOutcome]:
     }
 
 
+def parse_r2e(text: str) -> dict[str, TestOutcome]:
+    """pytest's summary with R2E-Gym's ids: class and function, without the file."""
+    ids = [(name.split(" - ")[0].split("::"), outcome) for name, outcome in summary(text)]
+    return {".".join(parts[1:]): outcome for parts, outcome in ids if len(parts) > 1}
+
+
 def _plain(*names: str) -> dict[str, Parser]:
     return dict.fromkeys(names, parse_pytest)
 
@@ -110,6 +117,7 @@ PARSERS: Mapping[str, Parser] = {
     "matplotlib": parse_matplotlib,
     "django": parse_django,
     "sympy": parse_sympy,
+    "r2e": parse_r2e,
 }
 """Parsers, by the names that rows use."""
 

@@ -159,6 +159,8 @@ def row_for(harness: Harness, instance: Instance, image: str, workdir: str) -> t
     Raises:
         TaskError: this version cannot grade the row.
     """
+    if instance.program is not None:
+        raise TaskError(f"{instance.id}: a program of its data set reads its results: use --grader own")
     if instance.harness and not (instance.eval_script or instance.test_command):
         raise TaskError(f"{instance.id}: {instance.harness}")
     row = dict(instance.row)

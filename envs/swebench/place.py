@@ -6,6 +6,7 @@ every command would take a third of a second each time.
 """
 
 import shlex
+from collections.abc import Sequence
 
 from envs.errors import SetupFailed
 from envs.gitscripts import describe
@@ -69,3 +70,24 @@ async def activate(sandbox: Sandbox, workdir: str, environment: str = "testbed")
     result = await sandbox.exec(command, timeout=120, cwd=workdir, merge_stderr=True)
     if not result.ok:
         raise SetupFailed(f"the image's Python environment could not be activated: {describe(result)}")
+
+
+async def hide(sandbox: Sandbox, workdir: str, paths: Sequence[str]) -> None:
+    """Remove files that an image holds of the answer, before an agent sees the sandbox.
+
+    Args:
+        sandbox: sandbox of the instance's image.
+        workdir: directory of the tree.
+        paths: the files and folders; those that are not there are ignored.
+
+    Raises:
+        SetupFailed: one could not be removed.
+        SandboxError
+    """
+    if not paths:
+        return
+    words = " ".join(map(shlex.quote, paths))
+    check = f'for one in {words}; do [ ! -e "$one" ] || {{ echo "$one is still there"; exit 1; }}; done'
+    result = await sandbox.exec(f"rm -rf {words}; {check}", timeout=120, cwd=workdir, merge_stderr=True)
+    if not result.ok:
+        raise SetupFailed(f"the image holds parts of the answer that could not be removed: {describe(result)}")

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from core.diff import DiffSyntaxError, parse_diff, touched
 from envs.base import TestOutcome
 from envs.errors import TaskError
+from envs.gitscripts import scratch_path
+from envs.swebench import languages, logs, printed
+from envs.swebench.foreign import Program
 from envs.swebench.logs import (
     BY_REPOSITORY,
-    PARSERS,
     Parser,
     parse_django,
     parse_matplotlib,
@@ -20,6 +22,9 @@ from envs.swebench.logs import (
 )
 from envs.swebench.rows import Instance
 from envs.swebench.shapes import with_files
+
+PARSERS: Mapping[str, Parser] = {**logs.PARSERS, **languages.PARSERS, **printed.PARSERS}
+"""All parsers, by the names that rows use."""
 
 START = ">>>>> Start Test Output"
 END = ">>>>> End Test Output"
@@ -33,8 +38,12 @@ class Plan:
         before: script lines that run first: put the test files in place, install, and activate. Empty for rows with a
             test command, whose test files the grader puts in place itself.
         commands: the test commands.
+        parser: reads the output, unless `program` does.
         restore: test files of the base to restore before the test patch is applied.
         added: test files that the test patch adds.
+        build: commands that run right before the tests, with the test files in place.
+        program: the data set's own program that reads the output.
+        run_script, errors: paths in the sandbox of the program's script and of what the tests print as errors.
     """
 
     before: tuple[str, ...]
@@ -42,6 +51,10 @@ class Plan:
     parser: Parser
     restore: tuple[str, ...]
     added: tuple[str, ...]
+    build: tuple[str, ...] = ()
+    program: Program | None = None
+    run_script: str = ""
+    errors: str = ""
 
     @property
     def test_files(self) -> tuple[str, ...]:
@@ -63,10 +76,12 @@ class Plan:
                 f"cd {shlex.quote(workdir)}",
                 *self.before,
                 *copies,
+                *self.build,
                 f"echo '{START} {nonce}'",
                 *self.commands,
                 "HEATS_CODE=$?",
                 f"echo '{END} {nonce}'",
+                *([f"cat {self.errors}"] if self.errors else []),
                 "exit $HEATS_CODE",
                 "",
             ]
@@ -74,8 +89,13 @@ class Plan:
 
     def read(self, text: str, nonce: str) -> dict[str, TestOutcome]:
         """Outcomes from the script's output between the marks; empty if the first mark is missing."""
+        return self.parser(self.parts(text, nonce)[0])
+
+    def parts(self, text: str, nonce: str) -> tuple[str, str]:
+        """The tests' output, and what they printed as errors if that is kept apart; empty without the first mark."""
         _, _, tests = text.partition(f"{START} {nonce}")
-        return self.parser(tests.rsplit(f"{END} {nonce}", 1)[0])
+        output, _, errors = tests.rpartition(f"{END} {nonce}") if f"{END} {nonce}" in tests else (tests, "", "")
+        return output.removeprefix("\n"), errors.removeprefix("\n")
 
 
 def make_plan(instance: Instance) -> Plan:
@@ -86,6 +106,8 @@ def make_plan(instance: Instance) -> Plan:
     """
     if not (instance.fail_to_pass or instance.pass_to_pass):
         raise TaskError(f"{instance.id}: the row names no tests (FAIL_TO_PASS, PASS_TO_PASS), so it cannot be graded")
+    if instance.program is not None and (instance.program.run or instance.test_command):
+        return _plan_of_program(instance, instance.program)
     if not (instance.eval_script or instance.test_command):
         why = instance.harness or "the row has neither eval_script nor test_cmd: use --grader official"
         raise TaskError(f"{instance.id}: {why}")
@@ -95,7 +117,18 @@ def make_plan(instance: Instance) -> Plan:
         before, commands = split_script(instance)
     else:
         before, commands = (), (test_command(instance),)
-    return Plan(before, commands, parser, restore, added)
+    return Plan(before, commands, parser, restore, added, build=instance.build)
+
+
+def _plan_of_program(instance: Instance, program: Program) -> Plan:
+    """Run tests as a data set's own program wants it."""
+    restore, added = changed_files(instance)
+    script = errors = ""
+    commands: tuple[str, ...] = (instance.test_command,)
+    if program.run:
+        script, errors = scratch_path(".run.sh"), scratch_path(".errors")
+        commands = (program.command(script, errors),)
+    return Plan((), commands, lambda text: {}, restore, added, instance.build, program, script, errors)
 
 
 def test_command(instance: Instance) -> str:

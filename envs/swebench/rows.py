@@ -9,7 +9,7 @@ import io
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,11 @@ from core.diff import DiffSyntaxError
 from core.diff_repair import read_diff
 from core.textfile import decode, json_lines, read_text
 from envs.errors import TaskError
+from envs.swebench.datasets import ALIASES, known
+from envs.swebench.foreign import Program, program_of
 from envs.swebench.shapes import classic, strings
-from envs.swebench.tables import read_arrow, read_hub, read_parquet
+from envs.swebench.tables import fetch_hub, read_arrow, read_parquet
 
-ALIASES = {
-    "full": "SWE-bench/SWE-bench",
-    "verified": "SWE-bench/SWE-bench_Verified",
-    "lite": "SWE-bench/SWE-bench_Lite",
-    "multimodal": "SWE-bench/SWE-bench_Multimodal",
-    "multilingual": "SWE-bench/SWE-bench_Multilingual",
-    "smith": "SWE-bench/SWE-smith",
-    "rebench": "nebius/SWE-rebench",
-    "gym": "SWE-Gym/SWE-Gym",
-    "pro": "ScaleAI/SWE-bench_Pro",
-}
-IMAGE_TEMPLATES = {"SWE-Gym/SWE-Gym": "xingyaoww/sweb.eval.x86_64.{instance_id_s}:latest"}
-"""Image templates for data sets on the Hub whose rows name no images and whose images are not SWE-bench's."""
 IMAGE_TEMPLATE = "swebench/sweb.eval.{arch}.{instance_id}:latest"
 """The published images. After a namespace, `__` in ids is written `_1776_`, as registries require."""
 
@@ -60,7 +49,10 @@ class Instance:
         log_parser: name of the output parser, without `parse_log_`.
         with_files: the test files must be appended to the test command.
         workdir: directory of the tree in the image, if the data set names one.
+        build: commands that run before the test command, with the test files in place.
+        program: the data set's own way to run tests or to read their output.
         harness: why only the data set's own harness can grade the row; empty if it can be graded here.
+        hidden: paths in the image that tell the answer; no agent's sandbox keeps them.
         assets: binary test files that the test patch cannot carry, by path in the tree.
         row: the raw row, for the official grader.
     """
@@ -81,7 +73,10 @@ class Instance:
     log_parser: str = ""
     with_files: bool = False
     workdir: str = ""
+    build: tuple[str, ...] = ()
+    program: Program | None = None
     harness: str = ""
+    hidden: tuple[str, ...] = ()
     eval_type: str = "pass_and_fail"
     assets: Mapping[str, Path] = field(default_factory=dict)
     row: Mapping[str, Any] = field(default_factory=dict)
@@ -95,40 +90,52 @@ class Rows:
         rows: usable rows, with SWE-bench's field names.
         left_out: why each of the other rows cannot be used, by id, or by position if it has none.
         order: ids or positions of all rows.
+        revision: commit of the data set on the Hub; empty for files.
     """
 
     rows: tuple[dict[str, Any], ...]
     left_out: Mapping[str, str]
     order: tuple[str, ...]
+    revision: str = ""
 
 
-def read_rows(source: str, split: str = "test") -> Rows:
+def read_rows(source: str, split: str | None = None, revision: str | None = None) -> Rows:
     """Read the rows of a data set. Unusable rows are left out, with the reason.
 
     Args:
         source: a `.json`, `.jsonl`, `.csv` or `.parquet` file; a directory with such files, with a saved data set or
             with a task repository (`tasks/<id>/task.yaml`); `full`, `verified`, `lite` ..., or a name on the Hub.
-        split: split to read, if the source has several.
+        split: split to read, if the source has several; by default the data set's usual one, else `test`.
+        revision: commit, branch or tag of a data set on the Hub; by default its newest.
 
     Raises:
-        TaskError: nothing found, unreadable, or no usable row.
+        TaskError: nothing found, unreadable, no usable row, or a revision of something that is not on the Hub.
     """
-    path = Path(source).expanduser()
+    path, found, commit = Path(source).expanduser(), None, ""
+    if revision and path.exists():
+        raise TaskError(f"the option revision is for data sets on the Hub; {source} is a file or directory here")
     try:
         if path.is_file():
-            rows = _read_file(path)
+            found = _read_file(path)
         elif path.is_dir():
-            rows = _read_directory(path, split)
+            found = _read_directory(path, split or "test")
         elif source in ALIASES or (source.count("/") == 1 and not source.startswith((".", "/", "~"))):
-            rows = read_hub(ALIASES.get(source, source), split)
+            files, commit = fetch_hub(ALIASES.get(source, source), split or known(source).split, revision)
+            found = [row for file in files for row in _listed(_read_file(file), file.name)]
         else:
-            known = ", ".join(ALIASES)
+            names = ", ".join(ALIASES)
             raise TaskError(
-                f"unknown data set {source}: give a file, a directory, a name on the Hub, or one of {known}"
+                f"unknown data set {source}: give a file, a directory, a name on the Hub, or one of {names}"
             )
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise TaskError(f"cannot read the data set {source}: {' '.join(str(error).split())[:300]}") from None
-    return _checked(source, rows)
+    return replace(_checked(source, found), revision=commit)
+
+
+def _listed(rows: Any, name: str) -> Sequence[Any]:
+    if not isinstance(rows, list):
+        raise ValueError(f"{name} holds no list of rows")
+    return rows
 
 
 def _checked(source: str, rows: Any) -> Rows:
@@ -164,6 +171,8 @@ def _problem(row: Any, found: Mapping[str, Any], place: str) -> tuple[str, str]:
     missing = [key for key in _REQUIRED if not isinstance(found.get(key), str) or not found[key]]
     if missing:
         return str(name) if isinstance(name, str) and name else place, f"it has no {', '.join(missing)}"
+    if why := found.get("_unusable"):
+        return str(name), str(why)
     try:
         make_instance(found)
     except TaskError as error:
@@ -271,7 +280,10 @@ def make_instance(row: Mapping[str, Any]) -> Instance:
         log_parser=text("log_parser").removeprefix("parse_log_"),
         with_files=bool(row.get("_with_files")),
         workdir=text("_workdir"),
+        build=tuple(row.get("_build", ())),
+        program=program_of(text("log_parser")),
         harness=text("_harness"),
+        hidden=tuple(row.get("_hidden", ())),
         eval_type=text("eval_type") or "pass_and_fail",
         assets={path: Path(file) for path, file in row.get("_assets", {}).items()},
         row={name: value for name, value in row.items() if not name.startswith("_")},

@@ -22,7 +22,7 @@ from heats.runner.lock import hold_to, lock_of, read_lock
 from heats.runner.model_mix import main_model
 from heats.runner.run import RunRequest
 from heats.signals import run_interruptibly
-from heats.store.files import slug
+from heats.store.files import read_record, slug
 from heats.store.lock import PLACES, Lock, LockedData
 from heats.store.records import TaskResult
 from heats.sweep.dataset import Dataset, TaskFilter, choose, find_dataset, read_options
@@ -157,16 +157,21 @@ def sweep(
         print_config(config)
     main_model(config)
     found = _dataset(dataset, options, config, lock)
-    env = found.open()
+    directory = sweep_directory(found, options, config)
+    begun = None if options.redo else read_record(directory / "lock.json", Lock)
+    pinned = found.at(_revision(found, lock) or _revision(found, begun))
+    env = pinned.open()
     chosen = run_interruptibly(choose(env, options.choice(lock), grading=config.grade))
     _check_flags(config, chosen.tasks)
     data = LockedData(name=found.name, env=found.env, options=shareable(found.options))
     work = lock_of(data, config.identity(), env, chosen.tasks)
     if lock is not None:
         hold_to(lock, work)
+    if options.redo:
+        set_aside(directory)
     request = RunRequest(
         command="sweep",
-        directory=sweep_directory(found, options, config),
+        directory=directory,
         config=config,
         env=env,
         tasks=chosen.tasks,
@@ -176,7 +181,8 @@ def sweep(
         work=work,
         repeats=lock,
     )
-    executor = open_executor(options.executor, found, pull=options.pull, prune=options.prune_images)
+    everywhere = pinned.at(work.data.revision if work.data is not None else "")
+    executor = open_executor(options.executor, everywhere, pull=options.pull, prune=options.prune_images)
     hand_over(play_session(request, options, executor.play), options, chosen.left_out)
 
 
@@ -196,6 +202,12 @@ def _dataset(name: str | None, options: SweepOptions, config: HeatsConfig, lock:
         return Dataset(name=held.name, env=held.env, options={**held.options, **given})
     kept = {key: value for key, value in (held.options if held is not None else {}).items() if key not in PLACES}
     return find_dataset(name or "", {**kept, **given}, image=config.sandbox.image)
+
+
+def _revision(found: Dataset, lock: Lock | None) -> str:
+    """The revision of the data set in a lock; empty if the lock's data set is another one."""
+    held = lock.data if lock is not None else None
+    return held.revision if held is not None and held.options.get("source") == found.options.get("source") else ""
 
 
 def shareable(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,17 +232,13 @@ def sweep_directory(found: Dataset, options: RunOptions, config: HeatsConfig) ->
 
     Args:
         found: the data set.
-        options: shared options: directory and redo.
+        options: shared options, for the directory.
         config: the resolved configuration.
     """
     if options.out is not None:
-        directory = options.out
-    else:
-        identity = json.dumps([found.env, dict(found.options), config.identity()], sort_keys=True, default=str)
-        directory = Path("runs") / f"sweep-{slug(found.name)}-{sha256(identity.encode()).hexdigest()[:8]}"
-    if options.redo:
-        set_aside(directory)
-    return directory
+        return options.out
+    identity = json.dumps([found.env, dict(found.options), config.identity()], sort_keys=True, default=str)
+    return Path("runs") / f"sweep-{slug(found.name)}-{sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def hand_over(session: Session, options: RunOptions, left_out: Mapping[str, str]) -> None:

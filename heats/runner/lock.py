@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from envs.base import DigestsTasks, Env, Task
+from envs.base import DigestsTasks, Env, HasRevision, Task
 from heats.errors import UsageError
 from heats.runner.services import Services
 from heats.store.files import read_record, write_record
@@ -43,6 +43,22 @@ async def lock_run(path: Path, work: Lock, services: Services, held: Lock | None
     write_record(path, before.extended(now) if before is not None else now)
 
 
+async def lock_image(path: Path, image: str, services: Services) -> None:
+    """Add the digest of an image that was fetched during the run to its `lock.json`.
+
+    Args:
+        path: the file.
+        image: name of the image.
+        services: the run's services.
+    """
+    before = read_record(path, Lock)
+    if before is None or image in before.images or not isinstance(services.backend, DockerBackend):
+        return
+    digest = await Images.of(services.backend).digest(image)
+    latest = read_record(path, Lock) or before  # another task may have added its own in the meantime
+    write_record(path, latest.model_copy(update={"images": {**latest.images, image: digest}}))
+
+
 def _differences(held: Lock | None, before: Lock | None, now: Lock) -> Iterator[str]:
     if held is not None:
         yield from (f"differs from the lock: {one}" for one in other_conditions(held, now))
@@ -61,8 +77,9 @@ def lock_of(data: LockedData, config: Mapping[str, Any], env: Env, tasks: Sequen
         env: source of the tasks.
         tasks: the chosen tasks.
     """
+    revision = env.revision if isinstance(env, HasRevision) else ""
     return Lock(
-        data=data,
+        data=data.model_copy(update={"revision": revision}),
         config=config,
         tasks={task.id: task_digest(task) for task in tasks},
         contents={task.id: env.content_digest(task) for task in tasks} if isinstance(env, DigestsTasks) else {},

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.llm.ledger import Ledger, Usage
-from envs.base import Env, Task
+from envs.base import Env, MakesImages, Task
 from heats.config import HeatsConfig
 from heats.errors import PreflightFailed
 from heats.runner.allocation import Allocation, Board, checked_policy
@@ -18,7 +18,7 @@ from heats.runner.bank import remember
 from heats.runner.end_states import States
 from heats.runner.grading import grade_task
 from heats.runner.host_limits import check_host_limits
-from heats.runner.lock import lock_run, programs, task_digest
+from heats.runner.lock import lock_image, lock_run, programs, task_digest
 from heats.runner.model_mix import sameness
 from heats.runner.rollout import TaskRun
 from heats.runner.routing import Router, TaskRouting, check_routing
@@ -31,6 +31,7 @@ from heats.store.lock import Lock
 from heats.store.records import Charge, Manifest, TaskResult
 from heats.store.store import RunStore
 from heats.sweep.images import ImageKeeper
+from sandbox.errors import SandboxError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +195,8 @@ async def _opened(request: RunRequest, store: RunStore, events: EventLog) -> Asy
     images, keeper = _images(request, store), request.images
     fetch = keeper.fetch if keeper else None
     async with open_services(run_id, config, env, events, images=images, fetch=fetch) as services:
+        if _one_by_one(request) and services.backend.name != "docker":  # nothing is pulled there
+            await services.backend.preflight(sorted({task.image for task in request.chosen}))
         announce_start(request, events, resumed=bool(charges), sandbox=services.backend.name)
         if request.work is not None:
             await lock_run(store.directory / "lock.json", request.work, services, request.repeats)
@@ -254,8 +257,11 @@ async def open_player(work: Work) -> AsyncIterator[Player]:
     from heats.runner.pipeline import run_task  # langgraph takes a second to import
 
     services, store = work.services, work.store
+    one_by_one = _one_by_one(work.request) and services.backend.name == "docker"
 
     async def player(task: Task, order: int) -> TaskResult:
+        if one_by_one and store.task(task.id).result() is None:
+            await _fetch_now(work, task)
         run = work.task_run(task, order)
         result = await run_task(run, checkpointer)
         await remember(run)  # before anything is graded
@@ -309,7 +315,31 @@ def _images(request: RunRequest, store: RunStore) -> set[str] | None:
     if request.images is None:
         return {task.image for task in request.chosen}
     unfinished = {task.id for task in request.chosen if store.task(task.id).result() is None}
-    return request.images.needed(store.directory, request.chosen, unfinished)
+    needed = request.images.needed(store.directory, request.chosen, unfinished)
+    if not _one_by_one(request):
+        return needed
+    # The first one shows whether its registry can be reached, before anything is spent.
+    return {task.image for task in [task for task in request.chosen if task.id in unfinished][:1]}
+
+
+def _one_by_one(request: RunRequest) -> bool:
+    """Whether each image is fetched when its first task starts."""
+    return request.images is not None and request.images.one_by_one and not isinstance(request.env, MakesImages)
+
+
+async def _fetch_now(work: Work, task: Task) -> None:
+    """Fetch a task's image; if it cannot be had, only tasks with that image fail, and the next attempt tries again."""
+    services, keeper = work.services, work.request.images
+    assert keeper is not None
+    try:
+        await keeper.fetch(services.env, {task.image}, services.backend)
+        await services.backend.preflight([task.image])
+    except (PreflightFailed, SandboxError) as error:
+        services.unmade[task.image] = str(error)
+        return
+    services.unmade.pop(task.image, None)
+    if work.request.work is not None:
+        await lock_image(work.store.directory / "lock.json", task.image, services)
 
 
 def announce_start(request: RunRequest, events: EventLog, *, resumed: bool, sandbox: str) -> None:

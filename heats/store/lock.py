@@ -7,11 +7,15 @@ from core.record import Record
 
 
 class LockedData(Record):
-    """Where the tasks come from: name and options of an env, as `heats.sweep.dataset.Dataset` has them."""
+    """Where the tasks come from: name and options of an env, as `heats.sweep.dataset.Dataset` has them.
+
+    `revision` is the commit of a data set on the Hub.
+    """
 
     name: str
     env: str
     options: Mapping[str, Any] = {}
+    revision: str = ""
 
 
 class Lock(Record):
@@ -46,8 +50,8 @@ class Lock(Record):
 
 PLACES = {"source", "path"}
 """Options of a data set that say where it is on this machine."""
-_NOT_WORK = PLACES | {"swebench_python", "pull", "force_build"}
-"""Options of a data set on which no result depends."""
+_NOT_WORK = PLACES | {"swebench_python", "scripts", "revision", "pull", "force_build"}
+"""Options of a data set on which no result depends, or whose effect is in the digests of the tasks."""
 
 
 def other_work(held: Lock, now: Lock) -> list[str]:
@@ -87,6 +91,9 @@ def other_conditions(held: Lock, now: Lock) -> list[str]:
     """Differences in the conditions: programs, servers, images, settings that a later version added. One line each."""
     found = [f"{name} is {_short(new)}, not {_short(old)}" for name, old, new in changes(held.programs, now.programs)]
     later = [name for name, old, _ in changes(held.config, now.config) if old is UNKNOWN]
+    old, new = (one.data.revision if one.data is not None else "" for one in (held, now))
+    if old and new and old != new:
+        found.append(f"the data set is at revision {new[:12]}, not {old[:12]}")
     if later:
         found.append(f"settings that it does not know have their defaults: {_some(later)}")
     for model, facts in now.models.items():

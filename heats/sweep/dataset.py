@@ -3,7 +3,7 @@
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ class Dataset:
             TaskError: no such data set, or invalid options.
         """
         return open_env(self.env, self.options)
+
+    def at(self, revision: str) -> "Dataset":
+        """The same data set on the Hub at a revision, unless there is none or one was given."""
+        if not revision or self.env != "swebench" or self.options.get("revision"):
+            return self
+        return replace(self, options={**self.options, "revision": revision})
 
 
 def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = None) -> Dataset:

@@ -75,9 +75,13 @@ def test_swe_rebench_names_its_test_command_and_parser_in_its_install_configurat
     assert task.image == "swerebench/sweb.eval.x86_64.shop_1776_shop-1"
 
 
-def test_several_test_commands_are_one(tmp_path: Path) -> None:
+def test_a_failing_test_command_of_swe_bench_live_does_not_keep_the_next_from_running(tmp_path: Path) -> None:
+    """They were joined by `&&`; its harness runs all of them."""
     live = CLASSIC | {"test_cmds": ["pytest -rA tests/test_a.py", "pytest -rA tests/test_b.py"], "log_parser": "pytest"}
-    assert make_plan(only(tmp_path, live)).commands == ("pytest -rA tests/test_a.py && pytest -rA tests/test_b.py",)
+    assert make_plan(only(tmp_path, live)).commands == ("pytest -rA tests/test_a.py\npytest -rA tests/test_b.py",)
+    assert make_plan(only(tmp_path, live | {"test_cmds": "pytest -rA tests/test_a.py"})).commands == (
+        "pytest -rA tests/test_a.py",
+    )
 
 
 async def test_swe_bench_pro_is_played_where_its_images_keep_the_tree_and_graded_elsewhere(tmp_path: Path) -> None:
@@ -125,7 +129,7 @@ def test_rows_are_read_from_csv_with_a_byte_order_mark(tmp_path: Path) -> None:
     ("change", "reason"),
     [
         ({}, "neither eval_script nor test_cmd"),
-        ({"test_cmd": "pytest", "log_parser": "parse_log_maven"}, "log parser maven is not supported"),
+        ({"test_cmd": "pytest", "log_parser": "parse_log_karma"}, "log parser karma is not supported"),
         ({"test_cmd": "pytest", "FAIL_TO_PASS": "[]"}, "names no tests"),
         ({"test_cmd": "pytest", "test_patch": "not a diff\n"}, "test patch cannot be read"),
         ({"test_cmd": "pytest", "FAIL_TO_PASS": '["test_a (test_x.X.test_a)"]'}, "cannot report a test named"),

@@ -92,6 +92,6 @@ async def test_a_refused_pull_is_tried_again_and_hopeless_ones_are_told_all_at_o
     fails = {"a": ["toomanyrequests"], "b": ["manifest unknown"] * 9, "c": ["access denied"] * 9}
     paper = PaperImages(fails=fails)
     keeper, needed, _ = keep(paper, pull=True)
-    with pytest.raises(PreflightFailed, match=r"could not pull b: manifest unknown; c: access denied"):
+    with pytest.raises(PreflightFailed, match=r"could not pull b: manifest unknown; c: access denied \(`docker login`"):
         await keeper.fetch(object(), needed, Docker())
     assert sorted(paper.pulled) == ["a", "a", "b", "c"]
