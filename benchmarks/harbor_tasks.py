@@ -106,7 +106,7 @@ async def attempt(env: HarborEnv, task: Task, player: str, backend: SandboxBacke
         marks.append(time.perf_counter())
         await env.collect(task, sandbox)
         marks.append(time.perf_counter())
-        grade = await env.grade_state(task, sandbox)
+        grade = await env.grade_state(task, sandbox, backend)
     finally:
         await sandbox.close()
     marks.append(time.perf_counter())
