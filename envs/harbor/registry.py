@@ -182,10 +182,11 @@ def _check_out(repository: Path, task: RegistryTask, commit: str, path: PurePosi
     tree = commit if str(path) == "." else f"{commit}:{path}"
     try:
         with git_errors(f"{task.name}: {without_password(task.git_url or '')} at {commit[:12]} does not hold {path}"):
-            index = {"GIT_INDEX_FILE": str(folder / "index"), "GIT_DIR": str(repository)}
-            _git(repository, "read-tree", tree, **index)
             (folder / "task").mkdir()
-            _git(repository, "checkout-index", "-a", f"--prefix={folder}/task/", **index)
+            where = {"GIT_DIR": repository, "GIT_WORK_TREE": folder / "task", "GIT_INDEX_FILE": folder / "index"}
+            environment = {name: str(path.absolute()) for name, path in where.items()}
+            _git(folder / "task", "read-tree", tree, **environment)
+            _git(folder / "task", "checkout-index", "-a", **environment)
         os.replace(folder / "task", place)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
