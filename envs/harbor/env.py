@@ -22,7 +22,16 @@ from envs.harbor.network import Reach
 from envs.harbor.patches import BASE, Trees, put_patch
 from envs.harbor.registry import directory_of, find_tasks
 from envs.harbor.taskfile import Healthcheck, resolved
-from envs.harbor.verifier import LOGS, MARGIN_S, SOLUTION, Grounds, grade_state, make_log_folders, upload
+from envs.harbor.verifier import (
+    LOGS,
+    MARGIN_S,
+    SOLUTION,
+    Grounds,
+    grade_state,
+    make_log_folders,
+    put_loose_files,
+    upload,
+)
 from envs.machine import spec_for
 from sandbox.base import ExecResult, Sandbox, SandboxBackend
 from sandbox.config import cache_directory
@@ -213,6 +222,7 @@ class HarborEnv:
         """
         async with as_user(sandbox, "0") as root:
             await make_log_folders(root)
+        await put_loose_files(self._found[task.id], sandbox)
         file = self._found[task.id].file
         await self._reach.connect(sandbox, file.agent_network)
         if file.environment.healthcheck is not None:

@@ -74,6 +74,11 @@ class HarborTask:
         """Hidden tests, by path relative to `/tests`."""
         return read_tree(self.directory / "tests")
 
+    def loose_files(self) -> dict[str, UploadedFile]:
+        """Files of `environment/` that no build brings into the image; they belong in the working directory."""
+        folder = self.context
+        return read_tree(folder) if folder.is_dir() and not (folder / "Dockerfile").is_file() else {}
+
     def solution(self) -> dict[str, UploadedFile]:
         """The reference solution, by path relative to `/solution`; empty if the task has none."""
         folder = self.directory / "solution"

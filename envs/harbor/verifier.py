@@ -116,6 +116,8 @@ async def _place(
     await sandbox.close()
     fresh = await grounds.backend.start(spec)
     try:
+        if not task.verifier.has_tests:
+            await put_loose_files(task, fresh)
         async with as_user(fresh, "0") as root:
             await make_log_folders(root)
             for parcel in packed:
@@ -161,6 +163,20 @@ async def make_log_folders(root: Sandbox) -> None:
     """Create the folders that agents, verifiers and artifacts write to, writable for any user."""
     folders = " ".join(f"{LOGS}/{name}" for name in ("agent", "verifier", "artifacts"))
     await root.exec(f"mkdir -p {folders} && chmod 1777 {folders}", timeout=60, cwd="/")
+
+
+async def put_loose_files(task: HarborTask, sandbox: Sandbox) -> None:
+    """Upload what the task's image lacks of `environment/` to the working directory.
+
+    Raises:
+        TaskError, SandboxError
+    """
+    if not (files := task.loose_files()):
+        return
+    workdir = task.workdir or (await sandbox.exec("pwd", timeout=60)).text().strip()
+    async with as_user(sandbox, "0") as root:
+        for path, file in files.items():
+            await root.write_file(f"{workdir}/{path}", file.data, mode=file.mode)
 
 
 async def upload(root: Sandbox, target: str, files: Mapping[str, UploadedFile]) -> None:

@@ -84,6 +84,7 @@ memory_mb = 512
 def write_fresh(folder: Path, name: str = "fresh") -> Path:
     """A separate verifier without an image of its own: a fresh container of the agent's image gets the tests."""
     files = {
+        "instruction.md": "Write the answer to answer.txt, which is all that counts.\n",
         "solution/solve.sh": "#!/bin/bash\ntouch /left; echo 42 >answer.txt\n",
         "tests/test.sh": f'#!/bin/bash\nif [ "$(cat answer.txt)" = 42 ] && [ ! -e /left ]; {REWARD}',
     }
@@ -142,3 +143,20 @@ def write_allowlisted(folder: Path, port: int, name: str = "allowlisted") -> Pat
 
 KINDS = (write_task, write_separate, write_fresh, write_repository)
 """A writer for each kind of task that needs no network."""
+
+
+def write_service(folder: Path, name: str = "service") -> Path:
+    """The verifier asks a server that the attempt has to leave running, and gives two rewards."""
+    ask = 'import urllib.request as u; u.urlopen(\\"http://localhost:8099/\\")'
+    rewards = '{\\"reward\\": $r, \\"extra\\": 0.5}'
+    files = {
+        "instruction.md": "Serve /app on port 8099.\n",
+        "solution/solve.sh": "#!/bin/bash\nnohup python3 -m http.server 8099 >/dev/null 2>&1 &\nsleep 1\n",
+        "tests/test.sh": f'#!/bin/bash\npython3 -c "{ask}" && r=1 || r=0\n'
+        f'echo "{rewards}" >/logs/verifier/reward.json\n',
+    }
+    return write_task(folder, name, files)
+
+
+FOR_PARITY = (write_task, write_service, write_separate, write_fresh, write_repository)
+"""A writer for each task that Harbor and heats are compared on; all their instructions differ."""
