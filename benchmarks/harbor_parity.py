@@ -6,8 +6,8 @@ PATH is the Python (3.12) of an environment with `harbor` and heats' dependencie
 directly in Harbor's container (`heats.harbor:HeatsAgent` without a Docker daemon of its own), on an environment over
 plain docker commands. In heats, the same agent plays `heats sweep` with one rollout. Each task is played with its
 solution and with commands that solve nothing. What is compared is the reward, the number of requests, and every message
-of the last request, which repeats all before it; but not the line on limits in heats' prompt, which no Harbor agent is
-told.
+of the last request, which repeats all before it; but not two lines that only heats' own sandboxes can give: the limits
+of the rollout, and how many processes a command left running.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from agents.llm.fake_server import FakeServer, ServerOptions
 ROOT = Path(__file__).resolve().parent.parent
 _MODEL = "fake-model"
 _TIMEOUT_S = 900.0
-_LIMITS = re.compile(r"Limits: [^\\]*\\n")
+_OWN_LINES = re.compile(r"(Limits: [^\\]*|processes left running in the background: \d+)\\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def talk(server: FakeServer) -> tuple[tuple[str, ...], int]:
     """The messages of the agent's last request, and the number of its requests."""
     asked = [request for request in server.requests if request.get("tools")]
     told = (json.dumps(message, sort_keys=True) for message in asked[-1]["messages"])
-    return tuple(_LIMITS.sub("", message) for message in told), len(asked)
+    return tuple(_OWN_LINES.sub("", message) for message in told), len(asked)
 
 
 async def compared(python: Path, task: Path, script: Script) -> tuple[Side, Side]:

@@ -14,7 +14,7 @@ from envs.errors import SetupFailed
 from sandbox import SandboxConfig, open_backend
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_harbor import KINDS, write_allowlisted, write_repository, write_separate, write_task
+from tiny_harbor import ASK, KINDS, write_allowlisted, write_repository, write_separate, write_task
 
 pytestmark = pytest.mark.docker
 TWICE_A_FILE = 'artifacts = [{ source = "/app/out", exclude = ["skip*"] }, "/app/out/skipped"]'
@@ -142,3 +142,23 @@ async def test_allowed_hosts_and_no_others_are_reached(tmp_path, backend, answer
     async with started(env, backend) as (task, sandbox):
         await env.solve(task.id, sandbox)
         assert (await env.grade_state(task, sandbox, backend)).outcome == "fail"
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_a_verifier_may_reach_what_the_agent_may_not(tmp_path, backend, answering, own):
+    ask = ASK.format("a.test", answering)
+    test = f"#!/bin/bash\n{ask} | grep -q 42 && [ ! -e reached ] && r=1 || r=0\necho $r >/logs/verifier/reward.txt\n"
+    allowed = 'network_mode = "allowlist"\nallowed_hosts = ["a.test"]'
+    directory = write_task(
+        tmp_path,
+        files={"tests/test.sh": test},
+        root='artifacts = ["/app/reached"]',
+        agent='network_mode = "no-network"',
+        verifier=f"[verifier.environment]\n{allowed}" if own else allowed,
+    )
+    options = {"path": directory, "network": "task", "host_addresses": {"a.test": "127.0.0.1"}}
+    env = open_env("harbor", options)
+    async with started(env, backend) as (task, sandbox):
+        assert not (await sandbox.exec(f"{ask} && touch reached", timeout=60)).ok
+        grade = await env.grade_state(task, sandbox, backend)
+    assert (grade.outcome, grade.reason) == ("pass", "reward 1")
