@@ -111,7 +111,10 @@ def checked(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """
     out, kept, refused = io.BytesIO(), dict[str, bytes](), list[str]()
     try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive, tarfile.open(fileobj=out, mode="w:") as made:
+        with (
+            tarfile.open(fileobj=io.BytesIO(data), mode="r:", encoding="utf-8") as archive,
+            tarfile.open(fileobj=out, mode="w:", format=tarfile.GNU_FORMAT, encoding="utf-8") as made,
+        ):
             for member in archive:
                 name = posixpath.normpath(member.name)
                 if name == ".":

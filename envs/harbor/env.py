@@ -6,7 +6,6 @@ the hidden tests enter the same container, where the attempt's processes still r
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -175,25 +174,26 @@ class HarborEnv:
             SandboxError: no image could be made.
         """
         store, failed = Images.of(backend), dict[str, SandboxError]()
-        users = Counter(task.image for task in self._found.values())
-        for task in self._found.values():
-            if task.image not in images or task.image in failed:
-                continue
+        tasks = [task for task in self._found.values() if task.image in images]
+        for task in tasks:
+            own = task.verifier if task.verifier is not None and task.verifier.image != task.image else None
             try:
-                await self._make(store, task, task.image, task.context if task.built else None)
+                if task.image not in failed:
+                    await self._make(store, task, task.image, task.context if task.built else None)
             except BackendUnavailable:
                 raise
             except SandboxError as error:
                 failed[task.image] = error
-                continue
             try:
-                if task.verifier is not None and task.verifier.image != task.image:
-                    await self._make(store, task, task.verifier.image, task.verifier.context)
+                if own is not None and task.image not in failed:
+                    await self._make(store, task, own.image, own.context)
             except SandboxError as error:
-                # Other tasks with the agent's image are not affected.
                 self._ungradable[task.id] = f"the verifier's image cannot be made: {error}"
-                if users[task.image] == 1:
-                    failed[task.image] = SandboxError(self._ungradable[task.id])
+        for image in images:
+            reasons = [self._ungradable.get(task.id) for task in tasks if task.image == image]
+            # Tasks with the same image and another verifier are played; those without one get invalid grades.
+            if reasons and reasons[0] and None not in reasons:
+                failed.setdefault(image, SandboxError(reasons[0]))
         if failed and set(failed) == set(images):
             raise next(iter(failed.values()))
         return {image: str(error) for image, error in failed.items()}

@@ -44,8 +44,9 @@ class Reach:
             SetupFailed: the sandbox cannot be connected.
             SandboxError
         """
-        proxy = self._proxies.get(sandbox)
-        wanted = self.on and policy.mode == "allowlist"
+        if not self.on:
+            return
+        proxy, wanted = self._proxies.get(sandbox), policy.mode == "allowlist"
         if proxy is not None:
             proxy.allowed = AllowedHosts.of(policy.hosts if wanted else ())
         elif wanted:

@@ -17,7 +17,7 @@ def member(name, kind=tarfile.REGTYPE, link="", mode=0o644, data=b""):
 
 def archive(*members):
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:") as made:
+    with tarfile.open(fileobj=out, mode="w:", format=tarfile.GNU_FORMAT) as made:
         for one, data in members:
             made.addfile(one, io.BytesIO(data))
     return out.getvalue()
@@ -61,6 +61,11 @@ def test_privileges_and_owners_do_not_travel():
         (tool,) = found.getmembers()
         assert (tool.mode, tool.uid, tool.uname) == (0o755, 0, "")
         assert found.extractfile(tool).read() == b"1"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "d\udcff\udcfe", "umläut", "line\nbreak"])
+def test_any_name_survives(name):
+    assert names(checked(archive(member(name, data=b"1")))[0]) == [name]
 
 
 def test_something_else_than_an_archive_is_refused():
