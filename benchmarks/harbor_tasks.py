@@ -4,7 +4,8 @@
 
 The bash agent's scripted model runs `solution/solve.sh` as one command. The terminal agent's model types it into a
 file, ends it with C-d, runs it, and waits while it is in the foreground. No sandbox has a network. Needs Docker;
-missing images are built. Without a directory, a tiny built-in task is played, whose image has no terminal.
+missing images are built. Without a directory, tiny built-in tasks are played, one of each kind; their image has no
+terminal. With `--submission patch`, attempts submit patches of git repositories.
 """
 
 import argparse
@@ -104,9 +105,13 @@ async def attempt(env: HarborEnv, task: Task, player: str, backend: SandboxBacke
         async with asyncio.timeout(task.agent_timeout_s):
             trajectory = await agent.run(told, sandbox, model, Ledger("benchmark"), lambda _: None)
         marks.append(time.perf_counter())
-        await env.collect(task, sandbox)
+        submitted = await env.collect(task, sandbox)
         marks.append(time.perf_counter())
-        grade = await env.grade_state(task, sandbox)
+        if task.submission == "patch":
+            grade = await env.grade(task, submitted, backend)
+            assert grade is not None
+        else:
+            grade = await env.grade_state(task, sandbox, backend)
     finally:
         await sandbox.close()
     marks.append(time.perf_counter())
@@ -114,16 +119,14 @@ async def attempt(env: HarborEnv, task: Task, player: str, backend: SandboxBacke
     return Played(task.id, player, grade, trajectory.exit.kind if trajectory.exit else "", *took)
 
 
-async def measure(directory: Path, players: Sequence[str], repeats: int, only: Sequence[str]) -> list[Played]:
-    """Play every task of the directory with every player.
+async def measure(env: HarborEnv, players: Sequence[str], repeats: int) -> list[Played]:
+    """Play every task with every player.
 
     Args:
-        directory: directory of Harbor tasks.
+        env: source of the tasks.
         players: names of the players.
         repeats: attempts per task and player.
-        only: ids of the tasks to play; empty for all.
     """
-    env = HarborEnv(path=directory, only=tuple(only))
     config = load_config((), {"model.name": "fake"})
     backend = await open_backend(SandboxConfig(backend="docker"))
     found: list[Played] = []
@@ -175,15 +178,19 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--players", nargs="+", choices=PLAYERS, default=list(PLAYERS))
     parser.add_argument("--only", nargs="*", default=[], help="names of tasks")
+    parser.add_argument("--submission", choices=("state", "patch"), default="state")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         players = options.players
         if options.directory is None:
             sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "envs"))
-            from tiny_harbor import write_task  # type: ignore[import-not-found]
+            from tiny_harbor import KINDS  # type: ignore[import-not-found]
 
-            options.directory, players = write_task(Path(folder)), [one for one in players if one != "terminal"]
-        found = asyncio.run(measure(options.directory, players, options.repeats, options.only))
+            options.directory, players = Path(folder), [one for one in players if one != "terminal"]
+            for write in KINDS:
+                write(options.directory)
+        env = HarborEnv(path=options.directory, only=tuple(options.only), submission=options.submission)
+        found = asyncio.run(measure(env, players, options.repeats))
     print(table(found, players))
 
 

@@ -278,11 +278,16 @@ class ChecksTasks(Protocol):
 class GradesStates(Protocol):
     """An env whose tasks submit the state of their sandbox."""
 
-    async def grade_state(self, task: Task, sandbox: Sandbox) -> Grade:
+    async def grade_state(self, task: Task, sandbox: Sandbox, backend: SandboxBackend) -> Grade:
         """Grade the sandbox as the attempt left it, with its processes still running.
 
         The hidden tests enter the sandbox only now. Failures of the infrastructure, and of the verifier itself, give
         the outcome `invalid`; nothing is raised.
+
+        Args:
+            task: one of this env's tasks.
+            sandbox: the attempt's sandbox. It may be closed, and is of no use afterwards.
+            backend: starts further sandboxes, such as a separate verifier's.
         """
         ...
 
@@ -291,7 +296,7 @@ class GradesStates(Protocol):
 class GradesKeptStates(Protocol):
     """An env that can grade a saved state."""
 
-    async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox) -> Grade:
+    async def grade_kept(self, task: Task, description: Patch, sandbox: Sandbox, backend: SandboxBackend) -> Grade:
         """Grade a sandbox started from an image of the state, with its files but without its processes.
 
         The outcome is `invalid` if the state may have failed only because its processes are missing; nothing is raised.
@@ -300,6 +305,7 @@ class GradesKeptStates(Protocol):
             task: one of this env's tasks.
             description: what `collect` returned for the state.
             sandbox: sandbox started from the image of the state.
+            backend: starts further sandboxes, such as a separate verifier's.
         """
         ...
 

@@ -21,7 +21,7 @@ from envs.errors import GitMissing, TaskError
 
 _AUTHOR = "heats <heats@localhost> 1700000000 +0000"
 _SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null")
-_ENVIRONMENT = {
+GIT_ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
@@ -88,8 +88,8 @@ def _find(path: Path, source: str) -> tuple[git.Repo, str]:
 
 def _read(repo: git.Repo, source: str, ref: str, folder: str = "") -> BaseTree:
     # By name: for a bare repository without a configuration file, git would search the parent directory.
-    repo.git.update_environment(**_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
-    with _git_errors(f"git cannot read {source}"):
+    repo.git.update_environment(**GIT_ENVIRONMENT, GIT_ALLOW_PROTOCOL="none", GIT_DIR=str(repo.git_dir))
+    with git_errors(f"git cannot read {source}"):
         commit = _resolve(repo, source, ref)
         if folder and not _run(repo, "ls-tree", "-d", commit, "--", folder).strip():
             raise TaskError(
@@ -166,9 +166,9 @@ def _run(repo: git.Repo, *arguments: str, **options: Any) -> Any:
 def _fetch(url: str, ref: str, *shape: str) -> BaseTree:
     """Fetch one commit of a remote repository into a temporary clone, with the user's own git credentials."""
     with tempfile.TemporaryDirectory(prefix="heats-fetch-") as folder:
-        git.Git(folder).execute(["git", "init", "-q", "--bare", *shape, folder], env=_ENVIRONMENT)
-        with closing(git.Repo(folder)) as repo, _git_errors(f"cannot fetch {ref} of {_without_password(url)}"):
-            repo.git.update_environment(**_ENVIRONMENT)
+        git.Git(folder).execute(["git", "init", "-q", "--bare", *shape, folder], env=GIT_ENVIRONMENT)
+        with closing(git.Repo(folder)) as repo, git_errors(f"cannot fetch {ref} of {without_password(url)}"):
+            repo.git.update_environment(**GIT_ENVIRONMENT)
             where = (url, f"{ref}:refs/heats")
             try:
                 _run(repo, "fetch", "-q", "--depth=1", "--no-tags", "--no-write-fetch-head", "--", *where)
@@ -176,18 +176,18 @@ def _fetch(url: str, ref: str, *shape: str) -> BaseTree:
                 if shape or "sha256" not in str(error.stderr):
                     raise
                 return _fetch(url, ref, "--object-format=sha256")
-            return _read(repo, _without_password(url), "refs/heats")
+            return _read(repo, without_password(url), "refs/heats")
 
 
 @contextmanager
-def _git_errors(what: str) -> Iterator[None]:
+def git_errors(what: str) -> Iterator[None]:
     """Translate GitPython's exceptions into ours; the only place that does."""
     try:
         yield
     except git.GitCommandError as error:
         text = str(error.stderr or error)
         line = next((line for line in text.splitlines() if re.search("fatal|error", line)), text.strip())
-        line = _without_password(re.sub(r"^\W*stderr: '?|(fatal|error): |'$", "", line.strip()))
+        line = without_password(re.sub(r"^\W*stderr: '?|(fatal|error): |'$", "", line.strip()))
         hint = " (a partial clone? run `git fetch --refetch` in it)" if "promisor" in text or "missing" in text else ""
         if "dubious ownership" in text:
             hint = " (it belongs to another user: `git config --global --add safe.directory PATH` if you trust it)"
@@ -196,7 +196,7 @@ def _git_errors(what: str) -> Iterator[None]:
         raise GitMissing("git is not installed on this machine") from None
 
 
-def _without_password(text: str) -> str:
+def without_password(text: str) -> str:
     return re.sub(r"(://)[^/@\s]+@", r"\1", text)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import posixpath
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
@@ -115,6 +115,7 @@ class ChannelSandbox:
         self._persistent = persistent
         self._lock = asyncio.Lock()
         self._closed = False
+        self._with_it: list[Callable[[], Awaitable[None]]] = []
         self._ended_by: SandboxLost | None = None
 
     @property
@@ -202,12 +203,21 @@ class ChannelSandbox:
         if self._closed:
             return
         self._closed = True
-        ending = asyncio.ensure_future(self.machine.destroy())
+        ending = asyncio.ensure_future(self._end())
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
             await asyncio.wait({ending})  # nobody closes it again, so what has begun has to end
             raise
+
+    def closes(self, other: Callable[[], Awaitable[None]]) -> None:
+        """End something on the host together with the sandbox; `other` must not raise."""
+        self._with_it.append(other)
+
+    async def _end(self) -> None:
+        for other in self._with_it:
+            await other()
+        await self.machine.destroy()
 
     async def end_with(self, error: SandboxLost) -> None:
         """Terminate the sandbox; the running command and all later ones raise `error`. Never raises."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from agents.errors import AgentUnusable
 from agents.gateway.asking import Asking
-from agents.gateway.forward import start_forwarder
 from sandbox.base import Sandbox, SharesFolder
+from sandbox.forward import NoForwarder, start_forwarder
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,10 @@ async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str 
             await door.open(shared.host)
         except OSError as error:
             raise AgentUnusable(f"the model's socket cannot be made in {shared.host}: {error.strerror}") from error
-        port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node)
+        try:
+            port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node)
+        except NoForwarder as error:
+            raise AgentUnusable(f"the model cannot be reached from the sandbox: {error}") from error
         yield Line(f"http://127.0.0.1:{port}/v1", door.token)
     finally:
         await door.close()

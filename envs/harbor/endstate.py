@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sandbox.base import Sandbox
 from sandbox.container import CHANNEL_DIR
+from sandbox.egress import PORT, SOCKET
 from sandbox.errors import FileAccessError
 from sandbox.images import PathChange, as_user, changed_paths
 
@@ -70,7 +71,7 @@ async def describe(sandbox: Sandbox, before: Mapping[str, str]) -> bytes:
         listed = await _listing(root, changes, workdir)
         texts = await _texts(root, changes, workdir, before)
         running = own_processes((await root.exec(_PROCESSES, timeout=60)).text())
-        ports = listening((await root.exec(_PORTS, timeout=60)).text())
+        ports = [port for port in await listening_ports(root) if port != PORT]
     if not (changes or running or ports):
         return b""
     parts = [f"# heats: end state of the sandbox, working directory {workdir}"]
@@ -170,8 +171,9 @@ def own_processes(listing: str) -> list[str]:
         text, above = command[pid], command.get(parent[pid], "")
         waiting = parent[pid] == "1" and re.fullmatch(r"sleep \d+", text) is not None
         shell = re.fullmatch(r"-?\S*sh( (-\S+|/dev/fd/\d+))*", text) is not None
+        forwarder = text.endswith(f"/{SOCKET} {CHANNEL_DIR}/egress/port {PORT}")
         terminal = _TERMINAL in text or (_TERMINAL in above and shell)
-        return pid == "1" or not text or waiting or terminal or below_supervisor(pid)
+        return pid == "1" or not text or waiting or terminal or forwarder or below_supervisor(pid)
 
     def below_supervisor(pid: str) -> bool:
         seen: set[str] = set()
@@ -186,6 +188,11 @@ def own_processes(listing: str) -> list[str]:
         return False
 
     return sorted({text for pid, text in command.items() if not is_ours(pid)})[:40]
+
+
+async def listening_ports(root: Sandbox) -> list[int]:
+    """TCP ports on which something listens in a sandbox."""
+    return listening((await root.exec(_PORTS, timeout=60)).text())
 
 
 def listening(table: str) -> list[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.textfile import decode, read_text
 from envs.errors import TaskError
-from envs.harbor.taskfile import TaskFile, read_task_file
+from envs.harbor.taskfile import EnvironmentTable, TaskFile, read_task_file
 from sandbox.images import directory_digest
 
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
@@ -27,6 +27,25 @@ class UploadedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifierMachine:
+    """The container of a separate verifier.
+
+    Attributes:
+        image: its image.
+        context: build context of the image; None if it is not built, or is the agent's image.
+        workdir: working directory; empty for the image's own.
+        machine: its limits and environment.
+        has_tests: the image brings `/tests` along, so that nothing is uploaded.
+    """
+
+    image: str
+    context: Path | None
+    workdir: str
+    machine: EnvironmentTable
+    has_tests: bool
+
+
+@dataclass(frozen=True, slots=True)
 class HarborTask:
     """One task directory.
 
@@ -34,6 +53,7 @@ class HarborTask:
         id: the directory's name.
         image: image that sandboxes start from; `built` if it is built from `environment/`.
         workdir: as set in `task.toml` or the Dockerfile; empty for the image's own.
+        verifier: the verifier's container; None if it grades in the agent's.
     """
 
     id: str
@@ -43,6 +63,7 @@ class HarborTask:
     image: str
     built: bool
     workdir: str
+    verifier: VerifierMachine | None = None
 
     @property
     def context(self) -> Path:
@@ -52,6 +73,11 @@ class HarborTask:
     def tests(self) -> dict[str, UploadedFile]:
         """Hidden tests, by path relative to `/tests`."""
         return read_tree(self.directory / "tests")
+
+    def loose_files(self) -> dict[str, UploadedFile]:
+        """Files of `environment/` that no build brings into the image; they belong in the working directory."""
+        folder = self.context
+        return read_tree(folder) if folder.is_dir() and not (folder / "Dockerfile").is_file() else {}
 
     def solution(self) -> dict[str, UploadedFile]:
         """The reference solution, by path relative to `/solution`; empty if the task has none."""
@@ -73,12 +99,13 @@ def task_directories(path: Path) -> list[Path]:
     return found
 
 
-def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
+def read_task(directory: Path, *, force_build: bool = False, network: bool = True) -> HarborTask:
     """Read a task directory. Blocks: call it in a thread.
 
     Args:
         directory: the task directory.
-        force_build: build `environment/Dockerfile` even if the task names an image.
+        force_build: build a Dockerfile even if the task names an image.
+        network: containers get the network that the task asks for; otherwise it does not matter what that is.
 
     Raises:
         TaskError: a file is missing or invalid, or the task needs something heats cannot do.
@@ -87,7 +114,7 @@ def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
     try:
         file = read_task_file(read_text(directory / "task.toml"))
         instruction = read_text(directory / "instruction.md")
-        problems = list(_problems(directory, file))
+        problems = list(_problems(directory, file, network=network))
         if problems:
             raise TaskError(f"not supported: {'; '.join(problems)}")
         dockerfile = directory / "environment" / "Dockerfile"
@@ -98,11 +125,29 @@ def read_task(directory: Path, *, force_build: bool = False) -> HarborTask:
         else:
             raise TaskError("neither environment.docker_image nor environment/Dockerfile")
         workdir = file.environment.workdir or workdir_of(dockerfile)
+        verifier = None
+        if file.verifier.separate:
+            verifier = _verifier(directory, file, image, workdir, force_build=force_build)
+        if not (verifier and verifier.has_tests) and not (directory / "tests" / "test.sh").is_file():
+            raise TaskError("no tests/test.sh")
     except (OSError, UnicodeDecodeError) as error:
         raise TaskError(f"{name}: {error}") from None
     except TaskError as error:
         raise TaskError(f"{name}: {error}") from None
-    return HarborTask(name, directory, file, instruction, image, built, workdir)
+    return HarborTask(name, directory, file, instruction, image, built, workdir, verifier)
+
+
+def _verifier(directory: Path, file: TaskFile, image: str, workdir: str, *, force_build: bool) -> VerifierMachine:
+    """A verifier's own image is the named one, else `tests/Dockerfile`; without either it is a fresh agent's one."""
+    machine, dockerfile = file.verifier.environment or file.environment, directory / "tests" / "Dockerfile"
+    own = file.verifier.environment.docker_image if file.verifier.environment else None
+    if own and not (force_build and dockerfile.is_file()):
+        return VerifierMachine(own, None, machine.workdir or "", machine, has_tests=True)
+    if dockerfile.is_file():
+        name = f"heats-task/{_slug(directory.resolve().name)}-verifier:{directory_digest(dockerfile.parent)[:16]}"
+        place = machine.workdir if file.verifier.environment else None
+        return VerifierMachine(name, dockerfile.parent, place or workdir_of(dockerfile), machine, has_tests=True)
+    return VerifierMachine(image, None, machine.workdir or workdir, machine, has_tests=False)
 
 
 def workdir_of(dockerfile: Path) -> str:
@@ -143,11 +188,13 @@ def read_tree(folder: Path) -> dict[str, UploadedFile]:
     return found
 
 
-def _problems(directory: Path, file: TaskFile) -> list[str]:
+def _problems(directory: Path, file: TaskFile, *, network: bool) -> list[str]:
     problems = list(file.unsupported())
-    problems += [f"environment/{name}" for name in _COMPOSE if (directory / "environment" / name).exists()]
-    if not (directory / "tests" / "test.sh").is_file():
-        problems.append("no tests/test.sh")
+    folders = ("environment", "tests") if file.verifier.separate else ("environment",)
+    found = [f"{folder}/{name}" for folder in folders for name in _COMPOSE if (directory / folder / name).exists()]
+    problems += [f"{path} (services of a compose file)" for path in found]
+    if network and file.unswitchable():
+        problems.append("another network for the verifier than for the agent, in one container")
     return problems
 
 

@@ -1,11 +1,14 @@
 """Parse `task.toml`, schema 1.x: the tables that heats uses, and the features it does not support."""
 
+import posixpath
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from core.errors import first_problem
 from envs.errors import TaskError
@@ -14,6 +17,17 @@ NetworkMode = Literal["public", "no-network", "allowlist"]
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?\s*$", re.IGNORECASE)
 _IN_MB: Mapping[str, float] = {"": 1 / (1 << 20), "k": 1 / 1024, "m": 1, "g": 1024, "t": 1 << 20}
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_PUBLISHED = "/logs/artifacts"
+_MAIN = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicy:
+    """What a phase may reach; `hosts` is empty unless the mode is `allowlist`."""
+
+    mode: NetworkMode
+    hosts: tuple[str, ...] = ()
 
 
 class _Table(BaseModel):
@@ -39,26 +53,91 @@ class Named(_Table):
     name: str = ""
 
 
-class AgentTable(_Table):
+def _host(entry: str) -> str:
+    """An entry of a list of hosts in its plain form: a host name, `*.` and a host name, an address, or a range."""
+    host = entry.strip().lower().rstrip(".")
+    name = host.removeprefix("*.")
+    try:
+        return str(ip_network(host, strict=True) if "/" in host else ip_address(host))
+    except ValueError:
+        pass
+    is_address = name != host and re.fullmatch(r"[0-9.]+", name)
+    if is_address or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError(f"{entry!r} is not a host name, *.NAME, an address or a range of addresses")
+    return host
+
+
+Hosts = tuple[Annotated[str, AfterValidator(_host)], ...]
+
+
+class _Networked(_Table):
+    """A table with a network policy."""
+
+    network_mode: NetworkMode | None = None
+    allowed_hosts: Hosts | None = None
+
+    @model_validator(mode="after")
+    def _hosts_of_an_allowlist(self) -> "_Networked":
+        if self.allowed_hosts and self.network_mode != "allowlist":
+            raise ValueError('allowed_hosts needs network_mode = "allowlist"')
+        return self
+
+    @property
+    def policy(self) -> NetworkPolicy | None:
+        """The policy; None if the table names none."""
+        return NetworkPolicy(self.network_mode, self.allowed_hosts or ()) if self.network_mode else None
+
+
+class AgentTable(_Networked):
     """`[agent]`: the phase in which the agent works."""
 
     timeout_sec: float | None = Field(None, gt=0)
     user: str | int | None = None
-    network_mode: NetworkMode | None = None
 
 
-class VerifierTable(_Table):
-    """`[verifier]`: the phase in which the state is graded."""
+class CollectHook(_Table):
+    """`[[verifier.collect]]`: a command that runs where the agent worked, before anything is graded."""
 
-    timeout_sec: float = Field(600.0, gt=0)
-    env: Mapping[str, str] = {}
+    command: str
+    service: str = _MAIN
+    timeout_sec: float = Field(60.0, gt=0)
     user: str | int | None = None
-    network_mode: NetworkMode | None = None
-    environment_mode: Literal["shared", "separate"] | None = None
-    environment: Mapping[str, Any] | None = None
 
 
-class EnvironmentTable(_Table):
+class Artifact(_Table):
+    """An entry of `artifacts`: a path that a separate verifier finds where the agent left it.
+
+    Attributes:
+        destination: where Harbor keeps it on the host, relative to its folder of artifacts.
+        exclude: patterns of `tar --exclude`, for directories.
+    """
+
+    source: str
+    destination: str | None = None
+    exclude: tuple[str, ...] = ()
+    service: str | None = None
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> "Artifact":
+        destination = self.destination or ""
+        if ".." in (*self.source.split("/"), *destination.split("/")) or destination.startswith("/"):
+            raise ValueError(f"artifact {self.source}: paths may not contain .., and a destination is relative")
+        return self
+
+    @property
+    def kept_at(self) -> str:
+        """Its place among the artifacts, which decides between entries that overlap."""
+        return posixpath.normpath((self.destination or self.source).lstrip("/") or ".")
+
+
+def _artifact(entry: Any) -> Any:
+    return {"source": entry} if isinstance(entry, str) else entry
+
+
+Artifacts = tuple[Annotated[Artifact, BeforeValidator(_artifact)], ...]
+
+
+class EnvironmentTable(_Networked):
     """`[environment]`: the machine. `memory` and `allow_internet` are old names of two keys."""
 
     build_timeout_sec: float = Field(600.0, gt=0)
@@ -71,7 +150,6 @@ class EnvironmentTable(_Table):
     env: Mapping[str, str] = {}
     healthcheck: Healthcheck | None = None
     workdir: str | None = None
-    network_mode: NetworkMode | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +162,28 @@ class EnvironmentTable(_Table):
         if "network_mode" not in data and "allow_internet" in data:
             data["network_mode"] = "public" if data["allow_internet"] else "no-network"
         return data
+
+
+class VerifierTable(_Networked):
+    """`[verifier]`: the phase in which the attempt is graded."""
+
+    timeout_sec: float = Field(600.0, gt=0)
+    env: Mapping[str, str] = {}
+    user: str | int | None = None
+    environment_mode: Literal["shared", "separate"] | None = None
+    environment: EnvironmentTable | None = None
+    collect: tuple[CollectHook, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "VerifierTable":
+        if self.environment_mode == "shared" and self.environment is not None:
+            raise ValueError('environment_mode = "shared" contradicts [verifier.environment]')
+        return self
+
+    @property
+    def separate(self) -> bool:
+        """Whether the verifier runs in a container of its own."""
+        return self.environment_mode == "separate" or self.environment is not None
 
 
 class SolutionTable(_Table):
@@ -102,6 +202,7 @@ class TaskFile(_Table):
     verifier: VerifierTable = VerifierTable()
     environment: EnvironmentTable = EnvironmentTable()
     solution: SolutionTable = SolutionTable()
+    artifacts: Artifacts = ()
     steps: tuple[Any, ...] = ()
 
     @model_validator(mode="before")
@@ -112,27 +213,51 @@ class TaskFile(_Table):
         return data
 
     @property
-    def network_mode(self) -> NetworkMode:
-        """Network mode that the task wants for the agent's phase."""
-        return self.agent.network_mode or self.environment.network_mode or "public"
+    def agent_network(self) -> NetworkPolicy:
+        """Network that the task wants for the agent."""
+        return self.agent.policy or self.environment.policy or NetworkPolicy("public")
+
+    @property
+    def verifier_network(self) -> NetworkPolicy:
+        """Network that the task wants for the verifier."""
+        machine = (self.verifier.environment or self.environment) if self.verifier.separate else self.environment
+        return self.verifier.policy or machine.policy or NetworkPolicy("public")
+
+    def carried(self) -> tuple[Artifact, ...]:
+        """What a separate verifier gets, `/logs/artifacts` first; of entries that overlap, the first counts."""
+        published = any(one.source.rstrip("/") == _PUBLISHED for one in self.artifacts)
+        taken: list[Artifact] = []
+        for one in (*(() if published else (Artifact(source=_PUBLISHED),)), *self.artifacts):
+            if not any(_overlap(one.kept_at, other.kept_at) for other in taken):
+                taken.append(one)
+        return tuple(taken)
 
     def unsupported(self) -> Iterator[str]:
         """Features this task needs and heats lacks, one line each."""
         if self.schema_version.split(".")[0] != "1":
             yield f"schema_version {self.schema_version} (1.x is known)"
         if self.steps:
-            yield "several steps"
-        if self.environment.os != "linux":
-            yield f"os {self.environment.os}"
-        if self.environment.gpus or self.environment.tpu:
-            yield "GPUs or TPUs"
-        if self.verifier.environment_mode == "separate" or self.verifier.environment:
-            yield "a verifier in a separate environment"
-        modes = {self.network_mode, self.verifier.network_mode or self.network_mode}
-        if "allowlist" in modes:
-            yield "network_mode allowlist"
-        if len(modes) > 1:
-            yield "another network for the verifier than for the agent"
+            yield f"several steps ({len(self.steps)}): heats grades an attempt once, at its end"
+        for where, machine in (("", self.environment), ("the verifier's ", self.verifier.environment)):
+            if machine is not None and machine.os.lower() != "linux":
+                yield f"{where}os {machine.os}"
+            if machine is not None and (machine.gpus or machine.tpu):
+                yield f"{where}GPUs or TPUs"
+        services = {one.service for one in self.artifacts} | {hook.service for hook in self.verifier.collect}
+        if others := sorted(str(one) for one in services - {None, _MAIN}):
+            yield f"services of a compose file: {', '.join(others)}"
+        for one in self.artifacts:
+            if not one.source.startswith("/"):
+                yield f"artifact {one.source}: not an absolute path"
+
+    def unswitchable(self) -> bool:
+        """Whether verifier and agent share a container whose network would have to change in between."""
+        modes = {self.agent_network.mode, self.verifier_network.mode}
+        return not self.verifier.separate and len(modes) > 1 and "public" in modes
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/") or "." in (one, other)
 
 
 def read_task_file(text: str) -> TaskFile:

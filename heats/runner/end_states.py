@@ -101,6 +101,6 @@ class States:
         env = self.services.env
         if not self.services.config.grade or self.save_grade is None or not isinstance(env, GradesStates):
             return
-        grade = await env.grade_state(self.task, sandbox)
+        grade = await env.grade_state(self.task, sandbox, self.services.backend)
         self.save_grade(rollout, grade)
         self.services.events.emit("graded", task=self.task.id, rollout=rollout, outcome=grade.outcome)

@@ -93,7 +93,7 @@ async def grade_from(
     kept = task.model_copy(update={"image": image})
     sandbox = await backend.start(spec_for(kept, labels, limits))
     try:
-        return await env.grade_kept(task, description, sandbox)
+        return await env.grade_kept(task, description, sandbox, backend)
     finally:
         await sandbox.close()
 

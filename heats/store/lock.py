@@ -48,7 +48,7 @@ class Lock(Record):
         return self.model_copy(update={name: {**getattr(later, name), **getattr(self, name)} for name in names})
 
 
-PLACES = {"source", "path"}
+PLACES = {"source", "path", "registry"}
 """Options of a data set that say where it is on this machine."""
 _NOT_WORK = PLACES | {"swebench_python", "scripts", "revision", "pull", "force_build"}
 """Options of a data set on which no result depends, or whose effect is in the digests of the tasks."""

@@ -50,6 +50,8 @@ class Dataset:
 def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = None) -> Dataset:
     """Resolve a data set's name: `demo`, Harbor tasks, SWE-bench rows, or `module:Class`.
 
+    With the option `registry`, it is a name in that registry of Harbor tasks.
+
     Args:
         name: as given by the user.
         options: options of the env; they override those implied by the name.
@@ -59,6 +61,9 @@ def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = N
         UsageError: there is no such file or directory.
     """
     path = Path(name).expanduser()
+    if "registry" in options:
+        registry = str(Path(str(options["registry"])).expanduser().resolve())
+        return Dataset(name=name, env="harbor", options={"dataset": name, **options, "registry": registry})
     if name == "demo":
         return Dataset(name=name, env="demo", options={"image": image or "", **options})
     if path.exists():
@@ -68,6 +73,13 @@ def find_dataset(name: str, options: Mapping[str, Any], *, image: str | None = N
         return Dataset(name=name, env=name, options=dict(options))
     if path.suffix in _FILES or name.startswith((".", "/", "~")):
         raise UsageError(f"{name}: no such file or directory")
+    if re.fullmatch(r"[\w.-]+@[\w.-]+", name):
+        raise UsageError(f"{name}: a name in a Harbor registry needs the file that lists it: -O registry=registry.json")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+@[\w.:-]+", name):
+        raise UsageError(
+            f"{name}: heats cannot fetch packages of Harbor's hub: download it with `harbor datasets download` and "
+            "name the directory"
+        )
     return Dataset(name=name, env="swebench", options={"source": name, **options})
 
 

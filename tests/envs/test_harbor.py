@@ -50,9 +50,11 @@ def test_there_is_a_network_only_when_user_and_task_want_it(tmp_path, tables, op
         ({"instruction.md": ""}, {}, "instruction.md"),
         ({"environment/Dockerfile": ""}, {}, "neither"),
         ({}, {"environment": "gpus = 1"}, "GPU"),
-        ({}, {"environment": 'network_mode = "allowlist"'}, "allowlist"),
-        ({}, {"verifier": 'environment_mode = "separate"'}, "separate environment"),
+        ({}, {"environment": 'allowed_hosts = ["a.org"]'}, "allowlist"),
+        ({}, {"environment": 'network_mode = "allowlist"\nallowed_hosts = ["http://a.org"]'}, "host name"),
         ({}, {"verifier": 'network_mode = "no-network"'}, "another network"),
+        ({"tests/compose.yaml": "services: {}"}, {"verifier": 'environment_mode = "separate"'}, "tests/compose.yaml"),
+        ({}, {"verifier": '[[verifier.collect]]\ncommand = "true"\nservice = "db"'}, "services.*: db"),
         ({}, {"agent": "timeout_sec = "}, "TOML"),
         ({}, {"environment": "[[steps]]\nname = 'one'"}, "several steps"),
         ({}, {"environment": 'env = { KEY = "${SECRET}" }'}, "SECRET"),
@@ -61,7 +63,7 @@ def test_there_is_a_network_only_when_user_and_task_want_it(tmp_path, tables, op
 def test_a_task_that_cannot_be_used_is_refused_with_the_reason(tmp_path, files, tables, why):
     write_task(tmp_path, files=files, **tables)
     with pytest.raises(TaskError, match=why):
-        open_env("harbor", {"path": tmp_path})
+        open_env("harbor", {"path": tmp_path, "network": "task"})
 
 
 def test_no_value_of_the_users_environment_reaches_a_task(monkeypatch):
@@ -103,7 +105,7 @@ def test_the_working_directory_is_the_last_stages(tmp_path, lines, workdir):
 
 def test_old_and_unknown_keys_of_a_task_file_are_read_or_passed_over():
     file = read_task_file('version = "1.0"\nodd = 1\n[environment]\nmemory = "512M"\nstorage = "10G"\nodd = 2')
-    assert (file.schema_version, file.environment.memory_mb, file.network_mode) == ("1.0", 512, "public")
+    assert (file.schema_version, file.environment.memory_mb, file.agent_network.mode) == ("1.0", 512, "public")
 
 
 @pytest.mark.parametrize(

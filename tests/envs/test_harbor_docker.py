@@ -52,24 +52,24 @@ def machine(tmp_path, backend):
     return start
 
 
-async def test_the_solution_passes_and_an_untouched_machine_does_not(machine):
+async def test_the_solution_passes_and_an_untouched_machine_does_not(machine, backend):
     async with machine() as (env, task, sandbox):
         assert (await env.collect(task, sandbox)).data == b""
-        assert (await env.grade_state(task, sandbox)).outcome == "fail"
+        assert (await env.grade_state(task, sandbox, backend)).outcome == "fail"
     async with machine() as (env, task, sandbox):
         await env.solve(task.id, sandbox)
         state = await env.collect(task, sandbox)
-        grade = await env.grade_state(task, sandbox)
+        grade = await env.grade_state(task, sandbox, backend)
     assert "added    /app/answer.txt" in state.data.decode()
     assert "+42" in state.data.decode()
     assert (grade.outcome, grade.rewards) == ("pass", {"reward": 1.0})
 
 
-async def test_what_the_attempt_started_is_described_and_still_runs_when_it_is_graded(machine):
+async def test_what_the_attempt_started_is_described_and_still_runs_when_it_is_graded(machine, backend):
     async with machine({"tests/test.sh": ASK_SERVER}) as (env, task, sandbox):
         await sandbox.exec(SERVER, timeout=120)
         said = (await env.collect(task, sandbox)).data.decode()
-        grade = await env.grade_state(task, sandbox)
+        grade = await env.grade_state(task, sandbox, backend)
     assert "python3 -m http.server 8099" in said
     assert "TCP ports: 8099" in said
     assert " six times seven\n+more" in said
@@ -99,7 +99,7 @@ async def test_nothing_hidden_is_on_the_machine_before_it_is_graded(machine):
         assert found.stdout == b""
 
 
-async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine):
+async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine, backend):
     cheat = (
         "echo 1 >/logs/verifier/reward.txt; echo '{\"reward\": 1}' >/logs/verifier/reward.json; "
         "mkdir -p /tests; printf '#!/bin/sh\\necho 1 >/logs/verifier/reward.txt' >/tests/test.sh; "
@@ -108,7 +108,7 @@ async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine
     )
     async with machine() as (env, task, sandbox):
         await sandbox.exec(cheat, timeout=120)
-        grade = await env.grade_state(task, sandbox)
+        grade = await env.grade_state(task, sandbox, backend)
     assert (grade.outcome, grade.rewards) == ("fail", {"reward": 0.0})
 
 
@@ -120,16 +120,16 @@ async def test_rewards_and_tests_that_the_attempt_put_there_do_not_count(machine
         ("#!/bin/bash\nln -s /etc/passwd /logs/verifier/reward.txt\n", "not a regular file"),
     ],
 )
-async def test_a_verifier_that_fails_makes_the_grade_invalid(machine, test, why):
+async def test_a_verifier_that_fails_makes_the_grade_invalid(machine, backend, test, why):
     files = {"tests/test.sh": test, "task.toml": "[verifier]\ntimeout_sec = 1\n"}
     async with machine(files) as (env, task, sandbox):
         await sandbox.exec("echo 1 >/logs/verifier/reward.txt", timeout=120)
-        grade = await env.grade_state(task, sandbox)
+        grade = await env.grade_state(task, sandbox, backend)
     assert grade.outcome == "invalid"
     assert why in grade.reason
 
 
-async def test_agent_and_verifier_work_as_the_users_that_the_task_names(machine):
+async def test_agent_and_verifier_work_as_the_users_that_the_task_names(machine, backend):
     files = {
         "environment/Dockerfile": "FROM heats-base:latest\nRUN useradd -m worker\nWORKDIR /home/worker\n",
         "tests/test.sh": '#!/bin/bash\n[ $(id -u) = 0 ] && [ "$(stat -c %U who.txt)" = worker ] && r=1 || r=0\n'
@@ -139,7 +139,7 @@ async def test_agent_and_verifier_work_as_the_users_that_the_task_names(machine)
         result = await sandbox.exec("id -un | tee who.txt; touch /etc/x", timeout=120, merge_stderr=True)
         assert result.text().startswith("worker")
         assert "denied" in result.text()
-        assert (await env.grade_state(task, sandbox)).outcome == "pass"
+        assert (await env.grade_state(task, sandbox, backend)).outcome == "pass"
 
 
 async def test_limits_environment_and_network_are_the_tasks(machine):

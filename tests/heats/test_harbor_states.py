@@ -46,7 +46,7 @@ class StateEnv(PaperEnv):
     async def collect(self, task, sandbox):
         return EndState(f"{sandbox.content}\n".encode() if sandbox.content else b"")
 
-    async def grade_state(self, task, sandbox):
+    async def grade_state(self, task, sandbox, backend):
         assert not sandbox.closed
         self.graded.append(sandbox.content)
         return Grade(task_id=task.id, outcome="pass" if sandbox.content == "right" else "fail")

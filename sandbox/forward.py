@@ -1,15 +1,20 @@
-"""The forwarder: a port on the loopback interface of a sandbox without network, connected to the gateway's socket.
+"""The forwarder: a port on the loopback interface of a sandbox without network, connected to a socket of the host.
 
-Agents speak HTTP over TCP only. The forwarder is a few lines for whichever interpreter the sandbox has.
+Programs in the sandbox speak TCP only. The forwarder is a few lines for whichever interpreter the sandbox has.
 """
 
 import shlex
 from collections.abc import Mapping
 
-from agents.errors import AgentUnusable
 from sandbox.base import Sandbox
+from sandbox.errors import SandboxError
 
 _START_S = 60.0
+
+
+class NoForwarder(SandboxError):
+    """The forwarder cannot run in the sandbox; the message says what its image lacks."""
+
 
 _PYTHON = """
 import asyncio, os, sys
@@ -39,7 +44,7 @@ async def serve(reader, writer):
 
 loop = asyncio.new_event_loop()
 asyncio.set_event_loop(loop)
-server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0))
+server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", int(sys.argv[3])))
 with open(sys.argv[2] + ".new", "w") as file:
     file.write(str(server.sockets[0].getsockname()[1]))
 os.rename(sys.argv[2] + ".new", sys.argv[2])
@@ -47,7 +52,7 @@ loop.run_forever()
 """
 
 _NODE = """
-const [, , socket, file] = process.argv, net = require("net"), fs = require("fs");
+const [, , socket, file, port] = process.argv, net = require("net"), fs = require("fs");
 const server = net.createServer({ allowHalfOpen: true }, (near) => {
   const far = net.connect({ path: socket, allowHalfOpen: true });
   for (const [one, other] of [[near, far], [far, near]]) {
@@ -56,7 +61,7 @@ const server = net.createServer({ allowHalfOpen: true }, (near) => {
     one.on("close", () => other.destroySoon());
   }
 });
-server.listen(0, "127.0.0.1", () => {
+server.listen(Number(port), "127.0.0.1", () => {
   fs.writeFileSync(file + ".new", String(server.address().port));
   fs.renameSync(file + ".new", file);
 });
@@ -64,9 +69,9 @@ server.listen(0, "127.0.0.1", () => {
 
 _PERL = """
 use strict; use IO::Socket::INET; use IO::Socket::UNIX;
-my ($path, $file) = @ARGV;
+my ($path, $file, $port) = @ARGV;
 $SIG{CHLD} = "IGNORE"; $SIG{PIPE} = "IGNORE";
-my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 0, Listen => 64) or die;
+my $server = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => $port, ReuseAddr => 1, Listen => 64) or die;
 open(my $out, ">", "$file.new") or die; print $out $server->sockport; close $out; rename("$file.new", $file);
 sub pump { my ($from, $to) = @_; my $data;
   while (sysread($from, $data, 65536)) {
@@ -86,13 +91,13 @@ _START = """cd "$1" || exit 1
 rm -f port
 try() {
   command -v "$1" >/dev/null 2>&1 || return 0
-  "$@" "$socket" "$folder/port" </dev/null >/dev/null 2>>"$folder/forward.log" &
+  "$@" "$socket" "$folder/port" "$port" </dev/null >/dev/null 2>>"$folder/forward.log" &
   while kill -0 "$!" 2>/dev/null; do
     [ ! -s port ] || { cat port; exit 0; }
     sleep 0.05 2>/dev/null || sleep 1
   done
 }
-folder=$1 socket=$2 node=$3
+folder=$1 socket=$2 node=$3 port=$4
 try python3 -B forward.python3
 try "${node:-node}" forward.node
 try perl forward.perl
@@ -101,31 +106,29 @@ exit 1
 """
 
 
-async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str = "") -> int:
+async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str = "", *, port: int = 0) -> int:
     """Start the forwarder in a sandbox; it ends with the sandbox's other processes.
 
     Args:
         sandbox: the sandbox.
         folder: directory in the sandbox for the forwarder's files.
-        socket: path of the gateway's socket in the sandbox.
+        socket: path of the host's socket in the sandbox.
         node: path of a Node.js program in the sandbox, if it is not on PATH.
+        port: the port to listen on; 0 for any.
 
     Returns:
         The port on 127.0.0.1.
 
     Raises:
-        AgentUnusable: the sandbox has no interpreter that can run it.
+        NoForwarder: the sandbox has no interpreter that can run it.
         SandboxError: the sandbox failed.
     """
     for name, script in _SCRIPTS.items():
         await sandbox.write_file(f"{folder}/forward.{name}", script.encode())
-    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node])
+    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node, str(port)])
     result = await sandbox.exec(command, timeout=_START_S)
-    port = result.stdout.decode("ascii", "replace").strip()
-    if not result.ok or not port.isdigit():
+    listening = result.stdout.decode("ascii", "replace").strip()
+    if not result.ok or not listening.isdigit():
         said = " ".join(result.stderr.decode("utf-8", "replace").split())[-200:]
-        raise AgentUnusable(
-            "the model cannot be reached from the sandbox: its image needs python3, node or perl"
-            + (f" ({said})" if said else "")
-        )
-    return int(port)
+        raise NoForwarder("its image needs python3, node or perl" + (f" ({said})" if said else ""))
+    return int(listening)
