@@ -34,7 +34,7 @@ AGENTS = Registry(
         "terminal": "agents.terminal.agent:TerminalAgent",
         "noop": "agents.noop:NoopAgent",
         "mini": "agents.mini_agent:MiniAgent",
-        **dict.fromkeys(("qwen-code", "codex", "claude-code", "opencode"), "agents.presets:InstalledAgent"),
+        **dict.fromkeys(("qwen-code", "codex", "claude-code", "gemini-cli", "opencode"), "agents.presets:InstalledAgent"),
     },
     also=("command:...",),
 )

@@ -91,6 +91,18 @@ PRESETS: Mapping[str, Preset] = {
         settings="claude/settings.json",
         given="{}\n",
     ),
+    "gemini-cli": Preset(
+        package="@google/gemini-cli",
+        version="0.61.0",
+        needs_node=True,
+        command=f"{{kit}}/{NODE} {{kit}}/node_modules/@google/gemini-cli/bundle/gemini.js --yolo --skip-trust "
+        "--model {model} --prompt ''",
+        env={"GEMINI_CLI_HOME": "{folder}/gemini", "GEMINI_CLI_NO_RELAUNCH": "1", "GEMINI_SANDBOX": "false"},
+        settings="gemini/.gemini/settings.json",
+        given='{"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, '
+        '"general": {"enableAutoUpdate": false, "enableAutoUpdateNotification": false}, '
+        '"security": {"auth": {"selectedType": "gemini-api-key"}}}\n',
+    ),
     "opencode": Preset(
         package="opencode-ai",
         version="1.18.33",

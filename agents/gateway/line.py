@@ -35,6 +35,9 @@ class Line:
             "ANTHROPIC_BASE_URL": origin,
             "ANTHROPIC_API_KEY": self.token,
             "ANTHROPIC_MODEL": model,
+            "GOOGLE_GEMINI_BASE_URL": origin,
+            "GEMINI_API_KEY": self.token,
+            "GEMINI_MODEL": model,
             "NO_PROXY": "127.0.0.1,localhost",
         }
 

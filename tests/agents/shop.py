@@ -32,6 +32,12 @@ def _qwen(path: str) -> Calls:
     return [run, ("read_file", {"file_path": path}), ("edit", edit), run]
 
 
+def _gemini(path: str) -> Calls:
+    edit = {"file_path": path, "old_string": WRONG, "new_string": RIGHT, "instruction": "Subtract the discount."}
+    run = ("run_shell_command", {"command": TESTS, "description": "Run the tests"})
+    return [run, ("read_file", {"file_path": path}), ("replace", edit), run]
+
+
 def _opencode(path: str) -> Calls:
     edit = {"filePath": path, "oldString": WRONG, "newString": RIGHT}
     run = ("bash", {"command": TESTS, "description": "Run the tests"})
@@ -45,6 +51,7 @@ def _codex(path: str) -> Calls:
 
 _BY_TOOL: Mapping[str, Callable[[str], Calls]] = {
     "Bash": _claude,
+    "replace": _gemini,
     "run_shell_command": _qwen,
     "bash": _opencode,
     "exec_command": _codex,
