@@ -92,8 +92,9 @@ try() {
     sleep 0.05 2>/dev/null || sleep 1
   done
 }
-folder=$1 socket=$2 node=$3
-try python3 -B forward.python3
+folder=$1 socket=$2 node=$3 python=$4
+try "${python:-python3}" -I -B forward.python3
+try python3 -I -B forward.python3
 try "${node:-node}" forward.node
 try perl forward.perl
 tail -n 3 forward.log >&2
@@ -101,7 +102,7 @@ exit 1
 """
 
 
-async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str = "") -> int:
+async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str = "", python: str = "") -> int:
     """Start the forwarder in a sandbox; it ends with the sandbox's other processes.
 
     Args:
@@ -109,6 +110,7 @@ async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str 
         folder: directory in the sandbox for the forwarder's files.
         socket: path of the gateway's socket in the sandbox.
         node: path of a Node.js program in the sandbox, if it is not on PATH.
+        python: path of a Python interpreter in the sandbox, likewise.
 
     Returns:
         The port on 127.0.0.1.
@@ -119,7 +121,7 @@ async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str 
     """
     for name, script in _SCRIPTS.items():
         await sandbox.write_file(f"{folder}/forward.{name}", script.encode())
-    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node])
+    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node, python])
     result = await sandbox.exec(command, timeout=_START_S)
     port = result.stdout.decode("ascii", "replace").strip()
     if not result.ok or not port.isdigit():

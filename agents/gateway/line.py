@@ -43,7 +43,9 @@ class Line:
 
 
 @asynccontextmanager
-async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str = "") -> AsyncIterator[Line]:
+async def open_line(
+    asking: Asking, sandbox: Sandbox, folder: str, *, node: str = "", python: str = ""
+) -> AsyncIterator[Line]:
     """Open a rollout's gateway for the duration of the block.
 
     Args:
@@ -51,6 +53,7 @@ async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str 
         sandbox: the rollout's sandbox.
         folder: directory in the sandbox for the forwarder's files.
         node: path in the sandbox of a Node.js program, if it is not on PATH.
+        python: path in the sandbox of a Python interpreter, if it is not on PATH.
 
     Raises:
         AgentUnusable: the sandbox cannot be connected.
@@ -70,7 +73,7 @@ async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str 
             await door.open(shared.host)
         except OSError as error:
             raise AgentUnusable(f"the model's socket cannot be made in {shared.host}: {error.strerror}") from error
-        port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node)
+        port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node, python)
         yield Line(f"http://127.0.0.1:{port}/v1", door.token)
     finally:
         await door.close()
