@@ -58,7 +58,7 @@ class InstalledConfig(Config):
         directory: where they are kept; defaults to `heats/agents` in the user's cache directory.
         settings: file with the agent's own settings, in its own format.
         arguments: further arguments of its command line.
-        python: interpreter to copy for an agent written in Python; defaults to one that is found on PATH, by uv or pyenv.
+        python: interpreter to copy for an agent written in Python; defaults to one on PATH, or of uv or pyenv.
     """
 
     version: str | None = Field(None, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$")

@@ -1,7 +1,7 @@
 """Install an agent once on this machine, for sandboxes to mount.
 
-What a kit consists of is its recipe's matter (`kit_npm.py`, `kit_python.py`). No code of the packages runs here. A kit gets
-its name once it is complete; whoever uses one holds it, so that `heats gc` spares it.
+A recipe says what a kit consists of (`kit_npm.py`, `kit_python.py`). No code of the packages runs here. A kit gets its
+name once it is complete; whoever uses one holds it, so that `heats gc` spares it.
 """
 
 import asyncio
@@ -158,7 +158,7 @@ async def _install(target: Path, recipe: Recipe) -> None:
     made = Path(tempfile.mkdtemp(prefix=f"{_HALF}{target.name}.", dir=target.parent))
     try:
         await recipe.install(made)
-        made.chmod(0o755)
+        os.chmod(made, 0o755)
         os.rename(made, target)
     finally:
         await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Python programs as kits: their packages, with a copy of an interpreter and of the libraries that it needs.
 
-Task images hold another Python, or none. So a kit brings its own, taken from this machine with the C library that it was built
-for, and starts it by that library's loader: it runs on every image of the same processor, whatever C library that has. The programs
-that it starts see nothing of all that.
+Task images hold another Python, or none. So a kit brings its own, copied from this machine with the C library that it
+was built for, and starts it by that library's loader: it runs on every image, whatever C library that has. The programs
+that it starts see nothing of this.
 """
 
 import asyncio
@@ -25,7 +25,17 @@ print(json.dumps({"version": "%d.%d" % sys.version_info[:2], "program": os.path.
     "library": sysconfig.get_path("stdlib"), "dynamic": sysconfig.get_config_var("DESTSHARED") or ""}))
 """
 _CHECK = "import ctypes, hashlib, sqlite3, ssl, zlib"
-_UNUSED = ("site-packages", "dist-packages", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "config-*")
+_UNUSED = (
+    "site-packages",
+    "dist-packages",
+    "test",
+    "tests",
+    "idlelib",
+    "tkinter",
+    "turtledemo",
+    "ensurepip",
+    "config-*",
+)
 _LOADER = re.compile(rb"/[\w/.-]*ld-linux[\w.-]*\x00")
 _START = """#!/bin/sh
 here=${0%/*}
@@ -100,7 +110,9 @@ def find_python(versions: Sequence[str], given: Path | None = None) -> _Interpre
         known = _asked(str(given))
         if known is None or known.version not in versions:
             said = "does not run" if known is None else f"is Python {known.version}"
-            raise AgentUnusable(f"agent.installed.python: {given} {said}; the agent needs Python {' or '.join(versions)}")
+            raise AgentUnusable(
+                f"agent.installed.python: {given} {said}; the agent needs Python {' or '.join(versions)}"
+            )
         return known
     for version in versions:
         for candidate in _candidates(version):
@@ -108,8 +120,8 @@ def find_python(versions: Sequence[str], given: Path | None = None) -> _Interpre
             if known is not None and known.version == version:
                 return known
     raise AgentUnusable(
-        f"the agent needs Python {' or '.join(versions)}, and this machine has none: `uv python install {versions[0]}`, "
-        "or name an interpreter with agent.installed.python"
+        f"the agent needs Python {' or '.join(versions)}, and this machine has none: "
+        f"`uv python install {versions[0]}`, or name an interpreter with agent.installed.python"
     )
 
 
@@ -148,13 +160,17 @@ def _installer(python: _Interpreter, target: Path) -> list[str]:
         AgentUnusable: there is neither pip nor uv.
     """
     program = str(python.program)
-    if _output([program, "-m", "pip", "--version"]):
+    if _has_pip(program):
         quiet = ["--no-input", "--disable-pip-version-check", "--no-warn-script-location"]
         return [program, "-m", "pip", "install", *quiet, "--only-binary", ":all:", "--target", str(target)]
     if (uv := shutil.which("uv")) is not None:
         places = ["--python", program, "--target", str(target)]
         return [uv, "pip", "install", "--only-binary", ":all:", "--compile-bytecode", *places]
     raise AgentUnusable(f"{program} has no pip, and uv is not on PATH; one of them must install the agent's packages")
+
+
+def _has_pip(program: str) -> bool:
+    return bool(_output([program, "-m", "pip", "--version"]))
 
 
 def _copy_interpreter(python: _Interpreter, home: Path) -> None:

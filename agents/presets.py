@@ -1,7 +1,7 @@
 """Agents that people use, by name: how each is installed, started, and led to the gateway.
 
-They are packages from npm and PyPI, kept once on this machine (`kit.py`) and mounted read-only into every sandbox, so that
-images need neither them nor a network. Each gets a settings folder of its own, outside the project.
+They are packages from npm and PyPI, kept once on this machine (`kit.py`) and mounted read-only into every sandbox, so
+that images need neither them nor a network. Each gets a settings folder of its own, outside the project.
 """
 
 import shlex
@@ -31,7 +31,8 @@ class Preset:
     Attributes:
         package: its package, on npm or PyPI.
         version: the version that was tried.
-        command: its command line, which reads the task from standard input unless it names `{instruction}`.
+        program: how it is started; with `--version` it prints its version.
+        command: its arguments; it reads the task from standard input unless they name `{instruction}`.
         runtime: what it brings along to run on: `node`, `python`, or nothing, if it is a program itself.
         pythons: versions of Python with which it works, the best first.
         env: its environment.
@@ -41,6 +42,7 @@ class Preset:
 
     package: str
     version: str
+    program: str
     command: str
     settings: str
     runtime: Literal["", "node", "python"] = ""
@@ -55,8 +57,8 @@ PRESETS: Mapping[str, Preset] = {
         package="@qwen-code/qwen-code",
         version="0.24.4",
         runtime="node",
-        command=f"{{kit}}/{NODE} {{kit}}/node_modules/@qwen-code/qwen-code/cli-entry.js --yolo --auth-type openai "
-        "--model {model} --chat-recording=false --prompt ''",
+        program=f"{{kit}}/{NODE} {{kit}}/node_modules/@qwen-code/qwen-code/cli-entry.js",
+        command="--yolo --auth-type openai --model {model} --chat-recording=false --prompt ''",
         env={
             "QWEN_HOME": "{folder}/qwen",
             "QWEN_RUNTIME_DIR": "{folder}/qwen",
@@ -70,7 +72,8 @@ PRESETS: Mapping[str, Preset] = {
     "codex": Preset(
         package="@openai/codex",
         version="0.171.0",
-        command="{kit}/node_modules/@openai/codex-linux-*/vendor/*/bin/codex exec --skip-git-repo-check --ephemeral "
+        program="{kit}/node_modules/@openai/codex-linux-*/vendor/*/bin/codex",
+        command="exec --skip-git-repo-check --ephemeral "
         "--color never --dangerously-bypass-approvals-and-sandbox --model {model} -c model_provider=heats "
         "-c model_context_window={context} "
         "-c model_providers.heats.name=heats -c model_providers.heats.base_url={base_url} "
@@ -82,9 +85,9 @@ PRESETS: Mapping[str, Preset] = {
     "claude-code": Preset(
         package="@anthropic-ai/claude-code",
         version="2.1.332",
-        command="{kit}/node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude --print "
-        "--permission-mode bypassPermissions --no-session-persistence --settings {folder}/claude/settings.json "
-        "--model {model}",
+        program="{kit}/node_modules/@anthropic-ai/claude-code-linux-{cpu}/claude",
+        command="--print --permission-mode bypassPermissions --no-session-persistence "
+        "--settings {folder}/claude/settings.json --model {model}",
         env={
             "CLAUDE_CONFIG_DIR": "{folder}/claude",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
@@ -102,8 +105,8 @@ PRESETS: Mapping[str, Preset] = {
         package="@google/gemini-cli",
         version="0.61.0",
         runtime="node",
-        command=f"{{kit}}/{NODE} {{kit}}/node_modules/@google/gemini-cli/bundle/gemini.js --yolo --skip-trust "
-        "--model {model} --prompt ''",
+        program=f"{{kit}}/{NODE} {{kit}}/node_modules/@google/gemini-cli/bundle/gemini.js",
+        command="--yolo --skip-trust --model {model} --prompt ''",
         env={"GEMINI_CLI_HOME": "{folder}/gemini", "GEMINI_CLI_NO_RELAUNCH": "1", "GEMINI_SANDBOX": "false"},
         settings="gemini/.gemini/settings.json",
         given='{"privacy": {"usageStatisticsEnabled": false}, "telemetry": {"enabled": false}, '
@@ -113,7 +116,8 @@ PRESETS: Mapping[str, Preset] = {
     "opencode": Preset(
         package="opencode-ai",
         version="1.18.33",
-        command="{kit}/node_modules/opencode-linux-{cpu}/bin/opencode run --auto --pure --model heats/model",
+        program="{kit}/node_modules/opencode-linux-{cpu}/bin/opencode",
+        command="run --auto --pure --model heats/model",
         env={
             "XDG_CONFIG_HOME": "{folder}/opencode/config",
             "XDG_DATA_HOME": "{folder}/opencode/data",
@@ -139,9 +143,10 @@ PRESETS: Mapping[str, Preset] = {
         runtime="python",
         pythons=("3.12", "3.11"),
         # Its cache of the repository's names would lie in the project.
-        command=f"{_PYTHON} -c 'import sys; from aider.repomap import RepoMap; RepoMap.TAGS_CACHE_DIR = sys.argv.pop(1); "
-        "from aider.main import main; sys.exit(main())' {folder}/aider/names --config {folder}/aider/aider.conf.yml "
-        "--model openai/{model} --weak-model openai/{model} --message-file {instruction} --test-cmd {test} --auto-test "
+        program=f"{_PYTHON} -c 'import sys; from aider.repomap import RepoMap; "
+        "RepoMap.TAGS_CACHE_DIR = sys.argv.pop(1); from aider.main import main; sys.exit(main())' {folder}/aider/names",
+        command="--config {folder}/aider/aider.conf.yml --model openai/{model} --weak-model openai/{model} "
+        "--message-file {instruction} --test-cmd {test} --auto-test "
         "--yes-always --no-auto-commits --no-dirty-commits --no-gitignore --no-pretty --no-fancy-input --no-analytics "
         "--no-check-update --no-show-release-notes --no-show-model-warnings --no-detect-urls --disable-playwright "
         "--model-metadata-file {folder}/aider/models.json --input-history-file {folder}/aider/input "
@@ -159,8 +164,8 @@ PRESETS: Mapping[str, Preset] = {
         version="1.16.0",
         runtime="python",
         pythons=("3.12",),
-        command=f"{_PYTHON} -m openhands_cli.entrypoint --headless --always-approve --override-with-envs "
-        "--file {instruction}",
+        program=f"{_PYTHON} -m openhands_cli.entrypoint",
+        command="--headless --always-approve --override-with-envs --file {instruction}",
         env={
             "LLM_API_KEY": "{key}",
             "LLM_BASE_URL": "{base_url}",
@@ -188,8 +193,8 @@ class InstalledAgent(CommandAgent):
         self.name = config.name
         self.preset = PRESETS[config.name]
         self._own = config.installed
-        command = self.preset.command.replace("{cpu}", cpu())
-        self.command = " ".join([command, *map(shlex.quote, config.installed.arguments)])
+        self._program = self.preset.program.replace("{cpu}", cpu())
+        self.command = " ".join([self._program, self.preset.command, *map(shlex.quote, config.installed.arguments)])
         self.env = self.preset.env
         self.files = {**self.preset.files, self.preset.settings: self._settings()}
         self.node = f"{KIT}/{NODE}" if self.preset.runtime == "node" else ""
@@ -200,6 +205,11 @@ class InstalledAgent(CommandAgent):
     def version(self) -> str:
         """The version that is used."""
         return self._own.version or self.preset.version
+
+    @property
+    def version_command(self) -> str:
+        """What prints the agent's version in a sandbox, if it can run there."""
+        return f"{self._program} --version".replace("{kit}", KIT).replace("{folder}", "/tmp/heats-version")  # noqa: S108
 
     @property
     def recipe(self) -> Recipe:
