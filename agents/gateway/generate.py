@@ -151,13 +151,13 @@ def _messages(contents: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
             waiting = [(call["id"], call["function"]["name"]) for call in made]
             message: Message = {"role": "assistant", "content": said or (None if made else "")}
             yield {**message, "tool_calls": made} if made else message
-        elif role in ("user", "function"):
+        elif role in ("user", "function") and not calls:
             for one in results:
                 yield _result(_object(one, "functionResponse"), waiting)
             if texts:
                 yield {"role": "user", "content": said}
         else:
-            raise Refused("request", f"contents of the role {str(role)[:40]!r} are not supported")
+            raise Refused("request", f"contents of the role {str(role)[:40]!r}, or calls in them, are not supported")
 
 
 def _call(call: Mapping[str, Any], position: str) -> dict[str, Any]:

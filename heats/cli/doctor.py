@@ -228,7 +228,7 @@ def _home() -> Path:
 
 
 async def _agent(config: HeatsConfig, place: _Place) -> str:
-    """Check that the agent can be loaded; one that heats installs, in a sandbox too. The oracle comes with its tasks."""
+    """Check that the agent can be loaded; one that heats installs, in a sandbox. The oracle comes with its tasks."""
     if config.agent.name == ORACLE:
         return ORACLE
     from agents.mini_agent import MiniAgent  # other agents need neither
