@@ -50,7 +50,7 @@ class Recipe(Protocol):
 
 def kits_directory(given: Path | None = None) -> Path:
     """The directory with all kits."""
-    return given or cache_directory() / "agents"
+    return (given or cache_directory() / "agents").absolute()
 
 
 def place_of(directory: Path, name: str, recipe: Recipe) -> Path:
@@ -129,7 +129,7 @@ async def run_installer(argv: Sequence[str], folder: Path, what: str) -> None:
     Raises:
         AgentUnusable: it failed; the message is its own last words.
     """
-    name = Path(argv[0]).name if "pip" not in argv else "pip"
+    name = next((one for one in ("npm", "uv") if one == Path(argv[0]).name), "pip")
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=folder,

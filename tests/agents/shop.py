@@ -50,9 +50,9 @@ def _codex(path: str) -> Calls:
 
 
 def _openhands(path: str) -> Calls:
-    edit = {"command": "str_replace", "path": path, "old_str": WRONG, "new_str": RIGHT, "summary": "Repair the price"}
-    run = ("terminal", {"command": TESTS, "summary": "Run the tests"})
-    look = ("file_editor", {"command": "view", "path": path, "summary": "Read the price"})
+    edit = {"command": "str_replace", "path": path, "old_str": WRONG, "new_str": RIGHT, "security_risk": "LOW"}
+    run = ("terminal", {"command": TESTS, "security_risk": "LOW"})
+    look = ("file_editor", {"command": "view", "path": path, "security_risk": "LOW"})
     return [run, look, ("file_editor", edit), run]
 
 

@@ -120,14 +120,13 @@ VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @pytest.fixture
 def uv(tmp_path, monkeypatch):
-    """A stand-in for uv that installs one module; pip of the interpreter is out of reach."""
+    """A stand-in for uv that installs one module."""
     (tmp_path / "pip.py").write_text(PIP)
     program = tmp_path / "bin" / "uv"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/pip.py "$@"\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr("agents.kit_python._has_pip", lambda program: False)
 
 
 async def test_a_kit_brings_its_own_interpreter_that_runs_where_there_is_none(tmp_path, uv):
