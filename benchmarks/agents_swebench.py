@@ -1,9 +1,9 @@
-"""Each agent that heats installs on one SWE-bench instance: a scripted model has it apply upstream's fix with its own tools.
+"""Each agent that heats installs on one SWE-bench instance: a scripted model has it apply upstream's fix by its tools.
 
     python -m benchmarks.agents_swebench rows.jsonl psf__requests-5414 --agents codex,gemini-cli
 
-Needs Docker and the instance's image; see docs/swebench.md. Each agent runs without network and key, its tree is graded by the
-instance's hidden tests, and the server's count of replies is compared with the run's ledger.
+Needs Docker and the instance's image; see docs/swebench.md. Each agent runs without network and key, its tree is graded
+by the instance's hidden tests (`-c grade=false`: not), and the server's count of replies stands beside the record's.
 """
 
 import argparse
@@ -87,9 +87,10 @@ async def _played(agent: str, row: Mapping[str, Any], rows: Path, settings: Sequ
             steps = json.loads(trajectory.read_text())["steps"]
             replies = sum(step["source"] == "agent" for step in steps)
             graded = re.findall(r"graded: (.*)", output)
+            ended = json.loads(found.read_text())
             return (
-                f"{graded[-1] if graded else output[-600:]}; replies in the record {replies}, of the server "
-                f"{server.counts['replies']}; {json.loads(found.read_text())['exit']}"
+                f"{ended['exit']}, patch {ended['patch_sha256'][:12]}, {graded[-1] if graded else 'not graded'}; "
+                f"{replies} replies in the record, {server.counts['replies']} of the server"
             )
 
 
@@ -105,7 +106,7 @@ async def _main() -> None:
     ]
     settings = [word for one in given.settings for word in ("-c", one)]
     for agent in given.agents.split(","):
-        print(f"{agent}: {await _played(agent, row, given.rows, settings)}", flush=True)  # noqa: T201
+        print(f"{agent}: {await _played(agent, row, given.rows, settings)}", flush=True)
 
 
 if __name__ == "__main__":

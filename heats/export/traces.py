@@ -61,9 +61,7 @@ def _rows(run: RunStore, task: TaskFacts, basis: Basis, form: _Write) -> Iterato
             yield form(run, task, one, trajectory, None if passed is None else float(passed))
 
 
-def _agent_run(
-    run: RunStore, task: TaskFacts, one: RolloutFacts, trajectory: Trajectory, reward: float | None
-) -> Row:
+def _agent_run(run: RunStore, task: TaskFacts, one: RolloutFacts, trajectory: Trajectory, reward: float | None) -> Row:
     about = {
         **_about(task, one, trajectory),
         "scores": {} if reward is None else {"passed": reward},
