@@ -29,7 +29,7 @@ _SHELLS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "terminal": ("command", {"security_risk": "LOW"}),
 }
 """The agents' shells: the parameter that takes the command, and what else they want."""
-_HUNK = re.compile(r"^@@[^\n]*\n((?:[ +\\-][^\n]*\n?|\n)*)", re.MULTILINE)
+_HUNK = re.compile(r"^@@[^\n]*\n((?:[ +\\-][^\n]*\n|\n)*)", re.MULTILINE)
 
 
 def fixes(patch: str) -> Callable[[Mapping[str, Any]], Completion]:
