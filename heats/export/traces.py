@@ -102,7 +102,7 @@ def _episode(run: RunStore, task: TaskFacts, one: RolloutFacts, trajectory: Traj
     asked = {"type": "HeatsTask", "key": task.id, "data": {"id": task.id, "prompt": statement(task.store, trajectory)}}
     nodes, calls = _graph(trajectory)
     exit_kind = trajectory.exit.kind if trajectory.exit is not None else None
-    trace = {
+    trace: Row = {
         "version": _TRACE_VERSION,
         "id": _id(run, task, one),
         "verifiers": {"version": f"heats {metadata.version('heats')}"},
