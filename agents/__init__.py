@@ -27,6 +27,8 @@ __all__ = [
     "open_agent",
 ]
 
+INSTALLED = ("qwen-code", "codex", "claude-code", "gemini-cli", "opencode", "aider", "openhands")
+"""The agents of `agents/presets.py`, which takes long to import."""
 AGENTS = Registry(
     "agent",
     {
@@ -34,7 +36,7 @@ AGENTS = Registry(
         "terminal": "agents.terminal.agent:TerminalAgent",
         "noop": "agents.noop:NoopAgent",
         "mini": "agents.mini_agent:MiniAgent",
-        **dict.fromkeys(("qwen-code", "codex", "claude-code", "opencode"), "agents.presets:InstalledAgent"),
+        **dict.fromkeys(INSTALLED, "agents.presets:InstalledAgent"),
     },
     also=("command:...",),
 )

@@ -36,7 +36,7 @@ from sandbox.errors import SandboxError, SandboxFileNotFound
 PREFIX = "command:"
 _PLACES = (
     *("instruction", "trajectory", "model", "base_url", "origin", "key", "seed", "workdir", "folder", "kit"),
-    *("context", "reply"),
+    *("context", "reply", "test"),
 )
 _TOLD = ("instruction", "trajectory", "model", "seed")
 _CHECK_S = 2.0
@@ -60,7 +60,7 @@ class CommandAgent:
         env: environment of the command, with the same placeholders.
         files: files for the command, by path in its own folder, with the same placeholders.
         kit: path in the sandbox of what the agent brings along.
-        node: path in the sandbox of the kit's Node.js program, if it has one.
+        node: path in the sandbox of the kit's Node.js program, if it has one; `python` likewise.
         needs_model: whether the command is useless without the gateway.
 
     Raises:
@@ -69,7 +69,7 @@ class CommandAgent:
 
     env: Mapping[str, str] = {}
     files: Mapping[str, str] = {}
-    kit = node = ""
+    kit = node = python = ""
     needs_model = False
 
     def __init__(self, config: AgentConfig) -> None:
@@ -148,7 +148,7 @@ class _Run:
             return None
         try:
             return await stack.enter_async_context(
-                open_line(self.asking, self.sandbox, self.folder, node=self.agent.node)
+                open_line(self.asking, self.sandbox, self.folder, node=self.agent.node, python=self.agent.python)
             )
         except AgentUnusable:
             if self.agent.needs_model:
@@ -216,6 +216,7 @@ class _Run:
             "workdir": self.assignment.workdir,
             "folder": self.folder,
             "kit": self.agent.kit,
+            "test": self.assignment.test_command or "",
             "context": str(self._context),
             "reply": str(
                 min(getattr(getattr(self.model, "config", None), "max_tokens", None) or 32_000, self._context)

@@ -51,19 +51,21 @@ class MiniConfig(Config):
 
 
 class InstalledConfig(Config):
-    """Settings of the agents that heats installs: `qwen-code`, `codex`, `claude-code`, `opencode`, `gemini`.
+    """Settings of the agents that heats installs; docs/agents.md lists them.
 
     Attributes:
         version: version to install; defaults to the one that was tried.
         directory: where they are kept; defaults to `heats/agents` in the user's cache directory.
         settings: file with the agent's own settings, in its own format.
         arguments: further arguments of its command line.
+        python: interpreter to copy for an agent written in Python; defaults to one on PATH, or of uv or pyenv.
     """
 
     version: str | None = Field(None, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$")
     directory: Path | None = None
     settings: Path | None = None
     arguments: tuple[str, ...] = ()
+    python: Path | None = None
 
 
 class AgentConfig(Config):

@@ -1,99 +1,135 @@
-"""Install an npm package once on this machine, for sandboxes to mount.
+"""Install an agent once on this machine, for sandboxes to mount.
 
-No code of the package runs here: npm is kept from running its scripts. A kit gets its name once it is complete.
+A recipe says what a kit consists of (`kit_npm.py`, `kit_python.py`). No code of the packages runs here. A kit gets its
+name once it is complete; whoever uses one holds it, so that `heats gc` spares it.
 """
 
 import asyncio
-import fcntl
 import hashlib
 import os
-import platform
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import weakref
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from agents.errors import AgentUnusable
+from sandbox.config import cache_directory
+from sandbox.errors import BackendUnavailable
+from sandbox.garbage import LeftOver
+from sandbox.prepared import lock, lock_now, locked, mark_used, unused_for
 
-NODE = "node"
-"""Path in a kit of the Node.js program, if the kit holds one."""
-NODE_VERSION = "22.23.5"
-_CPU = {"x86_64": "x64", "aarch64": "arm64", "arm64": "arm64"}
+MAGIC = b"\x7fELF"
+"""How programs and libraries begin."""
 _INSTALL_S = 1800.0
-_POLL_S = 0.2
+_HALF, _GONE = "new-", "removed-"
 
 
-def cpu() -> str:
-    """Return npm's name for this machine's processor."""
-    return _CPU.get(platform.machine(), platform.machine())
+class Recipe(Protocol):
+    """How one agent is installed."""
+
+    @property
+    def key(self) -> str:
+        """What distinguishes it from other versions of the agent: the name of the kit's folder follows from it."""
+        ...
+
+    async def missing(self) -> str:
+        """Say what this machine lacks for the installation, and what to do; empty if nothing."""
+        ...
+
+    async def install(self, folder: Path) -> None:
+        """Install into an empty folder.
+
+        Raises:
+            AgentUnusable: it failed.
+        """
+        ...
 
 
-async def provide(directory: Path, name: str, packages: Sequence[str]) -> Path:
-    """Return the folder with these packages; install them if it does not exist.
+def kits_directory(given: Path | None = None) -> Path:
+    """The directory with all kits."""
+    return (given or cache_directory() / "agents").absolute()
+
+
+def place_of(directory: Path, name: str, recipe: Recipe) -> Path:
+    """The folder of a kit, whether or not it is installed.
+
+    Args:
+        directory: holds all kits.
+        name: short name of the agent, part of the folder's name.
+        recipe: how it is installed.
+    """
+    return directory / f"{name}-{hashlib.sha256(recipe.key.encode()).hexdigest()[:16]}"
+
+
+async def provide(directory: Path, name: str, recipe: Recipe) -> Path:
+    """Return the folder of a kit; install it if it does not exist.
 
     Processes that need the same kit at the same time wait for the first of them.
 
     Args:
         directory: holds all kits.
         name: short name of the agent, part of the folder's name.
-        packages: npm packages with their versions, `name@version`.
+        recipe: how it is installed.
 
     Raises:
-        AgentUnusable: npm is missing or failed, or the directory is not writable.
+        AgentUnusable: it cannot be installed, or the directory is not writable.
     """
-    target = directory / f"{name}-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:16]}"
+    target = place_of(directory, name, recipe)
     if target.is_dir():
         return target
     try:
         os.makedirs(directory, exist_ok=True)
-        async with _locked(directory / f"{target.name}.lock"):
+        async with locked(_lock_of(target)):
             if not target.is_dir():
-                await _install(directory, target, packages)
+                await _install(target, recipe)
+    except BackendUnavailable as error:
+        raise AgentUnusable(f"{name} cannot be installed in {directory}: it is not writable") from error
     except OSError as error:
         raise AgentUnusable(f"{name} cannot be installed in {directory}: {error.strerror or error}") from error
     return target
 
 
-async def _install(directory: Path, target: Path, packages: Sequence[str]) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise AgentUnusable(
-            f"{target.name} is not installed, and npm is not on PATH: install Node.js, or copy {target} from a machine "
-            "that has it"
-        )
-    made = Path(tempfile.mkdtemp(prefix="new-", dir=directory))
-    try:
-        await _npm([npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--omit=dev", *packages], made)
-        await asyncio.to_thread(_completed, made)
-        os.rename(made, target)
-    finally:
-        await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+async def hold(kit: Path, owner: object) -> None:
+    """Keep `heats gc` from removing a kit while an object exists. Where nobody may write, nobody removes it either."""
+    with suppress(BackendUnavailable):
+        held = await lock(_lock_of(kit), shared=True)
+        weakref.finalize(owner, held.close)
+        mark_used(kit.parent, kit.name)
 
 
-def _completed(made: Path) -> None:
-    """Do what the packages' own scripts would have done: link Node.js, and make the programs executable."""
-    found = next(made.glob("node_modules/node-linux-*/bin/node"), None)
-    if found is not None:
-        (made / NODE).symlink_to(found.relative_to(made))
-    for path in made.rglob("*"):
-        if path.is_file() and not path.is_symlink() and path.suffix not in (".so", ".node") and _is_program(path):
-            path.chmod(0o755)
-    made.chmod(0o755)
+def unused_kits(directory: Path, *, unused_s: float, remove: bool = True) -> list[LeftOver]:
+    """Find and remove kits that no run has used for a while, and half-made ones. Those in use are never touched.
+
+    Args:
+        directory: holds all kits.
+        unused_s: seconds since the last use; 0 for all of them.
+        remove: if False, only list them.
+    """
+    found = []
+    for path in sorted(directory.glob("*")) if directory.is_dir() else ():
+        kit = path.with_name(_name_of(path))
+        if not path.is_dir() or (path == kit and not _unused(kit, unused_s)):
+            continue
+        held = lock_now(_lock_of(kit))
+        if held is None:
+            continue
+        with held:
+            if remove:
+                _removed(path, kit)
+            found.append(LeftOver("agent", str(path), {}, not path.exists()))
+    return found
 
 
-def _is_program(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
-async def _npm(argv: Sequence[str], folder: Path) -> None:
-    """Run npm in a folder.
+async def run_installer(argv: Sequence[str], folder: Path, what: str) -> None:
+    """Run a package manager in a folder.
 
     Raises:
-        AgentUnusable: it failed; the message is its own last line.
+        AgentUnusable: it failed; the message is its own last words.
     """
-    (folder / "package.json").write_text('{"private": true}\n')
+    name = next((one for one in ("npm", "uv") if one == Path(argv[0]).name), "pip")
     process = await asyncio.create_subprocess_exec(
         *argv,
         cwd=folder,
@@ -105,28 +141,45 @@ async def _npm(argv: Sequence[str], folder: Path) -> None:
         async with asyncio.timeout(_INSTALL_S):
             output, _ = await process.communicate()
     except TimeoutError:
-        raise AgentUnusable(f"npm did not finish within {_INSTALL_S:g} s") from None
+        raise AgentUnusable(f"{name} did not finish within {_INSTALL_S:g} s") from None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
     if process.returncode:
-        said = [
-            line
-            for line in output.decode("utf-8", "replace").splitlines()
-            if line.strip() and "log of this" not in line
-        ]
-        raise AgentUnusable(f"npm could not install {' '.join(argv[6:])}: {' '.join(said[-2:])[:400]}")
+        lines = output.decode("utf-8", "replace").splitlines()
+        said = [line for line in lines if line.strip() and "log of this" not in line and "[notice]" not in line]
+        raise AgentUnusable(f"{name} could not install {what}: {' '.join(said[-2:])[:400]}")
 
 
-@asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
-    """Hold a lock file; the kernel releases it if this process dies."""
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                await asyncio.sleep(_POLL_S)
-        yield
+async def _install(target: Path, recipe: Recipe) -> None:
+    if lacks := await recipe.missing():
+        raise AgentUnusable(f"{target.name} is not installed: {lacks}; or copy {target} from a machine that has it")
+    made = Path(tempfile.mkdtemp(prefix=f"{_HALF}{target.name}.", dir=target.parent))
+    try:
+        await recipe.install(made)
+        os.chmod(made, 0o755)  # noqa: S103 - sandboxes run as other users
+        os.rename(made, target)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, made, ignore_errors=True)
+
+
+def _lock_of(kit: Path) -> Path:
+    return kit.with_name(f"{kit.name}.lock")
+
+
+def _name_of(path: Path) -> str:
+    """The kit's name for its folder, also while that is being made or removed."""
+    return path.name.removeprefix(_HALF).removeprefix(_GONE).partition(".")[0]
+
+
+def _unused(kit: Path, unused_s: float) -> bool:
+    age = unused_for(kit.parent, kit.name)
+    return unused_s == 0 or (age is not None and age >= unused_s)
+
+
+def _removed(path: Path, kit: Path) -> None:
+    """Remove a folder; its name goes first, so that no run finds half a kit. The lock stays: others may wait for it."""
+    gone = path.rename(path.with_name(f"{_GONE}{kit.name}.{os.getpid()}")) if path == kit else path
+    shutil.rmtree(gone, ignore_errors=True)
+    kit.with_name(f"{kit.name}.used").unlink(missing_ok=True)

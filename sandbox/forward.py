@@ -97,8 +97,9 @@ try() {
     sleep 0.05 2>/dev/null || sleep 1
   done
 }
-folder=$1 socket=$2 node=$3 port=$4
-try python3 -B forward.python3
+folder=$1 socket=$2 node=$3 python=$4 port=$5
+try "${python:-python3}" -I -B forward.python3
+try python3 -I -B forward.python3
 try "${node:-node}" forward.node
 try perl forward.perl
 tail -n 3 forward.log >&2
@@ -106,7 +107,9 @@ exit 1
 """
 
 
-async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str = "", *, port: int = 0) -> int:
+async def start_forwarder(
+    sandbox: Sandbox, folder: str, socket: str, node: str = "", python: str = "", *, port: int = 0
+) -> int:
     """Start the forwarder in a sandbox; it ends with the sandbox's other processes.
 
     Args:
@@ -114,6 +117,7 @@ async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str 
         folder: directory in the sandbox for the forwarder's files.
         socket: path of the host's socket in the sandbox.
         node: path of a Node.js program in the sandbox, if it is not on PATH.
+        python: path of a Python interpreter in the sandbox, likewise.
         port: the port to listen on; 0 for any.
 
     Returns:
@@ -125,7 +129,7 @@ async def start_forwarder(sandbox: Sandbox, folder: str, socket: str, node: str 
     """
     for name, script in _SCRIPTS.items():
         await sandbox.write_file(f"{folder}/forward.{name}", script.encode())
-    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node, str(port)])
+    command = shlex.join(["sh", "-c", _START, "forward", folder, socket, node, python, str(port)])
     result = await sandbox.exec(command, timeout=_START_S)
     listening = result.stdout.decode("ascii", "replace").strip()
     if not result.ok or not listening.isdigit():

@@ -21,12 +21,15 @@ from pydantic import ValidationError
 
 from agents.gateway.asking import Asking
 from agents.gateway.chat import ChatCompletions
+from agents.gateway.generate import GenerateContent
 from agents.gateway.messages import Messages
 from agents.gateway.responses import Responses
 from agents.gateway.wire import Asked, Dialect, Refused
 from agents.llm.replies import without_surrogates
 
 NAME = "model.sock"
+_GOOGLE = "/{version:v1beta|v1alpha|v1}/models"
+_KEYS = ("x-api-key", "x-goog-api-key")
 _MOST_BYTES = 16 << 20
 """Size of a request body; a context of a million tokens fits."""
 _MOST_CONNECTIONS, _MOST_CALLS = 64, 8
@@ -56,6 +59,8 @@ class Door:
             "/v1/chat/completions": ChatCompletions(),
             "/v1/responses": Responses(),
             "/v1/messages": Messages(),
+            f"{_GOOGLE}/{{model:.+}}:generateContent": GenerateContent(),
+            f"{_GOOGLE}/{{model:.+}}:streamGenerateContent": GenerateContent(stream=True),
         }
         app.add_routes([web.post(path, self._handler(dialect)) for path, dialect in dialects.items()])
         app.add_routes([web.get("/v1/models", self._models), web.get("/v1/models/{name:.+}", self._model)])
@@ -110,7 +115,7 @@ class Door:
 
     def _check_token(self, request: web.Request) -> None:
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        given = request.headers.get("x-api-key") or bearer
+        given = next((request.headers[name] for name in _KEYS if request.headers.get(name)), bearer)
         if not hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
             raise Refused("key", "the API key is not this rollout's; it is in the agent's environment")
 
@@ -124,7 +129,7 @@ class Door:
             raise Refused("size", f"the request is larger than {_MOST_BYTES >> 20} MiB") from None
         try:
             body = await asyncio.to_thread(_parsed, data) if len(data) > _IN_THREAD else _parsed(data)
-            return dialect.read(body)
+            return dialect.read({**body, **request.match_info})
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError, ValidationError) as error:
             raise Refused("request", f"the request cannot be read: {str(error)[:200]}") from None
 

@@ -35,12 +35,17 @@ class Line:
             "ANTHROPIC_BASE_URL": origin,
             "ANTHROPIC_API_KEY": self.token,
             "ANTHROPIC_MODEL": model,
+            "GOOGLE_GEMINI_BASE_URL": origin,
+            "GEMINI_API_KEY": self.token,
+            "GEMINI_MODEL": model,
             "NO_PROXY": "127.0.0.1,localhost",
         }
 
 
 @asynccontextmanager
-async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str = "") -> AsyncIterator[Line]:
+async def open_line(
+    asking: Asking, sandbox: Sandbox, folder: str, *, node: str = "", python: str = ""
+) -> AsyncIterator[Line]:
     """Open a rollout's gateway for the duration of the block.
 
     Args:
@@ -48,6 +53,7 @@ async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str 
         sandbox: the rollout's sandbox.
         folder: directory in the sandbox for the forwarder's files.
         node: path in the sandbox of a Node.js program, if it is not on PATH.
+        python: path in the sandbox of a Python interpreter, if it is not on PATH.
 
     Raises:
         AgentUnusable: the sandbox cannot be connected.
@@ -68,7 +74,7 @@ async def open_line(asking: Asking, sandbox: Sandbox, folder: str, *, node: str 
         except OSError as error:
             raise AgentUnusable(f"the model's socket cannot be made in {shared.host}: {error.strerror}") from error
         try:
-            port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node)
+            port = await start_forwarder(sandbox, folder, f"{shared.inside}/{NAME}", node, python)
         except NoForwarder as error:
             raise AgentUnusable(f"the model cannot be reached from the sandbox: {error}") from error
         yield Line(f"http://127.0.0.1:{port}/v1", door.token)

@@ -25,13 +25,15 @@ from heats.runner.model_mix import policy_of
 from heats.runner.oracle import NAME as ORACLE
 from sandbox import SandboxBackend, SandboxConfig, open_backend
 from sandbox.attest import allows_io_uring
-from sandbox.base import SandboxSpec
+from sandbox.base import SandboxLimits, SandboxSpec
 from sandbox.host_image import shown_in_host_image
 from sandbox.versions import host_components
 
 if TYPE_CHECKING:
     from agents.llm.probe import ProbeReport
+    from agents.presets import InstalledAgent
 
+_VERSION_S = 120.0
 OUR_PACKAGES = ("heats", "tournament", "summarizer", "envs", "agents", "sandbox", "configs")
 
 
@@ -99,7 +101,7 @@ def doctor(
         ("host", partial(_host, place)),
         ("sandbox", partial(_sandbox, place)),
         ("location", lambda: _location(loaded)),
-        ("agent", lambda: _agent(loaded)),
+        ("agent", lambda: _agent(loaded, place)),
     ]
     checks += [(name, partial(_model, name, one)) for name, one in models_of(loaded).items()]
     fine = asyncio.run(_examine(checks, json))
@@ -225,14 +227,46 @@ def _home() -> Path:
     return Path(envs.__file__).resolve().parent
 
 
-async def _agent(config: HeatsConfig) -> str:
-    """Check that the agent can be loaded; the oracle comes with its tasks."""
+async def _agent(config: HeatsConfig, place: _Place) -> str:
+    """Check that the agent can be loaded; one that heats installs, in a sandbox. The oracle comes with its tasks."""
     if config.agent.name == ORACLE:
         return ORACLE
-    from agents.mini_agent import MiniAgent  # other agents do not need it
+    from agents.mini_agent import MiniAgent  # other agents need neither
+    from agents.presets import InstalledAgent
 
     made = open_agent(config.agent.name, config.agent)
+    if isinstance(made, InstalledAgent):
+        return await _installed(made, place)
     return f"{made.name}, run by {made.python}" if isinstance(made, MiniAgent) else made.name
+
+
+async def _installed(agent: "InstalledAgent", place: _Place) -> str:
+    """Check that an agent is installed, or can be, and that it starts in the image.
+
+    Raises:
+        Doubt: it is not installed yet.
+        PreflightFailed: it can neither run nor be installed.
+    """
+    if not agent.place.is_dir():
+        if lacks := await agent.recipe.missing():
+            raise PreflightFailed(f"{agent.name} {agent.version} is not installed, and cannot be: {lacks}")
+        raise Doubt(f"{agent.name} {agent.version} is not installed yet; the first run installs it in {agent.place}")
+    backend = await place.open()
+    try:
+        image = place.config.image or ""
+        limits = SandboxLimits(memory_mb=1 << 20 if backend.name == "bubblewrap" else 2048)
+        spec = SandboxSpec(image=image, limits=limits, labels={"run": "doctor"}, read_only_mounts=await agent.mounts())
+        sandbox = await backend.start(spec)
+        try:
+            result = await sandbox.exec(agent.version_command, timeout=_VERSION_S, merge_stderr=True)
+        finally:
+            await sandbox.close()
+    finally:
+        await backend.close()
+    said = " ".join(result.text().split())[-200:]
+    if not result.ok:
+        raise PreflightFailed(f"{agent.name} does not start in {image or 'the image'} (does it have glibc?): {said}")
+    return f"{agent.name} {agent.version} in {agent.place}, says: {said}"
 
 
 async def _model(name: str, config: ModelConfig) -> list[Finding]:

@@ -15,6 +15,7 @@ from heats.export.harbor import export_harbor
 from heats.export.leaderboard import export_leaderboard
 from heats.export.predictions import export_atif, export_preds
 from heats.export.table import export_csv, export_parquet
+from heats.export.traces import export_docent, export_verifiers
 from heats.export.training import export_training
 from heats.store.store import RunStore
 
@@ -28,6 +29,8 @@ class Format(StrEnum):
     PARQUET = "parquet"
     HARBOR = "harbor"
     TRAINING = "training"
+    DOCENT = "docent"
+    VERIFIERS = "verifiers"
     LEADERBOARD = "leaderboard"
     OTLP = "otlp"
 
@@ -39,6 +42,8 @@ WRITERS: Mapping[Format, Callable[[RunStore, Path], list[Path]]] = {
     Format.PARQUET: export_parquet,
     Format.HARBOR: export_harbor,
     Format.TRAINING: export_training,
+    Format.DOCENT: export_docent,
+    Format.VERIFIERS: export_verifiers,
     Format.LEADERBOARD: export_leaderboard,
 }
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from agents.kit import kits_directory, unused_kits
 from sandbox import LeftOver, collect_garbage
 from sandbox.garbage import kept_states, prepared_environments
 
@@ -23,13 +24,19 @@ def gc(
             help=f"Also remove environments and images that were used in the last {UNUSED_DAYS} days.",
         ),
     ] = False,
+    agents: Annotated[
+        bool,
+        typer.Option("--agents", help=f"Also remove installed agents that were used in the last {UNUSED_DAYS} days."),
+    ] = False,
 ) -> None:
     """Remove sandboxes whose owner process is dead, and prepared environments that no run has used for a month.
 
-    So are images unpacked for bubblewrap. Sandboxes of running processes, and what they run on, are never touched.
+    So are images unpacked for bubblewrap, and agents that heats installed. Sandboxes of running processes, and what
+    they run on, are never touched.
     """
-    unused_s = 0.0 if prepared else UNUSED_DAYS * 86400.0
-    found = asyncio.run(_collect(remove=not dry_run, states=states, unused_s=unused_s))
+    month_s = UNUSED_DAYS * 86400.0
+    found = asyncio.run(_collect(remove=not dry_run, states=states, unused_s=0.0 if prepared else month_s))
+    found += tuple(unused_kits(kits_directory(), unused_s=0.0 if agents else month_s, remove=not dry_run))
     for left in found:
         state = "removed" if left.removed else "found" if dry_run else "could not be removed"
         typer.echo(f"{left.backend:10} {left.name}  {state}")

@@ -64,7 +64,7 @@ def _write(path: Path, rows: Iterable[Row]) -> Path:
 
 
 def _rollouts(task: TaskFacts, basis: Basis) -> Iterator[Row]:
-    for one in _attempts(task):
+    for one in attempts(task):
         trajectory = task.store.rollout(one.id).trajectory()
         if trajectory is None:
             continue
@@ -96,7 +96,7 @@ def _is_one_conversation(messages: Sequence[Message]) -> bool:
 
 
 def _pairs(task: TaskFacts, basis: Basis) -> Iterator[Row]:
-    facts = {one.id: one for one in _attempts(task)}
+    facts = {one.id: one for one in attempts(task)}
     for heat, bracket in enumerate(task.brackets):
         for match in () if bracket is None else bracket.matches:
             known = [facts[name] for name in match.contestants if name in facts]
@@ -129,7 +129,7 @@ def _pair(task: TaskFacts, heat: int, match: Match, better: RolloutFacts, worse:
 def _critic(task: TaskFacts, basis: Basis) -> Iterator[Row]:
     """Label each attempt that has a patch."""
     scores = {name: score for bracket in task.brackets if bracket for name, score in bracket.scores.items()}
-    for one in _attempts(task):
+    for one in attempts(task):
         passed, patch = one.passed(basis), _patch(task, one)
         if passed is None or not patch:
             continue
@@ -146,7 +146,7 @@ def _critic(task: TaskFacts, basis: Basis) -> Iterator[Row]:
         }
 
 
-def _attempts(task: TaskFacts) -> Iterator[RolloutFacts]:
+def attempts(task: TaskFacts) -> Iterator[RolloutFacts]:
     """Finished rollouts that the model or the machine did not fail."""
     return (one for one in task.rollouts() if one.outcome is not None and not one.infrastructure_failed)
 

@@ -17,6 +17,9 @@ from agents.llm.ledger import Ledger
 
 RUN = {"type": "object", "properties": {"cmd": {"type": "string"}}, "required": ["cmd"]}
 CHAT, MESSAGES, RESPONSES = "/v1/chat/completions", "/v1/messages", "/v1/responses"
+GENERATE = "/v1beta/models/any:generateContent"
+STREAM = GENERATE.replace("generate", "streamGenerate") + "?alt=sse"
+"""Google's format has another path for streams."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from agents.llm.fake import calls, text
 README = Path(__file__).resolve().parents[2] / "README.md"
 TASK = "A discount makes things more expensive."
 TESTS = "python3 -m unittest 2>&1 | tail -n 4"
-WRONG, RIGHT = "(100 + discount)", "(100 - discount)"
+WRONG, BROKEN, RIGHT = "(100 + discount)", "(100 * discount)", "(100 - discount)"
 Calls = Sequence[tuple[str, Mapping[str, Any]]]
 
 
@@ -32,6 +32,12 @@ def _qwen(path: str) -> Calls:
     return [run, ("read_file", {"file_path": path}), ("edit", edit), run]
 
 
+def _gemini(path: str) -> Calls:
+    edit = {"file_path": path, "old_string": WRONG, "new_string": RIGHT, "instruction": "Subtract the discount."}
+    run = ("run_shell_command", {"command": TESTS, "description": "Run the tests"})
+    return [run, ("read_file", {"file_path": path}), ("replace", edit), run]
+
+
 def _opencode(path: str) -> Calls:
     edit = {"filePath": path, "oldString": WRONG, "newString": RIGHT}
     run = ("bash", {"command": TESTS, "description": "Run the tests"})
@@ -43,8 +49,32 @@ def _codex(path: str) -> Calls:
     return [run, ("exec_command", {"cmd": f"sed -i 's/100 + discount/100 - discount/' {path}"}), run]
 
 
+def _openhands(path: str) -> Calls:
+    edit = {"command": "str_replace", "path": path, "old_str": WRONG, "new_str": RIGHT, "security_risk": "LOW"}
+    run = ("terminal", {"command": TESTS, "security_risk": "LOW"})
+    look = ("file_editor", {"command": "view", "path": path, "security_risk": "LOW"})
+    return [run, look, ("file_editor", edit), run]
+
+
+def _aider(messages: Sequence[Mapping[str, Any]]) -> Completion:
+    """Ask for the file, repair it wrongly, then rightly once the tests, which Aider runs itself, have failed."""
+    told = str(messages[-1]["content"])
+    if "FAILED" in told:
+        return text(_block(BROKEN, RIGHT))
+    if any(WRONG in str(message["content"]) for message in messages):
+        return text(_block(WRONG, BROKEN))
+    return text("I need to see price.py.")
+
+
+def _block(old: str, new: str) -> str:
+    lines = [f"    return sum(prices) * {one} / 100" for one in (old, new)]
+    return f"Repaired.\n\nprice.py\n```python\n<<<<<<< SEARCH\n{lines[0]}\n=======\n{lines[1]}\n>>>>>>> REPLACE\n```\n"
+
+
 _BY_TOOL: Mapping[str, Callable[[str], Calls]] = {
     "Bash": _claude,
+    "replace": _gemini,
+    "file_editor": _openhands,
     "run_shell_command": _qwen,
     "bash": _opencode,
     "exec_command": _codex,
@@ -55,6 +85,8 @@ def repair(request: Mapping[str, Any], path: str = "/testbed/price.py") -> Compl
     """Run the tests, repair the price, run the tests again, and say so; questions without tools get a title."""
     offered = {tool["function"]["name"] for tool in request.get("tools") or ()}
     script = next((make(path) for tool, make in _BY_TOOL.items() if tool in offered), None)
+    if script is None and "SEARCH/REPLACE" in str(request["messages"][0]["content"]):
+        return _aider(request["messages"])
     if script is None:
         return text("The shop")
     turn = sum(message["role"] == "assistant" for message in request["messages"])

@@ -1,4 +1,6 @@
-"""The gateway: three wire formats in front of the rollout's model, and the record that its requests become."""
+"""The gateway: four wire formats in front of the rollout's model, and the record that its requests become."""
+
+import json
 
 import pytest
 
@@ -6,12 +8,18 @@ from agents.errors import ContextOverflow, ModelConfigError, ModelUnavailable, T
 from agents.llm.base import Completion, Sampling
 from agents.llm.fake import FakeModel, calls, text
 from agents.llm.ledger import Ledger, Limits
-from tests.agents.gateway_client import CHAT, MESSAGES, RESPONSES, RUN, chat, open_gateway
+from tests.agents.gateway_client import CHAT, GENERATE, MESSAGES, RESPONSES, RUN, STREAM, chat, open_gateway
 
 TOOLS = {
     CHAT: {"tools": [{"type": "function", "function": {"name": "run", "description": "runs", "parameters": RUN}}]},
     MESSAGES: {"tools": [{"name": "run", "description": "runs", "input_schema": RUN}], "max_tokens": 100},
     RESPONSES: {"tools": [{"type": "function", "name": "run", "description": "runs", "parameters": RUN}]},
+    GENERATE: {
+        "tools": [
+            {"googleSearch": {}},
+            {"functionDeclarations": [{"name": "run", "description": "runs", "parametersJsonSchema": RUN}]},
+        ]
+    },
 }
 CONVERSATION = {
     CHAT: {
@@ -58,9 +66,27 @@ CONVERSATION = {
             {"type": "function_call_output", "call_id": "c1", "output": "a.py"},
         ],
     },
+    GENERATE: {
+        "systemInstruction": {"parts": [{"text": "be"}, {"text": "brief"}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "fix it"}]},
+            {
+                "role": "model",
+                "parts": [
+                    {"text": "hm", "thought": True},
+                    {"text": "look"},
+                    {"functionCall": {"id": "c1", "name": "run", "args": {"cmd": "ls"}}, "thoughtSignature": "x"},
+                ],
+            },
+            {
+                "role": "user",
+                "parts": [{"functionResponse": {"id": "c1", "name": "run", "response": {"output": "a.py"}}}],
+            },
+        ],
+    },
 }
 """The same conversation in every format."""
-FORMATS = pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+FORMATS = pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES, GENERATE])
 
 
 @FORMATS
@@ -84,7 +110,8 @@ async def test_every_format_reaches_the_model_as_the_same_conversation(tmp_path,
 async def test_every_format_brings_back_text_and_calls_whole_and_as_a_stream(tmp_path, path, stream):
     model = FakeModel(calls(("run", {"cmd": "ls"}), content="look"))
     async with open_gateway(model, tmp_path / "s") as gateway:
-        _, reply = await gateway.post(path, {"model": "any", **CONVERSATION[path], **TOOLS[path], "stream": stream})
+        body = {"model": "any", **CONVERSATION[path], **TOOLS[path], "stream": stream}
+        _, reply = await gateway.post(STREAM if path == GENERATE and stream else path, body)
     assert said(path, reply, stream) == ("look", "run", '{"cmd": "ls"}')
 
 
@@ -106,6 +133,9 @@ def said(path, reply, stream):
         assert reply["stop_reason"] == "tool_use"
         one, call = reply["content"]
         return one["text"], call["name"], '{"cmd": "ls"}' if call["input"] == {"cmd": "ls"} else ""
+    if path == GENERATE:
+        one, call = (reply[-1] if stream else reply)["candidates"][0]["content"]["parts"]
+        return one["text"], call["functionCall"]["name"], json.dumps(call["functionCall"]["args"])
     if stream:
         reply = reply[-1]["response"]
     message, call = reply["output"]
@@ -119,13 +149,16 @@ def said(path, reply, stream):
         (MESSAGES, [{"type": "image", "source": {}}]),
         (MESSAGES, [{"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "image", "source": {}}]}]),
         (RESPONSES, [{"type": "input_image", "image_url": "data:,"}]),
+        (GENERATE, [{"inlineData": {"mimeType": "image/png", "data": ""}}]),
+        (GENERATE, [{"functionResponse": {"name": "run", "response": {}, "parts": [{"inlineData": {}}]}}]),
     ],
 )
 async def test_images_are_refused_in_words_before_the_model_is_asked(tmp_path, path, content):
     model = FakeModel()
-    key = "input" if path == RESPONSES else "messages"
+    key = {RESPONSES: "input", GENERATE: "contents"}.get(path, "messages")
+    said = {"role": "user", "parts" if path == GENERATE else "content": content}
     async with open_gateway(model, tmp_path / "s") as gateway:
-        status, reply = await gateway.post(path, {"model": "m", key: [{"role": "user", "content": content}]})
+        status, reply = await gateway.post(path, {"model": "m", key: [said]})
     assert (status, model.requests) == (400, [])
     assert "images and files are not supported" in reply["error"]["message"]
 
@@ -276,3 +309,49 @@ async def test_calls_with_the_same_id_are_told_apart(tmp_path):
         await gateway.post(CHAT, chat(*said))
         steps = [step for step in gateway.asking.record.steps if step.tool_calls]
     assert [step.observations[0].content for step in steps] == ["one", "two"]
+
+
+async def test_googles_calls_and_results_without_ids_belong_together(tmp_path):
+    """Ids are optional in Google's format; names and order say which result is whose."""
+    model = FakeModel("done")
+    made = [{"functionCall": {"name": "run", "args": {"cmd": one}}} for one in ("a", "b")]
+    shown = [{"function_response": {"name": "run", "response": {"error": one}}} for one in ("no a", "no b")]
+    contents = [{"parts": [{"text": "fix it"}]}, {"role": "model", "parts": made}, {"role": "function", "parts": shown}]
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        assert (await gateway.post(GENERATE, {"contents": contents}))[0] == 200
+    _, asked, *told = model.requests[0].messages
+    assert [one["tool_call_id"] for one in told] == [call["id"] for call in asked["tool_calls"]]
+    assert [one["content"] for one in told] == ['{"error": "no a"}', '{"error": "no b"}']
+
+
+async def test_googles_own_form_of_schemas_and_settings_reaches_the_model(tmp_path):
+    model = FakeModel("done")
+    cmd = {"type": "STRING", "nullable": True, "maxLength": "9"}
+    schema = {"type": "OBJECT", "properties": {"cmd": cmd, "all": {"type": "ARRAY", "items": {"type": "INTEGER"}}}}
+    body = {
+        "contents": [{"parts": [{"text": "hi"}]}],
+        "tools": [{"function_declarations": [{"name": "run", "parameters": schema}, {"name": "other"}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["run"]}},
+        "generation_config": {"temperature": 0.5, "topP": 0.9, "max_output_tokens": 7},
+    }
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        assert (await gateway.post(GENERATE, body))[0] == 200
+    (asked,) = model.requests
+    (tool,) = asked.tools
+    assert tool.parameters["properties"] == {
+        "cmd": {"type": ["string", "null"], "maxLength": 9},
+        "all": {"type": "array", "items": {"type": "integer"}},
+    }
+    assert (asked.tool_choice, asked.sampling.temperature, asked.sampling.top_p) == ("required", 0.5, 0.9)
+    assert asked.sampling.max_tokens == 7
+
+
+async def test_googles_clients_can_send_the_key_and_learn_what_was_wrong(tmp_path):
+    async with open_gateway(FakeModel(ContextOverflow("too long")), tmp_path / "s") as gateway:
+        body = {"contents": [{"parts": [{"text": "hi"}]}]}
+        key = {"Authorization": "", "x-goog-api-key": gateway.door.token}
+        status, reply = await gateway.post(GENERATE, body, headers=key)
+        wrong = await gateway.post(STREAM, body, headers={"x-goog-api-key": "wrong"})
+    assert (status, reply["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert reply["error"]["message"].startswith("The input token count exceeds the maximum number of tokens")
+    assert (wrong[0], wrong[1]["error"]["status"]) == (401, "UNAUTHENTICATED")

@@ -9,7 +9,7 @@ import pytest
 
 from agents.gateway.record import Record
 from agents.llm.fake import FakeModel
-from tests.agents.gateway_client import CHAT, MESSAGES, RESPONSES, chat, open_gateway
+from tests.agents.gateway_client import CHAT, GENERATE, MESSAGES, RESPONSES, STREAM, chat, open_gateway
 
 
 async def raw(gateway, *pieces, wait_s=10.0):
@@ -41,16 +41,18 @@ async def test_a_wrong_token_is_refused(tmp_path, headers):
     assert not model.requests
 
 
-async def test_the_token_of_another_rollout_is_refused(tmp_path):
+@pytest.mark.parametrize("header", ["Authorization", "x-api-key", "x-goog-api-key"])
+async def test_the_token_of_another_rollout_is_refused(tmp_path, header):
     mine, other = FakeModel(), FakeModel("ok")
     async with open_gateway(mine, tmp_path / "a") as first, open_gateway(other, tmp_path / "b") as second:
-        status, _ = await first.post(CHAT, chat("hi"), headers={"Authorization": f"Bearer {second.door.token}"})
+        status, _ = await first.post(CHAT, chat("hi"), headers={"Authorization": "", header: second.door.token})
         assert status == 401
         assert (await second.post(CHAT, chat("hi")))[0] == 200
     assert not mine.requests
 
 
-async def test_a_huge_body_is_refused_whether_or_not_its_size_is_stated(tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", [CHAT, STREAM])
+async def test_a_huge_body_is_refused_whether_or_not_its_size_is_stated(tmp_path, path):
     async with open_gateway(FakeModel("ok"), tmp_path / "s") as gateway:
 
         async def endless():
@@ -60,18 +62,19 @@ async def test_a_huge_body_is_refused_whether_or_not_its_size_is_stated(tmp_path
         headers = {"Authorization": f"Bearer {gateway.door.token}"}
         for data in (io.BytesIO(b" " * (17 << 20)), endless()):
             try:
-                async with gateway.http.post("http://g" + CHAT, data=data, headers=headers) as reply:
+                async with gateway.http.post("http://g" + path, data=data, headers=headers) as reply:
                     assert reply.status == 413
             except aiohttp.ClientConnectionError:
                 pass  # the gateway stopped reading before the client had sent everything
         assert (await gateway.post(CHAT, chat("hi")))[0] == 200
 
 
-async def test_half_a_request_ends_after_a_while_and_blocks_nobody(tmp_path, monkeypatch):
+@pytest.mark.parametrize("path", [CHAT, STREAM])
+async def test_half_a_request_ends_after_a_while_and_blocks_nobody(tmp_path, monkeypatch, path):
     monkeypatch.setattr("agents.gateway.door._BODY_S", 0.2)
     async with open_gateway(FakeModel("ok"), tmp_path / "s") as gateway:
         key = f"Authorization: Bearer {gateway.door.token}"
-        head = f"POST {CHAT} HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 9\r\n\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 9\r\n\r\n"
         halves = [asyncio.ensure_future(raw(gateway, head.encode(), b'{"mes', wait_s=3)) for _ in range(20)]
         assert (await gateway.post(CHAT, chat("hi")))[0] == 200
         assert all(b" 408 " in answer for answer in await asyncio.gather(*halves))
@@ -106,11 +109,14 @@ async def test_calls_at_once_are_bounded_and_the_others_wait(tmp_path):
     assert model.most == 8
 
 
-async def test_a_client_that_never_reads_its_stream_is_cut_off(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("path", "body"), [(CHAT, chat("hi", stream=True)), (STREAM, {"contents": [{"parts": [{"text": "hi"}]}]})]
+)
+async def test_a_client_that_never_reads_its_stream_is_cut_off(tmp_path, monkeypatch, path, body):
     monkeypatch.setattr("agents.gateway.door._WRITE_S", 0.2)
     async with open_gateway(FakeModel("x" * 4_000_000, "ok"), tmp_path / "s") as gateway:
-        body = json.dumps(chat("hi", stream=True)).encode()
-        head = f"POST {CHAT} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {gateway.door.token}\r\n"
+        body = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer {gateway.door.token}\r\n"
         _, writer = await asyncio.open_unix_connection(str(gateway.socket), limit=1)
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         server = gateway.door._runner.server
@@ -141,6 +147,7 @@ async def test_an_agent_that_hangs_up_stops_its_request(tmp_path):
 
 
 DEEP = "[" * 100_000 + "]" * 100_000
+SCHEMA = '{"items": ' * 50_000 + "1" + "}" * 50_000
 BODIES = (
     *("", "null", "[]", "7", '"x"', "{", "\xff\xfe", DEEP, '{"messages": ' + DEEP + "}", '{"a": 1e999}'),
     *(
@@ -155,11 +162,18 @@ BODIES = (
     '{"messages": [], "input": [], "tools": [{"type": "function", "function": {"name": "a", "parameters": [1]}}]}',
     '{"messages": [], "input": [], "tool_choice": {"type": "tool", "name": "no"}}',
     '{"messages": [], "n": 4, "input": [], "previous_response_id": "r"}',
+    '{"contents": 7}',
+    '{"contents": [{"role": "model", "parts": [{"functionCall": {"name": 7, "args": []}}]}]}',
+    '{"contents": [{"parts": [{"functionResponse": {"id": [], "name": {}, "response": 7}}]}]}',
+    '{"contents": [{"role": [], "parts": [{"text": {}}]}], "systemInstruction": "x"}',
+    '{"contents": [], "tools": [{"functionDeclarations": [{"name": "a", "parameters": ' + SCHEMA + "}]}]}",
+    '{"contents": [], "toolConfig": {"functionCallingConfig": {"mode": {}, "allowedFunctionNames": [{}]}}}',
+    '{"contents": [], "generationConfig": {"candidateCount": 4, "responseMimeType": "application/json"}}',
     '{"messages": [{"role": "user", "content": "\\ud800"}], "input": "\\ud800", "tools": {"a": 1}}',
 )
 
 
-@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES, GENERATE, STREAM])
 async def test_what_is_no_request_is_refused_in_the_format_that_was_asked(tmp_path, path):
     model = FakeModel(responder=lambda messages: "ok")
     async with open_gateway(model, tmp_path / "s") as gateway:
@@ -167,7 +181,7 @@ async def test_what_is_no_request_is_refused_in_the_format_that_was_asked(tmp_pa
         for body in BODIES:
             data = body.encode("utf-8", "surrogatepass")
             async with gateway.http.post(f"http://g{path}", data=data, headers=headers) as reply:
-                answer = await reply.json()
+                answer = {} if reply.status == 200 else await reply.json()
                 assert reply.status in (200, 400), (body[:60], answer)
                 assert reply.status == 200 or answer["error"]["message"]
 
@@ -201,6 +215,9 @@ def test_the_record_of_a_rollout_is_bounded_whatever_its_agent_sends():
         (CHAT, {"messages": [{"role": "assistant", "content": "a", "tool_calls": [{"function": 5}]}]}),
         (CHAT, {"messages": [{"role": "tool", "tool_call_id": {}, "content": [{"type": {}}]}]}),
         (CHAT, {"messages": [{"role": 5}], "tool_choice": {"function": 5}}),
+        (GENERATE, {"contents": [{"parts": [{"functionCall": 5}]}]}),
+        (GENERATE, {"contents": [{"role": {}, "parts": [{"text": []}]}]}),
+        (STREAM, {"contents": [{"parts": [{5: 6}]}]}),
     ],
 )
 async def test_a_field_of_another_type_is_a_refusal_and_no_traceback(tmp_path, caplog, path, body):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Install the agents of agents/presets.py into DIRECTORY/kits.
 set -euo pipefail
-.venv/bin/python -c '
+PATH=$PWD/.cache/uv-venv/bin:$PATH .venv/bin/python -c '
 import asyncio, sys
 from heats.config import load_config
 from agents import open_agent
