@@ -18,7 +18,7 @@ from envs.errors import SetupFailed, TaskError
 from envs.harbor.endstate import describe, left_running, texts_before
 from envs.harbor.layout import HarborTask, read_task, task_directories
 from envs.harbor.network import Reach
-from envs.harbor.patches import BASE, Trees, put_patch
+from envs.harbor.patches import BASE, ShippedTrees, put_patch
 from envs.harbor.registry import directory_of, find_tasks
 from envs.harbor.taskfile import Healthcheck, resolved
 from envs.harbor.verifier import (
@@ -99,7 +99,7 @@ class HarborEnv:
             more = f" (and {len(self._order) - 1} more)" if len(self._order) > 1 else ""
             raise TaskError(f"none of the tasks can be used: {first[0]}: {first[1]}{more}")
         self._before: dict[str, dict[str, str]] = {}
-        self._trees = Trees()
+        self._trees = ShippedTrees()
         self._ungradable: dict[str, str] = {}
 
     def _read(self, name: str, directory: Path) -> None:

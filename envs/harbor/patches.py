@@ -14,7 +14,7 @@ BASE = "HEAD"
 _IS_REPOSITORY = "[ -d .git ] && git -c safe.directory='*' rev-parse -q --verify 'HEAD^{commit}' >/dev/null"
 
 
-class Trees:
+class ShippedTrees:
     """The trees as the tasks' images ship them, each kept as long as a sandbox that started from it."""
 
     def __init__(self) -> None:

@@ -110,7 +110,7 @@ def serve(
     if options.replicas > 1:
         raise typer.Exit(_replicas(program, wanted, options))
     if options.show:
-        typer.echo(shlex.join([program, *wanted.arguments()]))
+        typer.echo(shlex.join([*(f"{k}={v}" for k, v in wanted.environment.items()), program, *wanted.arguments()]))
         return
     code = asyncio.run(_run([program, *wanted.arguments()], wanted, options.wait))
     raise typer.Exit(code)
@@ -209,7 +209,7 @@ async def _run(command: list[str], wanted: Wanted, limit_s: float) -> int:
     """
     received: list[int] = []
     words = Words()
-    async with guarded(command, words, grace_s=_GRACE_S) as process:
+    async with guarded(command, words, grace_s=_GRACE_S, environment=wanted.environment) as process:
 
         def stop(number: int) -> None:
             received.append(number)

@@ -44,6 +44,16 @@ def cpu_flags(model: str, context: int | None, given: tuple[str, ...], servers: 
     return flags
 
 
+def cpu_environment() -> dict[str, str]:
+    """Return environment variables for a server on a CPU, except those that are set already.
+
+    vLLM gives up, and ends, if one step takes longer than 300 s. On a busy CPU, the prompts of a few requests can.
+    """
+    return {
+        name: value for name, value in {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600"}.items() if name not in os.environ
+    }
+
+
 def cache_bytes(free: int, weights: int) -> int:
     """Return the KV-cache size in bytes: half of the memory left by weights and program, within 0.25 to 8 GiB."""
     left = free - 1.2 * weights - _RESERVE

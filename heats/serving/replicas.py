@@ -40,7 +40,7 @@ class Replica:
     def environment(self) -> dict[str, str]:
         """Environment variables in addition to those of this process."""
         gpus = {_GPUS: ",".join(self.gpus)} if self.gpus else {}
-        return {**gpus, **(_SLEEP_MODE if self.wanted.sleeps else {})}
+        return {**self.wanted.environment, **gpus, **(_SLEEP_MODE if self.wanted.sleeps else {})}
 
 
 def find_router() -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from agents.llm import ModelConfig
 from heats.errors import InfrastructureFailed, PreflightFailed
-from heats.serving.cpu import cpu_flags
+from heats.serving.cpu import cpu_environment, cpu_flags
 from heats.serving.families import Family, family_of
 from heats.serving.model_files import knows_tools
 
@@ -102,6 +102,11 @@ class Wanted:
         found += ["--enable-sleep-mode"] if self.sleeps else []
         found += cpu_flags(self.model, self.context, self.extra, self.side_by_side) if self.on_cpu else []
         return [*found, *self.extra]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Environment variables of the server in addition to those of this process."""
+        return cpu_environment() if self.on_cpu else {}
 
     def solve_flags(self) -> list[str]:
         """Return the flags with which `heats solve` uses this server."""

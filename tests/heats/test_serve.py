@@ -212,6 +212,11 @@ def test_on_a_cpu_the_flags_fit_the_memory_that_is_free(tmp_path, monkeypatch):
     assert sized["--max-model-len"] == "8192" and "--no-enable-chunked-prefill" in found
     assert "--kv-cache-memory-bytes" not in cpu.cpu_flags(str(tmp_path), None, ("--gpu-memory-utilization=0.3",))
     assert "--max-model-len" not in cpu.cpu_flags(str(tmp_path), 4096, ())
+    monkeypatch.delenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", raising=False)
+    assert Wanted(model=str(tmp_path), on_cpu=True).environment == {"VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS": "3600"}
+    assert Wanted(model=str(tmp_path)).environment == {}
+    monkeypatch.setenv("VLLM_EXECUTE_MODEL_TIMEOUT_SECONDS", "60")
+    assert Wanted(model=str(tmp_path), on_cpu=True).environment == {}
     assert cpu.cache_bytes(1 << 30, 8 << 30) == 1 << 28 and cpu.cache_bytes(200 << 30, 1 << 30) == 8 << 30
 
 
