@@ -118,7 +118,7 @@ class _Walk:
             for found in pattern.finditer(text):
                 word = next(filter(None, found.groups()))
                 surely = command or not _is_subject(text, found)
-                for path in (*self._files(word, folder), *self._modules(word, folder)):
+                for path in self._files(word, folder) or self._modules(word, folder):
                     await self._start(path, surely=surely)
         words = dict.fromkeys(_WORD.findall(text))
         for word in words:
@@ -137,7 +137,7 @@ class _Walk:
             return
         paths = self._files(word, folder)
         if command and re.fullmatch(r"\w+(?:\.\w+)*", word):
-            paths = (*paths, *self._modules(word, folder))
+            paths = paths or self._modules(word, folder)
         for path in paths:
             if is_script(path) and not command:
                 self.found.named.add(path)

@@ -171,6 +171,13 @@ async def test_what_the_whole_command_runs_is_put_back(path: str, command: str, 
     assert await kind_of(path, command) == expected
 
 
+async def test_a_script_is_not_taken_for_the_module_that_its_name_could_mean() -> None:
+    """`sh calc.t` read `calc.t` as a test in the module `calc`, and every fix of calc.py was undone."""
+    files = {"calc.py": "print(1 - 1)\n", "calc.t": "[ \"$(python3 -c 'import calc')\" = 2 ]\n"}
+    assert await kind_of("calc.py", "sh calc.t", files) == "source"
+    assert await kind_of("calc.t", "sh calc.t", files) == "tests"
+
+
 async def test_helpers_that_only_tests_use_are_put_back_and_source_that_only_tests_use_is_not() -> None:
     assert await kind_of("support/compare.py") == "doubtful"
     assert await kind_of("shop/cart.py") == "source"
