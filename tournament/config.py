@@ -122,7 +122,7 @@ class TournamentConfig(Config):
 
     Attributes:
         selector: a name from `tournament.registry.SELECTORS`, or `module:Class` for your own.
-        options: settings of your own selector, which declares them as `Options`.
+        options: settings of the selector, if it declares `Options`.
         group_size: G, candidates compared at once.
         votes: V, votes per comparison; raised to a multiple of G so that every presentation order is equally frequent.
         merge: which candidates enter as one. `source`: those whose patches make the same change to source code,

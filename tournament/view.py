@@ -21,6 +21,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The fields of each view, in display order."""
+OPTIONAL = frozenset({"measured", "ran"})
+"""Fields that are left out where nothing was executed."""
 _NOTES_CHARS = 600
 """Reserved for what replaces the parts of a patch that do not fit."""
 
@@ -41,10 +43,10 @@ def view_of(candidate: Candidate, config: JudgeConfig, budget: int) -> dict[str,
         budget: characters for all fields together.
 
     Returns:
-        Field names mapped to sanitized text; without `measured` and `ran` if they are empty.
+        Field names mapped to sanitized text; without the `OPTIONAL` ones if they are empty.
     """
     texts = {name: for_model(_field(name, candidate, config, budget)) for name in FIELDS[config.view]}
-    texts = {name: text for name, text in texts.items() if text or name not in ("measured", "ran")}
+    texts = {name: text for name, text in texts.items() if text or name not in OPTIONAL}
     shares = shared_out([len(text) for text in texts.values()], budget)
     return {name: cut(text, share) for (name, text), share in zip(texts.items(), shares, strict=True)}
 
