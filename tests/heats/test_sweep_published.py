@@ -155,7 +155,7 @@ def play(registry, served, rows_name, run, *more, kill_after=0):
     most, ended = [0], threading.Event()
 
     def watch():
-        while not ended.wait(0.3):
+        while not ended.wait(1):
             most[0] = max(most[0], len(registry.pulled()))
             if kill_after and len(list(run.glob("tasks/*/result.json"))) >= kill_after:
                 process.send_signal(signal.SIGKILL)
