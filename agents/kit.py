@@ -28,7 +28,21 @@ _HALF, _GONE = "new-", "removed-"
 
 
 class Recipe(Protocol):
-    """How one agent is installed."""
+    """How one agent is installed.
+
+    Example:
+        >>> import asyncio, tempfile
+        >>> class Script:
+        ...     key = "script 1.0"
+        ...     async def missing(self):
+        ...         return ""
+        ...     async def install(self, folder):
+        ...         (folder / "agent.sh").write_text("git apply fix.diff")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     asyncio.run(Script().install(Path(folder)))
+        ...     [path.name for path in Path(folder).iterdir()]
+        ['agent.sh']
+    """
 
     @property
     def key(self) -> str:

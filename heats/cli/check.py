@@ -15,7 +15,7 @@ from heats.cli.session import print_json, say
 from heats.config import HeatsConfig, load_config
 from heats.environment.detect import detect
 from heats.environment.project_file import NAME, ProjectFile, read_project_file, write_project_file
-from heats.environment.proposal import TestProposal
+from heats.environment.proposal import SuggestedTests
 from heats.environment.trial import Trial, known_packages, project_last, try_out
 from heats.errors import PreflightFailed, UsageError
 from heats.signals import run_interruptibly
@@ -127,7 +127,7 @@ def run_check(repo: Path, options: CheckOptions) -> None:
         raise PreflightFailed(problem + _advice(trial, found))
 
 
-def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: TestProposal) -> CheckPlan:
+def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: SuggestedTests) -> CheckPlan:
     """Flags go before `heats.yaml`, and that before what is detected. With an image, `heats.yaml` needs no set-up."""
     names = ("test", "setup", "setup_network", "image", "workdir")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
@@ -146,7 +146,7 @@ def make_plan(repo: Path, options: CheckOptions, known: ProjectFile, found: Test
 
 
 async def try_plan(
-    plan: CheckPlan, config: HeatsConfig, found: TestProposal, *, fixed: bool
+    plan: CheckPlan, config: HeatsConfig, found: SuggestedTests, *, fixed: bool
 ) -> tuple[CheckPlan, Trial]:
     """Try a plan; if well-known packages are missing and the set-up was detected, add them and try once more."""
     backend = await open_backend(config.sandbox)
@@ -176,14 +176,14 @@ async def try_plan(
         await backend.close()
 
 
-def _needs_image(found: TestProposal, error: str) -> str:
+def _needs_image(found: SuggestedTests, error: str) -> str:
     """A hint, if the image lacks the language."""
     if found.image and "not found" in error:
         return f". The image has no {found.language}: pull {found.image} and give --image {found.image}"
     return ""
 
 
-def _advice(trial: Trial, found: TestProposal) -> str:
+def _advice(trial: Trial, found: SuggestedTests) -> str:
     if trial.missing:
         return f". Missing in the sandbox: {', '.join(trial.missing[:_SHOWN])}; install it with --setup"
     return _needs_image(found, trial.problem or "")
@@ -197,7 +197,7 @@ def _write(plan: CheckPlan, known: ProjectFile, force: bool) -> Path | None:
     return path if path.exists() and plan.project == known else write_project_file(plan.repo, plan.project)
 
 
-def _show_plan(found: TestProposal, plan: CheckPlan) -> None:
+def _show_plan(found: SuggestedTests, plan: CheckPlan) -> None:
     say(f"found    {', '.join(found.found) or 'nothing that is known'}")
     for note in found.notes:
         say(f"note     {note}")

@@ -5,14 +5,14 @@ import re
 from pathlib import Path
 
 from heats.environment.others import go_proposal, make_proposal, mentions, node_proposal, rust_proposal
-from heats.environment.proposal import TestProposal
+from heats.environment.proposal import SuggestedTests
 from heats.environment.python import python_proposal
 from heats.environment.tree import Files
 
 _DETECTORS = (python_proposal, go_proposal, rust_proposal, node_proposal, make_proposal)
 
 
-def detect(repository: Path, ref: str = "HEAD") -> TestProposal:
+def detect(repository: Path, ref: str = "HEAD") -> SuggestedTests:
     """Propose a test command, set-up and image from the files of a commit, without running anything.
 
     Args:
@@ -27,7 +27,7 @@ def detect(repository: Path, ref: str = "HEAD") -> TestProposal:
     """
     files = Files.of(repository, ref)
     made = [one for detector in _DETECTORS if (one := detector(files)) is not None]
-    proposal = made[0] if made else TestProposal()
+    proposal = made[0] if made else SuggestedTests()
     others = [one.language for one in made[1:] if one.language]
     notes = [f"there is also a {name} project here; only the {proposal.language} tests are run" for name in others]
     return proposal.noting(*notes, *_images(files), *_runs(files, proposal))
@@ -50,7 +50,7 @@ def _images(files: Files) -> list[str]:
     return notes
 
 
-def _runs(files: Files, proposal: TestProposal) -> list[str]:
+def _runs(files: Files, proposal: SuggestedTests) -> list[str]:
     """Return the test commands of CI, if they differ from the proposal."""
     said = dict.fromkeys(f"{name} runs `{command[:100]}`" for name, command in mentions(files))
     return [one for one in said if f"`{proposal.test}`" not in one][:3]

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from heats.environment.proposal import TestProposal
+from heats.environment.proposal import SuggestedTests
 from heats.environment.tree import Files
 
 _WORKFLOWS = r"\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci\.yml|\.circleci/config\.yml"
@@ -16,7 +16,7 @@ _RUNS_TESTS = re.compile(
 )
 
 
-def node_proposal(files: Files) -> TestProposal | None:
+def node_proposal(files: Files) -> SuggestedTests | None:
     """Build the proposal for a package.json with a test script."""
     try:
         package = json.loads(files.read("package.json"))
@@ -34,7 +34,7 @@ def node_proposal(files: Files) -> TestProposal | None:
     else:
         lock, install = "", "npm install"
     needs = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
-    return TestProposal(
+    return SuggestedTests(
         language="node",
         test="npm test",
         setup=install if needs else "",
@@ -43,33 +43,33 @@ def node_proposal(files: Files) -> TestProposal | None:
     )
 
 
-def go_proposal(files: Files) -> TestProposal | None:
+def go_proposal(files: Files) -> SuggestedTests | None:
     """Build the proposal for a Go module; its set-up also compiles, which warms the build cache for the tests."""
     if "go.mod" not in files:
         return None
     # Tolerate a failed build: the tests report which package does not compile.
     setup = "go mod download && { go test -count=1 -run '^$' ./... || true; }"
-    return TestProposal(
+    return SuggestedTests(
         language="go", test="go test -v ./...", setup=setup, image="golang:1-bookworm", found=("go.mod",)
     )
 
 
-def rust_proposal(files: Files) -> TestProposal | None:
+def rust_proposal(files: Files) -> SuggestedTests | None:
     """Build the proposal for a Cargo package or workspace."""
     if "Cargo.toml" not in files:
         return None
     setup = "cargo fetch && { cargo test --no-run || true; }"
     found = ("Cargo.toml", *(("Cargo.lock",) if "Cargo.lock" in files else ()))
-    return TestProposal(language="rust", test="cargo test", setup=setup, image="rust:1-bookworm", found=found)
+    return SuggestedTests(language="rust", test="cargo test", setup=setup, image="rust:1-bookworm", found=found)
 
 
-def make_proposal(files: Files) -> TestProposal | None:
+def make_proposal(files: Files) -> SuggestedTests | None:
     """Build the proposal for a Makefile with a `test` or `check` target, or for commands in CI or AGENTS.md."""
     targets = re.findall(r"^(test|check)\s*:", files.read("Makefile"), re.MULTILINE)
     if targets:
-        return TestProposal(test=f"make {'test' if 'test' in targets else 'check'}", found=("Makefile",))
+        return SuggestedTests(test=f"make {'test' if 'test' in targets else 'check'}", found=("Makefile",))
     for name, command in mentions(files):
-        return TestProposal(test=command, found=(name,))
+        return SuggestedTests(test=command, found=(name,))
     return None
 
 

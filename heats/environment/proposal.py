@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestProposal:
+class SuggestedTests:
     """How to test a repository, as its files suggest.
 
     Attributes:
@@ -23,6 +23,6 @@ class TestProposal:
     found: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
-    def noting(self, *notes: str) -> "TestProposal":
+    def noting(self, *notes: str) -> "SuggestedTests":
         """Return a copy with additional notes."""
         return replace(self, notes=(*self.notes, *notes))

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from heats.environment.proposal import TestProposal
+from heats.environment.proposal import SuggestedTests
 from heats.environment.tree import Files
 from sandbox.prepared import VENV
 
@@ -40,7 +40,7 @@ _PLUGINS = {
 _VERSIONED_BY_GIT = re.compile(r"setuptools[-_]scm|hatch-vcs")
 
 
-def python_proposal(files: Files) -> TestProposal | None:
+def python_proposal(files: Files) -> SuggestedTests | None:
     """Build the proposal for a Python project; None if there is no sign of one."""
     marks = [name for name in ("pyproject.toml", "setup.py", "setup.cfg", "tox.ini", "Pipfile") if name in files]
     marks += sorted(files.matching(r"requirements.*\.txt"))
@@ -49,7 +49,7 @@ def python_proposal(files: Files) -> TestProposal | None:
     if marks == ["pyproject.toml"] and "package.json" in files and not any(files.matching(r".*\.py")):
         return None
     project = _Project(files)
-    return TestProposal(
+    return SuggestedTests(
         language="python",
         test=project.test_command(),
         setup=project.setup_command(),

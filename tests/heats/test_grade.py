@@ -10,7 +10,7 @@ import pytest
 from envs.base import Grade, Patch, Task, TestReport
 from heats.cli import grade as command
 from heats.cli import main
-from heats.importing.read import Attempt
+from heats.importing.attempts import ImportedAttempt
 from heats.importing.regrade import report_of, submissions
 from heats.runner.grading import Grader
 from heats.store.store import GradeStore
@@ -92,7 +92,7 @@ def test_predictions_are_graded_told_and_kept(env, tmp_path, monkeypatch, capsys
 async def test_what_was_mended_in_a_prediction_is_said_with_its_grade(tmp_path):
     diff = b"--- a/x\n+++ b/x\n@@ -1 +1 @@\n-wrong\n+right\n"
     env, grades = SumEnv(), GradeStore(tmp_path)
-    attempts = [Attempt(source="p", instance="a", patch=diff.replace(b"\n", b"\r\n"))]
+    attempts = [ImportedAttempt(source="p", instance="a", patch=diff.replace(b"\n", b"\r\n"))]
     grader = Grader(env=env, backend=NoBackend(), grades=grades, slot=nullcontext, retries=0)
     found, _ = submissions(attempts, env.tasks(), ["a"])
     [graded] = await grader.grade(found, lambda one: None)
@@ -156,8 +156,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(env, tmp_path, monkeypatch, cap
 
 async def test_equal_patches_are_graded_once_and_empty_ones_are_counted(tmp_path):
     env = SumEnv()
-    attempts = [Attempt(source=f"p:{n}", instance="a", patch=b"+right\n", model=f"m{n}") for n in (1, 2)]
-    wanted, _ = submissions([*attempts, Attempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
+    attempts = [ImportedAttempt(source=f"p:{n}", instance="a", patch=b"+right\n", model=f"m{n}") for n in (1, 2)]
+    wanted, _ = submissions([*attempts, ImportedAttempt(source="p:3", instance="b")], env.tasks(), ["a", "b", "c"])
     grader = Grader(env=env, backend=NoBackend(), grades=GradeStore(tmp_path), slot=nullcontext, retries=0)
     graded = await grader.grade(wanted, lambda one: None)
     assert env.graded == [b"+right\n", b""]
@@ -207,13 +207,16 @@ def test_predictions_of_the_directory_one_stands_in_are_graded(env, tmp_path, mo
 @pytest.mark.parametrize("directory", ["runs/x", "runs/a", "/a/runs/a"])
 def test_rollouts_of_a_run_keep_their_names(directory):
     """Even in a run directory that is named after its task."""
-    attempt = Attempt(source=f"{directory}/a/heat-0/rollout-03", instance="a", patch=b"x")
+    attempt = ImportedAttempt(source=f"{directory}/a/heat-0/rollout-03", instance="a", patch=b"x")
     [one], _ = submissions([attempt], SumEnv().tasks(), ["a", "b", "c"])
     assert (one.name, one.patch) == ("heat-0/rollout-03", Patch(b"x"))
 
 
 def test_an_attempt_at_a_task_that_the_data_set_lacks_does_not_void_the_others():
-    given = [Attempt(source="p:1", instance="a", patch=b"x"), Attempt(source="p:2", instance="zz", patch=b"x")]
+    given = [
+        ImportedAttempt(source="p:1", instance="a", patch=b"x"),
+        ImportedAttempt(source="p:2", instance="zz", patch=b"x"),
+    ]
     found, left_out = submissions(given, SumEnv().tasks(), ["a", "b", "c"])
     assert [one.task.id for one in found] == ["a"]
     assert [(one.source, one.reason) for one in left_out] == [("p:2", "the data set has no task zz")]

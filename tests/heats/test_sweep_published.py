@@ -20,7 +20,7 @@ from heats.store.lock import Lock
 from heats.sweep.images import ImageKeeper
 from sandbox import SandboxConfig, open_backend
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 TINY = "heats-test/sweb.eval.x86_64.tiny_1776_tiny-1:latest"
 

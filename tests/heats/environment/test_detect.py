@@ -8,13 +8,13 @@ import pytest
 
 from envs.errors import TaskError
 from heats.environment.detect import detect
-from heats.environment.proposal import TestProposal
+from heats.environment.proposal import SuggestedTests
 from heats.environment.trial import project_last
 
 
 @pytest.fixture
 def proposed(tmp_path: Path):
-    def propose(files: dict[str, str], tag: str = "") -> TestProposal:
+    def propose(files: dict[str, str], tag: str = "") -> SuggestedTests:
         for name, text in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
