@@ -19,7 +19,7 @@ PRO_HARNESS = "SWE-bench Pro keeps each row's run script and output parser in it
 MULTI_HARNESS = "Multi-SWE-bench reads test output with parsers of its own harness"
 _POLY_HARNESS = "SWE-PolyBench reads this project's output with a parser of its own harness"
 _ELSEWHERE = "run it with -c grade=false and grade the predictions with that harness"
-_PICTURES = "its issue is told in pictures (image_assets), which heats does not show to agents"
+_PICTURES = "its issue relies on images (image_assets), which heats does not show to agents"
 _WINDOWS = "its image is a Windows container, and heats runs Linux only"
 _HUB_LIVE = "starryzhang/sweb.eval.x86_64"
 _TIMING = re.compile(r"\s*[\[(]\s*\d+(?:\.\d+)?\s*m?s\s*[\])]\s*$", re.IGNORECASE)

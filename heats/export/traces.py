@@ -20,7 +20,7 @@ from heats.store.store import RunStore
 
 _Write = Callable[[RunStore, TaskFacts, RolloutFacts, Trajectory, float | None], Row]
 _TRACE_VERSION = 1
-"""Of verifiers' traces."""
+"""Version of the trace format that verifiers 0.4.0 reads."""
 _FINISHES = ("stop", "length", "tool_calls")
 
 

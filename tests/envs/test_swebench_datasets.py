@@ -112,7 +112,7 @@ async def test_what_cannot_be_graded_is_known_in_one_line(
 
 
 def test_an_issue_told_in_pictures_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match=r"told in pictures \(image_assets\)"):
+    with pytest.raises(TaskError, match=r"relies on images \(image_assets\)"):
         opened(tmp_path, rows.multimodal(C, T))
     without = rows.multimodal(C, T) | {"image_assets": '{"problem_statement": [], "patch": [], "test_patch": []}'}
     assert len(opened(tmp_path, without).tasks()) == 1
