@@ -3,7 +3,7 @@
 .PHONY: help setup demo test test-rest test-all lint types format image bench docs docs-check clean
 
 PYTEST := .venv/bin/python -m pytest -n 2 --dist loadfile
-NEEDS_MORE := docker or bubblewrap or vllm or browser or slow
+NEEDS_MORE := docker or bubblewrap or vllm or browser or slow or tool
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -14,7 +14,7 @@ setup: ## make .venv as uv.lock says, and say where heats is
 demo: setup ## run the main job on built-in tasks (ARGS="--seed 1" adds flags)
 	@flags=$$(scripts/sandbox-setup) && .venv/bin/heats demo $$flags $(ARGS)
 
-test: setup ## quick tests: no Docker, no bubblewrap, no network
+test: setup ## quick tests: no Docker, no bubblewrap, no network, no other program
 	@$(PYTEST) -m "not ($(NEEDS_MORE))" $(ARGS)
 
 test-rest: setup ## the tests that `make test` leaves out

@@ -44,6 +44,10 @@ _EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max
 # vLLM 0.32 on a CPU crashes on a request with a seed whose prompt is computed in chunks.
 _EXTRA += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "16384"]
 _EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
+# Real text makes long prompts. A CPU without bfloat16 computes them faster in float32, and an engine in one process does
+# not spin on the other core while it waits.
+_REAL = ["--dtype", "float32", "--distributed-executor-backend", "uni"]
+_REAL_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "4", "OMP_NUM_THREADS": "2"}
 
 POOLING = ("--runner", "pooling", "--enforce-eager", "--dtype", "bfloat16", "--max-num-seqs", "16")
 """Arguments of `vllm serve` for a classifier."""
@@ -109,12 +113,14 @@ def smol_server(*extra: str) -> Iterator[str]:
     Raises:
         RuntimeError: see `tiny_server`.
     """
-    with served(SMOL, "smol", extra=(*_EXTRA, *extra)) as base_url:
+    with served(SMOL, "smol", extra=(*_EXTRA, *_REAL, *extra), environment=_REAL_ENVIRONMENT) as base_url:
         yield base_url
 
 
 @contextmanager
-def served(model: Path, name: str, *options: str, extra: Sequence[str]) -> Iterator[str]:
+def served(
+    model: Path, name: str, *options: str, extra: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """Serve a model with `heats serve`; yields the base URL.
 
     Args:
@@ -133,11 +139,10 @@ def served(model: Path, name: str, *options: str, extra: Sequence[str]) -> Itera
     place = ["--port", str(port), "--vllm", str(TOOL / "bin" / "vllm"), "--wait", "600"]
     command = [*heats, *place, *options, "--context", str(CONTEXT), "--", *extra]
     with (LOGS / f"vllm-{name}.log").open("w+") as log:
-        environment = {**os.environ, **_ENVIRONMENT}
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env={**os.environ, **_ENVIRONMENT, **(environment or {})},
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -122,7 +122,7 @@ async def test_what_is_missing_is_pulled_and_only_that_is_removed_after_its_last
             await again.done(task, backend)
         assert not await images.has(fetched)
         assert await images.has(held)
-        assert said == [f"pulling {fetched} (1/1)", f"removed image {fetched}"]
+        assert said == [f"pulling {fetched}", f"removed image {fetched}"]
     finally:
         subprocess.run(["docker", "rmi", held, fetched], capture_output=True, check=False)
 
