@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,11 +40,11 @@ SCRIPT = {
 }
 
 
-def make_repository(path: Path) -> Path:
-    """A repository with a failing and a passing test; its commit id, and so all seeds, are always the same."""
+def make_repository(path: Path, files: Mapping[str, str] | None = None) -> Path:
+    """A repository; by default one with a failing and a passing test. Equal files have equal commit ids and seeds."""
     path.mkdir(parents=True)
-    (path / "calc.py").write_text(BUGGY)
-    (path / "test_calc.py").write_text(TEST)
+    for name, content in (files or {"calc.py": BUGGY, "test_calc.py": TEST}).items():
+        (path / name).write_text(content)
     git = ["git", "-C", str(path), "-c", "user.name=T", "-c", "user.email=t@example.org"]
     dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-01T00:00:00Z")
     for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "base"]):
@@ -106,18 +107,26 @@ class Solve:
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)
         return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
-    def start_and_kill(self, after_s: float, number: int = signal.SIGKILL, *, once: str = "") -> int | None:
+    def start_and_kill(
+        self, after_s: float, number: int = signal.SIGKILL, *, once: str | Callable[[], bool] = ""
+    ) -> int | None:
         """Start, and send a signal after a while; None if it had ended before.
 
         Args:
-            once: first wait, up to a minute, until this appears in the events.
+            once: first wait, up to a minute, until this appears in the events, or holds.
         """
         process = subprocess.Popen(
             self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment
         )
         events = self.run_dir / "events.jsonl"
+
+        def ready() -> bool:
+            if callable(once):
+                return once()
+            return events.exists() and once in events.read_text(errors="replace")
+
         for _ in range(600 if once else 0):
-            if events.exists() and once in events.read_text(errors="replace"):
+            if ready():
                 break
             time.sleep(0.1)
         time.sleep(after_s)

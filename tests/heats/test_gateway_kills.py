@@ -1,12 +1,16 @@
 """An agent behind the gateway, in a run that is killed with -9 and started again: nothing lost, nothing left."""
 
+import asyncio
 import signal
 import subprocess
 
 import pytest
 from processes import RIGHT, Solve, containers, make_repository, model_server_of, stats
 
+from agents import INSTALLED
+from agents.llm.fake_server import FakeServer, ServerOptions
 from heats.store.store import RunStore
+from tests.agents.shop import TASK, repair, shop_files
 
 AGENT = """
 import json, os, subprocess, sys, urllib.request
@@ -59,3 +63,32 @@ def test_a_killed_run_leaves_nothing_and_resumes(tmp_path, sandbox):
     charged = sum(charge.usage.calls for charge in RunStore(solve.run_dir).charges())
     # What was in flight at the moment of the kill: one request of each rollout.
     assert 0 <= served["replies"] - charged <= 2
+
+
+def has_answered(run):
+    """Whether a trajectory holds a reply. An agent without tools, as Aider is, causes no event before its end."""
+    return any('"source":"agent"' in path.read_text().replace(" ", "") for path in run.glob("**/trajectory.json"))
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+@pytest.mark.tool("agents")
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", INSTALLED)
+async def test_a_killed_run_of_an_installed_agent_leaves_nothing_and_resumes(tmp_path, tool_env, name):
+    make_repository(tmp_path / "repo", shop_files())
+    scratch = tmp_path / "scratch"
+    options = ["--rollouts", "2", "--iterations", "1", "--issue", TASK, "--test", "python3 -m unittest"]
+    options += ["--agent", name, "-c", f"agent.installed.directory={tool_env('agents')}/kits"]
+    options += ["-c", f"sandbox.scratch_dir={scratch}"]
+    async with FakeServer(repair, ServerOptions(context=200_000, latency_s=2)) as server:
+        solve = Solve(tmp_path, server.base_url, "docker", *options)
+        killed = await asyncio.to_thread(solve.start_and_kill, 0.5, once=lambda: has_answered(solve.run_dir))
+        assert killed == -signal.SIGKILL
+        code, answer, messages = await asyncio.to_thread(solve.finish, 600)
+        replies = server.counts["replies"]
+    assert (code, answer.get("status")) == (0, "verified"), (answer, messages)
+    assert not list(scratch.glob("*"))
+    assert not containers(solve.run_dir)
+    charged = sum(charge.usage.calls for charge in RunStore(solve.run_dir).charges())
+    assert 0 <= replies - charged <= 2
