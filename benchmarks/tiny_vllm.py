@@ -44,8 +44,8 @@ _EXTRA = ["--enforce-eager", "--dtype", "bfloat16", "--block-size", "32", "--max
 # vLLM 0.32 on a CPU crashes on a request with a seed whose prompt is computed in chunks.
 _EXTRA += ["--no-enable-chunked-prefill", "--max-num-batched-tokens", "16384"]
 _EXTRA += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
-# Real text makes long prompts. A CPU without bfloat16 computes them faster in float32, and an engine in one process does
-# not spin on the other core while it waits.
+# Real text makes long prompts. A CPU without bfloat16 computes them faster in float32, and an engine in one process
+# does not spin on the other core while it waits.
 _REAL = ["--dtype", "float32", "--distributed-executor-backend", "uni"]
 _REAL_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "4", "OMP_NUM_THREADS": "2"}
 
