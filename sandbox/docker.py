@@ -10,8 +10,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig, Mount, Ulimit
-
 from sandbox.attest import attest, checked_mounts
 from sandbox.base import Sandbox, SandboxSpec
 from sandbox.channel import ChannelBroken
@@ -260,6 +258,8 @@ class DockerBackend:
             raise ImageMissing((spec.image,), "nothing is pulled during a run") from error
 
     def _host_config(self, spec: SandboxSpec, mounts: Mapping[str, str], folder: Path | None) -> dict[str, Any]:
+        from docker.types import LogConfig, Mount, Ulimit  # see sandbox.engine
+
         limits = spec.limits
         memory = limits.memory_mb << 20
         staging_mb = max(8, min(128, limits.memory_mb // 4))

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, ParamSpec, TypeVar
-
-import docker
-import docker.errors
-import requests.exceptions
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from sandbox.config import SandboxConfig
 from sandbox.errors import BackendUnavailable, SandboxError
+
+# The SDK takes a tenth of a second to import and most commands use no Docker, so the functions that need it import it.
+if TYPE_CHECKING:
+    from docker import APIClient
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class Engine:
         self._workers = min(24, slots.start + slots.remove + slots.exec + 2)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="heats-docker")
         self._base_url = config.docker_host or os.environ.get("DOCKER_HOST") or None
-        self.api: docker.APIClient
+        self.api: APIClient
 
     async def connect(self) -> None:
         """Connect to the daemon.
@@ -78,7 +78,7 @@ class Engine:
                 # The SDK leaks a socket whenever it cannot connect.
                 await self._check_reachable()
                 self.api = await asyncio.get_running_loop().run_in_executor(self._pool, self._client)
-        except (docker.errors.DockerException, requests.exceptions.RequestException, OSError, ValueError) as error:
+        except _failures(ValueError) as error:
             raise BackendUnavailable(
                 f"no Docker daemon answers at {self.address}: {_short(error)}; start it, or set sandbox.docker_host"
             ) from error
@@ -138,7 +138,7 @@ class Engine:
                     writer.close()
                 await asyncio.get_running_loop().run_in_executor(self._pool, self.api.ping)
                 return True
-            except (docker.errors.DockerException, requests.exceptions.RequestException, OSError):
+            except _failures():
                 if time.monotonic() + _LOOK_S > end:
                     return False
             if not logged:
@@ -152,12 +152,17 @@ class Engine:
                 async with asyncio.timeout(self._limit_s):
                     loop = asyncio.get_running_loop()
                     return await loop.run_in_executor(self._pool, lambda: function(*args, **kwargs))
-            except docker.errors.NotFound as error:
-                raise NoSuchObject(error.explanation or str(error)) from error
-            except docker.errors.APIError as error:
-                raise EngineError(error.explanation or str(error)) from error
-            except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
-                raise BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}") from error
+            except _failures() as error:
+                raise self._translated(error) from error
+
+    def _translated(self, error: Exception) -> SandboxError:
+        from docker.errors import APIError, NotFound
+
+        if isinstance(error, NotFound):
+            return NoSuchObject(error.explanation or str(error))
+        if isinstance(error, APIError):
+            return EngineError(error.explanation or str(error))
+        return BackendUnavailable(f"the Docker daemon at {self.address} fails: {_short(error)}")
 
     async def exec_stream(
         self, container: str, argv: list[str], *, user: str | None = None, stdin: bool = True
@@ -220,8 +225,10 @@ class Engine:
             self.api.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _client(self) -> docker.APIClient:
-        client = docker.DockerClient.from_env(
+    def _client(self) -> "APIClient":
+        from docker import DockerClient
+
+        client = DockerClient.from_env(
             timeout=int(self._limit_s), max_pool_size=self._workers, environment=self._environment()
         ).api
         try:
@@ -237,11 +244,21 @@ class Engine:
         return {**found, **({"DOCKER_HOST": self._base_url} if self._base_url else {})}
 
 
+def _failures(*more: type[Exception]) -> tuple[type[Exception], ...]:
+    """What a call of the SDK raises where it fails."""
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+
+    return DockerException, RequestException, OSError, *more
+
+
 def _went_away(error: BackendUnavailable) -> bool:
     """Whether the daemon refused or dropped the connection, as opposed to a call that took too long."""
+    from requests.exceptions import ConnectionError as NotConnected
+    from requests.exceptions import Timeout
+
     cause = error.__cause__
-    timed_out = isinstance(cause, requests.exceptions.Timeout | TimeoutError)
-    return isinstance(cause, requests.exceptions.ConnectionError | OSError) and not timed_out
+    return isinstance(cause, NotConnected | OSError) and not isinstance(cause, Timeout | TimeoutError)
 
 
 def _short(error: BaseException) -> str:
