@@ -325,21 +325,16 @@ class TaskRun:
         if self.clock is not None:
             self.clock.save(durable=False)
         last = trajectory.steps[-1] if trajectory.steps else None
-        if last is None or last.source != "agent" or not last.observations:
+        over = trajectory.exit is not None  # `rollout_finished` follows
+        if over or last is None or last.source != "agent" or (last.tool_calls and not last.observations):
             return
         if self.allocation is not None:
             self.allocation.step_taken(trajectory)
         command = last.tool_calls[-1].arguments if last.tool_calls else last.content
-        exit_code = last.observations[-1].exit_code
+        exit_code = last.observations[-1].exit_code if last.observations else None
         self.services.tell_of_models()
-        self.services.events.emit(
-            "rollout_step",
-            task=self.task.id,
-            rollout=trajectory.id,
-            step=trajectory.agent_steps,
-            command=command[:200],
-            exit_code=exit_code,
-        )
+        data = {"step": trajectory.agent_steps, "command": command[:200], "exit_code": exit_code}
+        self.services.events.emit("rollout_step", task=self.task.id, rollout=trajectory.id, **data)
 
     def _outcome(self, trajectory: Trajectory, patch: Patch | None = None, rejected: tuple[str, ...] = ()) -> Outcome:
         end = trajectory.exit

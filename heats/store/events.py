@@ -22,7 +22,7 @@ EventKind = Literal[
     "baseline",  # status, passed, failed: the task's own tests on the unpatched tree
     "heat_started",  # heat, rollouts, context: ids of the refinement context
     "rollout_started",
-    "rollout_step",  # step, command: first line, exit_code
+    "rollout_step",  # step, command: its first 200 characters, or those of a reply without a call, exit_code
     "rollout_finished",  # exit, detail, steps, duration_s, tokens, cost_usd, patch_bytes
     "verifying",  # the tests are running on this rollout's patch
     "evidence",  # verdict, rank, reason

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,26 +107,18 @@ class Solve:
         done = subprocess.run(self.command, capture_output=True, text=True, timeout=timeout, env=self.environment)
         return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
-    def start_and_kill(
-        self, after_s: float, number: int = signal.SIGKILL, *, once: str | Callable[[], bool] = ""
-    ) -> int | None:
+    def start_and_kill(self, after_s: float, number: int = signal.SIGKILL, *, once: str = "") -> int | None:
         """Start, and send a signal after a while; None if it had ended before.
 
         Args:
-            once: first wait, up to a minute, until this appears in the events, or holds.
+            once: first wait, up to a minute, until this appears in the events.
         """
         process = subprocess.Popen(
             self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment
         )
         events = self.run_dir / "events.jsonl"
-
-        def ready() -> bool:
-            if callable(once):
-                return once()
-            return events.exists() and once in events.read_text(errors="replace")
-
         for _ in range(600 if once else 0):
-            if ready():
+            if events.exists() and once in events.read_text(errors="replace"):
                 break
             time.sleep(0.1)
         time.sleep(after_s)

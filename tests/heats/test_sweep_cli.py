@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 import tomllib
 from pathlib import Path
@@ -9,6 +10,15 @@ from pathlib import Path
 import pytest
 
 from heats.cli import main
+from heats.store.events import read_events
+
+ASKS_TWICE = """
+import json, os, sys, urllib.request
+head = {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"}
+for said in ("one", "two"):
+    body = json.dumps({"messages": [{"role": "user", "content": said}]}).encode()
+    urllib.request.urlopen(urllib.request.Request(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body, head))
+"""
 
 
 @pytest.fixture
@@ -80,6 +90,18 @@ def test_a_command_of_ones_own_is_an_agent_like_any_other(heats, tmp_path):
     assert len(told["predictions"]) == 4
     again = heats(*flags, *more)
     assert json.loads(again[1])["results"] == told["results"]
+
+
+@pytest.mark.slow
+@pytest.mark.bubblewrap
+def test_progress_counts_replies_of_an_agent_without_tools(heats, tmp_path):
+    """Aider writes its edits as text: its replies have neither calls nor observations."""
+    tool = f"command:python3 -c {shlex.quote(ASKS_TWICE)}"
+    flags = ("demo", "-i", "csv", "-k", "2", "--iterations", "1", "--agent", tool, "--model", "builtin:repair")
+    code, _, err = heats(*flags, "--sandbox", "bubblewrap", "--out", tmp_path / "run", "--progress", "quiet")
+    assert code == 0, err
+    steps = [event.data["step"] for event in read_events(tmp_path / "run/events.jsonl") if event.kind == "rollout_step"]
+    assert sorted(steps) == [1, 1, 2, 2]
 
 
 @pytest.mark.slow
