@@ -91,7 +91,7 @@ class AgentConfig(Config):
         options: settings of your own agent, which declares them as `Options`.
         watchers: what looks at a rollout after each turn and at submission: `check-again`, `reserve`, `loop-guard`,
             `fresh-start`, `decline` or `module:Class`; see docs/watchers.md. For the agents `bash` and `terminal`.
-        watcher_options: settings of watchers, by name.
+        watcher_options: settings of watchers by the watcher's name: see "Settings of each watcher" in docs/keys.md.
         repository_tool: put the command `repo` (outlines, definitions and uses of names) into the sandbox and tell the
             agent of it; for every agent, on Docker and bubblewrap. Needs the extra `heats[repo]`.
         repository_prompt: Jinja2 template that tells the agent; receives `command`, its path in the sandbox.

@@ -31,7 +31,9 @@ class PatchRules(Record):
     """Size limits for one patch."""
 
     max_bytes: int = Field(16 << 20, gt=0)
+    """Limit on the patch itself, in bytes."""
     max_files: int = Field(2000, gt=0)
+    """Limit on the number of files it changes."""
     max_binary_bytes: int = Field(64 << 20, gt=0)
     """Limit on the total inflated size that binary blocks declare, in bytes."""
 

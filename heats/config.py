@@ -63,7 +63,8 @@ class RefineConfig(Config):
     Attributes:
         context: the context rule, which decides what each rollout is shown: `select-k` gives every rollout the K
             candidates that the tournament kept; docs/context-rules.md lists the others; or `module:Class`, your own.
-        options: settings of the context rule, which declares them as `Options`.
+        options: settings of the context rule: see "Settings of each context rule" in docs/keys.md; your own
+            declares them as `Options`.
         roles: what context rules tell rollouts to do with what they are shown, by the rule's name for it.
         view: what rollouts see of these candidates: their summaries alone, or also how they did in the comparison,
             their changes (as text, and as files that apply), their test results, and why the others lost.
@@ -100,7 +101,7 @@ class PolicyConfig(Config):
     Attributes:
         name: `fixed` (N attempts in each of T heats), `first-verified`, `agreement`, `give-up`, `target`, `marginal`,
             `cascade`, `bandit`, `two-pass`, `conformal`, `prune`; or `module:Class`, your own policy.
-        options: the policy's own settings.
+        options: the policy's own settings: see "Settings of each policy" in docs/keys.md.
     """
 
     name: str = "fixed"
@@ -165,6 +166,7 @@ class HeatsConfig(Config):
     """The complete configuration. N, K and T are here, G and V in `tournament`.
 
     Attributes:
+        seed: what all random choices and the requests' seeds are derived from.
         rollouts: N, rollouts per heat; the most, if a policy starts fewer.
         iterations: T, heats; likewise.
         select_k: K, candidates kept as refinement context.
@@ -184,6 +186,7 @@ class HeatsConfig(Config):
         keep_state: for tasks that submit a state, keep the end state of sandboxes as images: the `winner`'s, or `all`.
         within_timeout: a task's agent time-out covers everything: rollouts, summaries, votes.
         select_share: with `within_timeout`, share of each heat's time reserved for summaries and votes.
+        min_free_disk_mb: start no run while its directory's disk has less than this much free space, in MiB.
     """
 
     seed: int = 0

@@ -65,9 +65,13 @@ class SandboxLimits(Config):
     """Resource limits of one sandbox. Sizes are in MiB, times in seconds."""
 
     memory_mb: int = Field(2048, gt=0)
+    """Memory; a command that needs more is killed."""
     cpus: float = Field(1.0, gt=0)
+    """Processor time, as a number of processors."""
     pids: int = Field(256, gt=0)
+    """Processes and threads at one time."""
     tmp_mb: int = Field(512, gt=0)
+    """Size of /tmp, which is held in memory."""
     disk_mb: int = Field(8192, gt=0)
     """Limit on all data written to disk. Sandboxes found above it are terminated; a single file stops growing there."""
     max_life_s: float = Field(7200.0, gt=0)

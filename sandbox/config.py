@@ -34,7 +34,9 @@ class Slots(Config):
     """Maximum concurrent calls of each kind to the Docker daemon."""
 
     start: int = Field(4, gt=0, le=32)
+    """Creating and starting containers."""
     remove: int = Field(4, gt=0, le=32)
+    """Removing containers."""
     exec: int = Field(8, gt=0, le=32)
     """Opening channels. Commands use open channels and are not limited by this."""
 
@@ -63,6 +65,7 @@ class SandboxConfig(Config):
     persistent: bool = True
     """False opens a channel per command: slower, but needed behind proxies that cut long-lived connections."""
     network: Network = "none"
+    """Network of sandboxes that run attempts: none, or Docker's default bridge."""
     limits: SandboxLimits = Field(default_factory=lambda: SandboxLimits())
     slots: Slots = Field(default_factory=lambda: Slots())
     call_timeout_s: float = Field(120.0, gt=0)

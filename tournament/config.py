@@ -111,7 +111,12 @@ class ScoringConfig(Config):
 
 
 class AdaptiveConfig(Config):
-    """The selector `adaptive`: votes until one candidate leads by `margin`, with at most `votes` votes."""
+    """The selector `adaptive`: votes until one candidate leads.
+
+    Attributes:
+        margin: votes by which it must lead.
+        votes: maximum number of votes per comparison.
+    """
 
     margin: int = Field(ge=1)
     votes: int = Field(ge=1)

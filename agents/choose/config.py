@@ -26,9 +26,7 @@ class ChooserConfig(Config):
     Attributes:
         name: `one` asks once; `propose` asks several times at turns that edit or submit, and a judge picks; `speculate`
             lets `draft_model` write and the rollout's model score; or `module:Class`.
-        options: the chooser's own settings. `propose`: `n` (3 proposals), `turns` (`edits` or `all`), `arbiter`
-            (`split` asks the judge only if no proposal has a majority, `always` whenever they differ). `speculate`:
-            `threshold` (7 of 9).
+        options: the chooser's own settings: see "Settings of each step chooser" in docs/keys.md.
         judge: Jinja2 template of the judge's question; receives `nonce` and `proposals`.
         score: Jinja2 template of the scorer's question; receives `nonce` and `proposal`.
     """

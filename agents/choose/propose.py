@@ -35,7 +35,13 @@ class Propose:
     """
 
     class Options(Config):
-        """Settings of `propose`."""
+        """Settings of `propose`.
+
+        Attributes:
+            n: number of proposals, the first included.
+            turns: ask again at turns that edit or submit (`edits`), or at all.
+            arbiter: ask the judge only if no proposal has a majority (`split`), or whenever they differ (`always`).
+        """
 
         n: int = Field(3, ge=2, le=16)
         turns: Literal["edits", "all"] = "edits"

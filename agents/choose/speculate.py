@@ -19,7 +19,11 @@ class Speculate:
     """Acts on the draft if its score reaches the threshold."""
 
     class Options(Config):
-        """Settings of `speculate`."""
+        """Settings of `speculate`.
+
+        Attributes:
+            threshold: lowest score, of 0 to 9, with which a draft is acted on.
+        """
 
         threshold: int = Field(7, ge=0, le=_BEST)
 

@@ -13,7 +13,9 @@ class Prices(Config):
     """What a model costs: by tokens, by the time of its server, or both.
 
     Attributes:
-        prompt: USD per million tokens, as are `completion` and `cached`; without the latter cached ones cost `prompt`.
+        prompt: USD per million prompt tokens.
+        completion: USD per million completion tokens.
+        cached: USD per million prompt tokens that the server found in its cache; None charges `prompt` for them.
         server_hour: USD for an hour of the server with all its GPUs; counted while at least one request is in flight
             and shared out among those that are.
     """
@@ -44,7 +46,7 @@ class ModelConfig(Config):
         session: where requests carry the id of their session: a preset (`header`, `vllm-router`, `sglang`, `dynamo`,
             `llm-d`, `litellm`, `none`) or names of your own.
         api_key_env: environment variable that holds the key; servers without keys need none.
-        temperature: default for requests that do not say; likewise `top_p`.
+        temperature, top_p: for requests that set none; None leaves them to the server.
         max_tokens: of one reply, thinking included, for requests that do not say; at most half of the context where the
             server tells how long that is. A reply that is cut before it holds anything of use is asked for again with
             four times as many. None leaves it to the server.

@@ -41,7 +41,14 @@ class Usage(Record):
 
 
 class Limits(Config):
-    """Ceilings of one ledger; None means no limit. A limit stops the next call, it does not cut one short."""
+    """Ceilings of one ledger; None means no limit. A limit stops the next call, it does not cut one short.
+
+    Attributes:
+        calls: requests to models that were answered.
+        tokens: prompt and completion tokens.
+        cost_usd: USD, by `prices`.
+        time_s: wall-clock seconds.
+    """
 
     calls: int | None = Field(None, gt=0)
     tokens: int | None = Field(None, gt=0)

@@ -46,9 +46,12 @@ class BankConfig(Config):
         scope: where entries of finished tasks apply; `notes` always apply to their repository.
         across_tasks: tasks of a run may read what was learnt from other tasks of the same run. They are then no longer
             independent, and are played one after another.
-        entries: maximum number of entries that a rollout reads, and `chars` of characters.
+        entries: maximum number of entries that a rollout reads.
+        chars: maximum number of characters of them all.
         spread: kinds whose entries are dealt out, so that different rollouts read different ones.
-        attempts: maximum number of attempts that a writer is shown, and `attempt_chars` of characters of each.
+        attempts: maximum number of attempts that a writer is shown.
+        attempt_chars: maximum number of characters of each.
+        statement_chars: maximum number of characters of the issue that a writer or `pick` is shown.
         known: maximum number of existing entries that a writer or `pick` is shown.
         similar: share of words in common (Jaccard) from which a new entry counts as a known one.
         temperature: of writers and of `pick`; None leaves the server's default.
