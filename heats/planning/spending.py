@@ -264,11 +264,6 @@ class Spending:
         """Attempts for one passing task."""
         return self.attempts / self.passed if self.passed else None
 
-    @property
-    def tokens_per_pass(self) -> float | None:
-        """Tokens for one passing task."""
-        return self.tokens / self.passed if self.passed else None
-
 
 def total(found: Sequence[Spent]) -> Spending:
     """The means of many tasks."""
