@@ -13,9 +13,11 @@ from envs.javascript import chance as javascript
 _RANDOM = re.compile(
     rb"\b(random|randint|randrange|shuffle|default_rng|secrets|urandom|getrandbits|getrandom|uuid[14]|faker)\b"
 )
+_OF_PROCESS = re.compile(rb"\bgetpid\b|\b(hash|id)\(")
+"""What differs between processes and is the same for a test and its copies, as a random number of a module is."""
 _SIGNS = re.compile(
-    rb"\b(time_ns|perf_counter|monotonic|sleep|utcnow|threading|Thread|multiprocessing|getpid)\b"
-    rb"|\b(hash|id|today)\(|\btime\.time\b|\bdatetime\.now\b"
+    rb"\b(time_ns|perf_counter|monotonic|sleep|utcnow|threading|Thread|multiprocessing)\b"
+    rb"|\btoday\(|\btime\.time\b|\bdatetime\.now\b"
 )
 _MOST_FILES = 25
 
@@ -38,7 +40,7 @@ class SourceFiles(Protocol):
 async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> Chance:
     """Which signs of chance tests show.
 
-    Clocks and threads count only in a test itself or in a changed file. Randomness also counts in the test files and in
+    Clocks and threads, hashes and addresses count only in a test itself or in a changed file. Randomness also counts in the test files and in
     what they import from the tree: of Python, code that a module runs when it is imported, and the definitions asked
     for; of JavaScript, all modules that are loaded.
 
@@ -54,6 +56,8 @@ async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Itera
     randomness = (_RANDOM, javascript.RANDOM) if scripts else (_RANDOM,)
     timing = (_SIGNS, javascript.TIMING) if scripts else (_SIGNS,)
     if any(sign.search(data) for data in (*own, *direct.values()) for sign in randomness):
+        return "random"
+    if not scripts and any(_OF_PROCESS.search(data) for data in own):
         return "random"
     modules = {path: data for path, data in direct.items() if path not in scripts}
     if (modules or scripts) and await _loads_randomness(modules, scripts, files):

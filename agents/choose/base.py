@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agents.choose.config import CHOOSERS, ChooserConfig
-from agents.errors import ContextOverflow, LimitExceeded, ModelRefused, ReplyInvalid
+from agents.errors import LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import ChatModel, Completion, Message, Reply, ResponseSchema, Sampling, ToolCall
 from agents.llm.ledger import Ledger, Usage
 from agents.trajectory import Proposal
@@ -65,10 +65,10 @@ class Turn:
             schema: schema of the answer.
 
         Returns:
-            The answer, or None if there is no usable one or a limit prevents the question; and what it cost.
+            The answer, or None if there is no usable one, or the server or a limit prevents it; and what it cost.
 
         Raises:
-            ModelError
+            ModelConfigError
         """
         before = self.ledger.spent
         tools = {"tools": self.means["tools"], "tool_choice": "none"} if self.means.get("tools") else {}
@@ -81,7 +81,9 @@ class Turn:
                 **tools,
             )
             answer = json.loads(reply.first.content)
-        except (ReplyInvalid, ModelRefused, ContextOverflow, LimitExceeded, ValueError, RecursionError):
+        except ModelConfigError:
+            raise
+        except (ModelError, LimitExceeded, ValueError, RecursionError):
             return None, self.ledger.spent - before
         return (answer if isinstance(answer, dict) else None), self.ledger.spent - before
 

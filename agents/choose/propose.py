@@ -16,7 +16,7 @@ from pydantic import Field
 
 from agents.choose.base import Choice, Turn, key_of, proposal_of
 from agents.choose.config import ChooserConfig
-from agents.errors import ContextOverflow, LimitExceeded, ModelRefused, ReplyInvalid
+from agents.errors import LimitExceeded, ModelConfigError, ModelError
 from agents.llm.base import Completion, ResponseSchema, ToolCall
 from agents.trajectory import Proposal
 from core.record import Config
@@ -59,7 +59,9 @@ class Propose:
             return first, ()
         try:
             more = await turn.ask(n=self._options.n - 1, variant=1)
-        except (ReplyInvalid, ModelRefused, ContextOverflow, LimitExceeded):
+        except ModelConfigError:
+            raise
+        except (ModelError, LimitExceeded):
             return first.model_copy(update={"usage": turn.ledger.spent - before}), ()
         usable = [first.first, *(one for one in more.completions if turn.calls(one) and not one.problems)]
         votes = Counter(key_of(turn.calls(one)) for one in usable)

@@ -1,12 +1,20 @@
 """From proposals to changes of a bank: what is new, what is known already, what is refused."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pydantic import ValidationError
+
+from core.errors import first_problem
 from heats.bank.entry import Change, Entry, Scope, Source
 from heats.bank.readers import words_of
 from heats.bank.screening import objections
 from heats.bank.writers import EntryProposal
+
+_NEGATION = re.compile(
+    r"\b(?:no|not|never|none|nothing|neither|nor|without|cannot|avoid)\b|n['\u2019]t\b", re.IGNORECASE
+)
 
 
 @dataclass
@@ -51,14 +59,18 @@ class Planner:
         if not proposal.text.strip():
             self.refused.append(f"{proposal.name}: it says nothing")
             return None
-        fresh = Entry(
-            kind=self.kind,
-            name=proposal.name,
-            cues=proposal.cues,
-            text=proposal.text.strip(),
-            scope=self.scope,
-            sources=(self.source,),
-        )
+        try:
+            fresh = Entry(
+                kind=self.kind,
+                name=proposal.name,
+                cues=proposal.cues,
+                text=proposal.text.strip(),
+                scope=self.scope,
+                sources=(self.source,),
+            )
+        except ValidationError as error:
+            self.refused.append(f"{proposal.name}: {first_problem(error)}")
+            return None
         against = objections(fresh)
         if against:
             self.refused.append(f"{proposal.name}: it {'; it '.join(against)}")
@@ -68,7 +80,7 @@ class Planner:
             return _united(fresh, target, others)
         if target is not None:
             return Change(op="modify", id=target.id, entry=_joined(fresh, target))
-        alike = next((one for one in own.values() if _jaccard(one.text, fresh.text) >= self.similar), None)
+        alike = next((one for one in own.values() if _alike(one.text, fresh.text, self.similar)), None)
         if alike is not None:  # known under another name: it gains support
             return Change(op="modify", id=alike.id, entry=_joined(alike, fresh))
         return Change(entry=fresh, id=fresh.id)
@@ -92,6 +104,8 @@ def _same(name: str, other: str) -> bool:
     return name.lower().split() == other.lower().split()
 
 
-def _jaccard(text: str, other: str) -> float:
+def _alike(text: str, other: str, least: float) -> bool:
+    """Whether two texts share at least this part of their words (Jaccard) and negate equally often."""
     mine, theirs = set(words_of(text)), set(words_of(other))
-    return len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
+    shared = len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
+    return shared >= least and len(_NEGATION.findall(text)) == len(_NEGATION.findall(other))

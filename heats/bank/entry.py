@@ -30,7 +30,7 @@ class Source(Record):
     """A finished task that an entry rests on.
 
     Attributes:
-        run: id of the run.
+        run: id of the run, with its instance: a later run in a directory of the same name is another one.
         task: id of the task.
         digest: of what the writer was shown.
         verdict: what the task's own tests said of its result; never a grade.
@@ -119,7 +119,8 @@ class Reader:
     """The work that reads a bank; decides what it may see.
 
     Attributes:
-        run: id of the run, and `task` of the task in it.
+        run: id of the run with its instance, as in `Source`.
+        task: id of the task in it.
         repository: name of the task's repository; empty if unknown.
         commit: commit that the task starts from.
         tasks: ids of all tasks of the run.

@@ -31,7 +31,7 @@ _PHRASES: Mapping[str, str] = {
     ),
     "names credentials": (
         r"\.ssh/|\bid_(?:rsa|ed25519)\b|\.netrc\b|/etc/shadow|\.aws/credentials|\bprintenv\b"
-        r"|\b[A-Z]+_(?:API_KEY|TOKEN|SECRET)\b"
+        r"|(?-i:\b[A-Z]+_(?:API_KEY|TOKEN|SECRET)\b)"
     ),
     "destroys or publishes": r"\brm\s+-[a-z]*r[a-z]*\s+[\"']?(?:/|~|\$HOME)[\"']?(?:\s|$)|\bgit\s+push\b",
     "imitates the marks around quoted material": r"(?m)^\s*(?:begin|end) [0-9a-f]{8,}\s*$",

@@ -2,10 +2,11 @@
 
 A line is a `Batch` of changes or simply an `Entry`. The entries of a bank follow from its lines, in order. Lines are
 appended in a single write under a lock, so a bank may have any number of writers, and a killed one leaves whole lines:
-a last line without an end that is not valid was being written when its writer was killed, and is cut off.
+a last line that is the beginning of a `Batch` was being written when its writer was killed, and is cut off.
 """
 
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from heats.store.files import append_whole
 Plan = Callable[[Mapping[str, Entry]], Sequence[Change]]
 """Decides on changes, given the entries by id."""
 NOBODY = Source()
+_BEGINS = b'{"changes":['
+"""The beginning of every line that `Bank` writes."""
 
 
 class Bank:
@@ -82,7 +85,7 @@ class Bank:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             whole = before.rfind(b"\n") + 1
-            if before[whole:].strip() and _parsed(before[whole:]) is None:
+            if _torn(before[whole:]):
                 os.ftruncate(file, whole)  # a writer was killed here
             elif whole < len(before):
                 line = b"\n" + line  # an editor left the last line without an end
@@ -108,7 +111,7 @@ class Bank:
             batch = _parsed(line)
             if batch is not None:
                 yield batch
-            elif number < len(lines):
+            elif number < len(lines) or not _torn(line):
                 raise UsageError(f"the bank {self.path}: line {number} is not an entry: correct or remove it")
 
     @contextmanager
@@ -124,6 +127,15 @@ class Bank:
             yield
         finally:
             os.close(handle)
+
+
+def _torn(line: bytes) -> bool:
+    """Whether a last line is the beginning of one that a writer was killed at, and not one that a person got wrong."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return bool(line.strip()) and (line.startswith(_BEGINS) or _BEGINS.startswith(line))
+    return False
 
 
 def _parsed(line: bytes) -> Batch | None:

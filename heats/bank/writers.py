@@ -6,8 +6,10 @@ All kinds share one mechanism and differ in their instructions, `bank.kinds`. So
 four operations are those of Empirical-MCTS (2602.04248).
 """
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal, Protocol
 
 from pydantic import Field
@@ -18,6 +20,9 @@ from core.text import cut, fill
 from heats.bank.asking import Asking, listed, nonce_of
 from heats.bank.config import BankConfig
 from heats.bank.entry import Entry
+
+_MOST_CONFIRMED = 1600
+"""Characters of confirmed commands in an entry; with a proposal's longest text it stays within an entry's limit."""
 
 
 class Account(Record):
@@ -127,14 +132,45 @@ def _checked(proposal: EntryProposal, finished: Finished) -> EntryProposal:
     """Say in an entry which of its commands the record shows to have succeeded; claims alone prove nothing."""
     if not proposal.commands or proposal.op == "drop":
         return proposal
-    ran = {" ".join(command.split()) for account in finished.accounts for command in account.succeeded}
-    worked = [
-        one for one in proposal.commands if any(" ".join(one.split()) in command for command in ran if one.split())
-    ]
-    said = (
-        f"Ran and succeeded: {'; '.join(f'`{one}`' for one in worked)}." if worked else "Not confirmed by any command."
-    )
+    ran = {command for account in finished.accounts for command in account.succeeded}
+    worked = "; ".join(f"`{one.strip()}`" for one in proposal.commands if one.strip() and _succeeded(one, ran))
+    said = f"Ran and succeeded: {cut(worked, _MOST_CONFIRMED)}." if worked else "Not confirmed by any command."
     return proposal.model_copy(update={"text": f"{proposal.text.rstrip()} {said}"})
+
+
+def _succeeded(claim: str, commands: Iterable[str]) -> bool:
+    """Whether it is one of these commands, all of which succeeded, or a part of a chain of `&&`.
+
+    A part of anything else may have failed, or not have run: the exit code of `a | b`, `a; b` or `a || b` is not a's.
+    """
+    part = _words(claim)
+    return any(
+        _normal(claim) == _normal(command) or (part and list(part) in _chain(_words(command))) for command in commands
+    )
+
+
+def _chain(words: Sequence[str]) -> list[list[str]]:
+    """The parts of a chain of `&&`; none of any other command."""
+    if any(word != "&&" and set(word) <= set("();|&<>") for word in words):
+        return []
+    return [list(part) for sign, part in groupby(words, "&&".__ne__) if sign]
+
+
+def _words(command: str) -> list[str]:
+    """The words and operators of one simple line of shell; none of one that only a shell can divide."""
+    if "\n" in command.strip() or any(mark in command for mark in ("`", "$(", "'&", '"&')):
+        return []
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        return list(lexer)
+    except ValueError:  # a quote is not closed
+        return []
+
+
+def _normal(command: str) -> str:
+    """A command with single blanks between words; its lines stay apart."""
+    return "\n".join(" ".join(line.split()) for line in command.strip().splitlines())
 
 
 def _schema() -> dict[str, Any]:

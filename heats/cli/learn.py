@@ -92,7 +92,7 @@ def _from_repository(
     result = session.results[0]
     if result.status == "error":
         raise InfrastructureFailed(result.detail)
-    return [session.store.manifest.run_id]
+    return [session.store.manifest.unique_id]
 
 
 def _from_runs(runs: Sequence[Path], config: HeatsConfig) -> list[str]:
@@ -100,7 +100,7 @@ def _from_runs(runs: Sequence[Path], config: HeatsConfig) -> list[str]:
     names = []
     for path in runs:
         ledger = Ledger("run", config.limits.run)
-        names.append(RunStore(path).manifest.run_id)
+        names.append(RunStore(path).manifest.unique_id)
         run_interruptibly(learn_from(path, config, ledger, say))
     return names
 

@@ -44,7 +44,11 @@ class Agreement(Sequential):
     def after_heat(self, task: TaskState, sweep: Sequence[TaskState]) -> Iterator[Action]:
         """See `Sequential.after_heat`."""
         agreed = self._agreed(task, task.behaviours)
-        yield end_task(f"{' and '.join(agreed)} behave alike under all tests") if agreed else next_heat()
+        if not agreed:
+            yield next_heat()
+            return
+        chosen = next((one for one in task.selected if one in agreed), agreed[0])
+        yield end_task(f"{' and '.join(agreed)} behave alike under all tests", chosen)
 
     def _agreed(self, task: TaskState, keys: Mapping[str, str]) -> tuple[str, ...]:
         """Rollouts of the largest group with equal keys, if it is large enough and nothing speaks against it."""

@@ -19,7 +19,7 @@ class Attempt(Record):
     Attributes:
         arm: index of its model in the mix, if the policy chose one.
         state: `failed` if infrastructure prevented it; `dropped` if it was cancelled.
-        exit: how it ended, such as `submitted` or `step_limit`.
+        exit: how it ended, such as `submitted` or `step_limit`; `paused` where a context rule plays in slices.
         patch: key that equal changes share; empty if nothing was changed.
         derived: its refinement context already contained this change, so that it does not count as independent.
         rank: evidence class from 0 to 3, see `envs.base.Evidence`; None if no tests ran on it.
@@ -78,7 +78,7 @@ class Action(Record):
         arm: index of the model in the mix to start them on; None leaves it to the weights of the mix.
         temperature: their temperature; None leaves it to the configuration.
         context: name of the context rule of the next heat; None for `refine.context`.
-        rollout: the attempt to drop; with `end_task` during a heat, the attempt to choose without a tournament.
+        rollout: the attempt to drop; with `end_task`, the attempt to choose, whatever a tournament says.
         why: the reason in one line, for the account and the report.
     """
 
@@ -119,7 +119,7 @@ def next_heat(context: str | None = None, why: str = "") -> Action:
 
 
 def end_task(why: str = "", rollout: str = "") -> Action:
-    """Play nothing further: during a heat, its tournament chooses the final patch, or `rollout` is chosen if given."""
+    """Play nothing further: the heat's tournament chooses the final patch, or `rollout` is chosen if given."""
     return Action(do="end_task", rollout=rollout, why=why)
 
 

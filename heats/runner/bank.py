@@ -29,6 +29,7 @@ from heats.errors import HeatsError
 from heats.runner.knowledge import Read, read_path
 from heats.runner.rollout import TaskRun
 from heats.store.files import read_record, slug, write_record
+from heats.store.records import Manifest
 from heats.store.store import RunStore
 from summarizer.fitting import windows_of
 from summarizer.record import ran_in
@@ -103,9 +104,9 @@ async def remember(run: TaskRun, heat: int | None = None) -> None:
 
 def reader_of(run: TaskRun) -> Reader:
     """The task as a reader of banks."""
-    manifest = RunStore(run.store.directory.parent.parent).manifest
+    manifest = _manifest(run)
     return Reader(
-        run=run.services.run_id,
+        run=manifest.unique_id,
         task=run.task.id,
         repository=run.task.repository,
         commit=run.task.base_commit,
@@ -148,8 +149,9 @@ async def _proposed(run: TaskRun, kind: str, heat: int | None) -> WriterOutput |
     config = run.services.config.bank
     writer: EntryWriter = WRITERS.open(kind, kind, config, options=config.options, key="bank.options")
     scope = _scope_of(run, kind)
-    entries = await asyncio.to_thread(Bank(Path(config.path or "")).entries)
-    known = [one for one in entries.values() if (one.kind, one.scope) == (kind, scope)]
+    batches = await asyncio.to_thread(Bank(Path(config.path or "")).batches)
+    own = (one for one in reader_of(run).readable(batches) if (one.kind, one.scope) == (kind, scope))
+    known = [one for one in own if not objections(one)]
     session = _session(run)
     try:
         async with in_session(run.services.summarizer_model, session):
@@ -159,7 +161,7 @@ async def _proposed(run: TaskRun, kind: str, heat: int | None) -> WriterOutput |
         run.services.events.emit("warning", task=run.task.id, text=text)
         proposals = ()
     digest = _digest(finished.statement, *(one.model_dump_json() for one in finished.accounts))
-    source = Source(run=run.services.run_id, task=run.task.id, digest=digest, verdict=_verdict(run, heat))
+    source = Source(run=_manifest(run).unique_id, task=run.task.id, digest=digest, verdict=_verdict(run, heat))
     return WriterOutput(proposals=tuple(proposals), scope=scope, source=source)
 
 
@@ -208,7 +210,11 @@ def _scope_of(run: TaskRun, kind: str) -> Scope:
         if not task.repository:
             return Scope(level="task", of=task.id)
         return Scope(level="repository", of=task.repository, commit=task.base_commit if kind == "notes" else "")
-    return Scope(level=level, of={"task": task.id, "run": run.services.run_id, "all": ""}[level])
+    return Scope(level=level, of={"task": task.id, "run": _manifest(run).unique_id, "all": ""}[level])
+
+
+def _manifest(run: TaskRun) -> Manifest:
+    return RunStore(run.store.directory.parent.parent).manifest
 
 
 def _asking(run: TaskRun, heat: int, session: Session, kind: str = "") -> Asking:

@@ -189,7 +189,7 @@ class Nodes:
         )
         if not stop and run.services.config.bank.when == "heat":
             await remember(run, heat)
-        selected = bracket.selected[:1] if stop else bracket.selected
+        selected = self._winner(bracket) if stop else bracket.selected
         run.services.events.emit("selected", task=run.task.id, heat=heat, selected=selected, final=stop)
         return {"stop": stop}
 
@@ -206,10 +206,10 @@ class Nodes:
         bracket = run.store.bracket(state["heat"])
         if bracket is None:
             raise RuntimeError(f"verification before the tournament of heat {state['heat']} was stored")
-        if not bracket.selected:
+        winner = next(iter(self._winner(bracket)), None)
+        if winner is None:
             result = _result(run, "no_patch", detail=f"no rollout produced a patch: {why_nothing(_outcomes(run))}")
             return self._end(result)
-        winner = bracket.selected[0]
         evidence = await run.evidence_for(winner)
         result = conclude(run, winner, evidence)
         if run.states is not None and run.task.submission == "state":
@@ -222,6 +222,12 @@ class Nodes:
             )
             result = result.model_copy(update={"detail": detail, "by_chance": True})
         return self._end(result)
+
+    def _winner(self, bracket: Bracket) -> tuple[str, ...]:
+        """The last tournament's winner, or the attempt that the policy chose after it; empty if there is neither."""
+        allocation = self._run.allocation
+        chosen = allocation.state.chosen if allocation is not None else ""
+        return (chosen,) if chosen and bracket.selected else bracket.selected[:1]
 
     def _end(self, result: TaskResult) -> dict[str, Any]:
         """Store the result; it says so if the task needs a person."""

@@ -1,6 +1,7 @@
 """One invocation over an env's tasks: take the run directory, check requirements, play, grade and report."""
 
 import asyncio
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
@@ -181,6 +182,7 @@ def make_manifest(request: RunRequest) -> Manifest:
     tasks = {task.id: task_digest(task) for task in request.chosen}
     return Manifest(
         run_id=request.directory.resolve().name,
+        instance=secrets.token_hex(4),
         command=request.command,
         identity={"config": request.config.identity(), "env": request.env.name, "tasks": tasks},
         about=dict(programs()),

@@ -20,6 +20,7 @@ from envs.errors import SetupFailed
 from heats.bank.checking import check_bank
 from heats.config import HeatsConfig
 from heats.context_rules import open_context_rule
+from heats.policies.registry import POLICIES
 from heats.runner.model_mix import main_model, playing_models
 from heats.runner.oracle import NAME as ORACLE
 from heats.runner.oracle import OracleAgent
@@ -35,6 +36,8 @@ from tournament import open_selector
 from tournament.base import Selector
 
 Fetch = Callable[[Env, Collection[str], SandboxBackend], Awaitable[None]]
+_WITH_SLICES = ("fixed", "first-verified")
+"""Policies that do not ask how an attempt ended, which may be in a pause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +221,12 @@ def _check_parts(config: HeatsConfig) -> None:
     rule = open_context_rule(config.refine.context, config.refine.options)
     if getattr(rule, "branches", False) and config.agent.name != BashAgent.name:
         raise InvalidOptions(f"refine.context={config.refine.context} branches off rollouts of the agent bash only")
-    slice_of(rule, 0, config)
+    whole = config.policy.name in POLICIES.known and config.policy.name not in _WITH_SLICES
+    if slice_of(rule, 0, config) is not None and config.iterations > 1 and whole:
+        raise InvalidOptions(
+            f"refine.context={config.refine.context} plays attempts in slices, and policy.name={config.policy.name} "
+            f"decides from whole attempts: use {' or '.join(_WITH_SLICES)}"
+        )
     open_chooser(config.agent.chooser)
     if config.agent.repository_tool and config.sandbox.backend == "local":
         raise InvalidOptions("agent.repository_tool needs a sandbox that can mount files: use docker or bubblewrap")

@@ -23,15 +23,23 @@ class Manifest(Record):
     """`run.json`: the run's identity. A process with another identity is refused.
 
     Attributes:
+        run_id: the name of the run directory.
+        instance: random; tells apart runs that had the same directory one after another. Empty in older runs.
         identity: everything that decides results: configuration, seed, task digests, image ids. No secrets, no URLs.
         about: everything else: versions, host, model endpoint facts.
     """
 
     store_version: Literal[1] = STORE_VERSION
     run_id: str
+    instance: str = ""
     command: str
     identity: dict[str, Any]
     about: dict[str, Any] = {}
+
+    @property
+    def unique_id(self) -> str:
+        """The run's id with its instance."""
+        return f"{self.run_id}/{self.instance}" if self.instance else self.run_id
 
 
 class Outcome(Record):

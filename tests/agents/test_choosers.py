@@ -116,7 +116,7 @@ async def test_a_limit_reached_between_proposals_does_not_lose_the_first():
     assert trajectory.exit.kind == "step_limit"
 
 
-@pytest.mark.parametrize("error", [ReplyInvalid, ModelRefused, RequestRejected])
+@pytest.mark.parametrize("error", [ReplyInvalid, ModelRefused, RequestRejected, ModelUnavailable])
 async def test_further_proposals_that_fail_lose_neither_the_first_nor_what_they_cost(monkeypatch, error):
     complete = FakeModel.complete
 
@@ -131,6 +131,11 @@ async def test_further_proposals_that_fail_lose_neither_the_first_nor_what_they_
     trajectory, _, sandbox, ledger, _ = await played(EDIT_A, error("no"), submit(), [submit()] * 2)
     assert (sandbox.commands, trajectory.exit.kind) == (["echo a > f"], "submitted")
     assert sum(step.usage.calls for step in trajectory.steps if step.usage) == ledger.spent.calls == 4
+
+
+async def test_a_judge_that_is_away_leaves_the_first_proposal():
+    _, _, sandbox, *_ = await played(EDIT_A, [EDIT_B, LOOK], ModelUnavailable("away"), submit(), [submit()] * 2)
+    assert sandbox.commands == ["echo a > f"]
 
 
 async def test_a_resumed_rollout_does_not_propose_again():

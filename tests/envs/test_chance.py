@@ -37,6 +37,14 @@ async def test_random_numbers_count_in_a_definition_that_the_test_imports(name: 
     assert await signs(f"from helper import {name}\n", helper=HELPER) == "random"
 
 
+@pytest.mark.parametrize("code", ["hash('a') % 2", "id(object()) % 2", "os.getpid() % 2"])
+async def test_what_each_process_draws_anew_is_as_random_in_a_test_or_a_changed_file(code: str) -> None:
+    tree = Tree({"tests/test_a.py": "", "a.py": f"LUCKY = {code}\n"})
+    assert await by_chance([code.encode()], [], ["tests/test_a.py"], tree) == "random"
+    assert await by_chance([], ["a.py"], ["tests/test_a.py"], tree) == "random"
+    assert await by_chance([], [], ["tests/test_a.py"], tree) == ""
+
+
 async def test_random_numbers_elsewhere_in_an_imported_module_are_no_sign() -> None:
     assert await signs("from helper import plain\n", helper=HELPER) == ""
 

@@ -13,8 +13,10 @@ from agents.trajectory import Observation, Step, Trajectory
 from envs.base import Evidence
 from heats.config import load_config
 from heats.errors import UsageError
-from heats.policies.base import Action, Attempt, TaskState, end_task, next_heat, start
+from heats.policies.base import Action, Attempt, Event, TaskState, end_task, next_heat, start
 from heats.policies.conformal import Calibration, PastTask
+from heats.policies.registry import open_policy
+from heats.policies.state import acted, after, legal
 from heats.runner.attempts import _Playing
 from heats.runner.halfway import half_way
 from heats.runner.rollout import Plan, TaskRun
@@ -170,6 +172,46 @@ async def test_impossible_actions_are_skipped_and_attempts_can_be_dropped(tested
     assert any(one["do"] == "drop" for line in lines for one in line["actions"])
     contexts = [line["actions"] for line in lines if line["event"]["kind"] == "bracket"]
     assert contexts == [[{"do": "next_heat", "context": "random-k"}]]
+
+
+@pytest.mark.parametrize(
+    ("selected", "chosen"), [(("02", "00"), "00"), (("01", "02"), "01"), (("02",), "00"), ((), "00")]
+)
+def test_attempts_that_behave_alike_are_chosen_whatever_the_votes_kept(selected, chosen):
+    attempts = tuple(
+        Attempt(rollout=f"heat-0/rollout-{name}", heat=0, state="ended", patch=name) for name in ("00", "01", "02")
+    )
+    kept = tuple(f"heat-0/rollout-{name}" for name in selected)
+    behaviours = dict(zip((one.rollout for one in attempts), "xxy", strict=True))
+    event = Event(kind="bracket", heat=0, selected=kept, behaviours=behaviours)
+    state = after(TaskState(task="t", rollouts=3, heats=2, attempts=attempts, over=True), event)
+    for action in legal(state, event, open_policy("agreement").decide(event, state, [state])):
+        state = acted(state, action)
+    assert (state.final, state.chosen) == (True, f"heat-0/rollout-{chosen}")
+
+
+class Last:
+    """Chooses, after the tournament, an attempt that it did not keep."""
+
+    def decide(self, event, task, sweep):
+        if event.kind == "heat":
+            return [start(task.rollouts)]
+        if event.kind == "bracket":
+            others = [one.rollout for one in task.ended() if one.patch and one.rollout not in event.selected]
+            return [end_task("because", others[-1])]
+        return []
+
+
+async def test_what_a_policy_chooses_after_the_tournament_is_handed_over(tested_run, tmp_path):
+    told = []
+    settings = {"policy.name": f"{__name__}:Last", "select_k": 1}
+    (result,) = await tested_run(**settings, listeners=[told.append])
+    run = RunStore(tmp_path / "run").task("one")
+    assert result.selected and result.selected not in run.bracket(0).selected
+    assert [event.data["selected"] for event in told if event.kind == "selected"] == [(result.selected,)]
+    assert run.rollout(result.selected).evidence().verdict == result.status
+    (again,) = await tested_run(**settings)
+    assert again.selected == result.selected
 
 
 class Silent:

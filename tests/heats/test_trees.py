@@ -180,6 +180,14 @@ async def test_a_paused_attempt_whose_change_is_verified_can_end_the_task(tested
     assert result.status == "verified" and run.rollout(result.selected).outcome().exit == "paused"
 
 
+@pytest.mark.parametrize("policy", ["give-up", "agreement", "marginal", "target", "two-pass", "bandit", "cascade"])
+def test_a_policy_that_decides_from_whole_attempts_is_refused(policy):
+    with pytest.raises(InvalidOptions, match=rf"in slices, and policy.name={policy} .*: use fixed or first-verified"):
+        _check_parts(load_config((), {**SLICED, "policy.name": policy}))
+    _check_parts(load_config((), {**SLICED, "policy.name": policy, "iterations": 1}))
+    _check_parts(load_config((), {**SLICED, "policy.name": "first-verified"}))
+
+
 async def test_one_that_submits_within_its_slice_stays_in_the_final_selection(paper_run, tmp_path):
     await paper_run(
         model=CountingModel([]), **{**SLICED, "refine.options": {"turns": 2}, "refine.keep_candidates": False}
