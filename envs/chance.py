@@ -40,9 +40,9 @@ class SourceFiles(Protocol):
 async def by_chance(texts: Iterable[bytes], changed: Iterable[str], tests: Iterable[str], files: SourceFiles) -> Chance:
     """Which signs of chance tests show.
 
-    Clocks and threads, hashes and addresses count only in a test itself or in a changed file. Randomness also counts in the test files and in
-    what they import from the tree: of Python, code that a module runs when it is imported, and the definitions asked
-    for; of JavaScript, all modules that are loaded.
+    Clocks and threads, hashes and addresses count only in a test itself or in a changed file. Randomness also counts in
+    the test files and in what they import from the tree: of Python, code that a module runs when it is imported, and
+    the definitions asked for; of JavaScript, all modules that are loaded.
 
     Args:
         texts: source of the test functions.

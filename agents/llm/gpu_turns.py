@@ -34,6 +34,7 @@ class GpuTurns:
         self._free = asyncio.Event()
         self._free.set()
         self._idle: asyncio.TimerHandle | None = None
+        self._waking: asyncio.Task[None] | None = None
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._moving: asyncio.Task[None] | None = None
 
@@ -62,7 +63,10 @@ class GpuTurns:
         self._use()
         try:
             if self._in_flight == 1:  # whoever restarts another server may have put this one to sleep
-                await server.wake()
+                self._waking = asyncio.get_running_loop().create_task(server.wake())
+                self._waking.add_done_callback(lambda task: task.cancelled() or task.exception())
+            if self._waking is not None:
+                await asyncio.shield(self._waking)
         except BaseException:
             self._leave()
             raise
@@ -76,6 +80,7 @@ class GpuTurns:
     def _leave(self) -> None:
         self._in_flight -= 1
         if not self._in_flight:
+            self._waking = None
             delay = 0.0 if self._turn_is_over() else self.idle_s
             self._idle = asyncio.get_running_loop().call_later(delay, self._free.set)
 
@@ -95,7 +100,8 @@ class GpuTurns:
     async def _move(self) -> None:
         """Pass the GPU on until nobody is waiting for it."""
         while self._waiting:
-            await self._free.wait()
+            while not self._free.is_set():  # somebody may have come between its being set and this task's turn
+                await self._free.wait()
             place = next(iter(self._waiting))
             problem = await self._switch(place)
             for turn in self._waiting.pop(place):

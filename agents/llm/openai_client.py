@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
 from typing import Any, Literal
 
 from agents.errors import (
@@ -37,7 +38,7 @@ from agents.llm.quirks import Quirks, without_echo
 from agents.llm.replies import CUT, LOOPED, Question, completions_of, decode, usage_of
 from agents.llm.requests import Call
 from agents.llm.retry import RequestFailed, RetryDecision, classify, persist, retrying
-from agents.llm.server import Server
+from agents.llm.server import Server, preflight_error
 from agents.llm.structured import ask_again, extract
 from agents.tools import BASH
 from core.aio import together
@@ -151,8 +152,6 @@ class OpenAIModel:
         done: list[Completion] = []
         if n > 1 and self.quirks.takes_n:
             done = await self._ask_adapting(call, ledger, n)
-        if len(done) == 1 < n:
-            self.quirks.takes_n = False
         missing = [self._ask_adapting(call.with_seed_offset(at), ledger, 1) for at in range(len(done), n)]
         for more in await together(missing):
             done += more
@@ -222,6 +221,7 @@ class OpenAIModel:
         """Send one HTTP request; its tokens are charged whether or not the reply is usable."""
         usage, since = Usage(calls=1), endpoint.busy.enter()
         session = call.sampling.session
+        with_field = session is not None and endpoint.server.takes_session_field
         try:
             payload = decode(await endpoint.server.chat(body, session.id if session else ""))
             usage = usage_of(payload)
@@ -229,8 +229,10 @@ class OpenAIModel:
             usage = Usage()
             raise
         except StatusError as error:
+            if error.status not in (400, 422, 500, 501):
+                raise
             said = without_echo(str(error.body or error), body)
-            if error.status in (400, 422) and endpoint.server.rejects_session_field(said):
+            if error.status in (400, 422) and with_field and endpoint.server.rejects_session_field(said):
                 raise _AskDifferently from error
             if error.status in (400, 422, 500) and self.quirks.learn(said, body):
                 raise _AskDifferently from error
@@ -241,7 +243,10 @@ class OpenAIModel:
         finally:
             ledger.charge(self._priced(usage, endpoint.busy.leave(since)))
         question = Question(call.tools, call.messages, self.config.send_reasoning)
-        return completions_of(payload, question)[0]
+        usable, choices = completions_of(payload, question)
+        if body.get("n", 1) > 1 and choices == 1:
+            self.quirks.takes_n = False
+        return usable
 
     def _priced(self, usage: Usage, server_s: float) -> Usage:
         prices = self.config.prices
@@ -250,7 +255,8 @@ class OpenAIModel:
     async def _made_valid(
         self, call: Call, schema: ResponseSchema, completions: list[Completion], ledger: Ledger
     ) -> list[Completion]:
-        checked = await together([self._repaired(call, schema, one, ledger) for one in completions])
+        calls = map(call.with_seed_offset, range(len(completions)))
+        checked = await together(map(self._repaired, calls, repeat(schema), completions, repeat(ledger)))
         if not any(sound for _, sound in checked):
             message = f"no reply satisfied the {schema.name} schema, not even after a repair turn"
             last = Reply(completions=tuple(one for one, _ in checked), usage=ledger.spent, model=self.name)
@@ -314,7 +320,8 @@ class OpenAIModel:
 
     async def _with_calls(self, call: Call, completions: list[Completion], ledger: Ledger) -> list[Completion]:
         """Return the completions of a request with tools, growing any that were truncated before a tool call."""
-        grown = [self._longer(call, one, lambda reply: bool(reply.tool_calls), ledger) for one in completions]
+        calls = map(call.with_seed_offset, range(len(completions)))
+        grown = map(self._longer, calls, completions, repeat(lambda one: bool(one.tool_calls)), repeat(ledger))
         completions = [one for _, one in await together(grown)]
         silent = not any(one.tool_calls or one.problems for one in completions)
         if silent and call.sampling.turn and not Question(messages=call.messages).ids():
@@ -388,7 +395,7 @@ class OpenAIModel:
                 found.append(await endpoint.server.models())
             except Exception as error:
                 decision = self._without_key(classify(error))
-                failed = _preflight_error(decision.error, self.config, endpoint.server.base_url)
+                failed = preflight_error(decision.error, self.config, endpoint.server.base_url)
                 if not decision.server_down or len(self.servers) == 1:
                     raise failed from error
                 endpoint.breaker.failed(at_once=True)
@@ -407,9 +414,7 @@ class OpenAIModel:
             async with asyncio.timeout(_ASKING_S):
                 await self.complete(_HELLO, ledger=Ledger("preflight"), sampling=Sampling(max_tokens=16))
         except ModelConfigError as error:
-            if not re.search(
-                r"answered (404|401|403)|model.{0,80}(not (exist|found)|unknown|invalid)", str(error), re.I
-            ):
+            if not _NOT_SERVED.search(str(error)):
                 return  # the request itself is at fault; the model exists
             raise ModelConfigError(
                 f"{self.server.base_url} does not serve {self.name!r}; it serves {', '.join(models)} ({error})"
@@ -432,15 +437,6 @@ class OpenAIModel:
         await self.pool.close()
         for server in self.servers:
             await server.close()
-
-
-def _preflight_error(error: Exception, config: ModelConfig, place: str) -> Exception:
-    if isinstance(error, ModelConfigError):
-        hint = f" (the key is read from {config.api_key_env})" if "answered 401" in str(error) else ""
-        return ModelConfigError(f"{place}: {error}{hint}")
-    if isinstance(error, ModelError):
-        return ModelUnavailable(f"cannot use the model server at {place}: {error}")
-    return error
 
 
 def open_endpoint(config: ModelConfig, workers: int = 0) -> OpenAIModel:

@@ -6,11 +6,12 @@ server is taken out of use, its sessions move elsewhere, and it is used again on
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 
 from agents.llm.admission import Seats
 from agents.llm.base import Session
+from agents.llm.chat_http import HttpFailed
 from agents.llm.endpoint import AdaptiveLimit, BusyTime, CircuitBreaker
 from agents.llm.gpu_turns import GpuTurns
 from agents.llm.retry import RetryDecision
@@ -26,11 +27,16 @@ _RELEASING_S = 5.0
 
 
 class Watch:
-    """Which pool reads a server's counters, and whether the server has any (None if unknown)."""
+    """Which pool reads a server's counters, whether the server has any (None if unknown), and who holds sessions there.
+
+    Attributes:
+        held: open sessions of each pool, by id.
+    """
 
     def __init__(self) -> None:
         self.by: Pool | None = None
         self.counts: bool | None = None
+        self.held: list[Mapping[str, int]] = []
 
 
 class Endpoint:
@@ -64,6 +70,8 @@ class Endpoint:
         """Share the state of another model's endpoint on the same server, but not key, timeouts and extra fields."""
         other.limit.lower(self.limit.ceiling)
         self.limit, self.busy, self.breaker = other.limit, other.busy, other.breaker
+        if other.watch is not self.watch:
+            other.watch.held += self.watch.held
         self.seats, self.watch = other.seats, other.watch
 
     def answered(self) -> None:
@@ -84,6 +92,8 @@ class Pool:
         self.endpoints, self.notes = list(endpoints), notes
         self._homes: OrderedDict[str, Endpoint] = OrderedDict()
         self._held: dict[str, int] = {}
+        for one in self.endpoints:
+            one.watch.held.append(self._held)
         self._back = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._releasing: set[asyncio.Task[None]] = set()
@@ -187,6 +197,7 @@ class Pool:
             await asyncio.gather(self._looking, return_exceptions=True)
         for one in self.endpoints:
             one.watch.by = None if one.watch.by is self else one.watch.by
+            one.watch.held = [held for held in one.watch.held if held is not self._held]
         if self._releasing:
             await asyncio.wait(self._releasing, timeout=_RELEASING_S)
 
@@ -219,8 +230,9 @@ class Pool:
         watch = endpoint.watch
         if watch.counts is not False and watch.by in (None, self):
             watch.by = self
-            counters = await endpoint.server.counters()
-            watch.counts = watch.counts or counters is not None
-            if counters is not None:
-                endpoint.seats.adjust(counters)
-        endpoint.seats.expire(self._held, _IDLE_S)
+            with suppress(HttpFailed, TimeoutError):  # asked again later
+                counters = await endpoint.server.poll()
+                watch.counts = watch.counts or counters is not None
+                if counters is not None:
+                    endpoint.seats.adjust(counters)
+        endpoint.seats.expire({name for held in watch.held for name in held}, _IDLE_S)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -137,19 +137,26 @@ def without_echo(message: str, body: Mapping[str, Any]) -> str:
         The message with every run of at least `_ECHO` letters and digits that the request has as well left out.
     """
     message = message[:_READ]
-    places = [at for at, character in enumerate(message) if character.isalnum()]
     letters = _letters(message)
+    windows = set(_windows(letters))
+    if not windows:
+        return message
     forms = map(_letters, (json.dumps(body, ensure_ascii=False, default=str), str(dict(body))))
-    known = {sent[at : at + _ECHO] for sent in forms for at in range(len(sent) - _ECHO + 1)}
+    known = windows.intersection(window for sent in forms for window in _windows(sent))
+    places = [at for at, character in enumerate(message) if character.isalnum()]
     echoed: set[int] = set()
-    for at in range(len(letters) - _ECHO + 1):
-        if letters[at : at + _ECHO] in known:
+    for at, window in enumerate(_windows(letters)):
+        if window in known:
             echoed.update(range(places[at], places[at + _ECHO - 1] + 1))
     return "".join(character for at, character in enumerate(message) if at not in echoed)
 
 
+def _windows(letters: str) -> Iterator[str]:
+    return (letters[at : at + _ECHO] for at in range(len(letters) - _ECHO + 1))
+
+
 def _letters(text: str) -> str:
-    return "".join(character for character in text if character.isalnum())
+    return re.sub(r"[\W_]+", "", text)
 
 
 def _system_folded(messages: Sequence[Message]) -> list[Message]:

@@ -38,7 +38,8 @@ _OVERFLOW = re.compile(
     r"|reduce the length of the (messages|prompt|input)",
     re.IGNORECASE,
 )
-_CONFIG_STATUS = frozenset({400, 401, 403, 404, 405, 415, 422})
+_PASSING_STATUS = frozenset({408, 409, 423, 424, 425})
+"""Of 400 to 499, those of a request that may succeed later; 424 is how TGI reports a failed generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,9 @@ class RetryDecision:
 def classify(error: Exception) -> RetryDecision:
     """Classify a failed request. Unknown exceptions are permanent and kept unchanged."""
     match error:
-        case ModelError() | LimitExceeded():
+        case LimitExceeded():
+            return RetryDecision(False, "permanent", error, sent=False)
+        case ModelError():
             return RetryDecision(False, "permanent", error)
         case UnusableReply():
             return RetryDecision(True, "transient", ReplyInvalid(f"no usable reply: {error}"))
@@ -96,7 +99,7 @@ def _by_status(status: int, message: str, retry_after: float | None) -> RetryDec
         return RetryDecision(False, "permanent", ContextOverflow(said))
     if re.search(r"content_filter|content management policy|safety", message) and status in (400, 403):
         return RetryDecision(False, "permanent", ModelRefused(said))
-    if status in _CONFIG_STATUS or status == 429:
+    if 400 <= status < 500 and status not in _PASSING_STATUS:
         return RetryDecision(False, "permanent", ModelConfigError(said), request_only=status in (400, 415, 422))
     down = status in (502, 503, 504, 529)
     return RetryDecision(True, "transient", ModelUnavailable(said), retry_after, server_down=down)

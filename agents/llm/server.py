@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from agents.errors import ModelConfigError
+from agents.errors import ModelConfigError, ModelError, ModelUnavailable
 from agents.llm.chat_http import ChatHttp, ConnectError, HttpFailed, StatusError
 from agents.llm.config import ModelConfig
 from agents.llm.counters import Counters, read_counters, read_kv_tokens
@@ -104,9 +104,13 @@ class Server:
         return text
 
     def rejects_session_field(self, said: str) -> bool:
-        """Whether a 400 or 422 response complains about the session field, which is then omitted from now on."""
+        """Whether a 400 or 422 response complains about the session field, which is then omitted from now on.
+
+        Args:
+            said: the response to a request that had the field. Others may be on their way and be rejected as well.
+        """
         first = self.config.session.field.partition(".")[0]
-        if not first or not self.takes_session_field or first not in said:
+        if not first or first not in said:
             return False
         self.takes_session_field = False
         return True
@@ -170,9 +174,24 @@ class Server:
         return version if isinstance(version, str) else None
 
     async def counters(self) -> Counters | None:
-        """Return the server's counters, if it is a vLLM server that exposes them."""
-        said = await self._aside("GET", "/metrics")
-        return None if said is None else read_counters(said)
+        """Return the server's counters; None if it exposes none, as only vLLM does, or does not answer."""
+        try:
+            return await self.poll()
+        except (HttpFailed, TimeoutError):
+            return None
+
+    async def poll(self) -> Counters | None:
+        """Return the server's counters; None if it exposes none.
+
+        Raises:
+            HttpFailed, TimeoutError: it does not say now, and may say later.
+        """
+        try:
+            return read_counters(await self._asked("GET", f"{self.root}/metrics"))
+        except StatusError as error:
+            if error.status >= 500 or error.status in (408, 429):
+                raise
+            return None
 
     async def sleep(self) -> None:
         """Release the GPU's memory, using vLLM's sleep mode; a server that is down or asleep already stays as it is.
@@ -296,3 +315,13 @@ def _object(text: str | None) -> Mapping[str, Any]:
         return {} if text is None else decode(text)
     except (UnusableReply, InBandError):
         return {}
+
+
+def preflight_error(error: Exception, config: ModelConfig, place: str) -> Exception:
+    """An error of the first request to a server, with the place, and for a refused key where it is read from."""
+    if isinstance(error, ModelConfigError):
+        hint = f" (the key is read from {config.api_key_env})" if "answered 401" in str(error) else ""
+        return ModelConfigError(f"{place}: {error}{hint}")
+    if isinstance(error, ModelError):
+        return ModelUnavailable(f"cannot use the model server at {place}: {error}")
+    return error

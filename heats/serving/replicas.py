@@ -6,6 +6,7 @@ ready, all are stopped.
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import subprocess
@@ -54,17 +55,20 @@ def replicas_of(wanted: Wanted, count: int, gpus: Sequence[str], *, routed: bool
     Args:
         wanted: template for all servers; its port is the first server's, or the router's.
         count: number of servers.
-        gpus: ids of all GPUs, in order; a repeated id is shared. Defaults to the first GPUs.
+        gpus: ids of all GPUs, in order; a repeated id is shared. Defaults to those that CUDA_VISIBLE_DEVICES names,
+            or else to the first ones.
         routed: whether a router takes the first port.
 
     Raises:
         UsageError: there are not enough GPUs.
     """
     each = wanted.tensor_parallel * wanted.data_parallel
-    given = tuple(gpus) or tuple(map(str, range(count * each)))
-    if len(given) < count * each:
+    visible = tuple(one.strip() for one in os.environ.get(_GPUS, "").split(",") if one.strip())
+    given = tuple(gpus) or visible or tuple(map(str, range(count * each)))
+    if len(given) < count * each and (gpus or not wanted.on_cpu):
+        named = "--gpus" if gpus else _GPUS
         raise UsageError(
-            f"{count} replicas need {count * each} GPUs, --gpus names {len(given)}; an id given twice is shared"
+            f"{count} replicas need {count * each} GPUs, {named} names {len(given)}; an id given twice is shared"
         )
     made = []
     for number in range(count):

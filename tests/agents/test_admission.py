@@ -5,9 +5,12 @@ import math
 
 import pytest
 
+from agents.llm import share_servers
 from agents.llm.admission import Seats
 from agents.llm.base import Sampling, Session
+from agents.llm.chat_http import StatusError
 from agents.llm.counters import Counters, read_counters
+from agents.llm.server import Server
 
 USER = [{"role": "user", "content": "hello"}]
 
@@ -98,3 +101,62 @@ async def test_a_strained_server_is_noticed_by_its_metrics_and_a_new_rollout_wai
     assert not late.done()
     client.end(first)
     await late
+
+
+STRAINED = "vllm:kv_cache_usage_perc 0.95\nvllm:prompt_tokens_total 10\n"
+
+
+async def test_another_model_on_the_server_does_not_take_seats_away(bench, ledger, until, monkeypatch):
+    monkeypatch.setattr("agents.llm.pool._LOOK_S", 0.02)
+    monkeypatch.setattr("agents.llm.pool._IDLE_S", 0.1)
+    server = await bench.serve()
+    server.metrics = lambda: STRAINED
+    agent, judge = bench.client(), bench.client()
+    share_servers([agent, judge])
+    old, new = (Session(id=name) for name in ("old", "new"))
+    await agent.begin(old)
+    agent.pool.endpoints[0].seats.limit = 1
+    late = asyncio.create_task(agent.begin(new))
+    for _ in range(10):
+        await judge.complete(USER, ledger=ledger)
+        await asyncio.sleep(0.03)
+    assert not late.done() and "old" in agent.pool.endpoints[0].seats
+    agent.end(old)
+    await late
+    await agent.close()
+    await until(lambda: len(judge.pool.endpoints[0].seats) == 0)
+
+
+@pytest.mark.parametrize("status", [503, 429])
+async def test_metrics_that_cannot_be_read_once_are_read_later(bench, ledger, until, monkeypatch, status):
+    monkeypatch.setattr("agents.llm.pool._LOOK_S", 0.02)
+    server = await bench.serve()
+    pages = iter([None, None])
+
+    async def asked(self, method, url, *more, **options):
+        if url.endswith("/metrics") and next(pages, STRAINED) is None:
+            raise StatusError(status, {}, "later")
+        return await ask(self, method, url, *more, **options)
+
+    ask = Server._asked
+    monkeypatch.setattr(Server, "_asked", asked)
+    server.metrics = lambda: STRAINED
+    client = bench.client()
+    for name in ("a", "b"):
+        await client.begin(Session(id=name))
+    await client.complete(USER, ledger=ledger)
+    await until(lambda: client.pool.endpoints[0].seats.limit == 1)
+
+
+async def test_a_server_without_metrics_is_asked_once(bench, ledger, monkeypatch):
+    monkeypatch.setattr("agents.llm.pool._LOOK_S", 0.01)
+    await bench.serve()
+    client, asked = bench.client(), []
+
+    async def poll(self):
+        asked.append(self)
+
+    monkeypatch.setattr(Server, "poll", poll)
+    await client.complete(USER, ledger=ledger)
+    await asyncio.sleep(0.1)
+    assert len(asked) == 1

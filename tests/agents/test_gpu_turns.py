@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -9,7 +10,9 @@ from agents.errors import ModelConfigError
 from agents.llm import share_servers
 from agents.llm.config import ModelConfig
 from agents.llm.fake_server import FakeServer, ServerOptions
+from agents.llm.ledger import Ledger
 from agents.llm.openai_client import OpenAIModel
+from agents.llm.server import Server
 
 USER = [{"role": "user", "content": "hello"}]
 
@@ -105,6 +108,50 @@ async def test_a_server_that_was_put_to_sleep_by_somebody_else_is_woken(shared, 
     shared.servers[0].asleep = True
     await ask(agent, ledger)
     assert shared.asked_asleep() == [0]
+
+
+async def test_nobody_asks_a_server_that_is_still_waking_up(shared, ledger, monkeypatch):
+    (agent,) = await shared.start("agent")
+    await ask(agent, ledger)
+    wake = Server.wake
+
+    async def slowly(self):
+        await asyncio.sleep(0.1)
+        await wake(self)
+
+    monkeypatch.setattr(Server, "wake", slowly)
+    shared.servers[0].asleep = True
+    await asyncio.gather(*(ask(agent, ledger) for _ in range(6)))
+    assert shared.asked_asleep() == [0]
+
+
+async def test_a_wake_up_that_fails_is_tried_again_by_the_next_request(shared, monkeypatch):
+    (agent,) = await shared.start("agent")
+    server = agent.pool.endpoints[0].server
+    async with shared.gpu.hold(server):
+        pass
+    with monkeypatch.context() as patch:
+        patch.setattr(Server, "wake", AsyncMock(side_effect=TimeoutError))
+        with pytest.raises(TimeoutError):
+            async with shared.gpu.hold(server):
+                pass
+    async with shared.gpu.hold(server), shared.gpu.hold(server):
+        assert not shared.servers[0].asleep
+
+
+async def test_the_gpu_is_not_taken_from_one_that_came_at_the_last_moment(shared):
+    agent, judge = (one.pool.endpoints[0].server for one in await shared.start("agent", "judge"))
+    async with shared.gpu.hold(agent):
+        pass
+    waiting = asyncio.create_task(ask(shared.models[1], Ledger("test")))
+    await asyncio.sleep(0.02)
+    async with shared.gpu.hold(agent):
+        shared.gpu._free.set()  # its timer ran just before
+        shared.gpu._free.clear()
+        await asyncio.sleep(0.1)
+        assert not shared.servers[0].asleep
+    await waiting
+    assert shared.servers[0].asleep and judge is not agent
 
 
 async def test_a_server_that_is_down_needs_no_sleep(shared, ledger):

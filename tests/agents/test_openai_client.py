@@ -62,6 +62,39 @@ async def test_votes_are_n_requests_with_different_seeds_where_it_does_not(bench
     assert server.counts["requests"] == ledger.spent.calls
 
 
+@pytest.mark.parametrize("takes_n", [True, False])
+async def test_votes_that_were_cut_are_asked_for_again_with_different_seeds(bench, ledger, takes_n):
+    def thinking(request):
+        if request["max_tokens"] <= 100:
+            return [text("hm", finish_reason="length")] * request.get("n", 1)
+        return '{"choice": "K7", "reason": "r"}'
+
+    server = await bench.serve(thinking, takes_n=takes_n)
+    asked = {"n": 8, "response_schema": VOTE, "sampling": Sampling(seed=5)}
+    reply = await bench.client(max_tokens=100).complete(USER, ledger=ledger, **asked)
+    assert len(reply.completions) == 8
+    assert len({request["seed"] for request in server.requests if request["max_tokens"] > 100}) == 8
+
+
+async def test_one_usable_choice_of_several_does_not_mean_that_the_server_makes_only_one(bench, ledger, monkeypatch):
+    import agents.llm.fake_server as module
+
+    wire = module.completion_body
+
+    def mostly_broken(model, completions, usage):
+        body = wire(model, completions, usage)
+        for choice in body["choices"][1:]:
+            choice["message"] = None
+        return body
+
+    await bench.serve()
+    client = bench.client()
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "completion_body", mostly_broken)
+        assert len((await client.complete(USER, ledger=ledger, n=3)).completions) == 3
+    assert client.quirks.takes_n
+
+
 async def test_choices_that_were_aborted_are_asked_for_again(bench, ledger, monkeypatch):
     import agents.llm.fake_server as module
 

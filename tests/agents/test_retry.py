@@ -5,7 +5,14 @@ from email.utils import format_datetime
 
 import pytest
 
-from agents.errors import ContextOverflow, LimitExceeded, ModelConfigError, ModelError, ModelRefused
+from agents.errors import (
+    ContextOverflow,
+    LimitExceeded,
+    ModelConfigError,
+    ModelError,
+    ModelRefused,
+    ModelUnavailable,
+)
 from agents.llm.chat_http import BrokenReply, ConnectError, StatusError
 from agents.llm.replies import InBandError, UnusableReply
 from agents.llm.retry import classify
@@ -15,11 +22,14 @@ def status_error(status, message="no", **headers):
     return StatusError(status, headers, {"error": {"message": message}})
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503, 504, 529])
+@pytest.mark.parametrize("status", [*range(400, 432), 451, 499, 500, 502, 503, 504, 529])
 def test_every_status_becomes_a_decision_with_an_error_of_this_room(status):
     decision = classify(status_error(status))
     assert isinstance(decision.error, ModelError)
-    assert decision.retry == (status in (408, 409, 429) or status >= 500)
+    passing = status in (408, 409, 423, 424, 425, 429) or status >= 500
+    assert decision.retry == passing
+    permanent = ContextOverflow if status == 413 else ModelConfigError
+    assert isinstance(decision.error, ModelUnavailable if passing else permanent)
     assert (decision.kind == "rate_limit") == (status == 429)
     assert decision.server_down == (status in (502, 503, 504, 529))
 
@@ -40,6 +50,10 @@ def test_useless_replies_are_worth_another_request_but_do_not_open_the_circuit()
 def test_our_own_errors_and_bugs_pass_unchanged(error):
     decision = classify(error)
     assert (decision.retry, decision.error) == (False, error)
+
+
+def test_a_limit_that_stops_a_request_says_nothing_of_the_server():
+    assert classify(LimitExceeded("run", "calls", 1, 1)).sent is False
 
 
 @pytest.mark.parametrize(

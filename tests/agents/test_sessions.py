@@ -61,6 +61,14 @@ async def test_a_server_that_rejects_the_field_gets_the_header_alone(bench, ledg
     assert server.headers[-1]["x-session-id"] == "s1"
 
 
+async def test_requests_that_were_on_their_way_with_the_field_are_sent_again_as_well(bench, ledger):
+    await bench.serve(takes_session_field=False, latency_s=0.05)
+    client = bench.client(session="vllm-router")
+    each = [Sampling(seed=1, session=Session(id=f"s{number}")) for number in range(4)]
+    replies = await asyncio.gather(*(client.complete(USER, ledger=ledger, sampling=one) for one in each))
+    assert len(replies) == 4
+
+
 async def test_a_session_is_released_once_by_the_last_who_holds_it(bench, ledger, until):
     server = await bench.serve(finishes_sessions=True)
     client = bench.client(session="vllm-router")

@@ -15,10 +15,23 @@ from heats.serving.replicas import Replica, replicas_of, router_command, taking_
 from heats.serving.server import Wanted
 
 
+@pytest.fixture(autouse=True)
+def all_gpus(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
 def test_every_replica_has_a_port_and_cards_of_its_own():
     replicas = replicas_of(Wanted(model="m", tensor_parallel=2), 2, ["4", "5", "6", "7"], routed=False)
     assert [one.wanted.port for one in replicas] == [8000, 8001]
     assert [one.environment for one in replicas] == [{"CUDA_VISIBLE_DEVICES": "4,5"}, {"CUDA_VISIBLE_DEVICES": "6,7"}]
+
+
+def test_without_gpus_named_those_that_this_process_may_use_are_taken(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, 5")
+    assert [one.gpus for one in replicas_of(Wanted(model="m"), 2, [], routed=False)] == [("4",), ("5",)]
+    with pytest.raises(UsageError, match="need 3 GPUs, CUDA_VISIBLE_DEVICES names 2"):
+        replicas_of(Wanted(model="m"), 3, [], routed=False)
+    assert [one.gpus for one in replicas_of(Wanted(model="m"), 2, ["0", "1"], routed=False)] == [("0",), ("1",)]
 
 
 def test_a_router_takes_the_port_and_knows_all_servers():
