@@ -10,7 +10,8 @@ from agents.llm.fake import calls, text
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 TASK = "A discount makes things more expensive."
-TESTS = "python3 -m unittest 2>&1 | tail -n 4"
+TESTS = "python3 -B -m unittest 2>&1 | tail -n 4"
+"""Without bytecode, which an edit of the same size within the same second would leave in use."""
 WRONG, BROKEN, RIGHT = "(100 + discount)", "(100 * discount)", "(100 - discount)"
 Calls = Sequence[tuple[str, Mapping[str, Any]]]
 
