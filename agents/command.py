@@ -289,7 +289,8 @@ class _Run:
             failed = f"the command ended with exit code {result.exit_code}: {_last_output(result)}".removesuffix(": ")
             return self.asking.problem or Exit(kind="agent_failed", detail=failed)
         if self.agent.needs_model and not self.asking.replies:
-            return Exit(kind="agent_failed", detail=f"it ended without a reply of the model: {_last_output(result)}")
+            silent = f"it ended without a reply of the model: {_last_output(result)}"
+            return self.asking.problem or Exit(kind="agent_failed", detail=silent)
         return Exit(kind="submitted")
 
     async def _record(self) -> Trajectory | None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from agents.base import Assignment
 from agents.errors import (
@@ -24,6 +25,8 @@ from core.sanitize import for_model
 
 _TRIES = 3
 """Requests for a reply of whose calls at least one is usable; an agent takes a reply without calls for the end."""
+_MOST_TRIES = 3
+"""Most requests of an agent for each reply that its step limit allows, since some get none."""
 
 
 class Asking:
@@ -62,7 +65,7 @@ class Asking:
         self.error: ModelConfigError | None = None
         self.problem: Exit | None = None
         self._step_limit, self._seen = step_limit, seen
-        self._requests = 0
+        self._requests = self._in_flight = 0
 
     async def answer(self, asked: Asked) -> Answer:
         """Ask the model, and record request and reply.
@@ -70,17 +73,24 @@ class Asking:
         Raises:
             Refused: there is no answer.
         """
-        if self._requests >= self._step_limit:
-            self._end(Exit(kind="step_limit", detail=f"{self._step_limit} steps"))
+        used = self.replies + self._in_flight
+        if used >= self._step_limit or self._requests >= _MOST_TRIES * self._step_limit:
+            limit = Exit(kind="step_limit", detail=f"{self._step_limit} steps")
+            self._end(limit if used >= self._step_limit else self.problem or limit)
         if self.over.is_set():
             raise Refused(
                 "limit", f"this rollout is over: {self.exit.kind if self.exit else 'the model cannot be used'}"
             )
         turn, self._requests = self._requests, self._requests + 1
+        asked = replace(asked, messages=self.record.with_known_ids(asked.messages))
         self.record.heard(asked.messages)
         if self.record.steps and self.record.steps[-1].observations:
             self._seen()
-        completion, usage = await self._translated(asked, turn)
+        self._in_flight += 1
+        try:
+            completion, usage = await self._translated(asked, turn)
+        finally:
+            self._in_flight -= 1
         self.problem, completion = None, self.record.distinct(completion)
         self.record.replied(completion, usage)
         self.replies += 1

@@ -90,13 +90,21 @@ def choice_of(
     Raises:
         Refused: it names a tool that is not offered.
     """
+    if isinstance(value, dict) and value.get("type") == "allowed_tools":
+        allowed = value.get("allowed_tools", value)  # chat completions nest it, responses do not
+        names = {_named(one) for one in wire.items(allowed, "tools")}
+        offered = tuple(one for one in tools if one.name in names)
+        return ("required" if allowed.get("mode") == "required" and offered else "auto"), offered
     if isinstance(value, dict):
-        function = value.get("function")
-        named = function.get("name") if isinstance(function, dict) else value.get("name")
-        return "required", wire.only(tools, named)
+        return "required", wire.only(tools, _named(value))
     if value == "required" and tools:
         return "required", tools
     return ("none" if value == "none" else "auto"), tools
+
+
+def _named(value: Mapping[str, Any]) -> Any:
+    function = value.get("function")
+    return function.get("name") if isinstance(function, dict) else value.get("name")
 
 
 def _message(one: Mapping[str, Any]) -> Message:

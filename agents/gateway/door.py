@@ -128,8 +128,8 @@ class Door:
         except web.HTTPRequestEntityTooLarge:
             raise Refused("size", f"the request is larger than {_MOST_BYTES >> 20} MiB") from None
         try:
-            body = await asyncio.to_thread(_parsed, data) if len(data) > _IN_THREAD else _parsed(data)
-            return dialect.read({**body, **request.match_info})
+            about = data, dict(request.match_info), dialect
+            return await asyncio.to_thread(_asked, *about) if len(data) > _IN_THREAD else _asked(*about)
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError, ValidationError) as error:
             raise Refused("request", f"the request cannot be read: {str(error)[:200]}") from None
 
@@ -200,12 +200,12 @@ def _silent() -> logging.Logger:
     return logger
 
 
-def _parsed(data: bytes) -> Mapping[str, Any]:
-    body = json.loads(data)
+def _asked(data: bytes, more: Mapping[str, str], dialect: Dialect) -> Asked:
+    text = data.decode("utf-8-sig")  # json would guess the encoding, and let surrogates through
+    body = json.loads(text)
     if not isinstance(body, dict):
         raise Refused("request", "the request must be a JSON object")
-    checked: Mapping[str, Any] = without_surrogates(body) if b"\\ud" in data.lower() else body
-    return checked
+    return dialect.read({**(without_surrogates(body) if "\\ud" in text.lower() else body), **more})
 
 
 async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:

@@ -144,7 +144,8 @@ def _messages(contents: Sequence[Mapping[str, Any]]) -> Iterator[Message]:
         parts, role = _parts(content), content.get("role", "user")
         calls = [one for one in parts if _field(one, "functionCall") is not None]
         results = [one for one in parts if _field(one, "functionResponse") is not None]
-        texts = [one for one in parts if one not in calls and one not in results]
+        plain = [one for one in parts if _field(one, "functionCall") is None]
+        texts = [one for one in plain if _field(one, "functionResponse") is None]
         said = _text(texts)
         if role == "model":
             made = [_call(_object(one, "functionCall"), f"{number}-{at}") for at, one in enumerate(calls)]

@@ -6,6 +6,7 @@ reply is new. Steps are in the order in which the gateway saw them.
 """
 
 import json
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,13 +48,38 @@ class Record:
         """
         return [self._original(message) or message for message in messages]
 
+    def with_known_ids(self, messages: Sequence[Message]) -> tuple[Message, ...]:
+        """Give calls that an agent sends back without their ids, as generateContent allows, and results these ids."""
+        if all(_key(message) in self._said for message in messages if message.get("tool_calls")):
+            return tuple(messages)
+        said: dict[str, deque[Message]] = defaultdict(deque)
+        for one in self._said.values():
+            said[repr(_calls(one))].append(one)
+        ids: dict[str, str] = {}
+        aligned: list[Message] = []
+        for message in messages:
+            same = said[repr(_calls(message))] if message.get("tool_calls") else ()
+            if same and _key(message) not in self._said:
+                calls, known = message["tool_calls"], same.popleft()["tool_calls"]
+                ids |= {call["id"]: own["id"] for call, own in zip(calls, known, strict=True)}
+                named = [{**call, "id": own["id"]} for call, own in zip(calls, known, strict=True)]
+                message = {**message, "tool_calls": named}
+            elif message.get("tool_call_id") in ids:
+                message = {**message, "tool_call_id": ids[message["tool_call_id"]]}
+            aligned.append(message)
+        return tuple(aligned)
+
     def heard(self, messages: Sequence[Message]) -> None:
         """Record what a request adds to its conversation."""
-        known = [at for at, message in enumerate(messages) if _key(message) in self._said]
-        start, before = (known[-1] + 1, _key(messages[known[-1]])) if known else (0, ())
+        keys = [_key(message) for message in messages]
+        known = [at for at, key in enumerate(keys) if key in self._said]
+        start, last = (known[-1] + 1, keys[known[-1]]) if known else (0, ())
+        before = (*last, str(keys.count(last)))  # a model may say the same again, and be answered the same
         for message in messages[start:]:
             role, content = message["role"], str(message.get("content") or "")
-            told = _digest(() if role == "system" else before, role + str(message.get("tool_call_id", "")), content)
+            told = _digest(
+                () if role == "system" or not known else before, role + str(message.get("tool_call_id", "")), content
+            )
             if role == "assistant" or told in self._heard:
                 continue
             if self._room > 0:

@@ -49,7 +49,7 @@ class Responses:
 
     def whole(self, answer: Answer) -> Mapping[str, Any]:
         """See `Dialect.whole`."""
-        cut = answer.completion.finish_reason == "length"
+        cut = _is_cut(answer)
         return {
             **_head(answer),
             "status": "incomplete" if cut else "completed",
@@ -71,8 +71,8 @@ class Responses:
             yield {"type": "response.output_item.added", "output_index": index, "item": _empty(item)}
             yield from _filling(item, at)
             yield {"type": "response.output_item.done", "output_index": index, "item": item}
-        cut = answer.completion.finish_reason == "length"
-        yield {"type": "response.incomplete" if cut else "response.completed", "response": self.whole(answer)}
+        kind = "response.incomplete" if _is_cut(answer) else "response.completed"
+        yield {"type": kind, "response": self.whole(answer)}
 
     def refusal(self, refused: Refused) -> Mapping[str, Any]:
         """See `Dialect.refusal`."""
@@ -83,6 +83,11 @@ class Responses:
         error = self.refusal(refused)["error"]
         failed = {"object": "response", "id": "resp_failed", "status": "failed", "error": error, "output": []}
         return wire.event({"type": "response.failed", "response": failed, "sequence_number": 1}, "response.failed")
+
+
+def _is_cut(answer: Answer) -> bool:
+    """Whether the reply is of no use because it was cut; a client repeats the turn then, so usable calls count."""
+    return answer.completion.finish_reason == "length" and not answer.completion.tool_calls
 
 
 def _tool(one: Mapping[str, Any]) -> ToolSpec:

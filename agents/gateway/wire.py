@@ -6,6 +6,7 @@ Requests come from a sandbox and are untrusted: every field is checked before us
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Literal, Protocol
 
 from agents.llm.base import Completion, Message, ResponseSchema, ToolCall, ToolSpec
@@ -182,14 +183,13 @@ def in_order(messages: Iterable[Message]) -> tuple[Message, ...]:
     Chat templates accept a system message only at the beginning, and the beginning must not change as a conversation
     grows.
     """
+    rest = list(messages)
+    opening = list(takewhile(lambda message: message["role"] == "system", rest))
     placed: list[Message] = []
-    for message in messages:
-        if message["role"] == "system" and placed and placed[-1]["role"] == "system":
-            placed[-1] = {"role": "system", "content": f"{placed[-1]['content']}\n\n{message['content']}"}
-        elif message["role"] == "system" and placed:
-            placed.append({**message, "role": "user"})
-        else:
-            placed.append(message)
+    if opening:
+        placed.append({"role": "system", "content": "\n\n".join(str(message["content"]) for message in opening)})
+    for message in rest[len(opening) :]:
+        placed.append({**message, "role": "user"} if message["role"] == "system" else message)
     return tuple(placed)
 
 

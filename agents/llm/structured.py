@@ -40,6 +40,8 @@ def ask_again(messages: Sequence[Message], reply: Message, problem: str) -> list
 _LONGEST_STRING, _LONGEST_ITEM, _MOST_ITEMS = 4000, 600, 32
 _SHOWN_AGAIN = 4000
 """Maximum characters of an unusable reply that are shown to the model again."""
+_MOST_CHECKS = 50_000
+"""Parts of values that are checked against a schema for one reply."""
 _BOUNDS = frozenset({"maxLength", "minLength", "maxItems", "minItems"})
 
 
@@ -91,10 +93,10 @@ def extract(
         groups.append(found.unfinished)
         if not found.prose and not found.answer:
             groups += [found.thinking, _every(json_objects(reasoning or ""))]
-    problem = ""
+    problem, checked = "", _Schema(schema)
     for value in (value for group in groups for value in reversed(group)):
         for one in (value, *_wrapped(value)):
-            wrong = violation(one, schema)
+            wrong = checked.violation(one)
             if not wrong:
                 return json.dumps(one, ensure_ascii=False), ""
             problem = problem or wrong
@@ -114,24 +116,67 @@ def _every(found: Objects) -> list[Any]:
     return [*found.thinking, *found.unfinished, *found.answer]
 
 
-def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, at: str = "$") -> str:
+class _Schema:
+    """A schema while values are checked against it, with bounded work: schemas come from agents as well.
+
+    Args:
+        root: the schema, against which references are resolved.
+    """
+
+    def __init__(self, root: Mapping[str, Any]) -> None:
+        self.root, self._left = root, _MOST_CHECKS
+
+    def violation(self, value: Any) -> str:
+        """See `violation`."""
+        try:
+            return self.check(value, self.root, "$")
+        except (_TooMuch, RecursionError):
+            return "it cannot be checked: the schema has too many alternatives"
+
+    def check(self, value: Any, schema: Mapping[str, Any], at: str) -> str:
+        """Check a value, at this JSON path, against a part of the schema."""
+        self._left -= 1
+        if self._left < 0:
+            raise _TooMuch
+        if "$ref" in schema:
+            return self.check(value, self.root.get("$defs", {}).get(schema["$ref"].rsplit("/", 1)[-1], {}), at)
+        if "anyOf" in schema:
+            first = ""
+            for option in schema["anyOf"]:
+                problem = self.check(value, option, at)
+                if not problem:
+                    return ""
+                first = first or problem
+            return first
+        problem = _own_violation(value, schema, at)
+        if problem:
+            return problem
+        if isinstance(value, dict):
+            properties = schema.get("properties", {})
+            inside = ((value[key], properties[key], f"{at}.{key}") for key in properties if key in value)
+        else:
+            items = schema.get("items", {})
+            inside = (
+                (item, items, f"{at}[{index}]") for index, item in enumerate(value if type(value) is list else ())
+            )
+        return next((problem for part in inside if (problem := self.check(*part))), "")
+
+
+class _TooMuch(Exception):
+    pass
+
+
+def violation(value: Any, schema: Mapping[str, Any]) -> str:
     """Describe how a value violates a JSON schema; empty if it is valid.
 
     Supports the keywords used by pydantic's schemas, except upper bounds on lengths, since overlong values can be
     truncated.
-
-    Args:
-        value: the value to validate.
-        schema: the schema to satisfy.
-        root: schema that references are resolved against; defaults to `schema`.
-        at: JSON path of the value, for messages.
     """
-    root = schema if root is None else root
-    if "$ref" in schema:
-        return violation(value, root.get("$defs", {}).get(schema["$ref"].rsplit("/", 1)[-1], {}), root, at)
-    if "anyOf" in schema:
-        problems = [violation(value, option, root, at) for option in schema["anyOf"]]
-        return "" if "" in problems else problems[0]
+    return _Schema(schema).violation(value)
+
+
+def _own_violation(value: Any, schema: Mapping[str, Any], at: str) -> str:
+    """How a value violates a schema without references and alternatives, whatever is inside it."""
     if "const" in schema and value != schema["const"]:
         return f"{at} must be {schema['const']!r}"
     if "enum" in schema and value not in schema["enum"]:
@@ -143,26 +188,17 @@ def violation(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any] | N
     if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
         return f"{at} must be of type {named}"
     if isinstance(value, dict):
-        return _object_violation(value, schema, root, at)
-    if isinstance(value, list):
-        return _list_violation(value, schema, root, at)
+        return _object_violation(value, schema, at)
+    if isinstance(value, list) and len(value) < schema.get("minItems", 0):
+        return f"{at} has {len(value)} items, fewer than {schema['minItems']}"
     return ""
 
 
-def _object_violation(value: dict[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], at: str) -> str:
+def _object_violation(value: dict[str, Any], schema: Mapping[str, Any], at: str) -> str:
     properties = schema.get("properties", {})
     missing = [key for key in schema.get("required", ()) if key not in value]
     if missing:
         return f"{at} lacks {', '.join(missing)}"
     if schema.get("additionalProperties") is False and not value.keys() <= properties.keys():
         return f"{at} has unknown keys {', '.join(sorted(value.keys() - properties.keys()))}"
-    problems = (violation(value[key], properties[key], root, f"{at}.{key}") for key in properties if key in value)
-    return next((problem for problem in problems if problem), "")
-
-
-def _list_violation(value: list[Any], schema: Mapping[str, Any], root: Mapping[str, Any], at: str) -> str:
-    if len(value) < schema.get("minItems", 0):
-        return f"{at} has {len(value)} items, fewer than {schema['minItems']}"
-    items = schema.get("items", {})
-    problems = (violation(item, items, root, f"{at}[{index}]") for index, item in enumerate(value))
-    return next((problem for problem in problems if problem), "")
+    return ""

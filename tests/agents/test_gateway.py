@@ -240,6 +240,19 @@ async def test_a_limit_ends_the_rollout_at_the_next_request(tmp_path, limits, st
         assert gateway.asking.replies == 1
 
 
+async def test_requests_without_a_reply_are_no_steps_but_do_not_go_on_for_ever(tmp_path):
+    model = FakeModel(*[ContextOverflow("too long") for _ in range(6)])
+    async with open_gateway(model, tmp_path / "s", step_limit=2) as gateway:
+        statuses = [(await gateway.post(CHAT, chat("a")))[0] for _ in range(7)]
+    assert statuses == [400] * 6 + [403]
+    assert (gateway.asking.exit.kind, gateway.asking.replies) == ("context_overflow", 0)
+    model = FakeModel(ContextOverflow("too long"), ContextOverflow("too long"), "one", "two")
+    async with open_gateway(model, tmp_path / "t", step_limit=2) as gateway:
+        statuses = [(await gateway.post(CHAT, chat("a")))[0] for _ in range(5)]
+    assert statuses == [400, 400, 200, 200, 403]
+    assert gateway.asking.exit.kind == "step_limit"
+
+
 async def test_what_the_run_configures_goes_before_what_the_agent_asks_for(tmp_path):
     model = FakeModel("a")
     given = Sampling(temperature=0.8, max_tokens=50)
@@ -322,6 +335,62 @@ async def test_googles_calls_and_results_without_ids_belong_together(tmp_path):
     _, asked, *told = model.requests[0].messages
     assert [one["tool_call_id"] for one in told] == [call["id"] for call in asked["tool_calls"]]
     assert [one["content"] for one in told] == ['{"error": "no a"}', '{"error": "no b"}']
+
+
+async def test_calls_that_come_back_without_their_ids_are_still_the_models(tmp_path):
+    asked = calls(("run", {"cmd": "ls"})).model_copy(update={"reasoning": "hm"})
+    asked = asked.model_copy(update={"message": {**asked.message, "reasoning": "hm"}})
+    model = FakeModel(asked, asked, "done")
+    call = {"functionCall": {"name": "run", "args": {"cmd": "ls"}}}
+    contents = [{"parts": [{"text": "fix it"}]}]
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        for shown in ("one", "two"):
+            await gateway.post(GENERATE, {"contents": contents, **TOOLS[GENERATE]})
+            told = {"functionResponse": {"name": "run", "response": {"output": shown}}}
+            contents += [{"role": "model", "parts": [call]}, {"role": "user", "parts": [told]}]
+        await gateway.post(GENERATE, {"contents": contents, **TOOLS[GENERATE]})
+        steps = [step for step in gateway.asking.record.steps if step.tool_calls]
+    assert [step.observations[0].content for step in steps] == ["one", "two"]
+    sent = [one for one in model.requests[-1].messages if one["role"] == "assistant"]
+    assert [one["reasoning"] for one in sent] == ["hm", "hm"]
+
+
+async def test_the_same_turn_said_again_is_recorded_again(tmp_path):
+    """An agent of text blocks that runs in circles: judges and summaries have to see each turn."""
+    model = FakeModel(*["```ls```"] * 3, "done", "done")
+    said = ["fix it"]
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        for _ in range(3):
+            _, reply = await gateway.post(CHAT, chat(*said))
+            said += [reply["choices"][0]["message"], "a.py"]
+        for _ in range(2):
+            await gateway.post(CHAT, chat(*said))
+        told = [step.content for step in gateway.asking.record.steps if step.source == "user"]
+    assert told == ["fix it", "a.py", "a.py", "a.py"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_usable_calls_of_a_reply_that_was_cut_complete_a_response(tmp_path, stream):
+    model = FakeModel(calls(("run", {"cmd": "ls"})).model_copy(update={"finish_reason": "length"}))
+    body = {**CONVERSATION[RESPONSES], **TOOLS[RESPONSES], "stream": stream}
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, answer = await gateway.post(RESPONSES, body)
+    response = answer[-1]["response"] if stream else answer
+    assert (response["status"], response["incomplete_details"]) == ("completed", None)
+    assert not stream or answer[-1]["type"] == "response.completed"
+
+
+@pytest.mark.parametrize(("path", "nested"), [(CHAT, True), (RESPONSES, False)])
+async def test_only_tools_that_are_allowed_are_offered(tmp_path, path, nested):
+    model = FakeModel("done")
+    named = {"type": "function", "function": {"name": "run"}} if nested else {"type": "function", "name": "run"}
+    allowed = {"mode": "auto", "tools": [named]}
+    choice = {"type": "allowed_tools", **({"allowed_tools": allowed} if nested else allowed)}
+    other = json.loads(json.dumps(TOOLS[path]["tools"][0]).replace('"run"', '"other"'))
+    body = {**CONVERSATION[path], "tools": [*TOOLS[path]["tools"], other], "tool_choice": choice}
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        assert (await gateway.post(path, body))[0] == 200
+    assert [tool.name for tool in model.requests[0].tools] == ["run"]
 
 
 async def test_googles_own_form_of_schemas_and_settings_reaches_the_model(tmp_path):

@@ -3,12 +3,14 @@
 import asyncio
 import io
 import json
+from typing import Any
 
 import aiohttp
 import pytest
 
 from agents.gateway.record import Record
 from agents.llm.fake import FakeModel
+from agents.llm.structured import extract
 from tests.agents.gateway_client import CHAT, GENERATE, MESSAGES, RESPONSES, STREAM, chat, open_gateway
 
 
@@ -184,6 +186,25 @@ async def test_what_is_no_request_is_refused_in_the_format_that_was_asked(tmp_pa
                 answer = {} if reply.status == 200 else await reply.json()
                 assert reply.status in (200, 400), (body[:60], answer)
                 assert reply.status == 200 or answer["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES, GENERATE])
+@pytest.mark.parametrize(
+    "data", [b'{"bad": "\xed\xa0\x80"}', '{"messages": []}'.encode("utf-16"), '{"bad": "\\ud800"}'.encode("utf-32")]
+)
+async def test_what_is_no_utf8_is_refused(tmp_path, path, data):
+    """Raw surrogates passed json's own decoding, and no trajectory with them could be written."""
+    async with open_gateway(FakeModel("ok"), tmp_path / "s") as gateway:
+        headers = {"Authorization": f"Bearer {gateway.door.token}"}
+        async with gateway.http.post(f"http://g{path}", data=data, headers=headers) as reply:
+            assert reply.status == 400
+
+
+def test_a_schema_that_doubles_at_every_level_is_given_up():
+    levels: dict[str, Any] = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(40)}
+    for last, answer in (({"type": "string"}, '{"x": 1}'), ({"$ref": "#/$defs/a40"}, '{"x": 1}')):
+        schema = {"$ref": "#/$defs/a0", "$defs": {**levels, "a40": last}}
+        assert extract(answer, schema) == (None, "it cannot be checked: the schema has too many alternatives")
 
 
 async def test_noise_instead_of_http_is_answered_or_closed(tmp_path):
