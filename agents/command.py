@@ -129,7 +129,8 @@ class _Run:
             self.ledger.check()
             async with AsyncExitStack() as stack:
                 self.line = await self._gateway(stack)
-                return await self._played()
+                command, result = await self._played()
+            return await self._ended(command, result)
         except LimitExceeded as limit:
             return self._close(self._steps(ended=True), Exit(kind=LIMIT_EXITS[limit.kind], detail=str(limit)))
         except SandboxError as error:
@@ -155,12 +156,16 @@ class _Run:
                 raise
             return None
 
-    async def _played(self) -> Trajectory:
+    async def _played(self) -> tuple[str, ExecResult]:
+        """Run the command; returns it with its result."""
         await self.sandbox.write_file(f"{self.folder}/instruction.md", self.instruction.encode())
         for name, text in self.agent.files.items():
             await self.sandbox.write_file(f"{self.folder}/{name}", self._filled(text, _in_json).encode())
         command = self._filled(self.agent.command, shlex.quote)
-        result = await self._watched(command)
+        return command, await self._watched(command)
+
+    async def _ended(self, command: str, result: ExecResult) -> Trajectory:
+        """The trajectory, once the gateway is closed and nothing can be added to its record."""
         if self.asking.error is not None:
             self._close(self._steps(), Exit(kind="model_error", detail="the model is not usable as configured"))
             raise self.asking.error
@@ -180,7 +185,8 @@ class _Run:
         except (TrajectoryFormatError, SandboxError) as error:
             found, problem = None, str(error)
         if found is not None:
-            self.ledger.charge(found.usage)
+            if self.line is None:  # else every call was made through the gateway, and is charged
+                self.ledger.charge(found.usage)
             if end.kind == "submitted" and found.exit is not None and found.exit.kind != "model_error":
                 end = found.exit
             return self._close(found.steps, end, found=found)
@@ -305,7 +311,7 @@ class _Run:
             data = await self.sandbox.read_file(path, max_bytes=_MAX_TRAJECTORY)
         except SandboxFileNotFound:
             return None
-        return parse_trajectory(data, path)
+        return await asyncio.to_thread(parse_trajectory, data, path)
 
     def _observation(self, result: ExecResult) -> Observation:
         config = self.agent.config

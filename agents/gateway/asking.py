@@ -88,16 +88,16 @@ class Asking:
             self._seen()
         self._in_flight += 1
         try:
-            completion, usage = await self._translated(asked, turn)
+            completion, usage, latest = await self._translated(asked, turn)
         finally:
             self._in_flight -= 1
         self.problem, completion = None, self.record.distinct(completion)
         self.record.replied(completion, usage)
         self.replies += 1
         self._seen()
-        return Answer(f"{turn:06}", asked, completion, usage, int(time.time()))
+        return Answer(f"{turn:06}", asked, completion, latest, int(time.time()))
 
-    async def _translated(self, asked: Asked, turn: int) -> tuple[Completion, Usage]:
+    async def _translated(self, asked: Asked, turn: int) -> tuple[Completion, Usage, Usage]:
         """Ask the model, and translate its errors."""
         try:
             return await self._usable(asked, turn)
@@ -105,6 +105,9 @@ class Asking:
             self._end(Exit(kind=LIMIT_EXITS[error.kind], detail=str(error)))
             raise Refused("limit", str(error)) from error
         except ModelConfigError as error:
+            if await self._works_otherwise():
+                self.problem = Exit(kind="model_error", detail=str(error))
+                raise Refused("refused", str(error)) from error
             self.error = error
             self.over.set()
             raise Refused("limit", str(error)) from error
@@ -118,10 +121,25 @@ class Asking:
             self._end(Exit(kind="model_error", detail=str(error)))
             raise Refused("unavailable", str(error)) from error
 
-    async def _usable(self, asked: Asked, turn: int) -> tuple[Completion, Usage]:
-        """Ask until a reply has a usable call or contains none, in text if the model takes no tools."""
+    async def _works_otherwise(self) -> bool:
+        """Whether a plain request succeeds, so that the agent's request is wrong and not the configuration."""
+        hello: list[Message] = [{"role": "user", "content": "hello"}]
+        try:
+            await self.model.complete(hello, ledger=self.ledger, sampling=Sampling(max_tokens=16, grows=False))
+        except Exception:
+            return False
+        return True
+
+    async def _usable(self, asked: Asked, turn: int) -> tuple[Completion, Usage, Usage]:
+        """Ask until a reply has a usable call or contains none, in text if the model takes no tools.
+
+        Returns:
+            The reply; the usage of all requests for it, and that of the last, which tells an agent how long its
+            conversation is.
+        """
         spent = self.ledger.child(self.ledger.scope)
         for attempt in range(_TRIES):
+            before = spent.spent
             reply = await self._reply(asked, self._sampling(asked, turn, attempt), spent)
             done = reply.first
             if done.tool_calls or not done.problems:
@@ -129,8 +147,9 @@ class Asking:
         else:
             told = "; ".join(done.problems)
             content = f"{done.content}\n\n(That could not be run: {told}.)".strip()
-            done = done.model_copy(update={"content": content, "message": {"role": "assistant", "content": content}})
-        return done, spent.spent
+            said = {"content": content, "message": {"role": "assistant", "content": content}}
+            done = done.model_copy(update={**said, "finish_reason": "stop"})
+        return done, spent.spent, spent.spent - before
 
     async def _reply(self, asked: Asked, sampling: Sampling, ledger: Ledger) -> Reply:
         messages = [_for_model(message) for message in self.record.restored(asked.messages)]
@@ -176,6 +195,7 @@ class Asking:
         most = given.max_tokens or getattr(settings, "max_tokens", None)
         if asked.max_tokens is not None:
             update["max_tokens"] = min(asked.max_tokens, most) if most else asked.max_tokens
+            update["grows"] = False
         return given.model_copy(update=update)
 
     def _end(self, end: Exit) -> None:

@@ -164,7 +164,8 @@ def _chunk(
 
 
 def _finish(answer: Answer) -> str:
-    return "tool_calls" if answer.completion.tool_calls else answer.completion.finish_reason
+    finish = answer.completion.finish_reason
+    return "tool_calls" if answer.completion.tool_calls else "stop" if finish == "tool_calls" else finish
 
 
 def _logprobs(tokens: Sequence[TokenLogprob]) -> Mapping[str, Any] | None:

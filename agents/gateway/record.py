@@ -95,7 +95,7 @@ class Record:
         taken = [call.id for call in completion.tool_calls if call.id in self._called_in]
         if not taken:
             return completion
-        new = {old: f"c{len(self.steps):05}{index:03}" for index, old in enumerate(taken)}
+        new = {old: f"r{len(self.steps):05}{index:03}" for index, old in enumerate(taken)}  # others begin with c
         calls = tuple(call.model_copy(update={"id": new.get(call.id, call.id)}) for call in completion.tool_calls)
         made = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}

@@ -21,7 +21,7 @@ class Responses:
     Reasoning items that a client sends back are dropped: the gateway puts the model's own message in their place.
     """
 
-    ping = b": waiting for the model\n\n"
+    ping = wire.event({"type": "response.in_progress"}, "response.in_progress")  # Codex gives up where no event comes
 
     def read(self, body: Mapping[str, Any]) -> Asked:
         """See `Dialect.read`. Tools that OpenAI's servers would run, such as web search, are not offered."""

@@ -19,6 +19,8 @@ class Draft:
 
     def __init__(self) -> None:
         self._made: list[dict[str, Any]] = []
+        self._latest: dict[str, Any] | None = None
+        self._calling: dict[str, dict[str, Any]] = {}
 
     def say(self, source: Literal["system", "user"], content: str, when: object = "") -> None:
         """Add a system or user message.
@@ -48,8 +50,11 @@ class Draft:
             usage: tokens and cost of the turn.
             when: time stamp; see `moment`.
         """
-        step = {"source": "agent", "content": content, "tool_calls": tuple(calls), "observations": ()}
-        self._made.append({**step, "reasoning": reasoning or None, "usage": usage, "timestamp": moment(when)})
+        step: dict[str, Any] = {"source": "agent", "content": content, "tool_calls": tuple(calls), "observations": []}
+        step |= {"reasoning": reasoning or None, "usage": usage, "timestamp": moment(when)}
+        self._made.append(step)
+        self._latest = step
+        self._calling |= {call.id: step for call in calls}
 
     def observe(self, call_id: str, content: str, exit_code: object = None) -> None:
         """Add the result of a call to the last step that made a call of this ID, else to the last agent step.
@@ -62,15 +67,11 @@ class Draft:
         Raises:
             TrajectoryFormatError: the agent has not acted yet.
         """
-        steps = [step for step in reversed(self._made) if step["source"] == "agent"]
-        if not steps:
+        step = self._calling.get(call_id, self._latest)
+        if step is None:
             raise TrajectoryFormatError("an observation before any call")
-        step = next((one for one in steps if any(call.id == call_id for call in one["tool_calls"])), steps[0])
         code = exit_code if isinstance(exit_code, int) and not isinstance(exit_code, bool) else None
-        step["observations"] = (
-            *step["observations"],
-            Observation(tool_call_id=call_id, content=content, exit_code=code),
-        )
+        step["observations"].append(Observation(tool_call_id=call_id, content=content, exit_code=code))
 
     def waiting(self) -> list[ToolCall]:
         """List the calls of the last agent step that have no observation yet; empty if a message followed it."""

@@ -21,7 +21,7 @@ _EXITS: Mapping[str, ExitKind] = {
     "RepeatedFormatError": "format_errors",
     "ContextWindowExceededError": "context_overflow",
 }
-_BLOCK = re.compile(r"```bash\s*\n(.*?)\n```", re.DOTALL)
+_BLOCK = re.compile(r"```bash[ \t\r]*\n(.*?)\n```", re.DOTALL)
 _RETURN_CODE = re.compile(r"\s*<returncode>(-?\d+)</returncode>")
 
 

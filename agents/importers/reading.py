@@ -67,6 +67,8 @@ def parse_document(document: object, path: str) -> Trajectory:
         return _with_sound_numbers(read(without_surrogates(document)))
     except TrajectoryFormatError as error:
         raise TrajectoryFormatError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise TrajectoryFormatError(f"{path}: it is nested too deeply") from error
     except (ValidationError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError, OSError) as error:
         raise TrajectoryFormatError(f"{path}: a field does not match the format ({fault_of(error)})") from error
 

@@ -92,6 +92,7 @@ class Sampling(Record):
             seed reproduces the previous reply word for word.
         turn: index of the request within the conversation, from 0.
         logprobs: number of alternatives to report per token, besides the token itself; None reports nothing.
+        grows: whether a reply that was cut before it holds anything of use is asked for again with more `max_tokens`.
         session: the session that the request belongs to. It affects routing but never the reply, so it is excluded
             from dumps.
     """
@@ -102,6 +103,7 @@ class Sampling(Record):
     seed: int | None = None
     turn: int = Field(0, ge=0)
     logprobs: int | None = Field(None, ge=0, le=20)
+    grows: bool = Field(True, exclude=True)
     session: Session | None = Field(None, exclude=True)
 
     def request_seed(self, retry: int = 0) -> int | None:

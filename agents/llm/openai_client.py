@@ -297,7 +297,7 @@ class OpenAIModel:
 
         A looping reply is not retried. Also returns the call as last sent.
         """
-        for _ in range(_MOST_GROWTHS):
+        for _ in range(_MOST_GROWTHS if call.sampling.grows else 0):
             wanted = call.reply_tokens(self.config, self.quirks)
             if completion.finish_reason != "length" or LOOPED in completion.problems or usable(completion):
                 break

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 
 from agents.errors import ContextOverflow
-from agents.llm.quirks import Quirks
+from agents.llm.quirks import Quirks, without_echo
 from agents.llm.requests import Call
 from agents.llm.server import Server
 
@@ -52,7 +52,8 @@ async def made_to_fit(call: Call, error: ContextOverflow, server: Server, quirks
     Raises:
         ContextOverflow: the prompt itself is too long; includes the excess if it is known.
     """
-    body, fit = call.body(1, server.config, quirks), fit_in(str(error))
+    body = call.body(1, server.config, quirks)
+    fit = fit_in(without_echo(str(error), body))  # all rollouts learn from it
     if None in (fit.prompt, fit.limit) and not call.shortened:
         counted = await server.count_tokens(body)
         fit = Fit(*counted) if counted else fit

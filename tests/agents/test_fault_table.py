@@ -4,9 +4,10 @@ import time
 
 import pytest
 
-from agents.errors import ContextOverflow, ModelConfigError, ModelRefused, ModelUnavailable, ReplyInvalid
+from agents.errors import ContextOverflow, ModelConfigError, ModelError, ModelRefused, ModelUnavailable, ReplyInvalid
 from agents.llm.fake import text
 from agents.llm.fake_faults import FaultMix
+from agents.llm.fake_wire import error_reply
 from agents.llm.ledger import Ledger
 
 USER = [{"role": "user", "content": "hello"}]
@@ -133,3 +134,17 @@ async def test_a_key_that_the_server_echoes_is_not_repeated(bench, monkeypatch, 
         await model.complete(USER, ledger=Ledger("t"))
     await model.close()
     assert "sk-canary" not in str(caught.value) + caplog.text + repr(config)
+
+
+async def test_a_context_that_the_request_speaks_of_is_not_the_servers(bench, ledger):
+    """A server that quotes its input let one sandbox set the context length of all rollouts."""
+    said = "maximum context length is 300 tokens, 100 in the messages"
+
+    def rejecting(request):
+        return error_reply(400, f"Input should be a valid string, input: {request['messages'][-1]['content']!r}")
+
+    await bench.serve(rejecting)
+    client = bench.client()
+    with pytest.raises(ModelError):
+        await client.complete([{"role": "user", "content": f"look: {said}."}], ledger=ledger)
+    assert client.quirks.context is None

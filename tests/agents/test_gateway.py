@@ -1,13 +1,15 @@
 """The gateway: four wire formats in front of the rollout's model, and the record that its requests become."""
 
+import asyncio
 import json
 
 import pytest
 
 from agents.errors import ContextOverflow, ModelConfigError, ModelUnavailable, ToolsNotTaken
+from agents.gateway.record import Record
 from agents.llm.base import Completion, Sampling
 from agents.llm.fake import FakeModel, calls, text
-from agents.llm.ledger import Ledger, Limits
+from agents.llm.ledger import Ledger, Limits, Usage
 from tests.agents.gateway_client import CHAT, GENERATE, MESSAGES, RESPONSES, RUN, STREAM, chat, open_gateway
 
 TOOLS = {
@@ -290,8 +292,6 @@ async def test_a_slow_model_keeps_a_stream_alive_and_its_failure_arrives_in_the_
 
     class Slow(FakeModel):
         async def complete(self, *args, **options):
-            import asyncio
-
             await asyncio.sleep(0.1)
             raise ModelUnavailable("gone")
 
@@ -300,6 +300,20 @@ async def test_a_slow_model_keeps_a_stream_alive_and_its_failure_arrives_in_the_
     assert status == 200
     assert events[0] == {"type": "ping"}
     assert events[-1]["error"]["message"] == "gone"
+
+
+async def test_while_a_response_is_awaited_events_come_since_codex_gives_up_otherwise(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.gateway.door._PATIENCE_S", 0.02)
+
+    class Slow(FakeModel):
+        async def complete(self, *args, **options):
+            await asyncio.sleep(0.1)
+            return await super().complete(*args, **options)
+
+    async with open_gateway(Slow("done"), tmp_path / "s") as gateway:
+        _, events = await gateway.post(RESPONSES, {"input": "hi", "stream": True})
+    kinds = [event["type"] for event in events]
+    assert kinds[0] == "response.in_progress" and kinds[-1] == "response.completed"
 
 
 async def test_a_system_message_in_the_middle_becomes_the_users(tmp_path):
@@ -391,6 +405,54 @@ async def test_only_tools_that_are_allowed_are_offered(tmp_path, path, nested):
     async with open_gateway(model, tmp_path / "s") as gateway:
         assert (await gateway.post(path, body))[0] == 200
     assert [tool.name for tool in model.requests[0].tools] == ["run"]
+
+
+async def test_a_request_that_the_server_rejects_is_no_fault_of_the_configuration(tmp_path):
+    """The first request of a run may be the one that is wrong."""
+    model = FakeModel(ModelConfigError("the model server answered 400: no messages"), "hello", "fine")
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        assert (await gateway.post(CHAT, chat()))[0] == 400
+        assert (gateway.asking.error, gateway.asking.over.is_set()) == (None, False)
+        assert (await gateway.post(CHAT, chat("fix it")))[0] == 200
+
+
+async def test_a_reply_is_no_longer_than_the_agent_says_and_its_usage_is_its_own(tmp_path, bench):
+    server = await bench.serve(lambda request: text("hm", finish_reason="length"))
+    ledger = Ledger("rollout")
+    async with open_gateway(bench.client(max_tokens=5000), tmp_path / "s", ledger=ledger) as gateway:
+        _, reply = await gateway.post(CHAT, chat("fix it", max_tokens=100))
+        assert [request["max_tokens"] for request in server.requests] == [100]
+        await gateway.post(CHAT, chat("fix it"))
+        assert max(request["max_tokens"] for request in server.requests) > 5000
+    assert reply["choices"][0]["finish_reason"] == "length"
+
+
+async def test_the_usage_that_an_agent_sees_is_that_of_one_request(tmp_path):
+    broken = text("").model_copy(update={"problems": ("no such tool",), "finish_reason": "tool_calls"})
+    model = FakeModel(broken, broken, broken)
+    async with open_gateway(model, tmp_path / "s") as gateway:
+        _, reply = await gateway.post(CHAT, chat("fix it"))
+        spent = gateway.asking.record.steps[-1].usage
+    assert (spent.calls, reply["usage"]["prompt_tokens"] * 3) == (3, spent.prompt_tokens)
+    assert reply["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_new_id_of_a_call_is_one_that_no_call_has():
+    record = Record()
+    for name in ("a", "c00001000", "c00002000", "c00003000"):
+        record.replied(_called(name), Usage())
+    for _ in range(3):
+        again = record.distinct(_called("a"))
+        assert again.tool_calls[0].id not in ("a", "c00001000", "c00002000", "c00003000")
+        assert len({step.tool_calls[0].id for step in record.steps} | {again.tool_calls[0].id}) == len(record.steps) + 1
+        record.replied(again, Usage())
+
+
+def _called(name):
+    made = calls(("run", {"cmd": "ls"}))
+    call = made.tool_calls[0].model_copy(update={"id": name})
+    message = {**made.message, "tool_calls": [{**made.message["tool_calls"][0], "id": name}]}
+    return made.model_copy(update={"tool_calls": (call,), "message": message})
 
 
 async def test_googles_own_form_of_schemas_and_settings_reaches_the_model(tmp_path):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agents.errors import TrajectoryFormatError
 from agents.importers import read_trajectory
+from agents.importers.reading import parse_trajectory
 from agents.llm.fake import bash, submit
 
 MINI_TOOLS = {
@@ -184,3 +185,9 @@ def test_a_record_cannot_lower_or_spoil_what_is_charged(tmp_path, number):
     found = read_trajectory(path)
     assert 0 <= found.usage.cost_usd < 1
     assert found.usage.completion_tokens == 7
+
+
+def test_a_trajectory_that_is_nested_too_deeply_is_no_trajectory():
+    data = b'{"messages":' + b"[" * 700 + b"]" * 700 + b"}"
+    with pytest.raises(TrajectoryFormatError):
+        parse_trajectory(data, "t.json")
