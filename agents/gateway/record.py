@@ -49,7 +49,7 @@ class Record:
         return [self._original(message) or message for message in messages]
 
     def with_known_ids(self, messages: Sequence[Message]) -> tuple[Message, ...]:
-        """Give calls that an agent sends back without their ids, as generateContent allows, and results these ids."""
+        """Restore the ids of calls, and of their results, where the agent left them out, as generateContent allows."""
         if all(_key(message) in self._said for message in messages if message.get("tool_calls")):
             return tuple(messages)
         said: dict[str, deque[Message]] = defaultdict(deque)

@@ -39,7 +39,7 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _PASSING_STATUS = frozenset({408, 409, 423, 424, 425})
-"""Of 400 to 499, those of a request that may succeed later; 424 is how TGI reports a failed generation."""
+"""Client errors that may go away, so the request is retried. TGI reports a failed generation as 424."""
 
 
 @dataclass(frozen=True, slots=True)

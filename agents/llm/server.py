@@ -318,7 +318,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
 
 
 def preflight_error(error: Exception, config: ModelConfig, place: str) -> Exception:
-    """An error of the first request to a server, with the place, and for a refused key where it is read from."""
+    """Add the server's address to the error of its first request, and to a 401 where the key is read from."""
     if isinstance(error, ModelConfigError):
         hint = f" (the key is read from {config.api_key_env})" if "answered 401" in str(error) else ""
         return ModelConfigError(f"{place}: {error}{hint}")
